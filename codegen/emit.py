@@ -1,0 +1,275 @@
+"""A bundle as Python source: one msgspec struct per object, one alias per value.
+
+Over the profile this is smaller than driving a general generator through a rewritten view
+of the schemas, and a keyword it does not know is an error, never a silent loss.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import Any, Final
+
+from codegen.profile import FREE_JSON, OPEN_OBJECTS
+
+HEADER: Final = '''"""{title}. Generated from schemas/{version} by `python -m codegen`: DO NOT EDIT."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, Union
+
+from msgspec import Meta, field
+
+from rawmm._contract import ABSENT, EXTRA, Absent, Contract, OneOf, Ruled
+'''
+
+_FREE = {
+    "JsonValue": "Any",
+    "DescriptorValue": "Any",
+    "JsonObject": "dict[str, Any]",
+    "DescriptorObject": "dict[str, Any]",
+}
+_WIDTH = 96
+
+
+class Emitter:
+    """Writes the module of one version."""
+
+    def __init__(self, bundle: dict[str, Any], version: str) -> None:
+        self.bundle = bundle
+        self.version = version
+        self.defs: dict[str, Any] = bundle["$defs"]
+        self.tags: dict[str, tuple[str, str]] = {}
+        for schema in self.defs.values():
+            if tag := schema.get("x-rawmm-tag"):
+                for member in schema["oneOf"]:
+                    name = _target(member)
+                    self.tags[name] = (tag, self.defs[name]["properties"][tag]["const"])
+
+    def source(self) -> str:
+        """The whole module."""
+        done: list[str] = []
+        for name in self.defs:
+            self._visit(name, done, ())
+        names = [name for name in done if name not in FREE_JSON]
+        blocks = [HEADER.format(title=self.bundle["title"], version=self.version)]
+        blocks.append(self._constants())
+        blocks.extend(self._definition(name) for name in names)
+        listed = "".join(f"    {name!r},\n" for name in sorted(names)).replace("'", '"')
+        blocks.append(f"__all__ = [\n{listed}]\n")
+        table = "".join(
+            f'    "{name}": {name},\n' for name in names if self._is_class(name)
+        )
+        blocks.append(
+            f"TYPES: Final[dict[str, type[Contract]]] = {{\n{table}}}\n"
+            '"""Every struct by the name of its definition."""\n'
+        )
+        return "\n\n".join(block.rstrip("\n") + "\n" for block in blocks)
+
+    def _visit(self, name: str, done: list[str], above: tuple[str, ...]) -> None:
+        """Definitions before their users: a decoder needs each name resolved."""
+        if name in done or name in above:
+            return
+        for target in _targets(self.defs[name]):
+            self._visit(target, done, (*above, name))
+        done.append(name)
+
+    def _constants(self) -> str:
+        payload = self.defs["DescriptorObject"]
+        keys = ", ".join(json.dumps(key) for key in payload["propertyNames"]["not"]["enum"])
+        return (
+            f'SCHEMA_VERSION: Final = "{self.bundle["x-rawmm-version"]}"\n'
+            '"""Version of the contract: major.minor."""\n\n'
+            f"PROCESSED_KEYS: Final = frozenset({{{keys}}})\n"
+            '"""Keys that only an image processor or encoder writes."""\n\n'
+            f"MAX_DEPTH: Final = {payload['x-rawmm-max-depth']}\n"
+            '"""Levels that a payload may nest."""\n\n'
+            f"MAX_VALUES: Final = {payload['x-rawmm-max-values']}\n"
+            '"""Values that a payload may hold, shared ones counted each time they are met."""\n'
+        )
+
+    def _is_class(self, name: str) -> bool:
+        schema = self.defs[name]
+        return name not in FREE_JSON and ("properties" in schema or "prefixItems" in schema)
+
+    def _is_one_of(self, name: str) -> bool:
+        members = self.defs[name].get("anyOf", ())
+        return bool(members) and all(self._is_class(_target(m)) for m in members if "$ref" in m) and (
+            all("$ref" in m for m in members)
+        )
+
+    def _definition(self, name: str) -> str:
+        schema = self.defs[name]
+        if self._is_class(name):
+            return self._struct(name, schema)
+        if self._is_one_of(name):
+            members = [_target(member) for member in schema["anyOf"]]
+            register = "".join(f"{name}.register({member})\n" for member in members)
+            return (
+                f"class {name}(OneOf):\n{_doc(schema['description'], 4)}\n"
+                f"    members = ({', '.join(members)})\n\n\n{register}"
+            )
+        return f"{name}: TypeAlias = {self._type(schema)}\n{_doc(schema['description'], 0)}"
+
+    def _struct(self, name: str, schema: dict[str, Any]) -> str:
+        array_like = "prefixItems" in schema
+        base = "Ruled" if "x-rawmm-rules" in schema else "Contract"
+        options = "array_like=True" if array_like else "kw_only=True"
+        if name in self.tags:
+            tag, value = self.tags[name]
+            options += f', tag_field="{tag}", tag="{value}"'
+        lines = [f"class {name}({base}, {options}):", _doc(schema["description"], 4)]
+        fields = (
+            {item["title"]: item for item in schema["prefixItems"]}
+            if array_like
+            else schema["properties"]
+        )
+        required = (
+            list(fields)[: schema["minItems"]] if array_like else schema.get("required", [])
+        )
+        lines.extend(self._class_vars(name, schema, fields, required))
+        for key, value in fields.items():
+            lines.append(self._field(name, key, value, required=key in required))
+        if name in OPEN_OBJECTS:
+            lines.append(
+                "    extra: dict[str, Any] | Absent = field(default=ABSENT, name=EXTRA)\n"
+                '    """Properties that the schema does not know, kept as they came; or None."""\n'
+            )
+        return "\n".join(lines)
+
+    def _class_vars(
+        self, name: str, schema: dict[str, Any], fields: dict[str, Any], required: list[str]
+    ) -> list[str]:
+        tag = self.tags.get(name, ("",))[0]
+        filled = {
+            key: value.get("const", value.get("default"))
+            for key, value in fields.items()
+            if key in required and key != tag and ("const" in value or "default" in value)
+        }
+        free = {key: self._free_kind(value) for key, value in fields.items()}
+        out = []
+        if filled:
+            items = ", ".join(f"{json.dumps(k)}: {v!r}" for k, v in filled.items())
+            out.append(f"    __filled__: ClassVar[dict[str, Any]] = {{{items.replace(chr(39), chr(34))}}}")
+        for attribute, kind in (("__json_fields__", "Json"), ("__descriptor_fields__", "Descriptor")):
+            names = [f'"{_attribute(key)}",' for key, found in free.items() if found == kind]
+            if names:
+                out.append(f"    {attribute}: ClassVar[tuple[str, ...]] = ({' '.join(names)})")
+        if rules := schema.get("x-rawmm-rules"):
+            names = " ".join(f'"{rule}",' for rule in rules)
+            out.append(f"    __rules__: ClassVar[tuple[str, ...]] = ({names})")
+        return ["\n".join(_wrap_tuple(line) for line in out) + "\n"] if out else []
+
+    def _free_kind(self, schema: dict[str, Any]) -> str:
+        targets = set(_targets(schema))
+        if targets & {"JsonValue", "JsonObject"}:
+            return "Json"
+        return "Descriptor" if targets & {"DescriptorObject", "DescriptorValue"} else ""
+
+    def _field(self, owner: str, key: str, schema: dict[str, Any], *, required: bool) -> str:
+        attribute = _attribute(key)
+        doc = _doc(schema["description"], 4)
+        if self.tags.get(owner, ("",))[0] == key:
+            value = json.dumps(schema["const"])
+            return f"    {attribute}: ClassVar[Literal[{value}]] = {value}\n{doc}"
+        kind = self._type(schema)
+        options = []
+        if not required:
+            if "default" not in schema:
+                kind += " | Absent"
+                options.append("default=ABSENT")
+            elif schema["default"] in ([], {}):
+                options.append(f"default_factory={type(schema['default']).__name__}")
+            else:
+                options.append(f"default={schema['default']!r}")
+        if attribute != key:
+            options.append(f"name={json.dumps(key)}")
+        default = f" = field({', '.join(options)})" if options else ""
+        line = f"    {attribute}: {kind}{default}"
+        if len(line) > _WIDTH and "Literal[" in line:
+            head, _, rest = line.partition("Literal[")
+            values, _, tail = rest.partition("]")
+            body = textwrap.fill(values, _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+            line = f"{head}Literal[\n{body}\n    ]{tail}"
+        return f"{line}\n{doc}"
+
+    def _type(self, schema: dict[str, Any]) -> str:
+        if "$ref" in schema:
+            name = _target(schema)
+            return _FREE.get(name, name)
+        if "oneOf" in schema:
+            return f"Union[{', '.join(_target(member) for member in schema['oneOf'])}]"
+        if "anyOf" in schema:
+            return " | ".join(self._type(member) for member in schema["anyOf"])
+        return getattr(self, f"_{schema['type']}")(schema)
+
+    def _null(self, _: dict[str, Any]) -> str:
+        return "None"
+
+    def _boolean(self, schema: dict[str, Any]) -> str:
+        return f"Literal[{schema['const']}]" if "const" in schema else "bool"
+
+    def _integer(self, schema: dict[str, Any]) -> str:
+        if "const" in schema:
+            return f"Literal[{schema['const']}]"
+        return f"Annotated[int, Meta(ge={schema['minimum']}, le={schema['maximum']})]"
+
+    def _number(self, _: dict[str, Any]) -> str:
+        return "float"
+
+    def _string(self, schema: dict[str, Any]) -> str:
+        if schema.get("contentEncoding") == "base64":
+            return "bytes"
+        if "const" in schema or "enum" in schema:
+            values = schema.get("enum", [schema.get("const")])
+            return f"Literal[{', '.join(json.dumps(value) for value in values)}]"
+        if "pattern" in schema:
+            # Python's '$' also matches before a final newline.
+            pattern = schema["pattern"]
+            pattern = pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern
+            return f'Annotated[str, Meta(pattern=r"{pattern}")]'
+        return "str"
+
+    def _array(self, schema: dict[str, Any]) -> str:
+        return f"list[{self._type(schema['items'])}]"
+
+    def _object(self, schema: dict[str, Any]) -> str:
+        key = self._type(schema["propertyNames"]) if "propertyNames" in schema else "str"
+        return f"dict[{key}, {self._type(schema['additionalProperties'])}]"
+
+
+def _target(schema: dict[str, Any]) -> str:
+    return str(schema["$ref"]).rpartition("/")[2]
+
+
+def _targets(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [_target(node)] if "$ref" in node else []
+        return own + [name for value in node.values() for name in _targets(value)]
+    if isinstance(node, list):
+        return [name for value in node for name in _targets(value)]
+    return []
+
+
+def _attribute(key: str) -> str:
+    return key.strip("_") or key
+
+
+def _doc(text: str, indent: int) -> str:
+    pad = " " * indent
+    if len(text) + indent + 6 <= _WIDTH:
+        return f'{pad}"""{text}"""\n'
+    body = textwrap.fill(
+        text, _WIDTH, initial_indent=f'{pad}"""', subsequent_indent=pad, break_on_hyphens=False
+    )
+    return f'{body}\n{pad}"""\n'
+
+
+def _wrap_tuple(line: str) -> str:
+    if len(line) <= _WIDTH:
+        return line
+    head, _, rest = line.partition("(")
+    body = textwrap.fill(
+        rest.removesuffix(")"), _WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8
+    )
+    return f"{head}(\n{body}\n    )"

@@ -1,0 +1,243 @@
+"""The authoring profile: which JSON Schema a schema file may use.
+
+The promise "schema and struct accept the same documents" holds over these keywords only.
+Whatever msgspec cannot enforce, or engines read differently, is refused here instead of
+being dropped in silence by the generator.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAX_INT: Final = 2**53 - 1
+"""Integers beyond this are rounded by readers whose numbers are doubles."""
+
+OPEN_OBJECTS: Final = frozenset({"Trace"})
+"""Objects that keep properties the schema does not know."""
+
+FREE_JSON: Final = frozenset({"JsonValue", "JsonObject", "DescriptorValue", "DescriptorObject"})
+"""Definitions that mean free JSON. Their rules are a hand-written walk."""
+
+_ANNOTATIONS: Final = frozenset(
+    {
+        "title",
+        "description",
+        "default",
+        "$ref",
+        "x-rawmm-code",
+        "x-rawmm-tag",
+        "x-rawmm-rules",
+        "x-rawmm-max-depth",
+        "x-rawmm-max-values",
+    }
+)
+_BY_TYPE: Final = {
+    "null": frozenset[str](),
+    "boolean": frozenset({"const"}),
+    "integer": frozenset({"const", "minimum", "maximum"}),
+    "number": frozenset[str](),
+    "string": frozenset({"const", "enum", "pattern", "contentEncoding"}),
+    "array": frozenset({"items", "prefixItems", "minItems", "maxItems"}),
+    "object": frozenset({"properties", "required", "additionalProperties", "propertyNames"}),
+}
+_ENGINE_DEPENDENT: Final = re.compile(r"\\[wWdDsSbBpP]|\(\?")
+_FILE_KEYS: Final = frozenset(
+    {"$schema", "$id", "title", "description", "$defs", "x-rawmm-version"}
+)
+
+
+class ProfileError(Exception):
+    """A schema file leaves the profile. The text lists every place."""
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A schema file, strictly parsed: no duplicate names, no NaN."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in items]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            msg = f"{path.name}: duplicate names {', '.join(twice)}"
+            raise ProfileError(msg)
+        return dict(items)
+
+    def constant(name: str) -> None:
+        msg = f"{path.name}: {name} is not JSON"
+        raise ProfileError(msg)
+
+    data = json.loads(path.read_text("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
+    if not isinstance(data, dict):
+        msg = f"{path.name}: a schema file is an object"
+        raise ProfileError(msg)
+    return data
+
+
+def violations(files: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Every place where the files leave the profile, as ``file#/pointer: reason``."""
+    homes: dict[str, str] = {}
+    for name, document in files.items():
+        if extra := sorted(set(document) - _FILE_KEYS):
+            yield f"{name}: unknown top-level keys {', '.join(extra)}"
+        for title, schema in document.get("$defs", {}).items():
+            if title in homes:
+                yield f"{name}#/$defs/{title}: already defined in {homes[title]}"
+            homes[title] = name
+            if not schema.get("description"):
+                yield f"{name}#/$defs/{title}: no description"
+            yield from _walk(schema, f"{name}#/$defs/{title}", title)
+    yield from _references(files, homes)
+    yield from _tagged(files)
+
+
+def check(files: dict[str, dict[str, Any]]) -> None:
+    """Raise `ProfileError` with every violation, if there is one."""
+    if found := list(violations(files)):
+        raise ProfileError("\n".join(found))
+
+
+def _walk(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
+    kind = schema.get("type")
+    if kind is not None and (not isinstance(kind, str) or kind not in _BY_TYPE):
+        yield f"{at}: type must be one of {', '.join(_BY_TYPE)}"
+        return
+    unions = [k for k in ("anyOf", "oneOf") if k in schema]
+    allowed = _ANNOTATIONS | (_BY_TYPE[kind] | {"type"} if kind else frozenset(unions))
+    if title in FREE_JSON:
+        allowed |= {"anyOf", "enum"}
+    for key in sorted(set(schema) - allowed):
+        yield f"{at}: keyword {key!r} is not in the profile{f' of {kind}' if kind else ''}"
+    if not kind and not unions and "$ref" not in schema and title not in FREE_JSON:
+        yield f"{at}: needs a type, a $ref, anyOf or oneOf"
+    if "oneOf" in schema and "x-rawmm-tag" not in schema:
+        yield f"{at}: oneOf needs x-rawmm-tag; exclusivity cannot be enforced without a tag"
+    if "const" in schema and kind is None:
+        yield f"{at}: const needs a type beside it (an int const accepts 1.0 otherwise)"
+    if kind == "integer" and "const" not in schema:
+        yield from _bounds(schema, at)
+    if "pattern" in schema:
+        yield from _pattern(schema["pattern"], at)
+    if kind == "array":
+        yield from _array(schema, at, title)
+    if kind == "object":
+        yield from _object(schema, at, title)
+    for union in unions:
+        for index, member in enumerate(schema[union]):
+            yield from _walk(member, f"{at}/{union}/{index}", title)
+
+
+def _bounds(schema: dict[str, Any], at: str) -> Iterator[str]:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is None or high is None or not -MAX_INT <= low <= high <= MAX_INT:
+        yield f"{at}: an integer needs minimum and maximum within +-(2^53-1)"
+
+
+def _pattern(pattern: str, at: str) -> Iterator[str]:
+    outside = re.sub(r"\\.|\[(?:\\.|[^\]])*\]", "", pattern)
+    if not pattern.startswith("^") or "$" in outside[:-1] or "\n" in pattern:
+        yield f"{at}: a pattern starts with '^' and has '$' only at its end"
+    if _ENGINE_DEPENDENT.search(pattern) or "." in outside or not pattern.isascii():
+        yield f"{at}: only explicit ASCII character classes mean the same to every engine"
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        yield f"{at}: not a pattern: {error}"
+
+
+def _array(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
+    if "prefixItems" not in schema:
+        if "items" not in schema:
+            yield f"{at}: an array needs items"
+            return
+        for key in ("minItems", "maxItems"):
+            if key in schema:
+                yield f"{at}: {key} belongs to array-like types only"
+        yield from _walk(schema["items"], f"{at}/items", title)
+        return
+    fields = schema["prefixItems"]
+    names = [field.get("title") for field in fields]
+    if len(set(names)) != len(names) or None in names:
+        yield f"{at}: each of prefixItems needs a title of its own, the field's name"
+    if schema.get("maxItems") != len(fields) or "items" in schema:
+        yield f"{at}: maxItems must be the number of prefixItems, and items absent"
+    if not 0 < schema.get("minItems", 0) <= len(fields):
+        yield f"{at}: minItems must be the number of required fields; they stand first"
+    for field in fields:
+        if not field.get("description"):
+            yield f"{at}/{field.get('title')}: no description"
+        yield from _walk(field, f"{at}/{field.get('title')}", title)
+
+
+def _object(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
+    properties = schema.get("properties")
+    extra = schema.get("additionalProperties")
+    if properties is not None and title not in OPEN_OBJECTS | FREE_JSON:
+        if extra is not False:
+            yield f"{at}: additionalProperties must be false; only {', '.join(OPEN_OBJECTS)} is open"
+        if "required" not in schema:
+            yield f"{at}: required must be written, even when empty"
+    if properties is None and not isinstance(extra, dict):
+        yield f"{at}: a map needs a schema as additionalProperties"
+    for name in schema.get("required", ()):
+        if name not in (properties or {}):
+            yield f"{at}: required names an unknown property {name!r}"
+    if "propertyNames" in schema and title not in FREE_JSON:
+        yield from _walk(schema["propertyNames"], f"{at}/propertyNames", title)
+    if isinstance(extra, dict):
+        yield from _walk(extra, f"{at}/additionalProperties", title)
+    for name, value in (properties or {}).items():
+        if not value.get("description"):
+            yield f"{at}/{name}: no description"
+        yield from _walk(value, f"{at}/{name}", title)
+
+
+def _refs(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from _refs(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _refs(value)
+
+
+def _references(files: dict[str, dict[str, Any]], homes: dict[str, str]) -> Iterator[str]:
+    for name, document in files.items():
+        for ref in _refs(document):
+            file, marker, title = ref.partition("#/$defs/")
+            if not marker or homes.get(title) != (file or name):
+                yield f"{name}: {ref!r} names no definition"
+
+
+def _tagged(files: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Members of a tagged union stand nowhere else: alone, their tag would not be checked."""
+    definitions = {t: (n, s) for n, d in files.items() for t, s in d["$defs"].items()}
+    members: dict[str, str] = {}
+    for title, (name, schema) in definitions.items():
+        if "x-rawmm-tag" not in schema:
+            continue
+        at = f"{name}#/$defs/{title}"
+        tag = schema["x-rawmm-tag"]
+        titles = [ref.partition("#/$defs/")[2] for ref in _refs(schema["oneOf"])]
+        if len(titles) < 2:
+            yield f"{at}: a tagged union needs two members or more"
+        tags = []
+        for member in titles:
+            members[member] = title
+            body = definitions[member][1]
+            tags.append(body["properties"].get(tag, {}).get("const"))
+            if tag not in body["required"]:
+                yield f"{at}: the tag {tag!r} must be required in {member}"
+        if None in tags or len(set(tags)) != len(tags):
+            yield f"{at}: each member needs a const of its own for {tag!r}"
+    for title, (name, schema) in definitions.items():
+        for ref in _refs(schema):
+            member = ref.partition("#/$defs/")[2]
+            if member in members and title != members[member]:
+                yield f"{name}#/$defs/{title}: refers to {member} outside {members[member]}"

@@ -1,0 +1,163 @@
+"""The base of every generated struct: strict construction, and presence kept as data.
+
+Two things msgspec does not do by itself happen here.
+
+*Construction is a door.* msgspec checks types when it decodes, not when Python code calls
+``RawMMItem(...)``. The metaclass sends such a call through the same conversion as decoding,
+so a struct that exists has the right shape. Decoding does not pass the metaclass and pays
+nothing for it.
+
+*Absent is not null.* An optional field without a default holds ``UNSET`` while its property
+is absent, so that a document is written back with the properties it came with. Reading such
+a field gives None.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rawmm.errors import RawMMError
+
+    Absent = None
+    ABSENT: Any = None
+else:
+    Absent = UnsetType
+    ABSENT = UNSET
+
+EXTRA: Final = "__extra__"
+"""Wire name of the field that holds an open object's unknown properties."""
+
+
+class _Presence:
+    """Reads an absent field as None. The slot underneath keeps UNSET."""
+
+    __slots__ = ("_nullable", "_slot")
+
+    def __init__(self, slot: Any, *, nullable: bool) -> None:
+        self._slot = slot
+        self._nullable = nullable
+
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        if obj is None:
+            return self
+        value = self._slot.__get__(obj, owner)
+        return None if value is UNSET else value
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        # Where the schema has no null, None can only mean "leave it out".
+        absent = value is None and not self._nullable
+        self._slot.__set__(obj, UNSET if absent else value)
+
+
+class Doors:
+    """What the layers above put in place: how a struct is built and which rules it obeys.
+
+    The structs are below the rules and the conversion, and must not import them.
+    """
+
+    build: ClassVar[Callable[[type[Any], dict[str, Any]], Any]]
+    """Turns wire-named values into an instance, or raises a `RawMMError`."""
+    check: ClassVar[Callable[[Any], None]]
+    """Raises the first broken rule of one struct."""
+
+
+class ContractMeta(msgspec.StructMeta):
+    """Builds struct classes; see the module's docstring."""
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kw: Any):
+        super().__init__(name, bases, namespace, **kw)
+        by_name: dict[str, str] = {}
+        nullable: set[str] = set()
+        for field in msgspec.structs.fields(cls) if cls.__struct_fields__ else ():
+            by_name[field.name] = field.encode_name
+            args = getattr(field.type, "__args__", ())
+            if type(None) in args or field.type in (Any, None):
+                nullable.add(field.name)
+            if field.default is UNSET:
+                slot = cls.__dict__[field.name]
+                type.__setattr__(
+                    cls, field.name, _Presence(slot, nullable=field.name in nullable)
+                )
+        type.__setattr__(cls, "__wire_names__", by_name)
+        type.__setattr__(cls, "__nullable__", frozenset(nullable))
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return Doors.build(cls, _bind(cls, args, kwargs))
+
+
+def _bind(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Call arguments as wire-named values, constants filled in."""
+    names: dict[str, str] = cls.__wire_names__
+    if len(args) > len(names):
+        msg = f"{cls.__name__}() takes {len(names)} fields, {len(args)} were given"
+        raise TypeError(msg)
+    values = dict(cls.__filled__)
+    for name, value in (*zip(names, args, strict=False), *kwargs.items()):
+        if value is UNSET or (value is None and name in names and _drops_none(cls, name)):
+            continue
+        values[names.get(name, name)] = value
+    return values
+
+
+def _drops_none(cls: Any, name: str) -> bool:
+    return isinstance(cls.__dict__.get(name), _Presence) and name not in cls.__nullable__
+
+
+class Contract(
+    msgspec.Struct, metaclass=ContractMeta, forbid_unknown_fields=True, repr_omit_defaults=True
+):
+    """Base of the generated structs."""
+
+    __filled__: ClassVar[dict[str, Any]] = {}
+    """Values the constructor fills in where none is given: the schema leaves no other choice."""
+    __json_fields__: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold free JSON values."""
+    __descriptor_fields__: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold free JSON values under the rules of a descriptor."""
+    __rules__: ClassVar[tuple[str, ...]] = ()
+    """Names of the rules beyond shape that the schema lists for the type."""
+    __wire_names__: ClassVar[dict[str, str]]
+    __nullable__: ClassVar[frozenset[str]]
+
+
+class Ruled(Contract):
+    """Base of the structs with rules beyond shape: checked wherever one comes to be."""
+
+    def __post_init__(self) -> None:
+        """Check the rules. msgspec calls this after decoding, too."""
+        Doors.check(self)
+
+
+class OneOf(ABC):  # noqa: B024  (abstract so that members can be registered)
+    """A union of objects without a tag, which msgspec cannot hold as a type of its own.
+
+    The decoder hands the plain object to `choose`; members are virtual subclasses.
+    """
+
+    members: ClassVar[tuple[type[Contract], ...]] = ()
+
+    @classmethod
+    def choose(cls, value: dict[str, Any]) -> type[Contract]:
+        """The member with the most required fields present in `value`."""
+        return max(cls.members, key=lambda m: sum(f in value for f in m.__wire_names__.values()))
+
+
+def wire_fields(struct: Contract) -> Iterator[tuple[str, Any]]:
+    """Wire name and value of each present field of `struct`, in order."""
+    values = msgspec.structs.astuple(struct)
+    for name, value in zip(struct.__struct_encode_fields__, values, strict=True):
+        if value is not UNSET:
+            yield name, value
+
+
+def raise_first(errors: Iterator[RawMMError]) -> None:
+    """Raise the first error, if there is one."""
+    for error in errors:
+        raise error

@@ -1,0 +1,700 @@
+"""rawmm data contract 1.0. Generated from schemas/v1 by `python -m codegen`: DO NOT EDIT."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, Union
+
+from msgspec import Meta, field
+
+from rawmm._contract import ABSENT, EXTRA, Absent, Contract, OneOf, Ruled
+
+
+SCHEMA_VERSION: Final = "1.0"
+"""Version of the contract: major.minor."""
+
+PROCESSED_KEYS: Final = frozenset({"pixel_values", "image_embeds", "image_features"})
+"""Keys that only an image processor or encoder writes."""
+
+MAX_DEPTH: Final = 64
+"""Levels that a payload may nest."""
+
+MAX_VALUES: Final = 10000000
+"""Values that a payload may hold, shared ones counted each time they are met."""
+
+
+Name: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z")]
+"""A name that is safe in a file name and in a reference: ASCII letters, digits, '_', '.' and
+'-'.
+"""
+
+
+LayoutFingerprint: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{16,64}\Z")]
+"""Lowercase hex prefix of a SHA-256, 16 to 64 digits, over the parameters that turn an image's
+size into a token grid. Two sides with different fingerprints lay images out differently.
+"""
+
+
+ImageHash: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{16,128}\Z")]
+"""Lowercase hex, 16 to 128 digits: a prefix of the SHA-256 of the raw encoded bytes. Writers
+use 32 digits; a reader compares every digit given.
+"""
+
+
+RawImageId: TypeAlias = Annotated[str, Meta(pattern=r"^(\.{0,2}[A-Za-z0-9_-][A-Za-z0-9_.-]*|\.{3,}[A-Za-z0-9_.-]*)\Z")]
+"""A file name inside the run's image directory, never '.' or '..'. It stays valid when the
+directory moves.
+"""
+
+
+RawImageUri: TypeAlias = Annotated[str, Meta(pattern=r"^(file://|data:image/[a-z0-9.+-]+;base64,|[a-z][a-z0-9+.-]*://)")]
+"""A URL that is complete by itself: file:// with an absolute path and no host,
+data:image/...;base64, or a store's own scheme.
+"""
+
+
+TokenCount: TypeAlias = Annotated[int, Meta(ge=0, le=9007199254740991)]
+"""A number of tokens."""
+
+
+TokenStream: TypeAlias = list[float]
+"""One finite number per sampled token, in token order."""
+
+
+class PlaceholderRange(Contract, kw_only=True):
+    """Where one media item's placeholder tokens sit in the cumulative token sequence of its
+    branch.
+    """
+
+    offset: Annotated[int, Meta(ge=0, le=9007199254740991)]
+    """Index of the first placeholder token, counted from the first token of the branch."""
+
+    length: Annotated[int, Meta(ge=1, le=9007199254740991)]
+    """Number of consecutive placeholder tokens, at least one."""
+
+
+class RawMMItem(Ruled, kw_only=True):
+    """The descriptor of one raw media item: JSON-safe, a few hundred bytes, and never pixels.
+    With no locator it is descriptor-only: the engine is expected to have the item cached.
+    """
+
+    __filled__: ClassVar[dict[str, Any]] = {"kind": "prime_raw_mm_item", "version": 1}
+    __descriptor_fields__: ClassVar[tuple[str, ...]] = ("payload",)
+    __rules__: ClassVar[tuple[str, ...]] = ("payload", "locator",)
+
+    kind: Literal["prime_raw_mm_item"]
+    """Says that this object is a raw media descriptor."""
+
+    version: Literal[1]
+    """Version of the descriptor. A reader that does not know it must refuse."""
+
+    modality: Name
+    """What the item is, e.g. 'image'. The same as the key it stands under in a sidecar."""
+
+    family: Name
+    """The image layout that owns the payload, e.g. 'qwen_vl' or 'kimi_k25'."""
+
+    layout_fingerprint: LayoutFingerprint | Absent = field(default=ABSENT)
+    """Fingerprint of the layout's parameters. Optional in data; rawmm always writes it."""
+
+    payload: dict[str, Any]
+    """The family's own data, such as image_grid_thw [t, h, w] in patches."""
+
+    vllm_modality: Name | Absent = field(default=ABSENT)
+    """The engine's name for the modality where it differs, e.g. 'vision_chunk' for Kimi."""
+
+    raw_image_id: RawImageId | Absent = field(default=ABSENT)
+    """Locator: the file name of the raw image inside the run's image directory."""
+
+    raw_image_uri: RawImageUri | Absent = field(default=ABSENT)
+    """Locator: a complete URL of the raw image. At most one locator is set."""
+
+
+class MultiModalData(Ruled, kw_only=True):
+    """The sidecar of a message or a prompt: hashes, placeholder ranges and descriptors by
+    modality. For one modality the lists that are present have equal length and describe the
+    same media in prompt order.
+    """
+
+    __rules__: ClassVar[tuple[str, ...]] = ("sidecar",)
+
+    mm_hashes: dict[Name, list[ImageHash]] = field(default_factory=dict)
+    """Modality to hashes of the raw bytes, in prompt order."""
+
+    mm_placeholders: dict[Name, list[PlaceholderRange]] = field(default_factory=dict)
+    """Modality to placeholder ranges, sorted by offset, not overlapping."""
+
+    mm_items: dict[Name, list[RawMMItem]] = field(default_factory=dict)
+    """Modality to descriptors, in prompt order."""
+
+
+class TextContentPart(Contract, kw_only=True, tag_field="type", tag="text"):
+    """A content part that is text."""
+
+    type: ClassVar[Literal["text"]] = "text"
+    """The tag of the part."""
+
+    text: str
+    """The text."""
+
+
+class ImageUrlSource(Contract, kw_only=True):
+    """Where the image of a content part is."""
+
+    url: str
+    """data:image/...;base64, before the offload; file:///absolute/path or a store URL after it.
+    """
+
+    detail: str | Absent = field(default=ABSENT)
+    """Resolution hint of OpenAI-style clients ('auto', 'low', 'high'), passed on."""
+
+
+class ImageUrlContentPart(Contract, kw_only=True, tag_field="type", tag="image_url"):
+    """A content part that is an image."""
+
+    type: ClassVar[Literal["image_url"]] = "image_url"
+    """The tag of the part."""
+
+    image_url: ImageUrlSource
+    """Where the image is."""
+
+
+ContentPart: TypeAlias = Union[TextContentPart, ImageUrlContentPart]
+"""One part of a message's content, tagged by 'type'."""
+
+
+MessageContent: TypeAlias = str | list[ContentPart]
+"""Plain text, or content parts in prompt order."""
+
+
+class ToolCall(Contract, kw_only=True):
+    """One call of a tool, as the model made it."""
+
+    id: str
+    """Id that the tool's answer repeats."""
+
+    type: Literal["function", "custom"] | Absent = field(default=ABSENT)
+    """Kind of tool. Absent means function."""
+
+    name: str
+    """Name of the tool."""
+
+    namespace: str | None | Absent = field(default=ABSENT)
+    """Provider namespace that qualifies the name, or null."""
+
+    arguments: str
+    """The raw arguments, exactly as the model emitted them; often JSON text, never parsed here.
+    """
+
+
+class SystemMessage(Contract, kw_only=True, tag_field="role", tag="system"):
+    """An instruction of the environment."""
+
+    role: ClassVar[Literal["system"]] = "system"
+    """The tag of the message."""
+
+    content: MessageContent
+    """What it says."""
+
+
+class UserMessage(Contract, kw_only=True, tag_field="role", tag="user"):
+    """A message of the user or the environment."""
+
+    role: ClassVar[Literal["user"]] = "user"
+    """The tag of the message."""
+
+    content: MessageContent
+    """What it says and shows."""
+
+
+class AssistantMessage(Ruled, kw_only=True, tag_field="role", tag="assistant"):
+    """A message of the model."""
+
+    __json_fields__: ClassVar[tuple[str, ...]] = ("provider_state",)
+    __rules__: ClassVar[tuple[str, ...]] = ("free_json",)
+
+    role: ClassVar[Literal["assistant"]] = "assistant"
+    """The tag of the message."""
+
+    content: str | None | Absent = field(default=ABSENT)
+    """The text, or null where there is none."""
+
+    reasoning_content: str | None | Absent = field(default=ABSENT)
+    """The reasoning text, where the model gives one apart."""
+
+    tool_calls: list[ToolCall] | None | Absent = field(default=ABSENT)
+    """The tools it calls, in order, or null."""
+
+    provider_state: list[dict[str, Any]] | None | Absent = field(default=ABSENT)
+    """Opaque items of the provider (signed or encrypted reasoning), replayed unchanged."""
+
+
+class ToolMessage(Contract, kw_only=True, tag_field="role", tag="tool"):
+    """A tool's answer to a call."""
+
+    role: ClassVar[Literal["tool"]] = "tool"
+    """The tag of the message."""
+
+    tool_call_id: str
+    """Id of the call it answers."""
+
+    content: MessageContent
+    """What the tool returned, images included."""
+
+    name: str | None | Absent = field(default=ABSENT)
+    """Name of the tool, for templates that need it, or null."""
+
+
+Message: TypeAlias = Union[SystemMessage, UserMessage, AssistantMessage, ToolMessage]
+"""One chat message, tagged by 'role'."""
+
+
+class Tool(Ruled, kw_only=True):
+    """A tool that the model may call."""
+
+    __json_fields__: ClassVar[tuple[str, ...]] = ("parameters",)
+    __rules__: ClassVar[tuple[str, ...]] = ("free_json",)
+
+    type: str | Absent = field(default=ABSENT)
+    """Kind of tool; absent means 'function'."""
+
+    name: str
+    """Name of the tool."""
+
+    namespace: str | None | Absent = field(default=ABSENT)
+    """Provider namespace that qualifies the name, or null."""
+
+    description: str | Absent = field(default=ABSENT)
+    """What it does, for the model."""
+
+    parameters: dict[str, Any] | Absent = field(default=ABSENT)
+    """JSON Schema of its arguments, kept as it is."""
+
+    strict: bool | None | Absent = field(default=ABSENT)
+    """Whether the provider enforces the parameters, or null."""
+
+
+class Usage(Ruled, kw_only=True):
+    """The provider's token account of one model call."""
+
+    __rules__: ClassVar[tuple[str, ...]] = ("finite",)
+
+    prompt_tokens: TokenCount
+    """Prompt tokens, without those read from a cache."""
+
+    completion_tokens: TokenCount
+    """Generated tokens, reasoning included."""
+
+    cached_input_tokens: TokenCount | None | Absent = field(default=ABSENT)
+    """Prompt tokens read from a cache, or null where not reported."""
+
+    reasoning_tokens: TokenCount | None | Absent = field(default=ABSENT)
+    """Generated tokens that were reasoning, or null where not reported."""
+
+    cost: float | None | Absent = field(default=ABSENT)
+    """Cost in US dollars, or null where not reported."""
+
+
+class EncodedArray(Ruled, kw_only=True):
+    """An array of numbers that are not an image, as raw bytes: legal for routing and sampling
+    masks, never inside a sidecar.
+    """
+
+    __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
+    __rules__: ClassVar[tuple[str, ...]] = ("array_size",)
+
+    nd: Literal[True] = field(name="__nd__")
+    """Marks an encoded array."""
+
+    dtype: Literal[
+        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+        "float16", "float32", "float64"
+    ]
+    """Type of one element, by its numpy name, little-endian."""
+
+    shape: list[Annotated[int, Meta(ge=0, le=9007199254740991)]]
+    """Length of each dimension, outermost first."""
+
+    data: bytes
+    """The elements in C order: bytes in MessagePack, base64 in JSON."""
+
+
+class SamplingMask(Ruled, kw_only=True):
+    """For each sampled token the set of token ids that its sampling filters kept, flattened."""
+
+    __rules__: ClassVar[tuple[str, ...]] = ("sampling_mask",)
+
+    ids: EncodedArray
+    """The kept token ids of all sampled tokens, one set after another: int32, one dimension."""
+
+    counts: EncodedArray
+    """The size of each set: int32, one per sampled token."""
+
+
+class ParentLink(Contract, kw_only=True):
+    """A causal link to another node that implies no shared tokens."""
+
+    node: Annotated[int, Meta(ge=0, le=9007199254740991)]
+    """Index of the other node in the trace."""
+
+    type: Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9._:-]{0,127}\Z")]
+    """What the link means, e.g. 'subagent_return'."""
+
+
+class TokenSets(OneOf):
+    """A set of token ids per sampled token: as ids and counts (verifiers 0.4.0), or as one
+    encoded array.
+    """
+
+    members = (SamplingMask, EncodedArray)
+
+
+TokenSets.register(SamplingMask)
+TokenSets.register(EncodedArray)
+
+
+class MessageNode(Ruled, kw_only=True):
+    """One message and the tokens it adds. Nodes form a graph by 'parent'; the tokens of a
+    root-to-leaf path, concatenated, are one training sample.
+    """
+
+    __rules__: ClassVar[tuple[str, ...]] = ("streams", "finite", "images",)
+
+    parent: Annotated[int, Meta(ge=0, le=9007199254740991)] | None = field(default=None)
+    """Index of the message before this one, an earlier node; null for a root."""
+
+    message: Message
+    """The message."""
+
+    sampled: bool = field(default=False)
+    """Whether a model call produced the message; false for everything a prompt supplied."""
+
+    timestamp: float | Absent = field(default=ABSENT)
+    """When the node was made, in seconds since the epoch."""
+
+    token_ids: list[Annotated[int, Meta(ge=0, le=4294967295)]] = field(default_factory=list)
+    """The tokens this message adds, template scaffold included. Empty where no renderer ran."""
+
+    mask: list[bool] = field(default_factory=list)
+    """One flag per token: true where the model sampled it, so that it trains."""
+
+    is_content: list[bool] = field(default_factory=list)
+    """One flag per token: true for message text, false for template scaffold; or empty."""
+
+    logprobs: TokenStream = field(default_factory=list)
+    """Sampling log-probability of each token that mask marks, in nats; or empty."""
+
+    finish_reason: Literal[
+        "stop", "length", "tool_calls"
+    ] | None | Absent = field(default=ABSENT)
+    """Why the model stopped, or null."""
+
+    usage: Usage | None | Absent = field(default=ABSENT)
+    """The provider's token account of the call, or null."""
+
+    advantages: TokenStream | None | Absent = field(default=ABSENT)
+    """Credit per sampled token; null until assigned, which is not zero."""
+
+    reference_logprobs: TokenStream | None | Absent = field(default=ABSENT)
+    """Log-probability under the reference model per sampled token, or null."""
+
+    trainer_logprobs: TokenStream | None | Absent = field(default=ABSENT)
+    """Log-probability recomputed by the trainer per sampled token, or null."""
+
+    entropies: TokenStream | None | Absent = field(default=ABSENT)
+    """Policy entropy per sampled token in nats, or null."""
+
+    loss_weights: dict[str, TokenStream] | None | Absent = field(default=ABSENT)
+    """Named loss weights, each one number per token of token_ids, or null."""
+
+    tools: list[Tool] | Absent = field(default=ABSENT)
+    """Tools rendered into the branch's prompt; on root nodes only."""
+
+    semantic_parents: list[ParentLink] | Absent = field(default=ABSENT)
+    """Causal links from other nodes, which add no tokens and may form loops."""
+
+    multi_modal_data: MultiModalData | None | Absent = field(default=ABSENT)
+    """Sidecar of the media that this node's message introduces, or null."""
+
+    routed_experts: EncodedArray | None | Absent = field(default=ABSENT)
+    """Experts chosen for each token of this node: [tokens, layers, top_k], or null."""
+
+    sampling_mask: TokenSets | None | Absent = field(default=ABSENT)
+    """Token ids that survived the sampling filters, per sampled token, or null."""
+
+    kept_tokens: TokenSets | None | Absent = field(default=ABSENT)
+    """The name of sampling_mask before August 2026, or null."""
+
+
+class Trace(Ruled, kw_only=True):
+    """A rollout record: the message graph, and whatever else the writer recorded. Fields that
+    the contract does not know are kept and written back unchanged.
+    """
+
+    __filled__: ClassVar[dict[str, Any]] = {"nodes": []}
+    __json_fields__: ClassVar[tuple[str, ...]] = (
+        "version", "id", "verifiers", "task", "agent", "tools", "calls", "request_rewrites",
+        "response_rewrites", "rewards", "metrics", "info", "root_reply", "extra_usage",
+        "is_completed", "ok", "stop_condition", "is_timeout", "errors", "timing",
+        "num_input_tokens", "num_output_tokens", "num_total_tokens",
+    )
+    __rules__: ClassVar[tuple[str, ...]] = ("wire_values", "graph",)
+
+    version: Any | Absent = field(default=ABSENT)
+    """Version of the writer's record; not of this contract."""
+
+    id: Any | Absent = field(default=ABSENT)
+    """Unique id of the rollout."""
+
+    verifiers: Any | Absent = field(default=ABSENT)
+    """Version of the package that wrote the record."""
+
+    task: Any | Absent = field(default=ABSENT)
+    """The task that was solved."""
+
+    agent: Any | Absent = field(default=ABSENT)
+    """The agent that solved it."""
+
+    tools: Any | Absent = field(default=ABSENT)
+    """Tools seen across requests."""
+
+    nodes: list[MessageNode]
+    """The message graph; a node's parent stands before it."""
+
+    calls: Any | Absent = field(default=ABSENT)
+    """The model calls that committed nodes."""
+
+    mm_token_type_id_map: dict[Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,9})\Z")], Annotated[int, Meta(ge=0, le=255)]] | Absent = field(default=ABSENT)
+    """Placeholder token id, as text, to the media it stands for: 1 image, 2 video."""
+
+    request_rewrites: Any | Absent = field(default=ABSENT)
+    """Changes made to requests, in order."""
+
+    response_rewrites: Any | Absent = field(default=ABSENT)
+    """Changes made to responses, in order."""
+
+    rewards: Any | Absent = field(default=ABSENT)
+    """Named rewards."""
+
+    metrics: Any | Absent = field(default=ABSENT)
+    """Named metrics."""
+
+    info: Any | Absent = field(default=ABSENT)
+    """The task's own notes."""
+
+    root_reply: Any | Absent = field(default=ABSENT)
+    """The root agent's reply where the trace has descendants."""
+
+    extra_usage: Any | Absent = field(default=ABSENT)
+    """Token accounts of calls outside the graph."""
+
+    is_completed: Any | Absent = field(default=ABSENT)
+    """Whether the rollout ended."""
+
+    ok: Any | Absent = field(default=ABSENT)
+    """Whether it ended without an error."""
+
+    stop_condition: Any | Absent = field(default=ABSENT)
+    """What ended it."""
+
+    is_timeout: Any | Absent = field(default=ABSENT)
+    """Whether a deadline ended it."""
+
+    errors: Any | Absent = field(default=ABSENT)
+    """Errors of all attempts, oldest first."""
+
+    timing: Any | Absent = field(default=ABSENT)
+    """When its stages began and ended, in seconds since the epoch."""
+
+    num_input_tokens: Any | Absent = field(default=ABSENT)
+    """Tokens fed in, as the writer counted them."""
+
+    num_output_tokens: Any | Absent = field(default=ABSENT)
+    """Tokens generated, as the writer counted them."""
+
+    num_total_tokens: Any | Absent = field(default=ABSENT)
+    """Both together."""
+
+    extra: dict[str, Any] | Absent = field(default=ABSENT, name=EXTRA)
+    """Properties that the schema does not know, kept as they came; or None."""
+
+
+class RawMMRef(Ruled, kw_only=True):
+    """What a reference string 'mmraw:<compact sorted JSON>' says: which image, laid out how,
+    found where.
+    """
+
+    __descriptor_fields__: ClassVar[tuple[str, ...]] = ("payload",)
+    __rules__: ClassVar[tuple[str, ...]] = ("payload", "locator",)
+
+    family: Name
+    """The image layout that owns the payload."""
+
+    fingerprint: LayoutFingerprint
+    """Fingerprint of the layout's parameters."""
+
+    modality: Name
+    """What the item is, e.g. 'image'."""
+
+    mm_hash: ImageHash
+    """Hash of the raw bytes."""
+
+    payload: dict[str, Any] | Absent = field(default=ABSENT)
+    """The family's own data."""
+
+    raw_image_id: RawImageId | Absent = field(default=ABSENT)
+    """Locator: a file name inside the run's image directory."""
+
+    raw_image_uri: RawImageUri | Absent = field(default=ABSENT)
+    """Locator: a complete URL."""
+
+
+class GenerateFeatures(Ruled, kw_only=True):
+    """The 'features' object of an engine request: per modality the hashes, ranges and
+    references of the media in the prompt.
+    """
+
+    __rules__: ClassVar[tuple[str, ...]] = ("features",)
+
+    mm_hashes: dict[Name, list[ImageHash]]
+    """Modality to hashes of the raw bytes, in prompt order."""
+
+    mm_placeholders: dict[Name, list[PlaceholderRange]]
+    """Modality to placeholder ranges in the prompt, sorted, not overlapping."""
+
+    kwargs_data: dict[Name, list[Annotated[str, Meta(pattern=r"^mmraw:")] | None]] | None | Absent = field(default=ABSENT)
+    """Modality to reference strings; a null slot, or null for all, means 'resolve from the
+    engine's cache'.
+    """
+
+
+class MMImageItem(Ruled, kw_only=True):
+    """The descriptor inside a trainer-bound reference: a RawMMItem whose version may be absent,
+    because the transport of 2026-08 leaves it out.
+    """
+
+    __filled__: ClassVar[dict[str, Any]] = {"kind": "prime_raw_mm_item"}
+    __descriptor_fields__: ClassVar[tuple[str, ...]] = ("payload",)
+    __rules__: ClassVar[tuple[str, ...]] = ("payload", "locator",)
+
+    kind: Literal["prime_raw_mm_item"]
+    """Says that this object is a raw media descriptor."""
+
+    version: Literal[1] | Absent = field(default=ABSENT)
+    """Version of the descriptor, where the writer gives one."""
+
+    modality: Name
+    """What the item is: 'image' on this transport."""
+
+    family: Name
+    """The image layout that owns the payload."""
+
+    layout_fingerprint: LayoutFingerprint | Absent = field(default=ABSENT)
+    """Fingerprint of the layout's parameters."""
+
+    payload: dict[str, Any]
+    """The family's own data, such as image_grid_thw."""
+
+    vllm_modality: Name | Absent = field(default=ABSENT)
+    """The engine's name for the modality where it differs."""
+
+    raw_image_id: RawImageId | Absent = field(default=ABSENT)
+    """Locator: a file name inside the run's image directory."""
+
+    raw_image_uri: RawImageUri | Absent = field(default=ABSENT)
+    """Locator: a complete URL."""
+
+
+class MMImageRef(Ruled, array_like=True):
+    """One image of a training sample: its descriptor, hash, URL and placeholder span."""
+
+    __rules__: ClassVar[tuple[str, ...]] = ("image_ref",)
+
+    item: MMImageItem
+    """The descriptor."""
+
+    hash: ImageHash
+    """Hash of the raw bytes."""
+
+    uri: RawImageUri
+    """Where the trainer reads the raw image."""
+
+    offset: Annotated[int, Meta(ge=0, le=9007199254740991)]
+    """Index of the first placeholder token in the sample."""
+
+    length: Annotated[int, Meta(ge=1, le=9007199254740991)]
+    """Number of placeholder tokens."""
+
+
+class MMRefs(Ruled, array_like=True):
+    """The images of one training sample, in token order."""
+
+    __rules__: ClassVar[tuple[str, ...]] = ("image_refs",)
+
+    images: list[MMImageRef]
+    """The references, sorted by offset, not overlapping."""
+
+
+__all__ = [
+    "AssistantMessage",
+    "ContentPart",
+    "EncodedArray",
+    "GenerateFeatures",
+    "ImageHash",
+    "ImageUrlContentPart",
+    "ImageUrlSource",
+    "LayoutFingerprint",
+    "MMImageItem",
+    "MMImageRef",
+    "MMRefs",
+    "Message",
+    "MessageContent",
+    "MessageNode",
+    "MultiModalData",
+    "Name",
+    "ParentLink",
+    "PlaceholderRange",
+    "RawImageId",
+    "RawImageUri",
+    "RawMMItem",
+    "RawMMRef",
+    "SamplingMask",
+    "SystemMessage",
+    "TextContentPart",
+    "TokenCount",
+    "TokenSets",
+    "TokenStream",
+    "Tool",
+    "ToolCall",
+    "ToolMessage",
+    "Trace",
+    "Usage",
+    "UserMessage",
+]
+
+
+TYPES: Final[dict[str, type[Contract]]] = {
+    "PlaceholderRange": PlaceholderRange,
+    "RawMMItem": RawMMItem,
+    "MultiModalData": MultiModalData,
+    "TextContentPart": TextContentPart,
+    "ImageUrlSource": ImageUrlSource,
+    "ImageUrlContentPart": ImageUrlContentPart,
+    "ToolCall": ToolCall,
+    "SystemMessage": SystemMessage,
+    "UserMessage": UserMessage,
+    "AssistantMessage": AssistantMessage,
+    "ToolMessage": ToolMessage,
+    "Tool": Tool,
+    "Usage": Usage,
+    "EncodedArray": EncodedArray,
+    "SamplingMask": SamplingMask,
+    "ParentLink": ParentLink,
+    "MessageNode": MessageNode,
+    "Trace": Trace,
+    "RawMMRef": RawMMRef,
+    "GenerateFeatures": GenerateFeatures,
+    "MMImageItem": MMImageItem,
+    "MMImageRef": MMImageRef,
+    "MMRefs": MMRefs,
+}
+"""Every struct by the name of its definition."""

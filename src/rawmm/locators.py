@@ -1,0 +1,93 @@
+"""Locators: how a descriptor or a message points at a raw image. Pure, no I/O.
+
+Three kinds are read: an id (a file name inside the run's image directory), a ``file://``
+URL, and a ``data:image/...;base64,`` URL. A URL of any other scheme than the web's belongs
+to a store and is complete by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from rawmm.errors import shown_text
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_WEB: Final = frozenset({"http", "https", "ftp", "ftps", "javascript", "blob", "about"})
+
+
+class Problem(NamedTuple):
+    """Why a locator is refused: the error code, what is wanted, what stood there."""
+
+    code: str
+    expected: str
+    got: str
+
+
+def scheme_of(uri: str) -> str:
+    """The scheme of a URL in lower case; empty for a relative path."""
+    match = _SCHEME.match(uri)
+    return match[1].lower() if match else ""
+
+
+def _leads_out(path: str) -> bool:
+    return "\0" in path or ".." in path.replace("\\", "/").split("/")
+
+
+def file_path(uri: str) -> str | Problem:
+    """The absolute path of a ``file://`` URL, or why there is none.
+
+    The host must be empty or ``localhost`` (RFC 8089); the path is percent-decoded once.
+    ``..`` and NUL are refused before anything touches the disk.
+    """
+    expected = "a file:///absolute/path URL"
+    if "?" in uri or "#" in uri:
+        return Problem("bad_locator", f"{expected} without '?' or '#'", shown_text(uri))
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return Problem("bad_locator", expected, shown_text(uri))
+    if parts.scheme != "file" or uri[:7].lower() != "file://":
+        return Problem("bad_locator", expected, shown_text(uri))
+    if parts.netloc.lower() not in ("", "localhost"):
+        return Problem(
+            "bad_locator", "a file:// URL with no host, or localhost", shown_text(uri)
+        )
+    path = unquote(parts.path)
+    # urlsplit drops tabs and newlines, so they are looked for in what was given.
+    if _leads_out(path) or _leads_out(unquote(uri)):
+        return Problem("path_escape", "a path without '..' or NUL", shown_text(uri))
+    if not path.startswith("/") or path.startswith("//") or re.search(r"[\t\r\n]", uri):
+        return Problem("bad_locator", expected, shown_text(uri))
+    return path
+
+
+def id_problem(raw_image_id: str) -> Problem | None:
+    """Why a raw image id would leave its directory, or None."""
+    if "/" in raw_image_id or "\\" in raw_image_id or raw_image_id in (".", ".."):
+        return Problem(
+            "path_escape", "a plain file name in the image directory", shown_text(raw_image_id)
+        )
+    if "\0" in raw_image_id:
+        return Problem("path_escape", "a file name without NUL", shown_text(raw_image_id))
+    return None
+
+
+def uri_problem(uri: str) -> Problem | None:
+    """Why a raw image URI is refused, or None. What is inside a data URL is not read here."""
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        path = file_path(uri)
+        return path if isinstance(path, Problem) else None
+    if scheme == "data":
+        return None
+    if scheme in _WEB or "://" not in uri:
+        return Problem(
+            "bad_locator",
+            "a file:// URL, a data:image/...;base64, URL or a store URL",
+            shown_text(uri) if scheme in _WEB or not scheme else f"the scheme {scheme!r}",
+        )
+    if _leads_out(unquote(uri)):
+        return Problem("path_escape", "a path without '..' or NUL", shown_text(uri))
+    return None

@@ -1,0 +1,26 @@
+"""Offload: write raw images once, content-addressed, and refer to them by ``file://`` URL.
+
+`offload_images_inplace` rewrites whole messages; `ImageStore` is the directory below it.
+"""
+
+from __future__ import annotations
+
+from rawmm.offload.limits import Limits
+from rawmm.offload.rewrite import (
+    ImageOffloadStats,
+    offload_image_to_run_assets,
+    offload_images_inplace,
+)
+from rawmm.offload.run_dir import raw_image_path, run_image_dir
+from rawmm.offload.store import ImageStore, StoredImage
+
+__all__ = [
+    "ImageOffloadStats",
+    "ImageStore",
+    "Limits",
+    "StoredImage",
+    "offload_image_to_run_assets",
+    "offload_images_inplace",
+    "raw_image_path",
+    "run_image_dir",
+]

@@ -1,0 +1,118 @@
+"""Data URLs of images, read strictly: ``data:image/<subtype>;base64,<text>`` (RFC 2397).
+
+The lenient decoders of most libraries drop what they do not know, so that ``aGVs*bG8=``
+becomes ``hello`` and a damaged image becomes another image. Here every character counts:
+the standard alphabet (RFC 4648 section 4), full padding, zero trailing bits (section 3.5),
+no white space, not empty.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from rawmm.errors import OffloadError
+
+_HEAD: Final = re.compile(r"data:(image/[a-z0-9][a-z0-9.+-]*);base64,", re.ASCII | re.IGNORECASE)
+_LONGEST_HEAD: Final = 64
+# The last character before the padding carries 2 or 4 bits that belong to no byte.
+_LAST_OF_TWO_BYTES: Final = frozenset("AEIMQUYcgkosw048")
+_LAST_OF_ONE_BYTE: Final = frozenset("AQgw")
+
+
+class DataUrl(NamedTuple):
+    """A data URL whose head is right; its text is not decoded yet.
+
+    ``media_type`` is the declared type in lower case, e.g. ``image/png``; ``start`` is where
+    the base64 text begins in ``url``.
+    """
+
+    url: str
+    media_type: str
+    start: int
+
+    @property
+    def most_bytes(self) -> int:
+        """How many bytes the text can decode to, from its length alone (2 too many at most)."""
+        return (len(self.url) - self.start) // 4 * 3
+
+
+def is_image_data_url(value: object) -> bool:
+    """Whether a value is a string that claims to be an image's data URL."""
+    return isinstance(value, str) and value[:11].lower() == "data:image/"
+
+
+def shown_data_url(url: str) -> str:
+    """A data URL as it may stand in a message: its head, never what follows the comma."""
+    head, comma, _ = url[: _LONGEST_HEAD + 1].partition(",")
+    # Without a comma near the start there is no telling head from image bytes.
+    if not comma:
+        return f"a data URL of {len(url)} characters with no comma in the first {_LONGEST_HEAD}"
+    return f"{head + comma!r} ({len(url)} characters)"
+
+
+def parse_data_url(url: str) -> DataUrl:
+    """Read the head of an image's data URL.
+
+    Raises:
+        OffloadError: ``bad_locator`` when the media type is no image type or the data is not
+            declared as base64.
+    """
+    match = _HEAD.match(url[: _LONGEST_HEAD + 1])
+    if match is None:
+        raise OffloadError(
+            "bad_locator",
+            expected="a URL that begins with data:image/<subtype>;base64,",
+            got=shown_data_url(url),
+            hint="encode the raw image file with base64 and declare its media type",
+        )
+    return DataUrl(url, match[1].lower(), match.end())
+
+
+def decode_data_url(data_url: DataUrl) -> bytes:
+    """The bytes of a data URL.
+
+    Raises:
+        OffloadError: ``bad_base64`` when the text is anything but strict base64.
+    """
+    import pybase64
+
+    text = data_url.url[data_url.start :]
+    if not text:
+        raise _bad_base64("no text after the comma")
+    if len(text) % 4:
+        raise _bad_base64(f"{len(text)} characters, which is not a multiple of 4")
+    raw = None
+    with suppress(ValueError):
+        # binascii.Error or UnicodeEncodeError; the latter holds the text, so neither is kept.
+        raw = pybase64.b64decode(text, validate=True)
+    if raw is None:
+        raise _bad_base64(_fault(text))
+    if text[-1] == "=":
+        last, allowed = (
+            (text[-3], _LAST_OF_ONE_BYTE) if text[-2] == "=" else (text[-2], _LAST_OF_TWO_BYTES)
+        )
+        if last not in allowed:
+            raise _bad_base64("text whose trailing bits are not zero")
+    return raw
+
+
+def _bad_base64(got: str) -> OffloadError:
+    return OffloadError(
+        "bad_base64",
+        expected="strict base64 after the comma (RFC 4648 section 4, padded)",
+        got=got,
+        hint="encode the whole raw image file again; the text is damaged or cut off",
+    )
+
+
+def _fault(text: str) -> str:
+    """What is wrong with text that does not decode, without quoting it."""
+    if re.search(r"\s", text):
+        return "text with white space"
+    if re.search(r"[-_]", text) and not re.search(r"[^A-Za-z0-9_=-]", text):
+        return "text in the URL-safe alphabet"
+    if re.search(r"[^A-Za-z0-9+/=]", text):
+        return "text with characters outside the base64 alphabet"
+    return "text with misplaced padding"

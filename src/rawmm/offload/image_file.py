@@ -1,0 +1,141 @@
+"""Files of an image directory: written atomically, opened without following links.
+
+Everything is relative to the descriptor of the directory, so that nothing can be moved under
+a check. The functions raise `OSError`; `store` gives it words.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# O_NONBLOCK: a FIFO in place of an image must not stop the reader.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_WORDS: Final = {
+    errno.ENOSPC: ("no space left on the device", "free space, or choose another directory"),
+    errno.EDQUOT: ("the disk quota is used up", "free space, or choose another directory"),
+    errno.EFBIG: ("a file over the size limit of the process", "raise the limit (ulimit -f)"),
+    errno.EROFS: ("a read-only file system", "choose a directory that can be written"),
+    errno.EACCES: ("permission denied", "give this user access, or choose another directory"),
+    errno.EPERM: ("an operation that is not permitted", "choose another directory"),
+    errno.ENOTDIR: ("a file where a directory should be", "remove it, or choose another directory"),
+    errno.EEXIST: ("a file where a directory should be", "remove it, or choose another directory"),
+    errno.EISDIR: ("a directory where an image should be", "remove it"),
+    errno.ENXIO: ("a socket where an image should be", "remove it"),
+    errno.ENOENT: ("a directory that does not exist", "create it, or choose another directory"),
+    errno.ELOOP: ("a symbolic link", "replace the link by what it points to"),
+    errno.ENAMETOOLONG: ("a path that is too long", "choose a shorter directory"),
+    errno.EMFILE: ("too many open files", "close some, or raise the limit (ulimit -n)"),
+    errno.EIO: ("an input/output error of the device", "check the device"),
+}
+
+
+class NotRegularError(OSError):
+    """Something else than a regular file stands in an image's place. ``kind`` says what."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(errno.EINVAL, f"{kind} instead of a regular file")
+        self.kind = kind
+
+
+def reason_and_hint(error: OSError) -> tuple[str, str]:
+    """What an error of the operating system means, and what to do about it."""
+    if isinstance(error, NotRegularError):
+        return error.kind, "remove it"
+    number = error.errno or 0
+    return _WORDS.get(number, (os.strerror(number), "choose another image directory"))
+
+
+@contextmanager
+def open_directory(path: str, below: Sequence[str] = ()) -> Iterator[int]:
+    """A descriptor of a directory, or of one below it; no component is followed as a link."""
+    descriptor = os.open(path, _DIRECTORY)
+    try:
+        for name in below:
+            parent, descriptor = descriptor, os.open(name, _DIRECTORY, dir_fd=descriptor)
+            os.close(parent)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: str, *, durable: bool) -> None:
+    """Create a directory with its parents. With `durable`, their entries are synced too."""
+    missing = []
+    parent = path
+    while not os.path.lexists(parent):
+        missing.append(parent)
+        parent = os.path.dirname(parent)
+    os.makedirs(path, exist_ok=True)
+    if durable:
+        for created in missing:
+            with open_directory(os.path.dirname(created)) as descriptor:
+                os.fsync(descriptor)
+
+
+@contextmanager
+def open_regular(directory: int, name: str) -> Iterator[tuple[int, int]]:
+    """A descriptor of a regular file, and its size in bytes. Raises ELOOP for a link."""
+    descriptor = os.open(name, _READ, dir_fd=directory)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise NotRegularError(_kind(status.st_mode))
+        yield descriptor, status.st_size
+    finally:
+        os.close(descriptor)
+
+
+def read_all(descriptor: int) -> bytes:
+    """The rest of an open file."""
+    with open(descriptor, "rb", buffering=0, closefd=False) as file:
+        return file.readall()
+
+
+def write_atomically(directory: int, name: str, raw: bytes, *, durable: bool) -> None:
+    """Put a file in place: all of it or nothing, whatever stops the writing.
+
+    A reader sees the old file or the new one. A link in the place is replaced, not followed.
+    """
+    unique = f"{os.getpid()}-{threading.get_ident()}-{secrets.token_hex(8)}"
+    temporary = f".tmp-{unique}"
+    try:
+        descriptor = os.open(temporary, _CREATE, 0o644, dir_fd=directory)
+        try:
+            rest = memoryview(raw)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        # Interrupts too: what stopped the writing is raised on, without a file left behind.
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=directory)
+        raise
+    if durable:
+        os.fsync(directory)
+
+
+def _kind(mode: int) -> str:
+    kinds = (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a FIFO"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISBLK, "a block device"),
+        (stat.S_ISCHR, "a character device"),
+    )
+    return next((name for test, name in kinds if test(mode)), "something else than a file")

@@ -1,0 +1,257 @@
+"""Find the image parts of any value, and plan how to change their URLs.
+
+The walk uses its own stack, so 100,000 levels are no more trouble than ten; an object that
+is reached twice is visited once, so cycles end and shared parts are changed once.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from rawmm.errors import OffloadError, json_path, shown
+from rawmm.locators import Problem
+from rawmm.offload.containers import REMOVED, SCALARS, Container, container_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_IMAGE_TYPES: Final = ("image_url", "image")
+_WANTED: Final = (
+    '{"type": "image_url", "image_url": {"url": ...}}, a string as "image_url", '
+    'or {"type": "image", "image": url}'
+)
+_ROOT: Final = -1
+
+
+class _Edge(NamedTuple):
+    """That a node stands under a key of its parent."""
+
+    parent: int
+    key: Any
+
+
+class _Node(NamedTuple):
+    value: Any
+    container: Container
+    edges: list[_Edge]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """One image part: its URL, and where that stands.
+
+    Attributes:
+        url: the URL as found; ``fault`` says why there is none.
+        fault: what is wrong with the shape of the part, or None.
+        node: the part; ``holder`` is the node that has the URL under ``key``.
+    """
+
+    url: Any
+    fault: Problem | None
+    node: int
+    holder: int
+    key: str
+
+
+class ImageParts:
+    """The image parts of a value, in document order. Nothing is changed by looking.
+
+    A part is an object whose ``type`` (a field, or the tag of a Struct) is ``image_url`` or
+    ``image``. Keys that are null do not count: dataset libraries fill missing keys so.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.parts: list[ImagePart] = []
+        self._nodes: list[_Node] = []
+        self._seen: dict[int, int] = {}
+        self._walk(value)
+
+    def path(self, part: ImagePart) -> str:
+        """JSON path of a part's URL from the root value."""
+        keys: list[str | int] = [part.key]
+        index = part.holder
+        while (edge := self._nodes[index].edges[0]).parent != _ROOT:
+            parent = self._nodes[edge.parent]
+            keys.append(parent.container.path_key(parent.value, edge.key))
+            index = edge.parent
+        return json_path(reversed(keys))
+
+    def plan(self, urls: list[str]) -> Changes:
+        """What has to change for the parts to have these URLs, in the shape of the contract.
+
+        Copies of frozen containers are made here; nothing that the value holds is changed.
+
+        Raises:
+            OffloadError: ``wrong_type`` when a frozen part has no parent that can be changed.
+        """
+        changes: dict[int, dict[Any, Any]] = {}
+        causes: dict[int, ImagePart] = {}
+        for part, url in zip(self.parts, urls, strict=True):
+            for node, new in self._wanted(part, url):
+                changes.setdefault(node, {}).update(new)
+                causes.setdefault(node, part)
+        self._rebuild_frozen(changes, causes)
+        return Changes(
+            [
+                Change(self._nodes[index], new, self.path(causes[index]))
+                for index, new in changes.items()
+            ]
+        )
+
+    def _walk(self, root: Any) -> None:
+        if container_of(root) is None:
+            return
+        stack = [(root, _Edge(_ROOT, None))]
+        while stack:
+            value, edge = stack.pop()
+            index = self._enter(value, edge)
+            if index is None:
+                continue
+            container = self._nodes[index].container
+            kind = container.get(value, "type")
+            # An array in a "type" compares element by element, so the class comes first.
+            if isinstance(kind, str) and kind in _IMAGE_TYPES:
+                self.parts.append(self._part(index))
+                continue
+            below = [
+                (child, _Edge(index, key))
+                for key, child in container.items(value)
+                if type(child) not in SCALARS and container_of(child) is not None
+            ]
+            stack.extend(reversed(below))
+
+    def _enter(self, value: Any, edge: _Edge) -> int | None:
+        """The index of a new node; None for one that is known, which gets one more parent."""
+        known = self._seen.get(id(value))
+        if known is not None:
+            self._nodes[known].edges.append(edge)
+            return None
+        container = container_of(value)
+        assert container is not None
+        self._seen[id(value)] = len(self._nodes)
+        self._nodes.append(_Node(value, container, [edge]))
+        return len(self._nodes) - 1
+
+    def _part(self, node: int) -> ImagePart:
+        value, container, _ = self._nodes[node]
+        found = [name for name in _IMAGE_TYPES if container.get(value, name) is not None]
+        if len(found) != 1:
+            got = "both keys" if found else "neither key"
+            fault = Problem("wrong_type", f"an image part with one URL: {_WANTED}", got)
+            return ImagePart(None, fault, node, node, "image_url")
+        key = found[0]
+        source = container.get(value, key)
+        inner = container_of(source)
+        if key == "image" or inner is None:
+            return self._checked(source, node, node, key)
+        self._enter(source, _Edge(node, key))
+        url = inner.get(source, "url")
+        return self._checked(url, node, self._seen[id(source)], "url")
+
+    def _checked(self, url: Any, node: int, holder: int, key: str) -> ImagePart:
+        fault = None
+        if not isinstance(url, str):
+            fault = Problem("wrong_type", f"the URL of an image, in {_WANTED}", shown(url))
+        return ImagePart(url, fault, node, holder, key)
+
+    def _wanted(self, part: ImagePart, url: str) -> Iterator[tuple[int, dict[Any, Any]]]:
+        """Nodes and what changes in them. Typed parts keep their fields."""
+        value = self._nodes[part.node].value
+        if part.key == "url" or not isinstance(value, dict):
+            if url != part.url:
+                yield part.holder, {part.key: url}
+        else:
+            yield part.node, {"image_url": {"url": url}}
+            if part.key == "image":
+                yield part.node, {"image": REMOVED}
+        if isinstance(value, dict) and value["type"] != "image_url":
+            yield part.node, {"type": "image_url"}
+
+    def _rebuild_frozen(
+        self, changes: dict[int, dict[Any, Any]], causes: dict[int, ImagePart]
+    ) -> None:
+        """Move the changes of frozen nodes up to the first parents that can be changed."""
+        sorter: TopologicalSorter[int] = TopologicalSorter()
+        frozen: set[int] = set()
+        rising = [index for index in changes if self._is_frozen(index, changes[index])]
+        while rising:
+            index = rising.pop()
+            if index in frozen:
+                continue
+            frozen.add(index)
+            sorter.add(index)
+            for parent, key in self._nodes[index].edges:
+                if parent == _ROOT:
+                    raise self._fixed(index, causes[index])
+                causes.setdefault(parent, causes[index])
+                if self._is_frozen(parent, (key,)):
+                    rising.append(parent)
+                    sorter.add(parent, index)
+        try:
+            order = list(sorter.static_order())
+        except CycleError as error:
+            index = error.args[1][0]
+            raise self._fixed(index, causes[index]) from None
+        for index in order:
+            value, container, edges = self._nodes[index]
+            try:
+                rebuilt = container.rebuilt(value, changes.pop(index))
+            except (TypeError, AttributeError, copy.Error):
+                raise self._fixed(index, causes[index]) from None
+            for parent, key in edges:
+                changes.setdefault(parent, {})[key] = rebuilt
+
+    def _is_frozen(self, index: int, keys: Any) -> bool:
+        value, container, _ = self._nodes[index]
+        return any(container.is_frozen(value, key) for key in keys)
+
+    def _fixed(self, index: int, part: ImagePart) -> OffloadError:
+        return cannot_change(self._nodes[index].value, self.path(part))
+
+
+class Change(NamedTuple):
+    """New values for keys of one container; ``path`` is a URL that this is for."""
+
+    node: _Node
+    new: dict[Any, Any]
+    path: str
+
+
+class Changes:
+    """Changes that are done together or not at all."""
+
+    def __init__(self, changes: list[Change]) -> None:
+        self._changes = changes
+
+    def apply(self) -> None:
+        """Make every change; on any failure take back those that were made.
+
+        Raises:
+            OffloadError: ``wrong_type`` when a container refuses.
+        """
+        undo: list[Any] = []
+        try:
+            for (value, container, _), new, path in self._changes:
+                try:
+                    container.apply(value, new, undo)
+                except (TypeError, ValueError, AttributeError):
+                    # What setters and validators raise; their texts may quote the value.
+                    raise cannot_change(value, path) from None
+        except BaseException:
+            for restore in reversed(undo):
+                restore()
+            raise
+
+
+def cannot_change(value: Any, path: str) -> OffloadError:
+    """The error of a container that takes no new URL."""
+    return OffloadError(
+        "wrong_type",
+        path,
+        expected="an image part, or a container of it, that can be changed",
+        got=shown(value),
+        hint="pass it in a list or dict, or convert it to dicts first",
+    )

@@ -1,0 +1,84 @@
+"""Limits on what is offloaded. Checked on lengths and headers; no pixel is ever decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rawmm.errors import OffloadError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds for one image, and for the number of images of one call.
+
+    Attributes:
+        max_bytes: bytes of one encoded image file. 64 MiB: no screenshot comes near it.
+        max_pixels: width times height. 89,478,485 is where Pillow starts to warn of a
+            decompression bomb, so nothing stored makes a consumer's Pillow complain.
+        max_edge: the longer side in pixels. 32,768 holds a full-page screenshot.
+        min_edge: the shorter side in pixels. 1 accepts everything; set it to the patch size
+            of the model (28 for Qwen2-VL) to refuse images that are too small to be seen.
+        max_images: image parts in one call of `offload_images_inplace`.
+    """
+
+    max_bytes: int = 64 * 1024 * 1024
+    max_pixels: int = 89_478_485
+    max_edge: int = 32_768
+    min_edge: int = 1
+    max_images: int = 10_000
+
+    def check_bytes(self, size: int) -> None:
+        """Check the size of an image file in bytes.
+
+        Raises:
+            OffloadError: ``image_limit``.
+        """
+        if size > self.max_bytes:
+            raise _over(
+                f"at most {self.max_bytes} bytes in an image",
+                f"{size} bytes",
+                "compress or resize the image, or raise Limits.max_bytes",
+            )
+
+    def check_dimensions(self, width: int, height: int) -> None:
+        """Check width and height in pixels.
+
+        Raises:
+            OffloadError: ``image_limit``.
+        """
+        got = f"{width} x {height} pixels"
+        if min(width, height) < self.min_edge:
+            raise _over(
+                f"sides of at least {self.min_edge} pixels",
+                got,
+                "leave the image out or enlarge it, or lower Limits.min_edge",
+            )
+        if max(width, height) > self.max_edge:
+            raise _over(
+                f"sides of at most {self.max_edge} pixels",
+                got,
+                "resize the image, or raise Limits.max_edge",
+            )
+        if width * height > self.max_pixels:
+            raise _over(
+                f"at most {self.max_pixels} pixels in an image",
+                f"{width * height} ({got})",
+                "resize the image, or raise Limits.max_pixels",
+            )
+
+    def check_count(self, images: int) -> None:
+        """Check the number of image parts of a call.
+
+        Raises:
+            OffloadError: ``image_limit``.
+        """
+        if images > self.max_images:
+            raise _over(
+                f"at most {self.max_images} image parts in a call",
+                str(images),
+                "offload fewer messages at a time, or raise Limits.max_images",
+            )
+
+
+def _over(expected: str, got: str, hint: str) -> OffloadError:
+    return OffloadError("image_limit", expected=expected, got=got, hint=hint)

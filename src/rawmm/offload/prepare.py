@@ -1,0 +1,87 @@
+"""From a data URL or raw bytes to a checked image, ready to be written. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from rawmm.errors import OffloadError, shown
+from rawmm.offload.data_url import decode_data_url, parse_data_url
+from rawmm.offload.image_header import (
+    ImageHeader,
+    check_complete,
+    check_declared_type,
+    read_header,
+)
+
+if TYPE_CHECKING:
+    from rawmm.offload.limits import Limits
+
+ImageSource: TypeAlias = str | bytes | bytearray | memoryview
+"""A ``data:image/...;base64,`` URL, or the bytes of an image file."""
+
+
+class CheckedImage(NamedTuple):
+    """An image file that passed every check."""
+
+    raw: bytes
+    header: ImageHeader
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """A checked and hashed image. ``raw`` is the whole file, ``sha256`` 64 hex digits."""
+
+    raw: bytes = field(repr=False)
+    header: ImageHeader
+    sha256: str
+
+    @property
+    def raw_image_id(self) -> str:
+        """The file name in a store: ``<sha256>.<extension>``."""
+        return f"{self.sha256}.{self.header.extension}"
+
+
+def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
+    """Decode a source, and check type, limits and completeness.
+
+    Raises:
+        OffloadError: ``bad_locator``, ``bad_base64``, ``wrong_type``, ``image_limit``,
+            ``not_an_image`` or ``image_type_mismatch``.
+    """
+    declared = None
+    if isinstance(source, str):
+        data_url = parse_data_url(source)
+        # The length alone tells, so a gigabyte of text is refused before it is decoded.
+        limits.check_bytes(data_url.most_bytes - 2)
+        declared = data_url.media_type
+        raw = decode_data_url(data_url)
+    elif isinstance(source, bytes | bytearray | memoryview):
+        limits.check_bytes(memoryview(source).nbytes)
+        # Only bytes cannot change between the hash and the write; bytes are not copied.
+        raw = bytes(source)
+    else:
+        raise OffloadError(
+            "wrong_type",
+            expected="the bytes of an image file, or its data URL",
+            got=shown(source),
+            hint="encode the image first, e.g. with PIL.Image.Image.save",
+        )
+    limits.check_bytes(len(raw))
+    header = read_header(raw)
+    if declared is not None:
+        check_declared_type(declared, header)
+    limits.check_dimensions(header.width, header.height)
+    check_complete(raw, header)
+    return CheckedImage(raw, header)
+
+
+def prepare_image(source: ImageSource, limits: Limits) -> PreparedImage:
+    """Check a source and hash its bytes once.
+
+    Raises:
+        OffloadError: as `check_image`.
+    """
+    raw, header = check_image(source, limits)
+    return PreparedImage(raw, header, hashlib.sha256(raw).hexdigest())

@@ -1,0 +1,357 @@
+"""The image store: ``<root>/<sha256>.<png|jpg|webp|gif>``, flat, written once, verified on read.
+
+Flat, because consumers join ``raw_image_id`` to the directory. Safe with many processes and
+threads that write the same images: a file comes into being by a rename, and its name is the
+SHA-256 of its bytes, so whoever comes second replaces it by itself or finds it there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from rawmm.errors import MaterializeError, OffloadError, RawMMError, shown_text
+from rawmm.locators import Problem, file_path, scheme_of
+from rawmm.offload.image_file import (
+    NotRegularError,
+    make_directory,
+    open_directory,
+    open_regular,
+    read_all,
+    reason_and_hint,
+    write_atomically,
+)
+from rawmm.offload.limits import Limits
+from rawmm.offload.prepare import ImageSource, PreparedImage, prepare_image
+from rawmm.offload.run_dir import raw_image_id_problem, resolved_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ErrorClass: TypeAlias = type[OffloadError | MaterializeError]
+_HASH: Final = re.compile(r"[0-9a-f]{16,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image that is in the store.
+
+    Attributes:
+        raw_image_id: file name in the store, for a descriptor.
+        uri: ``file:///`` URL of `path`, percent-encoded.
+        path: absolute path.
+        sha256: 64 hex digits, of the file's bytes.
+        media_type: the real type, e.g. ``image/png``.
+        width, height: in pixels, before any orientation tag.
+        size: bytes of the file.
+        written: whether this call wrote the file; otherwise it was there already.
+        bytes_written: `size` if this call wrote it, else 0.
+    """
+
+    raw_image_id: str
+    uri: str
+    path: Path
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+    size: int
+    written: bool
+    bytes_written: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCounters:
+    """What one `ImageStore` object did so far. Bytes are of image files."""
+
+    seen: int = 0
+    stored: int = 0
+    deduplicated: int = 0
+    bytes_in: int = 0
+    bytes_written: int = 0
+    verify_failures: int = 0
+
+
+class ImageStore:
+    """Raw images in one directory, by the SHA-256 of their bytes. Safe to share by threads.
+
+    Args:
+        root: the directory; made absolute and resolved now, created at the first write.
+        limits: what is accepted; `Limits()` by default.
+        durable: sync file and directory, so that a stored image survives a power failure.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        limits: Limits | None = None,
+        durable: bool = True,
+    ) -> None:
+        self.root = resolved_dir(root)
+        self.limits = Limits() if limits is None else limits
+        self.durable = durable
+        self._counters = StoreCounters()
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.root)!r})"
+
+    @property
+    def counters(self) -> StoreCounters:
+        """A snapshot of what this object did so far."""
+        with self._lock:
+            return self._counters
+
+    def path(self, raw_image_id: str) -> Path:
+        """Where the image with this id is. It need not exist.
+
+        Raises:
+            MaterializeError: ``path_escape`` or ``bad_locator``.
+        """
+        problem = raw_image_id_problem(raw_image_id)
+        if problem:
+            raise _refused(problem, MaterializeError)
+        return self.root / raw_image_id
+
+    def put(self, raw: bytes | bytearray | memoryview, *, verify: bool = False) -> StoredImage:
+        """Store the bytes of an image file. With `verify`, a file that exists is read again.
+
+        Raises:
+            OffloadError: what `prepare` and `commit` raise.
+        """
+        return self.commit(self.prepare(raw), verify=verify)
+
+    def put_data_url(self, url: str, *, verify: bool = False) -> StoredImage:
+        """Store the image of a ``data:image/...;base64,`` URL.
+
+        Raises:
+            OffloadError: what `prepare` and `commit` raise.
+        """
+        return self.commit(self.prepare(url), verify=verify)
+
+    def prepare(self, source: ImageSource) -> PreparedImage:
+        """Check and hash an image, without any I/O, for `commit`.
+
+        Raises:
+            OffloadError: ``bad_locator``, ``bad_base64``, ``wrong_type``, ``image_limit``,
+                ``not_an_image`` or ``image_type_mismatch``.
+        """
+        return prepare_image(source, self.limits)
+
+    def commit(self, image: PreparedImage, *, verify: bool = False) -> StoredImage:
+        """Write a prepared image, unless it is there already.
+
+        A file that is there is trusted if it is regular and has the right size; with `verify`,
+        if it has the right bytes. Otherwise it is replaced.
+
+        Raises:
+            OffloadError: ``store_failed`` when the directory cannot be written or something
+                else than a file stands there, ``path_escape`` when that is a symbolic link.
+        """
+        name = image.raw_image_id
+        try:
+            written = self._write(name, image.raw, verify=verify)
+        except OSError as error:
+            raise self._failed(error, f"to write {name} into {str(self.root)!r}") from error
+        size = len(image.raw)
+        self._count(
+            seen=1,
+            stored=int(written),
+            deduplicated=int(not written),
+            bytes_in=size,
+            bytes_written=size if written else 0,
+        )
+        path = self.root / name
+        return StoredImage(
+            raw_image_id=name,
+            uri=path.as_uri(),
+            path=path,
+            sha256=image.sha256,
+            media_type=image.header.media_type,
+            width=image.header.width,
+            height=image.header.height,
+            size=size,
+            written=written,
+            bytes_written=size if written else 0,
+        )
+
+    def read(self, locator: str, expected_hash: str | None = None) -> bytes:
+        """The bytes of a stored image, verified.
+
+        Args:
+            locator: a ``raw_image_id``, or a ``file://`` URL inside the root.
+            expected_hash: what the SHA-256 of the bytes begins with, 16 hex digits or more.
+                Without it, the hash in the file name is used; a name without one is not
+                verified.
+
+        Raises:
+            MaterializeError: ``hash_mismatch``, ``missing_image``, ``path_escape``,
+                ``bad_locator``, ``bad_format`` for a hash that is none, ``store_failed``.
+        """
+        if expected_hash is not None and not _HASH.fullmatch(expected_hash):
+            raise MaterializeError(
+                "bad_format",
+                expected="a hash of 16 to 128 lowercase hex digits",
+                got=shown_text(expected_hash),
+                hint="pass the mm_hash of the item",
+            )
+        with self._opened(locator, MaterializeError) as (descriptor, name):
+            raw = read_all(descriptor)
+        expected = _stated_hash(name) if expected_hash is None else expected_hash
+        if expected is not None:
+            self._verify(raw, expected, "$")
+        return raw
+
+    def check_present(self, uri: str) -> None:
+        """Check that a ``file://`` URL names a regular file inside the root. Reads nothing.
+
+        Raises:
+            OffloadError: ``missing_image``, ``path_escape``, ``bad_locator``, ``store_failed``.
+        """
+        with self._opened(uri, OffloadError):
+            pass
+
+    def verify(self) -> list[RawMMError]:
+        """Read every file and compare it with the hash in its name; an error for each bad one.
+
+        Hidden files (temporary ones of other writers) and names that state no hash are passed
+        over. A root that does not exist yet holds no bad file.
+        """
+        try:
+            with open_directory(str(self.root)) as directory:
+                names = sorted(os.listdir(directory))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            return [self._failed(error, f"to list {str(self.root)!r}", MaterializeError)]
+        faults: list[RawMMError] = []
+        for name in names:
+            stated = None if name.startswith(".") else _stated_hash(name)
+            if stated is None:
+                continue
+            try:
+                with self._opened(name, MaterializeError) as (descriptor, _):
+                    raw = read_all(descriptor)
+                self._verify(raw, stated, f"$[{json.dumps(name)}]")
+            except MaterializeError as error:
+                faults.append(error)
+        return faults
+
+    def _write(self, name: str, raw: bytes, *, verify: bool) -> bool:
+        """Whether the file had to be written."""
+        try:
+            return self._write_in(name, raw, verify=verify)
+        except FileNotFoundError:
+            # The first write, or the directory was removed since.
+            make_directory(str(self.root), durable=self.durable)
+            return self._write_in(name, raw, verify=verify)
+
+    def _write_in(self, name: str, raw: bytes, *, verify: bool) -> bool:
+        with open_directory(str(self.root)) as directory:
+            try:
+                with open_regular(directory, name) as (descriptor, size):
+                    if size == len(raw) and (not verify or read_all(descriptor) == raw):
+                        return False
+                self._count(verify_failures=1)
+            except FileNotFoundError:
+                pass
+            write_atomically(directory, name, raw, durable=self.durable)
+            return True
+
+    @contextmanager
+    def _opened(self, locator: str, error_class: _ErrorClass) -> Iterator[tuple[int, str]]:
+        """A descriptor of the file that a locator names, and the file's name."""
+        where = self._locate(locator)
+        if isinstance(where, Problem):
+            raise _refused(where, error_class)
+        *below, name = where
+        try:
+            with (
+                open_directory(str(self.root), below) as directory,
+                open_regular(directory, name) as (descriptor, _),
+            ):
+                yield descriptor, name
+        except FileNotFoundError as error:
+            raise error_class(
+                "missing_image",
+                expected=f"an image in {str(self.root)!r}",
+                got=f"none of the name {shown_text(name)}",
+                hint="offload the image again, or copy it into the image directory",
+            ) from error
+        except NotRegularError as error:
+            raise error_class(
+                "missing_image",
+                expected=f"a regular file in {str(self.root)!r}",
+                got=error.kind,
+                hint="remove it and offload the image again",
+            ) from error
+        except OSError as error:
+            what = f"to read an image from {str(self.root)!r}"
+            raise self._failed(error, what, error_class) from error
+
+    def _locate(self, locator: str) -> list[str] | Problem:
+        """The names that lead from the root to a file."""
+        if scheme_of(locator) != "file":
+            return raw_image_id_problem(locator) or [locator]
+        path = file_path(locator)
+        if isinstance(path, Problem):
+            return path
+        parent, name = os.path.split(path)
+        # Links above the root are the operator's (/data -> /mnt/data); the ones below it are
+        # resolved here and then refused, if they come into being only now, by the open.
+        real = Path(os.path.realpath(parent))
+        if not name or not real.is_relative_to(self.root):
+            return Problem("path_escape", f"a file inside {str(self.root)!r}", shown_text(locator))
+        return [*real.relative_to(self.root).parts, name]
+
+    def _verify(self, raw: bytes, expected: str, path: str) -> None:
+        if hashlib.sha256(raw).hexdigest().startswith(expected):
+            return
+        self._count(verify_failures=1)
+        raise MaterializeError(
+            "hash_mismatch",
+            path,
+            expected=f"bytes whose SHA-256 begins with {expected}",
+            got=f"{len(raw)} bytes that have another one",
+            hint="delete the file and offload the image again",
+        )
+
+    def _failed(
+        self,
+        error: OSError,
+        what: str,
+        error_class: _ErrorClass = OffloadError,
+    ) -> OffloadError | MaterializeError:
+        reason, hint = reason_and_hint(error)
+        code = "path_escape" if reason == "a symbolic link" else "store_failed"
+        return error_class(code, expected=what, got=reason, hint=hint)
+
+    def _count(self, **more: int) -> None:
+        with self._lock:
+            now = self._counters
+            self._counters = replace(
+                now, **{name: getattr(now, name) + value for name, value in more.items()}
+            )
+
+
+def _stated_hash(name: str) -> str | None:
+    """The hash that a file name states: its stem, if that is one."""
+    stem = name.partition(".")[0]
+    return stem if _HASH.fullmatch(stem) else None
+
+
+def _refused(problem: Problem, error_class: _ErrorClass) -> OffloadError | MaterializeError:
+    return error_class(
+        problem.code,
+        expected=problem.expected,
+        got=problem.got,
+        hint="pass a file name in the image directory, or a file:// URL inside it",
+    )

@@ -1,0 +1,75 @@
+"""The JSON Schemas and conformance vectors that ship with the package.
+
+The only door to the generated bundle. It is read on first use: importing costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypedDict
+
+VERSION = "v1"
+
+
+class _Entry(TypedDict):
+    type: str
+    case: str
+    document: str
+
+
+class Vector(_Entry, total=False):
+    """One conformance vector: `document` is JSON text of a `type`.
+
+    An invalid one also has the `code` and JSON `path` that a checker must report.
+    """
+
+    code: str
+    path: str
+
+
+def _text(name: str) -> str:
+    return (files("rawmm") / "_generated" / VERSION / name).read_text("utf-8")
+
+
+@cache
+def bundle() -> dict[str, Any]:
+    """Every definition in one document, under ``$defs``. Do not change it: it is shared."""
+    loaded: dict[str, Any] = json.loads(_text("bundle.json"))
+    return loaded
+
+
+def schema(name: str | None = None) -> dict[str, Any]:
+    """The bundle, or the part of it that describes type `name`, complete in itself.
+
+    Raises:
+        KeyError: no definition has that name.
+    """
+    whole = bundle()
+    if name is None:
+        return whole
+    definitions = whole["$defs"]
+    wanted = [name]
+    for current in wanted:
+        for target in _targets(definitions[current]):
+            if target not in wanted:
+                wanted.append(target)
+    head = {key: value for key, value in whole.items() if key != "$defs"}
+    parts = {key: value for key, value in definitions.items() if key in wanted}
+    return {**head, "title": name, "$ref": f"#/$defs/{name}", "$defs": parts}
+
+
+def conformance_vectors() -> list[Vector]:
+    """The conformance vectors, for tests of this and of other implementations."""
+    loaded: list[Vector] = json.loads(_text("conformance.json"))
+    return loaded
+
+
+def _targets(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"].rpartition("/")[2]] if isinstance(node.get("$ref"), str) else []
+        return own + [name for value in node.values() for name in _targets(value)]
+    if isinstance(node, list):
+        return [name for value in node for name in _targets(value)]
+    return []

@@ -1,0 +1,88 @@
+"""Which type of the contract a value is, told from the value itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rawmm.errors import contract_error, shown
+from rawmm.structs import (
+    Contract,
+    EncodedArray,
+    GenerateFeatures,
+    ImageUrlContentPart,
+    Message,
+    MessageNode,
+    MMRefs,
+    MultiModalData,
+    PlaceholderRange,
+    RawMMItem,
+    RawMMRef,
+    SystemMessage,
+    TextContentPart,
+    Tool,
+    ToolCall,
+    Trace,
+    Usage,
+)
+from rawmm.validate.plain import as_mapping, as_sequence
+
+_MARKS: tuple[tuple[frozenset[str], Any], ...] = tuple(
+    (frozenset(keys), kind)
+    for keys, kind in (
+        (("nodes",), Trace),
+        (("message",), MessageNode),
+        (("role",), Message),
+        (("family", "fingerprint", "mm_hash"), RawMMRef),
+        (("kind",), RawMMItem),
+        (("family", "payload"), RawMMItem),
+        (("mm_hashes", "kwargs_data"), GenerateFeatures),
+        (("mm_items",), MultiModalData),
+        (("mm_hashes",), MultiModalData),
+        (("mm_placeholders",), MultiModalData),
+        (("__nd__",), EncodedArray),
+        (("offset", "length"), PlaceholderRange),
+        (("prompt_tokens",), Usage),
+        (("arguments", "name"), ToolCall),
+        (("parameters", "name"), Tool),
+    )
+)
+
+
+def detect(value: Any) -> Any:
+    """The type of `value`: of a struct its class, of plain data by its telling keys.
+
+    Raises:
+        ContractError: ``unknown_type``; say the type instead.
+    """
+    if isinstance(value, Contract):
+        return type(value)
+    pairs = as_mapping(value)
+    if pairs is not None:
+        keys = {key for key in pairs if isinstance(key, str)}
+        for marks, kind in _MARKS:
+            if marks <= keys:
+                return kind
+        if pairs.get("type") in ("text", "image_url"):
+            return ImageUrlContentPart if pairs["type"] == "image_url" else TextContentPart
+    items = as_sequence(value) if pairs is None else None
+    if items:
+        if as_sequence(items[0]) is not None and as_mapping(items[0]) is None:
+            return MMRefs
+        if len(items) == 2 and as_sequence(items[1]) is not None:
+            return MMRefs
+        member = detect(items[0])
+        # A list of messages may begin with any role.
+        return list[Message] if _is_message(member) else list[member]  # type: ignore[valid-type]
+    raise contract_error(
+        "unknown_type",
+        (),
+        expected="a trace, node, message, sidecar, descriptor or reference",
+        got=shown(value),
+        hint="name its type",
+    )
+
+
+def _is_message(kind: Any) -> bool:
+    return getattr(getattr(kind, "__struct_config__", None), "tag_field", None) == (
+        SystemMessage.__struct_config__.tag_field
+    )

@@ -1,0 +1,107 @@
+"""Rules across the nodes of a message graph: parents, placeholder ranges, image tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rawmm.errors import contract_error
+from rawmm.structs import ImageUrlContentPart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rawmm.errors import RawMMError
+    from rawmm.structs import MessageNode
+
+    Path = tuple[str | int, ...]
+
+TOKEN_TYPES: Final = {1: "image", 2: "video"}
+"""Values of a trace's mm_token_type_id_map, as renderers write them."""
+
+
+def graph_errors(
+    nodes: Sequence[MessageNode], path: Path, token_types: Mapping[str, int] | None = None
+) -> Iterator[RawMMError]:
+    """Broken rules between `nodes`. `token_types` is the trace's mm_token_type_id_map."""
+    ids: dict[str, list[int]] = {}
+    for token, kind in (token_types or {}).items():
+        if kind in TOKEN_TYPES:
+            ids.setdefault(TOKEN_TYPES[kind], []).append(int(token))
+    ends: list[int | None] = []
+    for index, node in enumerate(nodes):
+        start: int | None = 0
+        parent = node.parent
+        if parent is not None:
+            if parent >= index:
+                yield contract_error(
+                    "parent_order",
+                    (*path, index, "parent"),
+                    expected=f"an earlier node, below {index}" if index else "null in the root",
+                    got=str(parent),
+                )
+                start = None
+            else:
+                start = ends[parent]
+        ends.append(None if start is None else start + len(node.token_ids))
+        if node.token_ids and start is not None:
+            yield from _ranges(node, start, (*path, index))
+            yield from _image_tokens(node, start, ids, (*path, index))
+
+
+def _ranges(node: MessageNode, start: int, path: Path) -> Iterator[RawMMError]:
+    """A node's ranges lie inside the tokens that the node adds to its branch."""
+    if node.multi_modal_data is None:
+        return
+    end = start + len(node.token_ids)
+    for modality, ranges in node.multi_modal_data.mm_placeholders.items():
+        for index, one in enumerate(ranges):
+            if one.offset < start or one.offset + one.length > end:
+                yield contract_error(
+                    "placeholder_order",
+                    (*path, "multi_modal_data", "mm_placeholders", modality, index),
+                    expected=f"a range inside the node's own tokens, {start} to {end}",
+                    got=f"{one.offset} to {one.offset + one.length}",
+                    hint="offsets count from the first token of the branch",
+                )
+
+
+def _image_tokens(
+    node: MessageNode, start: int, ids: Mapping[str, list[int]], path: Path
+) -> Iterator[RawMMError]:
+    """Tokens typed as media are exactly those that the items' ranges cover."""
+    sidecar = node.multi_modal_data
+    if not ids or (sidecar is None and _travels_inline(node)):
+        return
+    tokens = node.token_ids
+    for modality, wanted in ids.items():
+        ranges = sidecar.mm_placeholders.get(modality, []) if sidecar is not None else []
+        covered = 0
+        for index, one in enumerate(ranges):
+            span = tokens[max(0, one.offset - start) : max(0, one.offset - start + one.length)]
+            typed = sum(span.count(token) for token in wanted)
+            covered += typed
+            if typed != one.length:
+                yield contract_error(
+                    "orphan_image",
+                    (*path, "multi_modal_data", "mm_placeholders", modality, index),
+                    expected=f"{one.length} {modality}-typed tokens in the range",
+                    got=str(typed),
+                )
+        total = sum(tokens.count(token) for token in wanted)
+        if total > covered:
+            yield contract_error(
+                "orphan_image",
+                (*path, "token_ids"),
+                expected=f"{covered} {modality}-typed tokens, those of the node's items",
+                got=str(total),
+                hint=f"{modality} tokens without an item: their media were lost",
+            )
+
+
+def _travels_inline(node: MessageNode) -> bool:
+    """Whether the message itself holds its images, as released verifiers records do."""
+    content = node.message.content
+    if type(content) is not list:
+        return False
+    images = [part for part in content if type(part) is ImageUrlContentPart]
+    return bool(images) and all(part.image_url.url.startswith("data:") for part in images)

@@ -1,0 +1,253 @@
+"""The recursive walk: no processed payload, no array, nothing JSON cannot say.
+
+Two passes over the same rule set. `is_clean` answers for what decoders produce, fast and
+without building paths; only when it does not answer yes, `payload_errors` walks again, sees
+through every kind of container, and names each offender with its path.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm.errors import contract_error, shown, shown_text
+from rawmm.structs import MAX_DEPTH, MAX_VALUES, PROCESSED_KEYS
+from rawmm.validate.plain import as_mapping, as_sequence, is_array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rawmm.errors import RawMMError
+
+    Path = tuple[str | int, ...]
+
+MAX_INT: Final = 2**53 - 1
+"""Integers beyond this are rounded by readers whose numbers are doubles."""
+
+_ND: Final = "__nd__"
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+class Mode(Enum):
+    """How strict a place is."""
+
+    DESCRIPTOR = 1
+    """Raw media data: JSON, no processed keys, no encoded arrays, integers within 2^53."""
+    JSON = 2
+    """Free JSON that others own."""
+    WIRE = 3
+    """Free values of an open record: on MessagePack also bytes and non-finite numbers."""
+
+
+def is_text(value: str) -> bool:
+    """Whether `value` can be written as UTF-8: it has no lone surrogate."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_clean(value: Any, mode: Mode) -> bool:
+    """Whether `value` is plain, allowed JSON. False may also mean: look closer."""
+    banned = PROCESSED_KEYS if mode is Mode.DESCRIPTOR else _NONE
+    return _count(value, 1, banned, bounded=mode is Mode.DESCRIPTOR) > 0
+
+
+def _is_clean_scalar(value: Any, kind: type, *, bounded: bool) -> bool:
+    if kind is str:
+        return is_text(value)
+    if kind is int:
+        return not bounded or -MAX_INT <= value <= MAX_INT
+    if kind is float:
+        return isfinite(value)
+    return kind is bool or value is None
+
+
+def _count(value: Any, depth: int, banned: frozenset[str], *, bounded: bool) -> int:
+    """The number of values in `value`, or 0 when one is not plain and allowed."""
+    kind = type(value)
+    if kind is not dict and kind is not list:
+        return int(_is_clean_scalar(value, kind, bounded=bounded))
+    if depth > MAX_DEPTH:
+        return 0
+    total = 1
+    children = value
+    if kind is dict:
+        for key in value:
+            if type(key) is not str or key in banned or not is_text(key):
+                return 0
+        if banned and value.get(_ND):
+            return 0
+        children = value.values()
+    for child in children:
+        kind = type(child)
+        if kind is dict or kind is list:
+            size = _count(child, depth + 1, banned, bounded=bounded)
+            if not size:
+                return 0
+            total += size
+            if total > MAX_VALUES:
+                return 0
+        elif not _is_clean_scalar(child, kind, bounded=bounded):
+            return 0
+        else:
+            total += 1
+    return total if total <= MAX_VALUES else 0
+
+
+def payload_errors(value: Any, path: Path, mode: Mode) -> Iterator[RawMMError]:
+    """Every offender below `value`, in document order."""
+    if not is_clean(value, mode):
+        yield from _Walk(mode).errors(value, path, 1, ())
+
+
+class _Walk:
+    """One walk with paths. It ends: depth, cycles and the number of values are bounded."""
+
+    def __init__(self, mode: Mode) -> None:
+        self.mode = mode
+        self.seen = 0
+
+    def errors(
+        self, value: Any, path: Path, depth: int, above: tuple[int, ...]
+    ) -> Iterator[RawMMError]:
+        self.seen += 1
+        if self.seen > MAX_VALUES:
+            if self.seen == MAX_VALUES + 1:
+                yield contract_error(
+                    "too_large",
+                    path,
+                    expected=f"at most {MAX_VALUES} values in a payload",
+                    got="more",
+                    hint="shared containers count each time they are met",
+                )
+            return
+        if is_array(value):
+            if not (self.mode is Mode.WIRE and type(value) is bytes):
+                yield _array(value, path)
+            return
+        pairs = as_mapping(value)
+        items = None if pairs is not None else as_sequence(value)
+        if pairs is None and items is None:
+            yield from self._scalar(value, path)
+            return
+        if depth > MAX_DEPTH or id(value) in above:
+            yield contract_error(
+                "too_deep",
+                path,
+                expected=f"at most {MAX_DEPTH} levels of nesting",
+                got="a container that holds itself" if id(value) in above else "more",
+            )
+            return
+        above = (*above, id(value))
+        if pairs is not None:
+            yield from self._mapping(value, pairs, path, depth, above)
+        for index, child in enumerate(items or ()):
+            yield from self.errors(child, (*path, index), depth + 1, above)
+
+    def _mapping(
+        self, value: Any, pairs: Mapping[Any, Any], path: Path, depth: int, above: tuple[int, ...]
+    ) -> Iterator[RawMMError]:
+        descriptor = self.mode is Mode.DESCRIPTOR
+        if descriptor and (mark := pairs.get(_ND)) is not None and _truthy(mark):
+            yield _array(value, path, "an encoded array (__nd__)")
+            return
+        found = False
+        for key, child in pairs.items():
+            if not isinstance(key, str):
+                found = True
+                yield contract_error(
+                    "not_json",
+                    path,
+                    expected="an object with strings as keys",
+                    got=f"a key of type {type(key).__name__}",
+                )
+            elif descriptor and key in PROCESSED_KEYS:
+                found = True
+                yield _processed(key, child, path)
+            else:
+                if not is_text(key):
+                    found = True
+                    yield _surrogate(path, "a key")
+                for error in self.errors(child, (*path, key), depth + 1, above):
+                    found = True
+                    yield error
+        # A record type is looked through for what it hides, but it is not JSON itself.
+        if not found and type(value) is not dict and as_mapping(value) is not value:
+            yield contract_error(
+                "not_json",
+                path,
+                expected="a JSON value",
+                got=shown(value),
+                hint="convert it to a dict first",
+            )
+
+    def _scalar(self, value: Any, path: Path) -> Iterator[RawMMError]:
+        if value is None or isinstance(value, bool):
+            return
+        if isinstance(value, str):
+            if not is_text(value):
+                yield _surrogate(path, "a string")
+        elif isinstance(value, int):
+            if self.mode is Mode.DESCRIPTOR and not -MAX_INT <= value <= MAX_INT:
+                yield contract_error(
+                    "not_json", path, expected="an integer within +-(2^53-1)", got=shown(value)
+                )
+        elif isinstance(value, float):
+            if not isfinite(value) and self.mode is not Mode.WIRE:
+                yield not_finite(value, path)
+        else:
+            yield contract_error("not_json", path, expected="a JSON value", got=shown(value))
+
+
+def _truthy(value: Any) -> bool:
+    return True if is_array(value) else bool(value)
+
+
+def not_finite(value: float, path: Path) -> RawMMError:
+    """NaN or an infinity, which JSON cannot say and msgspec would write as null."""
+    return contract_error("not_json", path, expected="a finite number", got=repr(float(value)))
+
+
+def _surrogate(path: Path, what: str) -> RawMMError:
+    return contract_error(
+        "not_json", path, expected="text that UTF-8 can say", got=f"{what} with a lone surrogate"
+    )
+
+
+def _processed(key: str, value: Any, path: Path) -> RawMMError:
+    return contract_error(
+        "processed_payload",
+        (*path, key),
+        expected="raw media only",
+        got=f"the key {shown_text(key)} with {shown(value)}",
+        hint="keep the raw image and its locator; the processor runs in the engine and trainer",
+    )
+
+
+def _array(value: Any, path: Path, what: str | None = None) -> RawMMError:
+    return contract_error(
+        "array_payload",
+        path,
+        expected="plain JSON values",
+        got=what or shown(value),
+        hint="a descriptor holds numbers as JSON lists, and pixels never",
+    )
+
+
+def plain_copy(value: Any) -> Any:
+    """A payload that passed, as dicts, lists and scalars of exactly those types."""
+    if isinstance(value, (bool, type(None))):
+        return value
+    for base in (str, int, float):
+        if isinstance(value, base):
+            return base(value) if type(value) is not base else value
+    if (pairs := as_mapping(value)) is not None:
+        return {str(key): plain_copy(child) for key, child in pairs.items()}
+    if (items := as_sequence(value)) is not None:
+        return [plain_copy(child) for child in items]
+    return value

@@ -1,0 +1,93 @@
+"""What a Python object is, seen as JSON: a mapping, a sequence, an array, or nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+import msgspec
+
+from rawmm._contract import wire_fields
+from rawmm.structs import Contract
+
+_ARRAY_PROTOCOLS: Final = (
+    "__array__",
+    "__array_interface__",
+    "__array_struct__",
+    "__cuda_array_interface__",
+    "__dlpack__",
+    "__arrow_c_array__",
+)
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def is_array(value: object) -> bool:
+    """Whether `value` is an array, tensor, image object or buffer, by protocol alone.
+
+    Nothing is imported for it: numpy, torch and PIL objects all have one of the protocols.
+    """
+    kind = type(value)
+    if kind in _SCALARS or kind is dict or kind is list or kind is tuple:
+        return False
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return True
+    if any(hasattr(kind, name) for name in _ARRAY_PROTOCOLS):
+        return True
+    try:
+        memoryview(value).release()  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    except (ValueError, BufferError):  # a closed or exported buffer is one all the same
+        return True
+    return True
+
+
+def as_mapping(value: object) -> Mapping[Any, Any] | None:
+    """`value` as key and value pairs, one level deep; None where it has none.
+
+    Structs come under their wire names, without the fields that are absent.
+    """
+    if isinstance(value, Mapping):
+        return value
+    kind = type(value)
+    if isinstance(value, Contract):
+        return dict(wire_fields(value))
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
+    if hasattr(kind, "model_fields") and callable(getattr(kind, "model_dump", None)):
+        dumped: dict[str, Any] = value.model_dump()  # type: ignore[attr-defined]
+        return dumped
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return None
+
+
+def as_sequence(value: object) -> Sequence[Any] | None:
+    """`value` as a sequence of values; None for text, bytes, sets and all else."""
+    if isinstance(value, (str, bytes, bytearray, memoryview, AbstractSet)):
+        return None
+    return value if isinstance(value, Sequence) else None
+
+
+def to_plain(value: Any) -> Any:
+    """`value` with every struct, model, dataclass, mapping and sequence as dict or list.
+
+    Other objects stay as they are; the checks name them.
+    """
+    return _to_plain(value, 0)
+
+
+def _to_plain(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind in _SCALARS or depth > 512 or is_array(value):
+        return value
+    if (pairs := as_mapping(value)) is not None:
+        return {key: _to_plain(child, depth + 1) for key, child in pairs.items()}
+    if (items := as_sequence(value)) is not None:
+        return [_to_plain(child, depth + 1) for child in items]
+    for base in (str, int, float):
+        if isinstance(value, base):
+            return base(value)
+    return value

@@ -1,0 +1,357 @@
+"""Rules of one object beyond its shape, by the names the schema lists them under.
+
+Each is a function from a struct of the right shape to its errors. They run wherever a struct
+comes to be, so they do nothing per token in Python: lengths, counts and sums are C loops.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import isfinite, prod
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm.errors import contract_error, shown
+from rawmm.locators import uri_problem
+from rawmm.structs import (
+    EncodedArray,
+    ImageUrlContentPart,
+    SamplingMask,
+)
+from rawmm.validate.graph import graph_errors
+from rawmm.validate.payload import Mode, is_clean, not_finite, payload_errors, plain_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rawmm.errors import RawMMError
+    from rawmm.structs import (
+        GenerateFeatures,
+        MessageNode,
+        MMImageRef,
+        MMRefs,
+        MultiModalData,
+        PlaceholderRange,
+        RawMMItem,
+        Trace,
+    )
+
+    Path = tuple[str | int, ...]
+
+_ITEM_BYTES: Final = {"bool": 1, "8": 1, "16": 2, "32": 4, "64": 8}
+
+
+def _payload(item: Any, path: Path) -> Iterator[RawMMError]:
+    yield from _free(item, item.__descriptor_fields__, path, Mode.DESCRIPTOR)
+
+
+def _free_json(struct: Any, path: Path) -> Iterator[RawMMError]:
+    yield from _free(struct, struct.__json_fields__, path, Mode.JSON)
+
+
+def _wire_values(trace: Trace, path: Path) -> Iterator[RawMMError]:
+    yield from _free(trace, trace.__json_fields__, path, Mode.WIRE)
+    for key, value in (trace.extra or {}).items():
+        yield from payload_errors(value, (*path, key), Mode.WIRE)
+
+
+def _free(struct: Any, fields: tuple[str, ...], path: Path, mode: Mode) -> Iterator[RawMMError]:
+    for name in fields:
+        value = getattr(struct, name)
+        if value is None or is_clean(value, mode):
+            continue
+        found = False
+        for error in payload_errors(value, (*path, name), mode):
+            found = True
+            yield error
+        if not found and mode is not Mode.WIRE:
+            # Allowed, but held in tuples or other containers: keep what will be decoded.
+            setattr(struct, name, plain_copy(value))
+
+
+def _locator(item: RawMMItem, path: Path) -> Iterator[RawMMError]:
+    uri = item.raw_image_uri
+    if uri is None:
+        return
+    if item.raw_image_id is not None:
+        yield contract_error(
+            "locator_conflict",
+            path,
+            expected="at most one of raw_image_id and raw_image_uri",
+            got="both",
+            hint="the id is for a run's own directory, the uri is complete by itself",
+        )
+    yield from _uri(uri, (*path, "raw_image_uri"))
+
+
+def _uri(uri: str, path: Path) -> Iterator[RawMMError]:
+    if problem := uri_problem(uri):
+        yield contract_error(problem.code, path, expected=problem.expected, got=problem.got)
+
+
+def _same_counts(lists: dict[str, dict[str, list[Any]]], path: Path) -> Iterator[RawMMError]:
+    """Lists of one modality have one length; those off the common one are named."""
+    for modality in dict.fromkeys(key for by_modality in lists.values() for key in by_modality):
+        sizes = {name: len(by[modality]) for name, by in lists.items() if modality in by}
+        if len(set(sizes.values())) < 2:
+            continue
+        common = Counter(sizes.values()).most_common(1)[0][0]
+        others = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        for name, size in sizes.items():
+            if size != common:
+                yield contract_error(
+                    "count_mismatch",
+                    (*path, name, modality),
+                    expected=f"{common} entries ({others})",
+                    got=str(size),
+                    hint="every medium has one hash, one range and one item",
+                )
+
+
+def _sorted_ranges(
+    ranges: list[PlaceholderRange] | list[MMImageRef], path: Path
+) -> Iterator[RawMMError]:
+    end = 0
+    for index, one in enumerate(ranges):
+        if one.offset < end:
+            yield contract_error(
+                "placeholder_order",
+                (*path, index),
+                expected=f"an offset of at least {end}, where the range before ends",
+                got=str(one.offset),
+                hint="ranges are sorted by offset and do not overlap",
+            )
+        end = max(end, one.offset + one.length)
+
+
+def _sidecar(sidecar: MultiModalData, path: Path) -> Iterator[RawMMError]:
+    items, ranges, hashes = sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes
+    lists: dict[str, dict[str, list[Any]]] = {
+        "mm_hashes": hashes,  # type: ignore[dict-item]
+        "mm_placeholders": ranges,  # type: ignore[dict-item]
+        "mm_items": items,  # type: ignore[dict-item]
+    }
+    yield from _same_counts(lists, path)
+    for modality, found in items.items():
+        for index, item in enumerate(found):
+            if item.modality != modality:
+                yield contract_error(
+                    "modality_mismatch",
+                    (*path, "mm_items", modality, index, "modality"),
+                    expected=shown(modality),
+                    got=shown(item.modality),
+                    hint="an item stands under its own modality",
+                )
+    for modality, spans in ranges.items():
+        yield from _sorted_ranges(spans, (*path, "mm_placeholders", modality))
+
+
+def _features(features: GenerateFeatures, path: Path) -> Iterator[RawMMError]:
+    lists: dict[str, Any] = {
+        "mm_hashes": features.mm_hashes,
+        "mm_placeholders": features.mm_placeholders,
+    }
+    if features.kwargs_data is not None:
+        lists["kwargs_data"] = features.kwargs_data
+    yield from _same_counts(lists, path)
+    for modality, spans in features.mm_placeholders.items():
+        yield from _sorted_ranges(spans, (*path, "mm_placeholders", modality))
+
+
+def _image_ref(ref: MMImageRef, path: Path) -> Iterator[RawMMError]:
+    yield from _uri(ref.uri, (*path, 2))
+
+
+def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:
+    yield from _sorted_ranges(refs.images, (*path, 0))
+
+
+def _array_size(array: EncodedArray, path: Path) -> Iterator[RawMMError]:
+    size = _ITEM_BYTES[array.dtype.lstrip("uintfloa") or "bool"] if array.dtype != "bool" else 1
+    wanted = prod(array.shape) * size
+    if len(array.data) != wanted:
+        yield contract_error(
+            "array_size",
+            (*path, "data"),
+            expected=f"{wanted} bytes for {array.dtype} of shape {shown_shape(array.shape)}",
+            got=f"{len(array.data)} bytes",
+        )
+
+
+def shown_shape(shape: list[int]) -> str:
+    """A shape as it may stand in a message."""
+    text = "x".join(map(str, shape)) or "scalar"
+    return text if len(text) <= 64 else f"{len(shape)} dimensions"
+
+
+def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
+    for name in ("ids", "counts"):
+        array: EncodedArray = getattr(mask, name)
+        if array.dtype != "int32" or len(array.shape) != 1:
+            yield contract_error(
+                "array_size",
+                (*path, name),
+                expected="int32 of one dimension",
+                got=f"{array.dtype} of shape {shown_shape(array.shape)}",
+            )
+            return
+    total = sum(memoryview(mask.counts.data).cast("i"))
+    if total != mask.ids.shape[0]:
+        yield contract_error(
+            "stream_length",
+            (*path, "ids"),
+            expected=f"{total} ids, the sum of counts",
+            got=str(mask.ids.shape[0]),
+        )
+
+
+_PER_TOKEN: Final = ("is_content",)
+_PER_SAMPLED: Final = (
+    "logprobs",
+    "advantages",
+    "reference_logprobs",
+    "trainer_logprobs",
+    "entropies",
+)
+
+
+def _streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
+    tokens = len(node.token_ids)
+    if len(node.mask) != tokens:
+        yield _length("mask", len(node.mask), f"{tokens} flags, one per token", path)
+    for name in _PER_TOKEN:
+        size = len(getattr(node, name))
+        if size and size != tokens:
+            yield _length(name, size, f"none or {tokens} flags, one per token", path)
+    for key, stream in (node.loss_weights or {}).items():
+        if len(stream) != tokens:
+            yield _length(key, len(stream), f"{tokens} weights, one per token",
+                          (*path, "loss_weights"))
+    sampled: int | None = None
+    for name in _PER_SAMPLED:
+        stream = getattr(node, name)
+        if not stream:
+            continue
+        if sampled is None:
+            sampled = node.mask.count(True)
+        if len(stream) != sampled:
+            yield _length(name, len(stream), f"none or {sampled}, one per sampled token", path)
+    yield from _array_streams(node, path)
+
+
+def _array_streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
+    experts = node.routed_experts
+    if experts is not None:
+        rows = experts.shape[0] if experts.shape else 0
+        if rows != len(node.token_ids):
+            wanted = f"{len(node.token_ids)} rows, one per token"
+            yield _length("routed_experts", rows, wanted, path)
+    for name in ("sampling_mask", "kept_tokens"):
+        sets = getattr(node, name)
+        if isinstance(sets, SamplingMask) and sets.counts.shape:
+            sampled = node.mask.count(True)
+            if sets.counts.shape[0] != sampled:
+                wanted = f"{sampled} counts, one per sampled token"
+                yield _length(name, sets.counts.shape[0], wanted, path)
+
+
+def _length(name: str, got: int, expected: str, path: Path) -> RawMMError:
+    return contract_error("stream_length", (*path, name), expected=expected, got=str(got))
+
+
+def _finite(struct: Any, path: Path) -> Iterator[RawMMError]:
+    """Every float is finite. The sum of a list tells of all at once; overflow looks closer."""
+    for name in _FLOATS[type(struct).__name__]:
+        value = getattr(struct, name)
+        if not value:
+            continue
+        if type(value) is float:
+            if not isfinite(value):
+                yield not_finite(value, (*path, name))
+        elif type(value) is list:
+            yield from _finite_list(value, (*path, name))
+        elif type(value) is dict:
+            for key, stream in value.items():
+                yield from _finite_list(stream, (*path, name, key))
+
+
+def _finite_list(values: list[float], path: Path) -> Iterator[RawMMError]:
+    if not isfinite(sum(values)):
+        for index, value in enumerate(values):
+            if not isfinite(value):
+                yield not_finite(value, (*path, index))
+
+
+_FLOATS: Final = {
+    "MessageNode": ("timestamp", "loss_weights", *_PER_SAMPLED),
+    "Usage": ("cost",),
+}
+
+
+def image_urls(node: MessageNode) -> list[str]:
+    """URLs of the image parts of a node's message, in order."""
+    content = node.message.content
+    if type(content) is not list:
+        return []
+    return [part.image_url.url for part in content if type(part) is ImageUrlContentPart]
+
+
+def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
+    """Image parts of a message that carries tokens are as many as its image items."""
+    if not node.token_ids:
+        return
+    urls = image_urls(node)
+    sidecar = node.multi_modal_data
+    if sidecar is None:
+        # Without a sidecar the images must travel in the message itself.
+        lost = sum(not url.startswith("data:") for url in urls)
+        if lost:
+            yield contract_error(
+                "count_mismatch",
+                (*path, "multi_modal_data"),
+                expected=f"a sidecar with {len(urls)} image items",
+                got="no sidecar",
+                hint="the message refers to offloaded images, and their descriptors are lost",
+            )
+        return
+    by_field = (sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes)
+    sizes = [len(by["image"]) for by in by_field if "image" in by]
+    items = sizes[0] if sizes else 0
+    if items != len(urls):
+        yield contract_error(
+            "count_mismatch",
+            (*path, "multi_modal_data", "mm_items", "image"),
+            expected=f"{len(urls)} image items, one per image part of the message",
+            got=str(items),
+            hint="an image was lost or added on the way",
+        )
+
+
+def _graph(trace: Trace, path: Path) -> Iterator[RawMMError]:
+    yield from graph_errors(
+        trace.nodes, (*path, "nodes"), trace.mm_token_type_id_map
+    )
+
+
+RULES: Final[dict[str, Callable[[Any, Any], Iterator[RawMMError]]]] = {
+    "payload": _payload,
+    "free_json": _free_json,
+    "wire_values": _wire_values,
+    "locator": _locator,
+    "sidecar": _sidecar,
+    "features": _features,
+    "image_ref": _image_ref,
+    "image_refs": _image_refs,
+    "array_size": _array_size,
+    "sampling_mask": _sampling_mask,
+    "streams": _streams,
+    "finite": _finite,
+    "images": _images,
+    "graph": _graph,
+}
+"""Every rule that a schema may list under ``x-rawmm-rules``."""
+
+
+def own_errors(struct: Any, path: Path) -> Iterator[RawMMError]:
+    """Broken rules of one struct, without those of the structs in it."""
+    for name in type(struct).__rules__:
+        yield from RULES[name](struct, path)

@@ -1,0 +1,71 @@
+"""Python types as schemas: ``list[MessageNode]`` as an array of MessageNode, and so on."""
+
+from __future__ import annotations
+
+import types
+from functools import cache
+from typing import Any, Union, get_args, get_origin
+
+from rawmm.structs import TYPES, ContentPart, Contract, Message, Trace
+
+_UNIONS = {frozenset(get_args(Message)): "Message", frozenset(get_args(ContentPart)): "ContentPart"}
+_NAMES = {struct: name for name, struct in TYPES.items()}
+_TAGGED = {member: union for union in (Message, ContentPart) for member in get_args(union)}
+
+
+@cache
+def schema_of(kind: Any) -> dict[str, Any]:
+    """The schema of a struct class, or of a list, str-keyed dict or optional of such.
+
+    Raises:
+        TypeError: the type is not one of the contract.
+    """
+    if kind in _TAGGED:
+        return {"$ref": f"#/$defs/{_NAMES[kind]}"}
+    if kind in _NAMES:
+        return {"$ref": f"#/$defs/{_NAMES[kind]}"}
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is list and len(args) == 1:
+        return {"type": "array", "items": schema_of(args[0])}
+    if origin is dict and len(args) == 2 and args[0] is str:
+        return {"type": "object", "additionalProperties": schema_of(args[1])}
+    if origin in (Union, types.UnionType):
+        members = frozenset(args)
+        if members in _UNIONS:
+            return {"$ref": f"#/$defs/{_UNIONS[members]}"}
+        if type(None) in members and len(members) > 1:
+            rest = tuple(member for member in args if member is not type(None))
+            inner = rest[0] if len(rest) == 1 else Union[rest]  # noqa: UP007
+            return {"anyOf": [schema_of(inner), {"type": "null"}]}
+    msg = f"{kind!r} is not a type of the contract, nor a list, dict or optional of one"
+    raise TypeError(msg)
+
+
+@cache
+def decoded_as(kind: Any) -> Any:
+    """The type to decode for `kind`: alone, a tagged struct would not be asked for its tag."""
+    if kind in _TAGGED:
+        return _TAGGED[kind]
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is list:
+        return list[decoded_as(args[0])]  # type: ignore[misc]
+    if origin is dict:
+        return dict[args[0], decoded_as(args[1])]  # type: ignore[misc,valid-type]
+    return kind
+
+
+def has_type(value: Any, kind: Any) -> bool:
+    """Whether a value decoded as `decoded_as(kind)` is a `kind`."""
+    if isinstance(kind, type) and issubclass(kind, Contract):
+        return isinstance(value, kind)
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is list:
+        return all(has_type(item, args[0]) for item in value)
+    if origin is dict:
+        return all(has_type(item, args[1]) for item in value.values())
+    return True
+
+
+def is_open(kind: Any) -> bool:
+    """Whether `kind` is an object that keeps unknown fields, or a list of such."""
+    return kind is Trace or kind == list[Trace]
