@@ -78,13 +78,16 @@ class ContractMeta(msgspec.StructMeta):
         for field in msgspec.structs.fields(cls) if cls.__struct_fields__ else ():
             by_name[field.name] = field.encode_name
             args = getattr(field.type, "__args__", ())
-            if type(None) in args or field.type in (Any, None):
+            if type(None) in args or Any in args or field.type is Any:
                 nullable.add(field.name)
             if field.default is UNSET:
                 slot = cls.__dict__[field.name]
                 type.__setattr__(
                     cls, field.name, _Presence(slot, nullable=field.name in nullable)
                 )
+        config = cls.__struct_config__
+        tag = {config.tag_field: config.tag} if config.tag_field else {}
+        type.__setattr__(cls, "__tag__", tag)
         type.__setattr__(cls, "__wire_names__", by_name)
         type.__setattr__(cls, "__nullable__", frozenset(nullable))
 
@@ -98,7 +101,7 @@ def _bind(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, 
     if len(args) > len(names):
         msg = f"{cls.__name__}() takes {len(names)} fields, {len(args)} were given"
         raise TypeError(msg)
-    values = dict(cls.__filled__)
+    values = cls.__tag__ | cls.__filled__
     for name, value in (*zip(names, args, strict=False), *kwargs.items()):
         if value is UNSET or (value is None and name in names and _drops_none(cls, name)):
             continue
@@ -123,6 +126,8 @@ class Contract(
     """Fields that hold free JSON values under the rules of a descriptor."""
     __rules__: ClassVar[tuple[str, ...]] = ()
     """Names of the rules beyond shape that the schema lists for the type."""
+    __tag__: ClassVar[dict[str, Any]]
+    """Wire name and value of the tag, where the type has one."""
     __wire_names__: ClassVar[dict[str, str]]
     __nullable__: ClassVar[frozenset[str]]
 
@@ -150,7 +155,8 @@ class OneOf(ABC):  # noqa: B024  (abstract so that members can be registered)
 
 
 def wire_fields(struct: Contract) -> Iterator[tuple[str, Any]]:
-    """Wire name and value of each present field of `struct`, in order."""
+    """Wire name and value of each present field of `struct`, in order; its tag first."""
+    yield from type(struct).__tag__.items()
     values = msgspec.structs.astuple(struct)
     for name, value in zip(struct.__struct_encode_fields__, values, strict=True):
         if value is not UNSET:

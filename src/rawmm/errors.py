@@ -85,9 +85,10 @@ def _is_encoded(text: str) -> bool:
 def shown_text(text: str) -> str:
     """A string as it may stand in a message: cut to 64 characters, no base64, no secrets."""
     if text[:5].lower() == "data:":
-        head, comma, _ = text.partition(",")
-        head = head if len(head) <= _SHOWN else head[: _SHOWN - 1] + "…"
-        return f"'{head}{comma}' ({len(text)} characters)"
+        head, comma, _ = text[: _SHOWN + 1].partition(",")
+        # Without a comma near the start, nothing tells the head from image bytes.
+        head = f"{head + comma!r} (" if comma else "a data URL ("
+        return f"{head}{len(text)} characters)"
     if _is_encoded(text[:4096]):
         return f"a string of {len(text)} characters"
     if len(text) > _SHOWN:

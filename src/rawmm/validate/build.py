@@ -9,6 +9,7 @@ import msgspec
 from rawmm._contract import EXTRA, Doors, OneOf
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.structs import Contract, Trace
+from rawmm.validate.shape import missing, unknown
 from rawmm.validate.plain import as_mapping, as_sequence, to_plain
 from rawmm.validate.types import decoded_as, is_open
 
@@ -82,12 +83,9 @@ def build(cls: type[Contract], values: dict[str, Any]) -> Any:
     """The constructor of every struct: wire-named values, checked like decoded ones."""
     data: Any = values
     if cls.__struct_config__.array_like:
-        names = list(cls.__wire_names__.values())
-        if list(values) != names[: len(values)] and set(values) <= set(names):
-            values = {name: values[name] for name in names if name in values}
-        data = list(values.values()) if set(values) == set(names) else values
-    elif cls is Trace and (given := values.get("extra")) is not None:
-        data = {key: value for key, value in values.items() if key != "extra"} | {EXTRA: given}
+        data = _in_order(cls, values)
+    elif cls is Trace and (given := values.pop("extra", None)) is not None:
+        data = values | {EXTRA: given}
     try:
         if any(isinstance(value, _SETS) for value in values.values()):
             raise msgspec.ValidationError
@@ -97,6 +95,18 @@ def build(cls: type[Contract], values: dict[str, Any]) -> Any:
             return msgspec.convert(to_plain(data), cls, dec_hook=dec_hook)
     except msgspec.ValidationError:
         raise first_error(data, cls) from None
+
+
+def _in_order(cls: type[Contract], values: dict[str, Any]) -> list[Any]:
+    """The values of an array-like type by position."""
+    names = list(cls.__wire_names__.values())
+    for name in values:
+        if name not in names:
+            raise unknown(name, names, ())
+    for name in names:
+        if name not in values:
+            raise missing(name, ())
+    return [values[name] for name in names]
 
 
 Doors.build = build

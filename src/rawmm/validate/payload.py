@@ -51,10 +51,10 @@ def is_text(value: str) -> bool:
     return True
 
 
-def is_clean(value: Any, mode: Mode) -> bool:
+def is_clean(value: Any, mode: Mode, depth: int = 1) -> bool:
     """Whether `value` is plain, allowed JSON. False may also mean: look closer."""
     banned = PROCESSED_KEYS if mode is Mode.DESCRIPTOR else _NONE
-    return _count(value, 1, banned, bounded=mode is Mode.DESCRIPTOR) > 0
+    return _count(value, depth, banned, bounded=mode is Mode.DESCRIPTOR) > 0
 
 
 def _is_clean_scalar(value: Any, kind: type, *, bounded: bool) -> bool:
@@ -99,10 +99,15 @@ def _count(value: Any, depth: int, banned: frozenset[str], *, bounded: bool) -> 
     return total if total <= MAX_VALUES else 0
 
 
-def payload_errors(value: Any, path: Path, mode: Mode) -> Iterator[RawMMError]:
-    """Every offender below `value`, in document order."""
-    if not is_clean(value, mode):
-        yield from _Walk(mode).errors(value, path, 1, ())
+def payload_errors(
+    value: Any, path: Path, mode: Mode, depth: int = 1
+) -> Iterator[RawMMError]:
+    """Every offender below `value`, in document order.
+
+    `depth` is the level that `value` itself stands at: 1 for a payload, 0 for its owner.
+    """
+    if not is_clean(value, mode, depth):
+        yield from _Walk(mode).errors(value, path, depth, ())
 
 
 class _Walk:

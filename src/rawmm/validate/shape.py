@@ -13,15 +13,16 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from rawmm import schemas
+from rawmm._contract import wire_fields
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.locators import id_problem
-from rawmm.structs import TYPES, SCHEMA_VERSION
+from rawmm.structs import SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.forms import historical_form
 from rawmm.validate.payload import Mode, is_text, not_finite, payload_errors
 from rawmm.validate.plain import as_mapping, as_sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     Path = tuple[str | int, ...]
     Schema = Mapping[str, Any]
@@ -83,7 +84,7 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
         if pairs is not None:
             # What an item must never hold comes first: an unknown field may be pixels.
             found = False
-            for error in payload_errors(dict(pairs), path, Mode.DESCRIPTOR):
+            for error in payload_errors(dict(pairs), path, Mode.DESCRIPTOR, depth=0):
                 found = True
                 yield error
             if found:
@@ -179,11 +180,6 @@ def _tagged(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         _resolved(member)["properties"][tag]["const"]: member["$ref"].rpartition("/")[2]
         for member in schema["oneOf"]
     }
-    config = getattr(type(value), "__struct_config__", None)
-    own = getattr(config, "tag", None)
-    if own in members and getattr(config, "tag_field", None) == tag:
-        yield from _object(value, definition(members[own]), path, skip=tag)
-        return
     pairs = as_mapping(value)
     if pairs is None:
         yield _wrong_type(value, "object", path)
@@ -292,20 +288,8 @@ def _array(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
 def _array_like(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     fields = schema["prefixItems"]
     items = as_sequence(value)
-    pairs = as_mapping(value)
-    if pairs is not None:
-        # A struct, or the constructor's arguments: fields by name.
-        names = [field["title"] for field in fields]
-        if unknown := [key for key in pairs if key not in names]:
-            yield contract_error(
-                "unknown_field", path, expected=f"only {', '.join(names)}", got=shown(unknown[0])
-            )
-        for index, field in enumerate(fields):
-            if field["title"] in pairs:
-                yield from shape_errors(pairs[field["title"]], field, (*path, index))
-            else:
-                yield _missing(field["title"], path)
-        return
+    if isinstance(value, Contract):
+        items = [field for _, field in wire_fields(value)]
     if items is None:
         yield _wrong_type(value, "array", path)
         return
@@ -321,15 +305,24 @@ def _array_like(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         yield from shape_errors(item, field, (*path, index))
 
 
-def _missing(name: str, path: Path) -> RawMMError:
+def missing(name: str, path: Path) -> RawMMError:
+    """A required field that is absent; the path is that of its object."""
     return contract_error(
         "missing_field", path, expected=f"the field {name!r}", got="an object without it"
     )
 
 
-def _object(
-    value: Any, schema: Schema, path: Path, skip: str | None = None
-) -> Iterator[RawMMError]:
+def unknown(name: str, known: Iterable[str], path: Path) -> RawMMError:
+    """A field that a closed type does not have; the path is that of the field."""
+    return contract_error(
+        "unknown_field",
+        (*path, name),
+        expected=f"only the fields {', '.join(known)}",
+        got=shown_text(name),
+    )
+
+
+def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     pairs = as_mapping(value)
     if pairs is None:
         yield _wrong_type(value, "object", path)
@@ -337,8 +330,8 @@ def _object(
     properties = schema.get("properties", {})
     extra = schema["additionalProperties"]
     for name in schema.get("required", ()):
-        if name not in pairs and name != skip:
-            yield _missing(name, path)
+        if name not in pairs:
+            yield missing(name, path)
     for key, child in pairs.items():
         if not isinstance(key, str):
             yield contract_error(
@@ -354,13 +347,7 @@ def _object(
         elif key in properties:
             yield from shape_errors(child, properties[key], (*path, key))
         elif extra is False:
-            known = ", ".join(properties)
-            yield contract_error(
-                "unknown_field",
-                (*path, key),
-                expected=f"only the fields {known}",
-                got=shown_text(key),
-            )
+            yield unknown(key, properties, path)
         else:
             if "propertyNames" in schema:
                 yield from shape_errors(key, schema["propertyNames"], path)

@@ -1,0 +1,130 @@
+"""The promise: strict parse and schema and integer lexemes <=> decode and rules between fields.
+
+For every type, over valid data, mutated structure and mutated spelling, against jsonschema
+and jsonschema-rs.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rawmm import RawMMError, convert, decode_json, decode_msgpack, iter_errors
+from rawmm.structs import TYPES
+from rawmm.testing import strategies
+from tests.property import oracle
+
+NAMES = sorted(TYPES)
+
+RULES_ONLY = {
+    "array_size",
+    "bad_locator",
+    "count_mismatch",
+    "historical_form",
+    "locator_conflict",
+    "modality_mismatch",
+    "not_json",
+    "orphan_image",
+    "parent_order",
+    "path_escape",
+    "placeholder_order",
+    "stream_length",
+    "too_deep",
+}
+"""Codes that a document may earn although its schema accepts it."""
+
+
+def verdict(data: bytes, name: str) -> str | None:
+    """None when the decoder accepts, else the code of the first error."""
+    try:
+        decode_json(data, TYPES[name])
+    except RawMMError as error:
+        return error.code
+    return None
+
+
+def check_law(data: bytes, name: str) -> None:
+    code = verdict(data, name)
+    try:
+        document = oracle.strict_parse(data)
+    except oracle.DuplicateKey:
+        return  # implementation-defined; `rawmm check` refuses it
+    except oracle.NotStrictJson:
+        assert code is not None
+        return
+    schema_accepts = oracle.python_accepts(document, name)
+    if not oracle.has_integral_float(document):
+        assert oracle.rust_accepts(document, name) == schema_accepts
+    if code is None:
+        assert schema_accepts, "the decoder accepts what the schema refuses"
+    elif schema_accepts:
+        assert code in RULES_ONLY, f"the schema accepts what the decoder refuses with {code}"
+    codes = {error.code for error in iter_errors(document, TYPES[name])}
+    assert bool(codes) == (code is not None), "the validator and the decoder disagree"
+    assert convert_verdict(document, name) == (code is not None)
+    check_messagepack(document, name, refused=code is not None)
+
+
+def convert_verdict(document: Any, name: str) -> bool:
+    try:
+        convert(document, TYPES[name])
+    except RawMMError:
+        return True
+    return False
+
+
+def check_messagepack(document: Any, name: str, *, refused: bool) -> None:
+    """The two wires agree, but for what only one of them can say."""
+    if "__nd__" in json.dumps(document) or name in ("EncodedArray", "SamplingMask"):
+        return  # its data is base64 in JSON and bytes in MessagePack
+    try:
+        packed = msgspec.msgpack.encode(document)
+    except OverflowError:
+        return
+    try:
+        decode_msgpack(packed, TYPES[name])
+    except RawMMError:
+        assert refused
+    else:
+        assert not refused
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestStrictParseAndSchemaEqualsDecodeAndRules:
+    @given(st.data())
+    def test_valid(self, name: str, data: st.DataObject) -> None:
+        document = data.draw(strategies.documents(name))
+        encoded = json.dumps(document).encode()
+        assert verdict(encoded, name) is None
+        check_law(encoded, name)
+
+    @given(st.data())
+    def test_shaped(self, name: str, data: st.DataObject) -> None:
+        document = data.draw(strategies.shaped(name))
+        assert oracle.python_accepts(document, name)
+        check_law(json.dumps(document).encode(), name)
+
+    @given(st.data())
+    def test_mutated_structure(self, name: str, data: st.DataObject) -> None:
+        document = data.draw(strategies.mutated(name))
+        check_law(json.dumps(document).encode(), name)
+
+    @given(st.data())
+    def test_mutated_lexemes(self, name: str, data: st.DataObject) -> None:
+        check_law(data.draw(strategies.lexemes(name)), name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(st.binary(max_size=64))
+@settings(max_examples=20)
+def test_any_bytes_give_a_value_or_an_error(name: str, data: bytes) -> None:
+    for decode in (decode_json, decode_msgpack):
+        try:
+            decode(data, TYPES[name])
+        except RawMMError as error:
+            assert error.code  # noqa: PT017

@@ -1,0 +1,94 @@
+"""Nothing is lost: JSON, MessagePack, and each through the other, for every type."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rawmm import (
+    Trace,
+    convert,
+    decode_json,
+    decode_msgpack,
+    encode_json,
+    encode_msgpack,
+    to_builtins,
+    validate,
+)
+from rawmm.structs import TYPES, Contract
+from rawmm.testing import strategies
+
+KINDS = [TYPES[name] for name in sorted(TYPES)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+class TestRoundTrips:
+    @given(st.data())
+    def test_json(self, kind: type[Contract], data: st.DataObject) -> None:
+        value = data.draw(strategies.instances(kind))
+        encoded = encode_json(value)
+        again = decode_json(encoded, kind)
+        assert again == value
+        assert encode_json(again) == encoded
+
+    @given(st.data())
+    def test_msgpack(self, kind: type[Contract], data: st.DataObject) -> None:
+        value = data.draw(strategies.instances(kind))
+        encoded = encode_msgpack(value)
+        again = decode_msgpack(encoded, kind)
+        assert again == value
+        assert encode_msgpack(again) == encoded
+
+    @given(st.data())
+    def test_json_to_msgpack_and_back(self, kind: type[Contract], data: st.DataObject) -> None:
+        value = data.draw(strategies.instances(kind))
+        encoded = encode_json(value)
+        over = decode_msgpack(encode_msgpack(decode_json(encoded, kind)), kind)
+        assert encode_json(over) == encoded
+
+    @given(st.data())
+    def test_document_survives(self, kind: type[Contract], data: st.DataObject) -> None:
+        """Every property comes back; only defaults of the schema are added."""
+        document = data.draw(strategies.documents(kind.__name__))
+        back = json.loads(encode_json(decode_json(json.dumps(document), kind)))
+        assert without_defaults(back, document) == document
+
+    @given(st.data())
+    def test_builtins_copies_and_pickles(
+        self, kind: type[Contract], data: st.DataObject
+    ) -> None:
+        value = data.draw(strategies.instances(kind))
+        validate(value)
+        assert convert(to_builtins(value), kind) == value
+        assert copy.deepcopy(value) == value
+        assert pickle.loads(pickle.dumps(value)) == value
+
+
+def without_defaults(back: Any, original: Any) -> Any:
+    """`back` without the properties that `original` left to their defaults."""
+    if isinstance(back, dict) and isinstance(original, dict):
+        return {
+            key: without_defaults(value, original.get(key))
+            for key, value in back.items()
+            if key in original or value not in (None, False, [], {})
+        }
+    if isinstance(back, list) and isinstance(original, list) and len(back) == len(original):
+        return [without_defaults(*pair) for pair in zip(back, original, strict=True)]
+    return back
+
+
+@given(strategies.instances(Trace))
+def test_a_trace_keeps_what_the_contract_does_not_know(trace: Trace) -> None:
+    document = to_builtins(trace)
+    document["future_field"] = {"deep": [1, None, {"x": 1.5}]}
+    encoded = msgspec.json.encode(document)
+    assert json.loads(encode_json(decode_json(encoded, Trace)))["future_field"] == (
+        document["future_field"]
+    )
