@@ -12,11 +12,14 @@ from typing import Any, Final
 
 from codegen.profile import FREE_JSON, OPEN_OBJECTS
 
-HEADER: Final = '''"""{title}. Generated from schemas/{version} by `python -m codegen`: DO NOT EDIT."""
+HEADER: Final = '''"""{title}.
+
+Generated from schemas/{version} by `python -m codegen`: DO NOT EDIT.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias, Union
 
 from msgspec import Meta, field
 
@@ -57,9 +60,7 @@ class Emitter:
         blocks.extend(self._definition(name) for name in names)
         listed = "".join(f"    {name!r},\n" for name in sorted(names)).replace("'", '"')
         blocks.append(f"__all__ = [\n{listed}]\n")
-        table = "".join(
-            f'    "{name}": {name},\n' for name in names if self._is_class(name)
-        )
+        table = "".join(f'    "{name}": {name},\n' for name in names if self._is_class(name))
         blocks.append(
             f"TYPES: Final[dict[str, type[Contract]]] = {{\n{table}}}\n"
             '"""Every struct by the name of its definition."""\n'
@@ -94,8 +95,10 @@ class Emitter:
 
     def _is_one_of(self, name: str) -> bool:
         members = self.defs[name].get("anyOf", ())
-        return bool(members) and all(self._is_class(_target(m)) for m in members if "$ref" in m) and (
-            all("$ref" in m for m in members)
+        return (
+            bool(members)
+            and all(self._is_class(_target(m)) for m in members if "$ref" in m)
+            and (all("$ref" in m for m in members))
         )
 
     def _definition(self, name: str) -> str:
@@ -104,10 +107,11 @@ class Emitter:
             return self._struct(name, schema)
         if self._is_one_of(name):
             members = [_target(member) for member in schema["anyOf"]]
-            register = "".join(f"{name}.register({member})\n" for member in members)
+            register = "".join(f"    {name}.register({member})\n" for member in members)
             return (
-                f"class {name}(OneOf):\n{_doc(schema['description'], 4)}\n"
-                f"    members = ({', '.join(members)})\n\n\n{register}"
+                f"if TYPE_CHECKING:\n    {name}: TypeAlias = Union[{', '.join(members)}]\n"
+                f"else:\n\n    class {name}(OneOf):\n{_doc(schema['description'], 8)}\n"
+                f"        members = ({', '.join(members)})\n\n{register}"
             )
         return f"{name}: TypeAlias = {self._type(schema)}\n{_doc(schema['description'], 0)}"
 
@@ -124,9 +128,7 @@ class Emitter:
             if array_like
             else schema["properties"]
         )
-        required = (
-            list(fields)[: schema["minItems"]] if array_like else schema.get("required", [])
-        )
+        required = list(fields)[: schema["minItems"]] if array_like else schema.get("required", [])
         lines.extend(self._class_vars(name, schema, fields, required))
         for key, value in fields.items():
             lines.append(self._field(name, key, value, required=key in required))
@@ -150,14 +152,19 @@ class Emitter:
         out = []
         if filled:
             items = ", ".join(f"{json.dumps(k)}: {v!r}" for k, v in filled.items())
-            out.append(f"    __filled__: ClassVar[dict[str, Any]] = {{{items.replace(chr(39), chr(34))}}}")
-        for attribute, kind in (("__json_fields__", "Json"), ("__descriptor_fields__", "Descriptor")):
+            out.append(
+                f"    __filled__: ClassVar[dict[str, Any]] = {{{items.replace(chr(39), chr(34))}}}"
+            )
+        for attribute, kind in (
+            ("__json_fields__", "Json"),
+            ("__descriptor_fields__", "Descriptor"),
+        ):
             names = [f'"{_attribute(key)}",' for key, found in free.items() if found == kind]
             if names:
                 out.append(f"    {attribute}: ClassVar[tuple[str, ...]] = ({' '.join(names)})")
         if rules := schema.get("x-rawmm-rules"):
-            names = " ".join(f'"{rule}",' for rule in rules)
-            out.append(f"    __rules__: ClassVar[tuple[str, ...]] = ({names})")
+            listed = " ".join(f'"{rule}",' for rule in rules)
+            out.append(f"    __rules__: ClassVar[tuple[str, ...]] = ({listed})")
         return ["\n".join(_wrap_tuple(line) for line in out) + "\n"] if out else []
 
     def _free_kind(self, schema: dict[str, Any]) -> str:
@@ -185,6 +192,12 @@ class Emitter:
         if attribute != key:
             options.append(f"name={json.dumps(key)}")
         default = f" = field({', '.join(options)})" if options else ""
+        if required and ("const" in schema or "default" in schema):
+            # The constructor fills it in; in data it must stand.
+            return (
+                f"    if TYPE_CHECKING:\n        {attribute}: {kind} = field(default=ABSENT)\n"
+                f"    else:\n        {attribute}: {kind}{default}\n{doc}"
+            )
         line = f"    {attribute}: {kind}{default}"
         if len(line) > _WIDTH and "Literal[" in line:
             head, _, rest = line.partition("Literal[")
@@ -201,7 +214,7 @@ class Emitter:
             return f"Union[{', '.join(_target(member) for member in schema['oneOf'])}]"
         if "anyOf" in schema:
             return " | ".join(self._type(member) for member in schema["anyOf"])
-        return getattr(self, f"_{schema['type']}")(schema)
+        return str(getattr(self, f"_{schema['type']}")(schema))
 
     def _null(self, _: dict[str, Any]) -> str:
         return "None"

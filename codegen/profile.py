@@ -178,7 +178,8 @@ def _object(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
     extra = schema.get("additionalProperties")
     if properties is not None and title not in OPEN_OBJECTS | FREE_JSON:
         if extra is not False:
-            yield f"{at}: additionalProperties must be false; only {', '.join(OPEN_OBJECTS)} is open"
+            open_ones = ", ".join(OPEN_OBJECTS)
+            yield f"{at}: additionalProperties must be false; only {open_ones} is open"
         if "required" not in schema:
             yield f"{at}: required must be written, even when empty"
     if properties is None and not isinstance(extra, dict):

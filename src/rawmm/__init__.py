@@ -1,5 +1,8 @@
 """rawmm: the data contract for raw images in the rollouts of vision-language models."""
 
+from rawmm._version import (
+    __version__,
+)
 from rawmm.codec import (
     convert,
     decode_json,
@@ -8,7 +11,9 @@ from rawmm.codec import (
     encode_msgpack,
     to_builtins,
 )
-from rawmm.descriptors import raw_mm_item
+from rawmm.descriptors import (
+    raw_mm_item,
+)
 from rawmm.errors import (
     ContractError,
     MaterializeError,
@@ -16,21 +21,36 @@ from rawmm.errors import (
     ProcessedPayloadError,
     RawMMError,
 )
+from rawmm.offload import (
+    ImageOffloadStats,
+    ImageStore,
+    Limits,
+    StoredImage,
+    offload_image_to_run_assets,
+    offload_images_inplace,
+    raw_image_path,
+    run_image_dir,
+)
 from rawmm.structs import (
     PROCESSED_KEYS,
     SCHEMA_VERSION,
     AssistantMessage,
+    ContentPart,
     EncodedArray,
     GenerateFeatures,
     ImageUrlContentPart,
     ImageUrlSource,
+    Message,
     MessageNode,
+    MMImageItem,
     MMImageRef,
     MMRefs,
     MultiModalData,
+    ParentLink,
     PlaceholderRange,
     RawMMItem,
     RawMMRef,
+    SamplingMask,
     SystemMessage,
     TextContentPart,
     Tool,
@@ -40,4 +60,60 @@ from rawmm.structs import (
     Usage,
     UserMessage,
 )
-from rawmm.validate import iter_errors, validate
+from rawmm.validate import (
+    iter_errors,
+    validate,
+)
+
+__all__ = [
+    "PROCESSED_KEYS",
+    "SCHEMA_VERSION",
+    "AssistantMessage",
+    "ContentPart",
+    "ContractError",
+    "EncodedArray",
+    "GenerateFeatures",
+    "ImageOffloadStats",
+    "ImageStore",
+    "ImageUrlContentPart",
+    "ImageUrlSource",
+    "Limits",
+    "MMImageItem",
+    "MMImageRef",
+    "MMRefs",
+    "MaterializeError",
+    "Message",
+    "MessageNode",
+    "MultiModalData",
+    "OffloadError",
+    "ParentLink",
+    "PlaceholderRange",
+    "ProcessedPayloadError",
+    "RawMMError",
+    "RawMMItem",
+    "RawMMRef",
+    "SamplingMask",
+    "StoredImage",
+    "SystemMessage",
+    "TextContentPart",
+    "Tool",
+    "ToolCall",
+    "ToolMessage",
+    "Trace",
+    "Usage",
+    "UserMessage",
+    "__version__",
+    "convert",
+    "decode_json",
+    "decode_msgpack",
+    "encode_json",
+    "encode_msgpack",
+    "iter_errors",
+    "offload_image_to_run_assets",
+    "offload_images_inplace",
+    "raw_image_path",
+    "raw_mm_item",
+    "run_image_dir",
+    "to_builtins",
+    "validate",
+]

@@ -15,7 +15,7 @@ a field gives None.
 from __future__ import annotations
 
 from abc import ABC
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from rawmm.errors import RawMMError
 
-    Absent = None
+    # To a type checker an absent field is None, as it reads.
+    Absent: TypeAlias = None
     ABSENT: Any = None
 else:
     Absent = UnsetType
@@ -71,20 +72,21 @@ class Doors:
 class ContractMeta(msgspec.StructMeta):
     """Builds struct classes; see the module's docstring."""
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kw: Any):
+    def __init__(
+        cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kw: Any
+    ) -> None:
         super().__init__(name, bases, namespace, **kw)
         by_name: dict[str, str] = {}
         nullable: set[str] = set()
-        for field in msgspec.structs.fields(cls) if cls.__struct_fields__ else ():
+        own: Any = cls
+        for field in msgspec.structs.fields(own) if cls.__struct_fields__ else ():
             by_name[field.name] = field.encode_name
             args = getattr(field.type, "__args__", ())
             if type(None) in args or Any in args or field.type is Any:
                 nullable.add(field.name)
             if field.default is UNSET:
                 slot = cls.__dict__[field.name]
-                type.__setattr__(
-                    cls, field.name, _Presence(slot, nullable=field.name in nullable)
-                )
+                type.__setattr__(cls, field.name, _Presence(slot, nullable=field.name in nullable))
         config = cls.__struct_config__
         tag = {config.tag_field: config.tag} if config.tag_field else {}
         type.__setattr__(cls, "__tag__", tag)
@@ -101,7 +103,7 @@ def _bind(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, 
     if len(args) > len(names):
         msg = f"{cls.__name__}() takes {len(names)} fields, {len(args)} were given"
         raise TypeError(msg)
-    values = cls.__tag__ | cls.__filled__
+    values: dict[str, Any] = cls.__tag__ | cls.__filled__
     for name, value in (*zip(names, args, strict=False), *kwargs.items()):
         if value is UNSET or (value is None and name in names and _drops_none(cls, name)):
             continue

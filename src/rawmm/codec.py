@@ -17,8 +17,9 @@ import msgspec
 from rawmm._contract import EXTRA, wire_fields
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.structs import Contract, MessageNode, Trace
-from rawmm.validate import children, detect, errors_at
-from rawmm.validate.build import dec_hook, first_error, gather, to_struct
+from rawmm.validate.collect import children, errors_at, has_bad_text
+from rawmm.validate.convert import dec_hook, gather, to_struct
+from rawmm.validate.doors import first_error
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import Mode, is_clean, payload_errors, plain_copy
 from rawmm.validate.plain import as_mapping, as_sequence
@@ -36,7 +37,11 @@ _FAILURES: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 def _enc_hook(value: Any) -> Any:
     """Containers that passed the rules, as the plain ones that msgspec writes."""
-    if as_mapping(value) is value or as_sequence(value) is not None or isinstance(value, (str, int, float)):
+    if (
+        as_mapping(value) is value
+        or as_sequence(value) is not None
+        or isinstance(value, (str, int, float))
+    ):
         return plain_copy(value)
     msg = f"no JSON for {type(value).__name__}"
     raise TypeError(msg)
@@ -65,9 +70,9 @@ _RAW_MSGPACK: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 @overload
 def decode_json(data: Buffer | str) -> MessageNode: ...
 @overload
-def decode_json(data: Buffer | str, type: type[T]) -> T: ...  # noqa: A002
+def decode_json(data: Buffer | str, type: type[T]) -> T: ...
 @overload
-def decode_json(data: Buffer | str, type: Any) -> Any: ...  # noqa: A002
+def decode_json(data: Buffer | str, type: Any) -> Any: ...
 def decode_json(data: Buffer | str, type: Any = MessageNode) -> Any:  # noqa: A002
     """Decode one JSON document as `type`: a struct class, ``list[...]`` or ``dict[str, ...]``.
 
@@ -81,9 +86,9 @@ def decode_json(data: Buffer | str, type: Any = MessageNode) -> Any:  # noqa: A0
 @overload
 def decode_msgpack(data: Buffer) -> MessageNode: ...
 @overload
-def decode_msgpack(data: Buffer, type: type[T]) -> T: ...  # noqa: A002
+def decode_msgpack(data: Buffer, type: type[T]) -> T: ...
 @overload
-def decode_msgpack(data: Buffer, type: Any) -> Any: ...  # noqa: A002
+def decode_msgpack(data: Buffer, type: Any) -> Any: ...
 def decode_msgpack(data: Buffer, type: Any = MessageNode) -> Any:  # noqa: A002
     """Decode one MessagePack document as `type`. Raises as `decode_json` does."""
     return _decode(data, type, _msgpack_decoder(type), _RAW_MSGPACK, msgspec.msgpack.decode)
@@ -94,9 +99,9 @@ def _decode(data: Any, kind: Any, decoder: Any, raw: Any, plain: Any) -> Any:
         value = decoder.decode(data)
         if kind is Trace and value.extra is not None:
             # Only a document that uses the internal name gets here; read it as written.
-            value = _decode_open(data, decoder, raw, plain)
+            value = _decode_open(data, raw, plain)
     except _FAILURES as error:
-        value = _decode_again(data, kind, decoder, raw, plain, error)
+        value = _decode_again(data, kind, raw, plain, error)
     if not has_type(value, kind) or _graph_broken(value, kind):
         raise first_error(plain(data), kind)
     return value
@@ -106,14 +111,12 @@ def _graph_broken(value: Any, kind: Any) -> bool:
     return kind == list[MessageNode] and any(True for _ in graph_errors(value, ()))
 
 
-def _decode_again(
-    data: Any, kind: Any, decoder: Any, raw: Any, plain: Any, error: Exception
-) -> Any:
+def _decode_again(data: Any, kind: Any, raw: Any, plain: Any, error: Exception) -> Any:
     """What the fast path refuses: an open record with unknown fields, or an error."""
     if is_open(kind) and isinstance(error, msgspec.ValidationError):
         try:
             if kind is Trace:
-                return _decode_open(data, decoder, raw, plain)
+                return _decode_open(data, raw, plain)
             return to_struct(plain(data), kind)
         except _FAILURES:
             pass
@@ -128,7 +131,7 @@ def _decode_again(
     raise first_error(document, kind) from None
 
 
-def _decode_open(data: Any, decoder: Any, raw: Any, plain: Any) -> Trace:
+def _decode_open(data: Any, raw: Any, plain: Any) -> Trace:
     """A trace with unknown fields: its nodes typed, the rest as it is."""
     parts = gather(raw.decode(data))
     typed = {key: part if key == EXTRA else plain(part) for key, part in parts.items()}
@@ -148,11 +151,13 @@ def _malformed(data: Any, plain: Any, error: Exception) -> RawMMError:
     elif len(data) == 0:
         got = "nothing"
     elif place := _AT_BYTE.search(str(error)):
-        got = f"something else at byte {place[1]} of {len(data)}"
-    elif name == "JSON" and _has_lone_surrogate(data):
-        got = "a string with a lone surrogate"
+        # msgspec counts a byte too many where one document is over.
+        at = int(place[1]) - ("trailing characters" in str(error))
+        got = f"something else at byte {at} of {len(data)}"
     elif "out of range" in str(error):
         got = "a number that a double cannot hold"
+    elif name == "JSON" and _has_lone_surrogate(data):
+        got = "a string with a lone surrogate"
     else:
         got = f"a document cut short after {len(data)} bytes"
     return contract_error("malformed", (), expected=f"one complete {name} document", got=got)
@@ -186,6 +191,8 @@ def _encode(obj: Any, encoder: Any, mode: Mode) -> bytes:
     try:
         encoded: bytes = encoder.encode(_spread(obj))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        for reason in _reasons(obj, ()):
+            raise reason from None
         # The checks above see all that the contract knows; what is left is a number that
         # MessagePack has no room for, in a field that keeps values as they are.
         raise contract_error(
@@ -203,11 +210,21 @@ def _check_writable(obj: Any, mode: Mode) -> None:
             raise error
         _recheck(obj)
     except (msgspec.ValidationError, RecursionError):
-        raise _reason(obj) from None
+        for reason in _reasons(obj, ()):
+            raise reason from None
+        raise
 
 
-def _reason(obj: Any) -> RawMMError:
-    return first_error(obj, detect(obj))
+def _reasons(obj: Any, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
+    """Why the structs in `obj` cannot be written, by their paths from its root."""
+    if isinstance(obj, Contract):
+        yield from errors_at(obj, type(obj), path)
+    elif isinstance(obj, dict):
+        for key, value in obj.items():
+            yield from _reasons(value, (*path, key))
+    elif isinstance(obj, (list, tuple)):
+        for index, value in enumerate(obj):
+            yield from _reasons(value, (*path, index))
 
 
 def _unwritable(obj: Any, mode: Mode) -> Iterator[RawMMError]:
@@ -245,7 +262,9 @@ _KNOWN: Final = frozenset(Trace.__wire_names__.values()) - {EXTRA}
 
 
 def _holds_structs(obj: Any) -> bool:
-    values = obj.values() if isinstance(obj, dict) else obj if isinstance(obj, (list, tuple)) else ()
+    values = (
+        obj.values() if isinstance(obj, dict) else obj if isinstance(obj, (list, tuple)) else ()
+    )
     return any(isinstance(value, Contract) or _holds_structs(value) for value in values)
 
 
@@ -280,9 +299,9 @@ def _spread(obj: Any) -> Any:
 @overload
 def convert(obj: Any) -> MessageNode: ...
 @overload
-def convert(obj: Any, type: type[T]) -> T: ...  # noqa: A002
+def convert(obj: Any, type: type[T]) -> T: ...
 @overload
-def convert(obj: Any, type: Any) -> Any: ...  # noqa: A002
+def convert(obj: Any, type: Any) -> Any: ...
 def convert(obj: Any, type: Any = MessageNode) -> Any:  # noqa: A002
     """Structs from dicts and lists, pydantic models, dataclasses, or other structs.
 
@@ -298,7 +317,7 @@ def convert(obj: Any, type: Any = MessageNode) -> Any:  # noqa: A002
         value = to_struct(obj, type)
     except (msgspec.ValidationError, RecursionError):
         raise first_error(obj, type) from None
-    if not has_type(value, type) or _graph_broken(value, type):
+    if not has_type(value, type) or _graph_broken(value, type) or has_bad_text(value):
         raise first_error(obj, type)
     return value
 
@@ -319,6 +338,5 @@ __all__ = [
     "decode_msgpack",
     "encode_json",
     "encode_msgpack",
-    "errors_at",
     "to_builtins",
 ]

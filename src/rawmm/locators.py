@@ -51,9 +51,7 @@ def file_path(uri: str) -> str | Problem:
     if parts.scheme != "file" or uri[:7].lower() != "file://":
         return Problem("bad_locator", expected, shown_text(uri))
     if parts.netloc.lower() not in ("", "localhost"):
-        return Problem(
-            "bad_locator", "a file:// URL with no host, or localhost", shown_text(uri)
-        )
+        return Problem("bad_locator", "a file:// URL with no host, or localhost", shown_text(uri))
     path = unquote(parts.path)
     # urlsplit drops tabs and newlines, so they are looked for in what was given.
     if _leads_out(path) or _leads_out(unquote(uri)):

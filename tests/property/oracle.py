@@ -13,11 +13,11 @@ import jsonschema_rs
 from rawmm import schemas
 
 
-class NotStrictJson(Exception):
+class NotStrictJsonError(Exception):
     """The text is not JSON in the strict sense."""
 
 
-class DuplicateKey(Exception):
+class DuplicateKeyError(Exception):
     """An object has a key twice: what that means is up to the parser."""
 
 
@@ -25,17 +25,17 @@ def strict_parse(data: bytes) -> Any:
     """A JSON text in UTF-8: no NaN, no overflow, no lone surrogates, no byte order mark."""
 
     def constant(_: str) -> None:
-        raise NotStrictJson
+        raise NotStrictJsonError
 
     def number(text: str) -> float:
         value = float(text)
         if not isfinite(value):
-            raise NotStrictJson
+            raise NotStrictJsonError
         return value
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({key for key, _ in items}) < len(items):
-            raise DuplicateKey
+            raise DuplicateKeyError
         return dict(items)
 
     try:
@@ -44,7 +44,7 @@ def strict_parse(data: bytes) -> Any:
         )
         json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise NotStrictJson from None
+        raise NotStrictJsonError from None
     return document
 
 
@@ -53,7 +53,7 @@ def _is_integer(_: Any, value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-_Validator = jsonschema.validators.extend(
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator,
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
 )
@@ -100,3 +100,16 @@ def has_integral_float(document: Any) -> bool:
     if isinstance(document, list):
         return any(has_integral_float(value) for value in document)
     return isinstance(document, float) and document.is_integer()
+
+
+def without_defaults(back: Any, original: Any) -> Any:
+    """`back` without the properties that `original` left to their defaults."""
+    if isinstance(back, dict) and isinstance(original, dict):
+        return {
+            key: without_defaults(value, original.get(key))
+            for key, value in back.items()
+            if key in original or value not in (None, False, [], {})
+        }
+    if isinstance(back, list) and isinstance(original, list) and len(back) == len(original):
+        return [without_defaults(*pair) for pair in zip(back, original, strict=True)]
+    return back

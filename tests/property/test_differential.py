@@ -52,9 +52,9 @@ def check_law(data: bytes, name: str) -> None:
     code = verdict(data, name)
     try:
         document = oracle.strict_parse(data)
-    except oracle.DuplicateKey:
+    except oracle.DuplicateKeyError:
         return  # implementation-defined; `rawmm check` refuses it
-    except oracle.NotStrictJson:
+    except oracle.NotStrictJsonError:
         assert code is not None
         return
     schema_accepts = oracle.python_accepts(document, name)

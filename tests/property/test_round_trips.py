@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from typing import Any
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -24,6 +22,7 @@ from rawmm import (
 )
 from rawmm.structs import TYPES, Contract
 from rawmm.testing import strategies
+from tests.property.oracle import without_defaults
 
 KINDS = [TYPES[name] for name in sorted(TYPES)]
 
@@ -61,9 +60,7 @@ class TestRoundTrips:
         assert without_defaults(back, document) == document
 
     @given(st.data())
-    def test_builtins_copies_and_pickles(
-        self, kind: type[Contract], data: st.DataObject
-    ) -> None:
+    def test_builtins_copies_and_pickles(self, kind: type[Contract], data: st.DataObject) -> None:
         value = data.draw(strategies.instances(kind))
         validate(value)
         assert convert(to_builtins(value), kind) == value
@@ -71,24 +68,12 @@ class TestRoundTrips:
         assert pickle.loads(pickle.dumps(value)) == value
 
 
-def without_defaults(back: Any, original: Any) -> Any:
-    """`back` without the properties that `original` left to their defaults."""
-    if isinstance(back, dict) and isinstance(original, dict):
-        return {
-            key: without_defaults(value, original.get(key))
-            for key, value in back.items()
-            if key in original or value not in (None, False, [], {})
-        }
-    if isinstance(back, list) and isinstance(original, list) and len(back) == len(original):
-        return [without_defaults(*pair) for pair in zip(back, original, strict=True)]
-    return back
-
-
 @given(strategies.instances(Trace))
 def test_a_trace_keeps_what_the_contract_does_not_know(trace: Trace) -> None:
     document = to_builtins(trace)
     document["future_field"] = {"deep": [1, None, {"x": 1.5}]}
     encoded = msgspec.json.encode(document)
-    assert json.loads(encode_json(decode_json(encoded, Trace)))["future_field"] == (
-        document["future_field"]
+    assert (
+        json.loads(encode_json(decode_json(encoded, Trace)))["future_field"]
+        == (document["future_field"])
     )

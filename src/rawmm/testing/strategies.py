@@ -16,13 +16,16 @@ import copy
 import json
 from functools import cache
 from math import prod
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hypothesis import strategies as st
 
 from rawmm import codec, schemas
 from rawmm.structs import PROCESSED_KEYS, TYPES, Contract
 from rawmm.validate import iter_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 S = TypeVar("S", bound=Contract)
 Json = Any
@@ -57,7 +60,7 @@ def shaped(name: str) -> Strategy:
 def instances(kind: type[S]) -> st.SearchStrategy[S]:
     """Valid structs of class `kind`."""
     names = {struct: name for name, struct in TYPES.items()}
-    return documents(names[kind]).map(lambda document: cast("S", codec.convert(document, kind)))
+    return documents(names[kind]).map(lambda document: codec.convert(document, kind))
 
 
 @cache
@@ -66,7 +69,7 @@ def _documents(name: str, *, rules: bool) -> Strategy:
     if name in _FREE:
         return _FREE[name]
     if rules and name in _RULED:
-        return cast("Strategy", _RULED[name]())
+        return _RULED[name]()
     return from_schema(schema, rules=rules)
 
 
@@ -89,15 +92,15 @@ def from_schema(schema: dict[str, Any], *, rules: bool = True) -> Strategy:
         return st.just(schema["const"])
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    return cast("Strategy", _BY_TYPE[schema["type"]](schema, rules))
+    return _BY_TYPE[schema["type"]](schema, rules)
 
 
-def _integer(schema: dict[str, Any], _: bool) -> Strategy:
+def _integer(schema: dict[str, Any], _: bool) -> Strategy:  # noqa: FBT001
     low, high = schema["minimum"], schema["maximum"]
     return st.integers(low, min(high, low + 1000)) | st.integers(low, high)
 
 
-def _string(schema: dict[str, Any], _: bool) -> Strategy:
+def _string(schema: dict[str, Any], _: bool) -> Strategy:  # noqa: FBT001
     if schema.get("contentEncoding") == "base64":
         return st.binary(max_size=12).map(lambda raw: base64.b64encode(raw).decode())
     if "pattern" in schema:
@@ -135,7 +138,7 @@ def _object(schema: dict[str, Any], rules: bool) -> Strategy:  # noqa: FBT001
     return st.tuples(others, fixed).map(lambda both: {**both[0], **both[1]})
 
 
-_BY_TYPE: Final = {
+_BY_TYPE: Final[dict[str, Callable[..., Strategy]]] = {
     "null": lambda *_: st.none(),
     "boolean": lambda *_: st.booleans(),
     "integer": _integer,
@@ -207,7 +210,7 @@ def _ranges(draw: st.DrawFn, start: int, gaps: int = 4) -> Json:
 def _sidecar(draw: st.DrawFn, modality: str | None = None, ranges: Json = None) -> Json:
     """Hashes, ranges and items of equal length, each present or not."""
     names = [modality] if modality else draw(st.lists(_documents("Name", rules=True), max_size=2))
-    out: dict[str, dict[str, Any]] = {"mm_hashes": {}, "mm_placeholders": {}, "mm_items": {}}
+    out: dict[str, Any] = {"mm_hashes": {}, "mm_placeholders": {}, "mm_items": {}}
     for name in names:
         spans = ranges if ranges is not None else draw(_ranges(0))
         items = [draw(_documents("RawMMItem", rules=True)) for _ in spans]
@@ -219,7 +222,8 @@ def _sidecar(draw: st.DrawFn, modality: str | None = None, ranges: Json = None) 
         for key, value in values.items():
             if modality or draw(st.booleans()):
                 out[key][name] = value
-    return {key: value for key, value in out.items() if value or draw(st.booleans())}
+    keep_empty: bool = draw(st.booleans())
+    return {key: value for key, value in out.items() if value or keep_empty}
 
 
 @st.composite
@@ -241,6 +245,10 @@ def _encoded(dtype: str, shape: list[int], raw: bytes) -> Json:
     return {"__nd__": True, "dtype": dtype, "shape": shape, "data": data}
 
 
+def _int32(values: list[int]) -> bytes:
+    return b"".join(value.to_bytes(4, "little") for value in values)
+
+
 @st.composite
 def _array_doc(draw: st.DrawFn, rows: int | None = None) -> Json:
     dtypes = {"uint8": 1, "int16": 2, "int32": 4, "float64": 8, "bool": 1}
@@ -257,10 +265,9 @@ def _sets(draw: st.DrawFn, rows: int | None = None) -> Json:
     rows = draw(st.integers(0, 3)) if rows is None else rows
     counts = draw(st.lists(st.integers(0, 3), min_size=rows, max_size=rows))
     ids = draw(st.lists(st.integers(0, 2**31 - 1), min_size=sum(counts), max_size=sum(counts)))
-    pack = lambda values: b"".join(value.to_bytes(4, "little") for value in values)  # noqa: E731
     return {
-        "ids": _encoded("int32", [len(ids)], pack(ids)),
-        "counts": _encoded("int32", [rows], pack(counts)),
+        "ids": _encoded("int32", [len(ids)], _int32(ids)),
+        "counts": _encoded("int32", [rows], _int32(counts)),
     }
 
 
@@ -284,9 +291,7 @@ def _node(draw: st.DrawFn, parent: int | None = None, start: int = 0) -> Json:
     end = spans[-1]["offset"] + spans[-1]["length"] if spans else start
     tokens = end - start + draw(st.integers(1 if spans else 0, 4))
     node["parent"] = parent
-    node["token_ids"] = draw(
-        st.lists(st.integers(0, 200_000), min_size=tokens, max_size=tokens)
-    )
+    node["token_ids"] = draw(st.lists(st.integers(0, 200_000), min_size=tokens, max_size=tokens))
     node["mask"] = draw(st.lists(st.booleans(), min_size=tokens, max_size=tokens))
     node["is_content"] = draw(
         st.just([]) | st.lists(st.booleans(), min_size=tokens, max_size=tokens)
@@ -332,7 +337,7 @@ def _image_refs(draw: st.DrawFn) -> Json:
     return [refs]
 
 
-_RULED: Final = {
+_RULED: Final[dict[str, Callable[[], Strategy]]] = {
     "RawImageUri": _uri,
     "RawMMItem": lambda: _located("RawMMItem"),
     "MMImageItem": lambda: _located("MMImageItem"),
@@ -374,7 +379,7 @@ def mutated(draw: st.DrawFn, name: str) -> Json:
     return document
 
 
-_ODD: Final = st.sampled_from(
+_ODD: Final[Strategy] = st.sampled_from(
     [None, True, False, 0, -1, 1, 2**53, 10**20, 1.5, 1e300, "", "x", "a\n", "..", [], {}, [[]]]
 )
 
@@ -383,7 +388,7 @@ _ODD: Final = st.sampled_from(
 def _one_change(draw: st.DrawFn, document: Json) -> Json:
     path = draw(st.sampled_from(_places(document)))
     if not path:
-        return draw(st.just(document) | _ODD)
+        return draw(st.one_of(st.just(document), _ODD))
     parent = document
     for key in path[:-1]:
         parent = parent[key]

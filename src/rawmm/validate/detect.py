@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import contract_error, shown
 from rawmm.structs import (
@@ -25,6 +25,9 @@ from rawmm.structs import (
     Usage,
 )
 from rawmm.validate.plain import as_mapping, as_sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MARKS: tuple[tuple[frozenset[str], Any], ...] = tuple(
     (frozenset(keys), kind)
@@ -66,9 +69,7 @@ def detect(value: Any) -> Any:
             return ImageUrlContentPart if pairs["type"] == "image_url" else TextContentPart
     items = as_sequence(value) if pairs is None else None
     if items:
-        if as_sequence(items[0]) is not None and as_mapping(items[0]) is None:
-            return MMRefs
-        if len(items) == 2 and as_sequence(items[1]) is not None:
+        if _is_image_refs(items):
             return MMRefs
         member = detect(items[0])
         # A list of messages may begin with any role.
@@ -80,6 +81,14 @@ def detect(value: Any) -> Any:
         got=shown(value),
         hint="name its type",
     )
+
+
+def _is_image_refs(items: Sequence[Any]) -> bool:
+    """``[[reference, ...]]``, each an array; or the form of June 2026, ``[descriptors, uris]``."""
+    first = as_sequence(items[0])
+    if len(items) == 1 and first is not None:
+        return all(as_sequence(image) is not None for image in first)
+    return len(items) == 2 and as_mapping(items[0]) is not None and as_sequence(items[1]) is not None
 
 
 def _is_message(kind: Any) -> bool:

@@ -40,6 +40,14 @@ class Mode(Enum):
     """Free values of an open record: on MessagePack also bytes and non-finite numbers."""
 
 
+_LIMIT: Final = {
+    Mode.DESCRIPTOR: MAX_VALUES,
+    # Free values are others' business; the bound only stops what shares containers endlessly.
+    Mode.JSON: 20 * MAX_VALUES,
+    Mode.WIRE: 20 * MAX_VALUES,
+}
+
+
 def is_text(value: str) -> bool:
     """Whether `value` can be written as UTF-8: it has no lone surrogate."""
     if value.isascii():
@@ -54,24 +62,24 @@ def is_text(value: str) -> bool:
 def is_clean(value: Any, mode: Mode, depth: int = 1) -> bool:
     """Whether `value` is plain, allowed JSON. False may also mean: look closer."""
     banned = PROCESSED_KEYS if mode is Mode.DESCRIPTOR else _NONE
-    return _count(value, depth, banned, bounded=mode is Mode.DESCRIPTOR) > 0
+    return 0 < _count(value, depth, banned, _LIMIT[mode])
 
 
-def _is_clean_scalar(value: Any, kind: type, *, bounded: bool) -> bool:
+def _is_clean_scalar(value: Any, kind: type, banned: frozenset[str]) -> bool:
     if kind is str:
         return is_text(value)
     if kind is int:
-        return not bounded or -MAX_INT <= value <= MAX_INT
+        return not banned or -MAX_INT <= value <= MAX_INT
     if kind is float:
         return isfinite(value)
     return kind is bool or value is None
 
 
-def _count(value: Any, depth: int, banned: frozenset[str], *, bounded: bool) -> int:
+def _count(value: Any, depth: int, banned: frozenset[str], limit: int) -> int:
     """The number of values in `value`, or 0 when one is not plain and allowed."""
     kind = type(value)
     if kind is not dict and kind is not list:
-        return int(_is_clean_scalar(value, kind, bounded=bounded))
+        return int(_is_clean_scalar(value, kind, banned))
     if depth > MAX_DEPTH:
         return 0
     total = 1
@@ -80,28 +88,26 @@ def _count(value: Any, depth: int, banned: frozenset[str], *, bounded: bool) -> 
         for key in value:
             if type(key) is not str or key in banned or not is_text(key):
                 return 0
-        if banned and value.get(_ND):
+        if banned and _ND in value:
             return 0
         children = value.values()
     for child in children:
         kind = type(child)
         if kind is dict or kind is list:
-            size = _count(child, depth + 1, banned, bounded=bounded)
+            size = _count(child, depth + 1, banned, limit - total)
             if not size:
                 return 0
             total += size
-            if total > MAX_VALUES:
+            if total > limit:
                 return 0
-        elif not _is_clean_scalar(child, kind, bounded=bounded):
+        elif not _is_clean_scalar(child, kind, banned):
             return 0
         else:
             total += 1
-    return total if total <= MAX_VALUES else 0
+    return total if total <= limit else 0
 
 
-def payload_errors(
-    value: Any, path: Path, mode: Mode, depth: int = 1
-) -> Iterator[RawMMError]:
+def payload_errors(value: Any, path: Path, mode: Mode, depth: int = 1) -> Iterator[RawMMError]:
     """Every offender below `value`, in document order.
 
     `depth` is the level that `value` itself stands at: 1 for a payload, 0 for its owner.
@@ -115,18 +121,19 @@ class _Walk:
 
     def __init__(self, mode: Mode) -> None:
         self.mode = mode
+        self.limit = _LIMIT[mode]
         self.seen = 0
 
     def errors(
         self, value: Any, path: Path, depth: int, above: tuple[int, ...]
     ) -> Iterator[RawMMError]:
         self.seen += 1
-        if self.seen > MAX_VALUES:
-            if self.seen == MAX_VALUES + 1:
+        if self.seen > self.limit:
+            if self.seen == self.limit + 1:
                 yield contract_error(
                     "too_large",
                     path,
-                    expected=f"at most {MAX_VALUES} values in a payload",
+                    expected=f"at most {self.limit} values in a payload",
                     got="more",
                     hint="shared containers count each time they are met",
                 )
@@ -152,6 +159,8 @@ class _Walk:
         if pairs is not None:
             yield from self._mapping(value, pairs, path, depth, above)
         for index, child in enumerate(items or ()):
+            if self.seen > self.limit:
+                return
             yield from self.errors(child, (*path, index), depth + 1, above)
 
     def _mapping(
@@ -163,6 +172,8 @@ class _Walk:
             return
         found = False
         for key, child in pairs.items():
+            if self.seen > self.limit:
+                return
             if not isinstance(key, str):
                 found = True
                 yield contract_error(

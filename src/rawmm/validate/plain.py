@@ -20,6 +20,7 @@ _ARRAY_PROTOCOLS: Final = (
     "__dlpack__",
     "__arrow_c_array__",
 )
+_RECORD_DEPTH: Final = 256
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -74,20 +75,27 @@ def as_sequence(value: object) -> Sequence[Any] | None:
 def to_plain(value: Any) -> Any:
     """`value` with every struct, model, dataclass, mapping and sequence as dict or list.
 
-    Other objects stay as they are; the checks name them.
+    Other objects stay as they are, and so does what lies deeper than any record goes; the
+    checks name them. What is shared stays shared, so the work is linear.
     """
-    return _to_plain(value, 0)
+    return _to_plain(value, 0, {})
 
 
-def _to_plain(value: Any, depth: int) -> Any:
-    kind = type(value)
-    if kind in _SCALARS or depth > 512 or is_array(value):
+def _to_plain(value: Any, depth: int, done: dict[int, tuple[Any, Any]]) -> Any:
+    if type(value) in _SCALARS or depth > _RECORD_DEPTH or is_array(value):
         return value
+    if id(value) in done:
+        return done[id(value)][1]
+    # The source is kept beside its copy: an id is only its own while the object lives.
+    done[id(value)] = (value, value)
+    plain = value
     if (pairs := as_mapping(value)) is not None:
-        return {key: _to_plain(child, depth + 1) for key, child in pairs.items()}
-    if (items := as_sequence(value)) is not None:
-        return [_to_plain(child, depth + 1) for child in items]
-    for base in (str, int, float):
-        if isinstance(value, base):
-            return base(value)
-    return value
+        plain = {key: _to_plain(child, depth + 1, done) for key, child in pairs.items()}
+    elif (items := as_sequence(value)) is not None:
+        plain = [_to_plain(child, depth + 1, done) for child in items]
+    else:
+        for base in (str, int, float):
+            if isinstance(value, base):
+                return base(value)
+    done[id(value)] = (value, plain)
+    return plain

@@ -21,7 +21,7 @@ from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import Mode, is_clean, not_finite, payload_errors, plain_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rawmm.errors import RawMMError
     from rawmm.structs import (
@@ -88,7 +88,7 @@ def _uri(uri: str, path: Path) -> Iterator[RawMMError]:
         yield contract_error(problem.code, path, expected=problem.expected, got=problem.got)
 
 
-def _same_counts(lists: dict[str, dict[str, list[Any]]], path: Path) -> Iterator[RawMMError]:
+def _same_counts(lists: dict[str, Any], path: Path) -> Iterator[RawMMError]:
     """Lists of one modality have one length; those off the common one are named."""
     for modality in dict.fromkeys(key for by_modality in lists.values() for key in by_modality):
         sizes = {name: len(by[modality]) for name, by in lists.items() if modality in by}
@@ -108,7 +108,7 @@ def _same_counts(lists: dict[str, dict[str, list[Any]]], path: Path) -> Iterator
 
 
 def _sorted_ranges(
-    ranges: list[PlaceholderRange] | list[MMImageRef], path: Path
+    ranges: Sequence[PlaceholderRange | MMImageRef], path: Path
 ) -> Iterator[RawMMError]:
     end = 0
     for index, one in enumerate(ranges):
@@ -125,10 +125,10 @@ def _sorted_ranges(
 
 def _sidecar(sidecar: MultiModalData, path: Path) -> Iterator[RawMMError]:
     items, ranges, hashes = sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes
-    lists: dict[str, dict[str, list[Any]]] = {
-        "mm_hashes": hashes,  # type: ignore[dict-item]
-        "mm_placeholders": ranges,  # type: ignore[dict-item]
-        "mm_items": items,  # type: ignore[dict-item]
+    lists: dict[str, Any] = {
+        "mm_hashes": hashes,
+        "mm_placeholders": ranges,
+        "mm_items": items,
     }
     yield from _same_counts(lists, path)
     for modality, found in items.items():
@@ -224,8 +224,9 @@ def _streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
             yield _length(name, size, f"none or {tokens} flags, one per token", path)
     for key, stream in (node.loss_weights or {}).items():
         if len(stream) != tokens:
-            yield _length(key, len(stream), f"{tokens} weights, one per token",
-                          (*path, "loss_weights"))
+            yield _length(
+                key, len(stream), f"{tokens} weights, one per token", (*path, "loss_weights")
+            )
     sampled: int | None = None
     for name in _PER_SAMPLED:
         stream = getattr(node, name)
@@ -327,9 +328,7 @@ def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
 
 
 def _graph(trace: Trace, path: Path) -> Iterator[RawMMError]:
-    yield from graph_errors(
-        trace.nodes, (*path, "nodes"), trace.mm_token_type_id_map
-    )
+    yield from graph_errors(trace.nodes, (*path, "nodes"), trace.mm_token_type_id_map)
 
 
 RULES: Final[dict[str, Callable[[Any, Any], Iterator[RawMMError]]]] = {

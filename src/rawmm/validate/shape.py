@@ -116,9 +116,7 @@ def _overrides(user: Schema) -> Schema:
 
 
 def _wrong_type(value: Any, kind: str, path: Path, hint: str | None = None) -> RawMMError:
-    return contract_error(
-        "wrong_type", path, expected=_NAMES[kind], got=_typed(value), hint=hint
-    )
+    return contract_error("wrong_type", path, expected=_NAMES[kind], got=_typed(value), hint=hint)
 
 
 def _typed(value: Any) -> str:
@@ -127,16 +125,12 @@ def _typed(value: Any) -> str:
     return f"the string {shown(value)}" if isinstance(value, str) else shown(value)
 
 
-def _union(
-    value: Any, members: list[Schema], path: Path, user: Schema
-) -> Iterator[RawMMError]:
+def _union(value: Any, members: list[Schema], path: Path, user: Schema) -> Iterator[RawMMError]:
     """The errors of the member that the value's type picks; members differ by type."""
     matching = [member for member in members if _kind_fits(value, member)]
     if not matching:
         kinds = list(dict.fromkeys(_NAMES[_kind(member)] for member in members))
-        yield contract_error(
-            "wrong_type", path, expected=" or ".join(kinds), got=_typed(value)
-        )
+        yield contract_error("wrong_type", path, expected=" or ".join(kinds), got=_typed(value))
         return
     if len(matching) > 1:
         # Objects without a tag: the one with the most of its fields present is meant.

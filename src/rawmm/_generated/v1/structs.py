@@ -1,8 +1,11 @@
-"""rawmm data contract 1.0. Generated from schemas/v1 by `python -m codegen`: DO NOT EDIT."""
+"""rawmm data contract 1.0.
+
+Generated from schemas/v1 by `python -m codegen`: DO NOT EDIT.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias, Union
 
 from msgspec import Meta, field
 
@@ -18,7 +21,7 @@ PROCESSED_KEYS: Final = frozenset({"pixel_values", "image_embeds", "image_featur
 MAX_DEPTH: Final = 64
 """Levels that a payload may nest."""
 
-MAX_VALUES: Final = 10000000
+MAX_VALUES: Final = 1000000
 """Values that a payload may hold, shared ones counted each time they are met."""
 
 
@@ -81,10 +84,16 @@ class RawMMItem(Ruled, kw_only=True):
     __descriptor_fields__: ClassVar[tuple[str, ...]] = ("payload",)
     __rules__: ClassVar[tuple[str, ...]] = ("payload", "locator",)
 
-    kind: Literal["prime_raw_mm_item"]
+    if TYPE_CHECKING:
+        kind: Literal["prime_raw_mm_item"] = field(default=ABSENT)
+    else:
+        kind: Literal["prime_raw_mm_item"]
     """Says that this object is a raw media descriptor."""
 
-    version: Literal[1]
+    if TYPE_CHECKING:
+        version: Literal[1] = field(default=ABSENT)
+    else:
+        version: Literal[1]
     """Version of the descriptor. A reader that does not know it must refuse."""
 
     modality: Name
@@ -302,7 +311,10 @@ class EncodedArray(Ruled, kw_only=True):
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
     __rules__: ClassVar[tuple[str, ...]] = ("array_size",)
 
-    nd: Literal[True] = field(name="__nd__")
+    if TYPE_CHECKING:
+        nd: Literal[True] = field(default=ABSENT)
+    else:
+        nd: Literal[True] = field(name="__nd__")
     """Marks an encoded array."""
 
     dtype: Literal[
@@ -340,16 +352,19 @@ class ParentLink(Contract, kw_only=True):
     """What the link means, e.g. 'subagent_return'."""
 
 
-class TokenSets(OneOf):
-    """A set of token ids per sampled token: as ids and counts (verifiers 0.4.0), or as one
-    encoded array.
-    """
+if TYPE_CHECKING:
+    TokenSets: TypeAlias = Union[SamplingMask, EncodedArray]
+else:
 
-    members = (SamplingMask, EncodedArray)
+    class TokenSets(OneOf):
+        """A set of token ids per sampled token: as ids and counts (verifiers 0.4.0), or as one
+        encoded array.
+        """
 
+        members = (SamplingMask, EncodedArray)
 
-TokenSets.register(SamplingMask)
-TokenSets.register(EncodedArray)
+    TokenSets.register(SamplingMask)
+    TokenSets.register(EncodedArray)
 
 
 class MessageNode(Ruled, kw_only=True):
@@ -457,7 +472,10 @@ class Trace(Ruled, kw_only=True):
     tools: Any | Absent = field(default=ABSENT)
     """Tools seen across requests."""
 
-    nodes: list[MessageNode]
+    if TYPE_CHECKING:
+        nodes: list[MessageNode] = field(default=ABSENT)
+    else:
+        nodes: list[MessageNode]
     """The message graph; a node's parent stands before it."""
 
     calls: Any | Absent = field(default=ABSENT)
@@ -576,7 +594,10 @@ class MMImageItem(Ruled, kw_only=True):
     __descriptor_fields__: ClassVar[tuple[str, ...]] = ("payload",)
     __rules__: ClassVar[tuple[str, ...]] = ("payload", "locator",)
 
-    kind: Literal["prime_raw_mm_item"]
+    if TYPE_CHECKING:
+        kind: Literal["prime_raw_mm_item"] = field(default=ABSENT)
+    else:
+        kind: Literal["prime_raw_mm_item"]
     """Says that this object is a raw media descriptor."""
 
     version: Literal[1] | Absent = field(default=ABSENT)

@@ -1,0 +1,219 @@
+"""Files as records: one document of a JSON file, the lines of JSON Lines, a MessagePack stream.
+
+One record is in memory at a time, and it is only cut out here, not decoded.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from os import fstat
+from pathlib import Path, PurePath
+from stat import S_ISREG
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from rawmm.cli.boundaries import NotADocumentError, documents
+from rawmm.cli.output import UsageError, printable
+from rawmm.cli.sniff import looks_like
+from rawmm.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Format: TypeAlias = Literal["json", "jsonl", "msgpack"]
+
+STDIO: Final = "\0"
+"""Standard input or output. `app` puts it in place of ``-``, which the parser takes for an
+option; no file has this name."""
+NAMES: Final[dict[Format, str]] = {
+    "json": "one complete JSON document",
+    "jsonl": "JSON Lines",
+    "msgpack": "one or more complete MessagePack documents",
+}
+_FORMATS: Final[dict[str, Format]] = {
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".msgpack": "msgpack",
+    ".mpk": "msgpack",
+}
+
+
+class Record(NamedTuple):
+    """The bytes of one document.
+
+    ``line`` counts from 1: the line in JSON Lines, the document in a MessagePack stream; None
+    when the file is one document.
+    """
+
+    data: bytes
+    line: int | None
+
+
+def format_of(path: str) -> Format | None:
+    """The format that a file's extension says."""
+    return None if path == STDIO else _FORMATS.get(PurePath(path).suffix.lower())
+
+
+class Input(NamedTuple):
+    """What the user said of a file to read: its path, perhaps its format, by which option."""
+
+    path: str
+    form: Format | None
+    option: str
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "<stdin>" if self.path == STDIO else printable(self.path)
+
+    def format(self) -> Format:
+        """The format as given, or as the extension says.
+
+        Raises:
+            UsageError: neither tells.
+        """
+        found = self.form or format_of(self.path)
+        if found is None:
+            what = (
+                "standard input has no extension"
+                if self.path == STDIO
+                else f"{self.name}: the extension is none of {', '.join(_FORMATS)}"
+            )
+            raise UsageError(f"{what}; give {self.option} json, jsonl or msgpack")
+        return found
+
+
+class Source:
+    """An open file of records.
+
+    Attributes:
+        name: what messages call it.
+        form: its format.
+        size: bytes of a regular file, else None.
+        done: bytes read so far.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, form: Format) -> None:
+        self._file = file
+        self.name = name
+        self.form = form
+        self.size: int | None = None
+        self.done = 0
+        status = fstat(file.fileno())
+        if S_ISREG(status.st_mode):
+            self.size = status.st_size
+
+    def records(self) -> Iterator[Record]:
+        """The records, one at a time.
+
+        Raises:
+            ContractError: ``malformed`` when the file is empty or of another type.
+            UsageError: the file cannot be read to its end.
+        """
+        head = self._begin()
+        if not head:
+            raise self._malformed("nothing")
+        other = looks_like(head, binary=self.form == "msgpack")
+        if other is not None:
+            raise self._malformed(*other)
+        found = False
+        for record in getattr(self, f"_{self.form}")():
+            found = True
+            yield record
+        if not found:
+            raise self._malformed("nothing but blank lines")
+
+    def _json(self) -> Iterator[Record]:
+        yield Record(self._read(-1), None)
+
+    def _jsonl(self) -> Iterator[Record]:
+        line = 0
+        while data := self._readline():
+            line += 1
+            if data.isspace():
+                continue
+            if data.strip() in (b"{", b"["):
+                raise self._malformed(
+                    "a document of many lines", "if it is one, say that its format is json"
+                )
+            yield Record(data, line)
+
+    def _msgpack(self) -> Iterator[Record]:
+        try:
+            for number, (data, alone) in enumerate(documents(self._read), 1):
+                yield Record(data, None if alone else number)
+        except NotADocumentError as error:
+            raise self._malformed(str(error)) from None
+
+    def _begin(self) -> bytes:
+        try:
+            # A pipe may give less than asked for; then the parser is the one to complain.
+            return self._file.peek(512)[:512]  # type: ignore[attr-defined,no-any-return]
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _read(self, size: int) -> bytes:
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        self.done += len(data)
+        return data
+
+    def _readline(self) -> bytes:
+        try:
+            data = self._file.readline()
+        except OSError as error:
+            raise self._unreadable(error) from error
+        self.done += len(data)
+        return data
+
+    def _unreadable(self, error: OSError) -> UsageError:
+        return UsageError(f"{self.name}: cannot be read: {_reason(error)}")
+
+    def _malformed(self, got: str, hint: str | None = None) -> ContractError:
+        return ContractError("malformed", expected=NAMES[self.form], got=got, hint=hint)
+
+
+@contextmanager
+def open_source(given: Input) -> Iterator[Source]:
+    """Open a file, or standard input.
+
+    Raises:
+        UsageError: it does not exist, is a directory, may not be read, or its format is not known.
+    """
+    name = given.name
+    if given.path == STDIO:
+        if sys.stdin is None:
+            raise UsageError("standard input is closed")
+        yield Source(sys.stdin.buffer, name, given.format())
+        return
+    try:
+        file = Path(given.path).open("rb")  # noqa: SIM115  (only opening is guarded)
+    except IsADirectoryError:
+        raise UsageError(f"{name}: is a directory; give the files in it, e.g. {name}/*") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{name}: cannot be read: {_reason(error)}") from None
+    with file:
+        yield Source(file, name, given.format())
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error)
+
+
+def is_json_lines(data: bytes) -> bool:
+    """Whether a text that is not one JSON document begins with a line that is one."""
+    line, newline, rest = data.partition(b"\n")
+    if not newline or not rest.strip():
+        return False
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return bool(line.strip())

@@ -1,0 +1,128 @@
+"""What `check` asks of chat requests, and of the images of any record.
+
+An OpenAI request body is no type of the contract; its images are its business all the same.
+So the messages must be messages, and every image part one that `offload` would take.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rawmm.cli.output import UsageError
+from rawmm.errors import OffloadError, contract_error, shown
+from rawmm.locators import Problem, file_path, scheme_of
+from rawmm.offload import ImageStore, offload_images_inplace
+from rawmm.offload.image_parts import ImageParts
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from rawmm.errors import RawMMError
+
+    Path = tuple[str | int, ...]
+
+
+def open_store(image_dir: str | os.PathLike[str], *, durable: bool = True) -> ImageStore:
+    """The store in a directory, which need not exist.
+
+    Raises:
+        UsageError: no ``file://`` URL can name the directory.
+    """
+    try:
+        return ImageStore(image_dir, durable=durable)
+    except OffloadError as error:
+        raise UsageError(error.message) from None
+
+
+def request_errors(value: Any, store: ImageStore | None) -> Iterator[RawMMError]:
+    """Every error of a request body ``{"messages": [...]}``, a list of messages, or one."""
+    if isinstance(value, dict) and "role" not in value:
+        if "messages" not in value:
+            yield _missing("messages", ())
+            return
+        yield from _message_list_errors(value["messages"], ("messages",))
+    elif isinstance(value, dict):
+        yield from _message_errors(value, ())
+    else:
+        yield from _message_list_errors(value, ())
+    yield from image_errors(value, store)
+
+
+def image_errors(value: Any, store: ImageStore | None) -> Iterator[RawMMError]:
+    """Every image part that `offload` would refuse. Nothing is written or changed.
+
+    Args:
+        value: any record, plain or of structs.
+        store: where ``file://`` images must be; without it only their URLs are checked.
+    """
+    faults: dict[str, OffloadError | None] = {}
+    found = ImageParts(value)
+    for part in found.parts:
+        fault = part.fault
+        if fault is not None:
+            yield OffloadError(fault.code, found.path(part), expected=fault.expected, got=fault.got)
+            continue
+        if part.url not in faults:
+            faults[part.url] = _url_error(part.url, store)
+        error = faults[part.url]
+        if error is not None:
+            yield OffloadError(
+                error.code,
+                found.path(part),
+                expected=error.expected,
+                got=error.got,
+                hint=error.hint,
+            )
+
+
+def _url_error(url: str, store: ImageStore | None) -> OffloadError | None:
+    if store is None and scheme_of(url) == "file":
+        path = file_path(url)
+        if isinstance(path, Problem):
+            return OffloadError(path.code, expected=path.expected, got=path.got)
+        return None
+    part = {"type": "image_url", "image_url": {"url": url}}
+    try:
+        offload_images_inplace(part, store=store, mode="inline")
+    except OffloadError as error:
+        return error
+    return None
+
+
+def _message_list_errors(messages: Any, path: Path) -> Iterator[RawMMError]:
+    if not isinstance(messages, list):
+        yield _wrong_type(messages, "an array of messages", path)
+        return
+    for index, message in enumerate(messages):
+        yield from _message_errors(message, (*path, index))
+
+
+def _message_errors(message: Any, path: Path) -> Iterator[RawMMError]:
+    if not isinstance(message, dict):
+        yield _wrong_type(message, "a message: an object", path)
+        return
+    if "role" not in message:
+        yield _missing("role", path)
+    elif not isinstance(message["role"], str):
+        yield _wrong_type(message["role"], "a string", (*path, "role"))
+    content = message.get("content")
+    if isinstance(content, list):
+        for index, part in enumerate(content):
+            at = (*path, "content", index)
+            if not isinstance(part, dict):
+                yield _wrong_type(part, "a content part: an object", at)
+            elif not isinstance(part.get("type"), str):
+                yield _missing("type", at)
+    elif content is not None and not isinstance(content, str):
+        yield _wrong_type(content, "a string, an array of parts, or null", (*path, "content"))
+
+
+def _wrong_type(value: Any, expected: str, path: Path) -> RawMMError:
+    return contract_error("wrong_type", path, expected=expected, got=shown(value))
+
+
+def _missing(name: str, path: Path) -> RawMMError:
+    return contract_error(
+        "missing_field", path, expected=f"the field {name!r}", got="an object without it"
+    )

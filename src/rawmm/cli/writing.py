@@ -1,0 +1,182 @@
+"""Writing OUT: all of it or nothing, in the format asked for."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import msgspec
+
+from rawmm.cli.convert import from_json, to_json
+from rawmm.cli.output import UsageError, printable
+from rawmm.cli.records import STDIO
+from rawmm.errors import contract_error
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from rawmm.cli.records import Format
+
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class Target:
+    """A file that is replaced when everything was written, and untouched until then.
+
+    ``-`` is standard output; that, devices and pipes are written as the records come.
+
+    Args:
+        path: the file, or ``-``.
+        durable: sync the file and its directory, so that it survives a power failure.
+    """
+
+    def __init__(self, path: str, *, durable: bool) -> None:
+        self._durable = durable
+        self._name = "standard output" if path == STDIO else printable(path)
+        # A link stays a link; what it points to is replaced.
+        self._path = None if path == STDIO else Path(os.path.realpath(path))
+        self._temporary: Path | None = None
+        self._file: BinaryIO
+        self.written = 0
+
+    def __enter__(self) -> Self:
+        """Open it.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        if self._path is None:
+            self._file = sys.stdout.buffer
+            return self
+        try:
+            self._open(self._path)
+        except (OSError, ValueError) as error:
+            raise self._failed(error) from None
+        return self
+
+    def _open(self, path: Path) -> None:
+        mode = None
+        with suppress(FileNotFoundError):
+            mode = path.stat().st_mode
+        if mode is not None and not stat.S_ISREG(mode):
+            self._file = path.open("wb")
+            return
+        # Cut short, so that a long name stays below the limit of the file system.
+        temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(6)}.tmp")
+        descriptor = os.open(temporary, _NEW, 0o666)
+        self._temporary = temporary
+        self._file = os.fdopen(descriptor, "wb")
+        if mode is not None:
+            os.fchmod(descriptor, stat.S_IMODE(mode))
+
+    def write(self, data: bytes) -> None:
+        """Write bytes.
+
+        Raises:
+            UsageError: the disk is full, or the like.
+            BrokenPipeError: nobody reads standard output any more.
+        """
+        try:
+            self._file.write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise self._failed(error) from None
+        self.written += len(data)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Put the file in place, or after an error remove what was written."""
+        if self._path is None:
+            if kind is None:
+                self._file.flush()
+            return
+        try:
+            if kind is None:
+                self._finish(self._path)
+        except OSError as failure:
+            raise self._failed(failure) from None
+        finally:
+            with suppress(OSError):
+                self._file.close()
+            if self._temporary is not None:
+                with suppress(OSError):
+                    self._temporary.unlink()
+
+    def _finish(self, path: Path) -> None:
+        self._file.flush()
+        if self._temporary is None:
+            return
+        if self._durable:
+            os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(path)
+        self._temporary = None
+        if self._durable:
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def _failed(self, error: OSError | ValueError) -> UsageError:
+        reason = error.strerror if isinstance(error, OSError) else None
+        return UsageError(f"{self._name}: cannot be written: {(reason or str(error)).lower()}")
+
+
+class Writer:
+    """Writes plain data to a target as records of one format.
+
+    Args:
+        target: where to.
+        form: what to write.
+        source: the format that the data was read from; another one needs conversion.
+    """
+
+    def __init__(self, target: Target, form: Format, source: Format) -> None:
+        self._target = target
+        self._form = form
+        self._from_json = source != "msgpack"
+        self._records = 0
+
+    def write(self, value: Any) -> None:
+        """Write a record.
+
+        Raises:
+            ContractError: ``not_json``, ``out_of_range``: the format cannot say a value.
+            UsageError: a second record for a JSON file, or the target cannot be written.
+        """
+        self._records += 1
+        if self._form == "json" and self._records > 1:
+            raise UsageError(
+                "a JSON file holds one document, and the input has more; "
+                "write JSON Lines (--output-format jsonl, or another extension)"
+            )
+        if self._form == "msgpack":
+            data = _msgpack(from_json(value) if self._from_json else value)
+        else:
+            data = msgspec.json.encode(value if self._from_json else to_json(value)) + b"\n"
+        self._target.write(data)
+
+
+def _msgpack(value: Any) -> bytes:
+    try:
+        return msgspec.msgpack.encode(value)
+    except OverflowError:
+        raise contract_error(
+            "out_of_range",
+            (),
+            expected="integers that MessagePack can say, of 64 bits",
+            got="a larger one",
+            hint="write JSON instead",
+        ) from None

@@ -1,0 +1,133 @@
+"""Every error of a value: its shape by the schema, then the rules of each struct in it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+import msgspec
+
+from rawmm._contract import OneOf
+from rawmm.structs import Contract, MessageNode, Trace
+from rawmm.validate.convert import to_struct
+from rawmm.validate.graph import graph_errors
+from rawmm.validate.payload import is_text
+from rawmm.validate.plain import as_mapping, as_sequence
+from rawmm.validate.rules import own_errors
+from rawmm.validate.shape import shape_errors
+from rawmm.validate.types import schema_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rawmm.errors import RawMMError
+
+    Path = tuple[str | int, ...]
+
+_paused: ContextVar[bool] = ContextVar("rawmm_rules_paused", default=False)
+
+
+def rules_paused() -> bool:
+    """Whether structs are being made only to list what is wrong with them."""
+    return _paused.get()
+
+
+@contextmanager
+def _pause() -> Iterator[None]:
+    token = _paused.set(True)
+    try:
+        yield
+    finally:
+        _paused.reset(token)
+
+
+def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
+    """`iter_errors` for a value that stands at `path`."""
+    found = False
+    for error in shape_errors(value, schema_of(kind), path):
+        found = True
+        yield error
+    if not found:
+        yield from _rule_errors(_as_struct(value, kind), kind, path)
+        return
+    # The whole has no shape to check rules on; its nodes may.
+    nodes, at = _nodes_of(value, kind, path)
+    for index, node in enumerate(nodes):
+        if not any(shape_errors(node, schema_of(MessageNode), (*at, index))):
+            struct = _as_struct(node, MessageNode)
+            yield from _rule_errors(struct, MessageNode, (*at, index))
+
+
+def _nodes_of(value: Any, kind: Any, path: Path) -> tuple[Any, Path]:
+    if kind == list[MessageNode]:
+        return as_sequence(value) or (), path
+    if kind is Trace:
+        pairs = as_mapping(value) or {}
+        return as_sequence(pairs.get("nodes")) or (), (*path, "nodes")
+    return (), path
+
+
+def has_bad_text(value: Any) -> bool:
+    """Whether a string field of a struct in `value` holds a lone surrogate.
+
+    Decoders never make one; Python code, and `json.loads`, can.
+    """
+    if isinstance(value, Contract):
+        for field in msgspec.structs.astuple(value):
+            if type(field) is str and not is_text(field):
+                return True
+    return any(type(child) is not str and has_bad_text(child) for _, child in children(value))
+
+
+def _as_struct(value: Any, kind: Any) -> Any:
+    """Structs of a value whose shape is right, without asking the rules."""
+    if isinstance(value, Contract):
+        return value
+    with _pause():
+        return to_struct(value, kind)
+
+
+def _rule_errors(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
+    yield from rule_errors(value, path)
+    if kind == list[MessageNode]:
+        yield from graph_errors(value, path)
+
+
+def rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
+    """Broken rules of every struct in `value`, outermost first."""
+    if isinstance(value, Contract):
+        yield from own_errors(value, path)
+    for key, child in children(value):
+        yield from rule_errors(child, (*path, key))
+
+
+def children(value: Any) -> Iterator[tuple[str | int, Any]]:
+    """What may hold structs directly below `value`, by wire key or index."""
+    if isinstance(value, Contract):
+        for key, name in _bearing(type(value)):
+            child = getattr(value, name)
+            if child is not None and type(child) is not str:
+                yield key, child
+    elif isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, (list, tuple)):
+        yield from enumerate(value)
+
+
+@cache
+def _bearing(kind: type[Contract]) -> tuple[tuple[str | int, str], ...]:
+    """Fields of a struct class that may hold structs: wire key or index, attribute."""
+    array_like = kind.__struct_config__.array_like
+    return tuple(
+        (index if array_like else field.encode_name, field.name)
+        for index, field in enumerate(msgspec.structs.fields(kind))
+        if _holds_structs(field.type)
+    )
+
+
+def _holds_structs(kind: Any) -> bool:
+    if isinstance(kind, type) and get_origin(kind) is None:
+        return issubclass(kind, (Contract, OneOf))
+    return any(_holds_structs(arg) for arg in get_args(kind))

@@ -1,0 +1,64 @@
+"""From Python values to structs, without a word on what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from rawmm._contract import EXTRA, OneOf
+from rawmm.structs import Trace
+from rawmm.validate.plain import as_mapping, as_sequence, to_plain
+from rawmm.validate.types import decoded_as, is_open
+
+
+def dec_hook(kind: type[Any], value: Any) -> Any:
+    """Choose the member of a union of untagged objects. msgspec calls this for such a field."""
+    if isinstance(value, kind):
+        return value
+    if not issubclass(kind, OneOf) or not isinstance(value, dict):
+        msg = f"Expected `object`, got `{type(value).__name__}`"
+        raise TypeError(msg)
+    return msgspec.convert(value, kind.choose(value), dec_hook=dec_hook)
+
+
+def to_struct(value: Any, kind: Any) -> Any:
+    """Plain data as `kind`.
+
+    Structs inside stay the objects they are. What msgspec does not read by itself (models,
+    dataclasses, other containers) is turned to dicts and lists in a second try.
+
+    Raises:
+        msgspec.ValidationError: the shape is wrong, or a rule is broken.
+    """
+    if is_open(kind):
+        value = _gathered(value, kind)
+    return from_wire(value, kind)
+
+
+def from_wire(value: Any, kind: Any) -> Any:
+    """`to_struct` for data whose unknown properties are already gathered."""
+    try:
+        return msgspec.convert(value, decoded_as(kind), dec_hook=dec_hook)
+    except msgspec.ValidationError:
+        return msgspec.convert(to_plain(value), decoded_as(kind), dec_hook=dec_hook)
+
+
+def _gathered(value: Any, kind: Any) -> Any:
+    """An open object with its unknown properties under one field of their own."""
+    if kind is not Trace:
+        items = as_sequence(value)
+        return [_gathered(item, Trace) for item in items] if items is not None else value
+    pairs = as_mapping(value)
+    if pairs is None or isinstance(value, Trace):
+        return value
+    return gather(dict(pairs))
+
+
+def gather(pairs: dict[str, Any]) -> dict[str, Any]:
+    """Move the properties that the schema of Trace does not know under one field."""
+    known = Trace.__wire_names__.values()
+    extra = {key: pairs.pop(key) for key in list(pairs) if key not in known or key == EXTRA}
+    if extra:
+        pairs[EXTRA] = extra
+    return pairs

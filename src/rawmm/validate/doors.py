@@ -1,0 +1,85 @@
+"""Where values become structs in Python code: the constructor, and why it refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rawmm._contract import EXTRA, Doors
+from rawmm.errors import contract_error, shown
+from rawmm.structs import Contract
+from rawmm.validate.collect import errors_at, has_bad_text, rules_paused
+from rawmm.validate.convert import from_wire, gather
+from rawmm.validate.rules import own_errors
+from rawmm.validate.shape import missing, unknown
+from rawmm.validate.types import is_open
+
+if TYPE_CHECKING:
+    from rawmm.errors import RawMMError
+
+_SETS = (set, frozenset)
+
+
+def check(struct: Any) -> None:
+    """Raise the first broken rule of a struct that has just come to be."""
+    if not rules_paused():
+        for error in own_errors(struct, ()):
+            raise error
+
+
+def first_error(value: Any, kind: Any) -> RawMMError:
+    """Why `value` is not a `kind`: the first error, with its real path."""
+    for error in errors_at(value, kind, ()):
+        return error
+    return contract_error(
+        "wrong_type",
+        (),
+        expected="a value of the contract",
+        got=f"{shown(value)}, which no rule explains",
+        hint="please report this with the data's type",
+    )
+
+
+def build(cls: type[Contract], values: dict[str, Any]) -> Any:
+    """The constructor of every struct: wire-named values, checked like decoded ones."""
+    data: Any = values
+    if cls.__struct_config__.array_like:
+        data = _in_order(cls, values)
+    elif is_open(cls):
+        extra = values.pop(EXTRA, None)
+        data = gather(values)
+        if extra is not None:
+            data[EXTRA] = {**extra, **data.get(EXTRA, {})}
+    try:
+        if any(isinstance(value, _SETS) for value in values.values()):
+            raise msgspec.ValidationError
+        built = from_wire(data, cls)
+    except msgspec.ValidationError:
+        raise first_error(_spread(data), cls) from None
+    if has_bad_text(built):
+        raise first_error(built, cls)
+    return built
+
+
+def _spread(data: Any) -> Any:
+    """Gathered properties back in their places, as the schema knows them."""
+    if isinstance(data, dict) and EXTRA in data:
+        return {key: value for key, value in data.items() if key != EXTRA} | data[EXTRA]
+    return data
+
+
+def _in_order(cls: type[Contract], values: dict[str, Any]) -> list[Any]:
+    """The values of an array-like type by position."""
+    names = list(cls.__wire_names__.values())
+    for name in values:
+        if name not in names:
+            raise unknown(name, names, ())
+    for name in names:
+        if name not in values:
+            raise missing(name, ())
+    return [values[name] for name in names]
+
+
+Doors.build = build
+Doors.check = check

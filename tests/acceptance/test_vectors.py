@@ -1,0 +1,144 @@
+"""The conformance vectors: this implementation agrees, and they cover the schema."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from rawmm import RawMMError, decode_json, encode_json, iter_errors, schemas
+from rawmm.errors import CODES
+from rawmm.structs import TYPES
+from tests.property import oracle
+
+VECTORS = schemas.conformance_vectors()
+VALID = [vector for vector in VECTORS if "code" not in vector]
+INVALID = [vector for vector in VECTORS if "code" in vector]
+RUNTIME_CODES = {
+    "bad_base64",
+    "duplicate_key",
+    "hash_mismatch",
+    "image_limit",
+    "image_type_mismatch",
+    "missing_image",
+    "no_image_dir",
+    "not_an_image",
+    "store_failed",
+    "too_large",
+    "unknown_type",
+}
+"""Codes that no single document can earn: they need a file, a limit or a command."""
+
+
+def case(vector: Any) -> str:
+    return str(vector["case"])
+
+
+@pytest.mark.parametrize("vector", VALID, ids=case)
+def test_valid(vector: schemas.Vector) -> None:
+    kind = TYPES[vector["type"]]
+    value = decode_json(vector["document"], kind)
+    document = json.loads(vector["document"])
+    assert list(iter_errors(document, kind)) == []
+    assert oracle.python_accepts(document, vector["type"])
+    assert oracle.without_defaults(json.loads(encode_json(value)), document) == document
+
+
+@pytest.mark.parametrize("vector", INVALID, ids=case)
+def test_invalid(vector: schemas.Vector) -> None:
+    with pytest.raises(RawMMError) as caught:
+        decode_json(vector["document"], TYPES[vector["type"]])
+    assert (caught.value.code, caught.value.path) == (vector["code"], vector["path"])
+
+
+@pytest.mark.parametrize("vector", INVALID, ids=case)
+def test_one_defect_each(vector: schemas.Vector) -> None:
+    try:
+        document = oracle.strict_parse(vector["document"].encode())
+    except oracle.NotStrictJsonError:
+        assert vector["code"] == "malformed"
+        return
+    errors = list(iter_errors(document, TYPES[vector["type"]]))
+    assert [error.code for error in errors] == [vector["code"]]
+
+
+def test_three_valid_of_every_type() -> None:
+    counts = Counter(vector["type"] for vector in VALID)
+    assert {name: counts[name] for name in TYPES if counts[name] < 3} == {}
+
+
+def test_every_code_has_a_vector() -> None:
+    seen = {vector["code"] for vector in INVALID}
+    assert seen | RUNTIME_CODES == set(CODES)
+    assert not seen & RUNTIME_CODES
+
+
+def test_every_rule_of_every_type_has_a_vector() -> None:
+    """A type with rules has a vector that its schema accepts and its rules refuse."""
+    for name, kind in TYPES.items():
+        if not kind.__rules__ or name in ("AssistantMessage", "Tool", "Usage"):
+            continue  # free JSON and finite numbers: JSON text cannot break these
+        broken = [
+            vector["case"]
+            for vector in INVALID
+            if vector["type"] == name
+            and vector["code"] != "malformed"
+            and oracle.python_accepts(json.loads(vector["document"]), name)
+        ]
+        assert broken, f"no vector breaks a rule of {name}"
+
+
+def _constraints(schema: dict[str, Any], path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Every constraint of an object's own properties, as (property, keyword)."""
+    out = []
+    for keyword in ("const", "enum", "pattern", "minimum", "maximum"):
+        if keyword in schema:
+            out.append((*path, keyword))
+    for member in schema.get("anyOf", ()):
+        out += _constraints(member, path)
+    for key in ("items", "additionalProperties", "propertyNames"):
+        if isinstance(schema.get(key), dict):
+            out += _constraints(schema[key], path)
+    if "$ref" in schema:
+        target = schemas.bundle()["$defs"][schema["$ref"].rpartition("/")[2]]
+        if target.get("type") in ("string", "integer"):
+            out += _constraints(target, path)
+    return out
+
+
+_EXPECTED = {
+    "const": {"bad_value", "unsupported_version"},
+    "enum": {"bad_value"},
+    "pattern": {"bad_format", "bad_locator"},
+    "minimum": {"out_of_range"},
+    "maximum": {"out_of_range"},
+    "required": {"missing_field"},
+    "closed": {"unknown_field"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_every_constraint_has_a_vector(name: str) -> None:
+    schema = schemas.bundle()["$defs"][name]
+    vectors = [vector for vector in INVALID if vector["type"] == name]
+    fields = schema.get("properties") or {
+        f"[{index}]": item for index, item in enumerate(schema["prefixItems"])
+    }
+    for field, value in fields.items():
+        here = [
+            vector
+            for vector in vectors
+            if vector["path"].startswith((f"$.{field}", f"$[{field[1:-1]}]"))
+        ]
+        for _, keyword in _constraints(value, (field,)):
+            codes = {vector["code"] for vector in here}
+            assert codes & _EXPECTED[keyword], f"{name}.{field}: no vector for {keyword}"
+    codes = [vector["code"] for vector in vectors]
+    if "properties" in schema:
+        assert codes.count("missing_field") >= len(schema["required"])
+        if schema["additionalProperties"] is False:
+            assert "unknown_field" in codes
+    else:
+        assert codes.count("bad_length") == 2

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+
+from rawmm import schemas
+from rawmm._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Run = Callable[..., Any]
+
+
+def test_the_bundle_is_printed(rawmm: Run) -> None:
+    code, out, err = rawmm("schema")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == schemas.bundle()
+
+
+def test_one_type_is_complete_in_itself(rawmm: Run) -> None:
+    code, out, _ = rawmm("schema", "PlaceholderRange")
+    assert code == 0
+    validator = jsonschema_rs.validator_for(json.loads(out))
+    assert validator.is_valid({"offset": 0, "length": 1})
+    assert not validator.is_valid({"offset": 0, "length": 0})
+
+
+def test_the_list_has_a_line_for_each(rawmm: Run) -> None:
+    code, out, _ = rawmm("schema", "--list")
+    assert code == 0
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines] == list(schemas.bundle()["$defs"])
+    assert all(line.endswith(".") for line in lines)
+
+
+def test_an_unknown_name_is_exit_code_2(rawmm: Run) -> None:
+    code, out, err = rawmm("schema", "rawmmitem")
+    assert (code, out) == (2, "")
+    assert err == (
+        "rawmm: no type of the contract has the name 'rawmmitem'; "
+        "did you mean RawMMItem or RawMMRef?\n"
+    )
+    assert rawmm("schema", "zzz").err.endswith("; see rawmm schema --list\n")
+    assert rawmm("schema", "Trace", "--list").code == 2
+
+
+def test_version_and_help(rawmm: Run) -> None:
+    assert rawmm("--version") == (0, f"rawmm {__version__} (contract 1.0)\n", "")
+    code, out, _ = rawmm("--help")
+    assert code == 0
+    for word in ("check", "offload", "schema", "Exit codes: 0 fine"):
+        assert word in out
+    for command in ("check", "offload", "schema"):
+        code, out, _ = rawmm(command, "--help")
+        assert code == 0
+        assert out.startswith(f"Usage: rawmm {command} ")
+
+
+def test_an_unknown_command_is_exit_code_2(rawmm: Run) -> None:
+    code, out, err = rawmm("chek")
+    assert (code, out) == (2, "")
+    assert 'Did you mean "check"?' in err

@@ -1,0 +1,364 @@
+"""Bytes in and out: bad input, presence, open records, doors."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+from typing import Any
+
+import msgspec
+import pydantic
+import pytest
+
+from rawmm import (
+    AssistantMessage,
+    ContractError,
+    EncodedArray,
+    ImageUrlContentPart,
+    ImageUrlSource,
+    Message,
+    MessageNode,
+    MMRefs,
+    MultiModalData,
+    PlaceholderRange,
+    ProcessedPayloadError,
+    RawMMError,
+    RawMMItem,
+    SamplingMask,
+    TextContentPart,
+    ToolCall,
+    Trace,
+    UserMessage,
+    convert,
+    decode_json,
+    decode_msgpack,
+    encode_json,
+    encode_msgpack,
+    raw_mm_item,
+    to_builtins,
+    validate,
+)
+
+USER = {"message": {"role": "user", "content": "x"}}
+
+
+def refused(call: Any) -> RawMMError:
+    with pytest.raises(RawMMError) as caught:
+        call()
+    return caught.value
+
+
+class TestBadBytes:
+    @pytest.mark.parametrize(
+        ("data", "got"),
+        [
+            (b"", "nothing"),
+            (b" ", "a document cut short after 1 bytes"),
+            (b'{"message"', "a document cut short after 10 bytes"),
+            (b"[1 2]", "something else at byte 3 of 5"),
+            (b"{} {}", "something else at byte 3 of 5"),
+            (b"\xef\xbb\xbf{}", "something else at byte 0 of 5"),
+            (b'{"id": "\xff"}', "text that is not UTF-8"),
+            (b'{"a": "\\ud800"}', "a string with a lone surrogate"),
+            (b'{"a": NaN}', "something else at byte 6 of 10"),
+            (b'{"a": 1e999}', "a number that a double cannot hold"),
+            (b"\x89PNG\r\n\x1a\n", "something else at byte 0 of 8"),
+            (b"{'a': 1}", "something else at byte 1 of 8"),
+        ],
+    )
+    def test_json(self, data: bytes, got: str) -> None:
+        error = refused(lambda: decode_json(data, Trace))
+        assert (error.code, error.path, error.got) == ("malformed", "$", got)
+        assert error.__cause__ is None
+        assert error.__suppress_context__
+
+    @pytest.mark.parametrize(
+        "data", [b"", b"\x82\xa1a", b"\xc1", b"\x81\xa2id\xa1\xff", b"\x80\x80"]
+    )
+    def test_msgpack(self, data: bytes) -> None:
+        error = refused(lambda: decode_msgpack(data, Trace))
+        assert (error.code, error.path) == ("malformed", "$")
+
+    @pytest.mark.parametrize("data", [b"1", b"null", b'"x"', b"[]", b"true"])
+    def test_another_type(self, data: bytes) -> None:
+        error = refused(lambda: decode_json(data))
+        assert (error.code, error.path) == ("wrong_type", "$")
+
+    def test_msgpack_extensions_and_odd_keys(self) -> None:
+        for odd in (msgspec.msgpack.Ext(5, b"x"), {1: 2}, b"x"):
+            data = msgspec.msgpack.encode({"message": USER["message"], "timestamp": odd})
+            assert refused(lambda data=data: decode_msgpack(data)).path == "$.timestamp"
+        data = msgspec.msgpack.encode({1: 2, "message": USER["message"]})
+        assert refused(lambda: decode_msgpack(data)).code == "not_json"
+
+    def test_str_and_buffers(self) -> None:
+        text = json.dumps(USER)
+        for data in (text, text.encode(), bytearray(text.encode()), memoryview(text.encode())):
+            assert decode_json(data).message == UserMessage(content="x")
+
+
+class TestTypes:
+    def test_containers_of_types(self) -> None:
+        assert decode_json(b"[]", list[MessageNode]) == []
+        assert decode_json(b'{"a": []}', dict[str, list[Message]]) == {"a": []}
+        assert decode_json(b"null", MessageNode | None) is None
+        error = refused(lambda: decode_json(b'{"a": [{"role": "x"}]}', dict[str, list[Message]]))
+        assert error.path == "$.a[0].role"
+
+    @pytest.mark.parametrize("kind", [int, dict, list, dict[int, Trace], Any, "Trace"])
+    def test_types_outside_the_contract(self, kind: Any) -> None:
+        with pytest.raises(TypeError, match="not a type of the contract"):
+            decode_json(b"{}", kind)
+
+    def test_a_tag_is_asked_for_even_alone(self) -> None:
+        assert refused(lambda: decode_json(b'{"content": "x"}', UserMessage)).path == "$"
+        error = refused(lambda: decode_json(b'{"role": "system", "content": "x"}', UserMessage))
+        assert (error.code, error.path) == ("bad_value", "$.role")
+        error = refused(lambda: decode_json(b'[{"text": "x"}]', list[TextContentPart]))
+        assert error.path == "$[0]"
+
+    def test_tags_read_as_attributes(self) -> None:
+        assert UserMessage(content="x").role == "user"
+        assert TextContentPart(text="x").type == "text"
+
+
+class TestConstruction:
+    def test_checks_types_bounds_and_names(self) -> None:
+        assert refused(lambda: PlaceholderRange(offset=-1, length=1)).path == "$.offset"
+        assert refused(lambda: PlaceholderRange(offset=True, length=1)).code == "wrong_type"
+        assert refused(lambda: PlaceholderRange(offset=1)).code == "missing_field"
+        assert refused(lambda: PlaceholderRange(offset=1, length=1, x=1)).path == "$.x"
+        assert refused(lambda: MessageNode(message={"role": "x"})).path == "$.message.role"
+        assert refused(lambda: MessageNode(**USER, token_ids={1, 2})).path == "$.token_ids"
+        assert refused(lambda: TextContentPart(text="\ud800")).code == "not_json"
+        with pytest.raises(TypeError):
+            MMRefs([], [])
+
+    def test_fills_constants(self) -> None:
+        item = RawMMItem(modality="image", family="f", payload={})
+        assert (item.kind, item.version) == ("prime_raw_mm_item", 1)
+        assert refused(
+            lambda: RawMMItem(modality="image", family="f", payload={}, version=3)
+        ).code == ("unsupported_version")
+        assert EncodedArray(dtype="uint8", shape=[2], data=b"ab").nd is True
+
+    def test_takes_plain_data_structs_models_and_dataclasses(self) -> None:
+        @dataclasses.dataclass
+        class Span:
+            offset: int
+            length: int
+
+        class Model(pydantic.BaseModel):
+            offset: int = 1
+            length: int = 2
+
+        made = MultiModalData(
+            mm_placeholders={
+                "a": [Span(1, 2)],
+                "b": [Model()],
+                "c": ({"offset": 1, "length": 2},),
+                "d": [PlaceholderRange(offset=1, length=2)],
+            }
+        )
+        assert all(
+            spans == [PlaceholderRange(offset=1, length=2)]
+            for spans in made.mm_placeholders.values()
+        )
+
+    def test_integers_become_floats_as_decoding_makes_them(self) -> None:
+        node = MessageNode(**USER, token_ids=[1], mask=[True], logprobs=[-1])
+        assert encode_json(decode_json(encode_json(node))) == encode_json(node)
+
+    def test_both_shapes_of_token_sets(self) -> None:
+        ids = EncodedArray(dtype="int32", shape=[1], data=bytes(4))
+        counts = EncodedArray(dtype="int32", shape=[1], data=(1).to_bytes(4, "little"))
+        mask = SamplingMask(ids=ids, counts=counts)
+        tokens: dict[str, Any] = {"token_ids": [1], "mask": [True]}
+        for value in (mask, ids, {"ids": ids, "counts": counts}, to_builtins(ids), None):
+            node = MessageNode(**USER, **tokens, sampling_mask=value)
+            assert decode_json(encode_json(node)) == node
+            assert decode_msgpack(encode_msgpack(node)) == node
+        assert refused(lambda: MessageNode(**USER, sampling_mask={"ids": 1})).path.startswith(
+            "$.sampling_mask"
+        )
+
+
+class TestPresence:
+    def test_absent_reads_none_and_stays_absent(self) -> None:
+        node = decode_json(b'{"message": {"role": "assistant"}, "usage": null}')
+        assert node.usage is None
+        assert node.timestamp is None
+        written = json.loads(encode_json(node))
+        assert written["usage"] is None
+        assert "timestamp" not in written
+        assert "content" not in written["message"]
+
+    def test_setting(self) -> None:
+        node = convert(USER)
+        node.finish_reason = None
+        assert json.loads(encode_json(node))["finish_reason"] is None
+        item = raw_mm_item(
+            modality="image",
+            family="f",
+            layout_fingerprint="a" * 32,
+            payload={},
+            raw_image_id="a.png",
+        )
+        item.raw_image_id = None
+        assert "raw_image_id" not in json.loads(encode_json(item))
+
+    def test_repr_shows_what_is_there(self) -> None:
+        assert repr(PlaceholderRange(offset=1, length=2)) == "PlaceholderRange(offset=1, length=2)"
+        assert "UNSET" not in repr(convert(USER))
+
+
+class TestEncoding:
+    @pytest.mark.parametrize("encode", [encode_json, encode_msgpack, to_builtins])
+    def test_changes_after_construction_are_checked(self, encode: Any) -> None:
+        def broken(change: Any) -> RawMMError:
+            node = MessageNode(
+                **copy.deepcopy(USER), token_ids=[1, 2], mask=[True, False], logprobs=[-1.0]
+            )
+            change(node)
+            return refused(lambda: encode({"a": [node]}))
+
+        assert broken(lambda n: n.token_ids.append("x")).path == "$.a[0].token_ids[2]"
+        assert broken(lambda n: n.token_ids.append(True)).code == "wrong_type"
+        assert broken(lambda n: n.mask.pop()).code == "stream_length"
+        assert broken(lambda n: n.logprobs.__setitem__(0, math.nan)).path == "$.a[0].logprobs[0]"
+        assert broken(lambda n: setattr(n, "message", 5)).path == "$.a[0].message"
+        assert broken(lambda n: setattr(n.message, "content", b"x")).path == "$.a[0].message.content"
+        assert broken(lambda n: setattr(n, "loss_weights", {1: [1.0, 2.0]})).code == "not_json"
+        assert broken(lambda n: setattr(n, "timestamp", math.inf)).code == "not_json"
+
+    def test_nan_never_becomes_null(self) -> None:
+        tokens: dict[str, Any] = {"token_ids": [1], "mask": [True]}
+        for name in ("logprobs", "advantages", "entropies"):
+            error = refused(lambda name=name: MessageNode(**USER, **tokens, **{name: [math.nan]}))
+            assert (error.code, error.path) == ("not_json", f"$.{name}[0]")
+        data = msgspec.msgpack.encode(USER | {"timestamp": math.nan})
+        assert refused(lambda: decode_msgpack(data)).path == "$.timestamp"
+
+    def test_large_sums_are_not_mistaken_for_infinity(self) -> None:
+        node = MessageNode(
+            **USER, token_ids=[1, 2], mask=[True, True], advantages=[1.7e308, 1.7e308]
+        )
+        assert decode_json(encode_json(node)) == node
+
+    def test_plain_values(self) -> None:
+        assert json.loads(encode_json({"a": [1, None]})) == {"a": [1, None]}
+        assert refused(lambda: encode_json({"a": b"x"})).code == "array_payload"
+
+
+class TestOpenRecords:
+    def test_unknown_fields_are_kept_in_both_wires(self) -> None:
+        document = {"zeta": {"a": [1.5, None]}, "nodes": [USER], "id": "x", "future": "é"}
+        for trace in (
+            decode_json(json.dumps(document), Trace),
+            decode_msgpack(msgspec.msgpack.encode(document), Trace),
+            convert(document, Trace),
+            Trace(nodes=[USER], id="x", extra={"zeta": document["zeta"], "future": "é"}),
+        ):
+            assert trace.extra == {"zeta": document["zeta"], "future": "é"}
+            written = json.loads(encode_json(trace))
+            assert {key: written[key] for key in ("zeta", "id", "future")} == {
+                key: document[key] for key in ("zeta", "id", "future")
+            }
+            assert decode_msgpack(encode_msgpack(trace), Trace) == trace
+            assert json.loads(encode_json([trace, trace])) == [written, written]
+            assert copy.deepcopy(trace) == trace
+
+    def test_unknown_arguments_are_extra_fields(self) -> None:
+        assert Trace(nodes=[], future=1) == Trace(nodes=[], extra={"future": 1})
+
+    def test_the_internal_name_is_data_like_any_other(self) -> None:
+        document = {"nodes": [], "__extra__": {"a": 1}, "extra": 2}
+        trace = decode_json(json.dumps(document), Trace)
+        assert json.loads(encode_json(trace)) == document
+        assert convert(document, Trace) == trace
+
+    def test_a_list_of_traces(self) -> None:
+        document = [{"nodes": [USER], "future": 1}, {"nodes": []}]
+        traces = decode_json(json.dumps(document), list[Trace])
+        assert traces[0].extra == {"future": 1}
+        assert refused(
+            lambda: decode_json(b'[{"nodes": [{}], "future": 1}]', list[Trace])
+        ).path == ("$[0].nodes[0]")
+
+    def test_errors_inside_an_open_record(self) -> None:
+        bad = {"future": 1, "nodes": [USER | {"parent": 7}]}
+        error = refused(lambda: decode_json(json.dumps(bad), Trace))
+        assert (error.code, error.path) == ("parent_order", "$.nodes[0].parent")
+
+    def test_bytes_stay_on_messagepack_and_are_refused_in_json(self) -> None:
+        data = msgspec.msgpack.encode({"nodes": [], "blob": b"x", "info": {"score": math.inf}})
+        trace = decode_msgpack(data, Trace)
+        assert msgspec.msgpack.decode(encode_msgpack(trace)) == msgspec.msgpack.decode(data)
+        assert refused(lambda: encode_json(trace)).path == "$.info.score"
+        assert refused(lambda: encode_json([trace])).path == "$[0].info.score"
+
+    def test_an_extra_field_cannot_shadow_a_known_one(self) -> None:
+        trace = Trace(nodes=[], extra={"nodes": []})
+        assert refused(lambda: encode_json(trace)).code == "duplicate_key"
+
+    def test_nodes_are_required_in_data_but_not_to_begin_one(self) -> None:
+        assert Trace().nodes == []
+        assert refused(lambda: decode_json(b"{}", Trace)).code == "missing_field"
+
+
+class TestConvert:
+    def test_models_and_dataclasses(self) -> None:
+        class Part(pydantic.BaseModel):
+            type: str = "text"
+            text: str
+
+        class User(pydantic.BaseModel):
+            role: str = "user"
+            content: list[Part]
+
+        @dataclasses.dataclass
+        class Node:
+            message: User
+            token_ids: list[int]
+            mask: tuple[bool, ...]
+
+        node = convert(Node(User(content=[Part(text="x")]), [1], (True,)))
+        assert node.message == UserMessage(content=[TextContentPart(text="x")])
+        assert node.mask == [True]
+
+    def test_a_struct_comes_back_checked(self) -> None:
+        node = convert(USER)
+        assert convert(node) is node
+        node.token_ids.append(-1)
+        assert refused(lambda: convert(node)).path == "$.token_ids[0]"
+
+    def test_unknown_fields_of_a_model_are_not_dropped(self) -> None:
+        class Source(pydantic.BaseModel):
+            url: str
+            secret: int = 1
+
+        error = refused(
+            lambda: convert({"type": "image_url", "image_url": Source(url="x")}, ImageUrlContentPart)
+        )
+        assert (error.code, error.path) == ("unknown_field", "$.image_url.secret")
+
+    def test_validate_detects_the_type(self) -> None:
+        for good in (
+            USER,
+            [USER],
+            {"nodes": [USER]},
+            {"role": "user", "content": "x"},
+            [{"role": "user", "content": "x"}, {"role": "assistant"}],
+            ImageUrlSource(url="x"),
+            ToolCall(id="1", name="x", arguments=""),
+            AssistantMessage(),
+        ):
+            validate(good)
+        for odd in ({}, [], 5, None, {"a": 1}, [[1, 2], [True, False], [0.5]]):
+            with pytest.raises(ContractError) as caught:
+                validate(odd)
+            assert caught.value.code == "unknown_type"
+        with pytest.raises(ProcessedPayloadError):
+            validate({"mm_items": {"image": [{"pixel_values": 1}]}})

@@ -1,0 +1,240 @@
+"""Errors: one whole sentence per code, and nothing in it that must not leak."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+from typing import Any
+
+import pytest
+
+from rawmm import (
+    ContractError,
+    MaterializeError,
+    MessageNode,
+    OffloadError,
+    PlaceholderRange,
+    ProcessedPayloadError,
+    RawMMError,
+    RawMMItem,
+    Trace,
+    decode_json,
+    iter_errors,
+)
+from rawmm.errors import json_path, shown
+
+NODE = '{"message": {"role": "user", "content": "x"}'
+ITEM = {
+    "kind": "prime_raw_mm_item",
+    "version": 1,
+    "modality": "image",
+    "family": "qwen_vl",
+    "payload": {},
+}
+SENTENCES: list[tuple[str, Any, Any, str]] = [
+    (
+        "malformed",
+        '{"message": ',
+        MessageNode,
+        "$: expected one complete JSON document, got a document cut short after 12 bytes"
+        " [malformed]",
+    ),
+    (
+        "wrong_type",
+        NODE + ', "token_ids": [1, 2.0]}',
+        MessageNode,
+        "$.token_ids[1]: expected an integer, got 2.0;"
+        " write it without a fraction or exponent [wrong_type]",
+    ),
+    (
+        "missing_field",
+        '{"offset": 3}',
+        PlaceholderRange,
+        "$: expected the field 'length', got an object without it [missing_field]",
+    ),
+    (
+        "unknown_field",
+        '{"offset": 3, "length": 4, "size": 1}',
+        PlaceholderRange,
+        "$.size: expected only the fields offset, length, got 'size' [unknown_field]",
+    ),
+    (
+        "unknown_tag",
+        '{"message": {"role": "bot", "content": "x"}}',
+        MessageNode,
+        "$.message.role: expected role to be one of 'system', 'user', 'assistant', 'tool',"
+        " got the string 'bot' [unknown_tag]",
+    ),
+    (
+        "bad_value",
+        NODE + ', "finish_reason": "eos"}',
+        MessageNode,
+        "$.finish_reason: expected 'stop' or 'length' or 'tool_calls', got 'eos' [bad_value]",
+    ),
+    (
+        "bad_format",
+        ITEM | {"family": "qwen vl"},
+        RawMMItem,
+        "$.family: expected a string that matches ^[A-Za-z0-9_.-]+$, got 'qwen vl' [bad_format]",
+    ),
+    (
+        "out_of_range",
+        '{"offset": -1, "length": 4}',
+        PlaceholderRange,
+        "$.offset: expected an integer from 0 to 9007199254740991, got -1 [out_of_range]",
+    ),
+    (
+        "unsupported_version",
+        ITEM | {"version": 2},
+        RawMMItem,
+        "$.version: expected version 1, the only one this package knows, got 2;"
+        " a newer writer needs a newer rawmm [unsupported_version]",
+    ),
+    (
+        "processed_payload",
+        ITEM | {"payload": {"vision": {"pixel_values": [0.5]}}},
+        RawMMItem,
+        "$.payload.vision.pixel_values: expected raw media only, got the key 'pixel_values'"
+        " with an array of 1; keep the raw image and its locator; the processor runs in the"
+        " engine and trainer [processed_payload]",
+    ),
+    (
+        "array_payload",
+        ITEM | {"payload": {"grid": {"__nd__": True}}},
+        RawMMItem,
+        "$.payload.grid: expected plain JSON values, got an encoded array (__nd__);"
+        " a descriptor holds numbers as JSON lists, and pixels never [array_payload]",
+    ),
+    (
+        "not_json",
+        ITEM | {"payload": {"n": 2**53}},
+        RawMMItem,
+        "$.payload.n: expected an integer within +-(2^53-1), got 9007199254740992 [not_json]",
+    ),
+    (
+        "locator_conflict",
+        ITEM | {"raw_image_id": "a.png", "raw_image_uri": "file:///a.png"},
+        RawMMItem,
+        "$: expected at most one of raw_image_id and raw_image_uri, got both; the id is for a"
+        " run's own directory, the uri is complete by itself [locator_conflict]",
+    ),
+    (
+        "bad_locator",
+        ITEM | {"raw_image_uri": "file://host/a.png"},
+        RawMMItem,
+        "$.raw_image_uri: expected a file:// URL with no host, or localhost,"
+        " got 'file://host/a.png' [bad_locator]",
+    ),
+    (
+        "path_escape",
+        ITEM | {"raw_image_id": "../a.png"},
+        RawMMItem,
+        "$.raw_image_id: expected a plain file name in the image directory, got '../a.png'"
+        " [path_escape]",
+    ),
+    (
+        "parent_order",
+        '{"nodes": [' + NODE + ', "parent": 4}]}',
+        Trace,
+        "$.nodes[0].parent: expected null in the root, got 4 [parent_order]",
+    ),
+    (
+        "stream_length",
+        NODE + ', "token_ids": [1, 2], "mask": [true]}',
+        MessageNode,
+        "$.mask: expected 2 flags, one per token, got 1 [stream_length]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "data", "kind", "sentence"), SENTENCES, ids=lambda p: str(p)[:20])
+def test_sentence(code: str, data: Any, kind: Any, sentence: str) -> None:
+    if isinstance(data, str) and code != "malformed":
+        data = json.loads(data)
+    with pytest.raises(RawMMError) as caught:
+        if code == "malformed":
+            decode_json(data, kind)
+        else:
+            decode_json(json.dumps(data), kind)
+    assert caught.value.code == code
+    assert str(caught.value) == sentence
+
+
+def test_hierarchy() -> None:
+    assert issubclass(ContractError, ValueError)
+    assert issubclass(ProcessedPayloadError, TypeError)
+    assert issubclass(OffloadError, RuntimeError)
+    assert issubclass(MaterializeError, RuntimeError)
+    for kind in (ContractError, ProcessedPayloadError, OffloadError, MaterializeError):
+        assert issubclass(kind, RawMMError)
+
+
+def test_pickles() -> None:
+    error = OffloadError("store_failed", "$.a", expected="x", got="y", hint="z")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is OffloadError
+    assert (again.code, again.path, again.hint, str(again)) == (
+        error.code,
+        error.path,
+        error.hint,
+        str(error),
+    )
+
+
+def test_paths() -> None:
+    assert json_path(["nodes", 3, "a_b", "with space", 'q"', "é"]) == (
+        '$.nodes[3].a_b["with space"]["q\\""]["\\u00e9"]'
+    )
+    assert len(json_path(["x" * 1000])) < 80
+
+
+SECRET = base64.b64encode(os.urandom(300)).decode()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {**ITEM, "family": SECRET},
+        {**ITEM, "payload": {SECRET: {"pixel_values": SECRET}}},
+        {**ITEM, "payload": {"pixel_values": SECRET}},
+        {**ITEM, "raw_image_uri": f"data:text/plain;base64,{SECRET}"},
+        {**ITEM, "raw_image_id": SECRET},
+        {**ITEM, SECRET: 1},
+        {**ITEM, "version": SECRET},
+        {**ITEM, "kind": SECRET[:60]},
+        {**ITEM, "modality": [SECRET]},
+        {**ITEM, "payload": SECRET},
+        {**ITEM, "payload": {"a": base64.b64decode(SECRET)}},
+        {SECRET: SECRET},
+    ],
+)
+def test_no_base64_in_any_message(document: Any) -> None:
+    errors = list(iter_errors(document, RawMMItem))
+    assert errors
+    for error in errors:
+        text = f"{error} {error!r} {error.args} {error.path}"
+        for start in range(0, len(SECRET) - 24, 8):
+            assert SECRET[start : start + 24] not in text
+        assert len(str(error)) < 600
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (10**400, "an integer too large"),
+        (10**70, "1" + "0" * 62 + "…"),
+        ("x y " * 30, "'" + ("x y " * 30)[:63] + "…' (120 characters)"),
+        ("data:image/png;base64,iVBORw0KGgo=", "'data:image/png;base64,' (34 characters)"),
+        (b"abc", "3 bytes"),
+        ([1, 2], "an array of 2"),
+        ({}, "{}"),
+        ({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}, "an object with a, b, c, d, …"),
+        ({1, 2}, "a set"),
+    ],
+)
+def test_shown(value: Any, text: str) -> None:
+    assert shown(value) == text
