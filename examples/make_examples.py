@@ -192,8 +192,7 @@ CONVERSATION: Final = (
     ),
     Message(
         "assistant",
-        "That is a tabby cat with green eyes, so I leave it out. I open the form for the "
-        "espresso.",
+        "That is a tabby cat with green eyes, so I leave it out. I open the form for the espresso.",
         calls=(OPEN,),
     ),
     Message("tool", "Opened /products/new.", ("form.png",), answers=OPEN),

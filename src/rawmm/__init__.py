@@ -4,11 +4,13 @@ from rawmm._version import (
     __version__,
 )
 from rawmm.codec import (
-    convert,
     decode_json,
     decode_msgpack,
     encode_json,
     encode_msgpack,
+)
+from rawmm.conversion import (
+    convert,
     to_builtins,
 )
 from rawmm.descriptors import (

@@ -92,10 +92,8 @@ def test_every_rule_of_every_type_has_a_vector() -> None:
 
 def _constraints(schema: dict[str, Any], path: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Every constraint of an object's own properties, as (property, keyword)."""
-    out = []
-    for keyword in ("const", "enum", "pattern", "minimum", "maximum"):
-        if keyword in schema:
-            out.append((*path, keyword))
+    keywords = ("const", "enum", "pattern", "minimum", "maximum")
+    out = [(*path, keyword) for keyword in keywords if keyword in schema]
     for member in schema.get("anyOf", ()):
         out += _constraints(member, path)
     for key in ("items", "additionalProperties", "propertyNames"):
@@ -135,10 +133,10 @@ def test_every_constraint_has_a_vector(name: str) -> None:
         for _, keyword in _constraints(value, (field,)):
             codes = {vector["code"] for vector in here}
             assert codes & _EXPECTED[keyword], f"{name}.{field}: no vector for {keyword}"
-    codes = [vector["code"] for vector in vectors]
+    found = [vector["code"] for vector in vectors]
     if "properties" in schema:
-        assert codes.count("missing_field") >= len(schema["required"])
+        assert found.count("missing_field") >= len(schema["required"])
         if schema["additionalProperties"] is False:
-            assert "unknown_field" in codes
+            assert "unknown_field" in found
     else:
-        assert codes.count("bad_length") == 2
+        assert found.count("bad_length") == 2

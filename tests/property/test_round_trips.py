@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+
 import msgspec
 import pytest
 from hypothesis import given

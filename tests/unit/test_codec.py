@@ -229,7 +229,9 @@ class TestEncoding:
         assert broken(lambda n: n.mask.pop()).code == "stream_length"
         assert broken(lambda n: n.logprobs.__setitem__(0, math.nan)).path == "$.a[0].logprobs[0]"
         assert broken(lambda n: setattr(n, "message", 5)).path == "$.a[0].message"
-        assert broken(lambda n: setattr(n.message, "content", b"x")).path == "$.a[0].message.content"
+        assert (
+            broken(lambda n: setattr(n.message, "content", b"x")).path == "$.a[0].message.content"
+        )
         assert broken(lambda n: setattr(n, "loss_weights", {1: [1.0, 2.0]})).code == "not_json"
         assert broken(lambda n: setattr(n, "timestamp", math.inf)).code == "not_json"
 
@@ -340,7 +342,9 @@ class TestConvert:
             secret: int = 1
 
         error = refused(
-            lambda: convert({"type": "image_url", "image_url": Source(url="x")}, ImageUrlContentPart)
+            lambda: convert(
+                {"type": "image_url", "image_url": Source(url="x")}, ImageUrlContentPart
+            )
         )
         assert (error.code, error.path) == ("unknown_field", "$.image_url.secret")
 

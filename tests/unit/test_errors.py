@@ -153,11 +153,9 @@ SENTENCES: list[tuple[str, Any, Any, str]] = [
 def test_sentence(code: str, data: Any, kind: Any, sentence: str) -> None:
     if isinstance(data, str) and code != "malformed":
         data = json.loads(data)
+    text = data if code == "malformed" else json.dumps(data)
     with pytest.raises(RawMMError) as caught:
-        if code == "malformed":
-            decode_json(data, kind)
-        else:
-            decode_json(json.dumps(data), kind)
+        decode_json(text, kind)
     assert caught.value.code == code
     assert str(caught.value) == sentence
 

@@ -12,7 +12,8 @@ from rawmm.offload.rewrite import (
     offload_images_inplace,
 )
 from rawmm.offload.run_dir import raw_image_path, run_image_dir
-from rawmm.offload.store import ImageStore, StoredImage
+from rawmm.offload.store import ImageStore
+from rawmm.offload.stored_image import StoredImage
 
 __all__ = [
     "ImageOffloadStats",

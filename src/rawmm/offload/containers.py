@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from functools import lru_cache
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+from rawmm._contract import EXTRA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,8 +39,12 @@ class Container:
         """A field by its name in JSON, or None."""
         return None
 
-    def path_key(self, _value: Any, key: Any) -> str | int:
-        """A key as it stands in a JSON path."""
+    def key_of(self, _value: Any, name: str) -> str:
+        """The key of a field that `get` finds by its name in JSON."""
+        return name
+
+    def path_key(self, _value: Any, key: Any) -> str | int | None:
+        """A key as it stands in a JSON path; None if it does not."""
         return str(key)
 
     def is_frozen(self, _value: Any, _key: Any) -> bool:
@@ -64,11 +70,14 @@ class _Dict(Container):
 
     def apply(self, value: Any, changes: Mapping[Any, Any], undo: list[Undo]) -> None:
         before = list(value.items())
+        # Past what a subclass overrides: taking back must not be refused.
+        base = OrderedDict if isinstance(value, OrderedDict) else dict
 
         def restore() -> None:
             # Cleared first, so that the order of the keys is restored as well.
-            value.clear()
-            value.update(before)
+            base.clear(value)
+            for key, item in before:
+                base.__setitem__(value, key, item)
 
         undo.append(restore)
         for key, new in changes.items():
@@ -87,7 +96,7 @@ class _List(Container):
 
     def apply(self, value: Any, changes: Mapping[Any, Any], undo: list[Undo]) -> None:
         before = list(value)
-        undo.append(lambda: value.__setitem__(slice(None), before))
+        undo.append(lambda: list.__setitem__(value, slice(None), before))
         for index, new in changes.items():
             value[index] = new
 
@@ -144,16 +153,17 @@ class _Struct(_Object):
         config = value.__struct_config__
         if config.tag_field == name:
             return config.tag
-        for attribute, encoded in zip(
-            value.__struct_fields__, value.__struct_encode_fields__, strict=True
-        ):
-            if encoded == name:
-                return _field(value, attribute)
-        return None
+        known = name in value.__struct_encode_fields__
+        return _field(value, self.key_of(value, name)) if known else None
 
-    def path_key(self, value: Any, key: Any) -> str | int:
+    def key_of(self, value: Any, name: str) -> str:
+        return str(value.__struct_fields__[value.__struct_encode_fields__.index(name)])
+
+    def path_key(self, value: Any, key: Any) -> str | int | None:
         position = value.__struct_fields__.index(key)
-        return str(value.__struct_encode_fields__[position])
+        name = str(value.__struct_encode_fields__[position])
+        # The unknown properties of an open struct stand beside its fields.
+        return None if name == EXTRA else name
 
     def is_frozen(self, value: Any, _key: Any) -> bool:
         return bool(value.__struct_config__.frozen)
@@ -213,24 +223,19 @@ class _Model(_Object):
 _MODEL: Final = _Model()
 _DATACLASS: Final = _Dataclass()
 _BY_BASE: Final[tuple[tuple[type, Container | None], ...]] = (
-    (type, None),
     (dict, _Dict()),
     (list, _List()),
     (tuple, _Tuple()),
     (msgspec.Struct, _Struct()),
+    (type, None),
 )
 
 
 def container_of(value: object) -> Container | None:
     """How a value is read and changed; None if it holds no image parts."""
-    return _container_of(type(value))
-
-
-@lru_cache(maxsize=1024)
-def _container_of(cls: type) -> Container | None:
     for base, container in _BY_BASE:
-        if issubclass(cls, base):
+        if isinstance(value, base):
             return container
-    if isinstance(getattr(cls, "model_fields", None), dict):
+    if isinstance(getattr(type(value), "model_fields", None), dict):
         return _MODEL
-    return _DATACLASS if dataclasses.is_dataclass(cls) else None
+    return _DATACLASS if dataclasses.is_dataclass(value) else None

@@ -12,7 +12,7 @@ import re
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-from rawmm.errors import OffloadError
+from rawmm.errors import OffloadError, shown_text
 
 _HEAD: Final = re.compile(r"data:(image/[a-z0-9][a-z0-9.+-]*);base64,", re.ASCII | re.IGNORECASE)
 _LONGEST_HEAD: Final = 64
@@ -43,15 +43,6 @@ def is_image_data_url(value: object) -> bool:
     return isinstance(value, str) and value[:11].lower() == "data:image/"
 
 
-def shown_data_url(url: str) -> str:
-    """A data URL as it may stand in a message: its head, never what follows the comma."""
-    head, comma, _ = url[: _LONGEST_HEAD + 1].partition(",")
-    # Without a comma near the start there is no telling head from image bytes.
-    if not comma:
-        return f"a data URL of {len(url)} characters with no comma in the first {_LONGEST_HEAD}"
-    return f"{head + comma!r} ({len(url)} characters)"
-
-
 def parse_data_url(url: str) -> DataUrl:
     """Read the head of an image's data URL.
 
@@ -64,7 +55,7 @@ def parse_data_url(url: str) -> DataUrl:
         raise OffloadError(
             "bad_locator",
             expected="a URL that begins with data:image/<subtype>;base64,",
-            got=shown_data_url(url),
+            got=shown_text(url),
             hint="encode the raw image file with base64 and declare its media type",
         )
     return DataUrl(url, match[1].lower(), match.end())

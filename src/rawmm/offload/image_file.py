@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 # O_NONBLOCK: a FIFO in place of an image must not stop the reader.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -58,7 +59,7 @@ def reason_and_hint(error: OSError) -> tuple[str, str]:
 
 
 @contextmanager
-def open_directory(path: str, below: Sequence[str] = ()) -> Iterator[int]:
+def open_directory(path: Path, below: Sequence[str] = ()) -> Iterator[int]:
     """A descriptor of a directory, or of one below it; no component is followed as a link."""
     descriptor = os.open(path, _DIRECTORY)
     try:
@@ -70,17 +71,13 @@ def open_directory(path: str, below: Sequence[str] = ()) -> Iterator[int]:
         os.close(descriptor)
 
 
-def make_directory(path: str, *, durable: bool) -> None:
+def make_directory(path: Path, *, durable: bool) -> None:
     """Create a directory with its parents. With `durable`, their entries are synced too."""
-    missing = []
-    parent = path
-    while not os.path.lexists(parent):
-        missing.append(parent)
-        parent = os.path.dirname(parent)
-    os.makedirs(path, exist_ok=True)
+    missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    path.mkdir(parents=True, exist_ok=True)
     if durable:
         for created in missing:
-            with open_directory(os.path.dirname(created)) as descriptor:
+            with open_directory(created.parent) as descriptor:
                 os.fsync(descriptor)
 
 

@@ -130,9 +130,9 @@ def _check_opens(raw: bytes, header: ImageHeader) -> None:
     try:
         with Image.open(io.BytesIO(raw), formats=[name]) as image:
             size = image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        # OSError: UnidentifiedImageError and short reads. ValueError: short or oversized PNG
-        # chunks. SyntaxError: chunk checksums. The bomb: a frame larger than its header says.
+    except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        # OSError: UnidentifiedImageError, which SyntaxError and the like become, and short
+        # reads. ValueError: short or oversized PNG chunks. The bomb: a second header.
         # Their texts may quote the file, so none is kept as context.
         pass
     except Warning:
@@ -207,7 +207,7 @@ def _jpeg_ends(raw: bytes) -> bool:
     return raw.rfind(b"\xff\xd9", start) >= 0
 
 
-def _gif_skip_table(raw: bytes, position: int, flags: int) -> int:
+def _gif_skip_table(position: int, flags: int) -> int:
     return position + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
 
 
@@ -230,7 +230,7 @@ def _gif_next_frame(raw: bytes, position: int) -> int:
 
 def _gif_size(raw: bytes) -> tuple[int, int]:
     width, height, flags = struct.unpack_from("<HHB", raw, 6)
-    frame = _gif_next_frame(raw, _gif_skip_table(raw, 13, flags))
+    frame = _gif_next_frame(raw, _gif_skip_table(13, flags))
     if frame < 0:
         raise _incomplete("image/gif", "one without a frame")
     left, top, frame_width, frame_height = struct.unpack_from("<HHHH", raw, frame + 1)
@@ -239,9 +239,9 @@ def _gif_size(raw: bytes) -> tuple[int, int]:
 
 
 def _gif_ends(raw: bytes) -> bool:
-    frame = _gif_next_frame(raw, _gif_skip_table(raw, 13, raw[10]))
+    frame = _gif_next_frame(raw, _gif_skip_table(13, raw[10]))
     while frame >= 0:
-        data = _gif_skip_table(raw, frame + 10, raw[frame + 9])
+        data = _gif_skip_table(frame + 10, raw[frame + 9])
         frame = _gif_next_frame(raw, _gif_skip_blocks(raw, data + 1))
     return True
 

@@ -7,6 +7,7 @@ is reached twice is visited once, so cycles end and shared parts are changed onc
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -56,6 +57,12 @@ class ImagePart:
     key: str
 
 
+def _is_filler(container: Container, value: Any) -> bool:
+    """Whether every image key that a part has is null: there is no image in it to lose."""
+    urls = [child for key, child in container.items(value) if key in _IMAGE_TYPES]
+    return bool(urls) and all(url is None for url in urls)
+
+
 class ImageParts:
     """The image parts of a value, in document order. Nothing is changed by looking.
 
@@ -71,13 +78,15 @@ class ImageParts:
 
     def path(self, part: ImagePart) -> str:
         """JSON path of a part's URL from the root value."""
-        keys: list[str | int] = [part.key]
-        index = part.holder
+        keys: list[str | int | None] = [part.key]
+        if part.holder != part.node:
+            keys.append("image_url")
+        index = part.node
         while (edge := self._nodes[index].edges[0]).parent != _ROOT:
             parent = self._nodes[edge.parent]
             keys.append(parent.container.path_key(parent.value, edge.key))
             index = edge.parent
-        return json_path(reversed(keys))
+        return json_path(key for key in reversed(keys) if key is not None)
 
     def plan(self, urls: list[str]) -> Changes:
         """What has to change for the parts to have these URLs, in the shape of the contract.
@@ -95,10 +104,7 @@ class ImageParts:
                 causes.setdefault(node, part)
         self._rebuild_frozen(changes, causes)
         return Changes(
-            [
-                Change(self._nodes[index], new, self.path(causes[index]))
-                for index, new in changes.items()
-            ]
+            self, [Change(self._nodes[index], new, causes[index]) for index, new in changes.items()]
         )
 
     def _walk(self, root: Any) -> None:
@@ -113,7 +119,7 @@ class ImageParts:
             container = self._nodes[index].container
             kind = container.get(value, "type")
             # An array in a "type" compares element by element, so the class comes first.
-            if isinstance(kind, str) and kind in _IMAGE_TYPES:
+            if isinstance(kind, str) and kind in _IMAGE_TYPES and not _is_filler(container, value):
                 self.parts.append(self._part(index))
                 continue
             below = [
@@ -147,7 +153,7 @@ class ImageParts:
         inner = container_of(source)
         if key == "image" or inner is None:
             return self._checked(source, node, node, key)
-        self._enter(source, _Edge(node, key))
+        self._enter(source, _Edge(node, container.key_of(value, key)))
         url = inner.get(source, "url")
         return self._checked(url, node, self._seen[id(source)], "url")
 
@@ -162,7 +168,8 @@ class ImageParts:
         value = self._nodes[part.node].value
         if part.key == "url" or not isinstance(value, dict):
             if url != part.url:
-                yield part.holder, {part.key: url}
+                holder, container, _ = self._nodes[part.holder]
+                yield part.holder, {container.key_of(holder, part.key): url}
         else:
             yield part.node, {"image_url": {"url": url}}
             if part.key == "image":
@@ -213,17 +220,18 @@ class ImageParts:
 
 
 class Change(NamedTuple):
-    """New values for keys of one container; ``path`` is a URL that this is for."""
+    """New values for keys of one container; ``part`` is one that needs it."""
 
     node: _Node
     new: dict[Any, Any]
-    path: str
+    part: ImagePart
 
 
 class Changes:
     """Changes that are done together or not at all."""
 
-    def __init__(self, changes: list[Change]) -> None:
+    def __init__(self, found: ImageParts, changes: list[Change]) -> None:
+        self._found = found
         self._changes = changes
 
     def apply(self) -> None:
@@ -234,12 +242,15 @@ class Changes:
         """
         undo: list[Any] = []
         try:
-            for (value, container, _), new, path in self._changes:
-                try:
+            for (value, container, _), new, part in self._changes:
+                refused = True
+                # What setters and validators raise. Their texts may quote the value, so the
+                # error is raised outside, where they do not become its context.
+                with suppress(TypeError, ValueError, AttributeError):
                     container.apply(value, new, undo)
-                except (TypeError, ValueError, AttributeError):
-                    # What setters and validators raise; their texts may quote the value.
-                    raise cannot_change(value, path) from None
+                    refused = False
+                if refused:
+                    raise cannot_change(value, self._found.path(part))
         except BaseException:
             for restore in reversed(undo):
                 restore()

@@ -81,8 +81,7 @@ def resolved_dir(path: str | os.PathLike[str]) -> Path:
             got="other bytes",
             hint="choose another directory; a file:// URL cannot name this one",
         ) from None
-    # POSIX lets "//name" stand for another namespace; a file:// URL cannot say it.
-    return Path("/" + real.lstrip("/"))
+    return Path(real)
 
 
 def raw_image_id_problem(raw_image_id: str) -> Problem | None:

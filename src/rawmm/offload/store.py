@@ -7,13 +7,14 @@ SHA-256 of its bytes, so whoever comes second replaces it by itself or finds it 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -31,52 +32,13 @@ from rawmm.offload.image_file import (
 from rawmm.offload.limits import Limits
 from rawmm.offload.prepare import ImageSource, PreparedImage, prepare_image
 from rawmm.offload.run_dir import raw_image_id_problem, resolved_dir
+from rawmm.offload.stored_image import StoreCounters, StoredImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ErrorClass: TypeAlias = type[OffloadError | MaterializeError]
 _HASH: Final = re.compile(r"[0-9a-f]{16,128}")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """An image that is in the store.
-
-    Attributes:
-        raw_image_id: file name in the store, for a descriptor.
-        uri: ``file:///`` URL of `path`, percent-encoded.
-        path: absolute path.
-        sha256: 64 hex digits, of the file's bytes.
-        media_type: the real type, e.g. ``image/png``.
-        width, height: in pixels, before any orientation tag.
-        size: bytes of the file.
-        written: whether this call wrote the file; otherwise it was there already.
-        bytes_written: `size` if this call wrote it, else 0.
-    """
-
-    raw_image_id: str
-    uri: str
-    path: Path
-    sha256: str
-    media_type: str
-    width: int
-    height: int
-    size: int
-    written: bool
-    bytes_written: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoreCounters:
-    """What one `ImageStore` object did so far. Bytes are of image files."""
-
-    seen: int = 0
-    stored: int = 0
-    deduplicated: int = 0
-    bytes_in: int = 0
-    bytes_written: int = 0
-    verify_failures: int = 0
 
 
 class ImageStore:
@@ -160,7 +122,7 @@ class ImageStore:
         try:
             written = self._write(name, image.raw, verify=verify)
         except OSError as error:
-            raise self._failed(error, f"to write {name} into {str(self.root)!r}") from error
+            raise _failed(error, f"to write {name} into {str(self.root)!r}") from error
         size = len(image.raw)
         self._count(
             seen=1,
@@ -226,21 +188,22 @@ class ImageStore:
         over. A root that does not exist yet holds no bad file.
         """
         try:
-            with open_directory(str(self.root)) as directory:
-                names = sorted(os.listdir(directory))
+            with open_directory(self.root) as directory, os.scandir(directory) as entries:
+                names = sorted(entry.name for entry in entries)
         except FileNotFoundError:
             return []
         except OSError as error:
-            return [self._failed(error, f"to list {str(self.root)!r}", MaterializeError)]
+            return [_failed(error, f"to list {str(self.root)!r}", MaterializeError)]
         faults: list[RawMMError] = []
         for name in names:
-            stated = None if name.startswith(".") else _stated_hash(name)
+            stated = _stated_hash(name)
             if stated is None:
                 continue
             try:
-                with self._opened(name, MaterializeError) as (descriptor, _):
+                path = f"$[{json.dumps(name)}]"
+                with self._opened(name, MaterializeError, path) as (descriptor, _):
                     raw = read_all(descriptor)
-                self._verify(raw, stated, f"$[{json.dumps(name)}]")
+                self._verify(raw, stated, path)
             except MaterializeError as error:
                 faults.append(error)
         return faults
@@ -251,11 +214,11 @@ class ImageStore:
             return self._write_in(name, raw, verify=verify)
         except FileNotFoundError:
             # The first write, or the directory was removed since.
-            make_directory(str(self.root), durable=self.durable)
+            make_directory(self.root, durable=self.durable)
             return self._write_in(name, raw, verify=verify)
 
     def _write_in(self, name: str, raw: bytes, *, verify: bool) -> bool:
-        with open_directory(str(self.root)) as directory:
+        with open_directory(self.root) as directory:
             try:
                 with open_regular(directory, name) as (descriptor, size):
                     if size == len(raw) and (not verify or read_all(descriptor) == raw):
@@ -267,7 +230,9 @@ class ImageStore:
             return True
 
     @contextmanager
-    def _opened(self, locator: str, error_class: _ErrorClass) -> Iterator[tuple[int, str]]:
+    def _opened(
+        self, locator: str, error_class: _ErrorClass, path: str = "$"
+    ) -> Iterator[tuple[int, str]]:
         """A descriptor of the file that a locator names, and the file's name."""
         where = self._locate(locator)
         if isinstance(where, Problem):
@@ -275,13 +240,14 @@ class ImageStore:
         *below, name = where
         try:
             with (
-                open_directory(str(self.root), below) as directory,
+                open_directory(self.root, below) as directory,
                 open_regular(directory, name) as (descriptor, _),
             ):
                 yield descriptor, name
         except FileNotFoundError as error:
             raise error_class(
                 "missing_image",
+                path,
                 expected=f"an image in {str(self.root)!r}",
                 got=f"none of the name {shown_text(name)}",
                 hint="offload the image again, or copy it into the image directory",
@@ -289,18 +255,23 @@ class ImageStore:
         except NotRegularError as error:
             raise error_class(
                 "missing_image",
-                expected=f"a regular file in {str(self.root)!r}",
+                path,
+                expected=f"a regular file {shown_text(name)} in {str(self.root)!r}",
                 got=error.kind,
                 hint="remove it and offload the image again",
             ) from error
         except OSError as error:
-            what = f"to read an image from {str(self.root)!r}"
-            raise self._failed(error, what, error_class) from error
+            what = f"to read {shown_text(name)} from {str(self.root)!r}"
+            raise _failed(error, what, error_class, path) from error
 
     def _locate(self, locator: str) -> list[str] | Problem:
         """The names that lead from the root to a file."""
-        if scheme_of(locator) != "file":
+        scheme = scheme_of(locator)
+        if not scheme:
             return raw_image_id_problem(locator) or [locator]
+        if scheme != "file":
+            got = f"the scheme {shown_text(scheme)}"
+            return Problem("bad_locator", "a raw_image_id or a file:// URL", got)
         path = file_path(locator)
         if isinstance(path, Problem):
             return path
@@ -324,16 +295,6 @@ class ImageStore:
             hint="delete the file and offload the image again",
         )
 
-    def _failed(
-        self,
-        error: OSError,
-        what: str,
-        error_class: _ErrorClass = OffloadError,
-    ) -> OffloadError | MaterializeError:
-        reason, hint = reason_and_hint(error)
-        code = "path_escape" if reason == "a symbolic link" else "store_failed"
-        return error_class(code, expected=what, got=reason, hint=hint)
-
     def _count(self, **more: int) -> None:
         with self._lock:
             now = self._counters
@@ -343,7 +304,7 @@ class ImageStore:
 
 
 def _stated_hash(name: str) -> str | None:
-    """The hash that a file name states: its stem, if that is one."""
+    """The hash that a file name states: its stem, if that is one. Hidden names have none."""
     stem = name.partition(".")[0]
     return stem if _HASH.fullmatch(stem) else None
 
@@ -355,3 +316,11 @@ def _refused(problem: Problem, error_class: _ErrorClass) -> OffloadError | Mater
         got=problem.got,
         hint="pass a file name in the image directory, or a file:// URL inside it",
     )
+
+
+def _failed(
+    error: OSError, what: str, error_class: _ErrorClass = OffloadError, path: str = "$"
+) -> OffloadError | MaterializeError:
+    reason, hint = reason_and_hint(error)
+    code = "path_escape" if error.errno == errno.ELOOP else "store_failed"
+    return error_class(code, path, expected=what, got=reason, hint=hint)

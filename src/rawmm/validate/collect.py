@@ -69,6 +69,11 @@ def _nodes_of(value: Any, kind: Any, path: Path) -> tuple[Any, Path]:
     return (), path
 
 
+def graph_broken(value: Any, kind: Any) -> bool:
+    """Whether a bare list of nodes breaks a rule across nodes; a trace checks its own."""
+    return kind == list[MessageNode] and any(True for _ in graph_errors(value, ()))
+
+
 def has_bad_text(value: Any) -> bool:
     """Whether a string field of a struct in `value` holds a lone surrogate.
 

@@ -88,7 +88,9 @@ def _is_image_refs(items: Sequence[Any]) -> bool:
     first = as_sequence(items[0])
     if len(items) == 1 and first is not None:
         return all(as_sequence(image) is not None for image in first)
-    return len(items) == 2 and as_mapping(items[0]) is not None and as_sequence(items[1]) is not None
+    return (
+        len(items) == 2 and as_mapping(items[0]) is not None and as_sequence(items[1]) is not None
+    )
 
 
 def _is_message(kind: Any) -> bool:

@@ -8,7 +8,6 @@ import msgspec
 
 from rawmm._contract import EXTRA, Doors
 from rawmm.errors import contract_error, shown
-from rawmm.structs import Contract
 from rawmm.validate.collect import errors_at, has_bad_text, rules_paused
 from rawmm.validate.convert import from_wire, gather
 from rawmm.validate.rules import own_errors
@@ -17,6 +16,7 @@ from rawmm.validate.types import is_open
 
 if TYPE_CHECKING:
     from rawmm.errors import RawMMError
+    from rawmm.structs import Contract
 
 _SETS = (set, frozenset)
 

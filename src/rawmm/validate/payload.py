@@ -62,7 +62,7 @@ def is_text(value: str) -> bool:
 def is_clean(value: Any, mode: Mode, depth: int = 1) -> bool:
     """Whether `value` is plain, allowed JSON. False may also mean: look closer."""
     banned = PROCESSED_KEYS if mode is Mode.DESCRIPTOR else _NONE
-    return 0 < _count(value, depth, banned, _LIMIT[mode])
+    return _count(value, depth, banned, _LIMIT[mode]) > 0
 
 
 def _is_clean_scalar(value: Any, kind: type, banned: frozenset[str]) -> bool:

@@ -7,31 +7,28 @@ comes to be, so they do nothing per token in Python: lengths, counts and sums ar
 from __future__ import annotations
 
 from collections import Counter
-from math import isfinite, prod
+from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, shown
 from rawmm.locators import uri_problem
-from rawmm.structs import (
-    EncodedArray,
-    ImageUrlContentPart,
-    SamplingMask,
-)
+from rawmm.validate import node_rules
 from rawmm.validate.graph import graph_errors
-from rawmm.validate.payload import Mode, is_clean, not_finite, payload_errors, plain_copy
+from rawmm.validate.payload import Mode, is_clean, payload_errors, plain_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rawmm.errors import RawMMError
     from rawmm.structs import (
+        EncodedArray,
         GenerateFeatures,
-        MessageNode,
         MMImageRef,
         MMRefs,
         MultiModalData,
         PlaceholderRange,
         RawMMItem,
+        SamplingMask,
         Trace,
     )
 
@@ -204,129 +201,6 @@ def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
         )
 
 
-_PER_TOKEN: Final = ("is_content",)
-_PER_SAMPLED: Final = (
-    "logprobs",
-    "advantages",
-    "reference_logprobs",
-    "trainer_logprobs",
-    "entropies",
-)
-
-
-def _streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
-    tokens = len(node.token_ids)
-    if len(node.mask) != tokens:
-        yield _length("mask", len(node.mask), f"{tokens} flags, one per token", path)
-    for name in _PER_TOKEN:
-        size = len(getattr(node, name))
-        if size and size != tokens:
-            yield _length(name, size, f"none or {tokens} flags, one per token", path)
-    for key, stream in (node.loss_weights or {}).items():
-        if len(stream) != tokens:
-            yield _length(
-                key, len(stream), f"{tokens} weights, one per token", (*path, "loss_weights")
-            )
-    sampled: int | None = None
-    for name in _PER_SAMPLED:
-        stream = getattr(node, name)
-        if not stream:
-            continue
-        if sampled is None:
-            sampled = node.mask.count(True)
-        if len(stream) != sampled:
-            yield _length(name, len(stream), f"none or {sampled}, one per sampled token", path)
-    yield from _array_streams(node, path)
-
-
-def _array_streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
-    experts = node.routed_experts
-    if experts is not None:
-        rows = experts.shape[0] if experts.shape else 0
-        if rows != len(node.token_ids):
-            wanted = f"{len(node.token_ids)} rows, one per token"
-            yield _length("routed_experts", rows, wanted, path)
-    for name in ("sampling_mask", "kept_tokens"):
-        sets = getattr(node, name)
-        if isinstance(sets, SamplingMask) and sets.counts.shape:
-            sampled = node.mask.count(True)
-            if sets.counts.shape[0] != sampled:
-                wanted = f"{sampled} counts, one per sampled token"
-                yield _length(name, sets.counts.shape[0], wanted, path)
-
-
-def _length(name: str, got: int, expected: str, path: Path) -> RawMMError:
-    return contract_error("stream_length", (*path, name), expected=expected, got=str(got))
-
-
-def _finite(struct: Any, path: Path) -> Iterator[RawMMError]:
-    """Every float is finite. The sum of a list tells of all at once; overflow looks closer."""
-    for name in _FLOATS[type(struct).__name__]:
-        value = getattr(struct, name)
-        if not value:
-            continue
-        if type(value) is float:
-            if not isfinite(value):
-                yield not_finite(value, (*path, name))
-        elif type(value) is list:
-            yield from _finite_list(value, (*path, name))
-        elif type(value) is dict:
-            for key, stream in value.items():
-                yield from _finite_list(stream, (*path, name, key))
-
-
-def _finite_list(values: list[float], path: Path) -> Iterator[RawMMError]:
-    if not isfinite(sum(values)):
-        for index, value in enumerate(values):
-            if not isfinite(value):
-                yield not_finite(value, (*path, index))
-
-
-_FLOATS: Final = {
-    "MessageNode": ("timestamp", "loss_weights", *_PER_SAMPLED),
-    "Usage": ("cost",),
-}
-
-
-def image_urls(node: MessageNode) -> list[str]:
-    """URLs of the image parts of a node's message, in order."""
-    content = node.message.content
-    if type(content) is not list:
-        return []
-    return [part.image_url.url for part in content if type(part) is ImageUrlContentPart]
-
-
-def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
-    """Image parts of a message that carries tokens are as many as its image items."""
-    if not node.token_ids:
-        return
-    urls = image_urls(node)
-    sidecar = node.multi_modal_data
-    if sidecar is None:
-        # Without a sidecar the images must travel in the message itself.
-        lost = sum(not url.startswith("data:") for url in urls)
-        if lost:
-            yield contract_error(
-                "count_mismatch",
-                (*path, "multi_modal_data"),
-                expected=f"a sidecar with {len(urls)} image items",
-                got="no sidecar",
-                hint="the message refers to offloaded images, and their descriptors are lost",
-            )
-        return
-    by_field = (sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes)
-    sizes = [len(by["image"]) for by in by_field if "image" in by]
-    items = sizes[0] if sizes else 0
-    if items != len(urls):
-        yield contract_error(
-            "count_mismatch",
-            (*path, "multi_modal_data", "mm_items", "image"),
-            expected=f"{len(urls)} image items, one per image part of the message",
-            got=str(items),
-            hint="an image was lost or added on the way",
-        )
-
-
 def _graph(trace: Trace, path: Path) -> Iterator[RawMMError]:
     yield from graph_errors(trace.nodes, (*path, "nodes"), trace.mm_token_type_id_map)
 
@@ -342,9 +216,9 @@ RULES: Final[dict[str, Callable[[Any, Any], Iterator[RawMMError]]]] = {
     "image_refs": _image_refs,
     "array_size": _array_size,
     "sampling_mask": _sampling_mask,
-    "streams": _streams,
-    "finite": _finite,
-    "images": _images,
+    "streams": node_rules.streams,
+    "finite": node_rules.finite,
+    "images": node_rules.images,
     "graph": _graph,
 }
 """Every rule that a schema may list under ``x-rawmm-rules``."""

@@ -26,8 +26,6 @@ COMMAND = [sys.executable, "-m", "rawmm"]
 
 def test_the_script_is_installed(examples: Path) -> None:
     script = Path(sys.executable).with_name("rawmm")
-    if not script.exists():
-        pytest.skip("rawmm is not installed here")
     done = subprocess.run([script, "--version"], capture_output=True, check=True)
     assert done.stdout.startswith(b"rawmm ")
 

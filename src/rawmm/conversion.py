@@ -1,0 +1,53 @@
+"""Plain Python data to structs and back, as strict as the bytes."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+from rawmm.structs import Contract, MessageNode
+from rawmm.validate.collect import graph_broken, has_bad_text
+from rawmm.validate.convert import to_struct
+from rawmm.validate.doors import first_error
+from rawmm.validate.payload import Mode
+from rawmm.validate.types import has_type, schema_of
+from rawmm.writing import check_writable, enc_hook, recheck, spread
+
+T = TypeVar("T")
+
+
+@overload
+def convert(obj: Any) -> MessageNode: ...
+@overload
+def convert(obj: Any, type: type[T]) -> T: ...
+@overload
+def convert(obj: Any, type: Any) -> Any: ...
+def convert(obj: Any, type: Any = MessageNode) -> Any:  # noqa: A002
+    """Structs from dicts and lists, pydantic models, dataclasses, or other structs.
+
+    Raises:
+        ContractError, ProcessedPayloadError: as decoding does.
+    """
+    schema_of(type)
+    try:
+        if isinstance(obj, Contract):
+            recheck(obj)
+            if has_type(obj, type):
+                return obj
+        value = to_struct(obj, type)
+    except (msgspec.ValidationError, RecursionError):
+        raise first_error(obj, type) from None
+    if not has_type(value, type) or graph_broken(value, type) or has_bad_text(value):
+        raise first_error(obj, type)
+    return value
+
+
+def to_builtins(obj: Any) -> Any:
+    """A struct, or a list or dict of structs, as dicts and lists. Bytes stay bytes.
+
+    Raises:
+        ContractError, ProcessedPayloadError: as encoding does.
+    """
+    check_writable(obj, Mode.WIRE)
+    return msgspec.to_builtins(spread(obj), builtin_types=(bytes,), enc_hook=enc_hook)

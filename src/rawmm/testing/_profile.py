@@ -1,0 +1,139 @@
+"""JSON data from the schema bundle alone: one strategy per keyword of the authoring profile."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import strategies as st
+
+from rawmm import schemas
+from rawmm.structs import PROCESSED_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = Any
+Strategy = st.SearchStrategy[Any]
+
+RULED: Final[dict[str, Callable[[], Strategy]]] = {}
+"""Definitions whose rules the schema cannot say, with the strategies that keep them."""
+
+_KNOWN: Final = frozenset(
+    {
+        "$ref", "anyOf", "oneOf", "type", "const", "enum", "pattern", "contentEncoding",
+        "minimum", "maximum", "items", "prefixItems", "minItems", "maxItems", "properties",
+        "required", "additionalProperties", "propertyNames", "title", "description", "default",
+    }
+)  # fmt: skip
+MAX_LIST: Final = 3
+"""Longest list drawn where nothing else says how long."""
+
+
+@cache
+def drawn_as(name: str, *, rules: bool) -> Strategy:
+    """Data of one definition; with `rules`, of the strategy that keeps its rules."""
+    schema = schemas.bundle()["$defs"][name]
+    if name in _FREE:
+        return _FREE[name]
+    if rules and name in RULED:
+        return RULED[name]()
+    return from_schema(schema, rules=rules)
+
+
+def from_schema(schema: dict[str, Any], *, rules: bool = True) -> Strategy:
+    """JSON data that obeys one schema of the bundle.
+
+    Raises:
+        ValueError: the schema has a keyword outside the authoring profile.
+    """
+    if unknown := {key for key in schema if not key.startswith("x-")} - _KNOWN:
+        msg = f"no strategy for the keywords {sorted(unknown)}"
+        raise ValueError(msg)
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return st.deferred(lambda: drawn_as(name, rules=rules))
+    for union in ("anyOf", "oneOf"):
+        if union in schema:
+            return st.one_of([from_schema(member, rules=rules) for member in schema[union]])
+    if "const" in schema:
+        return st.just(schema["const"])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    return _BY_TYPE[schema["type"]](schema, rules)
+
+
+def _integer(schema: dict[str, Any], _: bool) -> Strategy:  # noqa: FBT001
+    low, high = schema["minimum"], schema["maximum"]
+    return st.integers(low, min(high, low + 1000)) | st.integers(low, high)
+
+
+def _string(schema: dict[str, Any], _: bool) -> Strategy:  # noqa: FBT001
+    if schema.get("contentEncoding") == "base64":
+        return st.binary(max_size=12).map(lambda raw: base64.b64encode(raw).decode())
+    if "pattern" in schema:
+        pattern = schema["pattern"]
+        if pattern.endswith("$"):
+            return st.from_regex(pattern[:-1] + r"\Z", fullmatch=True)
+        return st.from_regex(pattern)
+    return st.text(max_size=12)
+
+
+def _array(schema: dict[str, Any], rules: bool) -> Strategy:  # noqa: FBT001
+    if "prefixItems" in schema:
+        fields = [from_schema(item, rules=rules) for item in schema["prefixItems"]]
+        return st.tuples(*fields).map(list)
+    return st.lists(from_schema(schema["items"], rules=rules), max_size=MAX_LIST)
+
+
+def _object(schema: dict[str, Any], rules: bool) -> Strategy:  # noqa: FBT001
+    properties = schema.get("properties", {})
+    required = schema.get("required", [])
+    drawn = {key: from_schema(value, rules=rules) for key, value in properties.items()}
+    fixed = st.fixed_dictionaries(
+        {key: drawn[key] for key in required},
+        optional={key: value for key, value in drawn.items() if key not in required},
+    )
+    extra = schema["additionalProperties"]
+    if extra is False:
+        return fixed
+    names = from_schema(schema.get("propertyNames", {"type": "string"}), rules=rules)
+    others = st.dictionaries(
+        names.filter(lambda key: key not in properties),
+        from_schema(extra, rules=rules),
+        max_size=MAX_LIST,
+    )
+    return st.tuples(others, fixed).map(lambda both: {**both[0], **both[1]})
+
+
+_BY_TYPE: Final[dict[str, Callable[..., Strategy]]] = {
+    "null": lambda *_: st.none(),
+    "boolean": lambda *_: st.booleans(),
+    "integer": _integer,
+    "number": lambda *_: st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9),
+    "string": _string,
+    "array": _array,
+    "object": _object,
+}
+
+SCALARS: Final = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=12)
+)
+KEYS: Final = st.text(max_size=8).filter(lambda key: key not in PROCESSED_KEYS | {"__nd__"})
+VALUES: Final = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+_OBJECTS: Final = st.dictionaries(KEYS, VALUES, max_size=3)
+_FREE: Final = {
+    "JsonValue": VALUES,
+    "JsonObject": _OBJECTS,
+    "DescriptorValue": VALUES,
+    "DescriptorObject": _OBJECTS,
+}

@@ -1,0 +1,201 @@
+"""JSON data that keeps the rules between fields: drawn right from the start, not filtered."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import strategies as st
+
+from rawmm import schemas
+from rawmm.testing._profile import MAX_LIST, Json, Strategy, drawn_as, from_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HEX: Final = "0123456789abcdef"
+
+
+@st.composite
+def _uri(draw: st.DrawFn) -> str:
+    name = draw(st.text(_HEX, min_size=1, max_size=16))
+    return draw(
+        st.sampled_from(
+            [
+                f"file:///data/outputs/run_x/assets/images/{name}.png",
+                f"file://localhost/images/{name}.jpg",
+                f"s3://bucket/{name}",
+                f"data:image/png;base64,{base64.b64encode(name.encode()).decode()}",
+            ]
+        )
+    )
+
+
+@st.composite
+def _located(draw: st.DrawFn, name: str) -> Json:
+    """A descriptor with one locator or none."""
+    item = draw(from_schema(schemas.bundle()["$defs"][name]))
+    if "raw_image_uri" in item and "raw_image_id" in item:
+        del item[draw(st.sampled_from(["raw_image_uri", "raw_image_id"]))]
+    return item
+
+
+@st.composite
+def _ranges(draw: st.DrawFn, start: int, gaps: int = 4) -> Json:
+    """Sorted ranges that do not overlap, the first at `start` or after."""
+    out = []
+    for _ in range(draw(st.integers(0, MAX_LIST))):
+        start += draw(st.integers(0, gaps))
+        length = draw(st.integers(1, 5))
+        out.append({"offset": start, "length": length})
+        start += length
+    return out
+
+
+@st.composite
+def _sidecar(draw: st.DrawFn, modality: str | None = None, ranges: Json = None) -> Json:
+    """Hashes, ranges and items of equal length, each present or not."""
+    names = [modality] if modality else draw(st.lists(drawn_as("Name", rules=True), max_size=2))
+    out: dict[str, Any] = {"mm_hashes": {}, "mm_placeholders": {}, "mm_items": {}}
+    for name in names:
+        spans = ranges if ranges is not None else draw(_ranges(0))
+        items = [draw(drawn_as("RawMMItem", rules=True)) for _ in spans]
+        values: dict[str, Any] = {
+            "mm_hashes": [draw(drawn_as("ImageHash", rules=True)) for _ in spans],
+            "mm_placeholders": spans,
+            "mm_items": [{**item, "modality": name} for item in items],
+        }
+        for key, value in values.items():
+            if modality or draw(st.booleans()):
+                out[key][name] = value
+    keep_empty: bool = draw(st.booleans())
+    return {key: value for key, value in out.items() if value or keep_empty}
+
+
+@st.composite
+def _features(draw: st.DrawFn) -> Json:
+    sidecar = draw(_sidecar("image"))
+    count = len(sidecar["mm_hashes"]["image"])
+    out = {key: sidecar[key] for key in ("mm_hashes", "mm_placeholders")}
+    slots = st.lists(
+        st.none() | st.text(max_size=5).map("mmraw:".__add__), min_size=count, max_size=count
+    )
+    choice = draw(st.sampled_from(["absent", "null", "slots"]))
+    if choice != "absent":
+        out["kwargs_data"] = None if choice == "null" else {"image": draw(slots)}
+    return out
+
+
+def _encoded(dtype: str, shape: list[int], raw: bytes) -> Json:
+    data = base64.b64encode(raw).decode()
+    return {"__nd__": True, "dtype": dtype, "shape": shape, "data": data}
+
+
+def _int32(values: list[int]) -> bytes:
+    return b"".join(value.to_bytes(4, "little") for value in values)
+
+
+@st.composite
+def _array_doc(draw: st.DrawFn, rows: int | None = None) -> Json:
+    dtypes = {"uint8": 1, "int16": 2, "int32": 4, "float64": 8, "bool": 1}
+    dtype = draw(st.sampled_from(sorted(dtypes)))
+    shape = draw(st.lists(st.integers(0, 3), max_size=2))
+    shape = shape if rows is None else [rows, *shape]
+    size = prod(shape) * dtypes[dtype]
+    return _encoded(dtype, shape, draw(st.binary(min_size=size, max_size=size)))
+
+
+@st.composite
+def _sets(draw: st.DrawFn, rows: int | None = None) -> Json:
+    """A SamplingMask of `rows` sets."""
+    rows = draw(st.integers(0, 3)) if rows is None else rows
+    counts = draw(st.lists(st.integers(0, 3), min_size=rows, max_size=rows))
+    ids = draw(st.lists(st.integers(0, 2**31 - 1), min_size=sum(counts), max_size=sum(counts)))
+    return {
+        "ids": _encoded("int32", [len(ids)], _int32(ids)),
+        "counts": _encoded("int32", [rows], _int32(counts)),
+    }
+
+
+@st.composite
+def _node(draw: st.DrawFn, parent: int | None = None, start: int = 0) -> Json:
+    """A node whose streams fit its tokens, and whose sidecar fits its message."""
+    node = draw(from_schema(schemas.bundle()["$defs"]["MessageNode"]))
+    spans = draw(_ranges(start))
+    content = node["message"].get("content")
+    can_hold = node["message"]["role"] != "assistant"
+    texts = [part for part in content or [] if isinstance(part, dict) and part["type"] == "text"]
+    if spans and can_hold:
+        part = {"type": "image_url", "image_url": {"url": "file:///images/a.png"}}
+        node["message"]["content"] = [*texts, *[copy.deepcopy(part) for _ in spans]]
+        node["multi_modal_data"] = draw(_sidecar("image", spans))
+    else:
+        spans = []
+        if isinstance(content, list) and can_hold:
+            node["message"]["content"] = texts
+        node.pop("multi_modal_data", None)
+    end = spans[-1]["offset"] + spans[-1]["length"] if spans else start
+    tokens = end - start + draw(st.integers(1 if spans else 0, 4))
+    node["parent"] = parent
+    node["token_ids"] = draw(st.lists(st.integers(0, 200_000), min_size=tokens, max_size=tokens))
+    node["mask"] = draw(st.lists(st.booleans(), min_size=tokens, max_size=tokens))
+    node["is_content"] = draw(
+        st.just([]) | st.lists(st.booleans(), min_size=tokens, max_size=tokens)
+    )
+    sampled = sum(node["mask"])
+    numbers = st.floats(-30, 0)
+    for name in ("logprobs", "advantages", "reference_logprobs", "trainer_logprobs", "entropies"):
+        if node.get(name) or name == "logprobs":
+            stream = st.lists(numbers, min_size=sampled, max_size=sampled)
+            node[name] = draw(stream | st.just([]))
+    for key in node.get("loss_weights") or ():
+        node["loss_weights"][key] = draw(st.lists(numbers, min_size=tokens, max_size=tokens))
+    if node.get("routed_experts"):
+        node["routed_experts"] = draw(_array_doc(tokens))
+    for name in ("sampling_mask", "kept_tokens"):
+        if node.get(name):
+            node[name] = draw(_sets(sampled) | _array_doc())
+    return node
+
+
+@st.composite
+def _trace(draw: st.DrawFn) -> Json:
+    """A graph of up to four nodes: parents before children, ranges in their own tokens."""
+    trace = draw(from_schema(schemas.bundle()["$defs"]["Trace"]))
+    trace.pop("mm_token_type_id_map", None)
+    nodes: list[Json] = []
+    ends: list[int] = []
+    for index in range(draw(st.integers(0, 4))):
+        parent = draw(st.none() | st.integers(0, index - 1)) if index else None
+        start = 0 if parent is None else ends[parent]
+        nodes.append(draw(_node(parent, start)))
+        ends.append(start + len(nodes[-1]["token_ids"]))
+    trace["nodes"] = nodes
+    return trace
+
+
+@st.composite
+def _image_refs(draw: st.DrawFn) -> Json:
+    refs = []
+    for span in draw(_ranges(0)):
+        ref = draw(drawn_as("MMImageRef", rules=True))
+        refs.append([*ref[:3], span["offset"], span["length"]])
+    return [refs]
+
+
+BY_NAME: Final[dict[str, Callable[[], Strategy]]] = {
+    "RawImageUri": _uri,
+    "RawMMItem": lambda: _located("RawMMItem"),
+    "MMImageItem": lambda: _located("MMImageItem"),
+    "RawMMRef": lambda: _located("RawMMRef"),
+    "MultiModalData": _sidecar,
+    "GenerateFeatures": _features,
+    "EncodedArray": _array_doc,
+    "SamplingMask": _sets,
+    "MessageNode": _node,
+    "Trace": _trace,
+    "MMRefs": _image_refs,
+}
+"""Strategies by the definition whose rules they keep."""

@@ -1,0 +1,147 @@
+"""The house: who may import whom, and what importing costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PACKAGE = ROOT / "src" / "rawmm"
+
+LAYERS = {
+    "errors": 0,
+    "_version": 0,
+    "locators": 1,
+    "_contract": 1,
+    "_generated": 1,
+    "structs": 1,
+    "schemas": 1,
+    "validate": 2,
+    "writing": 3,
+    "codec": 3,
+    "conversion": 3,
+    "descriptors": 3,
+    "offload": 4,
+    "cli": 5,
+    "testing": 5,
+    "__main__": 6,
+}
+"""Each part of the package by its layer; ARCHITECTURE.md gives the reasons."""
+
+ORDER_IN_LAYER = {
+    "_contract": 0,
+    "locators": 0,
+    "_generated": 1,
+    "structs": 2,
+    "schemas": 2,
+    "writing": 0,
+    "codec": 1,
+    "conversion": 1,
+    "descriptors": 1,
+}
+"""Layer 1 stacks the base, what is generated on it, the doors to that; layer 3 the checks
+before writing, and what writes.
+"""
+
+HEAVY = {"PIL", "pybase64", "jsonschema", "jsonschema_rs", "hypothesis", "numpy", "pydantic"}
+ONLY_IN = {"cyclopts": "cli", "rich": "cli", "hypothesis": "testing", "PIL": "offload"}
+IO_LAYER = 4
+IO_MODULES = {"os", "pathlib", "tempfile", "shutil", "io", "socket", "subprocess"}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def sources() -> list[Path]:
+    return sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+def imports(path: Path, *, top_only: bool = False) -> list[str]:
+    """Dotted names a module imports, at any depth; type-checking blocks included."""
+    tree = ast.parse(path.read_text("utf-8"))
+    found = []
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "rawmm":
+                found += [f"rawmm.{alias.name}" for alias in node.names]
+            else:
+                found.append(node.module or "")
+    return found
+
+
+def test_every_part_has_a_layer() -> None:
+    assert {part_of(path) for path in sources()} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    own = part_of(path)
+    for name in imports(path):
+        if not name.startswith("rawmm."):
+            continue
+        other = name.split(".")[1]
+        if other == own or (other not in LAYERS and LAYERS[own] >= LAYERS["cli"]):
+            continue  # within a part; or a public name, which outermost parts may use
+        below = (LAYERS[other], ORDER_IN_LAYER.get(other, 0))
+        assert below < (LAYERS[own], ORDER_IN_LAYER.get(own, 0)), f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_libraries_have_one_home(path: Path) -> None:
+    for name in imports(path):
+        home = ONLY_IN.get(name.split(".")[0])
+        assert home is None or part_of(path) == home, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_upper_layers_do_io(path: Path) -> None:
+    if LAYERS[part_of(path)] < IO_LAYER:
+        assert not IO_MODULES & {name.split(".")[0] for name in imports(path)}
+
+
+def test_nothing_but_the_door_imports_generated_code() -> None:
+    users = {
+        part_of(path)
+        for path in sources()
+        for name in imports(path)
+        if name.startswith("rawmm._generated")
+    }
+    assert users == {"structs"}
+
+
+def test_importing_loads_msgspec_and_the_standard_library_only() -> None:
+    code = "import sys, rawmm; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+    assert loaded & HEAVY == set()
+    outside = {name for name in loaded - set(sys.stdlib_module_names) if name[0] != "_"}
+    # msgspec itself loads what it finds, and site-packages may have start-up files.
+    bare = subprocess.run(
+        [sys.executable, "-c", code.replace("rawmm", "msgspec")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert outside - set(bare) == {"rawmm"}
+
+
+def test_modules_stay_small() -> None:
+    """A file over 360 lines holds two ideas."""
+    long = {
+        str(path.relative_to(ROOT)): size
+        for path in sources()
+        if "_generated" not in path.parts
+        and (size := len(path.read_text("utf-8").splitlines())) > 360
+    }
+    assert long == {}

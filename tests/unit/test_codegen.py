@@ -1,0 +1,177 @@
+"""The generator: its lint refuses what it cannot keep, and drift is found."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codegen import __main__ as command
+from codegen import bundle, profile
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def files(**definitions: Any) -> dict[str, Any]:
+    return {"x.schema.json": {"$defs": definitions}}
+
+
+def thing(**properties: Any) -> dict[str, Any]:
+    described = {key: {"description": "d", **value} for key, value in properties.items()}
+    return {
+        "type": "object",
+        "description": "d",
+        "properties": described,
+        "required": [],
+        "additionalProperties": False,
+    }
+
+
+BROKEN: list[tuple[str, dict[str, Any]]] = [
+    ("keyword 'uniqueItems'", files(A=thing(a={"type": "array", "items": {"type": "null"}, "uniqueItems": True}))),
+    ("keyword 'format'", files(A=thing(a={"type": "string", "format": "uri"}))),
+    ("keyword 'minProperties'", files(A={**thing(), "minProperties": 1})),
+    ("keyword 'if'", files(A={**thing(), "if": {}})),
+    ("keyword 'patternProperties'", files(A={**thing(), "patternProperties": {}})),
+    ("keyword 'not'", files(A=thing(a={"type": "string", "not": {}}))),
+    ("keyword 'exclusiveMinimum'", files(A=thing(a={"type": "number", "exclusiveMinimum": 0}))),
+    ("keyword 'minLength'", files(A=thing(a={"type": "string", "minLength": 1}))),
+    ("type must be one of", files(A=thing(a={"type": ["string", "null"]}))),
+    ("const needs a type", files(A=thing(a={"const": 1, "anyOf": [{"type": "null"}]}))),
+    ("needs a type, a $ref", files(A=thing(a={}))),
+    ("needs minimum and maximum", files(A=thing(a={"type": "integer", "minimum": 0}))),
+    ("needs minimum and maximum", files(A=thing(a={"type": "integer", "minimum": 0, "maximum": 2**53}))),
+    ("starts with '^'", files(A=thing(a={"type": "string", "pattern": "[a-z]+$"}))),
+    ("starts with '^'", files(A=thing(a={"type": "string", "pattern": "^a$|b$"}))),
+    ("explicit ASCII", files(A=thing(a={"type": "string", "pattern": r"^\w+$"}))),
+    ("explicit ASCII", files(A=thing(a={"type": "string", "pattern": r"^\d$"}))),
+    ("explicit ASCII", files(A=thing(a={"type": "string", "pattern": "^.*$"}))),
+    ("explicit ASCII", files(A=thing(a={"type": "string", "pattern": "^(?=a)$"}))),
+    ("explicit ASCII", files(A=thing(a={"type": "string", "pattern": "^é$"}))),
+    ("not a pattern", files(A=thing(a={"type": "string", "pattern": "^(a$"}))),
+    ("additionalProperties must be false", files(A={**thing(), "additionalProperties": {"type": "null"}})),
+    ("required must be written", files(A={k: v for k, v in thing().items() if k != "required"})),
+    ("required names an unknown", files(A={**thing(), "required": ["x"]})),
+    ("a map needs a schema", files(A={"type": "object", "description": "d"})),
+    ("an array needs items", files(A={"type": "array", "description": "d"})),
+    ("no description", files(A={"type": "null"})),
+    ("no description", files(A={**thing(), "properties": {"a": {"type": "null"}}})),
+    ("oneOf needs x-rawmm-tag", files(A={"description": "d", "oneOf": [{"type": "null"}]})),
+    ("names no definition", files(A={"description": "d", "$ref": "#/$defs/B"})),
+    ("names no definition", files(A={"description": "d", "$ref": "other.json"})),
+    (
+        "maxItems must be the number",
+        files(A={"type": "array", "description": "d", "minItems": 1, "prefixItems": [{"title": "a", "description": "d", "type": "null"}]}),
+    ),
+    (
+        "minItems must be the number of required",
+        files(A={"type": "array", "description": "d", "maxItems": 1, "prefixItems": [{"title": "a", "description": "d", "type": "null"}]}),
+    ),
+    (
+        "needs a title of its own",
+        files(A={"type": "array", "description": "d", "minItems": 1, "maxItems": 1, "prefixItems": [{"description": "d", "type": "null"}]}),
+    ),
+    (
+        "belongs to array-like types",
+        files(A={"type": "array", "description": "d", "items": {"type": "null"}, "minItems": 1}),
+    ),
+    ("unknown top-level keys", {"x.schema.json": {"$defs": {}, "definitions": {}}}),
+    ("already defined", {"x.json": {"$defs": {"A": thing()}}, "y.json": {"$defs": {"A": thing()}}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "broken"), BROKEN, ids=lambda value: str(value)[:40])
+def test_the_profile_refuses(text: str, broken: dict[str, Any]) -> None:
+    with pytest.raises(profile.ProfileError, match=text.replace("$", r"\$").replace("^", r"\^")):
+        profile.check(broken)
+
+
+def tagged(*members: str) -> dict[str, Any]:
+    return {
+        "description": "d",
+        "x-rawmm-tag": "kind",
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in members],
+    }
+
+
+def member(value: str) -> dict[str, Any]:
+    return {**thing(kind={"type": "string", "const": value}), "required": ["kind"]}
+
+
+def test_tagged_unions() -> None:
+    good = files(U=tagged("A", "B"), A=member("a"), B=member("b"))
+    profile.check(good)
+    cases: list[tuple[str, Any]] = [
+        ("two members or more", files(U=tagged("A"), A=member("a"))),
+        ("a const of its own", files(U=tagged("A", "B"), A=member("a"), B=member("a"))),
+        ("must be required", files(U=tagged("A", "B"), A=member("a"), B={**member("b"), "required": []})),
+        ("refers to A outside", files(**good["x.schema.json"]["$defs"], C=thing(a={"$ref": "#/$defs/A"}))),
+    ]  # fmt: skip
+    for text, broken in cases:
+        with pytest.raises(profile.ProfileError, match=text):
+            profile.check(broken)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"a": NaN}', "[]"])
+def test_files_are_parsed_strictly(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.schema.json"
+    path.write_text(text)
+    with pytest.raises(profile.ProfileError):
+        profile.load(path)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of what the generator reads and writes."""
+    for name in ("schemas", "src/rawmm/_generated"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_the_committed_files_are_current() -> None:
+    assert command.stale(ROOT) == []
+    assert command.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize("name", ["structs.py", "bundle.json", "conformance.json", "__init__.py"])
+def test_an_edited_generated_file_is_found(tree: Path, name: str) -> None:
+    path = tree / "src/rawmm/_generated/v1" / name
+    path.write_text(path.read_text("utf-8") + "\n", "utf-8")
+    assert command.stale(tree) == [f"src/rawmm/_generated/v1/{name}"]
+    path.unlink()
+    assert command.stale(tree) == [f"src/rawmm/_generated/v1/{name}"]
+
+
+def test_a_foreign_file_is_found(tree: Path) -> None:
+    (tree / "src/rawmm/_generated/v1/extra.py").write_text("")
+    assert command.stale(tree) == ["src/rawmm/_generated/v1/extra.py"]
+
+
+def test_a_changed_schema_is_found(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tree / "schemas/v1/sidecar.schema.json"
+    path.write_text(path.read_text().replace('"minimum": 1,', '"minimum": 2,', 1))
+    changed = command.stale(tree)
+    assert changed == ["src/rawmm/_generated/v1/bundle.json", "src/rawmm/_generated/v1/structs.py"]
+    monkeypatch.setattr(command, "ROOT", tree)
+    assert command.main(["--check"]) == 1
+    assert "run: python -m codegen" in capsys.readouterr().out
+    assert command.main([]) == 0
+    assert command.stale(tree) == []
+
+
+def test_vectors_and_manifest_belong_together(tree: Path) -> None:
+    folder = tree / "schemas/conformance/v1"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    first = next(iter(manifest))
+    without = copy.deepcopy(manifest)
+    del without[first]
+    for changed, text in ((without, "no entry"), (manifest | {"A/invalid/b": {}}, "no file")):
+        (folder / "manifest.json").write_text(json.dumps(changed))
+        with pytest.raises(profile.ProfileError, match=text):
+            bundle.vectors(folder)
