@@ -118,6 +118,11 @@ def shown(value: Any) -> str:
     return f"a {kind.__module__}.{kind.__qualname__}".replace("a builtins.", "a ")
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number and its noun: ``1 entry``, ``2 entries``."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def json_path(parts: Iterable[str | int]) -> str:
     """Keys and indices as a JSON path: ``$.nodes[3].message``, odd keys in brackets."""
     out = ["$"]

@@ -57,6 +57,7 @@ def schema(name: str | None = None) -> dict[str, Any]:
                 wanted.append(target)
     head = {key: value for key, value in whole.items() if key != "$defs"}
     parts = {key: value for key, value in definitions.items() if key in wanted}
+    head["$id"] = f"rawmm:/schemas/{VERSION}/{name}.json"
     return {**head, "title": name, "$ref": f"#/$defs/{name}", "$defs": parts}
 
 

@@ -67,6 +67,8 @@ class Target:
         if mode is not None and not stat.S_ISREG(mode):
             self._file = path.open("wb")
             return
+        if mode is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
         # Cut short, so that a long name stays below the limit of the file system.
         temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(6)}.tmp")
         descriptor = os.open(temporary, _NEW, 0o666)

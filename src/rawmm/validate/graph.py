@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rawmm.errors import contract_error
+from rawmm.errors import contract_error, counted
 from rawmm.structs import ImageUrlContentPart
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _image_tokens(
                 yield contract_error(
                     "orphan_image",
                     (*path, "multi_modal_data", "mm_placeholders", modality, index),
-                    expected=f"{one.length} {modality}-typed tokens in the range",
+                    expected=f"{counted(one.length, f'{modality}-typed token')} in the range",
                     got=str(typed),
                 )
         total = sum(tokens.count(token) for token in wanted)
@@ -92,7 +92,7 @@ def _image_tokens(
             yield contract_error(
                 "orphan_image",
                 (*path, "token_ids"),
-                expected=f"{covered} {modality}-typed tokens, those of the node's items",
+                expected=f"{counted(covered, f'{modality}-typed token')}, as the items cover",
                 got=str(total),
                 hint=f"{modality} tokens without an item: their media were lost",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import contract_error
+from rawmm.errors import contract_error, counted
 from rawmm.structs import ImageUrlContentPart, SamplingMask
 from rawmm.validate.payload import not_finite
 
@@ -31,15 +31,18 @@ def streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
     """Every stream is as long as the tokens, or the sampled tokens, it belongs to."""
     tokens = len(node.token_ids)
     if len(node.mask) != tokens:
-        yield _length("mask", len(node.mask), f"{tokens} flags, one per token", path)
+        yield _length("mask", len(node.mask), f"{counted(tokens, 'flag')}, one per token", path)
     for name in _PER_TOKEN:
         size = len(getattr(node, name))
         if size and size != tokens:
-            yield _length(name, size, f"none or {tokens} flags, one per token", path)
+            yield _length(name, size, f"none or {counted(tokens, 'flag')}, one per token", path)
     for key, stream in (node.loss_weights or {}).items():
         if len(stream) != tokens:
             yield _length(
-                key, len(stream), f"{tokens} weights, one per token", (*path, "loss_weights")
+                key,
+                len(stream),
+                f"{counted(tokens, 'weight')}, one per token",
+                (*path, "loss_weights"),
             )
     sampled: int | None = None
     for name in _PER_SAMPLED:
@@ -58,14 +61,14 @@ def _array_streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
     if experts is not None:
         rows = experts.shape[0] if experts.shape else 0
         if rows != len(node.token_ids):
-            wanted = f"{len(node.token_ids)} rows, one per token"
+            wanted = f"{counted(len(node.token_ids), 'row')}, one per token"
             yield _length("routed_experts", rows, wanted, path)
     for name in ("sampling_mask", "kept_tokens"):
         sets = getattr(node, name)
         if isinstance(sets, SamplingMask) and sets.counts.shape:
             sampled = node.mask.count(True)
             if sets.counts.shape[0] != sampled:
-                wanted = f"{sampled} counts, one per sampled token"
+                wanted = f"{counted(sampled, 'count')}, one per sampled token"
                 yield _length(name, sets.counts.shape[0], wanted, path)
 
 
@@ -123,7 +126,7 @@ def images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
             yield contract_error(
                 "count_mismatch",
                 (*path, "multi_modal_data"),
-                expected=f"a sidecar with {len(urls)} image items",
+                expected=f"a sidecar with {counted(len(urls), 'image item')}",
                 got="no sidecar",
                 hint="the message refers to offloaded images, and their descriptors are lost",
             )
@@ -135,7 +138,7 @@ def images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
         yield contract_error(
             "count_mismatch",
             (*path, "multi_modal_data", "mm_items", "image"),
-            expected=f"{len(urls)} image items, one per image part of the message",
+            expected=f"{counted(len(urls), 'image item')}, one per image part of the message",
             got=str(items),
             hint="an image was lost or added on the way",
         )

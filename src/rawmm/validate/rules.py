@@ -10,7 +10,7 @@ from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import contract_error, shown
+from rawmm.errors import contract_error, counted, shown
 from rawmm.locators import uri_problem
 from rawmm.validate import node_rules
 from rawmm.validate.graph import graph_errors
@@ -98,7 +98,7 @@ def _same_counts(lists: dict[str, Any], path: Path) -> Iterator[RawMMError]:
                 yield contract_error(
                     "count_mismatch",
                     (*path, name, modality),
-                    expected=f"{common} entries ({others})",
+                    expected=f"{counted(common, 'entry', 'entries')} ({others})",
                     got=str(size),
                     hint="every medium has one hash, one range and one item",
                 )
@@ -166,11 +166,12 @@ def _array_size(array: EncodedArray, path: Path) -> Iterator[RawMMError]:
     size = _ITEM_BYTES[array.dtype.lstrip("uintfloa") or "bool"] if array.dtype != "bool" else 1
     wanted = prod(array.shape) * size
     if len(array.data) != wanted:
+        kind = f"{array.dtype} of shape {shown_shape(array.shape)}"
         yield contract_error(
             "array_size",
             (*path, "data"),
-            expected=f"{wanted} bytes for {array.dtype} of shape {shown_shape(array.shape)}",
-            got=f"{len(array.data)} bytes",
+            expected=f"{counted(wanted, 'byte')} for {kind}",
+            got=counted(len(array.data), "byte"),
         )
 
 
@@ -196,7 +197,7 @@ def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
         yield contract_error(
             "stream_length",
             (*path, "ids"),
-            expected=f"{total} ids, the sum of counts",
+            expected=f"{counted(total, 'id')}, the sum of counts",
             got=str(mask.ids.shape[0]),
         )
 
