@@ -18,7 +18,7 @@ from rawmm._contract import EXTRA
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.structs import MessageNode, Trace
 from rawmm.validate.collect import graph_broken
-from rawmm.validate.convert import dec_hook, gather, to_struct
+from rawmm.validate.convert import carries_extra, dec_hook, gather, to_struct
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
 from rawmm.validate.types import decoded_as, has_type, is_open, schema_of
@@ -81,9 +81,9 @@ def decode_msgpack(data: Buffer, type: Any = MessageNode) -> Any:  # noqa: A002
 def _decode(data: Any, kind: Any, decoder: Any, raw: Any, plain: Any) -> Any:
     try:
         value = decoder.decode(data)
-        if kind is Trace and value.extra is not None:
+        if is_open(kind) and carries_extra(value):
             # Only a document that uses the internal name gets here; read it as written.
-            value = _decode_open(data, raw, plain)
+            value = to_struct(plain(data), kind)
     except _FAILURES as error:
         value = _decode_again(data, kind, raw, plain, error)
     if not has_type(value, kind) or graph_broken(value, kind):

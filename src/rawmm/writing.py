@@ -8,11 +8,11 @@ import msgspec
 
 from rawmm._contract import EXTRA, wire_fields
 from rawmm.errors import contract_error, shown
-from rawmm.structs import Contract, MessageNode, Trace
+from rawmm.structs import MAX_DEPTH, Contract, MessageNode, Trace
 from rawmm.validate.collect import children, errors_at
 from rawmm.validate.convert import dec_hook
 from rawmm.validate.graph import graph_errors
-from rawmm.validate.payload import Mode, is_clean, payload_errors, plain_copy
+from rawmm.validate.payload import Mode, payload_errors, plain_copy
 from rawmm.validate.plain import as_mapping, as_sequence
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def enc_hook(value: Any) -> Any:
 def check_writable(obj: Any, mode: Mode) -> None:
     """Raise the first reason why `obj` cannot be written."""
     try:
-        for error in _unwritable(obj, mode):
+        for error in _unwritable(obj, mode, ()):
             raise error
         recheck(obj)
     except (msgspec.ValidationError, RecursionError):
@@ -57,45 +57,50 @@ def reasons(obj: Any, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
             yield from reasons(value, (*path, index))
 
 
-def _unwritable(obj: Any, mode: Mode) -> Iterator[RawMMError]:
-    """What an open record may hold and this format cannot say."""
+def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
+    """What lies around the structs of `obj`, or is free in them, and the format cannot say."""
     if isinstance(obj, Trace):
-        free = {name: getattr(obj, name) for name in obj.__json_fields__} | (obj.extra or {})
-        if clash := [key for key in obj.extra or () if key in _KNOWN]:
+        yield from _unwritable_trace(obj, mode, path)
+    elif isinstance(obj, Contract):
+        return
+    elif len(path) > MAX_DEPTH:
+        yield contract_error(
+            "too_deep", path, expected=f"at most {MAX_DEPTH} levels of nesting", got="more"
+        )
+    elif isinstance(obj, dict):
+        if any(type(key) is not str for key in obj):
+            yield from payload_errors(dict.fromkeys(obj), path, mode)
+        for key, value in obj.items():
+            yield from _unwritable(value, mode, (*path, key))
+    elif isinstance(obj, (list, tuple)):
+        if obj and all(isinstance(item, MessageNode) for item in obj):
+            yield from graph_errors(obj, path)
+            return
+        for index, value in enumerate(obj):
+            yield from _unwritable(value, mode, (*path, index))
+    else:
+        yield from payload_errors(obj, path, mode)
+
+
+def _unwritable_trace(
+    trace: Trace, mode: Mode, path: tuple[str | int, ...]
+) -> Iterator[RawMMError]:
+    extra = trace.extra or {}
+    for key in extra:
+        if key in _KNOWN:
             yield contract_error(
                 "duplicate_key",
-                (clash[0],),
+                (*path, key),
                 expected="extra fields with names of their own",
-                got=shown(clash[0]),
+                got=shown(key),
             )
-        for name, value in free.items():
-            if value is not None and not is_clean(value, mode):
-                yield from payload_errors(value, (name,), mode)
-    elif isinstance(obj, (list, tuple)):
-        if obj and isinstance(obj[0], Trace):
-            for index, item in enumerate(obj):
-                for error in _unwritable(item, mode):
-                    raise type(error)(
-                        error.code,
-                        f"$[{index}]{error.path[1:]}",
-                        expected=error.expected,
-                        got=error.got,
-                        hint=error.hint,
-                    )
-        elif obj and isinstance(obj[0], MessageNode):
-            yield from graph_errors(obj, ())
-    if not isinstance(obj, Contract) and not _holds_structs(obj):
-        yield from payload_errors(obj, (), mode)
+    free = {name: getattr(trace, name) for name in trace.__json_fields__} | extra
+    for name, value in free.items():
+        if value is not None:
+            yield from payload_errors(value, (*path, name), mode)
 
 
 _KNOWN: Final = frozenset(Trace.__wire_names__.values()) - {EXTRA}
-
-
-def _holds_structs(obj: Any) -> bool:
-    values = (
-        obj.values() if isinstance(obj, dict) else obj if isinstance(obj, (list, tuple)) else ()
-    )
-    return any(isinstance(value, Contract) or _holds_structs(value) for value in values)
 
 
 def recheck(value: Any) -> None:

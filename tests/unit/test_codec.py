@@ -249,6 +249,13 @@ class TestEncoding:
         )
         assert decode_json(encode_json(node)) == node
 
+    def test_deep_values(self) -> None:
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        assert refused(lambda: encode_json(deep)).code == "too_deep"
+        assert refused(lambda: encode_msgpack({"a": deep})).code == "too_deep"
+
     def test_plain_values(self) -> None:
         assert json.loads(encode_json({"a": [1, None]})) == {"a": [1, None]}
         assert refused(lambda: encode_json({"a": b"x"})).code == "array_payload"
@@ -288,6 +295,25 @@ class TestOpenRecords:
         assert refused(
             lambda: decode_json(b'[{"nodes": [{}], "future": 1}]', list[Trace])
         ).path == ("$[0].nodes[0]")
+
+    def test_traces_anywhere_in_a_value(self) -> None:
+        document: Any = {
+            "a": [{"nodes": [], "future": 1}],
+            "b": [{"nodes": [], "__extra__": {"x": 1}}],
+        }
+        kind: Any = dict[str, list[Trace]]
+        traces: Any
+        for traces in (
+            decode_json(json.dumps(document), kind),
+            decode_msgpack(msgspec.msgpack.encode(document), kind),
+            convert(document, kind),
+        ):
+            assert json.loads(encode_json(traces)) == document
+        one = decode_json(json.dumps(document["a"][0]), Trace | None)
+        assert one.extra == {"future": 1}
+        traces["a"][0].extra["late"] = math.nan
+        assert refused(lambda: encode_json(traces)).path == "$.a[0].late"
+        assert refused(lambda: encode_json({"a": {1: traces}})).path == "$.a"
 
     def test_errors_inside_an_open_record(self) -> None:
         bad = {"future": 1, "nodes": [USER | {"parent": 7}]}

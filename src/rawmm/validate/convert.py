@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -45,14 +45,30 @@ def from_wire(value: Any, kind: Any) -> Any:
 
 
 def _gathered(value: Any, kind: Any) -> Any:
-    """An open object with its unknown properties under one field of their own."""
-    if kind is not Trace:
+    """`value` with the unknown properties of each open object under one field of their own."""
+    if kind is Trace:
+        pairs = as_mapping(value)
+        return value if pairs is None or isinstance(value, Trace) else gather(dict(pairs))
+    args = get_args(kind)
+    if get_origin(kind) is list:
         items = as_sequence(value)
-        return [_gathered(item, Trace) for item in items] if items is not None else value
-    pairs = as_mapping(value)
-    if pairs is None or isinstance(value, Trace):
-        return value
-    return gather(dict(pairs))
+        return value if items is None else [_gathered(item, args[0]) for item in items]
+    if get_origin(kind) is dict:
+        pairs = as_mapping(value)
+        if pairs is None:
+            return value
+        return {key: _gathered(item, args[1]) for key, item in pairs.items()}
+    inner = next((arg for arg in args if is_open(arg)), None)
+    return value if inner is None or value is None else _gathered(value, inner)
+
+
+def carries_extra(value: Any) -> bool:
+    """Whether an open object in `value` has unknown properties."""
+    if isinstance(value, Trace):
+        return value.extra is not None
+    if isinstance(value, dict):
+        return any(carries_extra(item) for item in value.values())
+    return isinstance(value, list) and any(carries_extra(item) for item in value)
 
 
 def gather(pairs: dict[str, Any]) -> dict[str, Any]:

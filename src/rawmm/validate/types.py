@@ -67,5 +67,5 @@ def has_type(value: Any, kind: Any) -> bool:
 
 
 def is_open(kind: Any) -> bool:
-    """Whether `kind` is an object that keeps unknown fields, or a list of such."""
-    return kind is Trace or kind == list[Trace]
+    """Whether `kind` is an object that keeps unknown fields, or holds such."""
+    return kind is Trace or any(is_open(arg) for arg in get_args(kind))
