@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rawmm.errors import contract_error
 from rawmm.structs import RawMMItem
 
 if TYPE_CHECKING:
@@ -28,6 +29,14 @@ def raw_mm_item(
         ContractError: a name, the fingerprint or a locator breaks the contract.
         ProcessedPayloadError: the payload holds pixels, arrays or what JSON cannot say.
     """
+    if layout_fingerprint is None:
+        raise contract_error(
+            "missing_field",
+            (),
+            expected="a layout_fingerprint",
+            got="None",
+            hint="without it a reader cannot tell whether it lays images out alike",
+        )
     return RawMMItem(
         kind="prime_raw_mm_item",
         version=1,

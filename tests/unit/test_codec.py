@@ -36,6 +36,7 @@ from rawmm import (
     decode_msgpack,
     encode_json,
     encode_msgpack,
+    iter_errors,
     raw_mm_item,
     to_builtins,
     validate,
@@ -135,6 +136,13 @@ class TestConstruction:
         assert refused(lambda: TextContentPart(text="\ud800")).code == "not_json"
         with pytest.raises(TypeError):
             MMRefs([], [])
+
+    def test_a_descriptor_is_always_written_with_its_fingerprint(self) -> None:
+        error = refused(
+            lambda: raw_mm_item(modality="image", family="f", layout_fingerprint=None, payload={})
+        )
+        assert error.code == "missing_field"
+        assert refused(lambda: Trace(nodes=[], extra=5)).path == "$.extra"
 
     def test_fills_constants(self) -> None:
         item = RawMMItem(modality="image", family="f", payload={})
@@ -373,6 +381,16 @@ class TestConvert:
             )
         )
         assert (error.code, error.path) == ("unknown_field", "$.image_url.secret")
+
+    def test_every_error_is_listed_beside_a_broken_node(self) -> None:
+        mask = USER | {"token_ids": [1], "mask": []}
+        trace = {"nodes": [{"message": 5}, USER | {"parent": 9}, mask | {"parent": 0}]}
+        found = [(error.code, error.path) for error in iter_errors(trace)]
+        assert found == [
+            ("wrong_type", "$.nodes[0].message"),
+            ("stream_length", "$.nodes[2].mask"),
+            ("parent_order", "$.nodes[1].parent"),
+        ]
 
     def test_validate_detects_the_type(self) -> None:
         for good in (

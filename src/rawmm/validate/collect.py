@@ -54,10 +54,14 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
         return
     # The whole has no shape to check rules on; its nodes may.
     nodes, at = _nodes_of(value, kind, path)
+    structs: list[MessageNode | None] = []
     for index, node in enumerate(nodes):
-        if not any(shape_errors(node, schema_of(MessageNode), (*at, index))):
+        struct = None
+        if not any(True for _ in shape_errors(node, schema_of(MessageNode), (*at, index))):
             struct = _as_struct(node, MessageNode)
-            yield from _rule_errors(struct, MessageNode, (*at, index))
+            yield from rule_errors(struct, (*at, index))
+        structs.append(struct)
+    yield from graph_errors(structs, at)
 
 
 def _nodes_of(value: Any, kind: Any, path: Path) -> tuple[Any, Path]:

@@ -49,6 +49,10 @@ def build(cls: type[Contract], values: dict[str, Any]) -> Any:
     elif is_open(cls):
         extra = values.pop(EXTRA, None)
         data = gather(values)
+        if extra is not None and not isinstance(extra, dict):
+            raise contract_error(
+                "wrong_type", ("extra",), expected="a dict of unknown fields", got=shown(extra)
+            )
         if extra is not None:
             data[EXTRA] = {**extra, **data.get(EXTRA, {})}
     try:

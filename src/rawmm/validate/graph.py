@@ -20,15 +20,21 @@ TOKEN_TYPES: Final = {1: "image", 2: "video"}
 
 
 def graph_errors(
-    nodes: Sequence[MessageNode], path: Path, token_types: Mapping[str, int] | None = None
+    nodes: Sequence[MessageNode | None], path: Path, token_types: Mapping[str, int] | None = None
 ) -> Iterator[RawMMError]:
-    """Broken rules between `nodes`. `token_types` is the trace's mm_token_type_id_map."""
+    """Broken rules between `nodes`; None stands for one whose shape is wrong.
+
+    `token_types` is the trace's mm_token_type_id_map.
+    """
     ids: dict[str, list[int]] = {}
     for token, kind in (token_types or {}).items():
         if kind in TOKEN_TYPES:
             ids.setdefault(TOKEN_TYPES[kind], []).append(int(token))
     ends: list[int | None] = []
     for index, node in enumerate(nodes):
+        if node is None:
+            ends.append(None)
+            continue
         start: int | None = 0
         parent = node.parent
         if parent is not None:
