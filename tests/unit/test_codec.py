@@ -113,6 +113,17 @@ class TestTypes:
         with pytest.raises(TypeError, match="not a type of the contract"):
             decode_json(b"{}", kind)
 
+    def test_a_list_of_nodes_is_a_graph(self) -> None:
+        nodes = [USER, USER | {"parent": 1}]
+        for refuse in (
+            lambda: decode_json(json.dumps(nodes), list[MessageNode]),
+            lambda: decode_msgpack(msgspec.msgpack.encode(nodes), list[MessageNode]),
+            lambda: convert(nodes, list[MessageNode]),
+            lambda: encode_json([convert(node) for node in nodes]),
+        ):
+            error = refused(refuse)
+            assert (error.code, error.path) == ("parent_order", "$[1].parent")
+
     def test_a_tag_is_asked_for_even_alone(self) -> None:
         assert refused(lambda: decode_json(b'{"content": "x"}', UserMessage)).path == "$"
         error = refused(lambda: decode_json(b'{"role": "system", "content": "x"}', UserMessage))
@@ -143,6 +154,15 @@ class TestConstruction:
         )
         assert error.code == "missing_field"
         assert refused(lambda: Trace(nodes=[], extra=5)).path == "$.extra"
+
+    def test_a_set_has_no_order_and_is_no_array(self) -> None:
+        for refuse in (
+            lambda: MultiModalData(mm_hashes={"image": {"a" * 16}}),
+            lambda: convert({"mm_hashes": {"image": frozenset({"a" * 16})}}, MultiModalData),
+            lambda: validate({"mm_hashes": {"image": {"a" * 16}}}),
+        ):
+            error = refused(refuse)
+            assert (error.code, error.path) == ("wrong_type", "$.mm_hashes.image")
 
     def test_fills_constants(self) -> None:
         item = RawMMItem(modality="image", family="f", payload={})
@@ -295,6 +315,10 @@ class TestOpenRecords:
         trace = decode_json(json.dumps(document), Trace)
         assert json.loads(encode_json(trace)) == document
         assert convert(document, Trace) == trace
+        only = {"nodes": [], "__extra__": {"a": 1}}
+        assert json.loads(encode_json(decode_json(json.dumps(only), Trace))) == only
+        listed = decode_msgpack(msgspec.msgpack.encode([only]), list[Trace])
+        assert json.loads(encode_json(listed)) == [only]
 
     def test_a_list_of_traces(self) -> None:
         document = [{"nodes": [USER], "future": 1}, {"nodes": []}]

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from rawmm.errors import RawMMError
     from rawmm.structs import Contract
 
-_SETS = (set, frozenset)
-
 
 def check(struct: Any) -> None:
     """Raise the first broken rule of a struct that has just come to be."""
@@ -56,8 +54,6 @@ def build(cls: type[Contract], values: dict[str, Any]) -> Any:
         if extra is not None:
             data[EXTRA] = {**extra, **data.get(EXTRA, {})}
     try:
-        if any(isinstance(value, _SETS) for value in values.values()):
-            raise msgspec.ValidationError
         built = from_wire(data, cls)
     except msgspec.ValidationError:
         raise first_error(_spread(data), cls) from None

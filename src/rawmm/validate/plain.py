@@ -21,7 +21,7 @@ _ARRAY_PROTOCOLS: Final = (
     "__arrow_c_array__",
 )
 _RECORD_DEPTH: Final = 256
-_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def is_array(value: object) -> bool:
@@ -30,7 +30,7 @@ def is_array(value: object) -> bool:
     Nothing is imported for it: numpy, torch and PIL objects all have one of the protocols.
     """
     kind = type(value)
-    if kind in _SCALARS or kind is dict or kind is list or kind is tuple:
+    if kind in SCALARS or kind is dict or kind is list or kind is tuple:
         return False
     if isinstance(value, (bytes, bytearray, memoryview)):
         return True
@@ -82,7 +82,7 @@ def to_plain(value: Any) -> Any:
 
 
 def _to_plain(value: Any, depth: int, done: dict[int, tuple[Any, Any]]) -> Any:
-    if type(value) in _SCALARS or depth > _RECORD_DEPTH or is_array(value):
+    if type(value) in SCALARS or depth > _RECORD_DEPTH or is_array(value):
         return value
     if id(value) in done:
         return done[id(value)][1]

@@ -145,6 +145,11 @@ class FakeTensor:
         raise AssertionError
 
 
+def only(protocol: str) -> Any:
+    """An object of a class that has one protocol and nothing else of an array."""
+    return type("Only", (), {protocol: None})()
+
+
 class CudaArray:
     @property
     def __cuda_array_interface__(self) -> None:
@@ -163,6 +168,10 @@ ARRAYS = {
     "image": Image.new("RGB", (2, 2)),
     "dlpack": FakeTensor(),
     "cuda": CudaArray(),
+    **{
+        name: only(name)
+        for name in ("__array__", "__array_interface__", "__array_struct__", "__arrow_c_array__")
+    },
     "array": array.array("f", [1.0]),
     "bytes": b"x",
     "bytearray": bytearray(b"x"),
