@@ -13,7 +13,7 @@ from rawmm.validate.collect import children, errors_at
 from rawmm.validate.convert import dec_hook
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import Mode, payload_errors, plain_copy
-from rawmm.validate.plain import as_mapping, as_sequence
+from rawmm.validate.plain import as_mapping, as_sequence, contains
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +63,8 @@ def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[R
         yield from _unwritable_trace(obj, mode, path)
     elif isinstance(obj, Contract):
         return
+    elif not path and not contains(obj, (Contract,)):
+        yield from payload_errors(obj, path, mode)
     elif len(path) > MAX_DEPTH:
         yield contract_error(
             "too_deep", path, expected=f"at most {MAX_DEPTH} levels of nesting", got="more"

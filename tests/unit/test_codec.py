@@ -283,6 +283,7 @@ class TestEncoding:
             deep = [deep]
         assert refused(lambda: encode_json(deep)).code == "too_deep"
         assert refused(lambda: encode_msgpack({"a": deep})).code == "too_deep"
+        assert refused(lambda: encode_json([convert(USER), deep])).code == "too_deep"
 
     def test_plain_values(self) -> None:
         assert json.loads(encode_json({"a": [1, None]})) == {"a": [1, None]}

@@ -7,8 +7,8 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from rawmm._contract import EXTRA, OneOf
-from rawmm.structs import MAX_VALUES, Trace
-from rawmm.validate.plain import SCALARS, as_mapping, as_sequence, to_plain
+from rawmm.structs import Trace
+from rawmm.validate.plain import as_mapping, as_sequence, contains, to_plain
 from rawmm.validate.types import decoded_as, is_open
 
 
@@ -38,31 +38,13 @@ def to_struct(value: Any, kind: Any) -> Any:
 
 def from_wire(value: Any, kind: Any) -> Any:
     """`to_struct` for data whose unknown properties are already gathered."""
-    if _holds_set(value):
+    if contains(value, (set, frozenset)):
         # msgspec would take it for a list, in whatever order it comes.
         raise msgspec.ValidationError
     try:
         return msgspec.convert(value, decoded_as(kind), dec_hook=dec_hook)
     except msgspec.ValidationError:
         return msgspec.convert(to_plain(value), decoded_as(kind), dec_hook=dec_hook)
-
-
-def _holds_set(root: Any) -> bool:
-    """Whether a set stands where an array belongs. Arrays of scalars are not looked through."""
-    stack = [root]
-    seen: dict[int, Any] = {}
-    while stack and len(seen) < MAX_VALUES:  # the walk over payloads refuses so much
-        value = stack.pop()
-        if isinstance(value, (set, frozenset)):
-            return True
-        if not isinstance(value, (dict, list, tuple)) or not value or id(value) in seen:
-            continue
-        seen[id(value)] = value
-        if isinstance(value, dict):
-            stack.extend(item for item in value.values() if type(item) not in SCALARS)
-        elif type(value[0]) not in SCALARS:
-            stack.extend(value)
-    return False
 
 
 def _gathered(value: Any, kind: Any) -> Any:

@@ -16,7 +16,7 @@ from rawmm.structs import MAX_DEPTH, MAX_VALUES, PROCESSED_KEYS
 from rawmm.validate.plain import as_mapping, as_sequence, is_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rawmm.errors import RawMMError
 
@@ -27,6 +27,7 @@ MAX_INT: Final = 2**53 - 1
 
 _ND: Final = "__nd__"
 _NONE: Final[frozenset[str]] = frozenset()
+_OVER: Final = -1
 
 
 class Mode(Enum):
@@ -43,8 +44,8 @@ class Mode(Enum):
 _LIMIT: Final = {
     Mode.DESCRIPTOR: MAX_VALUES,
     # Free values are others' business; the bound only stops what shares containers endlessly.
-    Mode.JSON: 20 * MAX_VALUES,
-    Mode.WIRE: 20 * MAX_VALUES,
+    Mode.JSON: 10 * MAX_VALUES,
+    Mode.WIRE: 10 * MAX_VALUES,
 }
 
 
@@ -76,7 +77,7 @@ def _is_clean_scalar(value: Any, kind: type, banned: frozenset[str]) -> bool:
 
 
 def _count(value: Any, depth: int, banned: frozenset[str], limit: int) -> int:
-    """The number of values in `value`, or 0 when one is not plain and allowed."""
+    """The number of values in `value`; 0 when one is not plain and allowed; `_OVER` the limit."""
     kind = type(value)
     if kind is not dict and kind is not list:
         return int(_is_clean_scalar(value, kind, banned))
@@ -95,16 +96,16 @@ def _count(value: Any, depth: int, banned: frozenset[str], limit: int) -> int:
         kind = type(child)
         if kind is dict or kind is list:
             size = _count(child, depth + 1, banned, limit - total)
-            if not size:
-                return 0
+            if size <= 0:
+                return size
             total += size
             if total > limit:
-                return 0
+                return _OVER
         elif not _is_clean_scalar(child, kind, banned):
             return 0
         else:
             total += 1
-    return total if total <= limit else 0
+    return total if total <= limit else _OVER
 
 
 def payload_errors(value: Any, path: Path, mode: Mode, depth: int = 1) -> Iterator[RawMMError]:
@@ -112,7 +113,11 @@ def payload_errors(value: Any, path: Path, mode: Mode, depth: int = 1) -> Iterat
 
     `depth` is the level that `value` itself stands at: 1 for a payload, 0 for its owner.
     """
-    if not is_clean(value, mode, depth):
+    banned = PROCESSED_KEYS if mode is Mode.DESCRIPTOR else _NONE
+    count = _count(value, depth, banned, _LIMIT[mode])
+    if count == _OVER:
+        yield _too_large(path, _LIMIT[mode])
+    elif not count:
         yield from _Walk(mode).errors(value, path, depth, ())
 
 
@@ -121,29 +126,32 @@ class _Walk:
 
     def __init__(self, mode: Mode) -> None:
         self.mode = mode
-        self.limit = _LIMIT[mode]
+        self.banned = PROCESSED_KEYS if mode is Mode.DESCRIPTOR else _NONE
         self.seen = 0
 
     def errors(
         self, value: Any, path: Path, depth: int, above: tuple[int, ...]
     ) -> Iterator[RawMMError]:
-        self.seen += 1
-        if self.seen > self.limit:
-            if self.seen == self.limit + 1:
-                yield contract_error(
-                    "too_large",
-                    path,
-                    expected=f"at most {self.limit} values in a payload",
-                    got="more",
-                    hint="shared containers count each time they are met",
-                )
+        kind = type(value)
+        if _is_clean_scalar(value, kind, self.banned):
             return
-        if is_array(value):
-            if not (self.mode is Mode.WIRE and type(value) is bytes):
+        self.seen += 1
+        if self.seen > MAX_VALUES:
+            if self.seen == MAX_VALUES + 1:
+                yield _too_large(path, MAX_VALUES)
+            return
+        pairs: Mapping[Any, Any] | None = None
+        items: Sequence[Any] | None = None
+        if kind is dict:
+            pairs = value
+        elif kind is list or kind is tuple:
+            items = value
+        elif is_array(value):
+            if not (self.mode is Mode.WIRE and kind is bytes):
                 yield _array(value, path)
             return
-        pairs = as_mapping(value)
-        items = None if pairs is not None else as_sequence(value)
+        elif (pairs := as_mapping(value)) is None:
+            items = as_sequence(value)
         if pairs is None and items is None:
             yield from self._scalar(value, path)
             return
@@ -159,7 +167,7 @@ class _Walk:
         if pairs is not None:
             yield from self._mapping(value, pairs, path, depth, above)
         for index, child in enumerate(items or ()):
-            if self.seen > self.limit:
+            if self.seen > MAX_VALUES:
                 return
             yield from self.errors(child, (*path, index), depth + 1, above)
 
@@ -172,7 +180,7 @@ class _Walk:
             return
         found = False
         for key, child in pairs.items():
-            if self.seen > self.limit:
+            if self.seen > MAX_VALUES:
                 return
             if not isinstance(key, str):
                 found = True
@@ -218,6 +226,16 @@ class _Walk:
                 yield not_finite(value, path)
         else:
             yield contract_error("not_json", path, expected="a JSON value", got=shown(value))
+
+
+def _too_large(path: Path, limit: int) -> RawMMError:
+    return contract_error(
+        "too_large",
+        path,
+        expected=f"at most {limit} values in a payload",
+        got="more",
+        hint="shared containers count each time they are met",
+    )
 
 
 def _truthy(value: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from rawmm._contract import wire_fields
-from rawmm.structs import Contract
+from rawmm.structs import MAX_VALUES, Contract
 
 _ARRAY_PROTOCOLS: Final = (
     "__array__",
@@ -70,6 +70,28 @@ def as_sequence(value: object) -> Sequence[Any] | None:
     if isinstance(value, (str, bytes, bytearray, memoryview, AbstractSet)):
         return None
     return value if isinstance(value, Sequence) else None
+
+
+def contains(root: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether an object of `kinds` stands in the dicts, lists and tuples of `root`.
+
+    Each container is looked at once, with no recursion. An array that begins with a scalar is
+    taken for one of scalars: tokens are not looked through.
+    """
+    stack = [root]
+    seen: dict[int, Any] = {}
+    while stack and len(seen) < MAX_VALUES:
+        value = stack.pop()
+        if isinstance(value, kinds):
+            return True
+        if not isinstance(value, (dict, list, tuple)) or not value or id(value) in seen:
+            continue
+        seen[id(value)] = value
+        if isinstance(value, dict):
+            stack.extend(item for item in value.values() if type(item) not in SCALARS)
+        elif type(value[0]) not in SCALARS:
+            stack.extend(value)
+    return False
 
 
 def to_plain(value: Any) -> Any:

@@ -328,10 +328,11 @@ def fake(value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_shared_containers_do_not_explode() -> None:
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_shared_containers_do_not_explode(kind: Any) -> None:
     bomb: Any = [1]
     for _ in range(40):
-        bomb = [bomb, bomb]
+        bomb = kind((bomb, bomb))
     started = time.monotonic()
     with pytest.raises(ContractError) as caught:
         item({"a": bomb})
@@ -430,3 +431,14 @@ def test_opaque_provider_state_is_json_but_not_a_descriptor() -> None:
         AssistantMessage(provider_state=[{"x": np.ones(2)}])
     with pytest.raises(ContractError):
         UserMessage(content=[{"type": "text", "text": "x", "pixel_values": 1}])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", [encode_json, encode_msgpack, to_builtins])
+def test_shared_containers_do_not_explode_when_written(door: Any) -> None:
+    bomb: Any = [1]
+    for _ in range(40):
+        bomb = [bomb, bomb]
+    with pytest.raises(ContractError) as caught:
+        door({"a": bomb})
+    assert caught.value.code == "too_large"
