@@ -28,7 +28,7 @@ T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
 
 _AT_BYTE: Final = re.compile(r"\(byte (\d+)\)")
-_FAILURES: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 _JSON: Final = msgspec.json.Encoder(enc_hook=enc_hook)
@@ -86,6 +86,14 @@ def _decode(data: Any, kind: Any, decoder: Any, raw: Any, plain: Any) -> Any:
             value = to_struct(plain(data), kind)
     except _FAILURES as error:
         value = _decode_again(data, kind, raw, plain, error)
+    except (TypeError, BufferError):
+        raise contract_error(
+            "wrong_type",
+            (),
+            expected="the bytes of one document",
+            got=shown(data),
+            hint="for dicts and lists there is convert()",
+        ) from None
     if not has_type(value, kind) or graph_broken(value, kind):
         raise first_error(plain(data), kind)
     return value
@@ -106,7 +114,7 @@ def _decode_again(data: Any, kind: Any, raw: Any, plain: Any, error: Exception) 
         raise contract_error(
             "too_deep", (), expected="a document of sane nesting", got="too many levels"
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as broken:
+    except (msgspec.DecodeError, UnicodeError) as broken:
         raise _malformed(data, plain, broken) from None
     raise first_error(document, kind) from None
 
@@ -126,7 +134,7 @@ def _decode_open(data: Any, raw: Any, plain: Any) -> Trace:
 
 def _malformed(data: Any, plain: Any, error: Exception) -> RawMMError:
     name = "JSON" if plain is msgspec.json.decode else "MessagePack"
-    if isinstance(error, UnicodeDecodeError):
+    if isinstance(error, UnicodeError):
         got = "text that is not UTF-8"
     elif len(data) == 0:
         got = "nothing"

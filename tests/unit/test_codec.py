@@ -87,6 +87,25 @@ class TestBadBytes:
         error = refused(lambda: decode_json(data))
         assert (error.code, error.path) == ("wrong_type", "$")
 
+    @pytest.mark.parametrize(
+        ("decode", "data"),
+        [
+            (decode_json, None),
+            (decode_json, {"nodes": []}),
+            (decode_json, memoryview(b"{ }")[::2]),
+            (decode_msgpack, "text"),
+            (decode_msgpack, 5),
+        ],
+    )
+    def test_no_bytes(self, decode: Any, data: Any) -> None:
+        error = refused(lambda: decode(data))
+        assert (error.code, error.expected) == ("wrong_type", "the bytes of one document")
+
+    def test_text_with_a_lone_surrogate(self) -> None:
+        assert (
+            refused(lambda: decode_json('{"id": "' + chr(0xD800) + '"}', Trace)).code == "malformed"
+        )
+
     def test_msgpack_extensions_and_odd_keys(self) -> None:
         for odd in (msgspec.msgpack.Ext(5, b"x"), {1: 2}, b"x"):
             data = msgspec.msgpack.encode({"message": USER["message"], "timestamp": odd})
