@@ -7,12 +7,12 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from rawmm.structs import Contract, MessageNode
-from rawmm.validate.collect import graph_broken, has_bad_text
+from rawmm.validate.collect import graph_broken, has_bad_text, recheck
 from rawmm.validate.convert import to_struct
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
 from rawmm.validate.types import has_type, schema_of
-from rawmm.writing import check_writable, enc_hook, recheck, spread
+from rawmm.writing import check_writable, enc_hook, spread
 
 T = TypeVar("T")
 

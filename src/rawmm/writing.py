@@ -9,8 +9,7 @@ import msgspec
 from rawmm._contract import EXTRA, wire_fields
 from rawmm.errors import contract_error, shown
 from rawmm.structs import MAX_DEPTH, Contract, MessageNode, Trace
-from rawmm.validate.collect import children, errors_at
-from rawmm.validate.convert import dec_hook
+from rawmm.validate.collect import errors_at, recheck
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import Mode, payload_errors, plain_copy
 from rawmm.validate.plain import as_mapping, as_sequence, contains
@@ -103,21 +102,6 @@ def _unwritable_trace(
 
 
 _KNOWN: Final = frozenset(Trace.__wire_names__.values()) - {EXTRA}
-
-
-def recheck(value: Any) -> None:
-    """Check every struct again, as a struct may have been changed since it was built."""
-    if isinstance(value, Contract):
-        kind = type(value)
-        fields = dict(wire_fields(value))
-        data = list(fields.values()) if kind.__struct_config__.array_like else fields
-        msgspec.convert(data, kind, dec_hook=dec_hook)
-    for _, child in children(value):
-        if type(child) not in _LEAVES:
-            recheck(child)
-
-
-_LEAVES: Final = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def spread(obj: Any) -> Any:

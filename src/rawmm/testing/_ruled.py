@@ -57,7 +57,11 @@ def _ranges(draw: st.DrawFn, start: int, gaps: int = 4) -> Json:
 @st.composite
 def _sidecar(draw: st.DrawFn, modality: str | None = None, ranges: Json = None) -> Json:
     """Hashes, ranges and items of equal length, each present or not."""
-    names = [modality] if modality else draw(st.lists(drawn_as("Name", rules=True), max_size=2))
+    names = (
+        [modality]
+        if modality
+        else draw(st.lists(drawn_as("Name", rules=True), max_size=2, unique=True))
+    )
     out: dict[str, Any] = {"mm_hashes": {}, "mm_placeholders": {}, "mm_items": {}}
     for name in names:
         spans = ranges if ranges is not None else draw(_ranges(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import RawMMError
-from rawmm.validate.collect import errors_at
+from rawmm.validate.collect import errors_at, is_fine
 from rawmm.validate.detect import detect
 from rawmm.validate.doors import first_error
 
@@ -39,4 +39,5 @@ def iter_errors(value: Any, type: Any = None) -> Iterator[RawMMError]:  # noqa: 
     except RawMMError as error:
         yield error
         return
-    yield from errors_at(value, kind, ())
+    if not is_fine(value, kind):
+        yield from errors_at(value, kind, ())

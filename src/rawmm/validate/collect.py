@@ -5,19 +5,19 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 import msgspec
 
-from rawmm._contract import OneOf
+from rawmm._contract import OneOf, wire_fields
 from rawmm.structs import Contract, MessageNode, Trace
-from rawmm.validate.convert import to_struct
+from rawmm.validate.convert import dec_hook, to_struct
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import is_text
-from rawmm.validate.plain import as_mapping, as_sequence
+from rawmm.validate.plain import SCALARS, as_mapping, as_sequence, contains
 from rawmm.validate.rules import own_errors
 from rawmm.validate.shape import shape_errors
-from rawmm.validate.types import schema_of
+from rawmm.validate.types import has_type, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Path = tuple[str | int, ...]
 
+_LEAVES: Final = SCALARS | {bytes}
 _paused: ContextVar[bool] = ContextVar("rawmm_rules_paused", default=False)
 
 
@@ -41,6 +42,17 @@ def _pause() -> Iterator[None]:
         yield
     finally:
         _paused.reset(token)
+
+
+def is_fine(value: Any, kind: Any) -> bool:
+    """Whether `value` has no error, told at the speed of conversion. False: ask `errors_at`."""
+    try:
+        built = value if isinstance(value, Contract) else to_struct(value, kind)
+        if contains(value, (Contract,)):
+            recheck(built)
+    except (msgspec.ValidationError, RecursionError):
+        return False
+    return has_type(built, kind) and not graph_broken(built, kind) and not has_bad_text(built)
 
 
 def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
@@ -71,6 +83,22 @@ def _nodes_of(value: Any, kind: Any, path: Path) -> tuple[Any, Path]:
         pairs = as_mapping(value) or {}
         return as_sequence(pairs.get("nodes")) or (), (*path, "nodes")
     return (), path
+
+
+def recheck(value: Any) -> None:
+    """Check every struct again, as one may have been changed since it was built.
+
+    Raises:
+        msgspec.ValidationError: a shape or a rule is broken; `errors_at` says which.
+    """
+    if isinstance(value, Contract):
+        kind = type(value)
+        fields = dict(wire_fields(value))
+        data = list(fields.values()) if kind.__struct_config__.array_like else fields
+        msgspec.convert(data, kind, dec_hook=dec_hook)
+    for _, child in children(value):
+        if type(child) not in _LEAVES:
+            recheck(child)
 
 
 def graph_broken(value: Any, kind: Any) -> bool:

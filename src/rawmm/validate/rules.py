@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from math import prod
+from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted, shown
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     )
 
     Path = tuple[str | int, ...]
-
-_ITEM_BYTES: Final = {"bool": 1, "8": 1, "16": 2, "32": 4, "64": 8}
 
 
 def _payload(item: Any, path: Path) -> Iterator[RawMMError]:
@@ -163,7 +162,7 @@ def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:
 
 
 def _array_size(array: EncodedArray, path: Path) -> Iterator[RawMMError]:
-    size = _ITEM_BYTES[array.dtype.lstrip("uintfloa") or "bool"] if array.dtype != "bool" else 1
+    size = 1 if array.dtype == "bool" else int(array.dtype.lstrip(ascii_letters)) // 8
     wanted = prod(array.shape) * size
     if len(array.data) != wanted:
         kind = f"{array.dtype} of shape {shown_shape(array.shape)}"
