@@ -86,8 +86,19 @@ class Emitter:
             f"MAX_DEPTH: Final = {payload['x-rawmm-max-depth']}\n"
             '"""Levels that a payload may nest."""\n\n'
             f"MAX_VALUES: Final = {payload['x-rawmm-max-values']}\n"
-            '"""Values that a payload may hold, shared ones counted each time they are met."""\n'
+            '"""Values that a payload may hold, shared ones counted each time they are met."""\n\n'
+            f"PATTERNS: Final[dict[str, str]] = {{\n{self._patterns()}}}\n"
+            '"""Patterns of the named strings, by definition."""\n'
         )
+
+    def _patterns(self) -> str:
+        """The named strings that have a pattern, as entries of a dict."""
+        named = {
+            name: _python_pattern(schema["pattern"])
+            for name, schema in self.defs.items()
+            if "pattern" in schema
+        }
+        return "".join(f'    "{name}": r"{pattern}",\n' for name, pattern in named.items())
 
     def _is_class(self, name: str) -> bool:
         schema = self.defs[name]
@@ -237,9 +248,7 @@ class Emitter:
             values = schema.get("enum", [schema.get("const")])
             return f"Literal[{', '.join(json.dumps(value) for value in values)}]"
         if "pattern" in schema:
-            # Python's '$' also matches before a final newline.
-            pattern = schema["pattern"]
-            pattern = pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern
+            pattern = _python_pattern(schema["pattern"])
             return f'Annotated[str, Meta(pattern=r"{pattern}")]'
         return "str"
 
@@ -249,6 +258,11 @@ class Emitter:
     def _object(self, schema: dict[str, Any]) -> str:
         key = self._type(schema["propertyNames"]) if "propertyNames" in schema else "str"
         return f"dict[{key}, {self._type(schema['additionalProperties'])}]"
+
+
+def _python_pattern(pattern: str) -> str:
+    # Python's '$' also matches before a final newline.
+    return pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern
 
 
 def _target(schema: dict[str, Any]) -> str:

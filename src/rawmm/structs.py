@@ -6,6 +6,7 @@ from rawmm._contract import Contract, OneOf
 from rawmm._generated.v1.structs import (
     MAX_DEPTH,
     MAX_VALUES,
+    PATTERNS,
     PROCESSED_KEYS,
     SCHEMA_VERSION,
     TYPES,
@@ -41,6 +42,7 @@ from rawmm._generated.v1.structs import (
 __all__ = [
     "MAX_DEPTH",
     "MAX_VALUES",
+    "PATTERNS",
     "PROCESSED_KEYS",
     "SCHEMA_VERSION",
     "TYPES",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from rawmm.errors import OffloadError, shown_text
 from rawmm.locators import Problem, id_problem
+from rawmm.structs import PATTERNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,7 @@ RUN_ID_VARIABLE: Final = "RUN_ID"
 
 _ASSETS: Final = Path("assets", "images")
 _OUTPUTS: Final = Path("/data/outputs")
-_RAW_IMAGE_ID: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_RAW_IMAGE_ID: Final = re.compile(PATTERNS["RawImageId"])
 
 
 def run_image_dir(environ: Mapping[str, str] | None = None) -> Path:
@@ -87,7 +88,7 @@ def resolved_dir(path: str | os.PathLike[str]) -> Path:
 def raw_image_id_problem(raw_image_id: str) -> Problem | None:
     """Why a raw image id is refused, or None: a plain file name of ``[A-Za-z0-9_.-]+``."""
     problem = id_problem(raw_image_id)
-    if problem is None and not _RAW_IMAGE_ID.fullmatch(raw_image_id):
+    if problem is None and not _RAW_IMAGE_ID.match(raw_image_id):
         return Problem("bad_locator", "a raw image id of [A-Za-z0-9_.-]+", shown_text(raw_image_id))
     return problem
 

@@ -33,12 +33,13 @@ from rawmm.offload.limits import Limits
 from rawmm.offload.prepare import ImageSource, PreparedImage, prepare_image
 from rawmm.offload.run_dir import raw_image_id_problem, resolved_dir
 from rawmm.offload.stored_image import StoreCounters, StoredImage
+from rawmm.structs import PATTERNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ErrorClass: TypeAlias = type[OffloadError | MaterializeError]
-_HASH: Final = re.compile(r"[0-9a-f]{16,128}")
+_HASH: Final = re.compile(PATTERNS["ImageHash"])
 
 
 class ImageStore:
@@ -158,7 +159,7 @@ class ImageStore:
             MaterializeError: ``hash_mismatch``, ``missing_image``, ``path_escape``,
                 ``bad_locator``, ``bad_format`` for a hash that is none, ``store_failed``.
         """
-        if expected_hash is not None and not _HASH.fullmatch(expected_hash):
+        if expected_hash is not None and not _HASH.match(expected_hash):
             raise MaterializeError(
                 "bad_format",
                 expected="a hash of 16 to 128 lowercase hex digits",
@@ -306,7 +307,7 @@ class ImageStore:
 def _stated_hash(name: str) -> str | None:
     """The hash that a file name states: its stem, if that is one. Hidden names have none."""
     stem = name.partition(".")[0]
-    return stem if _HASH.fullmatch(stem) else None
+    return stem if _HASH.match(stem) else None
 
 
 def _refused(problem: Problem, error_class: _ErrorClass) -> OffloadError | MaterializeError:

@@ -8,6 +8,7 @@ pattern instead of saying what was there. It understands exactly the authoring p
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -236,7 +237,7 @@ def _number(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
     elif isinstance(value, float):
         if not isfinite(value):
             yield not_finite(value, path)
-    elif not -(2**1023) <= value <= 2**1023:
+    elif abs(value) > sys.float_info.max:
         yield contract_error(
             "out_of_range", path, expected="a number that a double can hold", got=shown(value)
         )

@@ -24,6 +24,15 @@ MAX_DEPTH: Final = 64
 MAX_VALUES: Final = 1000000
 """Values that a payload may hold, shared ones counted each time they are met."""
 
+PATTERNS: Final[dict[str, str]] = {
+    "Name": r"^[A-Za-z0-9_.-]+\Z",
+    "LayoutFingerprint": r"^[0-9a-f]{16,64}\Z",
+    "ImageHash": r"^[0-9a-f]{16,128}\Z",
+    "RawImageId": r"^(\.{0,2}[A-Za-z0-9_-][A-Za-z0-9_.-]*|\.{3,}[A-Za-z0-9_.-]*)\Z",
+    "RawImageUri": r"^(file://|data:image/[a-z0-9.+-]+;base64,|[a-z][a-z0-9+.-]*://)",
+}
+"""Patterns of the named strings, by definition."""
+
 
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z")]
 """A name that is safe in a file name and in a reference: ASCII letters, digits, '_', '.' and
