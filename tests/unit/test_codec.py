@@ -426,6 +426,12 @@ class TestConvert:
         )
         assert (error.code, error.path) == ("unknown_field", "$.image_url.secret")
 
+    def test_an_array_cut_inside_a_number_is_one_error(self) -> None:
+        cut = {"__nd__": True, "dtype": "int32", "shape": [1], "data": "AAAAAAA="}
+        good = {"__nd__": True, "dtype": "int32", "shape": [0], "data": ""}
+        errors = list(iter_errors({"ids": good, "counts": cut}, SamplingMask))
+        assert [(error.code, error.path) for error in errors] == [("array_size", "$.counts.data")]
+
     def test_every_error_is_listed_beside_a_broken_node(self) -> None:
         mask = USER | {"token_ids": [1], "mask": []}
         trace = {"nodes": [{"message": 5}, USER | {"parent": 9}, mask | {"parent": 0}]}

@@ -6,6 +6,8 @@ comes to be, so they do nothing per token in Python: lengths, counts and sums ar
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections import Counter
 from math import prod
 from string import ascii_letters
@@ -161,16 +163,16 @@ def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:
     yield from _sorted_ranges(refs.images, (*path, 0))
 
 
-def _array_size(array: EncodedArray, path: Path) -> Iterator[RawMMError]:
-    size = 1 if array.dtype == "bool" else int(array.dtype.lstrip(ascii_letters)) // 8
-    wanted = prod(array.shape) * size
-    if len(array.data) != wanted:
-        kind = f"{array.dtype} of shape {shown_shape(array.shape)}"
+def _array_size(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
+    size = 1 if encoded.dtype == "bool" else int(encoded.dtype.lstrip(ascii_letters)) // 8
+    wanted = prod(encoded.shape) * size
+    if len(encoded.data) != wanted:
+        kind = f"{encoded.dtype} of shape {shown_shape(encoded.shape)}"
         yield contract_error(
             "array_size",
             (*path, "data"),
             expected=f"{counted(wanted, 'byte')} for {kind}",
-            got=counted(len(array.data), "byte"),
+            got=counted(len(encoded.data), "byte"),
         )
 
 
@@ -182,16 +184,21 @@ def shown_shape(shape: list[int]) -> str:
 
 def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
     for name in ("ids", "counts"):
-        array: EncodedArray = getattr(mask, name)
-        if array.dtype != "int32" or len(array.shape) != 1:
+        one: EncodedArray = getattr(mask, name)
+        if one.dtype != "int32" or len(one.shape) != 1:
             yield contract_error(
                 "array_size",
                 (*path, name),
                 expected="int32 of one dimension",
-                got=f"{array.dtype} of shape {shown_shape(array.shape)}",
+                got=f"{one.dtype} of shape {shown_shape(one.shape)}",
             )
             return
-    total = sum(memoryview(mask.counts.data).cast("i"))
+    if any(True for _ in _array_size(mask.counts, ())):
+        return  # the array's own error says so
+    counts = array("i", mask.counts.data)
+    if sys.byteorder == "big":
+        counts.byteswap()
+    total = sum(counts)
     if total != mask.ids.shape[0]:
         yield contract_error(
             "stream_length",
