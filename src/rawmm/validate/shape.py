@@ -80,6 +80,10 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
         else:
             yield from payload_errors(value, path, _FREE[name])
         return
+    if name == "RawImageId" and isinstance(value, str) and (problem := id_problem(value)):
+        # It would leave its directory, which says more than that it breaks a pattern.
+        yield contract_error(problem.code, path, expected=problem.expected, got=problem.got)
+        return
     if "__descriptor_fields__" in vars(TYPES.get(name, object)):
         pairs = as_mapping(value)
         if pairs is not None:
@@ -256,10 +260,6 @@ def _string(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     elif "const" in schema or "enum" in schema:
         yield from _const(value, schema, path)
     elif "pattern" in schema and not _compiled(schema["pattern"]).search(value):
-        problem = id_problem(value) if "://" not in schema["pattern"] else None
-        if problem is not None and schema.get("x-rawmm-code") == "bad_locator":
-            yield contract_error(problem.code, path, expected=problem.expected, got=problem.got)
-            return
         yield contract_error(
             schema.get("x-rawmm-code", "bad_format"),
             path,
