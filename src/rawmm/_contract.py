@@ -23,8 +23,6 @@ from msgspec import UNSET, UnsetType
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rawmm.errors import RawMMError
-
     # To a type checker an absent field is None, as it reads.
     Absent: TypeAlias = None
     ABSENT: Any = None
@@ -163,9 +161,3 @@ def wire_fields(struct: Contract) -> Iterator[tuple[str, Any]]:
     for name, value in zip(struct.__struct_encode_fields__, values, strict=True):
         if value is not UNSET:
             yield name, value
-
-
-def raise_first(errors: Iterator[RawMMError]) -> None:
-    """Raise the first error, if there is one."""
-    for error in errors:
-        raise error

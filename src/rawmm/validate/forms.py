@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from rawmm.validate.plain import as_mapping, as_sequence
 
 
-def historical_form(name: str, value: Any) -> str | None:
-    """The name and date of the old form of definition `name` that `value` has, or None."""
+class Form(NamedTuple):
+    """An old form: its name, date and look; and what to do where data cannot be upgraded."""
+
+    name: str
+    instead: str
+
+
+def historical_form(name: str, value: Any) -> Form | None:
+    """The old form of definition `name` that `value` has, or None."""
     if name == "RawMMItem":
-        return _item_form(as_mapping(value) or {})
-    if name == "MMRefs":
-        return _refs_form(as_sequence(value) or ())
-    return None
+        look, instead = _item_form(as_mapping(value) or {}), "write it again with raw_mm_item()"
+    elif name == "MMRefs":
+        look, instead = _refs_form(as_sequence(value) or ()), "build it again from its sidecar"
+    else:
+        return None
+    return Form(look, instead) if look else None
 
 
 def _item_form(item: Any) -> str | None:

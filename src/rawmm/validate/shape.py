@@ -94,23 +94,13 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
                 yield error
             if found:
                 return
-            form = historical_form(name, pairs)
-            if form:
-                yield contract_error(
-                    "historical_form",
-                    path,
-                    expected=f"the descriptor of contract {SCHEMA_VERSION}",
-                    got=f"the wire form {form}",
-                    hint="upgrade the data, or write it again with raw_mm_item()",
-                )
-                return
-    elif (form := historical_form(name, value)) is not None:
+    if form := historical_form(name, value):
         yield contract_error(
             "historical_form",
             path,
             expected=f"{name} of contract {SCHEMA_VERSION}",
-            got=f"the wire form {form}",
-            hint="upgrade the data, or build it again from its sidecar",
+            got=f"the wire form {form.name}",
+            hint=f"upgrade the data, or {form.instead}",
         )
         return
     yield from shape_errors(value, {**schema, **_overrides(user)}, path)
