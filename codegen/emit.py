@@ -10,7 +10,7 @@ import json
 import textwrap
 from typing import Any, Final
 
-from codegen.profile import FREE_JSON, OPEN_OBJECTS
+from codegen.profile import EXTRA, FREE_JSON, is_open
 
 HEADER: Final = '''"""{title}.
 
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Type
 
 from msgspec import Meta, field
 
-from rawmm._contract import ABSENT, EXTRA, Absent, Contract, OneOf, Ruled
+from rawmm._contract import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Ruled
 '''
 
 _FREE = {
@@ -143,9 +143,9 @@ class Emitter:
         lines.extend(self._class_vars(name, schema, fields, required))
         for key, value in fields.items():
             lines.append(self._field(name, key, value, required=key in required))
-        if name in OPEN_OBJECTS:
+        if is_open(schema):
             lines.append(
-                "    extra: dict[str, Any] | Absent = field(default=ABSENT, name=EXTRA)\n"
+                f"    {EXTRA}: Extra | Absent = field(default=ABSENT, name=EXTRA)\n"
                 '    """Properties that the schema does not know, kept as they came; or None."""\n'
             )
         return "\n".join(lines)

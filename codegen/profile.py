@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 MAX_INT: Final = 2**53 - 1
 """Integers beyond this are rounded by readers whose numbers are doubles."""
 
-OPEN_OBJECTS: Final = frozenset({"Trace"})
-"""Objects that keep properties the schema does not know."""
+ANY_JSON: Final = "JsonValue"
+"""The definition that unknown properties of an open object have for a schema."""
+
+EXTRA: Final = "extra"
+"""The field of an open object's struct that holds its unknown properties."""
 
 FREE_JSON: Final = frozenset({"JsonValue", "JsonObject", "DescriptorValue", "DescriptorObject"})
 """Definitions that mean free JSON. Their rules are a hand-written walk."""
@@ -93,6 +96,12 @@ def violations(files: dict[str, dict[str, Any]]) -> Iterator[str]:
             yield from _walk(schema, f"{name}#/$defs/{title}", title)
     yield from _references(files, homes)
     yield from _tagged(files)
+    yield from _open_in_unions(files)
+
+
+def is_open(schema: dict[str, Any]) -> bool:
+    """Whether an object keeps properties that its schema does not know."""
+    return "properties" in schema and isinstance(schema.get("additionalProperties"), dict)
 
 
 def check(files: dict[str, dict[str, Any]]) -> None:
@@ -176,10 +185,11 @@ def _array(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
 def _object(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
     properties = schema.get("properties")
     extra = schema.get("additionalProperties")
-    if properties is not None and title not in OPEN_OBJECTS | FREE_JSON:
-        if extra is not False:
-            open_ones = ", ".join(OPEN_OBJECTS)
-            yield f"{at}: additionalProperties must be false; only {open_ones} is open"
+    if properties is not None and title not in FREE_JSON:
+        if extra is not False and _title(extra) != ANY_JSON:
+            yield f"{at}: additionalProperties must be false, or refer to {ANY_JSON}"
+        if is_open(schema) and EXTRA in properties:
+            yield f"{at}: {EXTRA!r} is where an open object's unknown properties are"
         if "required" not in schema:
             yield f"{at}: required must be written, even when empty"
     if properties is None and not isinstance(extra, dict):
@@ -206,6 +216,11 @@ def _refs(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for value in node:
             yield from _refs(value)
+
+
+def _title(schema: Any) -> str:
+    """The definition that a schema refers to; empty if it is no reference."""
+    return str(schema.get("$ref", "")).rpartition("#/$defs/")[2] if isinstance(schema, dict) else ""
 
 
 def _references(files: dict[str, dict[str, Any]], homes: dict[str, str]) -> Iterator[str]:
@@ -242,3 +257,26 @@ def _tagged(files: dict[str, dict[str, Any]]) -> Iterator[str]:
             member = ref.partition("#/$defs/")[2]
             if member in members and title != members[member]:
                 yield f"{name}#/$defs/{title}: refers to {member} outside {members[member]}"
+
+
+def _open_in_unions(files: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """A union does not tell whose unknown properties it holds: one of its members is closed."""
+    definitions = {t: s for document in files.values() for t, s in document["$defs"].items()}
+    users = {t: {ref.rpartition("/")[2] for ref in _refs(s)} for t, s in definitions.items()}
+    opened = {title for title, schema in definitions.items() if is_open(schema)}
+    while more := {t for t, used in users.items() if used & opened} - opened:
+        opened |= more
+    for name, document in files.items():
+        for members in _unions(document):
+            titles = [_title(member) for member in members if "$ref" in member]
+            if len(titles) > 1 and (found := opened & set(titles)):
+                yield f"{name}: {', '.join(sorted(found))} in a union, but holds an open object"
+
+
+def _unions(node: Any) -> Iterator[list[dict[str, Any]]]:
+    if isinstance(node, dict):
+        yield from (node[key] for key in ("anyOf", "oneOf") if key in node)
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from _unions(value)

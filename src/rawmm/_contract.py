@@ -89,6 +89,8 @@ class ContractMeta(msgspec.StructMeta):
         tag = {config.tag_field: config.tag} if config.tag_field else {}
         type.__setattr__(cls, "__tag__", tag)
         type.__setattr__(cls, "__wire_names__", by_name)
+        type.__setattr__(cls, "__open__", EXTRA in by_name.values())
+        type.__setattr__(cls, "__known__", frozenset(by_name.values()) - {EXTRA})
         type.__setattr__(cls, "__nullable__", frozenset(nullable))
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -114,7 +116,11 @@ def _drops_none(cls: Any, name: str) -> bool:
 
 
 class Contract(
-    msgspec.Struct, metaclass=ContractMeta, forbid_unknown_fields=True, repr_omit_defaults=True
+    msgspec.Struct,
+    metaclass=ContractMeta,
+    forbid_unknown_fields=True,
+    repr_omit_defaults=True,
+    weakref=True,
 ):
     """Base of the generated structs."""
 
@@ -129,7 +135,27 @@ class Contract(
     __tag__: ClassVar[dict[str, Any]]
     """Wire name and value of the tag, where the type has one."""
     __wire_names__: ClassVar[dict[str, str]]
+    __open__: ClassVar[bool]
+    """Whether properties that the schema does not know are kept, in the field `extra`."""
+    __known__: ClassVar[frozenset[str]]
+    """Wire names of the properties that the schema knows."""
     __nullable__: ClassVar[frozenset[str]]
+
+    # Only pydantic asks for these two. What answers it is loaded then, and not before.
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, handler: Any) -> Any:
+        from rawmm.integrations.pydantic import core_schema_of
+
+        return core_schema_of(cls, handler)
+
+    @property
+    def __pydantic_serializer__(self) -> Any:
+        try:
+            from rawmm.integrations.pydantic import serializer_of
+        except ModuleNotFoundError as error:  # what looks through all attributes goes on
+            raise AttributeError(str(error)) from error
+        return serializer_of(type(self))
 
 
 class Ruled(Contract):
@@ -154,10 +180,32 @@ class OneOf(ABC):  # noqa: B024  (abstract so that members can be registered)
         return max(cls.members, key=lambda m: sum(f in value for f in m.__wire_names__.values()))
 
 
-def wire_fields(struct: Contract) -> Iterator[tuple[str, Any]]:
+if TYPE_CHECKING:
+    Extra: TypeAlias = dict[str, Any]
+else:
+
+    class Extra(ABC):  # noqa: B024  (abstract so that dict can be registered)
+        """The unknown properties of an open object: a dict, but never one in the bytes.
+
+        Were the field a dict to msgspec, a document could fill it under its internal name.
+        """
+
+    Extra.register(dict)
+
+
+def own_fields(struct: Contract) -> Iterator[tuple[str, Any]]:
     """Wire name and value of each present field of `struct`, in order; its tag first."""
     yield from type(struct).__tag__.items()
     values = msgspec.structs.astuple(struct)
     for name, value in zip(struct.__struct_encode_fields__, values, strict=True):
         if value is not UNSET:
+            yield name, value
+
+
+def wire_fields(struct: Contract) -> Iterator[tuple[str, Any]]:
+    """`own_fields` as they are written: unknown properties beside the known ones."""
+    for name, value in own_fields(struct):
+        if name == EXTRA and isinstance(value, dict):
+            yield from value.items()
+        else:
             yield name, value

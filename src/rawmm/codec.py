@@ -2,7 +2,8 @@
 
 What decodes obeys the schema and every rule; what encodes would decode. The fast path is
 msgspec alone plus the rules, which run as each struct comes to be. Only a refusal costs more:
-the document is then read again as plain data, to name the place by its real path.
+the document is then read again as plain data, to set apart the unknown fields that are kept, or
+to name the place by its real path.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from typing import Any, Final, TypeVar, overload
 
 import msgspec
 
-from rawmm._contract import EXTRA
 from rawmm.errors import RawMMError, contract_error, shown
-from rawmm.structs import MessageNode, Trace
+from rawmm.structs import MessageNode
 from rawmm.validate.collect import graph_broken
-from rawmm.validate.convert import carries_extra, dec_hook, gather, to_struct
+from rawmm.validate.convert import to_struct, wire_hook
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
-from rawmm.validate.types import decoded_as, has_type, is_open, schema_of
+from rawmm.validate.types import decoded_as, has_type, schema_of
 from rawmm.writing import check_writable, enc_hook, reasons, spread
 
 T = TypeVar("T")
@@ -38,17 +38,13 @@ _MSGPACK: Final = msgspec.msgpack.Encoder(enc_hook=enc_hook)
 @cache
 def _json_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     schema_of(kind)  # a type outside the contract has no error paths, and is refused
-    return msgspec.json.Decoder(decoded_as(kind), dec_hook=dec_hook)
+    return msgspec.json.Decoder(decoded_as(kind), dec_hook=wire_hook)
 
 
 @cache
 def _msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
     schema_of(kind)
-    return msgspec.msgpack.Decoder(decoded_as(kind), dec_hook=dec_hook)
-
-
-_RAW_JSON: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_RAW_MSGPACK: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
+    return msgspec.msgpack.Decoder(decoded_as(kind), dec_hook=wire_hook)
 
 
 @overload
@@ -64,7 +60,7 @@ def decode_json(data: Buffer | str, type: Any = MessageNode) -> Any:  # noqa: A0
         ContractError: the text is not JSON in UTF-8, or breaks the schema or a rule.
         ProcessedPayloadError: a payload holds what is not raw, JSON-safe data.
     """
-    return _decode(data, type, _json_decoder(type), _RAW_JSON, msgspec.json.decode)
+    return _decode(data, type, _json_decoder(type), msgspec.json.decode)
 
 
 @overload
@@ -75,17 +71,14 @@ def decode_msgpack(data: Buffer, type: type[T]) -> T: ...
 def decode_msgpack(data: Buffer, type: Any) -> Any: ...
 def decode_msgpack(data: Buffer, type: Any = MessageNode) -> Any:  # noqa: A002
     """Decode one MessagePack document as `type`. Raises as `decode_json` does."""
-    return _decode(data, type, _msgpack_decoder(type), _RAW_MSGPACK, msgspec.msgpack.decode)
+    return _decode(data, type, _msgpack_decoder(type), msgspec.msgpack.decode)
 
 
-def _decode(data: Any, kind: Any, decoder: Any, raw: Any, plain: Any) -> Any:
+def _decode(data: Any, kind: Any, decoder: Any, plain: Any) -> Any:
     try:
         value = decoder.decode(data)
-        if is_open(kind) and carries_extra(value):
-            # Only a document that uses the internal name gets here; read it as written.
-            value = to_struct(plain(data), kind)
-    except _FAILURES as error:
-        value = _decode_again(data, kind, raw, plain, error)
+    except _FAILURES:
+        value = _decode_again(data, kind, plain)
     except (TypeError, BufferError):
         raise contract_error(
             "wrong_type",
@@ -99,15 +92,8 @@ def _decode(data: Any, kind: Any, decoder: Any, raw: Any, plain: Any) -> Any:
     return value
 
 
-def _decode_again(data: Any, kind: Any, raw: Any, plain: Any, error: Exception) -> Any:
-    """What the fast path refuses: an open record with unknown fields, or an error."""
-    if is_open(kind) and isinstance(error, msgspec.ValidationError):
-        try:
-            if kind is Trace:
-                return _decode_open(data, raw, plain)
-            return to_struct(plain(data), kind)
-        except _FAILURES:
-            pass
+def _decode_again(data: Any, kind: Any, plain: Any) -> Any:
+    """What the fast path refuses: a value with unknown fields that are kept, or an error."""
     try:
         document = plain(data)
     except RecursionError:
@@ -116,20 +102,10 @@ def _decode_again(data: Any, kind: Any, raw: Any, plain: Any, error: Exception) 
         ) from None
     except (msgspec.DecodeError, UnicodeError) as broken:
         raise _malformed(data, plain, broken) from None
-    raise first_error(document, kind) from None
-
-
-def _decode_open(data: Any, raw: Any, plain: Any) -> Trace:
-    """A trace with unknown fields: its nodes typed, the rest as it is."""
-    parts = gather(raw.decode(data))
-    typed = {key: part if key == EXTRA else plain(part) for key, part in parts.items()}
-    if "nodes" in parts:
-        nodes = _json_decoder if plain is msgspec.json.decode else _msgpack_decoder
-        typed["nodes"] = nodes(list[MessageNode]).decode(parts["nodes"])
-    if EXTRA in parts:
-        typed[EXTRA] = {key: plain(part) for key, part in parts[EXTRA].items()}
-    trace: Trace = msgspec.convert(typed, Trace, dec_hook=dec_hook)
-    return trace
+    try:
+        return to_struct(document, kind)
+    except (msgspec.ValidationError, RecursionError):
+        raise first_error(document, kind) from None
 
 
 def _malformed(data: Any, plain: Any, error: Exception) -> RawMMError:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rawmm._contract import EXTRA, wire_fields
-from rawmm.errors import contract_error, shown
-from rawmm.structs import MAX_DEPTH, Contract, MessageNode, Trace
+from rawmm._contract import wire_fields
+from rawmm.errors import contract_error
+from rawmm.structs import MAX_DEPTH, Contract, MessageNode
 from rawmm.validate.collect import errors_at, recheck
 from rawmm.validate.graph import graph_errors
+from rawmm.validate.open_objects import open_objects
 from rawmm.validate.payload import Mode, payload_errors, plain_copy
-from rawmm.validate.plain import as_mapping, as_sequence, contains
+from rawmm.validate.plain import SCALARS, as_mapping, as_sequence, contains
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,11 @@ def check_writable(obj: Any, mode: Mode) -> None:
         for error in _unwritable(obj, mode, ()):
             raise error
         recheck(obj)
+        for error in _broken_graphs(obj, ()):
+            raise error
+        if mode is Mode.JSON:
+            for error in _not_json(obj):
+                raise error
     except (msgspec.ValidationError, RecursionError):
         for reason in reasons(obj, ()):
             raise reason from None
@@ -57,12 +63,10 @@ def reasons(obj: Any, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
 
 
 def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
-    """What lies around the structs of `obj`, or is free in them, and the format cannot say."""
-    if isinstance(obj, Trace):
-        yield from _unwritable_trace(obj, mode, path)
-    elif isinstance(obj, Contract):
+    """What lies around the structs of `obj` and the format cannot say."""
+    if isinstance(obj, Contract):
         return
-    elif not path and not contains(obj, (Contract,)):
+    if not path and not contains(obj, (Contract,)):
         yield from payload_errors(obj, path, mode)
     elif len(path) > MAX_DEPTH:
         yield contract_error(
@@ -74,44 +78,38 @@ def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[R
         for key, value in obj.items():
             yield from _unwritable(value, mode, (*path, key))
     elif isinstance(obj, (list, tuple)):
-        if obj and all(isinstance(item, MessageNode) for item in obj):
-            yield from graph_errors(obj, path)
-            return
         for index, value in enumerate(obj):
             yield from _unwritable(value, mode, (*path, index))
     else:
         yield from payload_errors(obj, path, mode)
 
 
-def _unwritable_trace(
-    trace: Trace, mode: Mode, path: tuple[str | int, ...]
-) -> Iterator[RawMMError]:
-    extra = trace.extra or {}
-    for key in extra:
-        if key in _KNOWN:
-            yield contract_error(
-                "duplicate_key",
-                (*path, key),
-                expected="extra fields with names of their own",
-                got=shown(key),
-            )
-    free = {name: getattr(trace, name) for name in trace.__json_fields__} | extra
-    for name, value in free.items():
-        if value is not None:
-            yield from payload_errors(value, (*path, name), mode)
+def _broken_graphs(obj: Any, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
+    """Broken rules across the nodes of bare lists; a trace checks its own."""
+    if isinstance(obj, (list, tuple)) and obj and all(isinstance(one, MessageNode) for one in obj):
+        yield from graph_errors(obj, path)
+    elif isinstance(obj, (dict, list, tuple)):
+        for key, value in obj.items() if isinstance(obj, dict) else enumerate(obj):
+            if type(value) not in SCALARS:
+                yield from _broken_graphs(value, (*path, key))
 
 
-_KNOWN: Final = frozenset(Trace.__wire_names__.values()) - {EXTRA}
+def _not_json(obj: Any) -> Iterator[RawMMError]:
+    """Free values of open objects that only MessagePack can say."""
+    for path, one in open_objects(obj):
+        free = dict(one.extra or {})
+        if "wire_values" in one.__rules__:  # no other rule lets more than JSON into them
+            free |= {name: getattr(one, name) for name in one.__json_fields__}
+        for name, value in free.items():
+            yield from payload_errors(value, (*path, name), Mode.JSON)
 
 
 def spread(obj: Any) -> Any:
-    """Open records with their unknown fields back in their places."""
-    if isinstance(obj, Trace) and obj.extra is not None:
-        fields = dict(wire_fields(obj))
-        extra = fields.pop(EXTRA)
-        return {**fields, **extra}
-    if isinstance(obj, (list, tuple)) and any(isinstance(item, Trace) for item in obj):
-        return [spread(item) for item in obj]
+    """`obj` as it is written: a struct with extra fields in it is a dict, and these its items."""
+    if all(one.extra is None for _, one in open_objects(obj)):
+        return obj
+    if isinstance(obj, Contract):
+        return {name: spread(value) for name, value in wire_fields(obj)}
     if isinstance(obj, dict):
         return {key: spread(item) for key, item in obj.items()}
-    return obj
+    return [spread(item) for item in obj]

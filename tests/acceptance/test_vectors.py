@@ -19,15 +19,19 @@ INVALID = [vector for vector in VECTORS if "code" in vector]
 RUNTIME_CODES = {
     "bad_base64",
     "duplicate_key",
-    "hash_mismatch",
     "image_limit",
     "image_type_mismatch",
+    "media_mismatch",
     "missing_image",
+    "mixed_layouts",
     "no_image_dir",
+    "no_locator",
     "not_an_image",
     "store_failed",
+    "token_mismatch",
     "too_large",
     "unknown_type",
+    "unsupported_modality",
 }
 """Codes that no single document can earn: they need a file, a limit or a command."""
 

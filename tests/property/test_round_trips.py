@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from rawmm import (
+    MessageNode,
+    Tool,
     Trace,
     convert,
     decode_json,
@@ -23,6 +26,7 @@ from rawmm import (
 )
 from rawmm.structs import TYPES, Contract
 from rawmm.testing import strategies
+from rawmm.validate.open_objects import open_objects
 from tests.property.oracle import without_defaults
 
 KINDS = [TYPES[name] for name in sorted(TYPES)]
@@ -69,12 +73,22 @@ class TestRoundTrips:
         assert pickle.loads(pickle.dumps(value)) == value
 
 
-@given(strategies.instances(Trace))
-def test_a_trace_keeps_what_the_contract_does_not_know(trace: Trace) -> None:
-    document = to_builtins(trace)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.__open__])
+@given(st.data())
+def test_unknown_fields_are_kept_as_they_came(kind: Any, data: st.DataObject) -> None:
+    value = data.draw(strategies.instances(kind))
+    assert not (value.extra or {}).keys() & kind.__known__
+    document = to_builtins(value)
     document["future_field"] = {"deep": [1, None, {"x": 1.5}]}
     encoded = msgspec.json.encode(document)
-    assert (
-        json.loads(encode_json(decode_json(encoded, Trace)))["future_field"]
-        == (document["future_field"])
-    )
+    again = json.loads(encode_json(decode_json(encoded, kind)))
+    assert again == json.loads(encoded)
+
+
+@pytest.mark.parametrize("kind", [Tool, MessageNode, Trace])
+def test_unknown_fields_are_drawn(kind: Any) -> None:
+    def has_extra(value: Any) -> bool:
+        return any(one.extra for path, one in open_objects(value) if kind is not Trace or path)
+
+    found = settings(max_examples=1000, phases=[Phase.generate], database=None)
+    find(strategies.instances(kind), has_extra, settings=found)

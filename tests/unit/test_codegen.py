@@ -90,6 +90,28 @@ def test_the_profile_refuses(text: str, broken: dict[str, Any]) -> None:
         profile.check(broken)
 
 
+def opened(**properties: Any) -> dict[str, Any]:
+    return thing(**properties) | {"additionalProperties": {"$ref": "#/$defs/JsonValue"}}
+
+
+def test_open_objects() -> None:
+    free = {"JsonValue": {"description": "d", "anyOf": [{"type": "null"}]}}
+    maybe = {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}
+    listed = {"type": "array", "items": {"$ref": "#/$defs/A"}}
+    profile.check(files(A=opened(a={"type": "null"}), B=thing(a=maybe, b=listed), **free))
+    either = {"anyOf": [{"$ref": "#/$defs/B"}, {"$ref": "#/$defs/C"}]}
+    cases: list[tuple[str, Any]] = [
+        ("A: additionalProperties must be false, or refer to JsonValue", files(A={**thing(), "additionalProperties": {"$ref": "#/$defs/B"}}, B={"type": "null", "description": "d"})),
+        ("A: 'extra' is where", files(A=opened(extra={"type": "null"}), **free)),
+        ("A: required must be written", files(A={k: v for k, v in opened().items() if k != "required"}, **free)),
+        ("x.schema.json: B in a union", files(B=opened(), C=thing(), D=thing(a=either), **free)),
+        ("x.schema.json: C in a union", files(A=opened(), B=thing(), C=thing(a=listed), D=thing(a=either), **free)),
+        ("x.schema.json: B in a union", files(A=opened(), B=thing(a=thing(a=maybe)), C=thing(), D={"description": "d", "x-rawmm-tag": "t", "oneOf": either["anyOf"]}, **free)),
+    ]  # fmt: skip
+    for text, broken in cases:
+        assert [found for found in profile.violations(broken) if text in found], text
+
+
 def tagged(*members: str) -> dict[str, Any]:
     return {
         "description": "d",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import copy
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
 from rawmm import schemas
+from rawmm.locators import names_image, stored_hash
 from rawmm.testing._profile import MAX_LIST, Json, Strategy, drawn_as, from_schema
 
 if TYPE_CHECKING:
@@ -43,6 +43,19 @@ def _located(draw: st.DrawFn, name: str) -> Json:
 
 
 @st.composite
+def _hash_of(draw: st.DrawFn, *locators: str | None) -> str:
+    """A hash of the image at `locators`: more or less of the hash that names its file, if one does.
+
+    Where two locators name different images, the first one counts.
+    """
+    named = next(filter(None, map(stored_hash, filter(None, locators))), None)
+    drawn: str = draw(drawn_as("ImageHash", rules=True))
+    if named is not None:
+        drawn = draw(st.sampled_from([named, named[:16], named + drawn]))
+    return drawn[:128]
+
+
+@st.composite
 def _ranges(draw: st.DrawFn, start: int, gaps: int = 4) -> Json:
     """Sorted ranges that do not overlap, the first at `start` or after."""
     out = []
@@ -52,6 +65,10 @@ def _ranges(draw: st.DrawFn, start: int, gaps: int = 4) -> Json:
         out.append({"offset": start, "length": length})
         start += length
     return out
+
+
+def _locators(item: Json) -> tuple[str | None, str | None]:
+    return item.get("raw_image_id"), item.get("raw_image_uri")
 
 
 @st.composite
@@ -67,7 +84,7 @@ def _sidecar(draw: st.DrawFn, modality: str | None = None, ranges: Json = None) 
         spans = ranges if ranges is not None else draw(_ranges(0))
         items = [draw(drawn_as("RawMMItem", rules=True)) for _ in spans]
         values: dict[str, Any] = {
-            "mm_hashes": [draw(drawn_as("ImageHash", rules=True)) for _ in spans],
+            "mm_hashes": [draw(_hash_of(*_locators(item))) for item in items],
             "mm_placeholders": spans,
             "mm_items": [{**item, "modality": name} for item in items],
         }
@@ -132,9 +149,12 @@ def _node(draw: st.DrawFn, parent: int | None = None, start: int = 0) -> Json:
     can_hold = node["message"]["role"] != "assistant"
     texts = [part for part in content or [] if isinstance(part, dict) and part["type"] == "text"]
     if spans and can_hold:
-        part = {"type": "image_url", "image_url": {"url": "file:///images/a.png"}}
-        node["message"]["content"] = [*texts, *[copy.deepcopy(part) for _ in spans]]
         node["multi_modal_data"] = draw(_sidecar("image", spans))
+        named = [f"{sha[:16]}.png" for sha in node["multi_modal_data"]["mm_hashes"]["image"]]
+        names = named if draw(st.booleans()) else ["a.png"] * len(spans)
+        urls = [{"url": f"file:///images/{name}"} for name in names]
+        parts = [{"type": "image_url", "image_url": url} for url in urls]
+        node["message"]["content"] = [*texts, *parts]
     else:
         spans = []
         if isinstance(content, list) and can_hold:
@@ -184,9 +204,18 @@ def _trace(draw: st.DrawFn) -> Json:
 def _image_refs(draw: st.DrawFn) -> Json:
     refs = []
     for span in draw(_ranges(0)):
-        ref = draw(drawn_as("MMImageRef", rules=True))
+        ref = draw(_image_ref())
         refs.append([*ref[:3], span["offset"], span["length"]])
     return [refs]
+
+
+@st.composite
+def _image_ref(draw: st.DrawFn) -> Json:
+    """One image: its item, its hash and its URL do not name different ones."""
+    item, _, uri, offset, length = draw(from_schema(schemas.bundle()["$defs"]["MMImageRef"]))
+    sha = draw(_hash_of(*_locators(item), uri))
+    uri = uri if names_image(uri, sha) else f"file:///images/{sha[:16]}.png"
+    return [item, sha, uri, offset, length]
 
 
 BY_NAME: Final[dict[str, Callable[[], Strategy]]] = {
@@ -200,6 +229,7 @@ BY_NAME: Final[dict[str, Callable[[], Strategy]]] = {
     "SamplingMask": _sets,
     "MessageNode": _node,
     "Trace": _trace,
+    "MMImageRef": _image_ref,
     "MMRefs": _image_refs,
 }
 """Strategies by the definition whose rules they keep."""

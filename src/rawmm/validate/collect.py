@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 import msgspec
 
-from rawmm._contract import OneOf, wire_fields
+from rawmm._contract import EXTRA, OneOf, own_fields
 from rawmm.structs import Contract, MessageNode, Trace
 from rawmm.validate.convert import dec_hook, to_struct
 from rawmm.validate.graph import graph_errors
@@ -93,9 +93,11 @@ def recheck(value: Any) -> None:
     """
     if isinstance(value, Contract):
         kind = type(value)
-        fields = dict(wire_fields(value))
+        fields = dict(own_fields(value))
         data = list(fields.values()) if kind.__struct_config__.array_like else fields
         msgspec.convert(data, kind, dec_hook=dec_hook)
+        if EXTRA in fields and not kind.__known__.isdisjoint(fields[EXTRA]):
+            raise msgspec.ValidationError
     for _, child in children(value):
         if type(child) not in _LEAVES:
             recheck(child)

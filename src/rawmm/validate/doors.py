@@ -9,10 +9,10 @@ import msgspec
 from rawmm._contract import EXTRA, Doors
 from rawmm.errors import contract_error, shown
 from rawmm.validate.collect import errors_at, has_bad_text, rules_paused
-from rawmm.validate.convert import from_wire, gather
+from rawmm.validate.convert import to_struct
+from rawmm.validate.open_objects import place_errors
 from rawmm.validate.rules import own_errors
 from rawmm.validate.shape import missing, unknown
-from rawmm.validate.types import is_open
 
 if TYPE_CHECKING:
     from rawmm.errors import RawMMError
@@ -44,29 +44,18 @@ def build(cls: type[Contract], values: dict[str, Any]) -> Any:
     data: Any = values
     if cls.__struct_config__.array_like:
         data = _in_order(cls, values)
-    elif is_open(cls):
-        extra = values.pop(EXTRA, None)
-        data = gather(values)
-        if extra is not None and not isinstance(extra, dict):
-            raise contract_error(
-                "wrong_type", ("extra",), expected="a dict of unknown fields", got=shown(extra)
-            )
-        if extra is not None:
-            data[EXTRA] = {**extra, **data.get(EXTRA, {})}
+    elif cls.__open__ and EXTRA in values:
+        extra = values.pop(EXTRA)
+        for error in place_errors(extra, cls.__known__ | values.keys(), ()):
+            raise error
+        data = values | extra
     try:
-        built = from_wire(data, cls)
+        built = to_struct(data, cls)
     except msgspec.ValidationError:
-        raise first_error(_spread(data), cls) from None
+        raise first_error(data, cls) from None
     if has_bad_text(built):
         raise first_error(built, cls)
     return built
-
-
-def _spread(data: Any) -> Any:
-    """Gathered properties back in their places, as the schema knows them."""
-    if isinstance(data, dict) and EXTRA in data:
-        return {key: value for key, value in data.items() if key != EXTRA} | data[EXTRA]
-    return data
 
 
 def _in_order(cls: type[Contract], values: dict[str, Any]) -> list[Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted
-from rawmm.structs import ImageUrlContentPart
+from rawmm.validate.node_rules import image_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,16 +26,16 @@ def graph_errors(
 
     `token_types` is the trace's mm_token_type_id_map.
     """
-    ids: dict[str, list[int]] = {}
-    for token, kind in (token_types or {}).items():
-        if kind in TOKEN_TYPES:
-            ids.setdefault(TOKEN_TYPES[kind], []).append(int(token))
+    ids = media_ids(token_types or {})
     ends: list[int | None] = []
+    inline: list[bool | None] = []
     for index, node in enumerate(nodes):
         if node is None:
             ends.append(None)
+            inline.append(None)
             continue
         start: int | None = 0
+        above: bool | None = None
         parent = node.parent
         if parent is not None:
             if parent >= index:
@@ -47,11 +47,57 @@ def graph_errors(
                 )
                 start = None
             else:
-                start = ends[parent]
+                start, above = ends[parent], inline[parent]
         ends.append(None if start is None else start + len(node.token_ids))
-        if node.token_ids and start is not None:
-            yield from _ranges(node, start, (*path, index))
-            yield from _image_tokens(node, start, ids, (*path, index))
+        inline.append(inline_so_far(above, node))
+        if start is not None:
+            yield from placed_errors(node, start, ids, (*path, index), inline=inline[-1])
+
+
+def inline_so_far(above: bool | None, node: MessageNode) -> bool | None:  # noqa: FBT001
+    """Whether all images of a path travel in its messages, as in released verifiers records.
+
+    The whole path counts: a renderer that does not say whose the tokens are leaves all of them
+    to the reply.
+
+    Args:
+        above: the same of the node's parent; None for a root.
+        node: the last node of the path.
+
+    Returns:
+        None if the path shows no image.
+    """
+    if above is False or node.multi_modal_data is not None:
+        return False
+    urls = image_urls(node.message)
+    return all(url.startswith("data:") for url in urls) if urls else above
+
+
+def media_ids(token_types: Mapping[Any, int]) -> dict[str, list[int]]:
+    """Modality to its placeholder token ids, from a trace's mm_token_type_id_map."""
+    ids: dict[str, list[int]] = {}
+    for token, kind in token_types.items():
+        if kind in TOKEN_TYPES:
+            ids.setdefault(TOKEN_TYPES[kind], []).append(int(token))
+    return ids
+
+
+def placed_errors(
+    node: MessageNode,
+    start: int,
+    ids: Mapping[str, list[int]],
+    path: Path,
+    *,
+    inline: bool | None,
+) -> Iterator[RawMMError]:
+    """Broken rules of a node whose first token is number `start` of its branch.
+
+    `ids` is what `media_ids` returns, `inline` what `inline_so_far` does.
+    """
+    if node.token_ids:
+        yield from _ranges(node, start, path)
+        if not inline:
+            yield from _image_tokens(node, start, ids, path)
 
 
 def _ranges(node: MessageNode, start: int, path: Path) -> Iterator[RawMMError]:
@@ -72,13 +118,13 @@ def _ranges(node: MessageNode, start: int, path: Path) -> Iterator[RawMMError]:
 
 
 def _image_tokens(
-    node: MessageNode, start: int, ids: Mapping[str, list[int]], path: Path
+    node: MessageNode,
+    start: int,
+    ids: Mapping[str, list[int]],
+    path: Path,
 ) -> Iterator[RawMMError]:
     """Tokens typed as media are exactly those that the items' ranges cover."""
-    sidecar = node.multi_modal_data
-    if not ids or (sidecar is None and _travels_inline(node)):
-        return
-    tokens = node.token_ids
+    sidecar, tokens = node.multi_modal_data, node.token_ids
     for modality, wanted in ids.items():
         ranges = sidecar.mm_placeholders.get(modality, []) if sidecar is not None else []
         covered = 0
@@ -102,12 +148,3 @@ def _image_tokens(
                 got=str(total),
                 hint=f"{modality} tokens without an item: their media were lost",
             )
-
-
-def _travels_inline(node: MessageNode) -> bool:
-    """Whether the message itself holds its images, as released verifiers records do."""
-    content = node.message.content
-    if type(content) is not list:
-        return False
-    images = [part for part in content if type(part) is ImageUrlContentPart]
-    return bool(images) and all(part.image_url.url.startswith("data:") for part in images)

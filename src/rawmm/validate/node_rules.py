@@ -6,14 +6,15 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted
+from rawmm.locators import locator_of, names_image, stored_hash
 from rawmm.structs import ImageUrlContentPart, SamplingMask
 from rawmm.validate.payload import not_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rawmm.errors import RawMMError
-    from rawmm.structs import MessageNode
+    from rawmm.structs import Message, MessageNode, MultiModalData
 
     Path = tuple[str | int, ...]
 
@@ -105,19 +106,19 @@ _FLOATS: Final = {
 }
 
 
-def image_urls(node: MessageNode) -> list[str]:
-    """URLs of the image parts of a node's message, in order."""
-    content = node.message.content
+def image_urls(message: Message) -> list[str]:
+    """URLs of the image parts of a message, in order."""
+    content = message.content
     if type(content) is not list:
         return []
     return [part.image_url.url for part in content if type(part) is ImageUrlContentPart]
 
 
 def images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
-    """Image parts of a message that carries tokens are as many as its image items."""
+    """A message that carries tokens has one item per image part, of the same image."""
     if not node.token_ids:
         return
-    urls = image_urls(node)
+    urls = image_urls(node.message)
     sidecar = node.multi_modal_data
     if sidecar is None:
         # Without a sidecar the images must travel in the message itself.
@@ -141,4 +142,28 @@ def images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
             expected=f"{counted(len(urls), 'image item')}, one per image part of the message",
             got=str(items),
             hint="an image was lost or added on the way",
+        )
+        return
+    yield from _same_images(node, urls, sidecar, path)
+
+
+def _same_images(
+    node: MessageNode, urls: list[str], sidecar: MultiModalData, path: Path
+) -> Iterator[RawMMError]:
+    """The n-th image part names the image of the n-th hash, as far as its URL tells."""
+    hashes: Sequence[str | None] = sidecar.mm_hashes.get("image", ())
+    if not hashes:
+        located = map(locator_of, sidecar.mm_items.get("image", ()))
+        hashes = [stored_hash(locator) if locator else None for locator in located]
+    for index, (url, sha) in enumerate(zip(urls, hashes, strict=False)):
+        if sha is None or names_image(url, sha):
+            continue
+        content: list[Any] = node.message.content  # type: ignore[assignment]  # it has image parts
+        at = [i for i, part in enumerate(content) if type(part) is ImageUrlContentPart][index]
+        yield contract_error(
+            "hash_mismatch",
+            (*path, "message", "content", at, "image_url", "url"),
+            expected=f"the image of hash {sha[:16]}, as the sidecar has it there",
+            got=f"one named {(stored_hash(url) or '')[:16]}",
+            hint="images and sidecar are in different order, or one was replaced",
         )

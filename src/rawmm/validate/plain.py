@@ -54,7 +54,7 @@ def as_mapping(value: object) -> Mapping[Any, Any] | None:
         return value
     kind = type(value)
     if isinstance(value, Contract):
-        return dict(wire_fields(value))
+        return None if value.__struct_config__.array_like else dict(wire_fields(value))
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.asdict(value)
     if hasattr(kind, "model_fields") and callable(getattr(kind, "model_dump", None)):
@@ -66,9 +66,14 @@ def as_mapping(value: object) -> Mapping[Any, Any] | None:
 
 
 def as_sequence(value: object) -> Sequence[Any] | None:
-    """`value` as a sequence of values; None for text, bytes, sets and all else."""
+    """`value` as a sequence of values; None for text, bytes, sets and all else.
+
+    Array-like structs are sequences of their fields.
+    """
     if isinstance(value, (str, bytes, bytearray, memoryview, AbstractSet)):
         return None
+    if isinstance(value, Contract) and value.__struct_config__.array_like:
+        return [field for _, field in wire_fields(value)]
     return value if isinstance(value, Sequence) else None
 
 

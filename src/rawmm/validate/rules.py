@@ -14,7 +14,7 @@ from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted, shown
-from rawmm.locators import uri_problem
+from rawmm.locators import locator_of, names_image, uri_problem
 from rawmm.validate import node_rules
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import Mode, is_clean, payload_errors, plain_copy
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rawmm.structs import (
         EncodedArray,
         GenerateFeatures,
+        MMImageItem,
         MMImageRef,
         MMRefs,
         MultiModalData,
@@ -48,8 +49,6 @@ def _free_json(struct: Any, path: Path) -> Iterator[RawMMError]:
 
 def _wire_values(trace: Trace, path: Path) -> Iterator[RawMMError]:
     yield from _free(trace, trace.__json_fields__, path, Mode.WIRE)
-    for key, value in (trace.extra or {}).items():
-        yield from payload_errors(value, (*path, key), Mode.WIRE)
 
 
 def _free(struct: Any, fields: tuple[str, ...], path: Path, mode: Mode) -> Iterator[RawMMError]:
@@ -79,6 +78,20 @@ def _locator(item: RawMMItem, path: Path) -> Iterator[RawMMError]:
             hint="the id is for a run's own directory, the uri is complete by itself",
         )
     yield from _uri(uri, (*path, "raw_image_uri"))
+
+
+def _same_image(item: RawMMItem | MMImageItem, sha256: str, path: Path) -> Iterator[RawMMError]:
+    """A file named by its hash is the image of the hash that stands beside it."""
+    locator = locator_of(item)
+    if locator is not None and not names_image(locator, sha256):
+        name = "raw_image_uri" if item.raw_image_id is None else "raw_image_id"
+        yield contract_error(
+            "hash_mismatch",
+            (*path, name),
+            expected=f"the image of hash {sha256[:16]}, which stands beside it",
+            got=shown(locator),
+            hint="items and hashes are in different order, or one was replaced",
+        )
 
 
 def _uri(uri: str, path: Path) -> Iterator[RawMMError]:
@@ -139,6 +152,8 @@ def _sidecar(sidecar: MultiModalData, path: Path) -> Iterator[RawMMError]:
                     got=shown(item.modality),
                     hint="an item stands under its own modality",
                 )
+        for index, (item, sha) in enumerate(zip(found, hashes.get(modality, ()), strict=False)):
+            yield from _same_image(item, sha, (*path, "mm_items", modality, index))
     for modality, spans in ranges.items():
         yield from _sorted_ranges(spans, (*path, "mm_placeholders", modality))
 
@@ -157,6 +172,14 @@ def _features(features: GenerateFeatures, path: Path) -> Iterator[RawMMError]:
 
 def _image_ref(ref: MMImageRef, path: Path) -> Iterator[RawMMError]:
     yield from _uri(ref.uri, (*path, 2))
+    yield from _same_image(ref.item, ref.hash, (*path, 0))
+    if not names_image(ref.uri, ref.hash):
+        yield contract_error(
+            "hash_mismatch",
+            (*path, 2),
+            expected=f"a URI of the image of hash {ref.hash[:16]}",
+            got=shown(ref.uri),
+        )
 
 
 def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:

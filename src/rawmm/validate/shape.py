@@ -14,11 +14,12 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from rawmm import schemas
-from rawmm._contract import wire_fields
+from rawmm._contract import EXTRA, own_fields
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.locators import id_problem
 from rawmm.structs import SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.forms import historical_form
+from rawmm.validate.open_objects import place_errors
 from rawmm.validate.payload import Mode, is_text, not_finite, payload_errors
 from rawmm.validate.plain import as_mapping, as_sequence
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     Schema = Mapping[str, Any]
 
 _FREE = {
-    "JsonValue": Mode.JSON,
+    "JsonValue": Mode.WIRE,  # of open objects; what JSON alone cannot say is no error on each wire
     "JsonObject": Mode.JSON,
     "DescriptorValue": Mode.DESCRIPTOR,
     "DescriptorObject": Mode.DESCRIPTOR,
@@ -273,8 +274,6 @@ def _array(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
 def _array_like(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     fields = schema["prefixItems"]
     items = as_sequence(value)
-    if isinstance(value, Contract):
-        items = [field for _, field in wire_fields(value)]
     if items is None:
         yield _wrong_type(value, "array", path)
         return
@@ -314,6 +313,8 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         return
     properties = schema.get("properties", {})
     extra = schema["additionalProperties"]
+    if isinstance(value, Contract) and EXTRA in (own := dict(own_fields(value))):
+        yield from place_errors(own[EXTRA], properties, path)
     for name in schema.get("required", ()):
         if name not in pairs:
             yield missing(name, path)

@@ -6,7 +6,7 @@ import types
 from functools import cache
 from typing import Any, Union, get_args, get_origin
 
-from rawmm.structs import TYPES, ContentPart, Contract, Message, Trace
+from rawmm.structs import TYPES, ContentPart, Contract, Message
 
 _UNIONS = {frozenset(get_args(Message)): "Message", frozenset(get_args(ContentPart)): "ContentPart"}
 _NAMES = {struct: name for name, struct in TYPES.items()}
@@ -63,9 +63,6 @@ def has_type(value: Any, kind: Any) -> bool:
         return all(has_type(item, args[0]) for item in value)
     if origin is dict:
         return all(has_type(item, args[1]) for item in value.values())
-    return True
-
-
-def is_open(kind: Any) -> bool:
-    """Whether `kind` is an object that keeps unknown fields, or holds such."""
-    return kind is Trace or any(is_open(arg) for arg in get_args(kind))
+    if origin in (Union, types.UnionType):
+        return any(has_type(value, member) for member in args)
+    return value is None

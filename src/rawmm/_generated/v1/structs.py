@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Type
 
 from msgspec import Meta, field
 
-from rawmm._contract import ABSENT, EXTRA, Absent, Contract, OneOf, Ruled
+from rawmm._contract import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Ruled
 
 
 SCHEMA_VERSION: Final = "1.0"
@@ -267,7 +267,7 @@ Message: TypeAlias = Union[SystemMessage, UserMessage, AssistantMessage, ToolMes
 
 
 class Tool(Ruled, kw_only=True):
-    """A tool that the model may call."""
+    """A tool that the model may call. Provider-specific declaration fields are kept."""
 
     __json_fields__: ClassVar[tuple[str, ...]] = ("parameters",)
     __rules__: ClassVar[tuple[str, ...]] = ("free_json",)
@@ -289,6 +289,9 @@ class Tool(Ruled, kw_only=True):
 
     strict: bool | None | Absent = field(default=ABSENT)
     """Whether the provider enforces the parameters, or null."""
+
+    extra: Extra | Absent = field(default=ABSENT, name=EXTRA)
+    """Properties that the schema does not know, kept as they came; or None."""
 
 
 class Usage(Ruled, kw_only=True):
@@ -541,7 +544,7 @@ class Trace(Ruled, kw_only=True):
     num_total_tokens: Any | Absent = field(default=ABSENT)
     """Both together."""
 
-    extra: dict[str, Any] | Absent = field(default=ABSENT, name=EXTRA)
+    extra: Extra | Absent = field(default=ABSENT, name=EXTRA)
     """Properties that the schema does not know, kept as they came; or None."""
 
 

@@ -1,0 +1,359 @@
+"""Objects that keep fields their schema does not know, wherever they stand in a value."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import pickle
+import weakref
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+import numpy as np
+import pydantic
+import pytest
+
+from rawmm import (
+    EncodedArray,
+    MessageNode,
+    RawMMError,
+    Tool,
+    Trace,
+    UserMessage,
+    convert,
+    decode_json,
+    decode_msgpack,
+    encode_json,
+    encode_msgpack,
+    iter_errors,
+    to_builtins,
+    validate,
+)
+from rawmm.structs import TYPES
+from rawmm.writing import spread
+from tests.property.oracle import without_defaults
+
+USER: dict[str, Any] = {"message": {"role": "user", "content": "x"}}
+TOOL: dict[str, Any] = {"name": "zoom"}
+
+
+def node(*tools: Any) -> dict[str, Any]:
+    return USER | {"tools": [*tools]}
+
+
+PLACES: dict[str, tuple[Any, Any, str]] = {
+    "a trace": (Trace, lambda more: {"nodes": [USER], **more}, "$"),
+    "a tool": (Tool, lambda more: TOOL | more, "$"),
+    "a tool of a node": (MessageNode, lambda more: node(TOOL, TOOL | more), "$.tools[1]"),
+    "an optional node": (MessageNode | None, lambda more: node(TOOL | more), "$.tools[0]"),
+    "a list of nodes": (
+        list[MessageNode],
+        lambda more: [USER, USER | {"parent": 0}, node(TOOL | more)],
+        "$[2].tools[0]",
+    ),
+    "a node of a trace": (
+        Trace,
+        lambda more: {"nodes": [USER, node(TOOL, TOOL | more)]},
+        "$.nodes[1].tools[1]",
+    ),
+    "a dict of lists of traces": (
+        dict[str, list[Trace]],
+        lambda more: {"a": [{"nodes": []}, {"nodes": [node(TOOL | more)]}], "b": []},
+        "$.a[1].nodes[0].tools[0]",
+    ),
+    "a list of traces": (list[Trace], lambda more: [{"nodes": []}, {"nodes": [], **more}], "$[1]"),
+}
+EXTRA: list[dict[str, Any]] = [
+    {"zeta": {"a": [1.5, None]}, "future": "é", "": True},
+    # The names that the fields have inside are data like any other.
+    {"__extra__": {"a": 1}},
+    {"__extra__": None},
+    {"__extra__": {}, "extra": 2, "__known__": []},
+]
+
+everywhere = pytest.mark.parametrize("place", PLACES)
+
+
+def refused(call: Any) -> RawMMError:
+    with pytest.raises(RawMMError) as caught:
+        call()
+    return caught.value
+
+
+def below(value: Any, path: str) -> Any:
+    """The open struct at one of the paths of `PLACES`."""
+    for step in path.replace("[", ".").replace("]", "").split(".")[1:]:
+        if step.isdigit():
+            value = value[int(step)]
+        else:
+            value = value[step] if isinstance(value, dict) else getattr(value, step)
+    return value
+
+
+def test_the_schema_says_what_is_open() -> None:
+    assert {name for name, kind in TYPES.items() if kind.__open__} == {"Tool", "Trace"}
+
+
+@everywhere
+@pytest.mark.parametrize("extra", EXTRA, ids=str)
+class TestUnknownFieldsAreKept:
+    def test_at_every_door(self, place: str, extra: dict[str, Any]) -> None:
+        kind, make, path = PLACES[place]
+        document = make(extra)
+        before = copy.deepcopy(document)
+        for value in (
+            decode_json(json.dumps(document), kind),
+            decode_msgpack(msgspec.msgpack.encode(document), kind),
+            convert(document, kind),
+        ):
+            assert below(value, path).extra == extra
+            assert list(below(value, path).extra) == list(extra)
+            assert without_defaults(json.loads(encode_json(value)), document) == document
+            packed = msgspec.msgpack.decode(encode_msgpack(value))
+            assert without_defaults(packed, document) == document
+            assert without_defaults(to_builtins(value), document) == document
+        assert document == before
+
+    def test_through_every_copy(self, place: str, extra: dict[str, Any]) -> None:
+        kind, make, _ = PLACES[place]
+        value = convert(make(extra), kind)
+        assert decode_json(encode_json(value), kind) == value
+        assert decode_msgpack(encode_msgpack(value), kind) == value
+        assert convert(to_builtins(value), kind) == value
+        assert copy.deepcopy(value) == value
+        assert pickle.loads(pickle.dumps(value)) == value
+        assert value != convert(make(extra | {"other": 1}), kind)
+        assert list(iter_errors(value, kind)) == []
+        assert list(iter_errors(make(extra), kind)) == []
+
+
+@everywhere
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("extra", "code", "below"),
+        [
+            ({"odd": {"a": [object()]}}, "not_json", ".odd.a[0]"),
+            ({"odd": {1, 2}}, "not_json", ".odd"),
+            ({"odd": np.zeros(2)}, "array_payload", ".odd"),
+            ({"odd": "\ud800"}, "not_json", ".odd"),
+            ({"\ud800": 1}, "not_json", ""),
+            ({1: 2}, "not_json", ""),
+        ],
+    )
+    def test_values_that_no_format_can_say(
+        self, place: str, extra: dict[Any, Any], code: str, below: str
+    ) -> None:
+        kind, make, path = PLACES[place]
+        error = refused(lambda: convert(make(extra), kind))
+        assert (error.code, error.path) == (code, path + below)
+        errors = [(error.code, error.path) for error in iter_errors(make(extra), kind)]
+        assert errors == [(code, path + below)]
+
+    @pytest.mark.parametrize(
+        ("extra", "code", "under"),
+        [
+            (5, "wrong_type", ".extra"),
+            ([], "wrong_type", ".extra"),
+            ("shadow", "duplicate_key", ""),
+            ({"odd": [object()]}, "not_json", ".odd[0]"),
+            ({1: 2}, "not_json", ""),
+        ],
+    )
+    def test_changes_after_construction(
+        self, place: str, extra: Any, code: str, under: str
+    ) -> None:
+        kind, make, path = PLACES[place]
+        value = convert(make({}), kind)
+        one = below(value, path)
+        if extra == "shadow":
+            name = "nodes" if isinstance(one, Trace) else "name"
+            extra, under = {name: getattr(one, name)}, f".{name}"
+        one.extra = extra
+        for check in (encode_json, encode_msgpack, to_builtins, lambda v: validate(v, kind)):
+            error = refused(lambda check=check: check(value))
+            assert (error.code, error.path) == (code, path + under)
+        error = refused(lambda: encode_json((value,)))
+        assert (error.code, error.path) == (code, f"$[0]{path[1:]}{under}")
+        errors = [(error.code, error.path) for error in iter_errors(value, kind)]
+        assert errors[0] == (code, path + under)
+        assert len(errors) == 1
+        one.extra = {"late": 1}
+        assert json.loads(encode_json(one))["late"] == 1
+        one.extra = None
+        assert encode_json(value) == encode_json(convert(make({}), kind))
+
+    def test_known_fields_are_typed_beside_unknown_ones(self, place: str) -> None:
+        kind, make, path = PLACES[place]
+        name = "mm_token_type_id_map" if path in ("$[1]", "$") and kind != Tool else "strict"
+        document = make({"future": 1, name: "yes"})
+        for call in (
+            lambda: decode_json(json.dumps(document), kind),
+            lambda: decode_msgpack(msgspec.msgpack.encode(document), kind),
+            lambda: convert(document, kind),
+        ):
+            error = refused(call)
+            assert (error.code, error.path) == ("wrong_type", f"{path}.{name}")
+
+    def test_what_only_messagepack_can_say(self, place: str) -> None:
+        kind, make, path = PLACES[place]
+        document = make({"blob": [b"x"], "score": math.inf})
+        value = decode_msgpack(msgspec.msgpack.encode(document), kind)
+        assert below(value, path).extra == {"blob": [b"x"], "score": math.inf}
+        packed = msgspec.msgpack.decode(encode_msgpack(value))
+        assert without_defaults(packed, document) == document
+        assert without_defaults(to_builtins(value), document) == document
+        error = refused(lambda: encode_json(value))
+        assert (error.code, error.path) == ("array_payload", f"{path}.blob[0]")
+        del below(value, path).extra["blob"]
+        error = refused(lambda: encode_json({"k": [value]}))
+        assert (error.code, error.path) == ("not_json", f"$.k[0]{path[1:]}.score")
+
+
+@everywhere
+def test_without_unknown_fields_nothing_is_copied(place: str) -> None:
+    kind, make, _ = PLACES[place]
+    value = convert(make({}), kind)
+    assert spread(value) is value
+
+
+class TestConstruction:
+    @pytest.mark.parametrize(("kind", "known"), [(Trace, {"nodes": []}), (Tool, TOOL)])
+    def test_unknown_arguments_are_extra_fields(self, kind: Any, known: dict[str, Any]) -> None:
+        value = kind(**known, future=1)
+        assert value == kind(**known, extra={"future": 1}) == convert(known | {"future": 1}, kind)
+        assert kind(**known).extra is None
+        assert kind(**known, extra=None) == kind(**known, extra={}) == kind(**known)
+        both = kind(**known, a=1, extra={"b": 2})
+        assert both.extra == {"a": 1, "b": 2}
+
+    def test_extra_must_be_a_dict_of_other_fields(self) -> None:
+        error = refused(lambda: Tool(**TOOL, extra=5))
+        assert (error.code, error.path) == ("wrong_type", "$.extra")
+        for clash in ({"name": "y"}, {"strict": True}):
+            error = refused(lambda clash=clash: Tool(**TOOL, extra=clash))
+            assert (error.code, error.path) == ("duplicate_key", f"$.{next(iter(clash))}")
+        error = refused(lambda: Tool(**TOOL, future=1, extra={"future": 2}))
+        assert (error.code, error.path) == ("duplicate_key", "$.future")
+        error = refused(lambda: Trace(nodes=[], extra={"nodes": []}))
+        assert (error.code, error.path) == ("duplicate_key", "$.nodes")
+
+    def test_only_open_objects_take_the_internal_name(self) -> None:
+        error = refused(lambda: UserMessage(content="x", __extra__={}))
+        assert (error.code, error.path) == ("unknown_field", "$.__extra__")
+
+    def test_values_are_checked(self) -> None:
+        for make in (
+            lambda odd: Tool(**TOOL, format={"a": odd}),
+            lambda odd: Tool(**TOOL, extra={"format": {"a": odd}}),
+        ):
+            error = refused(lambda make=make: make(np.zeros(2)))
+            assert (error.code, error.path) == ("array_payload", "$.format.a")
+        error = refused(lambda: MessageNode(**USER, tools=[TOOL, TOOL | {"format": object()}]))
+        assert (error.code, error.path) == ("not_json", "$.tools[1].format")
+
+    def test_a_node_takes_tools_in_any_form(self) -> None:
+        class Model(pydantic.BaseModel):
+            model_config = pydantic.ConfigDict(extra="allow")
+            name: str
+
+        @dataclasses.dataclass
+        class Declared:
+            name: str
+            format: dict[str, Any]
+
+        @dataclasses.dataclass
+        class Node:
+            message: dict[str, Any]
+            tools: tuple[Any, ...]
+
+        extra = {"format": {"type": "text"}}
+        tools = (Model(**TOOL, **extra), Declared(**TOOL, **extra), TOOL | extra)
+        wanted = [Tool(**TOOL, extra=extra)] * 3
+        assert MessageNode(**USER, tools=tools).tools == wanted
+        given = Node(USER["message"], tools)
+        assert convert(given).tools == wanted
+        assert convert({"nodes": (given,), "id": 1}, Trace).nodes[0].tools == wanted
+        # A struct beside what msgspec does not read by itself.
+        mixed = {"message": USER["message"], "tools": [wanted[0], tools[0]]}
+        assert convert(mixed).tools == wanted[:2]
+
+    def test_containers_of_other_classes(self) -> None:
+        documents = tuple(
+            MappingProxyType({"nodes": [], "__extra__": odd}) for odd in ({"a": 1}, {})
+        )
+        traces = convert(documents, list[Trace])
+        assert [one.extra for one in traces] == [{"__extra__": {"a": 1}}, {"__extra__": {}}]
+        by_name = convert(MappingProxyType({"a": documents[0]}), dict[str, Trace])
+        assert by_name == {"a": traces[0]}
+        assert json.loads(encode_json(tuple(traces))) == [dict(one) for one in documents]
+        for kind in (dict[str, Trace], list[Trace], Trace, Trace | None):
+            assert refused(lambda kind=kind: convert("x", kind)).code == "wrong_type"
+            assert refused(lambda kind=kind: convert(5, kind)).code == "wrong_type"
+
+    def test_parameters_are_json_on_either_wire(self) -> None:
+        error = refused(lambda: Tool(**TOOL, parameters={"a": math.nan}))
+        assert (error.code, error.path) == ("not_json", "$.parameters.a")
+        both = {"name": 5, "parameters": {"a": math.nan}, "future": math.nan}
+        assert [error.path for error in iter_errors(both, Tool)] == ["$.name", "$.parameters.a"]
+        data = msgspec.msgpack.encode(node(TOOL | {"parameters": {"a": b"x"}, "future": 1}))
+        assert refused(lambda: decode_msgpack(data)).path == "$.tools[0].parameters.a"
+
+    def test_nodes_are_required_in_data_but_not_to_begin_one(self) -> None:
+        assert Trace().nodes == []
+        assert refused(lambda: decode_json(b"{}", Trace)).code == "missing_field"
+
+    def test_structs_can_be_held_weakly(self) -> None:
+        trace = Trace()
+        held = weakref.ref(trace)
+        assert held() is trace
+        del trace
+        assert held() is None
+
+
+class TestTrace:
+    def test_free_fields_on_messagepack(self) -> None:
+        data = msgspec.msgpack.encode({"nodes": [], "blob": b"x", "info": {"score": math.inf}})
+        trace = decode_msgpack(data, Trace)
+        assert msgspec.msgpack.decode(encode_msgpack(trace)) == msgspec.msgpack.decode(data)
+        trace.extra = None
+        assert refused(lambda: encode_json([trace])).path == "$[0].info.score"
+
+    def test_what_messagepack_can_say_is_no_error_beside_one(self) -> None:
+        free = {"blob": b"x", "info": {"score": math.inf, "raw": b"x"}}
+        document = {"nodes": [USER | {"parent": 7}, {"message": 5}], **free}
+        errors = [(error.code, error.path) for error in iter_errors(document, Trace)]
+        assert errors == [
+            ("wrong_type", "$.nodes[1].message"),
+            ("parent_order", "$.nodes[0].parent"),
+        ]
+        trace = convert({"nodes": [USER], **free}, Trace)
+        trace.nodes[0].token_ids.append(1)
+        assert refused(lambda: encode_msgpack(trace)).path == "$.nodes[0].mask"
+
+    def test_rules_across_nodes_hold_in_an_open_record(self) -> None:
+        bad = {"future": 1, "nodes": [USER | {"parent": 7}]}
+        error = refused(lambda: decode_json(json.dumps(bad), Trace))
+        assert (error.code, error.path) == ("parent_order", "$.nodes[0].parent")
+        nodes = [node(TOOL | {"future": 1}), USER | {"parent": 1}]
+        error = refused(lambda: decode_json(json.dumps(nodes), list[MessageNode]))
+        assert (error.code, error.path) == ("parent_order", "$[1].parent")
+
+    def test_other_values_around_it(self) -> None:
+        trace = convert({"nodes": [USER], "future": 1}, Trace)
+        assert refused(lambda: encode_json({"a": {1: trace}})).path == "$.a"
+        written = json.loads(encode_json({"a": [trace, 1], "b": "x"}))
+        assert written["a"][0]["future"] == 1
+        assert (written["a"][1], written["b"]) == (1, "x")
+
+
+def test_base64_is_read_on_messagepack_with_and_without_unknown_fields() -> None:
+    """Plain data of a JSON document, packed: the schema accepts it, and so does every door."""
+    array = {"__nd__": True, "dtype": "uint8", "shape": [1], "data": "AA=="}
+    tokens = {"token_ids": [1], "mask": [True], "routed_experts": array, "kept_tokens": array}
+    wanted = EncodedArray(dtype="uint8", shape=[1], data=bytes(1))
+    for document in (USER | tokens, node(TOOL | {"future": 1}) | tokens):
+        value = decode_msgpack(msgspec.msgpack.encode(document))
+        assert (value.routed_experts, value.kept_tokens) == (wanted, wanted)
