@@ -1,5 +1,7 @@
 """rawmm: the data contract for raw images in the rollouts of vision-language models."""
 
+from rawmm import graph as graph
+from rawmm import sidecar as sidecar
 from rawmm._version import (
     __version__,
 )
@@ -29,9 +31,17 @@ from rawmm.offload import (
     Limits,
     StoredImage,
     offload_image_to_run_assets,
+    offload_images_async,
     offload_images_inplace,
     raw_image_path,
     run_image_dir,
+)
+from rawmm.response import (
+    Response,
+    TurnTokens,
+)
+from rawmm.retry import (
+    generate_with_image_ref_retry,
 )
 from rawmm.structs import (
     PROCESSED_KEYS,
@@ -94,6 +104,7 @@ __all__ = [
     "RawMMError",
     "RawMMItem",
     "RawMMRef",
+    "Response",
     "SamplingMask",
     "StoredImage",
     "SystemMessage",
@@ -102,6 +113,7 @@ __all__ = [
     "ToolCall",
     "ToolMessage",
     "Trace",
+    "TurnTokens",
     "Usage",
     "UserMessage",
     "__version__",
@@ -110,12 +122,16 @@ __all__ = [
     "decode_msgpack",
     "encode_json",
     "encode_msgpack",
+    "generate_with_image_ref_retry",
+    "graph",
     "iter_errors",
     "offload_image_to_run_assets",
+    "offload_images_async",
     "offload_images_inplace",
     "raw_image_path",
     "raw_mm_item",
     "run_image_dir",
+    "sidecar",
     "to_builtins",
     "validate",
 ]

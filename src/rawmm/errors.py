@@ -50,11 +50,17 @@ CODES: Final[dict[str, str]] = {
     "placeholder_order": "placeholder ranges are unsorted, overlap, or leave their tokens",
     "stream_length": "a per-token stream has another length than its tokens",
     "array_size": "the bytes of an encoded array do not fill its shape",
+    "token_mismatch": "the engine's tokens are not those that the renderer or the graph holds",
+    "media_mismatch": "a renderer's media are not those that the graph holds for the same messages",
     "parent_order": "a node's parent is not an earlier node",
     "orphan_image": "image-typed tokens and items do not cover each other",
     "locator_conflict": "a descriptor has more than one locator",
     "bad_locator": "a locator is not of a kind that rawmm reads",
     "path_escape": "a locator leads out of its directory",
+    "no_locator": "an item has no locator where its image is needed",
+    # The trainer.
+    "unsupported_modality": "the trainer takes images, and media of another kind are there",
+    "mixed_layouts": "images that are trained on together are laid out in different ways",
     # Offload.
     "bad_base64": "the text of a data URL is not strict base64",
     "not_an_image": "the bytes are not a complete PNG, JPEG, WebP or GIF",
@@ -63,7 +69,7 @@ CODES: Final[dict[str, str]] = {
     "no_image_dir": "no image directory is given or set",
     "store_failed": "the image directory cannot be written or read",
     # Reading back.
-    "hash_mismatch": "the bytes are not those the hash was taken of",
+    "hash_mismatch": "the bytes, or a file named by its bytes, are not those of the hash",
     "missing_image": "the image is not in the image directory",
 }
 """Every error code, with its meaning. Codes are stable; messages are not."""
@@ -162,6 +168,11 @@ class RawMMError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by keyword, so that an error crosses a process pool."""
         return _rebuild, (type(self), *self.args)
+
+    def under(self, parts: Iterable[str | int]) -> RawMMError:
+        """This error as one of a larger value, in which the checked one stands at `parts`."""
+        path = json_path(parts) + self.path.removeprefix("$")
+        return _rebuild(type(self), self.code, path, self.expected, self.got, self.hint)
 
     def __str__(self) -> str:
         """``path: expected X, got Y [code] (hint)``."""

@@ -8,12 +8,13 @@ to a store and is complete by itself.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from rawmm.errors import shown_text
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_STORED: Final = re.compile(r"([0-9a-f]{64}|(?=[0-9]*[a-f])[0-9a-f]{16})\.[a-z0-9]+\Z")
 _WEB: Final = frozenset({"http", "https", "ftp", "ftps", "javascript", "blob", "about"})
 
 
@@ -23,6 +24,31 @@ class Problem(NamedTuple):
     code: str
     expected: str
     got: str
+
+
+def locator_of(item: Any) -> str | None:
+    """The locator of a descriptor; None if it is descriptor-only."""
+    locator: str | None = item.raw_image_id
+    return item.raw_image_uri if locator is None else locator
+
+
+def stored_hash(locator: str) -> str | None:
+    """The hash that an image's file name is, if a store gave the name.
+
+    Stores name a file by the SHA-256 of its bytes: all 64 digits, or the first 16 before the
+    contract. Any other name says nothing about the image; 16 decimal digits are a time in
+    microseconds.
+    """
+    if locator.startswith("data:"):
+        return None
+    match = _STORED.match(locator, locator.rfind("/") + 1)
+    return match[1] if match else None
+
+
+def names_image(locator: str, sha256: str) -> bool:
+    """Whether a locator may be of the image with this hash, or the first digits of one."""
+    stored = stored_hash(locator)
+    return stored is None or stored.startswith(sha256) or sha256.startswith(stored)
 
 
 def scheme_of(uri: str) -> str:

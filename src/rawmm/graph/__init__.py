@@ -1,0 +1,28 @@
+"""The message graph of a rollout: each message once, branches by walking.
+
+A turn is matched against the graph, sent to the model, and committed::
+
+    turn = prepare_turn(trace, prompt)
+    previous = turn.previous_token_ids(), turn.previous_multi_modal_data()
+    ...                       # render the new tail, call the engine
+    node = turn.commit(response)
+
+Each node holds only what its message adds: its tokens and the sidecar of its media. The tokens
+of a root-to-leaf path, concatenated, are one training sample, and its sidecars, merged, are the
+sidecar that the renderer returned for it. Nothing here does I/O.
+"""
+
+from rawmm.graph.branches import Branch, branches, leaves
+from rawmm.graph.hashing import message_hash
+from rawmm.graph.index import reindex
+from rawmm.graph.turn import PendingTurn, prepare_turn
+
+__all__ = [
+    "Branch",
+    "PendingTurn",
+    "branches",
+    "leaves",
+    "message_hash",
+    "prepare_turn",
+    "reindex",
+]

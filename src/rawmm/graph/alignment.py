@@ -1,0 +1,127 @@
+"""From the renderer's tokens to the engine's, where the engine expanded media.
+
+A renderer may leave one token per medium and let the engine put in as many as the medium needs.
+What it says of its own tokens (spans, flags, ranges) is then moved to the engine's. The work
+is per medium and per message; tokens are compared in slices.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Final
+
+from rawmm.errors import contract_error, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rawmm.errors import RawMMError
+
+_PATH: Final = ("tokens", "mm_placeholders")
+
+
+class Alignment:
+    """Where each position of the renderer's prompt is in the engine's.
+
+    Args:
+        renderer_ids: tokens of the renderer.
+        prompt_ids: tokens of the engine.
+        media_ids: tokens that stand for a medium.
+        placeholders: ``(offset, length)`` of each medium in `prompt_ids`, sorted; needed only
+            where the two differ.
+
+    Raises:
+        ContractError: ``token_mismatch`` or ``placeholder_order`` if the engine's tokens are not
+            the renderer's with media expanded.
+    """
+
+    def __init__(
+        self,
+        renderer_ids: list[int],
+        prompt_ids: list[int],
+        media_ids: Iterable[int],
+        placeholders: Sequence[tuple[int, int]] | None,
+    ) -> None:
+        self._positions: list[int] = []
+        self._shifts = [0]
+        self.same = renderer_ids is prompt_ids or renderer_ids == prompt_ids
+        if self.same:
+            return
+        self._positions = sorted(at for one in media_ids for at in _all(renderer_ids, one))
+        ranges = list(placeholders or ())
+        if len(ranges) != len(self._positions):
+            raise contract_error(
+                "placeholder_order",
+                _PATH,
+                expected=f"{counted(len(self._positions), 'range')}, one per media token of the "
+                "renderer's prompt",
+                got=str(len(ranges)),
+                hint="the engine must return its ranges where it expands media",
+            )
+        done, here = 0, 0
+        for index, (position, (offset, length)) in enumerate(
+            zip(self._positions, ranges, strict=True)
+        ):
+            here = _same_run(renderer_ids[done:position], prompt_ids, here)
+            if offset != here or length < 1:
+                raise contract_error(
+                    "placeholder_order",
+                    (*_PATH, index),
+                    expected=f"a range at {here}, where the renderer's medium stands",
+                    got=f"{offset} to {offset + length}",
+                )
+            done, here = position + 1, here + length
+            self._shifts.append(here - done)
+        here = _same_run(renderer_ids[done:], prompt_ids, here)
+        if here != len(prompt_ids):
+            raise _differs(here)
+
+    def at(self, position: int) -> int:
+        """The engine's position for a position between the renderer's tokens."""
+        return position + self._shifts[bisect_left(self._positions, position)]
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """A half-open range of the renderer's tokens, in the engine's."""
+        return self.at(start), self.at(end)
+
+    def flags(self, values: list[bool]) -> list[bool]:
+        """One flag per token of the renderer, as one per token of the engine."""
+        if self.same:
+            return values
+        out: list[bool] = []
+        done = 0
+        for position in self._positions:
+            out += values[done:position]
+            out += values[position : position + 1] * (self.at(position + 1) - self.at(position))
+            done = position + 1
+        return out + values[done:]
+
+
+def _all(ids: list[int], token: int) -> list[int]:
+    """Every position of a token."""
+    found: list[int] = []
+    start = 0
+    for _ in range(ids.count(token)):
+        start = ids.index(token, start) + 1
+        found.append(start - 1)
+    return found
+
+
+def _same_run(run: list[int], prompt_ids: list[int], start: int) -> int:
+    """The end of `run` in `prompt_ids`, where it must stand at `start`."""
+    end = start + len(run)
+    found = prompt_ids[start:end]
+    if found != run:
+        pairs = enumerate(zip(run, found, strict=False))
+        raise _differs(start + next((i for i, (a, b) in pairs if a != b), len(found)))
+    return end
+
+
+def _differs(position: int) -> RawMMError:
+    return contract_error(
+        "token_mismatch",
+        ("tokens", "prompt_ids"),
+        expected="the renderer's tokens, with media expanded",
+        got=f"other tokens from position {position} on",
+        hint="the engine tokenized or cut the prompt by itself",
+    )

@@ -1,0 +1,180 @@
+"""Arrays of numbers on the way into nodes: expert routing and sampling masks.
+
+Rows are cut from bytes; numpy is neither imported nor needed.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm.conversion import convert
+from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.structs import EncodedArray, SamplingMask
+from rawmm.validate.shape import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rawmm.structs import MessageNode
+
+_PATH: Final = ("tokens", "routed_experts")
+_MASK: Final = ("tokens", "sampling_mask")
+
+
+def encoded(value: Any) -> EncodedArray:
+    """An array as an `EncodedArray`: one already, its mapping, or an array object.
+
+    Raises:
+        ContractError: it is none of these, or has a type that the contract does not know.
+    """
+    if isinstance(value, EncodedArray):
+        return value
+    if isinstance(value, Mapping):
+        return convert(value, EncodedArray)
+    if not all(hasattr(value, name) for name in ("dtype", "shape", "tobytes")):
+        raise contract_error("wrong_type", (), expected="an array", got=shown(value))
+    dtype: Any = str(value.dtype)
+    return EncodedArray(dtype=dtype, shape=list(value.shape), data=value.tobytes())
+
+
+def sampling_mask(value: Any) -> SamplingMask | None:
+    """A sampling mask from any object or mapping with ``ids`` and ``counts``.
+
+    Raises:
+        ContractError: one is missing, is no array, or does not fit the other.
+    """
+    if value is None or isinstance(value, SamplingMask):
+        return value
+    arrays = {}
+    for name in ("ids", "counts"):
+        own = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+        if own is None:
+            raise missing(name, _MASK)
+        try:
+            arrays[name] = encoded(own)
+        except RawMMError as error:
+            raise error.under((*_MASK, name)) from None
+    try:
+        return SamplingMask(**arrays)
+    except RawMMError as error:
+        raise error.under(_MASK) from None
+
+
+class Routing:
+    """The experts that inference chose for the tokens of a turn, row by row.
+
+    Args:
+        payload: the engine's ``{"data": base64, "shape": [tokens, layers, top_k], "start",
+            "dtype"}``; its first row is of token `start` of the branch.
+
+    Raises:
+        ContractError: ``array_size`` or ``bad_base64`` if the data do not fill the shape, or
+            the payload has no such fields.
+    """
+
+    def __init__(self, payload: Mapping[str, Any]) -> None:
+        if not isinstance(payload, Mapping):
+            raise contract_error("wrong_type", _PATH, expected="an object", got=shown(payload))
+        for name in ("data", "shape"):
+            if name not in payload:
+                raise missing(name, _PATH)
+        try:
+            raw = binascii.a2b_base64(payload["data"], strict_mode=True)
+        except (ValueError, TypeError):
+            raise contract_error(
+                "bad_base64", (*_PATH, "data"), expected="base64", got=shown(payload["data"])
+            ) from None
+        try:
+            # Checks type and size; the whole array is not kept.
+            whole = EncodedArray(
+                dtype=payload.get("dtype") or "uint8", shape=payload["shape"], data=raw
+            )
+        except RawMMError as error:
+            raise error.under(_PATH) from None
+        self._raw = memoryview(raw)
+        self.dtype: str = whole.dtype
+        self.count: int = whole.shape[0] if whole.shape else 0
+        self.row: list[int] = whole.shape[1:]
+        self._size = len(raw) // self.count if self.count else 0
+        self.start = payload.get("start") or 0
+        if not isinstance(self.start, int) or self.start < 0:
+            raise contract_error(
+                "bad_value",
+                (*_PATH, "start"),
+                expected="the number of a token, from 0",
+                got=shown(self.start),
+            )
+
+    def rows(self, start: int, end: int) -> bytes:
+        """The bytes of some rows."""
+        return self._raw[start * self._size : end * self._size].tobytes()
+
+    def per_node(self, first: int, sizes: Sequence[int]) -> list[EncodedArray | None]:
+        """The rows of each new node, whose tokens follow each other from token `first`.
+
+        The last token of a turn was sampled and not fed back, so the engine has no row for it:
+        it gets a copy of the row before. A node that the array does not cover gets None.
+        """
+        out: list[EncodedArray | None] = []
+        at = first - self.start
+        needed = at + sum(sizes)
+        for size in sizes:
+            end = at + size
+            data = None
+            if size and at >= 0:
+                if end <= self.count:
+                    data = self.rows(at, end)
+                elif self.count and end == needed == self.count + 1:
+                    data = self.rows(at, self.count) + self.rows(self.count - 1, self.count)
+            out.append(None if data is None else self._encoded(self.dtype, size, data))
+            at = end
+        return out
+
+    def corrected(self, last: MessageNode | None, first: int) -> EncodedArray | None:
+        """The rows of the prefix's last node with its copied row put right, or None.
+
+        This turn fed that token back, so now its row is known.
+        """
+        at = first - self.start
+        if last is None or not last.sampled or not 1 <= at <= self.count:
+            return None
+        stored = last.routed_experts
+        if (
+            stored is None
+            or not stored.shape
+            or not stored.shape[0]
+            or stored.shape[1:] != self.row
+        ):
+            return None
+        kept = len(stored.data) // stored.shape[0] * (stored.shape[0] - 1)
+        rows = [(stored.dtype, stored.data[:kept]), (self.dtype, self.rows(at - 1, at))]
+        dtype = max((one for one, _ in rows), key=_item_size)
+        data = b"".join(_widened(data, one, dtype) for one, data in rows)
+        return self._encoded(dtype, stored.shape[0], data)
+
+    def _encoded(self, dtype: Any, rows: int, data: bytes) -> EncodedArray:
+        return EncodedArray(dtype=dtype, shape=[rows, *self.row], data=data)
+
+
+def _item_size(dtype: str) -> int:
+    return int(dtype.removeprefix("uint")) // 8 if dtype.startswith("uint") else 0
+
+
+def _widened(data: bytes, dtype: str, wider: str) -> bytes:
+    """Unsigned little-endian integers with more bytes each."""
+    if dtype == wider:
+        return data
+    small, big = _item_size(dtype), _item_size(wider)
+    if not small:
+        raise contract_error(
+            "bad_value",
+            (*_PATH, "dtype"),
+            expected=f"{wider}, as the tokens before, or another unsigned type",
+            got=dtype,
+        )
+    out = bytearray(len(data) // small * big)
+    for byte in range(small):
+        out[byte::big] = data[byte::small]
+    return bytes(out)

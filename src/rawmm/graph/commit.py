@@ -1,0 +1,281 @@
+"""Adding a turn to the graph: everything is worked out first, then applied at once."""
+
+from __future__ import annotations
+
+import time
+from copy import copy
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm.conversion import convert
+from rawmm.errors import RawMMError, contract_error, counted
+from rawmm.graph.alignment import Alignment
+from rawmm.graph.arrays import Routing, sampling_mask
+from rawmm.graph.reading import field_of, read, token_types, tokens_of
+from rawmm.graph.reuse import Cursor, Reuse
+from rawmm.sidecar import attribute, difference, introduced
+from rawmm.structs import AssistantMessage, MessageNode, MultiModalData, PlaceholderRange, Usage
+from rawmm.validate.graph import inline_so_far, media_ids, placed_errors
+from rawmm.validate.node_rules import image_urls
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rawmm.graph.index import GraphIndex, Key
+    from rawmm.graph.turn import PendingTurn
+    from rawmm.structs import EncodedArray, Message, Tool
+
+_SIDECAR: Final = ("tokens", "multi_modal_data")
+
+
+class Commit:
+    """One commit of one turn. See `PendingTurn.commit`."""
+
+    def __init__(self, turn: PendingTurn, index: GraphIndex, response: Any) -> None:
+        self._turn = turn
+        self._index = index
+        self._trace = turn.trace
+        self._nodes = turn.trace.nodes
+        self._response = response
+        self._has_tokens = field_of(response, "tokens") is not None
+        self._tokens = tokens = tokens_of(field_of(response, "tokens"))
+        self._prompt_ids = tokens.prompt_ids
+        rendered = tokens.renderer_prompt_ids
+        self._rendered = tokens.prompt_ids if rendered is None else rendered
+        found = token_types(tokens.mm_token_type_id_map) or turn.trace.mm_token_type_id_map
+        self._token_types = {int(token): kind for token, kind in (found or {}).items()}
+        self._spans = tokens.message_spans or ()
+        self._new: list[MessageNode] = []
+        self._new_keys: list[Key] = []
+        self._new_logical: list[list[int]] = []
+
+    def run(self) -> int:
+        """Work the turn out and add it; the index of the reply's node."""
+        tokens = self._tokens
+        reply = read(field_of(self._response, "message"), AssistantMessage, "message")
+        self._reuse = Reuse(
+            self._turn,
+            self._index,
+            self._prompt_ids if self._has_tokens else None,
+            self._rendered,
+            described=tokens.multi_modal_data is not None and not tokens.bridged,
+        )
+        self._reuse.keep_equal(bridged=tokens.bridged)
+        self._alignment = Alignment(
+            self._rendered, self._prompt_ids, self._token_types, tokens.mm_placeholders
+        )
+        self._reuse.extend(self._spans, self._alignment)
+        self._path, self._at = self._reuse.path, self._reuse.at
+        start = self._at.engine
+        self._flags = self._content_flags()
+        self._add_prompt(self._sidecars())
+        self._add_reply(reply)
+        corrected = self._route(start)
+        self._check_placed(start)
+        # Nothing below can fail.
+        if corrected is not None:
+            node, rows = corrected
+            node.routed_experts = rows
+        if tokens.mm_token_type_id_map:
+            self._trace.mm_token_type_id_map = {str(t): k for t, k in self._token_types.items()}
+        for node, key, logical in zip(self._new, self._new_keys, self._new_logical, strict=True):
+            self._nodes.append(node)
+            self._index.add(key, None if logical == node.token_ids else logical)
+        return len(self._nodes) - 1
+
+    def _content_flags(self) -> list[bool]:
+        """The renderer's flags, one per token of the engine; or empty."""
+        flags = self._tokens.is_content or []
+        if flags and len(flags) != len(self._rendered):
+            raise contract_error(
+                "stream_length",
+                ("tokens", "is_content"),
+                expected=f"none or {counted(len(self._rendered), 'flag')}, one per token of the "
+                "renderer's prompt",
+                got=str(len(flags)),
+            )
+        return self._alignment.flags(flags)
+
+    def _sidecars(self) -> list[MultiModalData | None]:
+        """What each new prompt message introduces; reused ones must agree with their nodes."""
+        stored = [self._nodes[i].multi_modal_data for i in self._path]
+        whole = self._whole_sidecar()
+        if whole is None:
+            urls = (url for message in self._turn.prompt for url in image_urls(message))
+            stand_alone = not any(stored) and all(url.startswith("data:") for url in urls)
+            if self._prompt_ids and not stand_alone:
+                images = sum(introduced(one)["image"] for one in self._turn.prompt)
+                raise contract_error(
+                    "count_mismatch",
+                    _SIDECAR,
+                    expected=f"a sidecar with {counted(images, 'image item')}",
+                    got="none",
+                    hint="give a bridging renderer the previous sidecar, or its images are lost",
+                )
+            return [None] * len(self._turn.prompt[len(stored) :])
+        try:
+            return self._introduced(whole, stored)
+        except RawMMError as error:
+            # What is wrong within the sidecar says more than what does not fit the prompt.
+            read(whole, MultiModalData, *_SIDECAR)
+            raise error.under(_SIDECAR) from None
+
+    def _introduced(
+        self, whole: MultiModalData, stored: Sequence[MultiModalData | None]
+    ) -> list[MultiModalData | None]:
+        """The parts of the new messages, checked; those before need only be equal."""
+        prompt, reused = self._turn.prompt, len(stored)
+        parts = attribute(whole, prompt, reused)
+        where = difference(stored, whole, prompt[:reused])
+        if where is not None:
+            raise contract_error(
+                "media_mismatch",
+                where,
+                expected="what the nodes that this turn reuses hold there",
+                got="another entry",
+                hint="the renderer changed, moved or added media of earlier turns",
+            )
+        return [None if part is None else convert(part, MultiModalData) for part in parts]
+
+    def _whole_sidecar(self) -> MultiModalData | None:
+        """The sidecar of the prompt, its ranges in the engine's tokens."""
+        tokens = self._tokens
+        if tokens.multi_modal_data is None:
+            return None
+        sidecar = tokens.multi_modal_data
+        if type(sidecar) is not MultiModalData:
+            sidecar = read(sidecar, MultiModalData, *_SIDECAR)
+        if self._alignment.same and tokens.mm_placeholders is None:
+            return sidecar
+        by_modality = sidecar.mm_placeholders
+        flat = sorted((one.offset, one.length) for of in by_modality.values() for one in of)
+        engine = tokens.mm_placeholders
+        if not self._alignment.same and flat != (engine or []):
+            by_modality = {
+                modality: [self._moved(one) for one in of] for modality, of in by_modality.items()
+            }
+            flat = sorted((one.offset, one.length) for of in by_modality.values() for one in of)
+            sidecar = copy(sidecar)
+            sidecar.mm_placeholders = by_modality
+        if by_modality and engine is not None and flat != engine:
+            raise contract_error(
+                "placeholder_order",
+                ("tokens", "mm_placeholders"),
+                expected=f"the {counted(len(flat), 'range')} of the renderer's sidecar",
+                got=f"{counted(len(engine), 'range')}, at other places",
+                hint="engine and renderer lay out media differently",
+            )
+        return sidecar
+
+    def _moved(self, one: PlaceholderRange) -> PlaceholderRange:
+        start, end = self._alignment.span(one.offset, one.offset + one.length)
+        return PlaceholderRange(offset=start, length=end - start)
+
+    def _add_prompt(self, sidecars: Sequence[MultiModalData | None]) -> None:
+        """Nodes of the new prompt messages: each its own tokens, scaffold before them included."""
+        for i, sidecar in enumerate(sidecars, len(self._path)):
+            span = self._spans[i] if i < len(self._spans) else None
+            end = self._at if span is None else self._end_of(span, i)
+            self._add(
+                self._turn.prompt[i],
+                end,
+                is_content=self._flags[self._at.engine : end.engine],
+                mask=[False] * len(self._prompt_ids[self._at.engine : end.engine]),
+                multi_modal_data=sidecar,
+            )
+
+    def _end_of(self, span: tuple[int, int], index: int) -> Cursor:
+        """Where the tokens of a message end, which are never behind those of the one before.
+
+        Templates may reorder messages, such as the results of tools: then the one that comes
+        first in the prompt holds the tokens of both.
+        """
+        start, end = span
+        if not 0 <= start <= end <= len(self._rendered):
+            raise contract_error(
+                "out_of_range",
+                ("tokens", "message_spans", index),
+                expected=f"a span of the renderer's {counted(len(self._rendered), 'token')}",
+                got=f"{start} to {end}",
+            )
+        return max(self._at, Cursor(self._alignment.at(end), end))
+
+    def _add_reply(self, message: AssistantMessage) -> None:
+        """The reply's node: the generation prompt, then the completion."""
+        tokens, usage = self._tokens, field_of(self._response, "usage")
+        end = Cursor(len(self._prompt_ids), len(self._rendered))
+        scaffold = len(self._prompt_ids[self._at.engine :])
+        mask = [False] * scaffold + [True] * len(tokens.completion_ids)
+        self._add(
+            message,
+            end,
+            sampled=True,
+            completion=tokens.completion_ids,
+            mask=mask,
+            is_content=mask if self._flags else [],
+            logprobs=tokens.completion_logprobs,
+            finish_reason=field_of(self._response, "finish_reason"),
+            usage=None if usage is None else read(usage, Usage, "usage"),
+            sampling_mask=sampling_mask(tokens.sampling_mask),
+        )
+
+    def _add(
+        self, message: Message, end: Cursor, *, completion: Sequence[int] = (), **fields: Any
+    ) -> None:
+        """Build the next node of the path, with the tokens up to `end`."""
+        at = len(self._nodes) + len(self._new)
+        last = at - 1 if self._new else (self._path[-1] if self._path else None)
+        node = new_node(
+            at,
+            parent=last,
+            message=message,
+            tools=self._turn.tools,
+            token_ids=[*self._prompt_ids[self._at.engine : end.engine], *completion],
+            **fields,
+        )
+        self._new.append(node)
+        self._new_keys.append(self._reuse.key(last, message))
+        self._new_logical.append([*self._rendered[self._at.renderer : end.renderer], *completion])
+        self._at = end
+
+    def _route(self, start: int) -> tuple[MessageNode, EncodedArray] | None:
+        """Give new nodes their rows of expert routing; the correction of the prefix's last."""
+        if self._tokens.routed_experts is None:
+            return None
+        routing = Routing(self._tokens.routed_experts)
+        sizes = [len(node.token_ids) for node in self._new]
+        for node, own in zip(self._new, routing.per_node(start, sizes), strict=True):
+            if own is not None:
+                node.routed_experts = own
+        prefix = (self._nodes[i] for i in reversed(self._path))
+        last = next((node for node in prefix if node.token_ids), None)
+        rows = routing.corrected(last, start)
+        return None if last is None or rows is None else (last, rows)
+
+    def _check_placed(self, start: int) -> None:
+        """New nodes hold the placeholders of their media, and no others."""
+        ids = media_ids(self._token_types)
+        inline: bool | None = None
+        for i in self._path:
+            inline = inline_so_far(inline, self._nodes[i])
+        for index, node in enumerate(self._new, len(self._nodes)):
+            inline = inline_so_far(inline, node)
+            for error in placed_errors(node, start, ids, ("nodes", index), inline=inline):
+                raise error
+            start += len(node.token_ids)
+
+
+def new_node(
+    at: int, *, parent: int | None, message: Message, tools: list[Tool], **fields: Any
+) -> MessageNode:
+    """A node that will stand at index `at`. Only roots hold the tools; what is None is left out.
+
+    Raises:
+        ContractError: it breaks the contract; ``path`` begins with ``$.nodes[at]``.
+    """
+    present = {name: value for name, value in fields.items() if value is not None}
+    if parent is None and tools:
+        present["tools"] = tools
+    try:
+        return MessageNode(parent=parent, message=message, timestamp=time.time(), **present)
+    except RawMMError as error:
+        raise error.under(("nodes", at)) from None

@@ -1,0 +1,151 @@
+"""The identity of a message, equal to that of verifiers 0.4.0 in every process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm.conversion import convert, to_builtins
+from rawmm.structs import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    TextContentPart,
+    ToolMessage,
+    UserMessage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rawmm.structs import Tool, ToolCall
+
+_DIGEST_SIZE: Final = 16
+_MESSAGES: Final = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
+_STATE_FIELDS: Final = frozenset({"encrypted_content", "signature", "data", "phase"})
+"""What a provider wants back on replay and no typed field holds."""
+_TEXT_PARTS: Final = frozenset({"input_text", "output_text"})
+_TYPED_KINDS: Final = frozenset({"message", "reasoning"})
+_CALL_KINDS: Final = frozenset({"function_call", "custom_tool_call"})
+
+
+def as_message(message: Any) -> Message:
+    """A message as a struct: itself, or converted from a dict or a model.
+
+    Raises:
+        ContractError: it is no message of the contract.
+    """
+    if type(message) in _MESSAGES:
+        typed: Message = message
+        return typed
+    converted: Message = convert(message, Message)
+    return converted
+
+
+def message_hash(message: Any) -> str:
+    """The hash of what a message says, 32 hex digits.
+
+    Two messages with the same hash are the same message of a conversation, though one may have
+    an empty content for an absent one, or other spacing in the JSON arguments of a tool call.
+    What a prompt does not repeat has no part in it: the name of a tool message, the detail of an
+    image, token counts. The construction is that of verifiers 0.4.0: BLAKE2b over the fields in
+    order, each after its length in 8 bytes, big-endian.
+
+    Args:
+        message: a message struct, or anything that `convert` makes one of.
+
+    Raises:
+        ContractError: it is no message of the contract.
+    """
+    message = as_message(message)
+    digest = hashlib.blake2b(digest_size=_DIGEST_SIZE)
+
+    def add(text: str) -> None:
+        data = text.encode()
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+
+    add(type(message).__name__)
+    content = message.content
+    if isinstance(content, list):
+        add("content_parts")
+        for part in content:
+            if isinstance(part, TextContentPart):
+                add("text")
+                add(part.text)
+            else:
+                add("image_url")
+                add(part.image_url.url)
+    else:
+        add("content_text")
+        add(content or "")
+    if isinstance(message, AssistantMessage):
+        _add_assistant(message, add)
+    elif isinstance(message, ToolMessage):
+        add("tool_call_id")
+        add(message.tool_call_id)
+    return digest.hexdigest()
+
+
+def _add_assistant(message: AssistantMessage, add: Callable[[str], None]) -> None:
+    if message.reasoning_content is not None:
+        add("reasoning_content")
+        add(message.reasoning_content)
+    calls = message.tool_calls or []
+    for item in message.provider_state or []:
+        kind, state = _continuation(item, calls)
+        if state is not None:
+            add("provider_state")
+            add(kind)
+            add(json.dumps(state, sort_keys=True))
+    for call in calls:
+        kind = call.type or "function"
+        add("tool_call")
+        add(kind)
+        add(call.id)
+        add(call.name)
+        add(call.namespace or "")
+        add(call.arguments if kind == "custom" else _canonical(call.arguments))
+
+
+def _continuation(item: dict[str, Any], calls: Sequence[ToolCall]) -> tuple[str, Any]:
+    """Kind of a provider's native item, and what of it the typed fields do not say, or None."""
+    kind = item.get("type") or ("message" if item.get("role") == "assistant" else "")
+    kind = kind if isinstance(kind, str) else json.dumps(kind, sort_keys=True)
+    state = {key: item[key] for key in _STATE_FIELDS if item.get(key) is not None}
+    content = item.get("content")
+    if kind == "message" and isinstance(content, list):
+        # Such as refusals, which no typed part says.
+        untyped = [
+            part
+            for part in content
+            if not isinstance(part, dict) or part.get("type") not in _TEXT_PARTS
+        ]
+        if untyped:
+            state["content"] = untyped
+    typed = kind in _TYPED_KINDS or (
+        kind in _CALL_KINDS and any(call.id == item.get("call_id") for call in calls)
+    )
+    if not typed:
+        return kind, item
+    return kind, state or None
+
+
+def _canonical(arguments: str) -> str:
+    """JSON arguments without regard to key order and spacing; other text as it is."""
+    try:
+        return json.dumps(json.loads(arguments), sort_keys=True, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return arguments
+
+
+def tools_hash(tools: Sequence[Tool]) -> str:
+    """The hash of the tools rendered into a prompt, by their values with defaults filled in."""
+    payload = [
+        {"type": "function", "description": "", "parameters": {}}
+        | {key: value for key, value in to_builtins(tool).items() if value is not None}
+        for tool in tools
+    ]
+    data = json.dumps(payload, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.blake2b(data, digest_size=_DIGEST_SIZE).hexdigest()

@@ -1,0 +1,88 @@
+"""An engine that answers and fails as told, and requests with and without locators."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from rawmm import MultiModalData, PlaceholderRange, raw_mm_item
+from rawmm.retry import generate_with_image_ref_retry
+
+ASSERTION = "Expected a cached item for mm_hash='a07e50973f7c13761a4022033440544e'"
+TYPED = {"type": "missing_mm_cache_item"}
+DONE = {"content": "done"}
+
+
+class CacheMissError(Exception):
+    """As an openai client raises it: with the server's error object as body."""
+
+    def __init__(self, text: str = "Error code: 409") -> None:
+        super().__init__(text)
+        self.body = {"message": "cache miss", **TYPED, "param": None, "code": 409}
+
+
+class Engine:
+    """Awaited, gives or raises the next outcome."""
+
+    def __init__(self, *outcomes: Any) -> None:
+        self.outcomes = iter(outcomes)
+        self.calls: list[dict[str, Any]] = []
+
+    async def __call__(self, **kwargs: Any) -> Any:
+        self.calls.append(kwargs)
+        await asyncio.sleep(0)
+        outcome = next(self.outcomes)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    @property
+    def modes(self) -> list[bool]:
+        return [call["materialize_all_image_refs"] for call in self.calls]
+
+
+def item(**locator: str) -> Any:
+    return raw_mm_item(
+        modality="image",
+        family="qwen_vl",
+        layout_fingerprint="f" * 32,
+        payload={"image_grid_thw": [1, 8, 8]},
+        **locator,
+    )
+
+
+def sidecar(*items: Any) -> MultiModalData:
+    count = range(len(items))
+    return MultiModalData(
+        mm_hashes={"image": [f"{index:032x}" for index in count]},
+        mm_placeholders={"image": [PlaceholderRange(offset=9 * i, length=8) for i in count]},
+        mm_items={"image": list(items)},
+    )
+
+
+REQUESTS: dict[str, Any] = {
+    "descriptor-only": {"multi_modal_data": sidecar(item(raw_image_id="0.png"), item())},
+    "raw": {"multi_modal_data": sidecar(item(raw_image_id="0.png"))},
+    "no images": {"multi_modal_data": None},
+}
+
+
+def generate(engine: Any, **kwargs: Any) -> Any:
+    return asyncio.run(generate_with_image_ref_retry(engine, **kwargs))
+
+
+def is_retried(error: BaseException, **kwargs: Any) -> bool:
+    """Whether `error` makes for a second call; if not, it must come out untouched."""
+    before = (error.__cause__, error.__context__, error.__suppress_context__)
+    engine = Engine(error, DONE)
+    try:
+        generate(engine, **(kwargs or REQUESTS["descriptor-only"]))
+    except type(error) as raised:
+        out = raised
+    else:
+        assert engine.modes == [False, True]
+        return True
+    assert out is error
+    assert (error.__cause__, error.__context__, error.__suppress_context__) == before
+    assert engine.modes == [False]
+    return False
