@@ -1,6 +1,7 @@
 """Offload: write raw images once, content-addressed, and refer to them by ``file://`` URL.
 
-`offload_images_inplace` rewrites whole messages; `ImageStore` is the directory below it.
+`offload_images_inplace` and, on an event loop, `offload_images_async` rewrite whole messages;
+`ImageStore` is the directory below them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from rawmm.offload.limits import Limits
 from rawmm.offload.rewrite import (
     ImageOffloadStats,
     offload_image_to_run_assets,
+    offload_images_async,
     offload_images_inplace,
 )
 from rawmm.offload.run_dir import raw_image_path, run_image_dir
@@ -21,6 +23,7 @@ __all__ = [
     "Limits",
     "StoredImage",
     "offload_image_to_run_assets",
+    "offload_images_async",
     "offload_images_inplace",
     "raw_image_path",
     "run_image_dir",

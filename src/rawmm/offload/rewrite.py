@@ -22,6 +22,8 @@ from rawmm.offload.store import ImageStore
 if TYPE_CHECKING:
     import os
 
+    from rawmm.offload.stored_image import StoredImage
+
 _MODES: Final = ("offload", "inline")
 
 
@@ -93,37 +95,41 @@ def offload_images_inplace(
         raise ContractError("bad_value", expected="the mode 'offload' or 'inline'", got=shown(mode))
     call = _Call(image_dir, store, limits)
     found = ImageParts(value)
-    if len(found.parts) > call.limits.max_images:
-        with _At(found, found.parts[call.limits.max_images]):
-            call.limits.check_count(len(found.parts))
-    stats = ImageOffloadStats(images_seen=len(found.parts))
     if mode == "inline":
-        for part in found.parts:
-            with _At(found, part):
-                stats.bytes_in += call.check(part)
-        return stats
-
-    planned = []
-    for part in found.parts:
-        with _At(found, part):
-            planned.append(call.prepare(part))
+        return call.check(found)
+    planned = call.prepare(found)
     changes = found.plan([image.url for image in planned])
-    written: set[str] = set()
-    for part, (_, image) in zip(found.parts, planned, strict=True):
-        if image is None:
-            continue
-        stats.images_rewritten += 1
-        stats.bytes_in += len(image.raw)
-        if image.sha256 in written:
-            stats.images_deduplicated += 1
-            continue
-        with _At(found, part):
-            stored = call.store().commit(image)
-        written.add(image.sha256)
-        stats.images_deduplicated += not stored.written
-        stats.bytes_written += stored.bytes_written
+    call.write(found, planned)
     changes.apply()
-    return stats
+    return call.stats(planned)
+
+
+async def offload_images_async(
+    value: Any,
+    *,
+    image_dir: str | os.PathLike[str] | None = None,
+    store: ImageStore | None = None,
+    limits: Limits | None = None,
+) -> ImageOffloadStats:
+    """`offload_images_inplace` for an event loop: images are checked and written in a thread.
+
+    The thread gets nothing but URLs. The value is read and changed by the loop alone, and
+    changed in one step at the end: no other task sees half of it, and a cancelled call changes
+    nothing, then or later. What other tasks did to the value meanwhile is looked at first.
+
+    Args and errors are those of `offload_images_inplace`.
+    """
+    import asyncio  # import rawmm stays light
+
+    call = _Call(image_dir, store, limits)
+    found = ImageParts(value)
+    while found.parts:
+        planned = await asyncio.to_thread(call.put, found)
+        before, found = found, ImageParts(value)
+        if [part.url for part in found.parts] == [part.url for part in before.parts]:
+            found.plan([image.url for image in planned]).apply()
+            return call.stats(planned)
+    return call.stats([])
 
 
 def offload_image_to_run_assets(
@@ -169,40 +175,82 @@ class _Call:
         self._image_dir = image_dir
         self._store = store
         self.limits = limits or (store.limits if store else Limits())
-        self._known: dict[str, PreparedImage | int] = {}
+        self._known: dict[str, PreparedImage] = {}
         self._by_hash: dict[str, PreparedImage] = {}
+        self._stored: dict[str, StoredImage] = {}
 
-    def store(self) -> ImageStore:
+    def check(self, found: ImageParts) -> ImageOffloadStats:
+        """Check every part; nothing is stored."""
+        self._check_count(found)
+        sizes: dict[str, int] = {}
+        stats = ImageOffloadStats(images_seen=len(found.parts))
+        for part in found.parts:
+            with _At(found, part):
+                url = self._url(part)
+                if scheme_of(url) == "file":
+                    self._opened().check_present(url)
+                    continue
+                if url not in sizes:
+                    sizes[url] = len(check_image(url, self.limits).raw)
+                stats.bytes_in += sizes[url]
+        return stats
+
+    def prepare(self, found: ImageParts) -> list[_Planned]:
+        """Check every part, and prepare its image; nothing is written."""
+        self._check_count(found)
+        planned = []
+        for part in found.parts:
+            with _At(found, part):
+                planned.append(self._prepared(part))
+        return planned
+
+    def write(self, found: ImageParts, planned: list[_Planned]) -> None:
+        """Write every prepared image that this call has not written yet."""
+        for part, (_, image) in zip(found.parts, planned, strict=True):
+            if image is not None and image.sha256 not in self._stored:
+                with _At(found, part):
+                    self._stored[image.sha256] = self._opened().commit(image)
+
+    def put(self, found: ImageParts) -> list[_Planned]:
+        """Prepare and write. The containers that hold the parts are not looked at."""
+        planned = self.prepare(found)
+        self.write(found, planned)
+        return planned
+
+    def stats(self, planned: list[_Planned]) -> ImageOffloadStats:
+        """What the call did, if `planned` is what its value came to."""
+        fresh = {sha: one.bytes_written for sha, one in self._stored.items() if one.written}
+        stats = ImageOffloadStats(images_seen=len(planned), bytes_written=sum(fresh.values()))
+        for _, image in planned:
+            if image is not None:
+                stats.images_rewritten += 1
+                stats.bytes_in += len(image.raw)
+                stats.images_deduplicated += fresh.pop(image.sha256, None) is None
+        return stats
+
+    def _opened(self) -> ImageStore:
         """The store; the environment is asked for it only now."""
         if self._store is None:
             self._store = _store(self._image_dir)
         return self._store
 
-    def check(self, part: ImagePart) -> int:
-        """Check a part; the bytes of its image, or 0 for a reference."""
-        url = self._url(part)
-        if scheme_of(url) == "file":
-            self.store().check_present(url)
-            return 0
-        size = self._known.get(url)
-        if not isinstance(size, int):
-            size = len(check_image(url, self.limits).raw)
-            self._known[url] = size
-        return size
+    def _check_count(self, found: ImageParts) -> None:
+        if len(found.parts) > self.limits.max_images:
+            with _At(found, found.parts[self.limits.max_images]):
+                self.limits.check_count(len(found.parts))
 
-    def prepare(self, part: ImagePart) -> _Planned:
-        """Check a part, and prepare its image; nothing is written."""
+    def _prepared(self, part: ImagePart) -> _Planned:
         url = self._url(part)
         if scheme_of(url) == "file":
-            self.store().check_present(url)
+            self._opened().check_present(url)
             return _Planned(url, None)
         image = self._known.get(url)
-        if not isinstance(image, PreparedImage):
+        if image is None:
             image = prepare_image(url, self.limits)
             # Other text may say the same bytes; one copy of them is enough.
             image = self._by_hash.setdefault(image.sha256, image)
             self._known[url] = image
-        return _Planned((self.store().root / image.raw_image_id).as_uri(), image)
+        return _Planned((self._opened().root / image.raw_image_id).as_uri(), image)
 
     def _url(self, part: ImagePart) -> str:
         hint = "encode the image as a data:image/...;base64, URL, or write it into the image "

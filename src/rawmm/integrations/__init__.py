@@ -1,0 +1,1 @@
+"""The contract inside other libraries: one module for each, its only importer."""
