@@ -69,7 +69,7 @@ CODES: Final[dict[str, str]] = {
     "no_image_dir": "no image directory is given or set",
     "store_failed": "the image directory cannot be written or read",
     # Reading back.
-    "hash_mismatch": "the bytes, or a file named by its bytes, are not those of the hash",
+    "hash_mismatch": "bytes, a file named by them, or a node are not those that were hashed",
     "missing_image": "the image is not in the image directory",
 }
 """Every error code, with its meaning. Codes are stable; messages are not."""

@@ -118,11 +118,20 @@ def branches(trace: Trace) -> list[Branch]:
         ContractError: ``parent_order`` if a node's parent is not an earlier node.
     """
     nodes = trace.nodes
+    for index, node in enumerate(nodes):
+        # Those of a cycle may have no leaf, so each is asked.
+        if node.parent is not None and not 0 <= node.parent < index:
+            raise contract_error(
+                "parent_order",
+                ("nodes", index, "parent"),
+                expected="an earlier node",
+                got=str(node.parent),
+            )
     links: list[Any] = [node.semantic_parents or [] for node in nodes]
     accepted = {link.node for of in links for link in of if link.type == _ACCEPTED}
     out = []
     for number, leaf in enumerate(leaves(trace)):
-        ids = path_to(nodes, leaf)
+        ids = _path_to(nodes, leaf)
         attempt = any(link.type == _ATTEMPT for link in links[leaf])
         out.append(
             Branch(
@@ -136,21 +145,10 @@ def branches(trace: Trace) -> list[Branch]:
     return out
 
 
-def path_to(nodes: list[MessageNode], leaf: int) -> list[int]:
-    """Indices from the root to `leaf`.
-
-    Raises:
-        ContractError: ``parent_order``, so that a cycle ends.
-    """
+def _path_to(nodes: list[MessageNode], leaf: int) -> list[int]:
+    """Indices from the root to `leaf`."""
     path = [leaf]
     while (parent := nodes[path[-1]].parent) is not None:
-        if not 0 <= parent < path[-1]:
-            raise contract_error(
-                "parent_order",
-                ("nodes", path[-1], "parent"),
-                expected="an earlier node",
-                got=str(parent),
-            )
         path.append(parent)
     path.reverse()
     return path

@@ -86,8 +86,8 @@ class Reuse:
                 ("tokens", "prompt_ids"),
                 expected=f"the {counted(self._turn.path_len, 'token')} of the stored prefix, which "
                 "the renderer extended",
-                got=f"other tokens than node {path[len(self.path)]} has, from position "
-                f"{self.at.engine} on",
+                got=f"other tokens than those of node {path[len(self.path)]}, which begins at "
+                f"position {self.at.engine}",
                 hint="the engine tokenized or cut the prompt by itself",
             )
 

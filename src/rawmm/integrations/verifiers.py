@@ -178,11 +178,8 @@ def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
     ]
     by_node: dict[int, list[tuple[Path, Any]]] = {}
     for index, (node, kept_node) in enumerate(zip(nodes, kept["nodes"], strict=True)):
-        try:
-            if found := [*_node_leftovers(node, kept_node)]:
-                by_node[index] = found
-        except RawMMError as error:
-            raise error.under(("nodes", index)) from None
+        if found := [*_node_leftovers(node, kept_node)]:
+            by_node[index] = found
         if "timestamp" not in node:
             made_up.append((("nodes", index, "timestamp"), kept_node["timestamp"]))
     carried = _carried.pack(fields, by_node, made_up, kept["nodes"])
@@ -205,9 +202,7 @@ def _node_leftovers(given: dict[str, Any], kept: dict[str, Any]) -> Iterator[tup
         # Tokens are compared as a whole; an empty list of tools is not written.
         if value is None or value == kept.get(name) or (name == "tools" and not value):
             continue
-        for path, left in _carried.leftovers({name: value}, kept):
-            if left is not None:
-                yield path, left
+        yield from _carried.leftovers({name: value}, kept)
 
 
 def _each(converted: Callable[[Any], Any], values: Any) -> list[Any]:

@@ -432,7 +432,11 @@ def test_whatever_stands_under_the_key_no_other_error_comes() -> None:
         (altered(fields=[[[], 1]]), "wrong_type", "$.info.rawmm"),
         (altered(fields=[[["gone", "x"], 1]]), "missing_field", "$.gone"),
         (altered(fields=[[["task", "type"], "u"]]), "duplicate_key", "$.task.type"),
-        (altered(nodes=[{"node": -1, "hash": "", "fields": []}]), "hash_mismatch", "$.nodes[-1]"),
+        (
+            altered(nodes=[{**to_verifiers(full_trace()).info["rawmm"]["nodes"][0], "node": -2}]),
+            "hash_mismatch",
+            "$.nodes[-2]",
+        ),
     ],
 )
 def test_something_else_under_the_key_is_an_error(trace: Any, code: str, path: str) -> None:
@@ -576,6 +580,14 @@ def test_errors_of_a_node_have_its_path() -> None:
     with pytest.raises(ContractError) as caught:
         from_verifiers(wire_trace(nodes=[broken]))
     assert (caught.value.code, caught.value.path) == ("stream_length", "$.nodes[0].mask")
+
+
+def test_a_message_that_has_no_hash_is_named() -> None:
+    trace = to_verifiers(full_trace())
+    trace.nodes[1].message.content[0].text = "\ud800"
+    with pytest.raises(ProcessedPayloadError) as caught:
+        from_verifiers(trace)
+    assert caught.value.path == "$.nodes[1].message.content[0].text"
 
 
 def test_no_image_is_in_an_error() -> None:

@@ -343,10 +343,11 @@ def test_other_modes_are_refused(mode: Any) -> None:
     assert "expected the mode 'offload' or 'inline'" in str(caught.value)
 
 
-def test_the_number_of_parts_is_limited_before_any_is_read(root: Path) -> None:
+@pytest.mark.parametrize("mode", ["offload", "inline"])
+def test_the_number_of_parts_is_limited_before_any_is_read(mode: str, root: Path) -> None:
     value = [part("not even a url") for _ in range(4)]
     with pytest.raises(OffloadError) as caught:
-        offload_images_inplace(value, image_dir=root, limits=Limits(max_images=3))
+        offload_images_inplace(value, image_dir=root, mode=mode, limits=Limits(max_images=3))
     assert str(caught.value) == (
         "$[3].image_url.url: expected at most 3 image parts in a call, got 4; offload fewer "
         "messages at a time, or raise Limits.max_images [image_limit]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,11 +99,18 @@ def test_it_does_what_the_plain_call_does(given: str, tmp_path: Path) -> None:
     assert all(url.startswith("file:///") for url in urls_of(on_loop))
 
 
-def test_nothing_to_store_needs_no_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_to_store_needs_no_directory_and_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("VF_RENDERER_IMAGE_OFFLOAD_DIR", "PRIME_RL_RUN_DIR", "RUN_ID"):
         monkeypatch.delenv(name, raising=False)
     value = {"messages": [{"role": "user", "content": "text"}]}
-    assert asyncio.run(offload_images_async(value)) == ImageOffloadStats()
+
+    async def without_threads() -> ImageOffloadStats:
+        closed = ThreadPoolExecutor()
+        closed.shutdown()
+        asyncio.get_running_loop().set_default_executor(closed)
+        return await offload_images_async(value)
+
+    assert asyncio.run(without_threads()) == ImageOffloadStats()
     with pytest.raises(OffloadError) as caught:
         asyncio.run(offload_images_async(body(url_of())))
     assert caught.value.code == "no_image_dir"

@@ -1,0 +1,408 @@
+"""Arrays on their way into nodes: sampling masks, and expert routing row by row."""
+
+from __future__ import annotations
+
+import array
+import base64
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from rawmm import (
+    ContractError,
+    EncodedArray,
+    RawMMError,
+    SamplingMask,
+    Trace,
+    encode_msgpack,
+    validate,
+)
+from rawmm.graph.arrays import encoded, sampling_mask
+from tests.unit.graph.turns import history_of, new_trace, play, response, user
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def int32(*values: int) -> Any:
+    return np.array(values, dtype=np.int32)
+
+
+def held(mask: Any) -> tuple[list[int], list[int]]:
+    ids, counts = (
+        np.frombuffer(one.data, dtype=one.dtype).tolist() for one in (mask.ids, mask.counts)
+    )
+    return ids, counts
+
+
+class TestSamplingMasks:
+    @pytest.mark.parametrize("build", [SimpleNamespace, dict], ids=["object", "mapping"])
+    def test_of_numpy_arrays(self, build: Any) -> None:
+        mask = sampling_mask(build(ids=int32(5, 6, 7), counts=int32(2, 1)))
+        assert held(mask) == ([5, 6, 7], [2, 1])
+        assert mask is not None
+        assert (mask.ids.dtype, mask.ids.shape) == ("int32", [3])
+
+    def test_of_encoded_arrays(self) -> None:
+        one = EncodedArray(dtype="int32", shape=[1], data=b"\1\0\0\0")
+        mask = SamplingMask(ids=one, counts=one)
+        assert sampling_mask(mask) is mask
+        assert sampling_mask({"ids": one, "counts": one}) == mask
+        plain = {"__nd__": True, "dtype": "int32", "shape": [1], "data": b"\1\0\0\0"}
+        assert sampling_mask({"ids": plain, "counts": plain}) == mask
+        assert sampling_mask(None) is None
+
+    def test_rows_that_are_not_contiguous(self) -> None:
+        mask = sampling_mask({"ids": int32(5, 0, 6, 0)[::2], "counts": int32(1, 1)[::-1]})
+        assert held(mask) == ([5, 6], [1, 1])
+
+    def test_in_a_node(self) -> None:
+        trace = new_trace()
+        mask = {"ids": int32(5, 6), "counts": int32(2, 0)}
+        play(trace, [user("a")], response([1], sampling_mask=mask))
+        assert trace.nodes[0].sampling_mask is None
+        assert held(trace.nodes[1].sampling_mask) == ([5, 6], [2, 0])
+        validate(trace)
+
+    @pytest.mark.parametrize(
+        ("mask", "sentence"),
+        [
+            (
+                {"ids": int32(1)},
+                ": expected the field 'counts', got an object without it [missing_field]",
+            ),
+            (5, ": expected the field 'ids', got an object without it [missing_field]"),
+            (
+                {"ids": [1], "counts": int32(1)},
+                ".ids: expected an array, got an array of 1 [wrong_type]",
+            ),
+            (
+                {"ids": int32(1), "counts": array.array("i", [1])},
+                ".counts: expected an array, got a array.array [wrong_type]",
+            ),
+            (
+                {"ids": int32(1), "counts": {"dtype": "int32"}},
+                ".counts: expected the field '__nd__', got an object without it [missing_field]",
+            ),
+            (
+                {"ids": np.array([1]), "counts": int32(1)},
+                ".ids: expected int32 of one dimension, got int64 of shape 1 [array_size]",
+            ),
+            (
+                {"ids": int32(1), "counts": int32(1).reshape(1, 1)},
+                ".counts: expected int32 of one dimension, got int32 of shape 1x1 [array_size]",
+            ),
+            (
+                {"ids": np.array([1], dtype=">i4"), "counts": int32(1)},
+                ".ids.dtype: expected 'bool' or 'int8' or 'int16' or 'int32' or 'int64' or 'uint8' "
+                "or 'uint16' or 'uint32' or 'uint64' or 'float16' or 'float32' or 'float64', got "
+                "'>i4' [bad_value]",
+            ),
+            (
+                {"ids": int32(1, 2), "counts": int32(1)},
+                ".ids: expected 1 id, the sum of counts, got 2 [stream_length]",
+            ),
+        ],
+    )
+    def test_refused(self, mask: Any, sentence: str) -> None:
+        with pytest.raises(RawMMError) as caught:
+            sampling_mask(mask)
+        assert str(caught.value) == "$.tokens.sampling_mask" + sentence
+
+
+def test_an_encoded_array_is_kept() -> None:
+    one = EncodedArray(dtype="int32", shape=[0], data=b"")
+    assert encoded(one) is one
+
+
+def payload(rows: Any, dtype: str = "uint8", **fields: Any) -> dict[str, Any]:
+    """Expert routing of one layer and one expert per token, as an engine sends it."""
+    data = np.array(rows, dtype=dtype)
+    return {
+        "data": base64.b64encode(data.tobytes()).decode(),
+        "shape": [len(data), 1, 1],
+        "dtype": dtype,
+    } | fields
+
+
+def rows_of(trace: Trace) -> list[list[int] | None]:
+    out: list[list[int] | None] = []
+    for node in trace.nodes:
+        one = node.routed_experts
+        out.append(None if one is None else np.frombuffer(one.data, dtype=one.dtype).tolist())
+        assert one is None or one.shape == [len(node.token_ids), 1, 1]
+    return out
+
+
+SPANS = ((0, 2), (2, 3))
+PROMPT = (user("a"), user("b"))
+
+
+def turn(trace: Trace, routing: Any, ids: Sequence[int] = (1, 2, 3, 4), **tokens: Any) -> None:
+    """Two messages of two tokens and one, a scaffold of one, and a completion of two."""
+    play(trace, [*PROMPT], response([*ids], message_spans=SPANS, routed_experts=routing, **tokens))
+
+
+class TestRouting:
+    def test_each_node_gets_its_rows_and_the_last_token_a_copy(self) -> None:
+        trace = new_trace()
+        turn(trace, payload([10, 11, 12, 13, 14]))
+        assert rows_of(trace) == [[10, 11], [12], [13, 14, 14]]
+        validate(trace)
+
+    def test_an_engine_with_a_row_for_every_token(self) -> None:
+        trace = new_trace()
+        turn(trace, payload([10, 11, 12, 13, 14, 15]))
+        assert rows_of(trace) == [[10, 11], [12], [13, 14, 15]]
+
+    def test_rows_that_nobody_asked_for(self) -> None:
+        trace = new_trace()
+        turn(trace, payload(range(10, 20)))
+        assert rows_of(trace) == [[10, 11], [12], [13, 14, 15]]
+
+    @pytest.mark.parametrize("rows", [4, 3, 0])
+    def test_more_than_one_row_short(self, rows: int) -> None:
+        """Only the last token can be without: what is not covered has no routing."""
+        trace = new_trace()
+        turn(trace, payload(range(rows)))
+        assert rows_of(trace) == [[0, 1] if rows else None, [2] if rows else None, None]
+
+    def test_a_start_within_the_new_tokens(self) -> None:
+        trace = new_trace()
+        turn(trace, payload([12, 13, 14, 15], start=2))
+        assert rows_of(trace) == [None, [12], [13, 14, 15]]
+        trace = new_trace()
+        turn(trace, payload([11, 12, 13, 14, 15], start=1))
+        assert rows_of(trace) == [None, [12], [13, 14, 15]]
+
+    @pytest.mark.parametrize("start", [None, 0])
+    def test_a_start_that_goes_without_saying(self, start: Any) -> None:
+        trace = new_trace()
+        turn(trace, payload([10, 11, 12, 13, 14], start=start))
+        assert rows_of(trace) == [[10, 11], [12], [13, 14, 14]]
+
+    def test_a_type_that_goes_without_saying(self) -> None:
+        for dtype in (None, ""):
+            trace = new_trace()
+            turn(trace, payload([10, 11, 12, 13, 14]) | {"dtype": dtype})
+            assert rows_of(trace) == [[10, 11], [12], [13, 14, 14]]
+
+    def test_wider_rows(self) -> None:
+        trace = new_trace()
+        data = np.arange(5 * 6, dtype=np.uint16).reshape(5, 3, 2)
+        raw = base64.b64encode(data.tobytes())
+        turn(trace, {"data": raw, "shape": (5, 3, 2), "dtype": "uint16"})
+        last = trace.nodes[2].routed_experts
+        assert last is not None
+        assert (last.dtype, last.shape) == ("uint16", [3, 3, 2])
+        expected = np.concatenate([data[3:], data[-1:]])
+        assert last.data == expected.tobytes()
+
+    def test_a_message_without_tokens_has_none(self) -> None:
+        trace = new_trace()
+        play(
+            trace,
+            [user("a"), user("")],
+            response([1, 2], message_spans=[(0, 2), None], routed_experts=payload([1, 2, 3])),
+        )
+        assert rows_of(trace) == [[1, 2], None, [3, 3]]
+
+    def test_the_whole_array_is_not_kept(self) -> None:
+        trace = new_trace()
+        turn(trace, payload([10, 11, 12, 13, 14]))
+        for node in trace.nodes:
+            assert node.routed_experts is not None
+            assert type(node.routed_experts.data) is bytes
+
+
+class TestCorrections:
+    """The next turn feeds the last token back, so that its row becomes known."""
+
+    def first(self, rows: Any = (10, 11, 12, 13, 14), dtype: str = "uint8") -> Trace:
+        trace = new_trace()
+        turn(trace, payload(rows, dtype))
+        return trace
+
+    def second(self, trace: Trace, routing: Any, **tokens: Any) -> None:
+        ids = [1, 2, 3, 4, 90, 91, 5]
+        play(
+            trace,
+            [*history_of(trace)[:3], user("c")],
+            response(ids, message_spans=[None] * 3 + [(6, 7)], routed_experts=routing, **tokens),
+        )
+
+    def test_the_copied_row_is_put_right(self) -> None:
+        trace = self.first()
+        self.second(trace, payload([10, 11, 12, 13, 14, 25, 26, 27]))
+        assert rows_of(trace) == [[10, 11], [12], [13, 14, 25], [26], [27, 27]]
+        assert trace.nodes[2].routed_experts == EncodedArray(
+            dtype="uint8", shape=[3, 1, 1], data=bytes([13, 14, 25])
+        )
+
+    @pytest.mark.parametrize(
+        ("start", "rows", "kept", "new"),
+        [
+            (5, [25, 26, 27], 25, [26]),
+            (4, [14, 25, 26, 27], 25, [26]),
+            # It covers the new tokens only, so nothing is known of the last one before.
+            (6, [26, 27], 14, [26]),
+            (7, [27], 14, None),
+        ],
+    )
+    def test_from_where_the_array_starts(
+        self, start: int, rows: list[int], kept: int, new: list[int] | None
+    ) -> None:
+        trace = self.first()
+        self.second(trace, payload(rows, start=start))
+        assert rows_of(trace)[2:4] == [[13, 14, kept], new]
+
+    def test_an_array_that_ends_before_it(self) -> None:
+        trace = self.first()
+        self.second(trace, payload([10, 11, 12, 13, 14]))
+        assert rows_of(trace) == [[10, 11], [12], [13, 14, 14], None, None]
+        trace = self.first()
+        self.second(trace, payload([10, 11, 12, 13, 14, 25]))
+        assert rows_of(trace) == [[10, 11], [12], [13, 14, 25], None, None]
+
+    def test_numbers_become_wider_where_they_must(self) -> None:
+        trace = self.first()
+        self.second(trace, payload([0, 0, 0, 0, 0, 300, 301, 302], "uint16"))
+        assert rows_of(trace) == [[10, 11], [12], [13, 14, 300], [301], [302, 302]]
+        one = trace.nodes[2].routed_experts
+        assert one is not None
+        assert one.dtype == "uint16"
+        trace = self.first([10, 11, 12, 13, 70_000], "uint32")
+        self.second(trace, payload([0, 0, 0, 0, 0, 25, 26, 27]))
+        assert rows_of(trace) == [[10, 11], [12], [13, 70_000, 25], [26], [27, 27]]
+        one = trace.nodes[2].routed_experts
+        assert one is not None
+        assert one.dtype == "uint32"
+
+    def test_signed_numbers_of_one_type(self) -> None:
+        trace = self.first([10, 11, 12, 13, -14], "int16")
+        self.second(trace, payload([0, 0, 0, 0, 0, -25, 26, 27], "int16"))
+        assert rows_of(trace)[2] == [13, -14, -25]
+
+    @pytest.mark.parametrize(
+        ("before", "now", "wider", "got"),
+        [
+            ("int16", "uint8", "uint8", "int16"),
+            ("uint16", "int32", "uint16", "int32"),
+            ("int8", "int16", "int8", "int16"),
+        ],
+    )
+    def test_types_that_do_not_go_together(
+        self, before: str, now: str, wider: str, got: str
+    ) -> None:
+        trace = self.first(dtype=before)
+        kept = encode_msgpack(trace)
+        with pytest.raises(ContractError) as caught:
+            self.second(trace, payload(range(8), now))
+        assert str(caught.value) == (
+            f"$.tokens.routed_experts.dtype: expected {wider}, as the tokens before, or another "
+            f"unsigned type, got {got} [bad_value]"
+        )
+        assert encode_msgpack(trace) == kept
+
+    def test_rows_of_another_shape_correct_nothing(self) -> None:
+        trace = self.first()
+        data = base64.b64encode(bytes(16)).decode()
+        self.second(trace, {"data": data, "shape": [8, 2, 1]})
+        one, other = trace.nodes[2].routed_experts, trace.nodes[3].routed_experts
+        assert one is not None
+        assert other is not None
+        assert (one.data, one.shape, other.shape) == (bytes([13, 14, 14]), [3, 1, 1], [1, 2, 1])
+
+    def test_a_node_without_routing_stays_without(self) -> None:
+        trace = new_trace()
+        turn(trace, None)
+        self.second(trace, payload(range(8)))
+        assert rows_of(trace) == [None, None, None, [6], [7, 7]]
+
+    def test_a_turn_without_routing_changes_nothing(self) -> None:
+        trace = self.first()
+        self.second(trace, None)
+        assert rows_of(trace) == [[10, 11], [12], [13, 14, 14], None, None]
+
+    def test_a_prompt_message_has_no_copied_row(self) -> None:
+        """Only after a completion is there a token that was not fed back."""
+        trace = new_trace()
+        play(
+            trace,
+            [user("a"), user("b")],
+            response(
+                [1, 2, 3], message_spans=[(0, 2), (2, 3)], routed_experts=payload([1, 2, 3, 4])
+            ),
+        )
+        play(
+            trace,
+            [user("a"), user("c")],
+            response(
+                [1, 2, 9], message_spans=[(0, 2), (2, 3)], routed_experts=payload([5, 6, 7, 8])
+            ),
+        )
+        assert rows_of(trace) == [[1, 2], [3], [4, 4], [7], [8, 8]]
+
+    def test_the_last_node_with_tokens_counts(self) -> None:
+        trace = self.first()
+        history = history_of(trace)
+        ids = [1, 2, 3, 4, 90, 91]
+        play(
+            trace,
+            [*history, user("")],
+            response(ids, text="one", message_spans=[None] * 3 + [(6, 6)]),
+        )
+        play(
+            trace,
+            [*history, user(""), user("d")],
+            response(
+                [*ids, 7],
+                text="two",
+                message_spans=[None] * 3 + [(6, 6), (6, 7)],
+                routed_experts=payload([10, 11, 12, 13, 14, 25, 26, 27]),
+            ),
+        )
+        assert rows_of(trace)[2] == [13, 14, 25]
+
+    def test_the_first_turn_has_nothing_to_correct(self) -> None:
+        trace = new_trace()
+        play(trace, [], response([1], routed_experts=payload([1, 2, 3])))
+        assert rows_of(trace) == [[1, 2, 3]]
+
+
+REFUSED: list[tuple[Any, str]] = [
+    ([1], ": expected an object, got an array of 1 [wrong_type]"),
+    ({"shape": [1, 1, 1]}, ": expected the field 'data', got an object without it [missing_field]"),
+    ({"data": ""}, ": expected the field 'shape', got an object without it [missing_field]"),
+    (payload([1], shape=[2, 1, 1]), ".data: expected 2 bytes for uint8 of shape 2x1x1, got 1 byte [array_size]"),
+    (payload([1], dtype="uint8") | {"dtype": "uint16"}, ".data: expected 2 bytes for uint16 of shape 1x1x1, got 1 byte [array_size]"),
+    (payload([1], data="AA*="), ".data: expected base64, got 'AA*=' [bad_base64]"),
+    (payload([1], data="AA"), ".data: expected base64, got 'AA' [bad_base64]"),
+    (payload([1], data="ä"), ".data: expected base64, got 'ä' [bad_base64]"),
+    (payload([1], data=5), ".data: expected base64, got 5 [bad_base64]"),
+    (payload([1], shape="1"), ".shape: expected an array, got the string '1' [wrong_type]"),
+    (payload([1], shape=[-1, 1, 1]), ".shape[0]: expected an integer from 0 to 9007199254740991, got -1 [out_of_range]"),
+    (payload([1], start=-1), ".start: expected the number of a token, from 0, got -1 [bad_value]"),
+    (payload([1], start="2"), ".start: expected the number of a token, from 0, got '2' [bad_value]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("routing", "sentence"), REFUSED)
+def test_routing_that_is_none(routing: Any, sentence: str) -> None:
+    trace = new_trace()
+    before = encode_msgpack(trace)
+    with pytest.raises(RawMMError) as caught:
+        turn(trace, routing)
+    assert str(caught.value) == "$.tokens.routed_experts" + sentence
+    assert encode_msgpack(trace) == before
+
+
+def test_a_shape_without_rows() -> None:
+    for shape, data in (([], b"\1"), ([0, 4, 2], b""), ([3, 0, 2], b"")):
+        trace = new_trace()
+        turn(trace, {"data": base64.b64encode(data), "shape": shape})
+        validate(trace)
+        rows = [node.routed_experts for node in trace.nodes]
+        assert rows[2] is None or rows[2].shape == [3, 0, 2]

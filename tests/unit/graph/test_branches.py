@@ -1,0 +1,227 @@
+"""Leaves, branches, and the streams of a branch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rawmm import (
+    ContractError,
+    MessageNode,
+    MultiModalData,
+    ParentLink,
+    PlaceholderRange,
+    Tool,
+    Trace,
+)
+from rawmm.graph import Branch, branches, leaves
+from tests.unit.graph.turns import (
+    PAD,
+    item,
+    new_trace,
+    play,
+    reply,
+    response,
+    sidecar,
+    url,
+    user,
+    with_images,
+)
+
+STREAMS = ("logprobs", "advantages", "reference_logprobs", "trainer_logprobs", "entropies")
+
+
+def node(parent: int | None = None, **fields: Any) -> MessageNode:
+    return MessageNode(parent=parent, message=reply(), **fields)
+
+
+def alone(**fields: Any) -> Branch:
+    (only,) = branches(Trace(nodes=[node(**fields)]))
+    return only
+
+
+class TestLeaves:
+    def test_of_a_tree(self) -> None:
+        trace = Trace(nodes=[node(), node(0), node(0), node(2), node(), node(2)])
+        assert leaves(trace) == [1, 3, 4, 5]
+        found = branches(trace)
+        assert [branch.index for branch in found] == [0, 1, 2, 3]
+        assert [branch.node_ids for branch in found] == [[0, 1], [0, 2, 3], [4], [0, 2, 5]]
+        for branch in found:
+            kept = zip(branch.nodes, branch.node_ids, strict=True)
+            assert all(own is trace.nodes[i] for own, i in kept)
+
+    def test_of_nothing(self) -> None:
+        assert leaves(new_trace()) == []
+        assert branches(new_trace()) == []
+
+
+class TestTrainable:
+    """A compaction attempt trains only if the harness went on from it."""
+
+    def flags(self, *links: list[tuple[int, str]]) -> list[bool]:
+        nodes = [
+            node(semantic_parents=[ParentLink(node=at, type=kind) for at, kind in own])
+            for own in links
+        ]
+        return [branch.trainable for branch in branches(Trace(nodes=nodes))]
+
+    def test_without_links(self) -> None:
+        assert branches(with_images())[0].trainable
+        assert self.flags([], []) == [True, True]
+
+    def test_an_attempt_that_was_left(self) -> None:
+        assert self.flags([], [(0, "compaction_attempt")]) == [True, False]
+
+    def test_an_attempt_that_was_taken_up(self) -> None:
+        assert self.flags([], [(0, "compaction_attempt")], [(1, "compaction")]) == [True] * 3
+
+    def test_one_of_two_attempts(self) -> None:
+        attempt = [(0, "compaction_attempt")]
+        assert self.flags([], attempt, attempt, [(2, "compaction")]) == [True, False, True, True]
+
+    def test_several_links(self) -> None:
+        links = [(0, "subagent_return"), (0, "compaction_attempt")]
+        assert self.flags([], links) == [True, False]
+        assert self.flags([], links, [(0, "compaction"), (1, "compaction")]) == [True] * 3
+
+    def test_other_links(self) -> None:
+        assert self.flags([], [(0, "compaction"), (0, "subagent_return")]) == [True, True]
+
+    def test_only_the_leaf_counts(self) -> None:
+        link = ParentLink(node=0, type="compaction_attempt")
+        trace = Trace(nodes=[node(), node(0, semantic_parents=[link]), node(1)])
+        assert [branch.trainable for branch in branches(trace)] == [True]
+
+
+class TestStreams:
+    def test_of_two_turns(self) -> None:
+        (branch,) = branches(with_images())
+        assert branch.messages == [
+            user("look", url(0)),
+            reply(),
+            user(url(1), "again"),
+            reply("done"),
+        ]
+        assert branch.token_ids == [1, PAD, PAD, 2, 90, 91, 1, PAD, PAD, PAD, 2, 90, 91]
+        assert branch.mask == [False] * 4 + [True] * 2 + [False] * 5 + [True] * 2
+        assert branch.logprobs == [0.0] * 4 + [-0.5] * 2 + [0.0] * 5 + [-0.5] * 2
+        assert branch.multi_modal_data == sidecar((0, 1, 2), (1, 7, 3))
+        assert branch.mm_token_type_ids == [0, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0]
+        assert branch.tools == []
+
+    def test_tools_of_the_root(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response([1]), tools=[Tool(name="click")])
+        play(trace, [user("b")], response([1]))
+        assert [branch.tools for branch in branches(trace)] == [[Tool(name="click")], []]
+
+    @pytest.mark.parametrize("name", STREAMS)
+    def test_a_scaffold_and_its_completion(self, name: str) -> None:
+        branch = alone(token_ids=[1, 2, 3], mask=[False, True, True], **{name: [-1.0, -2.0]})
+        assert branch.spread(name) == [0.0, -1.0, -2.0]
+
+    @pytest.mark.parametrize("name", STREAMS)
+    def test_sampled_tokens_between_others(self, name: str) -> None:
+        """Such as where a tool's answer was cut into the model's own tokens."""
+        mask = [True, False, True, True, False]
+        branch = alone(token_ids=[1] * 5, mask=mask, **{name: [-1.0, -2.0, -3.0]})
+        assert branch.spread(name) == [-1.0, 0.0, -2.0, -3.0, 0.0]
+
+    @pytest.mark.parametrize(
+        ("mask", "values", "out"),
+        [
+            ([True, True], [1.0, 2.0], [1.0, 2.0]),
+            ([False, False], [], [0.0, 0.0]),
+            ([], [], []),
+            ([True, False], [1.0], [1.0, 0.0]),
+            ([True, True], [], [0.0, 0.0]),
+        ],
+    )
+    def test_any_mask(self, mask: list[bool], values: list[float], out: list[float]) -> None:
+        branch = alone(token_ids=[1] * len(mask), mask=mask, entropies=values)
+        assert branch.spread("entropies") == out
+
+    def test_a_stream_that_nobody_assigned(self) -> None:
+        branch = alone(token_ids=[1, 2], mask=[False, True])
+        assert branch.spread("advantages") == [0.0, 0.0]
+
+    @pytest.mark.parametrize(
+        ("mask", "values"),
+        [
+            ([False, True, True], [1.0]),
+            ([True, True, False], [1.0]),
+            ([True, False, True], [1.0, 2.0, 3.0]),
+            ([False, True, True], [1.0, 2.0, 3.0, 4.0]),
+            ([False, False, False], [1.0]),
+        ],
+    )
+    def test_a_stream_of_another_length(self, mask: list[bool], values: list[float]) -> None:
+        """A trainer stamps nodes in place, where no constructor looks."""
+        trace = Trace(nodes=[node(), node(0, token_ids=[1, 2, 3], mask=mask)])
+        trace.nodes[1].advantages = values
+        with pytest.raises(ContractError) as caught:
+            branches(trace)[0].spread("advantages")
+        assert str(caught.value) == (
+            f"$.nodes[1].advantages: expected none or {mask.count(True)}, one per sampled token, "
+            f"got {len(values)} [stream_length]"
+        )
+
+    def test_types_of_several_media(self) -> None:
+        trace = Trace(nodes=[node(token_ids=[5, 8, PAD, 6, 9], mask=[False] * 5)])
+        trace.mm_token_type_id_map = {"8": 2, "7": 1, "6": 0}
+        assert branches(trace)[0].mm_token_type_ids == [0, 2, 1, 0, 0]
+
+    def test_no_types_without_media(self) -> None:
+        for found in (None, {}, {"9": 1}, {"5": 0}):
+            trace = Trace(nodes=[node(token_ids=[5], mask=[False])], mm_token_type_id_map=found)
+            assert branches(trace)[0].mm_token_type_ids is None
+
+    def test_a_sidecar_is_the_callers_own(self) -> None:
+        trace = with_images()
+        first = branches(trace)[0].multi_modal_data
+        assert first is not None
+        first.mm_items["image"][0].payload.clear()
+        first.mm_hashes.clear()
+        assert branches(trace)[0].multi_modal_data == sidecar((0, 1, 2), (1, 7, 3))
+
+    def test_sidecars_that_do_not_go_together(self) -> None:
+        """Of one node without hashes, the hashes of the next would be taken for its own."""
+        span = PlaceholderRange(offset=0, length=1)
+        bare = MultiModalData(mm_items={"image": [item(0)]}, mm_placeholders={"image": [span]})
+        trace = Trace(
+            nodes=[
+                MessageNode(message=user(url(0)), multi_modal_data=bare),
+                MessageNode(parent=0, message=user(url(1)), multi_modal_data=sidecar((1, 1, 1))),
+            ]
+        )
+        with pytest.raises(ContractError) as caught:
+            _ = branches(trace)[0].multi_modal_data
+        assert (caught.value.code, caught.value.path) == ("count_mismatch", "$.mm_hashes.image")
+
+
+class TestBrokenGraphs:
+    """A trace that was changed in place may hold what no constructor would take."""
+
+    @pytest.mark.parametrize(
+        ("parents", "at"),
+        [
+            ([None, 1], 1),  # its own parent, so that no leaf leads to it
+            ([None, 0, 3, 2], 2),  # two that hold each other
+            ([1, 0, 1], 0),  # a leaf on a cycle
+            ([None, 2, 0], 1),  # a parent that comes later
+            ([None, 9], 1),
+            ([None, -1], 1),
+            ([0], 0),
+        ],
+    )
+    def test_parents_that_are_not_earlier(self, parents: list[int | None], at: int) -> None:
+        trace = Trace(nodes=[node() for _ in parents])
+        for one, parent in zip(trace.nodes, parents, strict=True):
+            one.parent = parent
+        with pytest.raises(ContractError) as caught:
+            branches(trace)
+        assert str(caught.value) == (
+            f"$.nodes[{at}].parent: expected an earlier node, got {parents[at]} [parent_order]"
+        )

@@ -1,0 +1,681 @@
+"""What a commit adds to the graph: nodes, whose tokens they hold, and what else they say."""
+
+from __future__ import annotations
+
+import array
+import time
+from collections import UserList, deque
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pydantic
+import pytest
+
+import rawmm
+from rawmm import (
+    AssistantMessage,
+    MultiModalData,
+    Response,
+    SystemMessage,
+    Tool,
+    ToolMessage,
+    Trace,
+    TurnTokens,
+    Usage,
+    UserMessage,
+    to_builtins,
+    validate,
+)
+from rawmm.graph import branches, leaves, prepare_turn
+from tests.unit.graph.turns import (
+    PAD,
+    TYPES,
+    history_of,
+    new_trace,
+    play,
+    reply,
+    response,
+    sidecar,
+    url,
+    user,
+    with_images,
+)
+
+
+def tokens_of(trace: Trace) -> list[list[int]]:
+    return [node.token_ids for node in trace.nodes]
+
+
+def parents_of(trace: Trace) -> list[int | None]:
+    return [node.parent for node in trace.nodes]
+
+
+class TestOneTurn:
+    def test_each_message_gets_its_tokens_and_the_scaffold_before_them(self) -> None:
+        trace = new_trace()
+        before = time.time()
+        prompt = [SystemMessage(content="s"), user("u")]
+        node_id = play(
+            trace,
+            prompt,
+            response([1, 2, 3, 4, 5, 6], message_spans=[(1, 3), (4, 5)], is_content=[True] * 6),
+        )
+        assert node_id == 2
+        assert parents_of(trace) == [None, 0, 1]
+        assert tokens_of(trace) == [[1, 2, 3], [4, 5], [6, 90, 91]]
+        assert [node.mask for node in trace.nodes] == [
+            [False] * 3,
+            [False] * 2,
+            [False, True, True],
+        ]
+        assert [node.is_content for node in trace.nodes] == [
+            [True] * 3,
+            [True] * 2,
+            [False, True, True],
+        ]
+        assert [node.sampled for node in trace.nodes] == [False, False, True]
+        assert [node.logprobs for node in trace.nodes] == [[], [], [-0.5, -0.5]]
+        assert [node.message for node in trace.nodes] == [*prompt, reply()]
+        assert all(before <= (node.timestamp or 0) <= time.time() for node in trace.nodes)
+
+    def test_without_spans_the_reply_gets_all_tokens(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a"), user("b")], response([1, 2, 3]))
+        assert tokens_of(trace) == [[], [], [1, 2, 3, 90, 91]]
+        assert trace.nodes[2].is_content == []
+
+    def test_a_message_without_tokens(self) -> None:
+        trace = new_trace()
+        spans = [(0, 2), None, (2, 3)]
+        play(trace, [user("a"), user(""), user("b")], response([1, 2, 3], message_spans=spans))
+        assert tokens_of(trace) == [[1, 2], [], [3], [90, 91]]
+
+    def test_more_and_fewer_spans_than_messages(self) -> None:
+        for spans in ([(0, 1)], [(0, 1), None, (1, 2), (2, 3)]):
+            trace = new_trace()
+            play(trace, [user("a"), user("b")], response([1, 2], message_spans=spans))
+            assert tokens_of(trace) == [[1], [], [2, 90, 91]]
+
+    def test_no_prompt_at_all(self) -> None:
+        trace = new_trace()
+        assert play(trace, [], response([5])) == 0
+        assert (tokens_of(trace), parents_of(trace)) == ([[5, 90, 91]], [None])
+
+    def test_an_empty_completion(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response([1], []))
+        assert trace.nodes[1].sampled
+        assert trace.nodes[1].mask == [False]
+        assert prepare_turn(trace, history_of(trace)).previous_token_ids() is None
+
+    @pytest.mark.parametrize(
+        ("spans", "tokens"),
+        [
+            # A template may put the answer of the second tool before that of the first.
+            ([(0, 1), (3, 5), (1, 3)], [[1], [2, 3, 4, 5], [], [6, 90, 91]]),
+            ([(2, 5), (0, 2), None], [[1, 2, 3, 4, 5], [], [], [6, 90, 91]]),
+            ([(0, 4), (2, 3), (4, 5)], [[1, 2, 3, 4], [], [5], [6, 90, 91]]),
+        ],
+    )
+    def test_messages_in_another_order_lose_and_double_no_token(
+        self, spans: Any, tokens: list[list[int]]
+    ) -> None:
+        trace = new_trace()
+        prompt = [user("call"), *(ToolMessage(tool_call_id=c, content=c) for c in "ab")]
+        ids = [1, 2, 3, 4, 5, 6]
+        play(trace, prompt, response(ids, message_spans=spans))
+        assert tokens_of(trace) == tokens
+        assert branches(trace)[0].token_ids == [*ids, 90, 91]
+        # Sent again, nothing is made again, whether the turn knew of them or not.
+        for late in (False, True):
+            other = Trace(nodes=[])
+            turn = prepare_turn(other, prompt)
+            play(other, prompt, response(ids, message_spans=spans))
+            if not late:
+                turn = prepare_turn(other, prompt)
+            turn.commit(response(ids, text="more", message_spans=spans))
+            assert len(other.nodes) == len(prompt) + 2
+
+
+class TestTheReply:
+    def test_its_reason_and_account(self) -> None:
+        trace = new_trace()
+        answer = response([1])
+        answer.finish_reason = "length"
+        answer.usage = Usage(prompt_tokens=1, completion_tokens=2, cost=0.5)
+        play(trace, [user("a")], answer)
+        assert trace.nodes[1].finish_reason == "length"
+        assert trace.nodes[1].usage == Usage(prompt_tokens=1, completion_tokens=2, cost=0.5)
+        assert trace.nodes[0].finish_reason is None
+        assert trace.nodes[0].usage is None
+
+    def test_what_is_none_is_left_out(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response([1]))
+        for node in to_builtins(trace)["nodes"]:
+            assert set(node) == {
+                "parent", "message", "sampled", "timestamp",
+                "token_ids", "mask", "is_content", "logprobs",
+            }  # fmt: skip
+
+    def test_the_same_reply_again_is_another_node(self) -> None:
+        trace = new_trace()
+        first = play(trace, [user("a")], response([1], message_spans=[(0, 1)]))
+        second = play(trace, [user("a")], response([1], message_spans=[(0, 1)]))
+        assert (first, second, parents_of(trace)) == (1, 2, [None, 0, 0])
+        assert prepare_turn(trace, [user("a"), reply()]).prefix_node_ids == [0, 2]
+
+
+class TestTheNextTurn:
+    def test_it_goes_on_from_the_last(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response([1, 2], message_spans=[(0, 2)]))
+        turn = prepare_turn(trace, [user("a"), reply(), user("b")])
+        assert (turn.prefix_node_ids, turn.path_len, turn.tail_start) == ([0, 1], 4, 2)
+        assert turn.tail == [user("b")]
+        assert turn.previous_token_ids() == ([1, 2], [90, 91])
+        assert turn.previous_renderer_token_ids() == ([1, 2], [90, 91])
+        assert turn.renderer_path_len == 4
+        turn.commit(response([1, 2, 90, 91, 3], message_spans=[None, None, (4, 5)], bridged=True))
+        assert tokens_of(trace) == [[1, 2], [90, 91], [3], [90, 91]]
+        assert parents_of(trace) == [None, 0, 1, 2]
+
+    def test_a_known_beginning_without_a_reply_cannot_be_extended(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response([1], message_spans=[(0, 1)]))
+        for prompt in ([], [user("new")], [user("a")], [user("a"), user("b")]):
+            turn = prepare_turn(trace, prompt)
+            assert turn.previous_token_ids() is None
+            assert turn.previous_renderer_token_ids() is None
+
+    def test_a_reply_alone_cannot_be_extended(self) -> None:
+        """A renderer extends a prompt; there is none."""
+        trace = new_trace()
+        play(trace, [], response([]))
+        assert prepare_turn(trace, [reply(), user("a")]).previous_token_ids() is None
+
+    def test_it_forks_where_the_tokens_differ(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a"), user("b")], response([1, 2], message_spans=[(0, 1), (1, 2)]))
+        play(
+            trace,
+            [user("a"), user("b")],
+            response([1, 3], text="other", message_spans=[(0, 1), (1, 2)]),
+        )
+        assert parents_of(trace) == [None, 0, 1, 0, 3]
+        assert tokens_of(trace) == [[1], [2], [90, 91], [3], [90, 91]]
+        assert leaves(trace) == [2, 4]
+        # The latest variant is tried first; the tokens decide.
+        turn = prepare_turn(trace, [user("a"), user("b")])
+        assert turn.prefix_node_ids == [0, 3]
+        turn.commit(response([1, 2], text="third", message_spans=[(0, 1), (1, 2)]))
+        assert parents_of(trace)[5:] == [1]
+
+    def test_it_forks_where_the_messages_differ(self) -> None:
+        trace = with_images()
+        play(
+            trace,
+            [user("look", url(0)), reply("else")],
+            response(
+                [1, PAD, PAD, 2, 55],
+                message_spans=[(0, 4), (4, 5)],
+                multi_modal_data=sidecar((0, 1, 2)),
+            ),
+        )
+        assert parents_of(trace) == [None, 0, 1, 2, 0, 4]
+        one, other = branches(trace)
+        assert one.multi_modal_data == sidecar((0, 1, 2), (1, 7, 3))
+        assert other.multi_modal_data == sidecar((0, 1, 2))
+
+    def test_a_known_span_must_be_held_exactly(self) -> None:
+        """A node with fewer tokens than the renderer gives the message is another message."""
+        trace = new_trace()
+        stale = prepare_turn(trace, [user("a"), user("b")])
+        play(trace, [user("a"), user("b")], response([1, 2], message_spans=[(0, 1), None]))
+        stale.commit(response([1, 2], message_spans=[(0, 1), (1, 2)]))
+        assert parents_of(trace) == [None, 0, 1, 0, 3]
+        assert tokens_of(trace) == [[1], [], [2, 90, 91], [2], [90, 91]]
+
+
+class TestSpansOfAnExtendedPrompt:
+    """A renderer that extends counts only the new messages; the graph counts all."""
+
+    def spans(self, *indices: int, tail: int = 2) -> Any:
+        trace = new_trace()
+        play(trace, [user("a")], response([1, 2], message_spans=[(0, 2)]))
+        prompt = [user("a"), reply(), *(user(str(i)) for i in range(tail))]
+        turn = prepare_turn(trace, prompt)
+        return turn.prompt_message_spans(SimpleNamespace(message_indices=[-1] * 4 + [*indices]))
+
+    def test_they_follow_the_prefix(self) -> None:
+        assert self.spans(0, 0, 1, 1, 1, -1) == [None, None, (4, 6), (6, 9)]
+
+    def test_scaffold_belongs_to_nobody(self) -> None:
+        assert self.spans(-1, 0, -1, 1, -1, -1) == [None, None, (5, 6), (7, 8)]
+
+    def test_from_the_first_token_to_the_last(self) -> None:
+        assert self.spans(0, -1, 0, 1) == [None, None, (4, 7), (7, 8)]
+        assert self.spans(1, 0, 0, 1) == [None, None, (5, 7), (4, 8)]
+
+    def test_a_message_without_tokens(self) -> None:
+        assert self.spans(1, 1) == [None, None, None, (4, 6)]
+        assert self.spans() == [None, None, None, None]
+
+    def test_indices_of_no_message(self) -> None:
+        assert self.spans(0, 5, tail=1) == [None, None, (4, 5)]
+
+    def test_in_the_renderers_tokens(self) -> None:
+        """Which are fewer than the engine's where it expanded media."""
+        trace = new_trace()
+        tokens: dict[str, Any] = {"mm_placeholders": [(0, 3)], "mm_token_type_id_map": TYPES}
+        answer = response(
+            [PAD, PAD, PAD, 2],
+            renderer_prompt_ids=[PAD, 2],
+            multi_modal_data=sidecar((0, 0, 1)),
+            message_spans=[(0, 2)],
+            **tokens,
+        )
+        play(trace, [user(url(0))], answer)
+        turn = prepare_turn(trace, [user(url(0)), reply(), user("b")])
+        attribution = SimpleNamespace(message_indices=(-1, -1, -1, -1, 0, 0, -1))
+        assert turn.prompt_message_spans(attribution) == [None, None, (4, 6)]
+
+
+class TestTurnsThatOvertakeEachOther:
+    def test_what_another_committed_is_taken_up(self) -> None:
+        trace = new_trace()
+        prompt = [user("a"), user("b")]
+        spans = [(0, 1), (1, 2)]
+        first, second = prepare_turn(trace, prompt), prepare_turn(trace, prompt)
+        first.commit(response([1, 2], text="one", message_spans=spans))
+        second.commit(response([1, 2], text="two", message_spans=spans))
+        assert parents_of(trace) == [None, 0, 1, 1]
+        assert (second.prefix_node_ids, second.path_len) == ([], 0)
+
+    def test_the_longest_that_fits_counts_where_the_renderer_does_not_say(self) -> None:
+        trace = new_trace()
+        prompt = [user("a"), reply(), user("b")]
+        stale = prepare_turn(trace, prompt)
+        play(trace, [user("a")], response([1], [90], message_spans=[(0, 1)]))
+        play(trace, [user("a")], response([1], [90, 91, 92], message_spans=[(0, 1)]))
+        play(trace, [user("a")], response([1], [90, 91], message_spans=[(0, 1)]))
+        # Three replies that say the same; the next message begins at 3, or at 4.
+        for ids, found in (([1, 90, 91, 5], 3), ([1, 90, 91, 92, 5], 2)):
+            spans = [(0, 1), None, (len(ids) - 1, len(ids))]
+            node_id = stale.commit(response(ids, text=f"after {found}", message_spans=spans))
+            assert parents_of(trace)[node_id - 1 :] == [found, node_id - 1]
+
+    def test_a_relay_takes_up_the_latest(self) -> None:
+        trace = new_trace()
+        prompt = [user("a")]
+        stale = prepare_turn(trace, prompt)
+        play(trace, prompt, response([1], message_spans=[(0, 1)]))
+        play(trace, prompt, response([2], message_spans=[(0, 1)]))
+        assert stale.commit(response()) == 4
+        assert parents_of(trace)[4] == 2
+
+
+class TestRelays:
+    """Turns without tokens: messages alone decide."""
+
+    def test_nodes_without_tokens(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response())
+        play(trace, [user("a"), reply(), user("b")], response())
+        assert tokens_of(trace) == [[]] * 4
+        assert parents_of(trace) == [None, 0, 1, 2]
+        assert [node.sampled for node in trace.nodes] == [False, True] * 2
+        turn = prepare_turn(trace, history_of(trace))
+        assert turn.previous_token_ids() is None
+        assert turn.path_len == 0
+
+    def test_offloaded_images_need_no_sidecar_there(self) -> None:
+        trace = new_trace()
+        play(trace, [user("look", url(0))], response())
+        validate(trace)
+        assert trace.nodes[0].multi_modal_data is None
+
+    def test_a_relay_goes_on_from_nodes_with_tokens(self) -> None:
+        trace = with_images()
+        play(trace, [*history_of(trace), user("b")], response())
+        assert parents_of(trace)[4:] == [3, 4]
+        validate(trace)
+
+    def test_a_response_without_the_field(self) -> None:
+        trace = new_trace()
+        prepare_turn(trace, [user("a")]).commit(SimpleNamespace(message=reply()))
+        assert len(trace.nodes) == 2
+
+    def test_tokens_after_a_relay_that_showed_images(self) -> None:
+        """Its nodes cannot be given descriptors now: the turn makes its own."""
+        trace = new_trace()
+        play(trace, [user("look", url(0))], response())
+        prompt = [user("look", url(0)), reply(), user("b")]
+        play(
+            trace,
+            prompt,
+            response(
+                [1, PAD, 2, 3, 4],
+                message_spans=[(0, 3), (3, 4), (4, 5)],
+                mm_token_type_id_map=TYPES,
+                multi_modal_data=sidecar((0, 1, 1)),
+            ),
+        )
+        assert parents_of(trace) == [None, 0, None, 2, 3, 4]
+        assert branches(trace)[1].multi_modal_data == sidecar((0, 1, 1))
+        validate(trace)
+        turn = prepare_turn(trace, prompt)
+        assert turn.prefix_node_ids == [2, 3, 4]
+
+    def test_tokens_after_a_relay_of_text(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response())
+        play(
+            trace,
+            [user("a"), reply(), user("b")],
+            response([1, 2], message_spans=[None, None, (0, 2)]),
+        )
+        assert parents_of(trace) == [None, 0, 1, 2]
+        assert tokens_of(trace) == [[], [], [1, 2], [90, 91]]
+
+
+class TestCommitPrompt:
+    def test_messages_without_tokens(self) -> None:
+        trace = new_trace()
+        prepare_turn(trace, [user("a"), user("b")], [{"name": "click"}]).commit_prompt()
+        assert (parents_of(trace), tokens_of(trace)) == ([None, 0], [[], []])
+        assert trace.nodes[0].tools == [Tool(name="click")]
+        assert trace.nodes[1].tools is None
+        assert trace.tools == [{"name": "click"}]
+        assert not trace.nodes[1].sampled
+        validate(trace)
+
+    def test_only_what_is_new(self) -> None:
+        trace = with_images()
+        turn = prepare_turn(trace, [*history_of(trace), user("b")])
+        turn.commit_prompt()
+        assert parents_of(trace)[4:] == [3]
+        # Another turn, or this one again, knows them.
+        turn.commit_prompt()
+        prepare_turn(trace, turn.prompt).commit_prompt()
+        assert len(trace.nodes) == 5
+
+    def test_the_graph_goes_on_from_it(self) -> None:
+        trace = new_trace()
+        prompt = [user("a"), user("b")]
+        prepare_turn(trace, prompt).commit_prompt()
+        play(trace, prompt, response([1, 2], message_spans=[(0, 1), (1, 2)]))
+        assert branches(trace)[0].token_ids == [1, 2, 90, 91]
+        assert parents_of(trace) == [None, 0, 1]
+
+    def test_with_images_the_next_turn_starts_afresh(self) -> None:
+        trace = new_trace()
+        prompt = [user("a"), user(url(0))]
+        prepare_turn(trace, prompt).commit_prompt()
+        answer = response(
+            [1, PAD], message_spans=[(0, 1), (1, 2)], multi_modal_data=sidecar((0, 1, 1))
+        )
+        play(trace, prompt, answer)
+        assert parents_of(trace) == [None, 0, 0, 2]
+        assert branches(trace)[1].multi_modal_data == sidecar((0, 1, 1))
+
+
+class TestTools:
+    CLICK = Tool(name="click")
+    CLICK_MORE = Tool(name="click", description="more")
+
+    def test_the_root_holds_them(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response([1]), tools=[self.CLICK])
+        assert [node.tools for node in trace.nodes] == [[self.CLICK], None]
+        assert branches(trace)[0].tools == [self.CLICK]
+        assert trace.tools == [{"name": "click"}]
+
+    def test_a_root_is_found_by_them(self) -> None:
+        trace = new_trace()
+        for tools in ([self.CLICK], [self.CLICK_MORE], [], None, [self.CLICK]):
+            play(trace, [user("a")], response([1], message_spans=[(0, 1)]), tools=tools)
+        roots = [i for i, parent in enumerate(parents_of(trace)) if parent is None]
+        assert roots == [0, 2, 4]
+        assert prepare_turn(trace, [user("a")], [self.CLICK_MORE]).prefix_node_ids == [2]
+        assert prepare_turn(trace, [user("a")]).prefix_node_ids == [4]
+        assert prepare_turn(trace, [user("a")], [Tool(name="other")]).prefix_node_ids == []
+
+    def test_the_trace_keeps_the_latest_of_each(self) -> None:
+        trace = Trace(nodes=[], tools=[{"name": "old", "type": "function"}, {"name": ["odd"]}])
+        play(
+            trace, [user("a")], response([1]), tools=[self.CLICK, Tool(name="type", type="custom")]
+        )
+        play(trace, [user("a")], response([1]), tools=[self.CLICK_MORE])
+        play(trace, [user("a")], response([1]), tools=[Tool(name="click", namespace="os")])
+        assert trace.tools == [
+            {"name": "old", "type": "function"},
+            {"name": ["odd"]},
+            {"name": "click", "description": "more"},
+            {"name": "type", "type": "custom"},
+            {"name": "click", "namespace": "os"},
+        ]
+
+    def test_a_named_kind_is_the_kind_that_goes_without_saying(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response([1]), tools=[self.CLICK])
+        play(trace, [user("a")], response([1]), tools=[Tool(name="click", type="function")])
+        assert trace.tools == [{"type": "function", "name": "click"}]
+
+    def test_without_tools_the_trace_says_nothing_of_them(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response([1]))
+        assert "tools" not in to_builtins(trace)
+        prepare_turn(trace, [user("b")]).commit_prompt()
+        assert "tools" not in to_builtins(trace)
+
+    def test_nothing_is_shared_with_the_caller(self) -> None:
+        trace = new_trace()
+        tools = [self.CLICK]
+        turn = prepare_turn(trace, [user("a")], tools)
+        turn.commit(response([1]))
+        tools.append(self.CLICK_MORE)
+        turn.tools.clear()
+        assert trace.nodes[0].tools == [self.CLICK]
+
+
+class TestAnyForm:
+    """A response of any library: its fields are read, whatever holds them."""
+
+    def check(self, answer: Any) -> None:
+        trace = new_trace()
+        play(trace, [user("look", url(0))], answer)
+        assert tokens_of(trace) == [[1, PAD], [3, 90]]
+        assert trace.nodes[1].message == reply("fine")
+        assert trace.nodes[1].finish_reason == "stop"
+        assert trace.nodes[1].usage == Usage(prompt_tokens=3, completion_tokens=1)
+        assert trace.nodes[0].multi_modal_data == sidecar((0, 1, 1))
+        assert trace.mm_token_type_id_map == {"7": 1}
+        validate(trace)
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "prompt_ids": [1, PAD, 3],
+            "completion_ids": [90],
+            "completion_logprobs": [-1.0],
+            "message_spans": [(0, 2)],
+            "mm_token_type_id_map": {PAD: 1},
+            "multi_modal_data": sidecar((0, 1, 1)),
+        }
+
+    def test_ours(self) -> None:
+        self.check(
+            Response(
+                message=AssistantMessage(content="fine"),
+                finish_reason="stop",
+                usage=Usage(prompt_tokens=3, completion_tokens=1),
+                tokens=TurnTokens(**self.fields()),
+            )
+        )
+
+    @pytest.mark.parametrize("build", [SimpleNamespace, dict], ids=["objects", "mappings"])
+    def test_objects_and_mappings(self, build: Any) -> None:
+        self.check(
+            build(
+                message={"role": "assistant", "content": "fine"},
+                finish_reason="stop",
+                usage={"prompt_tokens": 3, "completion_tokens": 1},
+                tokens=build(**self.fields()),
+            )
+        )
+
+    def test_dataclasses_of_another_library(self) -> None:
+        @dataclass
+        class Sidecar:
+            mm_hashes: dict[str, Any]
+            mm_placeholders: dict[str, Any]
+            mm_items: dict[str, Any]
+
+        @dataclass
+        class Message:
+            role: str
+            content: str
+
+        @dataclass
+        class Tokens:
+            fields: dict[str, Any] = field(default_factory=self.fields)
+
+            def __getattr__(self, name: str) -> Any:
+                return self.fields.get(name)
+
+        tokens = Tokens()
+        tokens.fields["multi_modal_data"] = Sidecar(**to_builtins(sidecar((0, 1, 1))))
+        self.check(
+            SimpleNamespace(
+                message=Message("assistant", "fine"),
+                finish_reason="stop",
+                usage=Usage(prompt_tokens=3, completion_tokens=1),
+                tokens=tokens,
+            )
+        )
+
+    def test_pydantic_models(self) -> None:
+        class Message(pydantic.BaseModel):
+            role: str = "assistant"
+            content: str = "fine"
+
+        class Account(pydantic.BaseModel):
+            prompt_tokens: int = 3
+            completion_tokens: int = 1
+
+        class Tokens(pydantic.BaseModel):
+            prompt_ids: list[int] = [1, PAD, 3]
+            completion_ids: list[int] = [90]
+            completion_logprobs: list[float] = [-1.0]
+            message_spans: list[tuple[int, int] | None] = [(0, 2)]
+            mm_token_type_id_map: dict[int, int] = {PAD: 1}
+            multi_modal_data: dict[str, Any] = to_builtins(sidecar((0, 1, 1)))
+
+        class Answer(pydantic.BaseModel):
+            message: Message = Message()
+            finish_reason: str = "stop"
+            usage: Account = Account()
+            tokens: Tokens = Tokens()
+
+        self.check(Answer())
+
+    @pytest.mark.parametrize(
+        "build",
+        [tuple, deque, UserList, lambda ids: array.array("q", ids), lambda ids: ids],
+        ids=["tuple", "deque", "UserList", "array", "list"],
+    )
+    def test_ids_in_any_sequence(self, build: Any) -> None:
+        trace = new_trace()
+        ids: list[int] = []
+        for number in range(3):
+            ids = [*ids, number]
+            play(
+                trace,
+                [*history_of(trace), user(str(number))],
+                response(
+                    build(ids),
+                    build([90]),
+                    completion_logprobs=[-0.5],
+                    renderer_prompt_ids=build(ids),
+                    message_spans=[*[None] * (2 * number), (len(ids) - 1, len(ids))],
+                ),
+            )
+            ids = [*ids, 90]
+        assert tokens_of(trace) == [[0], [90], [1], [90], [2], [90]]
+        assert all(type(token) is int for node in tokens_of(trace) for token in node)
+        assert parents_of(trace) == [None, 0, 1, 2, 3, 4]
+
+    def test_messages_in_any_form(self) -> None:
+        class Message(pydantic.BaseModel):
+            role: str = "user"
+            content: str = "a"
+
+        trace = new_trace()
+        for one in (Message(), {"role": "user", "content": "a"}, UserMessage(content="a")):
+            play(trace, iter([one]), response([1], message_spans=[(0, 1)]))
+        assert parents_of(trace) == [None, 0, 0, 0]
+
+    def test_structs_are_kept_as_they_are(self) -> None:
+        trace, message = new_trace(), user("a")
+        play(trace, [message], response([1]))
+        assert trace.nodes[0].message is message
+
+
+class TestTokenTypes:
+    def test_the_trace_keeps_them_for_turns_that_do_not_say(self) -> None:
+        trace = with_images()
+        assert trace.mm_token_type_id_map == {"7": 1}
+        prompt = [*history_of(trace), user("b")]
+        ids = [*branches(trace)[0].token_ids, 1, PAD]
+        with pytest.raises(rawmm.ContractError, match="orphan_image"):
+            play(trace, prompt, response(ids, multi_modal_data=sidecar((0, 1, 2), (1, 7, 3))))
+
+    def test_a_turn_without_any(self) -> None:
+        trace = new_trace()
+        nothing: list[Any] = [None, {}]
+        for found in nothing:
+            play(trace, [user("a")], response([1], mm_token_type_id_map=found))
+            assert "mm_token_type_id_map" not in to_builtins(trace)
+
+    def test_other_kinds_are_kept_and_not_counted(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response([1, 8], mm_token_type_id_map={8: 3, 9: 2}))
+        assert trace.mm_token_type_id_map == {"8": 3, "9": 2}
+
+
+class TestInlineImages:
+    """Released records: the images travel in the messages, and no renderer describes them."""
+
+    INLINE = "data:image/png;base64,AAAA"
+
+    @pytest.mark.parametrize("spans", [None, [(0, 2)]])
+    def test_their_tokens_need_no_items(self, spans: Any) -> None:
+        trace = new_trace()
+        tokens: dict[str, Any] = {"message_spans": spans, "mm_token_type_id_map": TYPES}
+        play(trace, [user(self.INLINE)], response([1, PAD, 3], **tokens))
+        ids = [1, PAD, 3, 90, 91]
+        play(trace, [user(self.INLINE), reply(), user("b")], response([*ids, 1, PAD], text="x"))
+        validate(trace)
+        assert branches(trace)[0].mm_token_type_ids == [0, 1, 0, 0, 0, 0, 1, 0, 0]
+
+    def test_one_offloaded_image_among_them_needs_a_sidecar(self) -> None:
+        for parts in ([self.INLINE, url(0)], [url(0), self.INLINE]):
+            trace = new_trace()
+            with pytest.raises(rawmm.ContractError) as caught:
+                play(trace, [user(*parts)], response([1, PAD, PAD]))
+            assert str(caught.value).startswith(
+                "$.tokens.multi_modal_data: expected a sidecar with 2 image items, got none"
+            )
+
+    def test_a_described_inline_image_stays_described(self) -> None:
+        """With a sidecar once, and without it then, the descriptor would be lost."""
+        trace = new_trace()
+        described = MultiModalData(
+            mm_items={"image": [rawmm.RawMMItem(modality="image", family="qwen_vl", payload={})]}
+        )
+        tokens: dict[str, Any] = {"message_spans": [(0, 2)]}
+        prompt: list[Any] = [user(self.INLINE)]
+        play(trace, prompt, response([1, PAD], multi_modal_data=described, **tokens))
+        with pytest.raises(rawmm.ContractError, match="got none"):
+            play(trace, prompt, response([1, PAD], text="x", **tokens))
