@@ -1,6 +1,7 @@
 """rawmm: the data contract for raw images in the rollouts of vision-language models."""
 
 from rawmm import graph as graph
+from rawmm import layouts as layouts
 from rawmm import sidecar as sidecar
 from rawmm._version import (
     __version__,
@@ -15,6 +16,10 @@ from rawmm.conversion import (
     convert,
     to_builtins,
 )
+from rawmm.describe import (
+    DescribedImage,
+    describe_image,
+)
 from rawmm.descriptors import (
     raw_mm_item,
 )
@@ -24,6 +29,9 @@ from rawmm.errors import (
     OffloadError,
     ProcessedPayloadError,
     RawMMError,
+)
+from rawmm.layouts import (
+    image_layout_fingerprint,
 )
 from rawmm.offload import (
     ImageOffloadStats,
@@ -83,6 +91,7 @@ __all__ = [
     "AssistantMessage",
     "ContentPart",
     "ContractError",
+    "DescribedImage",
     "EncodedArray",
     "GenerateFeatures",
     "ImageOffloadStats",
@@ -120,11 +129,14 @@ __all__ = [
     "convert",
     "decode_json",
     "decode_msgpack",
+    "describe_image",
     "encode_json",
     "encode_msgpack",
     "generate_with_image_ref_retry",
     "graph",
+    "image_layout_fingerprint",
     "iter_errors",
+    "layouts",
     "offload_image_to_run_assets",
     "offload_images_async",
     "offload_images_inplace",

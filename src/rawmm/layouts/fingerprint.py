@@ -1,0 +1,38 @@
+"""The fingerprint of a layout: equal where two programs lay every image out alike."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Final
+
+from rawmm.errors import contract_error, shown
+from rawmm.structs import PATTERNS
+from rawmm.validate.payload import Mode, payload_errors, plain_copy
+
+_FAMILY: Final = re.compile(PATTERNS["Name"])
+
+
+def image_layout_fingerprint(*, family: str, **values: Any) -> str:
+    """The fingerprint of a family's layout with these values: 32 hex digits.
+
+    The start of the SHA-256 of ``image-layout:v1:<family>:<key>=<JSON>:...``, keys sorted, JSON
+    compact. ``2`` and ``2.0`` differ, and so do null and an absent key.
+
+    Raises:
+        ContractError: ``bad_format`` for a family that is no name.
+        ProcessedPayloadError: a value that no payload may hold, such as an array.
+    """
+    if not isinstance(family, str) or not _FAMILY.match(family):
+        raise contract_error(
+            "bad_format", ("family",), expected="a name of [A-Za-z0-9_.-]+", got=shown(family)
+        )
+    parts = []
+    for key in sorted(values):
+        for error in payload_errors(values[key], (key,), Mode.DESCRIPTOR):
+            raise error
+        text = json.dumps(plain_copy(values[key]), sort_keys=True, separators=(",", ":"))
+        parts.append(f"{key}={text}")
+    text = f"image-layout:v1:{family}:{':'.join(parts)}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,77 @@
+"""Kimi K2.5 and K2.6."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from rawmm.layouts.base import Geometry, Layout
+from rawmm.validate.payload import MAX_INT
+
+_Channels: TypeAlias = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KimiK25(Layout):
+    """The layout of the model's own image processor.
+
+    Payload: ``{"grid_thws": [[1, rows, columns]]}``.
+
+    An image is never enlarged: it is scaled down to at most `in_patch_limit` patches in all and
+    `patch_limit_on_one_side` a side, then padded to whole tokens. One placeholder stands for all
+    of them; the engine expands it. `fixed_output_tokens`, where set, is the token count of every
+    image. `image_mean` and `image_std` are in the fingerprint only.
+
+    The knobs stand in ``media_proc_cfg`` of the processor's configuration. The port in
+    transformers calls three of them ``max_patches``, ``size.max_height`` and ``merge_size``, and
+    its grid ``image_grid_thw``.
+    """
+
+    family: ClassVar[str] = "kimi_k25"
+    vllm_modality: ClassVar[str | None] = "vision_chunk"
+
+    patch_size: int = 14
+    merge_kernel_size: int = 2
+    in_patch_limit: int = 16_384
+    patch_limit_on_one_side: int = 512
+    fixed_output_tokens: int | None = None
+    image_mean: _Channels = (0.5, 0.5, 0.5)
+    image_std: _Channels = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        Layout.__post_init__(self)
+        if self.fixed_output_tokens is not None:
+            self._check_count("fixed_output_tokens", self.fixed_output_tokens)
+        for name in ("image_mean", "image_std"):
+            # 1 and 1.0 have different fingerprints, and a list is no value to hash.
+            object.__setattr__(self, name, self._channels(name, getattr(self, name)))
+
+    def _channels(self, name: str, value: object) -> _Channels:
+        if not isinstance(value, list | tuple):
+            raise self._refused(name, "wrong_type", "an array of three numbers", value)
+        for channel in value:
+            if type(channel) is not int and type(channel) is not float:
+                raise self._refused(name, "wrong_type", "an array of three numbers", channel)
+            if not -MAX_INT <= channel <= MAX_INT:
+                raise self._refused(name, "out_of_range", "finite numbers", channel)
+        if len(value) != 3:
+            raise self._refused(name, "bad_length", "an array of three numbers", value)
+        return float(value[0]), float(value[1]), float(value[2])
+
+    def _lay_out(self, width: int, height: int) -> Geometry:
+        patch = self.patch_size
+        longest = self.patch_limit_on_one_side * patch
+        patches = max(1, height // patch) * max(1, width // patch)
+        scale = min(
+            1.0, math.sqrt(self.in_patch_limit / patches), longest / height, longest / width
+        )
+        rows = self._patches(max(1, int(height * scale)))
+        columns = self._patches(max(1, int(width * scale)))
+        num_tokens = self.fixed_output_tokens or rows * columns // self.merge_kernel_size**2
+        payload = {"grid_thws": [[1, rows, columns]]}
+        return Geometry([1, rows, columns], num_tokens, payload, 1)
+
+    def _patches(self, pixels: int) -> int:
+        """The patches of a side, padded to whole tokens."""
+        return -(-pixels // (self.patch_size * self.merge_kernel_size)) * self.merge_kernel_size

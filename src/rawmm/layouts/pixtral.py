@@ -1,0 +1,49 @@
+"""Pixtral, and Mistral Small 3.1 and later, as converted for transformers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rawmm.errors import contract_error
+from rawmm.layouts.base import Geometry, Layout
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pixtral(Layout):
+    """The layout of ``PixtralProcessor``.
+
+    Payload: ``{"image_sizes": [[height, width]]}``, in pixels.
+
+    An image is scaled down to `longest_edge`, then enlarged to whole tokens. Each row of tokens
+    ends in ``[IMG_BREAK]``, the last in ``[IMG_END]``; the family types these as image, and
+    `num_tokens` counts them. Mistral Small 3.1 has ``patch_size=14, spatial_merge_size=2,
+    longest_edge=1540``.
+    """
+
+    family: ClassVar[str] = "pixtral"
+
+    patch_size: int = 16
+    spatial_merge_size: int = 1
+    longest_edge: int = 1024
+
+    def _lay_out(self, width: int, height: int) -> Geometry:
+        scaled_width, scaled_height = width, height
+        scale = max(height / self.longest_edge, width / self.longest_edge)
+        if scale > 1:
+            scaled_width, scaled_height = math.floor(width / scale), math.floor(height / scale)
+        if not scaled_width or not scaled_height:
+            raise contract_error(
+                "image_limit",
+                (),
+                expected=f"sides of at least a pixel when the longer is {self.longest_edge}",
+                got=f"{width} x {height} pixels",
+                hint="crop or pad the image",
+            )
+        merge = self.spatial_merge_size
+        token = self.patch_size * merge
+        rows, columns = -(-scaled_height // token), -(-scaled_width // token)
+        num_tokens = rows * (columns + 1)
+        payload = {"image_sizes": [[rows * token, columns * token]]}
+        return Geometry([1, rows * merge, columns * merge], num_tokens, payload, num_tokens)

@@ -1,0 +1,71 @@
+"""Descriptors of files against what the image processor makes of them, opened as consumers do."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+from transformers.image_utils import load_image
+
+from rawmm import layouts
+from rawmm.describe import describe_image
+from tests.integrations.transformers import real
+from tests.unit.offload.images import data_url
+
+FAMILIES = {
+    "qwen_vl": real.qwen_vl,
+    "glm4v": real.glm4v,
+    "gemma3": real.gemma3,
+    "internvl": real.internvl,
+    "pixtral": real.pixtral,
+}
+
+
+def file(kind: str, mode: str, size: tuple[int, int], orientation: int | None = None) -> bytes:
+    out, options = io.BytesIO(), {}
+    if orientation is not None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options["exif"] = exif.tobytes()
+    Image.new(mode, size).save(out, kind, **options)
+    return out.getvalue()
+
+
+def payload_of(family: str, image: Image.Image) -> dict[str, Any]:
+    """What the image processor returns beside the pixels."""
+    out = FAMILIES[family]().image_processor(images=[image], return_tensors="np")
+    return {key: value.tolist() for key, value in out.items() if key != "pixel_values"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16"), ("JPEG", "L"), ("WEBP", "RGB"), ("GIF", "P")],
+)
+def test_files(family: str, kind: str, mode: str) -> None:
+    raw = file(kind, mode, (150, 70))
+    with Image.open(io.BytesIO(raw)) as image:
+        assert describe_image(raw, family).item.payload == payload_of(family, image.convert("RGB"))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
+def test_an_orientation_tag_turns_nothing(orientation: int) -> None:
+    raw = file("JPEG", "RGB", (150, 70), orientation)
+    payload = describe_image(raw, "pixtral").item.payload
+    with Image.open(io.BytesIO(raw)) as image:
+        assert (
+            payload == payload_of("pixtral", image.convert("RGB")) == {"image_sizes": [[80, 160]]}
+        )
+        assert payload == payload_of("pixtral", image)
+
+
+def test_load_image_of_transformers_does_turn() -> None:
+    """Why the policy is stated: images must not go through it on their way to the processor."""
+    image = load_image(data_url(file("JPEG", "RGB", (150, 70), 6), "image/jpeg"))
+    assert payload_of("pixtral", image) == {"image_sizes": [[160, 80]]}
+
+
+def test_all_families_but_kimi() -> None:
+    assert {*FAMILIES, "kimi_k25"} == set(layouts.FAMILIES)

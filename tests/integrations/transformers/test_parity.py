@@ -1,0 +1,191 @@
+"""Layouts against the image processors of transformers: zero mismatches."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+
+from rawmm import ContractError, layouts
+from tests.integrations.transformers import real
+from tests.integrations.transformers.sizes import SMALL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.integrations.transformers.real import Real
+    from tests.integrations.transformers.sizes import Size
+
+QWEN2_VL: Final = {"patch_size": 14, "min_pixels": 3_136, "max_pixels": 12_845_056}
+MISTRAL_SMALL: Final = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540}
+
+CASES: Final[dict[str, Callable[[], Real]]] = {
+    "qwen3_vl": real.qwen_vl,
+    "qwen2_vl": lambda: real.qwen_vl(**QWEN2_VL),
+    "qwen2_vl-class": lambda: real.qwen_vl(**QWEN2_VL | {"max_pixels": 1_003_520}),
+    "qwen-merge-3": lambda: real.qwen_vl(patch_size=16, merge_size=3, temporal_patch_size=1),
+    "glm4v": real.glm4v,
+    "glm4v-class": lambda: real.glm4v(max_pixels=11_760_000),
+    "glm46v": real.glm46v,
+    "kimi_k25": real.kimi_k25,
+    "kimi_k3": lambda: real.kimi_k25(in_patch_limit=65_536),
+    "kimi-short": lambda: real.kimi_k25(patch_limit_on_one_side=36, merge_kernel_size=3),
+    "gemma3-tiny": lambda: real.gemma3(image_size=56),
+    "internvl": real.internvl,
+    "internvl-tiny": lambda: real.internvl(image_size=56),
+    "internvl-many": lambda: real.internvl(image_size=28, min_patches=2, max_patches=40),
+    "internvl-whole": lambda: real.internvl(max_patches=1),
+    "pixtral": real.pixtral,
+    "mistral_small": lambda: real.pixtral(**MISTRAL_SMALL),
+}
+
+CALLED: Final = [
+    *SMALL[::17],
+    (1, 200), (1, 201), (201, 1), (7, 1400), (7, 1401), (9, 1809), (1, 1024), (1, 1025), (1541, 1),
+    (2, 3081), (3, 3), (1, 3), (3, 100), (48, 48), (80, 112), (784, 14), (42, 70),
+]  # fmt: skip
+"""Sizes for images that go through the whole image processor."""
+
+
+def described(layout: layouts.Layout, size: Size) -> layouts.Geometry | None:
+    """The geometry, or None where the layout refuses the size."""
+    try:
+        return layout.describe(*size)
+    except ContractError as error:
+        if (error.code, error.path) != ("image_limit", "$"):
+            raise
+        return None
+
+
+def real_grid(case: Real, size: Size) -> list[int] | None:
+    try:
+        return case.grid(*size)
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_size(name: str) -> None:
+    case = CASES[name]()
+    grids = {size: (described(case.layout, size), real_grid(case, size)) for size in case.sizes}
+    assert len(grids) >= 2_000
+    mismatches = {
+        size: (ours, theirs)
+        for size, (ours, theirs) in grids.items()
+        if (ours.grid if ours else None) != theirs
+    }
+    assert mismatches == {}
+
+
+@pytest.mark.parametrize("name", [*CASES, "gemma3"])
+def test_called_with_images(name: str) -> None:
+    case = CASES[name]() if name in CASES else real.gemma3()
+    if case.image_processor is None:
+        assert case.layout.family == "kimi_k25"
+        return
+    for size in CALLED if case.layout.knobs.get("image_size", 0) < 400 else CALLED[::10]:
+        geometry = described(case.layout, size)
+        image = Image.new("RGB", size, (200, 100, 50))
+        if geometry is None:
+            with pytest.raises(ValueError, match=r"aspect ratio|Size must contain"):
+                case.image_processor(images=[image], return_tensors="np")
+            continue
+        out = case.image_processor(images=[image], return_tensors="np")
+        payload = {key: value.tolist() for key, value in out.items() if key != "pixel_values"}
+        assert geometry.payload == payload, size
+        frames = case.layout.knobs.get("temporal_patch_size", 1)
+        patches = math.prod(geometry.grid) * case.layout.knobs["patch_size"] ** 2
+        assert out["pixel_values"].size == 3 * frames * patches, size
+
+
+@pytest.mark.parametrize("name", [*CASES, "gemma3"])
+def test_tokens_in_the_prompt(name: str) -> None:
+    case = CASES[name]() if name in CASES else real.gemma3()
+    for size in CALLED[::9]:
+        geometry = described(case.layout, size)
+        if geometry is not None:
+            found = case.num_tokens(Image.new("RGB", size))
+            assert geometry.num_tokens == found, size
+            assert geometry.placeholder_length == (1 if "kimi" in name else found)
+
+
+def test_the_called_sizes_are_many_and_some_are_refused() -> None:
+    for name in ("qwen3_vl", "glm4v", "pixtral"):
+        layout = CASES[name]().layout
+        refused = [size for size in CALLED if described(layout, size) is None]
+        assert len(refused) >= 3
+        assert len(CALLED) - len(refused) >= 100
+
+
+SIDES = st.one_of(st.integers(1, 100), st.integers(1, 5_000), st.integers(1, 2**31 - 1))
+PIXELS = st.tuples(st.integers(1, 2**25), st.integers(1, 2**25)).map(sorted)
+
+
+@st.composite
+def knobs(draw: st.DrawFn, family: str) -> dict[str, Any]:
+    """Knobs of a family, of any size that a model might have and more."""
+    patch, few = st.integers(1, 40), st.integers(1, 4)
+    if family in {"qwen_vl", "glm4v"}:
+        low, high = draw(PIXELS)
+        names = {"patch_size": patch, "merge_size": few, "temporal_patch_size": few}
+        return draw(st.fixed_dictionaries(names)) | {"min_pixels": low, "max_pixels": high}
+    if family == "kimi_k25":
+        names = {
+            "patch_size": patch,
+            "merge_kernel_size": few,
+            "in_patch_limit": st.integers(1, 2**17),
+            "patch_limit_on_one_side": st.integers(1, 1024),
+        }
+        return draw(st.fixed_dictionaries(names))
+    if family == "pixtral":
+        names = {
+            "patch_size": patch,
+            "spatial_merge_size": few,
+            "longest_edge": st.integers(1, 5000),
+        }
+        return draw(st.fixed_dictionaries(names))
+    low, high = draw(st.tuples(st.integers(1, 40), st.integers(1, 40)).map(sorted))
+    return {
+        "image_size": 14 * draw(st.integers(1, 40)),
+        "min_patches": low,
+        "max_patches": high,
+    }
+
+
+@pytest.mark.parametrize("family", ["qwen_vl", "glm4v", "kimi_k25", "internvl", "pixtral"])
+def test_any_size_under_any_knobs(family: str) -> None:
+    @given(SIDES, SIDES, knobs(family))
+    def agree(width: int, height: int, chosen: dict[str, Any]) -> None:
+        case = getattr(real, family)(**chosen)
+        ours = described(case.layout, (width, height))
+        assert (ours.grid if ours else None) == real_grid(case, (width, height))
+
+    agree()
+
+
+@given(SIDES, SIDES)
+@example(1, 1)
+@example(200, 40_001)
+def test_any_size_of_qwen3_vl(width: int, height: int) -> None:
+    ours = described(QWEN3_VL.layout, (width, height))
+    assert (ours.grid if ours else None) == real_grid(QWEN3_VL, (width, height))
+
+
+QWEN3_VL = real.qwen_vl()
+
+
+def test_which_image_processors_run_without_torchvision() -> None:
+    """Kimi's does not, so its functions are taken from the source. Newer releases may change it."""
+    variants = {
+        name: sorted(IMAGE_PROCESSOR_MAPPING_NAMES[name])
+        for name in ("gemma3", "glm4v", "internvl", "kimi_k25", "pixtral", "qwen3_vl")
+    }
+    both = ["pil", "torchvision"]
+    assert variants.pop("kimi_k25") == ["torchvision"]
+    assert all(found == both for found in variants.values()), variants
+    assert {"kimi_k25", "qwen_vl", *variants} - {"qwen3_vl"} == set(layouts.FAMILIES)

@@ -1,0 +1,156 @@
+"""Each family's arithmetic, worked by hand. The parity tests hold it to the real processors."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+from rawmm import ContractError, layouts
+
+KIMI_K3 = {"in_patch_limit": 65_536}
+QWEN2_VL = {"patch_size": 14, "min_pixels": 3_136, "max_pixels": 12_845_056}
+MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540}
+
+
+@pytest.mark.parametrize(
+    ("family", "knobs", "size", "grid", "num_tokens"),
+    [
+        # 32 x 24 tokens of 32 pixels; nothing to round.
+        ("qwen_vl", {}, (1024, 768), [1, 48, 64], 768),
+        # 8.5 and 9.5 tokens: both to the even number.
+        ("qwen_vl", {}, (272, 304), [1, 20, 16], 80),
+        # Under 65,536 pixels: enlarged to just that.
+        ("qwen_vl", {}, (1, 1), [1, 16, 16], 64),
+        # Twice 16,777,216 pixels: both sides by the root of 2, rounded down.
+        ("qwen_vl", {}, (8192, 4096), [1, 180, 362], 16_290),
+        ("qwen_vl", {}, (200, 1), [1, 2, 228], 114),
+        ("qwen_vl", QWEN2_VL, (1024, 768), [1, 54, 74], 999),
+        ("qwen_vl", QWEN2_VL, (1, 1), [1, 4, 4], 4),
+        ("glm4v", {}, (1024, 768), [1, 54, 74], 999),
+        # Enlarged to 28 x 28, then to 12,544 pixels in two frames: 80 x 80, so three tokens.
+        ("glm4v", {}, (1, 1), [1, 6, 6], 9),
+        ("kimi_k25", {}, (1024, 768), [1, 56, 74], 1036),
+        ("kimi_k25", {}, (1, 1), [1, 2, 2], 1),
+        ("kimi_k25", {}, (28, 29), [1, 4, 2], 2),
+        # 16,384 patches fit exactly; one pixel more does not make a patch.
+        ("kimi_k25", {}, (1792, 1792), [1, 128, 128], 4096),
+        ("kimi_k25", {"fixed_output_tokens": 7}, (28, 29), [1, 4, 2], 7),
+        # Cases that others published for Kimi K3, which has the same rule.
+        ("kimi_k25", KIMI_K3, (27, 28), [1, 2, 2], 1),
+        ("kimi_k25", KIMI_K3, (7168, 7168), [1, 256, 256], 16_384),
+        ("kimi_k25", KIMI_K3, (100_000, 10), [1, 2, 512], 256),
+        ("kimi_k25", KIMI_K3, (8000, 4000), [1, 182, 364], 16_562),
+        ("gemma3", {}, (1, 5000), [1, 64, 64], 256),
+        ("gemma3", {"image_size": 448, "image_seq_length": 64}, (9, 9), [1, 32, 32], 64),
+        # One tile, and the marks around its 256 tokens.
+        ("internvl", {}, (448, 448), [1, 32, 32], 258),
+        # 4:3 as 4 x 3 tiles and a thumbnail.
+        ("internvl", {}, (640, 480), [13, 32, 32], 3330),
+        # 2:1 fits 2 x 1 and 4 x 2; the larger only when half of it is filled.
+        ("internvl", {"max_patches": 8}, (1264, 632), [3, 32, 32], 770),
+        ("internvl", {"max_patches": 8}, (1268, 634), [9, 32, 32], 2306),
+        ("internvl", {"max_patches": 1}, (640, 480), [1, 32, 32], 258),
+        ("pixtral", {}, (640, 480), [1, 30, 40], 30 * 41),
+        ("pixtral", {}, (641, 1), [1, 1, 41], 42),
+        # 2048 x 1025 scaled to 1024 x 512.5, the half dropped.
+        ("pixtral", {}, (2048, 1025), [1, 32, 64], 32 * 65),
+        ("pixtral", MISTRAL_SMALL, (640, 480), [1, 36, 46], 18 * 24),
+    ],
+)
+def test_grid_and_tokens(
+    family: str, knobs: dict[str, Any], size: tuple[int, int], grid: list[int], num_tokens: int
+) -> None:
+    geometry = layouts.get(family, **knobs).describe(*size)
+    assert (geometry.grid, geometry.num_tokens) == (grid, num_tokens)
+
+
+@pytest.mark.parametrize(
+    ("family", "payload"),
+    [
+        ("qwen_vl", {"image_grid_thw": [[1, 30, 40]]}),
+        ("glm4v", {"image_grid_thw": [[1, 34, 46]]}),
+        ("kimi_k25", {"grid_thws": [[1, 36, 46]]}),
+        ("gemma3", {"num_crops": [0]}),
+        ("internvl", {"num_patches": [13]}),
+        ("pixtral", {"image_sizes": [[480, 640]]}),
+    ],
+)
+def test_payload(family: str, payload: dict[str, Any]) -> None:
+    assert layouts.get(family).describe(640, 480).payload == payload
+
+
+def test_a_message_has_one_placeholder_of_kimi_and_all_of_the_others() -> None:
+    for family in layouts.FAMILIES:
+        layout = layouts.get(family)
+        geometry = layout.describe(640, 480)
+        kimi = family == "kimi_k25"
+        assert geometry.placeholder_length == (1 if kimi else geometry.num_tokens)
+        assert layout.vllm_modality == ("vision_chunk" if kimi else None)
+
+
+@pytest.mark.parametrize(
+    ("family", "fits", "refused"),
+    [
+        ("qwen_vl", (200, 1), (201, 1)),
+        ("qwen_vl", (7, 1400), (7, 1401)),
+        ("glm4v", (1, 200), (1, 201)),
+        ("pixtral", (1, 1024), (1, 1025)),
+        ("pixtral", (2049, 3), (2049, 2)),
+    ],
+)
+def test_a_shape_that_the_processor_refuses(
+    family: str, fits: tuple[int, int], refused: tuple[int, int]
+) -> None:
+    layout = layouts.get(family)
+    assert layout.describe(*fits).num_tokens
+    with pytest.raises(ContractError) as caught:
+        layout.describe(*refused)
+    assert (caught.value.code, caught.value.path) == ("image_limit", "$")
+    assert f"got {refused[0]} x {refused[1]} pixels" in str(caught.value)
+
+
+@pytest.mark.parametrize("family", layouts.FAMILIES)
+@pytest.mark.parametrize(
+    ("width", "height", "code", "path"),
+    [
+        (0, 5, "out_of_range", "$.width"),
+        (5, -1, "out_of_range", "$.height"),
+        (2**31, 5, "out_of_range", "$.width"),
+        (5, 2**31, "out_of_range", "$.height"),
+        (5.0, 5, "wrong_type", "$.width"),
+        (5, "5", "wrong_type", "$.height"),
+        (True, 5, "wrong_type", "$.width"),
+        (5, None, "wrong_type", "$.height"),
+    ],
+)
+def test_what_is_no_size(family: str, width: Any, height: Any, code: str, path: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        layouts.get(family).describe(width, height)
+    assert (caught.value.code, caught.value.path) == (code, path)
+    assert "expected a number of pixels from 1 to 2^31-1" in str(caught.value)
+
+
+@pytest.mark.parametrize("family", layouts.FAMILIES)
+def test_a_layout_is_a_value(family: str) -> None:
+    layout = layouts.get(family)
+    assert layout == layouts.get(family, **layout.knobs)
+    assert hash(layout) == hash(layouts.get(family))
+    assert pickle.loads(pickle.dumps(layout)) == copy.deepcopy(layout) == layout
+    assert layout != layouts.get(family, patch_size=7)
+    with pytest.raises(AttributeError):
+        layout.patch_size = 7  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("family", layouts.FAMILIES)
+def test_what_a_caller_does_with_a_geometry_stays_with_it(family: str) -> None:
+    layout = layouts.get(family)
+    first = layout.describe(640, 480)
+    expected = copy.deepcopy(first)
+    first.grid[0] = 99
+    assert first.payload == expected.payload
+    for value in first.payload.values():
+        value.append(1)
+    assert layout.describe(640, 480) == expected

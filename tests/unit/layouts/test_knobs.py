@@ -1,0 +1,122 @@
+"""Choosing a layout: every wrong family and knob is an error that lists what there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rawmm import ContractError, layouts
+
+QWEN_KNOBS = (
+    "the knobs of qwen_vl and their defaults are patch_size=16, merge_size=2, "
+    "temporal_patch_size=2, min_pixels=65536, max_pixels=16777216"
+)
+
+
+def test_families() -> None:
+    assert set(layouts.FAMILIES) == {
+        "gemma3",
+        "glm4v",
+        "internvl",
+        "kimi_k25",
+        "pixtral",
+        "qwen_vl",
+    }
+    for family, cls in layouts.FAMILIES.items():
+        layout = layouts.get(family)
+        assert type(layout) is cls
+        assert layout.family == family
+        assert layout.knobs == cls.defaults()
+
+
+@pytest.mark.parametrize("family", ["qwen", "", "Qwen_VL", None, 3, ["qwen_vl"]])
+def test_unknown_family(family: Any) -> None:
+    with pytest.raises(ContractError) as caught:
+        layouts.get(family)
+    assert (caught.value.code, caught.value.path) == ("bad_value", "$.family")
+    assert "expected one of gemma3, glm4v, internvl, kimi_k25, pixtral, qwen_vl" in str(
+        caught.value
+    )
+
+
+def test_unknown_knob() -> None:
+    with pytest.raises(ContractError) as caught:
+        layouts.get("qwen_vl", patch_size=14, merge_kernel_size=2)
+    assert str(caught.value) == (
+        "$.merge_kernel_size: expected a knob of qwen_vl, got 'merge_kernel_size'; "
+        f"{QWEN_KNOBS} [unknown_field]"
+    )
+
+
+def test_pan_and_scan_is_no_knob() -> None:
+    with pytest.raises(ContractError, match=r"expected a knob of gemma3, got 'do_pan_and_scan'"):
+        layouts.get("gemma3", do_pan_and_scan=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "got"),
+    [
+        ("14", "wrong_type", "'14'"),
+        (14.0, "wrong_type", "14.0"),
+        (True, "wrong_type", "true"),
+        (None, "wrong_type", "null"),
+        ([14, 14], "wrong_type", "an array of 2"),
+        (0, "out_of_range", "0"),
+        (-14, "out_of_range", "-14"),
+        (2**53, "out_of_range", str(2**53)),
+    ],
+)
+def test_a_number_that_is_none(value: Any, code: str, got: str) -> None:
+    expected = "an integer" if code == "wrong_type" else "an integer from 1 to 2^53-1"
+    with pytest.raises(ContractError) as caught:
+        layouts.get("qwen_vl", patch_size=value)
+    assert str(caught.value) == (
+        f"$.patch_size: expected {expected}, got {got}; {QWEN_KNOBS} [{code}]"
+    )
+
+
+@pytest.mark.parametrize("family", layouts.FAMILIES)
+def test_every_number_is_checked(family: str) -> None:
+    for name, default in layouts.FAMILIES[family].defaults().items():
+        for value in ("x", 0):
+            with pytest.raises(ContractError) as caught:
+                layouts.get(family, **{name: value})
+            assert caught.value.path == f"$.{name}"
+            assert f"{name}={default!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "knobs", "code", "path", "expected"),
+    [
+        ("qwen_vl", {"min_pixels": 9, "max_pixels": 8}, "out_of_range", "$.min_pixels",
+         "at most max_pixels, which is 8"),
+        ("glm4v", {"min_pixels": 9, "max_pixels": 8}, "out_of_range", "$.min_pixels",
+         "at most max_pixels, which is 8"),
+        ("internvl", {"min_patches": 13}, "out_of_range", "$.min_patches",
+         "at most max_patches, which is 12"),
+        ("internvl", {"image_size": 450}, "bad_value", "$.image_size",
+         "a multiple of patch_size, which is 14"),
+        ("gemma3", {"patch_size": 15}, "bad_value", "$.image_size",
+         "a multiple of patch_size, which is 15"),
+        ("kimi_k25", {"image_mean": 0.5}, "wrong_type", "$.image_mean", "an array of three"),
+        ("kimi_k25", {"image_mean": "abc"}, "wrong_type", "$.image_mean", "an array of three"),
+        ("kimi_k25", {"image_std": [1, 2]}, "bad_length", "$.image_std", "an array of three"),
+        ("kimi_k25", {"image_std": [1, 2, "3"]}, "wrong_type", "$.image_std", "an array of three"),
+        ("kimi_k25", {"image_std": [1, 2, True]}, "wrong_type", "$.image_std", "an array of three"),
+        ("kimi_k25", {"image_std": [1, 2, float("nan")]}, "out_of_range", "$.image_std", "finite"),
+        ("kimi_k25", {"image_std": [1, 2, 10**400]}, "out_of_range", "$.image_std", "finite"),
+    ],
+)  # fmt: skip
+def test_knobs_that_do_not_go_together(
+    family: str, knobs: dict[str, Any], code: str, path: str, expected: str
+) -> None:
+    with pytest.raises(ContractError) as caught:
+        layouts.get(family, **knobs)
+    assert (caught.value.code, caught.value.path) == (code, path)
+    assert f"expected {expected}" in str(caught.value)
+
+
+def test_equal_bounds_go_together() -> None:
+    assert layouts.get("qwen_vl", min_pixels=65_536, max_pixels=65_536).describe(9, 9)
+    assert layouts.get("internvl", min_patches=12).describe(9, 9).grid == [13, 32, 32]

@@ -1,0 +1,100 @@
+"""What holds for every family and every size."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rawmm
+from rawmm import ContractError, layouts
+
+if TYPE_CHECKING:
+    from rawmm.layouts import Geometry, Layout
+
+SIDES = st.one_of(st.integers(1, 64), st.integers(1, 4_000), st.integers(1, 2**31 - 1))
+LAYOUTS = st.sampled_from([layouts.get(family) for family in layouts.FAMILIES])
+
+
+def described(layout: Layout, width: int, height: int) -> Geometry | None:
+    try:
+        return layout.describe(width, height)
+    except ContractError as error:
+        if error.code != "image_limit":
+            raise
+        return None
+
+
+@given(LAYOUTS, SIDES, SIDES)
+def test_a_turned_image_has_the_turned_grid(layout: Layout, width: int, height: int) -> None:
+    one, other = described(layout, width, height), described(layout, height, width)
+    if one is None or other is None:
+        assert one is other
+        return
+    if layout.family == "internvl":
+        return  # its distance between aspect ratios, 2/1 to 3/1, is not that from 1/2 to 1/3
+    assert [one.grid[0], one.grid[2], one.grid[1]] == other.grid
+    # Only marks at the ends of rows tell them apart.
+    assert one.num_tokens == other.num_tokens or layout.family == "pixtral"
+
+
+@given(LAYOUTS, SIDES, SIDES)
+def test_tokens_follow_from_the_grid(layout: Layout, width: int, height: int) -> None:
+    geometry = described(layout, width, height)
+    if geometry is None:
+        return
+    assert min(geometry.grid) >= 1
+    knobs = layout.knobs
+    merge = knobs.get("merge_size") or knobs.get("merge_kernel_size") or 1
+    tokens = {
+        "gemma3": knobs.get("image_seq_length"),
+        "internvl": geometry.grid[0] * knobs.get("image_seq_length", 0) + 2,
+        "pixtral": geometry.grid[1] * (geometry.grid[2] + 1),
+    }.get(layout.family, prod(geometry.grid) // merge**2)
+    assert geometry.num_tokens == tokens
+    assert geometry.grid[1] % merge == geometry.grid[2] % merge == 0
+
+
+@given(LAYOUTS, SIDES, SIDES)
+def test_limits_hold(layout: Layout, width: int, height: int) -> None:
+    geometry = described(layout, width, height)
+    if geometry is None:
+        return
+    knobs: dict[str, Any] = layout.knobs
+    pixels = prod(geometry.grid) * knobs["patch_size"] ** 2
+    if layout.family == "qwen_vl":
+        # A side of one token is never made shorter; at 200 to 1 that stays under the limit.
+        assert knobs["min_pixels"] <= pixels <= knobs["max_pixels"]
+    elif layout.family == "kimi_k25":
+        assert max(geometry.grid) <= knobs["patch_limit_on_one_side"]
+    elif layout.family == "pixtral":
+        assert max(geometry.grid) * knobs["patch_size"] <= knobs["longest_edge"]
+    elif layout.family == "internvl":
+        assert 1 <= geometry.grid[0] <= knobs["max_patches"] + 1
+
+
+@given(LAYOUTS, SIDES, SIDES)
+def test_the_payload_goes_into_a_descriptor(layout: Layout, width: int, height: int) -> None:
+    geometry = described(layout, width, height)
+    if geometry is None:
+        return
+    item = rawmm.raw_mm_item(
+        modality="image",
+        family=layout.family,
+        layout_fingerprint=layout.fingerprint(),
+        payload=geometry.payload,
+    )
+    assert rawmm.decode_json(rawmm.encode_json(item), rawmm.RawMMItem) == item
+
+
+@pytest.mark.parametrize("family", layouts.FAMILIES)
+def test_a_layout_needs_no_state(family: str) -> None:
+    """Sizes in another order, and twice, make no difference."""
+    layout = layouts.get(family)
+    sizes = [(width, height) for width in (1, 33, 640) for height in (7, 480)]
+    sizes = [size for size in sizes if described(layout, *size)]
+    forward = {size: layout.describe(*size) for size in sizes}
+    assert {size: layouts.get(family).describe(*size) for size in reversed(sizes)} == forward
