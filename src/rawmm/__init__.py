@@ -2,7 +2,9 @@
 
 from rawmm import graph as graph
 from rawmm import layouts as layouts
+from rawmm import materialize as materialize
 from rawmm import sidecar as sidecar
+from rawmm import trainer as trainer
 from rawmm._version import (
     __version__,
 )
@@ -30,6 +32,9 @@ from rawmm.errors import (
     ProcessedPayloadError,
     RawMMError,
 )
+from rawmm.features import (
+    generate_features,
+)
 from rawmm.layouts import (
     image_layout_fingerprint,
 )
@@ -43,6 +48,11 @@ from rawmm.offload import (
     offload_images_inplace,
     raw_image_path,
     run_image_dir,
+)
+from rawmm.refs import (
+    is_raw_mm_ref,
+    raw_mm_ref,
+    split_raw_mm_ref,
 )
 from rawmm.response import (
     Response,
@@ -79,6 +89,13 @@ from rawmm.structs import (
     Trace,
     Usage,
     UserMessage,
+)
+from rawmm.trainer import (
+    build_mm_refs,
+)
+from rawmm.upgrade import (
+    Upgraded,
+    upgrade,
 )
 from rawmm.validate import (
     iter_errors,
@@ -123,27 +140,36 @@ __all__ = [
     "ToolMessage",
     "Trace",
     "TurnTokens",
+    "Upgraded",
     "Usage",
     "UserMessage",
     "__version__",
+    "build_mm_refs",
     "convert",
     "decode_json",
     "decode_msgpack",
     "describe_image",
     "encode_json",
     "encode_msgpack",
+    "generate_features",
     "generate_with_image_ref_retry",
     "graph",
     "image_layout_fingerprint",
+    "is_raw_mm_ref",
     "iter_errors",
     "layouts",
+    "materialize",
     "offload_image_to_run_assets",
     "offload_images_async",
     "offload_images_inplace",
     "raw_image_path",
     "raw_mm_item",
+    "raw_mm_ref",
     "run_image_dir",
     "sidecar",
+    "split_raw_mm_ref",
     "to_builtins",
+    "trainer",
+    "upgrade",
     "validate",
 ]

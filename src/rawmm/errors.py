@@ -71,6 +71,8 @@ CODES: Final[dict[str, str]] = {
     # Reading back.
     "hash_mismatch": "bytes, a file named by them, or a node are not those that were hashed",
     "missing_image": "the image is not in the image directory",
+    "geometry_mismatch": "an image has another grid or number of tokens than its descriptor says",
+    "processor_failed": "the image processor raised, or returned no pixels",
 }
 """Every error code, with its meaning. Codes are stable; messages are not."""
 

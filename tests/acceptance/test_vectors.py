@@ -19,6 +19,7 @@ INVALID = [vector for vector in VECTORS if "code" in vector]
 RUNTIME_CODES = {
     "bad_base64",
     "duplicate_key",
+    "geometry_mismatch",
     "image_limit",
     "image_type_mismatch",
     "media_mismatch",
@@ -27,6 +28,7 @@ RUNTIME_CODES = {
     "no_image_dir",
     "no_locator",
     "not_an_image",
+    "processor_failed",
     "store_failed",
     "token_mismatch",
     "too_large",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,20 @@ from rawmm import (
     MessageNode,
     MMRefs,
     ProcessedPayloadError,
+    RawMMError,
+    RawMMRef,
     convert,
     decode_json,
     decode_msgpack,
     encode_json,
     encode_msgpack,
     iter_errors,
+    to_builtins,
+    validate,
 )
+from rawmm.refs import split_raw_mm_ref
+from rawmm.trainer import decode_sample
+from rawmm.upgrade import upgrade
 
 WIRE = Path(__file__).parent.parent / "data" / "wire"
 NODES = list[MessageNode]
@@ -109,3 +117,123 @@ def test_older_forms_are_named(form: str, wire: str) -> None:
         f"$[{index}].multi_modal_data.mm_items.image[0]" for index in (0, 2, 4)
     ]
     assert "base64" not in "".join(map(str, errors)).replace(";base64,", "")
+
+
+FILES = sorted(path for path in WIRE.glob("*/*") if path.suffix in {".json", ".msgpack"})
+UNCHANGED = ("envelope_v1", "image_refs", "released")
+REFUSED = {
+    "processed/nodes.msgpack": (
+        "processed_payload",
+        "$[0].multi_modal_data.mm_items.image[0].pixel_values",
+    ),
+    # One of its references has five bytes that are no image.
+    "trainer/refs.json": ("not_an_image", "$.json_data"),
+    # So have its images, and nothing says how the model lays them out.
+    "trainer/mm_refs.inline.msgpack": ("historical_form", "$"),
+    "trainer/training_sample.inline.msgpack": ("historical_form", "$[6]"),
+    # Notes on the files beside them, no data of the contract.
+    "trainer/mm_refs.descriptor_and_uris.fields.json": ("unknown_type", "$"),
+    "trainer/mm_refs.image_refs.fields.json": ("unknown_type", "$"),
+    "trainer/mm_refs.inline.fields.json": ("unknown_type", "$"),
+}
+
+
+def canonical_item(old: dict[str, Any], form: str, locator: dict[str, str]) -> dict[str, Any]:
+    """The one item of a node, as the contract has it."""
+    if form == "descriptor_only":
+        return {
+            "kind": "prime_raw_mm_item",
+            "version": 1,
+            "modality": "image",
+            "family": "qwen_vl",
+            "layout_fingerprint": old["image_layout_fingerprint"],
+            "payload": {"image_grid_thw": old["image_grid_thw"]},
+            "raw_image_id": old["raw_image_id"],
+        }
+    kept = {key: value for key, value in old.items() if key != "raw_image_data"}
+    return {**kept, "version": 1, **locator}
+
+
+@pytest.mark.parametrize("stored", ["stored", "inline"])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+class TestUpgrade:
+    """Every sample is canonical after `upgrade`, or refused with code and path."""
+
+    def test_canonical_or_refused(self, path: Path, stored: str, tmp_path: Path) -> None:
+        name = f"{path.parent.name}/{path.name}"
+        image_dir = tmp_path / "images" if stored == "stored" else None
+        value = plain(path.read_bytes(), path.suffix[1:])
+        if name in REFUSED:
+            with pytest.raises(RawMMError) as caught:
+                upgrade(value, None, image_dir=image_dir)
+            assert (caught.value.code, caught.value.path) == REFUSED[name]
+            assert not (tmp_path / "images").exists()
+        else:
+            form = path.parent.name if path.stem == "nodes" else path.name.split(".")[1]
+            result = upgrade(value, None, image_dir=image_dir)
+            assert (result.form, result.changed) == (form, form not in UNCHANGED)
+            again = upgrade(result.value, None)
+            assert (again.value, again.notes) == (result.value, [])
+            assert again.form in UNCHANGED
+            assert (tmp_path / "images").exists() is (form == "inline" and stored == "stored")
+            if path.stem == "nodes":
+                self.judge(value, result.value, form, image_dir)
+        assert value == plain(path.read_bytes(), path.suffix[1:])
+
+    @staticmethod
+    def judge(old: Any, nodes: Any, form: str, image_dir: Path | None) -> None:
+        """The nodes are canonical, and nothing but their items is other than it was."""
+        validate(nodes, NODES)
+        assert decode_json(encode_json(nodes), NODES) == nodes
+        assert decode_msgpack(encode_msgpack(nodes), NODES) == nodes
+        for before, after in zip(old, to_builtins(nodes), strict=True):
+            wanted = before
+            if sidecar := before.get("multi_modal_data"):
+                (sha256,), (item,) = sidecar["mm_hashes"]["image"], sidecar["mm_items"]["image"]
+                raw = (WIRE / form / f"{sha256[:16]}.png").read_bytes()
+                locator = {}
+                if form == "inline" and image_dir is not None:
+                    locator["raw_image_id"] = f"{hashlib.sha256(raw).hexdigest()}.png"
+                    assert (image_dir / locator["raw_image_id"]).read_bytes() == raw
+                elif form == "inline":
+                    locator["raw_image_uri"] = item["raw_image_data"]
+                items = {"image": [canonical_item(item, form, locator)]}
+                wanted = {**before, "multi_modal_data": {**sidecar, "mm_items": items}}
+            assert {key: after[key] for key in wanted} == wanted
+            assert not {"token_ids", "multi_modal_data"} & (after.keys() - wanted.keys())
+
+
+def test_each_reference_upgrades_to_what_it_says_or_is_refused() -> None:
+    said = json.loads((WIRE / "trainer" / "refs.json").read_bytes())
+    forms = {}
+    for name, ref in said.items():
+        if name in {"json_data", "processed"}:
+            with pytest.raises(RawMMError) as caught:
+                upgrade(ref, RawMMRef)
+            code = "processed_payload" if name == "processed" else "not_an_image"
+            assert (caught.value.code, caught.value.path) == (code, "$")
+        else:
+            result = upgrade(ref, RawMMRef)
+            assert result.value == split_raw_mm_ref(ref)
+            forms[name] = result.form
+    assert forms == {
+        "v2": "mmraw_v2",
+        "v3_id": "mmraw_v3",
+        "v3_uri": "mmraw_v3",
+        "b64": "mmraw_base64",
+        "json_uri": "mmraw",
+    }
+
+
+@pytest.mark.parametrize("form", ["descriptor_and_uris", "image_refs"])
+def test_an_upgraded_training_sample_is_one_for_the_trainer(form: str) -> None:
+    fields = json.loads((WIRE / "trainer" / f"mm_refs.{form}.fields.json").read_bytes())
+    sample = plain((WIRE / "trainer" / f"training_sample.{form}.msgpack").read_bytes(), "msgpack")
+    upgraded = upgrade(sample, None).value
+    at = fields["sample_fields"].index("mm_refs")
+    assert [*upgraded[:at], *upgraded[at + 1 :]] == [*sample[:at], *sample[at + 1 :]]
+    decoded = decode_sample(msgspec.msgpack.encode(upgraded), fields=fields["sample_fields"])
+    assert decoded.mm_refs == upgrade(fields["value"], MMRefs).value
+    assert [(ref.offset, ref.length) for ref in decoded.mm_refs.images] == [(3, 6), (14, 8)]
+    for ref in decoded.mm_refs.images:
+        assert ref.item.raw_image_uri == ref.uri

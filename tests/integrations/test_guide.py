@@ -21,7 +21,7 @@ def test_snippets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     logging.getLogger("rawmm").setLevel(logging.ERROR)
     names: dict[str, object] = {"__name__": "guide"}
     snippets = list(re.finditer(r"```python\n(.*?)```", GUIDE, re.DOTALL))
-    assert len(snippets) == 9
+    assert len(snippets) == 11
     for snippet in snippets:
         line = GUIDE[: snippet.start(1)].count("\n")
         code = "\n" * line + snippet[1]

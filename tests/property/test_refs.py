@@ -96,7 +96,7 @@ def judged(text: Any) -> None:
     except RawMMError as caught:
         error = caught
     else:
-        assert split_raw_mm_ref(emit(ref)) == ref
+        assert split_raw_mm_ref(emit(ref)) == with_payload(ref)
         return
     assert error.code in CODES
     assert error.path.startswith("$")

@@ -527,6 +527,23 @@ class TestDifference:
         assert difference(attribute(bare, messages), sidecar, messages) is None
         assert encoded([bare, sidecar]) == before
 
+    @pytest.mark.parametrize("field", ["raw_image_id", "raw_image_uri"])
+    def test_either_kind_of_locator(self, field: str) -> None:
+        messages: list[Message] = [
+            UserMessage(
+                content=[ImageUrlContentPart(image_url=ImageUrlSource(url="file:///a.png"))]
+            )
+        ]
+        item = RawMMItem(modality="image", family="f", payload={"grid": [1, 2]})
+        located = changed(item, **{field: "a.png" if field == "raw_image_id" else "file:///a.png"})
+        one, other = (MultiModalData(mm_items={"image": [of]}) for of in (item, located))
+        assert difference([one], other, messages) is None
+        assert difference([other], one, messages) is None
+        assert difference([other], other, messages) is None
+        elsewhere = changed(located, **{field: "b.png" if field == "raw_image_id" else "file:///b"})
+        another = MultiModalData(mm_items={"image": [elsewhere]})
+        assert difference([other], another, messages) == ("mm_items", "image", 0)
+
     @pytest.mark.parametrize("number", range(len(CHANGES)))
     @given(st.data())
     def test_nothing_else_may_differ(self, number: int, data: st.DataObject) -> None:

@@ -1,8 +1,8 @@
-"""The command line: ``rawmm check``, ``rawmm offload``, ``rawmm schema``.
+"""The command line: ``rawmm check``, ``rawmm offload``, ``rawmm upgrade``, ``rawmm schema``.
 
-One file per command; below them `records` reads files, `writing` writes them, `output` talks
-to the terminal. Exit codes: 0 fine, 1 the data breaks the contract, 2 wrong usage or
-unreadable input, 130 interrupted, 141 nobody reads the output any more.
+One file per command; below them `records` reads files, `writing` writes them, `passes` does both,
+`output` talks to the terminal. Exit codes: 0 fine, 1 the data breaks the contract, 2 wrong usage
+or unreadable input, 130 interrupted, 141 nobody reads the output any more.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from rawmm.cli.offload import offload
 from rawmm.cli.output import UsageError, complain
 from rawmm.cli.records import STDIO
 from rawmm.cli.schema import schema
+from rawmm.cli.upgrade import upgrade
 from rawmm.structs import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ app = App(
 )
 app.command(check, usage="Usage: rawmm check [OPTIONS] FILE...")
 app.command(offload, usage="Usage: rawmm offload [OPTIONS] IN --output OUT")
+app.command(upgrade, usage="Usage: rawmm upgrade [OPTIONS] IN --output OUT")
 app.command(schema, usage="Usage: rawmm schema [--list] [NAME]")
 
 

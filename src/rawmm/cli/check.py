@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from rawmm.cli.documents import DuplicateKeyError, decode_plain, duplicate_keys, outline
-from rawmm.cli.kinds import CHAT_REQUEST, kind_of, named_kind
+from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, kind_of, named_kind
 from rawmm.cli.output import UsageError, complain
 from rawmm.cli.records import Format, Input, Record, Source, is_json_lines, open_source
 from rawmm.cli.report import Report
@@ -113,7 +113,7 @@ class Checker:
             if error.code == "malformed" and form == "json" and is_json_lines(record.data):
                 error.hint = "if it is JSON Lines, say that its format is jsonl"
             elif error.code == "unknown_type":
-                error.hint = "name it with --type; rawmm schema --list knows the names"
+                error.hint = TYPE_HINT
             yield error
 
     def _errors(self, data: bytes, form: Format) -> Iterator[RawMMError]:

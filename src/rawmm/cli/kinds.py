@@ -14,6 +14,9 @@ CHAT_REQUEST: Final = "ChatRequest"
 """Stands for an OpenAI request body, or its messages: no type of the contract, but what rawmm
 offloads. See `rawmm.cli.requests`."""
 
+TYPE_HINT: Final = "name it with --type; rawmm schema --list knows the names"
+"""What to do where nothing tells the type of a record."""
+
 _UNIONS: Final[dict[str, Any]] = {"Message": Message, "ContentPart": ContentPart}
 # What OpenAI's wire has and the contract has not.
 _WIRE_ROLES: Final = frozenset({"developer", "function"})
@@ -50,12 +53,15 @@ def kind_of(value: Any) -> Any:
     Raises:
         ContractError: ``unknown_type``.
     """
+    return CHAT_REQUEST if is_chat_request(value) else detect(value)
+
+
+def is_chat_request(value: Any) -> bool:
+    """Whether plain data is an OpenAI request body, or its messages."""
     if isinstance(value, dict) and "nodes" not in value and isinstance(value.get("messages"), list):
-        return CHAT_REQUEST
+        return True
     messages = value if isinstance(value, list) else [value]
-    if any(_is_wire_message(message) for message in messages):
-        return CHAT_REQUEST
-    return detect(value)
+    return any(_is_wire_message(message) for message in messages)
 
 
 def _is_wire_message(message: Any) -> bool:

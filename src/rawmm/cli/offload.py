@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.table import Table
 
-from rawmm.cli.documents import decode_strict
-from rawmm.cli.output import UsageError, complain, console, counted, progress, say, size
-from rawmm.cli.records import STDIO, Format, Input, format_of, is_json_lines, open_source
-from rawmm.cli.report import error_text
+from rawmm.cli.output import UsageError, console, counted, say, size
+from rawmm.cli.passes import Pass, written_as
+from rawmm.cli.records import Format, Input, open_source
 from rawmm.cli.requests import open_store
-from rawmm.cli.writing import Target, Writer
-from rawmm.errors import OffloadError, RawMMError
+from rawmm.errors import OffloadError
 from rawmm.offload import ImageOffloadStats, ImageStore, offload_images_inplace, run_image_dir
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rawmm.cli.records import Source
-
-# Not the data's fault: the same file works once the directory does.
-_ENVIRONMENT = frozenset({"no_image_dir", "store_failed"})
 
 
 def offload(
@@ -73,62 +62,20 @@ def offload(
     in the data stays as it is.
     """
     store = _store(image_dir, durable=durable, needed=mode == "offload")
+    stats = ImageOffloadStats()
+
+    def offloaded(value: Any) -> Any:
+        stats.add(offload_images_inplace(value, store=store, mode=mode))
+        return value
+
     with open_source(Input(source, form, "--format")) as opened:
-        run = _Run(opened, mode, store)
-        writes = output_format or _output_format(source, output, opened.form)
-        with progress("offload", opened.size) as advance:
-            try:
-                with Target(output, durable=durable) as target:
-                    run.each(Writer(target, writes, opened.form), advance)
-            except RawMMError as error:
-                failure: RawMMError | None = error
-            else:
-                failure = None
+        run = Pass(opened, "offload")
+        writes = output_format or written_as(source, output, opened.form)
+        failure = run.write(output, writes, offloaded, durable=durable)
     if failure is not None:
         return run.failed(failure)
-    _summary(run, target.written, mode)
+    _summary(run, stats, mode)
     return 0
-
-
-class _Run:
-    """One pass over a file.
-
-    Attributes:
-        records: documents that were written.
-        stats: their images.
-    """
-
-    def __init__(self, source: Source, mode: str, store: ImageStore | None) -> None:
-        self.source = source
-        self.records = 0
-        self.stats = ImageOffloadStats()
-        self._mode = mode
-        self._store = store
-        self._line: int | None = None
-
-    def each(self, writer: Writer, advance: Callable[[int], None]) -> None:
-        """Offload every record and write it. Raises what the first bad one raises."""
-        for record in self.source.records():
-            self._line = record.line
-            try:
-                value = decode_strict(record.data, self.source.form)
-            except RawMMError as error:
-                if self.source.form == "json" and is_json_lines(record.data):
-                    error.hint = "if it is JSON Lines, say that its format is jsonl"
-                raise
-            self.stats.add(offload_images_inplace(value, store=self._store, mode=self._mode))
-            writer.write(value)
-            self.records += 1
-            self._line = None
-            advance(self.source.done)
-
-    def failed(self, error: RawMMError) -> int:
-        """Say what stopped the pass; the exit code."""
-        if error.code in _ENVIRONMENT:
-            complain(error.message)
-            return 2
-        console().print(error_text(self.source.name, self._line, error))
-        return 1
 
 
 def _store(image_dir: str | None, *, durable: bool, needed: bool) -> ImageStore | None:
@@ -143,19 +90,14 @@ def _store(image_dir: str | None, *, durable: bool, needed: bool) -> ImageStore 
         raise UsageError(error.message.replace("pass image_dir", "give --image-dir")) from None
 
 
-def _output_format(source: str, output: str, form: Format) -> Format:
-    same = STDIO not in (source, output) and os.path.realpath(source) == os.path.realpath(output)
-    return form if same else format_of(output) or form
-
-
-def _summary(run: _Run, written: int, mode: str) -> None:
+def _summary(run: Pass, stats: ImageOffloadStats, mode: str) -> None:
     """What was done, on standard error: a table on a terminal, else a line."""
-    stats, before = run.stats, run.source.done
+    before = run.source.done
     if mode == "inline":
         records, images = counted(run.records, "record"), counted(stats.images_seen, "image")
         say(f"{records}, {images}: all in order")
         return
-    saved = before - written - stats.bytes_written
+    saved = before - run.written - stats.bytes_written
     gain = f"{size(saved)} of {size(before)}" if saved > 0 else "nothing"
     stored = stats.images_rewritten - stats.images_deduplicated
     screen = console()

@@ -112,7 +112,7 @@ def _add_assistant(message: AssistantMessage, add: Callable[[str], None]) -> Non
 def _continuation(item: dict[str, Any], calls: Sequence[ToolCall]) -> tuple[str, Any]:
     """Kind of a provider's native item, and what of it the typed fields do not say, or None."""
     kind = item.get("type") or ("message" if item.get("role") == "assistant" else "")
-    kind = kind if isinstance(kind, str) else json.dumps(kind, sort_keys=True)
+    kind = kind if isinstance(kind, str) else ""  # it is in the item, which is hashed as a whole
     state = {key: item[key] for key in _STATE_FIELDS if item.get(key) is not None}
     content = item.get("content")
     if kind == "message" and isinstance(content, list):

@@ -30,17 +30,18 @@ def mutated(draw: st.DrawFn, name: str) -> Json:
     """Data of type `name` with one or two changes of structure. It may still be valid."""
     document = draw(drawn_as(name, rules=True) | drawn_as(name, rules=False))
     for _ in range(draw(st.integers(1, 2))):
-        document = draw(_one_change(copy.deepcopy(document)))
+        document = draw(_one_change(document))
     return document
 
 
 _ODD: Final[Strategy] = st.sampled_from(
     [None, True, False, 0, -1, 1, 2**53, 10**20, 1.5, 1e300, "", "x", "a\n", "..", [], {}, [[]]]
-)
+).map(copy.deepcopy)  # the next change may write into what this one put in
 
 
 @st.composite
 def _one_change(draw: st.DrawFn, document: Json) -> Json:
+    document = copy.deepcopy(document)
     path = draw(st.sampled_from(_places(document)))
     if not path:
         return draw(st.one_of(st.just(document), _ODD))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import contract_error, shown
 from rawmm.structs import (
+    MAX_DEPTH,
     Contract,
     EncodedArray,
     GenerateFeatures,
@@ -38,6 +39,7 @@ _MARKS: tuple[tuple[frozenset[str], Any], ...] = tuple(
         (("family", "fingerprint", "mm_hash"), RawMMRef),
         (("kind",), RawMMItem),
         (("family", "payload"), RawMMItem),
+        (("image_layout_fingerprint",), RawMMItem),  # before there was an envelope
         (("mm_hashes", "kwargs_data"), GenerateFeatures),
         (("mm_items",), MultiModalData),
         (("mm_hashes",), MultiModalData),
@@ -57,6 +59,10 @@ def detect(value: Any) -> Any:
     Raises:
         ContractError: ``unknown_type``; say the type instead.
     """
+    return _detected(value, 0)
+
+
+def _detected(value: Any, depth: int) -> Any:
     if isinstance(value, Contract):
         return type(value)
     pairs = as_mapping(value)
@@ -68,10 +74,10 @@ def detect(value: Any) -> Any:
         if pairs.get("type") in ("text", "image_url"):
             return ImageUrlContentPart if pairs["type"] == "image_url" else TextContentPart
     items = as_sequence(value) if pairs is None else None
-    if items:
+    if items and depth < MAX_DEPTH:
         if _is_image_refs(items):
             return MMRefs
-        member = detect(items[0])
+        member = _detected(items[0], depth + 1)
         # A list of messages may begin with any role.
         return list[Message] if _is_message(member) else list[member]  # type: ignore[valid-type]
     raise contract_error(

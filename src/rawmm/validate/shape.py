@@ -100,7 +100,7 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
             "historical_form",
             path,
             expected=f"{name} of contract {SCHEMA_VERSION}",
-            got=f"the wire form {form.name}",
+            got=f"the wire form {form}",
             hint=f"upgrade the data, or {form.instead}",
         )
         return

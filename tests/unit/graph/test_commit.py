@@ -16,6 +16,7 @@ import rawmm
 from rawmm import (
     AssistantMessage,
     MultiModalData,
+    PlaceholderRange,
     Response,
     SystemMessage,
     Tool,
@@ -32,6 +33,7 @@ from tests.unit.graph.turns import (
     PAD,
     TYPES,
     history_of,
+    item,
     new_trace,
     play,
     reply,
@@ -104,9 +106,9 @@ class TestOneTurn:
 
     def test_an_empty_completion(self) -> None:
         trace = new_trace()
-        play(trace, [user("a")], response([1], []))
+        play(trace, [user("a")], response([1, 2], [], message_spans=[(0, 1)]))
         assert trace.nodes[1].sampled
-        assert trace.nodes[1].mask == [False]
+        assert (trace.nodes[1].token_ids, trace.nodes[1].mask) == ([2], [False])
         assert prepare_turn(trace, history_of(trace)).previous_token_ids() is None
 
     @pytest.mark.parametrize(
@@ -188,6 +190,13 @@ class TestTheNextTurn:
             turn = prepare_turn(trace, prompt)
             assert turn.previous_token_ids() is None
             assert turn.previous_renderer_token_ids() is None
+
+    def test_nor_can_a_message_that_nobody_sampled(self) -> None:
+        """A record from elsewhere may mark tokens of a message that a prompt supplied."""
+        trace = new_trace()
+        play(trace, [user("a")], response([1]))
+        trace.nodes[1].sampled = False
+        assert prepare_turn(trace, [user("a"), reply()]).previous_token_ids() is None
 
     def test_a_reply_alone_cannot_be_extended(self) -> None:
         """A renderer extends a prompt; there is none."""
@@ -306,6 +315,25 @@ class TestTurnsThatOvertakeEachOther:
             node_id = stale.commit(response(ids, text=f"after {found}", message_spans=spans))
             assert parents_of(trace)[node_id - 1 :] == [found, node_id - 1]
 
+    def test_it_takes_no_token_of_the_next_message(self) -> None:
+        """A reply that went on with what is now the user's token matches, and is too long."""
+        trace = new_trace()
+        prompt = [user("a"), reply(), user("b")]
+        stale = prepare_turn(trace, prompt)
+        for completion in ([90], [90, 5]):
+            play(trace, [user("a")], response([1], completion, message_spans=[(0, 1)]))
+        stale.commit(response([1, 90, 5], text="x", message_spans=[(0, 1), None, (2, 3)]))
+        assert parents_of(trace)[3:] == [1, 3]
+        assert tokens_of(trace)[3:] == [[5], [90, 91]]
+
+    def test_not_even_at_the_beginning(self) -> None:
+        trace = new_trace()
+        stale = prepare_turn(trace, [user("a"), user("b")])
+        for ids in ([1, 5], [1]):
+            play(trace, [user("a")], response(ids, message_spans=[(0, len(ids))]))
+        stale.commit(response([1, 5], text="x", message_spans=[None, (1, 2)]))
+        assert parents_of(trace)[4:] == [2, 4]
+
     def test_a_relay_takes_up_the_latest(self) -> None:
         trace = new_trace()
         prompt = [user("a")]
@@ -383,8 +411,10 @@ class TestRelays:
 class TestCommitPrompt:
     def test_messages_without_tokens(self) -> None:
         trace = new_trace()
-        prepare_turn(trace, [user("a"), user("b")], [{"name": "click"}]).commit_prompt()
-        assert (parents_of(trace), tokens_of(trace)) == ([None, 0], [[], []])
+        prompt = [user("a"), user("b"), user("c")]
+        prepare_turn(trace, prompt, [{"name": "click"}]).commit_prompt()
+        assert (parents_of(trace), tokens_of(trace)) == ([None, 0, 1], [[], [], []])
+        assert history_of(trace) == prompt
         assert trace.nodes[0].tools == [Tool(name="click")]
         assert trace.nodes[1].tools is None
         assert trace.tools == [{"name": "click"}]
@@ -622,6 +652,18 @@ class TestAnyForm:
         assert trace.nodes[0].message is message
 
 
+def test_ranges_of_the_engine_need_none_of_the_renderer() -> None:
+    """A sidecar may have items only; then nothing is there to compare."""
+    trace = new_trace()
+    items = MultiModalData(mm_items={"image": [item(0)]})
+    spans: Any = [(0, 2)]
+    answer = response(
+        [1, PAD], message_spans=spans, multi_modal_data=items, mm_placeholders=[(1, 1)]
+    )
+    play(trace, [user(url(0))], answer)
+    assert trace.nodes[0].multi_modal_data == items
+
+
 class TestTokenTypes:
     def test_the_trace_keeps_them_for_turns_that_do_not_say(self) -> None:
         trace = with_images()
@@ -667,6 +709,40 @@ class TestInlineImages:
             assert str(caught.value).startswith(
                 "$.tokens.multi_modal_data: expected a sidecar with 2 image items, got none"
             )
+
+    def test_a_described_inline_image_is_described_rightly(self) -> None:
+        trace = new_trace()
+        spans: Any = [(0, 3)]
+        for at, size in ((1, 1), (0, 2)):
+            described = MultiModalData(
+                mm_placeholders={"image": [PlaceholderRange(offset=at, length=size)]}
+            )
+            answer = response(
+                [1, PAD, PAD],
+                message_spans=spans,
+                multi_modal_data=described,
+                mm_token_type_id_map=TYPES,
+            )
+            with pytest.raises(rawmm.ContractError, match="orphan_image"):
+                play(trace, [user(self.INLINE)], answer)
+
+    def test_a_bridge_cannot_describe_what_the_graph_left_undescribed(self) -> None:
+        trace = new_trace()
+        play(trace, [user(self.INLINE)], response([1, PAD]))
+        ids = [1, PAD, 90, 91, 5]
+        described = MultiModalData(
+            mm_items={"image": [rawmm.RawMMItem(modality="image", family="qwen_vl", payload={})]}
+        )
+        with pytest.raises(rawmm.ContractError) as caught:
+            play(
+                trace,
+                [user(self.INLINE), reply(), user("b")],
+                response(ids, multi_modal_data=described, bridged=True),
+            )
+        assert (caught.value.code, caught.value.path) == (
+            "media_mismatch",
+            "$.tokens.multi_modal_data.mm_items.image[0]",
+        )
 
     def test_a_described_inline_image_stays_described(self) -> None:
         """With a sidecar once, and without it then, the descriptor would be lost."""

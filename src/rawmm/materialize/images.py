@@ -1,0 +1,227 @@
+"""References to pixels; the package's docstring says how it is used."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from rawmm import layouts
+from rawmm.errors import MaterializeError, RawMMError, contract_error, json_path, shown
+from rawmm.materialize import processing
+from rawmm.materialize.arrays import joined
+from rawmm.materialize.reading import decode_rgb, read_image
+from rawmm.materialize.sources import sources_of
+from rawmm.offload.limits import Limits
+from rawmm.offload.store import ImageStore
+from rawmm.trainer.spans import span_errors
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rawmm.layouts import Geometry, Layout
+    from rawmm.materialize.cache import ProcessedImageCache
+    from rawmm.materialize.reading import ImageReader
+    from rawmm.materialize.sources import Path, Source
+
+
+@dataclass(frozen=True, slots=True)
+class MaterializedImage:
+    """One image, processed and checked.
+
+    Attributes:
+        sha256: of its file, 64 hex digits.
+        geometry: its grid and number of tokens.
+        offset, length: its placeholder tokens in the sample.
+        outputs: what the image processor returned for this image alone. A cache shares them:
+            do not write into the arrays.
+    """
+
+    sha256: str
+    geometry: Geometry
+    offset: int
+    length: int
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Materialized:
+    """The images of a sample or micro-batch, in token order."""
+
+    images: Sequence[MaterializedImage]
+
+    def model_inputs(self) -> dict[str, Any]:
+        """The outputs of all images, joined along the first axis: keywords of a forward.
+
+        For Qwen ``pixel_values`` ``[patches, values of a patch]`` and ``image_grid_thw``
+        ``[images, 3]``. The arrays are new and the caller's own. Empty without images.
+
+        Raises:
+            MaterializeError: ``geometry_mismatch`` for arrays that differ in another axis: some
+                processors (Pixtral's) pad the images of a call to one size.
+        """
+        return joined([one.outputs for one in self.images])
+
+
+class _SameProcessor:
+    """An image processor by identity, alive as long as a cache keeps outputs of it."""
+
+    __slots__ = ("_processor",)
+
+    def __init__(self, processor: object) -> None:
+        self._processor = processor
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _SameProcessor) and self._processor is other._processor
+
+    def __hash__(self) -> int:
+        return id(self._processor)
+
+
+def materialize(
+    refs: Any,
+    *,
+    image_processor: Callable[..., Any],
+    store: ImageReader | None = None,
+    image_dir: str | os.PathLike[str] | None = None,
+    layout: Layout | None = None,
+    mm_token_type_ids: Sequence[int] | None = None,
+    cache: ProcessedImageCache | None = None,
+    return_tensors: str | None = "pt",
+    limits: Limits | None = None,
+) -> Materialized:
+    """Turn references into what a model's forward takes, each image verified.
+
+    Each file is read and hashed in every call, so the cache hides none that is lost or changed;
+    it saves decoding and processing, which cost much more. The processor gets one RGB image at a
+    time; an EXIF orientation is ignored, as by `rawmm.describe`. Descriptor, layout and processor
+    must agree on the grid of each image, and its placeholder range on the number of tokens.
+
+    Args:
+        refs: `MMRefs`, one `MMImageRef` or a list of them, or a `MultiModalData` sidecar, or
+            what converts to one of these; None for no images.
+        image_processor: anything called as ``image_processor(images=[image],
+            return_tensors=...)`` that returns a mapping with ``pixel_values`` and the keys of
+            the family's payload, such as those of transformers.
+        store: where the images are; files outside of it are refused. Its ``read`` may know
+            URLs of its own.
+        image_dir: a directory in place of a store. With neither, an id is a file in
+            `run_image_dir`, and a ``file://`` URL is read where it points.
+        layout: how the images are laid out; their fingerprints must be its own. By default
+            `layout_of` the processor and the images' family, and fingerprints are not compared.
+        mm_token_type_ids: for each token of the sample 0 for text, 1 for an image: the
+            placeholder ranges must be exactly the image-typed tokens.
+        cache: to share outputs between calls. An image that is there twice in one call is
+            processed once in any case.
+        return_tensors: passed on: ``pt`` for torch, ``np`` for numpy.
+        limits: what is accepted; those of the store by default.
+
+    Raises:
+        ContractError: ``unsupported_modality``, ``no_locator``, ``mixed_layouts``,
+            ``placeholder_order`` or ``orphan_image``, and what breaks the contract in `refs`.
+        ProcessedPayloadError: an item is not raw.
+        MaterializeError: an image that is not what it should be, with its ``path`` in `refs`:
+            ``missing_image``, ``hash_mismatch``, ``path_escape``, ``bad_locator``,
+            ``no_image_dir``, ``store_failed``, ``bad_base64``, ``not_an_image``,
+            ``image_type_mismatch``, ``image_limit``; ``bad_value`` for a family without
+            layout; ``geometry_mismatch`` for another grid or number of tokens;
+            ``processor_failed``, with the processor's own error as cause.
+    """
+    if store is not None and image_dir is not None:
+        msg = "give store or image_dir, not both"
+        raise TypeError(msg)
+    reader = ImageStore(image_dir) if image_dir is not None else store
+    bounds = limits or (reader.limits if isinstance(reader, ImageStore) else Limits())
+    sources = sources_of(refs)
+    if mm_token_type_ids is not None:
+        _check_spans(sources, list(mm_token_type_ids))
+    if not sources:
+        return Materialized([])
+    if layout is None:
+        layout = _layout_of(image_processor, sources[0])
+    else:
+        _check_layout(sources, layout)
+    same = (layout.fingerprint(), _SameProcessor(image_processor), return_tensors)
+    known: dict[str, Mapping[str, Any]] = {}
+    images = []
+    for one in sources:
+        with _at(one.locator_path):
+            image = read_image(one.locator, one.mm_hash, reader, bounds)
+            geometry = layout.describe(image.header.width, image.header.height)
+        processing.check_described(one, geometry, layout)
+        if image.sha256 not in known:
+            run = partial(_process, image.raw, geometry, image_processor, return_tensors)
+            with _at(one.locator_path, geometry_mismatch=(*one.item_path, "payload")):
+                outputs = run() if cache is None else cache.get((image.sha256, *same), run)
+            known[image.sha256] = outputs
+        outputs = known[image.sha256]
+        images.append(MaterializedImage(image.sha256, geometry, one.offset, one.length, outputs))
+    return Materialized(images)
+
+
+def _process(
+    raw: bytes,
+    geometry: Geometry,
+    image_processor: Callable[..., Any],
+    return_tensors: str | None,
+) -> Mapping[str, Any]:
+    outputs = processing.call(image_processor, decode_rgb(raw), return_tensors)
+    # Here and not by the caller, so that what is wrong is not cached.
+    processing.check_outputs(outputs, geometry)
+    return MappingProxyType(outputs)
+
+
+def _check_spans(sources: list[Source], types: list[int]) -> None:
+    for error in span_errors(
+        sources,  # type: ignore[arg-type]  # an offset and a length is all that is asked
+        len(types),
+        types,
+        at=lambda index: sources[index].path,
+        types_at=("mm_token_type_ids",),
+    ):
+        raise error
+
+
+def _layout_of(image_processor: Callable[..., Any], source: Source) -> Layout:
+    family = source.item.family
+    if family not in layouts.FAMILIES:
+        raise MaterializeError(
+            "bad_value",
+            json_path((*source.item_path, "family")),
+            expected=f"one of {', '.join(layouts.FAMILIES)}",
+            got=shown(family),
+            hint="pass layout, to tell how many tokens such an image has",
+        )
+    return processing.layout_of(image_processor, family)
+
+
+def _check_layout(sources: list[Source], layout: Layout) -> None:
+    own = {"family": layout.family, "layout_fingerprint": layout.fingerprint()}
+    for one in sources:
+        for name, wanted in own.items():
+            if getattr(one.item, name) not in {wanted, None}:
+                raise contract_error(
+                    "mixed_layouts",
+                    (*one.item_path, name),
+                    expected=f"{shown(wanted)}, as of the layout",
+                    got=shown(getattr(one.item, name)),
+                    hint="pass the layout that the images were described with",
+                )
+
+
+@contextmanager
+def _at(path: Path, **by_code: Path) -> Iterator[None]:
+    """Makes a `MaterializeError` of any error of rawmm: at `path`, or at that of its code."""
+    try:
+        yield
+    except RawMMError as error:
+        raise MaterializeError(
+            error.code,
+            json_path(by_code.get(error.code, path)) + error.path.removeprefix("$"),
+            expected=error.expected,
+            got=error.got,
+            hint=error.hint,
+        ) from error.__cause__

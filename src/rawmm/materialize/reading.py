@@ -1,0 +1,132 @@
+"""From a locator to the bytes of an image, verified, and to its pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from rawmm.errors import MaterializeError, shown
+from rawmm.locators import Problem, file_path, names_image, scheme_of
+from rawmm.offload.prepare import check_image
+from rawmm.offload.run_dir import run_image_dir
+from rawmm.offload.store import ImageStore
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from rawmm.offload.image_header import ImageHeader
+    from rawmm.offload.limits import Limits
+
+
+_DECODER_ERRORS: Final = (
+    OSError,
+    IndexError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    Warning,
+)
+"""What Pillow's decoders raise for a damaged file, and warn of where a filter makes it an error."""
+
+
+class ImageReader(Protocol):
+    """What images are read from: an `ImageStore`, or a store with a URL scheme of its own."""
+
+    def read(self, locator: str, expected_hash: str | None = None) -> bytes:
+        """The bytes of the file that a ``raw_image_id`` or a URL names.
+
+        `expected_hash` is what their SHA-256 begins with. It is compared here again.
+        """
+        ...
+
+
+class VerifiedImage(NamedTuple):
+    """The bytes of an image file that are those of its hash; ``sha256`` has all 64 digits."""
+
+    raw: bytes
+    header: ImageHeader
+    sha256: str
+
+
+def read_image(
+    locator: str, mm_hash: str, reader: ImageReader | None, limits: Limits
+) -> VerifiedImage:
+    """Read an image and compare its bytes with its hash.
+
+    Raises:
+        RawMMError: what the reader raises; ``hash_mismatch``; and what `check_image` raises.
+    """
+    if scheme_of(locator) == "data":
+        raw, header = check_image(locator, limits)
+        return VerifiedImage(raw, header, _verified(raw, locator, mm_hash))
+    reader = _reader_of(locator) if reader is None else reader
+    raw = reader.read(locator, mm_hash)
+    if not isinstance(raw, bytes):
+        raise MaterializeError("wrong_type", expected="bytes from the store", got=shown(raw))
+    # First the hash: a damaged file is another file, whatever else is wrong with it.
+    sha256 = _verified(raw, locator, mm_hash)
+    return VerifiedImage(raw, check_image(raw, limits).header, sha256)
+
+
+def _reader_of(locator: str) -> ImageStore:
+    """The directory that a locator points into."""
+    scheme = scheme_of(locator)
+    if not scheme:
+        return ImageStore(run_image_dir())
+    if scheme != "file":
+        raise MaterializeError(
+            "bad_locator",
+            expected="a raw_image_id or a file:// URL",
+            got=f"the scheme {scheme!r}",
+            hint="pass a store that reads it",
+        )
+    path = file_path(locator)
+    if isinstance(path, Problem):
+        raise MaterializeError(path.code, expected=path.expected, got=path.got)
+    return ImageStore(os.path.dirname(path))  # noqa: PTH120  (as strings, a URL's path is kept)
+
+
+def _verified(raw: bytes, locator: str, mm_hash: str) -> str:
+    sha256 = hashlib.sha256(raw).hexdigest()
+    if not sha256.startswith(mm_hash):
+        expected = f"bytes whose SHA-256 begins with {mm_hash}"
+    elif not names_image(locator, sha256):
+        expected = "bytes whose SHA-256 is the file's name"
+    else:
+        return sha256
+    raise MaterializeError(
+        "hash_mismatch",
+        expected=expected,
+        got=f"{len(raw)} bytes that have another one",
+        hint="delete the file and offload the image again",
+    )
+
+
+def decode_rgb(raw: bytes) -> Image.Image:
+    """The pixels of an image file as stored, in RGB; of an animation the first frame.
+
+    What the file says beside its pixels is dropped, so no image processor can turn the image by
+    its orientation tag. `rawmm.describe` states that policy.
+
+    Raises:
+        MaterializeError: ``not_an_image``, or ``image_limit`` for what Pillow takes for a bomb.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(raw)) as image:
+            image.load()
+            image.info.clear()
+            return image.convert("RGB")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        code, expected = "image_limit", f"at most {Image.MAX_IMAGE_PIXELS} pixels"
+        got, hint = "more", "raise PIL.Image.MAX_IMAGE_PIXELS, as Limits.max_pixels was"
+    except _DECODER_ERRORS:
+        # Their texts may quote the file, so none is kept.
+        code, expected = "not_an_image", "an image file whose pixels can be decoded"
+        got, hint = f"{len(raw)} bytes that cannot", "leave the sample out: it was stored so"
+    raise MaterializeError(code, expected=expected, got=got, hint=hint)

@@ -1,0 +1,134 @@
+"""What is to be materialized: the images of references or of a sidecar, one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from rawmm.conversion import convert
+from rawmm.errors import contract_error, shown
+from rawmm.features import media
+from rawmm.locators import locator_of
+from rawmm.structs import MMImageItem, MMImageRef, MMRefs, MultiModalData, RawMMItem
+from rawmm.trainer.spans import IMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+class Source(NamedTuple):
+    """One image, and where what is said of it stands in the input.
+
+    Attributes:
+        item: its descriptor.
+        mm_hash: what the SHA-256 of its file begins with.
+        locator: an id, or a URL.
+        offset, length: its placeholder tokens in the sample.
+        path: where it stands; for a sidecar, where its range does.
+        item_path, locator_path, length_path: where these stand.
+    """
+
+    item: RawMMItem | MMImageItem
+    mm_hash: str
+    locator: str
+    offset: int
+    length: int
+    path: Path
+    item_path: Path
+    locator_path: Path
+    length_path: Path
+
+
+def sources_of(refs: Any) -> list[Source]:
+    """The images of `MMRefs`, of one `MMImageRef` or a list of them, or of a sidecar, in order.
+
+    Raises:
+        ContractError: ``unsupported_modality``, ``no_locator``, ``mixed_layouts``, and what
+            breaks the contract in `refs`.
+        ProcessedPayloadError: an item is not raw.
+    """
+    if refs is None:
+        return []
+    if isinstance(refs, MMImageRef):
+        found = [_of_ref(convert(refs, MMImageRef), ())]
+    elif isinstance(refs, MMRefs | list | tuple):
+        if not isinstance(refs, MMRefs) and all(isinstance(one, MMImageRef) for one in refs):
+            refs = [refs]
+        found = _of_refs(convert(refs, MMRefs))
+    else:
+        found = list(_of_sidecar(convert(refs, MultiModalData)))
+    _check_modality(found)
+    _check_family(found)
+    return found
+
+
+def _of_refs(refs: MMRefs) -> list[Source]:
+    return [_of_ref(ref, (0, index)) for index, ref in enumerate(refs.images)]
+
+
+def _of_ref(ref: MMImageRef, path: Path) -> Source:
+    # Fields of an array-like struct are places in an array.
+    at: dict[str, Path] = {
+        name: (*path, place) for place, name in enumerate(MMImageRef.__struct_fields__)
+    }
+    return Source(
+        ref.item,
+        ref.hash,
+        ref.uri,
+        ref.offset,
+        ref.length,
+        path,
+        at["item"],
+        at["uri"],
+        at["length"],
+    )
+
+
+def _of_sidecar(sidecar: MultiModalData) -> Iterator[Source]:
+    for one in media(sidecar):
+        locator = locator_of(one.item)
+        if locator is None:
+            raise contract_error(
+                "no_locator",
+                one.path,
+                expected="raw_image_id or raw_image_uri",
+                got="a descriptor-only item",
+                hint="the sidecars of the message graph keep the locators",
+            )
+        path: Path = ("mm_placeholders", *one.path[1:])
+        name = "raw_image_uri" if one.item.raw_image_id is None else "raw_image_id"
+        yield Source(
+            one.item,
+            one.sha256,
+            locator,
+            one.placeholder.offset,
+            one.placeholder.length,
+            path,
+            one.path,
+            (*one.path, name),
+            (*path, "length"),
+        )
+
+
+def _check_modality(found: list[Source]) -> None:
+    for one in found:
+        if one.item.modality != IMAGE:
+            raise contract_error(
+                "unsupported_modality",
+                (*one.item_path, "modality"),
+                expected=shown(IMAGE),
+                got=shown(one.item.modality),
+            )
+
+
+def _check_family(found: list[Source]) -> None:
+    for one in found:
+        if one.item.family != found[0].item.family:
+            raise contract_error(
+                "mixed_layouts",
+                (*one.item_path, "family"),
+                expected=f"{shown(found[0].item.family)}, as of the images before",
+                got=shown(one.item.family),
+                hint="an image processor is of one family; materialize the others by themselves",
+            )

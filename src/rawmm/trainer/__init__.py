@@ -1,0 +1,33 @@
+"""Rollouts on the way to the trainer: samples with references to their images.
+
+A branch of the message graph becomes a sample, samples are cut to length and joined to
+micro-batches::
+
+    sample = sample_from(branch, image_dir=run_image_dir())
+    batch = pack([truncate(sample, 32_768), ...])
+
+Field names are those of prime-rl's transport, and what it has is taken as it is: its structs,
+mappings, or the MessagePack arrays that `decode_sample` reads. At every step each image keeps all
+its placeholder tokens, and each placeholder token its image. Nothing here does I/O.
+"""
+
+from rawmm.trainer.mm_refs import build_mm_refs
+from rawmm.trainer.packing import MicroBatch, pack, unpack
+from rawmm.trainer.rollout import sample_from
+from rawmm.trainer.sample import TrainingSample, as_sample
+from rawmm.trainer.truncation import truncate
+from rawmm.trainer.wire import SAMPLE_FIELDS, decode_sample, encode_sample
+
+__all__ = [
+    "SAMPLE_FIELDS",
+    "MicroBatch",
+    "TrainingSample",
+    "as_sample",
+    "build_mm_refs",
+    "decode_sample",
+    "encode_sample",
+    "pack",
+    "sample_from",
+    "truncate",
+    "unpack",
+]

@@ -1,0 +1,75 @@
+"""Expert routing of a sample: one row per token, cut and joined as bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rawmm.conversion import convert
+from rawmm.errors import RawMMError, contract_error
+from rawmm.graph.arrays import encoded
+from rawmm.structs import Contract, EncodedArray
+from rawmm.validate.plain import as_sequence
+from rawmm.validate.rules import shown_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Path = tuple[str | int, ...]
+
+
+def as_experts(value: Any, path: Path) -> EncodedArray | None:
+    """Routing from an `EncodedArray`, its mapping, an array, or ``[data, shape, dtype]``.
+
+    Raises:
+        ContractError: it is none of these, or its bytes do not fill its shape.
+    """
+    if isinstance(value, msgspec.Struct) and not isinstance(value, Contract):
+        value = msgspec.to_builtins(value, builtin_types=(bytes,))
+    try:
+        if isinstance(value, EncodedArray):
+            return convert(value, EncodedArray)
+        if (fields := as_sequence(value)) is not None and len(fields) == 3:
+            data, shape, dtype = fields
+            return EncodedArray(data=data, shape=shape, dtype=dtype)
+        return None if value is None else encoded(value)
+    except RawMMError as error:
+        raise error.under(path) from None
+
+
+def size(experts: EncodedArray) -> int:
+    """The number of rows."""
+    return experts.shape[0] if experts.shape else 0
+
+
+def rows(experts: EncodedArray, start: int, end: int) -> EncodedArray:
+    """The rows from `start` to before `end`."""
+    width = len(experts.data) // size(experts) if size(experts) else 0
+    return EncodedArray(
+        dtype=experts.dtype,
+        shape=[end - start, *experts.shape[1:]],
+        data=experts.data[start * width : end * width],
+    )
+
+
+def joined(parts: Sequence[tuple[EncodedArray, Path]]) -> EncodedArray:
+    """One array of several, each with its place, one after another.
+
+    Raises:
+        ContractError: ``bad_value`` if one has another type or row shape than the first.
+    """
+    first = parts[0][0]
+    for one, path in parts:
+        if (one.dtype, one.shape[1:]) != (first.dtype, first.shape[1:]):
+            raise contract_error(
+                "bad_value",
+                path,
+                expected=f"rows of {shown_shape(first.shape[1:])} {first.dtype}, as before it",
+                got=f"rows of {shown_shape(one.shape[1:])} {one.dtype}",
+            )
+    return EncodedArray(
+        dtype=first.dtype,
+        shape=[sum(size(one) for one, _ in parts), *first.shape[1:]],
+        data=b"".join(one.data for one, _ in parts),
+    )

@@ -1,0 +1,152 @@
+"""From the sidecar of a branch to the trainer-bound references of its images."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from rawmm.conversion import convert
+from rawmm.errors import RawMMError, contract_error, counted, json_path, shown, shown_text
+from rawmm.features import media
+from rawmm.sidecar import LISTS
+from rawmm.structs import MMImageItem, MMImageRef, MMRefs, MultiModalData
+from rawmm.trainer.spans import IMAGE, span_errors, uri_error
+from rawmm.validate.payload import plain_copy
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from rawmm.features import Medium
+
+    ToUri = Callable[[str], str]
+
+
+def build_mm_refs(
+    sidecar: Any,
+    *,
+    image_dir: str | os.PathLike[str] | None = None,
+    to_uri: Callable[[str], str] | None = None,
+    num_tokens: int | None = None,
+    mm_token_type_ids: list[int] | None = None,
+) -> MMRefs | None:
+    """References to the images of a sample, in token order, for the transport to the trainer.
+
+    An item with a ``raw_image_uri`` keeps it. A ``raw_image_id`` is a file name, which needs
+    `image_dir` or `to_uri` to become a URI that is complete by itself.
+
+    Args:
+        sidecar: `MultiModalData` of the whole branch, or what converts to one; or None.
+        image_dir: the image directory, an absolute path; ids become ``file://`` URIs in it.
+        to_uri: makes the URI of an id, such as one in a store; instead of `image_dir`.
+        num_tokens: length of the sample.
+        mm_token_type_ids: for each token of the sample 0 for text, 1 for an image.
+
+    Returns:
+        The references; None without images. Nothing in them is shared with `sidecar`.
+
+    Raises:
+        ContractError: ``unsupported_modality`` for media that are no images; ``no_locator`` for
+            a descriptor-only item; ``no_image_dir`` for an id, and nothing to make a URI of it;
+            ``bad_locator`` for an inline image; ``count_mismatch`` if hashes, ranges or items
+            are missing; ``placeholder_order`` for a range outside of the sample;
+            ``orphan_image`` for a range off the image-typed tokens and for such tokens without
+            an image; and what breaks the contract in the sidecar.
+        ProcessedPayloadError: an item is not raw.
+    """
+    if image_dir is not None and to_uri is not None:
+        msg = "give image_dir or to_uri, not both"
+        raise TypeError(msg)
+    checked = convert(MultiModalData() if sidecar is None else sidecar, MultiModalData)
+    _only_images(checked)
+    found = list(media(checked))
+    locate = to_uri if image_dir is None else _in(image_dir)
+    images = [_image_ref(one, locate) for one in found]
+    types = mm_token_type_ids
+    if types is not None and num_tokens not in (None, len(types)):
+        raise contract_error(
+            "stream_length",
+            ("mm_token_type_ids",),
+            expected=f"{counted(num_tokens or 0, 'value')}, one per token",
+            got=str(len(types)),
+        )
+    for error in span_errors(
+        images,
+        num_tokens if types is None else len(types),
+        types,
+        at=lambda index: ("mm_placeholders", IMAGE, index),
+        types_at=("mm_token_type_ids",),
+    ):
+        raise error
+    return MMRefs(images=images) if images else None
+
+
+def _only_images(sidecar: MultiModalData) -> None:
+    for name in LISTS:
+        for modality, entries in getattr(sidecar, name).items():
+            if entries and modality != IMAGE:
+                raise contract_error(
+                    "unsupported_modality",
+                    (name, modality),
+                    expected="images only",
+                    got=f"{counted(len(entries), 'entry', 'entries')} of {shown_text(modality)}",
+                )
+
+
+def _in(image_dir: str | os.PathLike[str]) -> ToUri:
+    directory = FilePath(image_dir)
+    if not directory.is_absolute() or ".." in directory.parts:
+        raise contract_error(
+            "bad_locator",
+            (),
+            expected="an image directory by its absolute path, without '..'",
+            got=shown_text(str(directory)),
+        )
+    return lambda raw_image_id: (directory / raw_image_id).as_uri()
+
+
+def _image_ref(one: Medium, locate: ToUri | None) -> MMImageRef:
+    item, path = one.item, one.path
+    uri: Any
+    if item.raw_image_uri is not None:
+        path, uri = (*path, "raw_image_uri"), item.raw_image_uri
+    elif item.raw_image_id is None:
+        raise contract_error(
+            "no_locator",
+            path,
+            expected="raw_image_id or raw_image_uri",
+            got="a descriptor-only item",
+            hint="the trainer reads every image; the sidecars of the message graph keep locators",
+        )
+    elif locate is None:
+        raise contract_error(
+            "no_image_dir",
+            (*path, "raw_image_id"),
+            expected="image_dir or to_uri, to make a URI of the id",
+            got="neither",
+            hint="image_dir=rawmm.run_image_dir()",
+        )
+    else:
+        path, uri = (*path, "raw_image_id"), locate(item.raw_image_id)
+    if not isinstance(uri, str):
+        raise contract_error("wrong_type", path, expected="a URI from to_uri", got=shown(uri))
+    if error := uri_error(uri, path):
+        raise error
+    fields = {name: getattr(item, name) for name in MMImageItem.__struct_fields__}
+    try:
+        return MMImageRef(
+            item=MMImageItem(**fields | {"payload": plain_copy(item.payload)}),
+            hash=one.sha256,
+            uri=uri,
+            offset=one.placeholder.offset,
+            length=one.placeholder.length,
+        )
+    except RawMMError as error:
+        # The rest was checked with the sidecar, so it is the URI.
+        raise type(error)(
+            error.code,
+            json_path(path),
+            expected=error.expected,
+            got=error.got,
+            hint=error.hint,
+        ) from None

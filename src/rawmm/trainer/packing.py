@@ -1,0 +1,278 @@
+"""Samples joined to a micro-batch, and taken apart again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from itertools import accumulate, chain, pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm.errors import RawMMError, contract_error, counted, shown
+from rawmm.structs import EncodedArray, MMRefs
+from rawmm.trainer import experts
+from rawmm.trainer.sample import (
+    FILL,
+    REQUIRED,
+    TrainingSample,
+    as_sample,
+    images_of,
+    moved,
+    part,
+    sample_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rawmm.structs import MMImageRef
+
+
+@dataclass(kw_only=True, slots=True)
+class MicroBatch:
+    """Samples one after another, with prime-rl's field names.
+
+    Streams that some samples lack are filled for these: weights of ``rl_weights`` with 1, all else
+    with 0. Streams that all lack are None.
+
+    Attributes:
+        input_ids: the tokens of all samples.
+        loss_mask: for each token whether it trains.
+        inference_logprobs: for each token its sampling log-probability in nats.
+        position_ids: for each token its number in its own sample, from 0.
+        sequence_lengths: the number of tokens of each sample.
+        temperatures: for each token the temperature it was sampled at.
+        env_names: for each token the environment of its sample.
+        ref_logprobs: as in the samples, and so on for all fields of the same name.
+        mm_refs: the images of all samples; offsets count from the first token of the batch.
+        absent: for each sample the streams that it lacked, so that `unpack` restores it.
+        info: the `info` of each sample.
+    """
+
+    input_ids: list[int]
+    loss_mask: list[bool]
+    inference_logprobs: list[float]
+    position_ids: list[int]
+    sequence_lengths: list[int]
+    temperatures: list[float]
+    env_names: list[str]
+    ref_logprobs: list[float] | None = None
+    mm_refs: MMRefs | None = None
+    routed_experts: EncodedArray | None = None
+    mm_token_type_ids: list[int] | None = None
+    rl_weights: list[float] | None = None
+    ce_weights: list[float] | None = None
+    ref_kl_weights: list[float] | None = None
+    advantages: list[float] | None = None
+    streams: dict[str, list[Any]] = field(default_factory=dict)
+    absent: list[frozenset[str]]
+    info: list[dict[str, Any]]
+
+
+_NAMES: Final = {
+    "token_ids": "input_ids",
+    "mask": "loss_mask",
+    "logprobs": "inference_logprobs",
+}
+"""Names of a micro-batch that differ from those of a sample."""
+
+
+def pack(samples: Iterable[Any]) -> MicroBatch:
+    """One micro-batch of `samples`, in their order, each image where its tokens are.
+
+    Which samples go together is the trainer's choice; here they must be of one image layout, as
+    one processor turns all images of a micro-batch into one tensor.
+
+    Args:
+        samples: `TrainingSample`, or what `as_sample` takes. They are not changed.
+
+    Raises:
+        ContractError: ``mixed_layouts`` for images of several families or layout fingerprints;
+            ``bad_length`` for a sample without tokens, or no sample; ``stream_length`` for
+            expert routing or a stream of its own that only some samples have; ``bad_value`` for
+            routing of another type or shape; and what `as_sample` raises. ``path`` begins with
+            the sample's index.
+        ProcessedPayloadError: a sample holds the output of an image processor.
+    """
+    checked = _checked(samples)
+    _check_layout(checked)
+    lengths = [len(sample.token_ids) for sample in checked]
+    starts = [0, *accumulate(lengths)]
+    images = [moved(images_of(one), start) for one, start in zip(checked, starts, strict=False)]
+    joined: dict[str, Any] = {
+        _NAMES.get(name, name): list(chain.from_iterable(getattr(one, name) for one in checked))
+        for name in REQUIRED
+    }
+    names = [name for name in FILL if any(getattr(one, name) is not None for one in checked)]
+    if "mm_token_type_ids" in names:
+        _check_types(checked)
+    for name in names:
+        joined[name] = list(chain.from_iterable(_filled(one, name) for one in checked))
+    return MicroBatch(
+        **joined,
+        position_ids=list(chain.from_iterable(map(range, lengths))),
+        sequence_lengths=lengths,
+        env_names=list(chain.from_iterable([one.env_name] * len(one.token_ids) for one in checked)),
+        mm_refs=_all_refs(images),
+        routed_experts=_all_experts(checked),
+        streams=_own_streams(checked),
+        absent=[frozenset(n for n in names if getattr(one, n) is None) for one in checked],
+        info=[one.info for one in checked],
+    )
+
+
+def unpack(batch: MicroBatch) -> list[TrainingSample]:
+    """The samples that `pack` made `batch` of.
+
+    Raises:
+        ContractError: ``stream_length`` if the sequence lengths or a stream do not fit the
+            tokens, ``count_mismatch`` if a list of one entry per sample has more or fewer,
+            ``placeholder_order`` for an image across two samples, and what `as_sample` raises.
+        ProcessedPayloadError: an image's payload is not raw.
+    """
+    lengths = batch.sequence_lengths
+    if sum(lengths) != len(batch.input_ids):
+        raise contract_error(
+            "stream_length",
+            ("sequence_lengths",),
+            expected=f"lengths of {counted(len(batch.input_ids), 'token')} together",
+            got=str(sum(lengths)),
+        )
+    for name in ("absent", "info"):
+        if len(getattr(batch, name)) != len(lengths):
+            raise contract_error(
+                "count_mismatch",
+                (name,),
+                expected=f"{counted(len(lengths), 'entry', 'entries')}, one per sample",
+                got=str(len(getattr(batch, name))),
+            )
+    whole = _whole(batch)
+    bounds = list(pairwise([0, *accumulate(lengths)]))
+    _check_whole_images(whole, bounds)
+    out = []
+    for (start, end), absent, info in zip(bounds, batch.absent, batch.info, strict=True):
+        one = part(whole, start, end)
+        one.env_name = batch.env_names[start] if start < end else ""
+        one.info = dict(info)
+        for name in absent & FILL.keys():
+            setattr(one, name, None)
+        out.append(one)
+    return out
+
+
+def _checked(samples: Iterable[Any]) -> list[TrainingSample]:
+    out = []
+    for index, one in enumerate(samples):
+        try:
+            sample = as_sample(one)
+        except RawMMError as error:
+            raise error.under((index,)) from None
+        if not sample.token_ids:
+            raise contract_error(
+                "bad_length",
+                (index, "token_ids"),
+                expected="at least one token",
+                got="none",
+                hint="leave out samples of which a cut leaves nothing",
+            )
+        out.append(sample)
+    if not out:
+        raise contract_error("bad_length", (), expected="at least one sample", got="none")
+    return out
+
+
+def _check_layout(samples: Sequence[TrainingSample]) -> None:
+    first: MMImageRef | None = None
+    for index, sample in enumerate(samples):
+        for number, image in enumerate(images_of(sample)):
+            first = first or image
+            for name in ("family", "layout_fingerprint"):
+                wanted, got = getattr(first.item, name), getattr(image.item, name)
+                if wanted != got:
+                    raise contract_error(
+                        "mixed_layouts",
+                        (index, "mm_refs", 0, number, 0, name),
+                        expected=f"{shown(wanted)}, as of the images before",
+                        got=shown(got),
+                        hint="pack the samples of each layout by themselves",
+                    )
+
+
+def _check_types(samples: Sequence[TrainingSample]) -> None:
+    for index, sample in enumerate(samples):
+        if sample.mm_refs is not None and sample.mm_token_type_ids is None:
+            raise _only_some((index, "mm_token_type_ids"), "its images would lie on text tokens")
+
+
+def _filled(sample: TrainingSample, name: str) -> list[Any]:
+    stream: list[Any] | None = getattr(sample, name)
+    return [FILL[name]] * len(sample.token_ids) if stream is None else stream
+
+
+def _all_refs(images: list[list[MMImageRef]]) -> MMRefs | None:
+    flat = list(chain.from_iterable(images))
+    return MMRefs(images=flat) if flat else None
+
+
+def _all_experts(samples: Sequence[TrainingSample]) -> EncodedArray | None:
+    parts = []
+    for index, one in enumerate(samples):
+        if one.routed_experts is not None:
+            parts.append((one.routed_experts, (index, "routed_experts")))
+    if not parts:
+        return None
+    _check_all_have([one.routed_experts is not None for one in samples], "routed_experts")
+    return experts.joined(parts)
+
+
+def _own_streams(samples: Sequence[TrainingSample]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for one in samples for name in one.streams)
+    for name in names:
+        _check_all_have([name in one.streams for one in samples], "streams", name)
+    return {name: list(chain.from_iterable(one.streams[name] for one in samples)) for name in names}
+
+
+def _check_all_have(having: list[bool], *path: str) -> None:
+    if not all(having):
+        raise _only_some((having.index(False), *path), "no value stands for none")
+
+
+def _only_some(path: tuple[str | int, ...], why: str) -> RawMMError:
+    return contract_error(
+        "stream_length",
+        path,
+        expected="one value per token, as other samples have",
+        got="none",
+        hint=f"{why}; pack such samples by themselves",
+    )
+
+
+def _whole(batch: MicroBatch) -> TrainingSample:
+    """The batch as one long sample, checked."""
+    back = {new: old for old, new in _NAMES.items()}
+    values = {back.get(one.name, one.name): getattr(batch, one.name) for one in fields(batch)}
+    for name in ("position_ids", "sequence_lengths", "absent", "info"):
+        del values[name]
+    names = values.pop("env_names")
+    whole = sample_of(values, lambda name: (_NAMES.get(name, name),))
+    if len(names) != len(batch.input_ids):
+        raise contract_error(
+            "stream_length",
+            ("env_names",),
+            expected=f"{counted(len(batch.input_ids), 'value')}, one per token",
+            got=str(len(names)),
+        )
+    return whole
+
+
+def _check_whole_images(whole: TrainingSample, bounds: list[tuple[int, int]]) -> None:
+    ends = iter(bounds)
+    _, end = next(ends, (0, 0))
+    for index, image in enumerate(images_of(whole)):
+        while image.offset >= end:
+            _, end = next(ends)
+        if image.offset + image.length > end:
+            raise contract_error(
+                "placeholder_order",
+                ("mm_refs", 0, index),
+                expected=f"a range inside one sample, which ends at {end}",
+                got=f"{image.offset} to {image.offset + image.length}",
+            )

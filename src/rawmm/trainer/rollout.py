@@ -1,0 +1,117 @@
+"""From a branch of the message graph to a sample."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from rawmm.errors import RawMMError, contract_error, counted
+from rawmm.sidecar import introduced
+from rawmm.trainer import experts
+from rawmm.trainer.mm_refs import build_mm_refs
+from rawmm.trainer.sample import TrainingSample, sample_of
+from rawmm.trainer.spans import IMAGE
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+
+    from rawmm.graph import Branch
+    from rawmm.structs import EncodedArray, MultiModalData
+
+
+def sample_from(
+    branch: Branch,
+    *,
+    image_dir: str | os.PathLike[str] | None = None,
+    to_uri: Callable[[str], str] | None = None,
+    env_name: str = "",
+    temperature: float = 1.0,
+    mask: Sequence[bool] | None = None,
+) -> TrainingSample:
+    """The training sample of a branch: its tokens, their streams, references to its images.
+
+    ``ref_logprobs`` and ``advantages`` are those of the nodes, with 0.0 for tokens of nodes that
+    have none; ``rl_weights``, ``ce_weights`` and ``ref_kl_weights`` are the nodes' loss weights
+    ``rl``, ``ce`` and ``ref_kl``. Each is None where no node has it, and so is expert routing
+    unless every node with tokens has it.
+
+    Args:
+        branch: one of `rawmm.graph.branches`.
+        image_dir: the image directory; see `build_mm_refs`.
+        to_uri: makes the URI of an image's id, instead of `image_dir`.
+        env_name: the environment the rollout is of.
+        temperature: what the branch was sampled at.
+        mask: which tokens train, instead of all sampled ones. A node that several branches share
+            trains in each of them otherwise.
+
+    Raises:
+        ContractError: ``count_mismatch`` if the messages show other images than the sidecars
+            have, as in records with inline images only; what `build_mm_refs` raises, with
+            ``path`` in the branch's ``multi_modal_data``; and what `as_sample` raises.
+        ProcessedPayloadError: an item is not raw.
+    """
+    sidecar = branch.multi_modal_data
+    _check_images(branch, sidecar)
+    try:
+        refs = build_mm_refs(sidecar, image_dir=image_dir, to_uri=to_uri)
+    except RawMMError as error:
+        raise error.under(("multi_modal_data",)) from None
+    token_ids = branch.token_ids
+    values: dict[str, Any] = {
+        "token_ids": token_ids,
+        "mask": branch.mask if mask is None else mask,
+        "logprobs": branch.logprobs,
+        "temperatures": [temperature] * len(token_ids),
+        "env_name": env_name,
+        "ref_logprobs": _spread(branch, "reference_logprobs"),
+        "mm_refs": refs,
+        "routed_experts": _routed(branch),
+        "mm_token_type_ids": branch.mm_token_type_ids,
+        "advantages": _spread(branch, "advantages"),
+    }
+    for name in ("rl", "ce", "ref_kl"):
+        values[f"{name}_weights"] = _weights(branch, name)
+    return sample_of(values, lambda name: (name,))
+
+
+def _check_images(branch: Branch, sidecar: MultiModalData | None) -> None:
+    """A message's images are all described: inline ones without a sidecar would be lost here."""
+    parts = sum(introduced(message)[IMAGE] for message in branch.messages)
+    items = len(sidecar.mm_items.get(IMAGE, ())) if sidecar is not None else 0
+    if parts != items:
+        raise contract_error(
+            "count_mismatch",
+            ("multi_modal_data", "mm_items", IMAGE),
+            expected=f"{counted(parts, 'image item')}, one per image part of the messages",
+            got=str(items),
+            hint="the trainer needs a descriptor of every image: offload and describe them",
+        )
+
+
+def _spread(branch: Branch, name: str) -> list[float] | None:
+    if all(getattr(node, name) is None for node in branch.nodes):
+        return None
+    return branch.spread(name)
+
+
+def _weights(branch: Branch, name: str) -> list[float] | None:
+    own = [(node.loss_weights or {}).get(name) for node in branch.nodes]
+    if all(one is None for one in own):
+        return None
+    return list(
+        chain.from_iterable(
+            [0.0] * len(node.token_ids) if weights is None else weights
+            for node, weights in zip(branch.nodes, own, strict=True)
+        )
+    )
+
+
+def _routed(branch: Branch) -> EncodedArray | None:
+    parts = []
+    for index, node in zip(branch.node_ids, branch.nodes, strict=True):
+        if node.token_ids:
+            if node.routed_experts is None:
+                return None
+            parts.append((node.routed_experts, ("nodes", index, "routed_experts")))
+    return experts.joined(parts) if parts else None

@@ -1,0 +1,35 @@
+"""Cutting a sample to length."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rawmm.errors import contract_error, shown
+from rawmm.trainer.sample import as_sample, images_of, part
+
+if TYPE_CHECKING:
+    from rawmm.trainer.sample import TrainingSample
+
+
+def truncate(sample: Any, max_tokens: int) -> TrainingSample:
+    """The first `max_tokens` tokens of a sample, or fewer: no image is split.
+
+    Where the limit falls inside an image, the cut moves before it, so the image goes with all its
+    tokens. Every stream stays as long as the tokens. An image that begins the sample and is longer
+    than the limit leaves an empty sample.
+
+    Args:
+        sample: a `TrainingSample`, or what `as_sample` takes. It is not changed.
+        max_tokens: the limit, at least 0.
+
+    Raises:
+        ContractError: ``out_of_range`` for a limit below 0, and what `as_sample` raises.
+        ProcessedPayloadError: the sample holds the output of an image processor.
+    """
+    if type(max_tokens) is not int or max_tokens < 0:
+        raise contract_error(
+            "out_of_range", (), expected="a limit of at least 0 tokens", got=shown(max_tokens)
+        )
+    sample = as_sample(sample)
+    split = (one.offset for one in images_of(sample) if one.offset + one.length > max_tokens)
+    return part(sample, 0, min(len(sample.token_ids), max_tokens, next(split, max_tokens)))

@@ -1,0 +1,170 @@
+"""Materialized images against the image processors of transformers, called as consumers do."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from rawmm import ImageStore, MaterializeError, MultiModalData, PlaceholderRange
+from rawmm.describe import describe_image
+from rawmm.materialize import Materialized, ProcessedImageCache, layout_of, materialize
+from tests.integrations.transformers import real
+from tests.integrations.transformers.test_image_files import file
+from tests.unit.offload.images import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from rawmm import StoredImage
+    from rawmm.layouts import Layout
+    from tests.integrations.transformers.real import Real
+
+CASES: Final[dict[str, Callable[[], Real]]] = {
+    "qwen3_vl": real.qwen_vl,
+    "qwen2_vl": lambda: real.qwen_vl(patch_size=14, min_pixels=3_136, max_pixels=1_003_520),
+    "glm4v": real.glm4v,
+    "gemma3": real.gemma3,
+    "internvl": real.internvl,
+    "internvl-whole": lambda: real.internvl(max_patches=1),
+    "pixtral": real.pixtral,
+}
+
+FILES = [
+    picture(size=(150, 70), seed=1),
+    picture("JPEG", size=(70, 150), seed=2, quality=80),
+    file("JPEG", "RGB", (150, 90), orientation=6),
+    file("PNG", "RGBA", (33, 40)),
+    file("GIF", "P", (400, 31)),
+    picture("WEBP", size=(640, 480), seed=3),
+]
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> list[StoredImage]:
+    store = ImageStore(tmp_path, durable=False)
+    return [store.put(raw) for raw in FILES]
+
+
+def sidecar_of(images: list[StoredImage], layout: Layout) -> MultiModalData:
+    described = [describe_image(one, layout) for one in images]
+    ranges, end = [], 0
+    for one in described:
+        ranges.append(PlaceholderRange(offset=end + 2, length=one.placeholder_length))
+        end += 2 + one.placeholder_length
+    return MultiModalData(
+        mm_items={"image": [one.item for one in described]},
+        mm_hashes={"image": [one.mm_hash for one in described]},
+        mm_placeholders={"image": ranges},
+    )
+
+
+def as_consumers_do(processor: Any, *raw: bytes) -> dict[str, Any]:
+    images = [Image.open(io.BytesIO(one)).convert("RGB") for one in raw]
+    return dict(processor(images=images, return_tensors="np"))
+
+
+def assert_same(got: dict[str, Any], wanted: dict[str, Any]) -> None:
+    assert got.keys() == wanted.keys()
+    for key, value in wanted.items():
+        assert got[key].dtype == value.dtype
+        assert np.array_equal(got[key], value), key
+
+
+def run(
+    images: list[StoredImage], processor: Any, described_as: Layout, **more: Any
+) -> Materialized:
+    return materialize(
+        sidecar_of(images, described_as),
+        image_processor=processor,
+        image_dir=images[0].path.parent,
+        return_tensors="np",
+        **more,
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_image(name: str, stored: list[StoredImage]) -> None:
+    case = CASES[name]()
+    cache = ProcessedImageCache()
+    for _ in range(2):
+        found = run(stored, case.image_processor, case.layout, layout=case.layout, cache=cache)
+        for one, raw in zip(found.images, FILES, strict=True):
+            assert_same(dict(one.outputs), as_consumers_do(case.image_processor, raw))
+    assert cache.counters.misses == len(FILES)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "pixtral"])
+def test_the_model_inputs_are_those_of_one_call(name: str, stored: list[StoredImage]) -> None:
+    case = CASES[name]()
+    joint = as_consumers_do(case.image_processor, *FILES)
+    assert_same(run(stored, case.image_processor, case.layout).model_inputs(), joint)
+
+
+def test_pixtral_pads_the_images_of_a_call(stored: list[StoredImage]) -> None:
+    case = real.pixtral()
+    found = run(stored, case.image_processor, case.layout)
+    with pytest.raises(MaterializeError) as caught:
+        found.model_inputs()
+    assert (caught.value.code, caught.value.path) == ("geometry_mismatch", "$[1]")
+    same = run([stored[0]] * 2, case.image_processor, case.layout)
+    assert_same(same.model_inputs(), as_consumers_do(case.image_processor, FILES[0], FILES[0]))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_knobs_are_read_from_the_image_processor(name: str) -> None:
+    case = CASES[name]()
+    found = layout_of(case.image_processor, case.layout.family)
+    for size in ((150, 70), (70, 150), (640, 480), (1234, 4321)):
+        assert found.describe(*size) == case.layout.describe(*size)
+    if case.layout.family in {"qwen_vl", "glm4v"}:
+        assert found.fingerprint() == case.layout.fingerprint()
+
+
+def test_a_processor_as_its_configuration_was_published() -> None:
+    """Bounds on pixels by their old names, which the processor turns into a size."""
+    published = {"min_pixels": 3_136, "max_pixels": 12_845_056, "patch_size": 14, "merge_size": 2}
+    found = layout_of(Qwen2VLImageProcessorPil(**published), "qwen_vl")
+    knobs = found.knobs
+    assert {name: knobs[name] for name in published} == published
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"size": {"shortest_edge": 65_536, "longest_edge": 100_352}},
+        {"merge_size": 4},
+        {"patch_size": 28},
+    ],
+)
+def test_a_processor_with_other_settings(other: dict[str, Any], stored: list[StoredImage]) -> None:
+    case = real.qwen_vl()
+    settings = {"patch_size": 16, "size": {"shortest_edge": 65_536, "longest_edge": 16_777_216}}
+    run(stored, Qwen2VLImageProcessorPil(**settings), case.layout)
+    processor = Qwen2VLImageProcessorPil(**settings | other)
+    for more in ({}, {"layout": case.layout}):
+        with pytest.raises(MaterializeError) as caught:
+            run(stored, processor, case.layout, **more)
+        assert caught.value.code == "geometry_mismatch"
+
+
+def test_pan_and_scan_is_not_what_was_described(stored: list[StoredImage]) -> None:
+    case = real.gemma3()
+    processor = type(case.image_processor)(
+        size={"height": 896, "width": 896},
+        do_pan_and_scan=True,
+        pan_and_scan_min_crop_size=32,
+        pan_and_scan_max_num_crops=4,
+        pan_and_scan_min_ratio_to_activate=1.2,
+    )
+    with pytest.raises(MaterializeError) as caught:
+        run(stored[:1], processor, case.layout)
+    assert (caught.value.code, caught.value.path) == (
+        "geometry_mismatch",
+        "$.mm_items.image[0].payload.num_crops",
+    )

@@ -1,0 +1,144 @@
+"""Pixels as the file stores them, in RGB, and nothing beside them."""
+
+from __future__ import annotations
+
+import io
+import random
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from rawmm import MaterializeError
+from rawmm.materialize.reading import decode_rgb
+from tests.unit.offload.images import assert_silent, png_chunk
+
+SIZE = (30, 20)
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def noise(mode: str = "RGB") -> Image.Image:
+    """Pixels that differ everywhere."""
+    bands = [Image.effect_noise(SIZE, 90) for _ in range(4)]
+    return Image.merge("RGBA", bands).convert("RGB" if mode == "P" else "RGBA").convert(mode)
+
+
+def pixels(image: Image.Image) -> Any:
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_an_orientation_tag_turns_nothing(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    raw = encoded(noise(), kind, exif=exif.tobytes())
+    with Image.open(io.BytesIO(raw)) as image:
+        assert image.getexif()[0x0112] == orientation
+        stored = pixels(image.convert("RGB"))
+    decoded = decode_rgb(raw)
+    assert (decoded.mode, decoded.size) == ("RGB", SIZE)
+    assert np.array_equal(pixels(decoded), stored)
+    # Nor does it for an image processor that looks for one.
+    assert np.array_equal(pixels(ImageOps.exif_transpose(decoded)), stored)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *(("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
+        *(("JPEG", mode) for mode in ("L", "RGB", "CMYK")),
+        *(("WEBP", mode) for mode in ("RGB", "RGBA")),
+        *(("GIF", mode) for mode in ("L", "P")),
+    ],
+)
+def test_every_mode_is_converted_as_consumers_do(kind: str, mode: str) -> None:
+    image = noise("L").convert("I;16") if mode == "I;16" else noise(mode)
+    raw = encoded(image, kind)
+    with Image.open(io.BytesIO(raw)) as opened:
+        wanted = pixels(opened.convert("RGB"))
+    assert np.array_equal(pixels(decode_rgb(raw)), wanted)
+
+
+def test_a_palette_with_transparency() -> None:
+    """Pillow warns of one that it cannot keep; RGB has no place for it anyway."""
+    image = noise("P")
+    raw = encoded(image, "PNG", transparency=bytes(range(0, 256, 2)))
+    assert np.array_equal(pixels(decode_rgb(raw)), pixels(image.convert("RGB")))
+
+
+def test_the_first_frame_of_an_animation() -> None:
+    frames = [Image.new("RGB", SIZE, colour) for colour in ("red", "blue")]
+    for kind in ("GIF", "PNG"):
+        raw = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+        assert pixels(decode_rgb(raw))[0, 0].tolist() == [255, 0, 0]
+
+
+def damaged_pngs() -> list[bytes]:
+    """Chunks whose checksums are right, with other bytes in them."""
+    chosen = random.Random(7)
+    raw = encoded(noise("P"), "PNG", transparency=bytes(9))
+    out, body = [], []
+    position = 8
+    while position < len(raw):
+        size = int.from_bytes(raw[position : position + 4], "big")
+        body.append((raw[position + 4 : position + 8], raw[position + 8 : position + 8 + size]))
+        position += 12 + size
+    for _ in range(400):
+        chunks = [list(chunk) for chunk in body]
+        for chunk in chosen.sample(chunks[1:-1], 2):
+            if chunk[1]:
+                data = bytearray(chunk[1])
+                data[chosen.randrange(len(data))] = chosen.randrange(256)
+                chunk[1] = bytes(data[: chosen.choice([None, None, 3])])
+        kinds = (b"zTXt", b"iCCP", b"pHYs", b"gAMA", b"eXIf", b"fcTL", b"acTL", b"cHRM")
+        odd = [chosen.choice(kinds), chosen.randbytes(chosen.randrange(9))]
+        chunks.insert(chosen.randrange(1, len(chunks)), odd)
+        out.append(raw[:8] + b"".join(png_chunk(bytes(kind), data) for kind, data in chunks))
+    return out
+
+
+def damaged_files() -> list[bytes]:
+    chosen = random.Random(8)
+    out = damaged_pngs()
+    for kind in ("PNG", "JPEG", "WEBP", "GIF"):
+        raw = encoded(noise(), kind)
+        for _ in range(300):
+            data = bytearray(raw)
+            for _ in range(chosen.randrange(1, 5)):
+                data[chosen.randrange(len(data))] = chosen.randrange(256)
+            out.append(bytes(data[: chosen.choice([None, len(data) // 2])]))
+    return out
+
+
+def test_damage_is_an_error_or_pixels() -> None:
+    """Whatever Pillow raises is one error, without a word of its own."""
+    files = damaged_files()
+    refused = []
+    for raw in files:
+        try:
+            assert decode_rgb(raw).mode == "RGB"
+        except MaterializeError as error:
+            refused.append(error)
+    assert len(files) / 3 < len(refused) < len(files)
+    for found in refused:
+        assert found.code in {"not_an_image", "image_limit"}
+        assert found.__cause__ is found.__context__ is None
+        assert_silent(found)
+
+
+def test_a_text_chunk_that_expands_without_end() -> None:
+    raw = encoded(noise(), "PNG")
+    end = len(raw) - 12
+    bomb = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**21), 9))
+    for place in (33, end):
+        with pytest.raises(MaterializeError) as caught:
+            decode_rgb(raw[:place] + bomb + raw[place:])
+        assert caught.value.code == "not_an_image"

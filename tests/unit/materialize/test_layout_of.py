@@ -1,0 +1,111 @@
+"""Reading the knobs of an image processor, by the names that transformers has for them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rawmm import ContractError, layouts
+from rawmm.materialize import layout_of
+from tests.unit.materialize.processor import QWEN, PatchProcessor
+
+
+@pytest.mark.parametrize(
+    ("family", "attributes", "knobs"),
+    [
+        ("qwen_vl", {}, {}),
+        (
+            "qwen_vl",
+            {
+                "patch_size": 14,
+                "merge_size": 3,
+                "temporal_patch_size": 1,
+                "size": {"shortest_edge": 9, "longest_edge": 99},
+            },
+            {
+                "patch_size": 14,
+                "merge_size": 3,
+                "temporal_patch_size": 1,
+                "min_pixels": 9,
+                "max_pixels": 99,
+            },
+        ),
+        (
+            "glm4v",
+            {"size": SimpleNamespace(shortest_edge=9, longest_edge=99)},
+            {"min_pixels": 9, "max_pixels": 99},
+        ),
+        (
+            "qwen_vl",
+            {"min_pixels": 9, "max_pixels": 99, "size": {}},
+            {"min_pixels": 9, "max_pixels": 99},
+        ),
+        (
+            "kimi_k25",
+            {
+                "patch_size": 28,
+                "merge_size": 4,
+                "max_patches": 1000,
+                "size": {"max_height": 64, "max_width": 64},
+                "image_mean": [0.1, 0.2, 0.3],
+            },
+            {
+                "patch_size": 28,
+                "merge_kernel_size": 4,
+                "in_patch_limit": 1000,
+                "patch_limit_on_one_side": 64,
+                "image_mean": (0.1, 0.2, 0.3),
+            },
+        ),
+        (
+            "gemma3",
+            {"size": {"height": 448, "width": 448}, "image_seq_length": 64},
+            {"image_size": 448, "image_seq_length": 64},
+        ),
+        (
+            "internvl",
+            {"size": {"height": 56, "width": 56}, "min_patches": 2, "max_patches": 4},
+            {"image_size": 56, "min_patches": 2, "max_patches": 4},
+        ),
+        (
+            "internvl",
+            {"crop_to_patches": False, "min_patches": 2, "max_patches": 4},
+            {"min_patches": 1, "max_patches": 1},
+        ),
+        (
+            "internvl",
+            {"crop_to_patches": True, "max_patches": 4},
+            {"max_patches": 4},
+        ),
+        (
+            "pixtral",
+            {"patch_size": {"height": 28, "width": 28}, "size": {"longest_edge": 1540}},
+            {"patch_size": 28, "longest_edge": 1540},
+        ),
+    ],
+)
+def test_knobs(family: str, attributes: dict[str, Any], knobs: dict[str, Any]) -> None:
+    found = layout_of(SimpleNamespace(**attributes), family)
+    assert found == layouts.get(family, **knobs)
+
+
+def test_of_an_image_processor() -> None:
+    assert layout_of(PatchProcessor(), "qwen_vl") == QWEN
+
+
+def test_of_a_function() -> None:
+    assert layout_of(print, "qwen_vl") == layouts.get("qwen_vl")
+
+
+def test_a_knob_that_is_none() -> None:
+    with pytest.raises(ContractError) as caught:
+        layout_of(SimpleNamespace(patch_size=0), "qwen_vl")
+    assert (caught.value.code, caught.value.path) == ("out_of_range", "$.patch_size")
+
+
+def test_a_family_that_is_not_known() -> None:
+    with pytest.raises(ContractError) as caught:
+        layout_of(print, "house_vl")
+    assert (caught.value.code, caught.value.path) == ("bad_value", "$.family")

@@ -1,0 +1,90 @@
+"""Training samples of a few tokens, with images where asked."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from rawmm import (
+    EncodedArray,
+    MMImageItem,
+    MMImageRef,
+    MMRefs,
+    MultiModalData,
+    PlaceholderRange,
+    RawMMItem,
+)
+from rawmm.trainer import TrainingSample
+
+FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee33"
+PAD = 7
+DIRECTORY = "/data/outputs/run_demo/assets/images"
+
+
+def sha(number: int) -> str:
+    return sha256(str(number).encode()).hexdigest()
+
+
+def uri(number: int) -> str:
+    return f"file://{DIRECTORY}/{sha(number)}.png"
+
+
+def image(number: int, offset: int, length: int, **fields: Any) -> MMImageRef:
+    own = {
+        "modality": "image",
+        "family": "qwen_vl",
+        "layout_fingerprint": FINGERPRINT,
+        "payload": {"image_grid_thw": [1, 2, 2 * length]},
+    }
+    item = MMImageItem(**(own | fields))
+    return MMImageRef(
+        item=item, hash=sha(number)[:32], uri=uri(number), offset=offset, length=length
+    )
+
+
+def sample(size: int, *spans: tuple[int, int], **fields: Any) -> TrainingSample:
+    """A sample of `size` tokens with an image at each span of offset and length."""
+    types = [0] * size
+    for offset, length in spans:
+        types[offset : offset + length] = [1] * length
+    images = [image(number, *span) for number, span in enumerate(spans)]
+    own = {
+        "token_ids": [PAD if kind else 100 + i for i, kind in enumerate(types)],
+        "mask": [i % 3 == 2 for i in range(size)],
+        "logprobs": [-0.5 - i for i in range(size)],
+        "temperatures": [1.0] * size,
+        "env_name": "demo",
+        "mm_refs": MMRefs(images=images) if images else None,
+        "mm_token_type_ids": types,
+    }
+    return TrainingSample(**(own | fields))
+
+
+def experts(size: int, layers: int = 2, top_k: int = 3, dtype: Any = "uint8") -> EncodedArray:
+    count = size * layers * top_k * (2 if dtype == "int16" else 1)
+    return EncodedArray(
+        dtype=dtype, shape=[size, layers, top_k], data=bytes(i % 251 for i in range(count))
+    )
+
+
+def item(number: int, **fields: Any) -> RawMMItem:
+    own = {
+        "modality": "image",
+        "family": "qwen_vl",
+        "layout_fingerprint": FINGERPRINT,
+        "payload": {"image_grid_thw": [1, 2, 2]},
+    }
+    if "raw_image_uri" not in fields:
+        own["raw_image_id"] = f"{sha(number)}.png"
+    return RawMMItem(**(own | fields))
+
+
+def sidecar(*spans: tuple[int, int], **fields: Any) -> MultiModalData:
+    """The sidecar of a sample with an image at each span; `fields` are of every item."""
+    return MultiModalData(
+        mm_hashes={"image": [sha(number)[:32] for number, _ in enumerate(spans)]},
+        mm_placeholders={
+            "image": [PlaceholderRange(offset=offset, length=length) for offset, length in spans]
+        },
+        mm_items={"image": [item(number, **fields) for number, _ in enumerate(spans)]},
+    )

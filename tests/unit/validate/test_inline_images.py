@@ -1,0 +1,98 @@
+"""Released records: images travel in the messages, and their tokens need no items."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rawmm import Trace, iter_errors
+
+INLINE, OFFLOADED = "data:image/png;base64,AAAA", "file:///run/step-3.png"
+PAD = 7
+
+
+def node(parent: int | None, *urls: str, tokens: int = 0, **fields: Any) -> dict[str, Any]:
+    """A message with images, and as many image tokens."""
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return {
+        "parent": parent,
+        "message": {"role": "user", "content": parts},
+        "token_ids": [PAD] * tokens,
+        "mask": [False] * tokens,
+        **fields,
+    }
+
+
+def described(offset: int, length: int) -> dict[str, Any]:
+    return {
+        "multi_modal_data": {"mm_placeholders": {"image": [{"offset": offset, "length": length}]}}
+    }
+
+
+FINE: dict[str, list[dict[str, Any]]] = {
+    "in its own message": [node(None, INLINE, tokens=3)],
+    "in the message before": [node(None, INLINE), node(0, tokens=2)],
+    "far above": [node(None, INLINE), node(0), node(1), node(2, tokens=2)],
+    "on one of two branches": [node(None), node(0, INLINE, tokens=1), node(0)],
+    "several": [node(None, INLINE, INLINE), node(0, INLINE, tokens=3)],
+    "no image, and no image token": [node(None), node(0)],
+}
+LOST: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
+    "no image at all": ([node(None, tokens=1)], ["$.nodes[0].token_ids"]),
+    "an image on another branch": (
+        [node(None), node(0, INLINE), node(0, tokens=1)],
+        ["$.nodes[2].token_ids"],
+    ),
+    "an image below": ([node(None, tokens=1), node(0, INLINE)], ["$.nodes[0].token_ids"]),
+    "an offloaded one beside it": (
+        [node(None, INLINE, OFFLOADED), node(0, tokens=2)],
+        ["$.nodes[1].token_ids"],
+    ),
+    "an offloaded one above": (
+        [node(None, OFFLOADED), node(0, INLINE, tokens=1)],
+        ["$.nodes[1].token_ids"],
+    ),
+    "an offloaded one far above": (
+        [node(None, OFFLOADED), node(0, INLINE), node(1, INLINE), node(2, tokens=1)],
+        ["$.nodes[3].token_ids"],
+    ),
+    "a described one above": (
+        [node(None, INLINE, tokens=1, **described(0, 1)), node(0, INLINE), node(1, tokens=1)],
+        ["$.nodes[2].token_ids"],
+    ),
+    "one described too short": (
+        [node(None, INLINE, tokens=2, **described(0, 1))],
+        ["$.nodes[0].token_ids"],
+    ),
+    "one described too short below an inline one": (
+        [node(None, INLINE, tokens=1), node(0, INLINE, tokens=2, **described(1, 1))],
+        ["$.nodes[1].token_ids"],
+    ),
+}
+
+
+def errors_of(nodes: list[dict[str, Any]], *, types: bool = True) -> list[tuple[str, str]]:
+    document: dict[str, Any] = {"nodes": nodes}
+    if types:
+        document["mm_token_type_id_map"] = {str(PAD): 1}
+    return [(error.path, error.code) for error in iter_errors(document, Trace)]
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_their_tokens_need_no_items(name: str) -> None:
+    assert errors_of(FINE[name]) == []
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_other_image_tokens_do(name: str) -> None:
+    nodes, paths = LOST[name]
+    assert errors_of(nodes) == [(path, "orphan_image") for path in paths]
+    # Without a map of token types nobody knows which tokens they are.
+    assert errors_of(nodes, types=False) == []
+
+
+def test_a_long_path_is_walked_once() -> None:
+    """Ten thousand turns with an image each: this would not end if each looked back at all."""
+    nodes = [node(i - 1 if i else None, INLINE, tokens=1) for i in range(10_000)]
+    assert errors_of(nodes) == []
