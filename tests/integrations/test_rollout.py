@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 TURNS, FORK_AT, FORK_FROM, COMPACT_AT = 20, 8, 5, 14
 
 
-class RawImageTrainClient(RawImageClientMixin, TrainClient):  # type: ignore[misc]
+class RawImageTrainClient(RawImageClientMixin, TrainClient):
     """A train client that offloads."""
 
 

@@ -84,7 +84,7 @@ def _in_prompt(
 ) -> Callable[[Image.Image], int]:
     """Counts the image-typed tokens that a processor makes of an image and a placeholder."""
 
-    class ImagesOnly(processor_class):  # type: ignore[misc]
+    class ImagesOnly(processor_class):
         """Without a video processor, which exists for torchvision only."""
 
         @classmethod

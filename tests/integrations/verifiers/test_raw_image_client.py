@@ -52,22 +52,22 @@ CHAT = ChatDialect()
 OTHERS = (ResponsesDialect(), AnthropicDialect())
 
 
-class Renderer(RawImageClientMixin, TrainClient):  # type: ignore[misc]
+class Renderer(RawImageClientMixin, TrainClient):
     pass
 
 
-class Relay(RawImageClientMixin, EvalClient):  # type: ignore[misc]
+class Relay(RawImageClientMixin, EvalClient):
     pass
 
 
-class OwnRelay(RawImageClientMixin, TrainClient):  # type: ignore[misc]
+class OwnRelay(RawImageClientMixin, TrainClient):
     """Renders, and relays streams: what the class does counts, not whose child it is."""
 
     async def relay(self, *_args: Any, **_kwargs: Any) -> Any:
         raise NotImplementedError
 
 
-class Forwarder(RawImageClientMixin, TrainClient):  # type: ignore[misc]
+class Forwarder(RawImageClientMixin, TrainClient):
     """Forwards requests in get_response, and says so."""
 
     keeps_inline_images = True
@@ -376,7 +376,7 @@ def test_messages_of_an_inline_trace_change_in_it_once(
 # --- the real server, and who reads the references
 
 
-class StandIn(RawImageClientMixin, Client):  # type: ignore[misc]
+class StandIn(RawImageClientMixin, Client):
     """A train client whose engine is a function; what it saw is kept."""
 
     def __init__(self, store: rawmm.ImageStore) -> None:
@@ -390,7 +390,7 @@ class StandIn(RawImageClientMixin, Client):  # type: ignore[misc]
         return response
 
 
-class Server(InterceptionServer):  # type: ignore[misc]
+class Server(InterceptionServer):
     """verifiers' own server with one call put before its own: the adoption."""
 
     def __init__(self, client: Any) -> None:

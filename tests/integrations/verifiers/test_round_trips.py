@@ -88,12 +88,12 @@ def test_arrays_keep_dtype_shape_and_values(node: Any) -> None:
             np.testing.assert_array_equal(before, after)
 
 
-class MazeData(TaskData):  # type: ignore[misc]
+class MazeData(TaskData):
     gold: str = "left"
     where: Path = Path("/mazes/1")
 
 
-class MazeState(State):  # type: ignore[misc]
+class MazeState(State):
     steps: int = 0
 
 
