@@ -168,8 +168,9 @@ class RawMMError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by keyword, so that an error crosses a process pool."""
-        return _rebuild, (type(self), *self.args)
+        """Pickle by keyword, so that an error crosses a process pool as it is now."""
+        fields = (self.code, self.path, self.expected, self.got, self.hint)
+        return _rebuild, (type(self), *fields)
 
     def under(self, parts: Iterable[str | int]) -> RawMMError:
         """This error as one of a larger value, in which the checked one stands at `parts`."""

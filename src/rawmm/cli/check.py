@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from rawmm.cli.documents import DuplicateKeyError, decode_plain, duplicate_keys, outline
+from rawmm.cli.documents import decode_plain, duplicate_keys, has_all_keys
 from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, kind_of, named_kind
 from rawmm.cli.output import UsageError, complain
 from rawmm.cli.records import Format, Input, Record, Source, is_json_lines, open_source
 from rawmm.cli.report import Report
 from rawmm.cli.requests import image_errors, open_store, request_errors
-from rawmm.codec import decode_json, decode_msgpack
+from rawmm.codec import decode_msgpack
+from rawmm.conversion import convert
 from rawmm.errors import RawMMError
 from rawmm.validate import iter_errors
 
@@ -117,25 +118,20 @@ class Checker:
             yield error
 
     def _errors(self, data: bytes, form: Format) -> Iterator[RawMMError]:
-        if form == "msgpack":
-            shape = decode_plain(data, form) if self._kind is None else None
-        else:
-            try:
-                shape = outline(data)
-            except DuplicateKeyError:
-                yield from duplicate_keys(data)
-                shape = decode_plain(data, form)
-            except (ValueError, RecursionError):
-                shape = decode_plain(data, form)
-        kind = kind_of(shape) if self._kind is None else self._kind
+        binary = form == "msgpack"
+        plain = decode_plain(data, form)
+        if not binary and not has_all_keys(data, plain):
+            yield from duplicate_keys(data)
+        kind = kind_of(plain) if self._kind is None else self._kind
         if kind is CHAT_REQUEST:
-            yield from request_errors(decode_plain(data, form), self._store)
+            yield from request_errors(plain, self._store)
             return
-        decode = decode_msgpack if form == "msgpack" else decode_json
         try:
-            value = decode(data, kind)
+            # JSON is parsed once; the structs of MessagePack are not those of its plain data,
+            # which has dates and extension types.
+            value = decode_msgpack(data, kind) if binary else convert(plain, kind)
         except RawMMError as refusal:
-            yield from _all_errors(decode_plain(data, form), kind, refusal)
+            yield from _all_errors(plain, kind, refusal)
             return
         if self._store is not None:
             yield from image_errors(value, self._store)
