@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rawmm.cli.documents import decode_plain, duplicate_keys, has_all_keys
 from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, kind_of, named_kind
 from rawmm.cli.output import UsageError, complain
+from rawmm.cli.parallel import Workers, available_cores
 from rawmm.cli.records import Format, Input, Record, Source, is_json_lines, open_source
 from rawmm.cli.report import Report
 from rawmm.cli.requests import image_errors, open_store, request_errors
@@ -18,7 +19,7 @@ from rawmm.errors import RawMMError
 from rawmm.validate import iter_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rawmm.offload import ImageStore
 
@@ -55,6 +56,14 @@ def check(
             "file:// image is looked for.",
         ),
     ] = None,
+    jobs: Annotated[
+        int,
+        Parameter(
+            name=["--jobs", "-j"],
+            help="Processes that check the records of JSON Lines and MessagePack streams; "
+            "0 is one for each core.",
+        ),
+    ] = 1,
 ) -> int:
     """Check files against the contract, and list every error as FILE:LINE::$.path: message.
 
@@ -66,32 +75,43 @@ def check(
         raise UsageError("nothing to check: give one or more files, or - for standard input")
     if max_errors < 0:
         raise UsageError("--max-errors takes a number from 0, which lists all")
-    checker = Checker(
-        None if type_name is None else named_kind(type_name),
-        None if image_dir is None else open_store(image_dir),
-    )
+    if jobs < 0:
+        raise UsageError("--jobs takes a number from 0, which is one for each core")
     report = Report(style, max_errors)
-    for path in files:
-        report.files += 1
-        try:
-            with open_source(Input(path, input_format_name, "--input-format")) as source:
-                _check_file(source, checker, report)
-        except UsageError as error:
-            complain(str(error))
-            report.unreadable += 1
+    with Workers(jobs or available_cores(), checker_of, type_name, image_dir) as workers:
+        for path in files:
+            report.files += 1
+            try:
+                with open_source(Input(path, input_format_name, "--input-format")) as source:
+                    _check_file(source, workers, report)
+            except UsageError as error:
+                complain(str(error))
+                report.unreadable += 1
     report.finish()
     return 2 if report.unreadable else 1 if report.errors else 0
 
 
-def _check_file(source: Source, checker: Checker, report: Report) -> None:
+def _check_file(source: Source, workers: Workers, report: Report) -> None:
     try:
-        for record in source.records():
-            report.records += 1
-            for error in checker.errors(record, source.form):
-                report.add(source.name, record.line, error)
+        for line, error in workers.errors(report.counting(source.records()), source.form):
+            report.add(source.name, line, error)
     except RawMMError as error:
         # The file as a whole: empty, or of another type.
         report.add(source.name, None, error)
+
+
+def checker_of(
+    type_name: str | None, image_dir: str | None
+) -> Callable[[Record, Format], Iterator[RawMMError]]:
+    """What checks a record, from what the user said.
+
+    Raises:
+        UsageError: there is no such type, or no ``file://`` URL can name the directory.
+    """
+    return Checker(
+        None if type_name is None else named_kind(type_name),
+        None if image_dir is None else open_store(image_dir),
+    ).errors
 
 
 class Checker:

@@ -11,6 +11,9 @@ from rich.text import Text
 from rawmm.cli.output import console, counted, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rawmm.cli.records import Record
     from rawmm.errors import RawMMError
 
 Style: TypeAlias = Literal["text", "json", "github"]
@@ -37,6 +40,12 @@ class Report:
         self.unreadable = 0
         self.records = 0
         self.errors = 0
+
+    def counting(self, records: Iterator[Record]) -> Iterator[Record]:
+        """The records, each counted as it passes."""
+        for record in records:
+            self.records += 1
+            yield record
 
     def add(self, file: str, line: int | None, error: RawMMError) -> None:
         """Report an error of a record."""

@@ -1,0 +1,239 @@
+"""Worker processes for `check`: records in chunks, errors in document order, memory constant.
+
+Every worker has one chunk at most, and the one to hear next has waited longest. It sends errors
+as it finds them, and waits while nobody reads.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import traceback
+from collections import deque
+from contextlib import contextmanager, suppress
+from itertools import chain, islice
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
+
+from rawmm.cli.output import UsageError
+from rawmm.errors import RawMMError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
+
+    from rawmm.cli.records import Format, Record
+
+    Check: TypeAlias = Callable[[Record, Format], Iterator[RawMMError]]
+    Chunk: TypeAlias = list[Record]
+    Found: TypeAlias = tuple[int | None, RawMMError]
+
+_CHUNK_BYTES: Final = 1 << 20
+_CHUNK_RECORDS: Final = 512
+_ERRORS_AT_ONCE: Final = 256
+_GONE: Final = (EOFError, BrokenPipeError, ConnectionResetError)
+
+
+def available_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def serial(check: Check, records: Iterator[Record], form: Format) -> Iterator[Found]:
+    """Each error of each record, with the record's line."""
+    for record in records:
+        for error in check(record, form):
+            yield record.line, error
+
+
+class Workers:
+    """Processes that check records; leave the context to end them.
+
+    They start with the first file that has more than one chunk.
+
+    Args:
+        number: how many.
+        make_check: called in each process, with `args`, for what checks a record there.
+        args: what can be sent to a process.
+    """
+
+    def __init__(self, number: int, make_check: Callable[..., Check], *args: Any) -> None:
+        self._number = number
+        self._make = (make_check, args)
+        self._check = make_check(*args)
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        """Nothing runs yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes, whatever they do."""
+        self._stop()
+
+    def errors(self, records: Iterator[Record], form: Format) -> Iterator[Found]:
+        """What `serial` gives, in the same order; what `records` raises comes last.
+
+        Raises:
+            UsageError: a worker was killed.
+        """
+        if self._number == 1:
+            yield from serial(self._check, records, form)
+            return
+        chunks = _Chunks(records)
+        begin = list(islice(chunks, 2))
+        if len(begin) < 2:
+            yield from serial(self._check, chain(*begin), form)
+        else:
+            try:
+                yield from self._in_parallel(chain(begin, chunks), form)
+            except _WorkerDiedError:
+                self._stop()  # the others still have chunks of this file
+                raise UsageError(
+                    "a worker process was killed, perhaps for its memory; give fewer --jobs"
+                ) from None
+        if chunks.failure is not None:
+            raise chunks.failure
+
+    def _in_parallel(self, chunks: Iterator[Chunk], form: Format) -> Iterator[Found]:
+        if not self._workers:
+            with _interrupts_held():
+                self._workers = [_Worker(*self._make) for _ in range(self._number)]
+        idle, busy = deque(self._workers), deque[_Worker]()
+        for chunk in chunks:
+            if not idle:
+                idle.append(busy.popleft())
+                yield from idle[0].results()
+            busy.append(idle.popleft())
+            busy[-1].send(chunk, form)
+        for worker in busy:
+            yield from worker.results()
+
+    def _stop(self) -> None:
+        for worker in self._workers:
+            worker.stop()
+        self._workers = []
+
+
+class _Chunks:
+    """Records, some at a time. What stops them is kept for when all chunks are done."""
+
+    def __init__(self, records: Iterator[Record]) -> None:
+        self._records = records
+        self.failure: RawMMError | UsageError | None = None
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return self
+
+    def __next__(self) -> Chunk:
+        chunk: Chunk = []
+        size = 0
+        try:
+            for record in self._records:
+                chunk.append(record)
+                size += len(record.data)
+                if size >= _CHUNK_BYTES or len(chunk) == _CHUNK_RECORDS:
+                    break
+        except (RawMMError, UsageError) as error:
+            self.failure = error
+        if not chunk:
+            raise StopIteration
+        return chunk
+
+
+class _WorkerDiedError(Exception):
+    """A worker ended without a word."""
+
+
+class _Message(NamedTuple):
+    """What a worker says: errors, and if it is done with its chunk, how that ended."""
+
+    found: list[Found]
+    done: bool
+    failure: tuple[BaseException, str] | None = None
+
+
+class _Worker:
+    """One process, from the side of its parent."""
+
+    def __init__(self, make_check: Callable[..., Check], args: tuple[Any, ...]) -> None:
+        # A fresh interpreter: a fork would copy the locks of threads that it does not have.
+        context = get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_work, args=(theirs, make_check, args), daemon=True, name="rawmm check"
+        )
+        self._process.start()
+        theirs.close()
+
+    def send(self, chunk: Chunk, form: Format) -> None:
+        try:
+            self._connection.send((chunk, form))
+        except _GONE:
+            raise _WorkerDiedError from None
+
+    def results(self) -> Iterator[Found]:
+        """The errors of the chunk sent last. Raises what stopped the worker."""
+        done = False
+        while not done:
+            try:
+                found, done, failure = self._connection.recv()
+            except _GONE:
+                raise _WorkerDiedError from None
+            yield from found
+            if failure is not None:
+                error, where = failure
+                error.add_note(f"In a worker process:\n{where}")
+                raise error
+
+    def stop(self) -> None:
+        self._connection.close()
+        self._process.terminate()
+        self._process.join()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C goes to the whole group: a process that starts must not hear it before it can."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work(connection: Connection, make_check: Callable[..., Check], args: tuple[Any, ...]) -> None:
+    """A worker's life: it ends with its parent, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    check = make_check(*args)
+    with suppress(*_GONE):
+        while True:
+            chunk, form = connection.recv()
+            for message in _messages(check, chunk, form):
+                connection.send(message)
+
+
+def _messages(check: Check, chunk: Chunk, form: Format) -> Iterator[_Message]:
+    found: list[Found] = []
+    failure = None
+    try:
+        for one in serial(check, iter(chunk), form):
+            found.append(one)
+            if len(found) == _ERRORS_AT_ONCE:
+                yield _Message(found, done=False)
+                found = []
+    except Exception as error:  # noqa: BLE001  (whatever it is, the parent raises it)
+        failure = (_portable(error), traceback.format_exc())
+    yield _Message(found, done=True, failure=failure)
+
+
+def _portable(error: Exception) -> Exception:
+    """An exception as it can be sent; not every class can be built again from its arguments."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  (our own bytes)
+    except Exception:  # noqa: BLE001  (pickling runs the code of any class)
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

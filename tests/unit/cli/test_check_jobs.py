@@ -1,0 +1,267 @@
+"""`rawmm check --jobs`: the same report, from more processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from rawmm.cli import parallel
+from rawmm.cli.output import UsageError
+from rawmm.cli.parallel import Workers
+from rawmm.cli.records import Record
+from rawmm.errors import CODES, ContractError, RawMMError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rawmm.cli.records import Format
+
+    Run = Callable[..., Any]
+
+COMMAND = [sys.executable, "-m", "rawmm", "check"]
+GOOD = b'{"nodes": []}'
+BROKEN = b'{"nodes": [{"message": {"role": "user", "content": 1}}, {}]}'
+
+
+def lines(number: int) -> list[bytes]:
+    """Lines of every sort: fine, with one error and more, blank, cut short."""
+    sorts = (GOOD, BROKEN, b"  ", b'{"nodes": 1, "nodes": 2}', b'{"nodes": [', b"7", GOOD)
+    return [sorts[index * index % len(sorts)] for index in range(number)]
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    path = tmp_path / "many.jsonl"
+    path.write_bytes(b"\n".join(lines(4000)))
+    return path
+
+
+@pytest.mark.parametrize("style", ["text", "json", "github"])
+@pytest.mark.parametrize("most", ["0", "700"])
+def test_the_report_is_the_serial_one(style: str, most: str, many: Path, rawmm: Run) -> None:
+    argv = ("check", many, many, "--format", style, "--max-errors", most)
+    serial = rawmm(*argv)
+    assert serial.code == 1
+    assert serial.out.count("\n") >= 700
+    assert rawmm(*argv, "--jobs", "3") == serial
+
+
+def test_messagepack_streams_are_shared_out_too(tmp_path: Path, rawmm: Run) -> None:
+    path = tmp_path / "many.msgpack"
+    good, bad = msgspec.msgpack.encode({"nodes": []}), msgspec.msgpack.encode({"nodes": 1})
+    path.write_bytes((good + bad) * 800 + good[:3])
+    serial = rawmm("check", path, "--max-errors=0")
+    assert serial.out.count("\n") == 801
+    assert rawmm("check", path, "--max-errors=0", "-j2") == serial
+
+
+def test_standard_input_is_shared_out_too(many: Path, process: Run) -> None:
+    argv = ("check", "-", "--input-format", "jsonl", "--max-errors=0")
+    serial = process(*argv, input=many.read_bytes())
+    parallel_ = process(*argv, "--jobs", "2", input=many.read_bytes())
+    assert serial.stdout.count(b"<stdin>:") > 1000
+    assert (parallel_.returncode, parallel_.stdout, parallel_.stderr) == (
+        serial.returncode,
+        serial.stdout,
+        serial.stderr,
+    )
+
+
+def test_what_is_wrong_with_the_file_comes_after_its_records(many: Path, rawmm: Run) -> None:
+    with many.open("ab") as file:
+        file.write(b"\n{\n" + BROKEN)
+    serial = rawmm("check", many, "--max-errors=0")
+    assert "a document of many lines" in serial.out.splitlines()[-1]
+    assert rawmm("check", many, "--max-errors=0", "--jobs=2") == serial
+
+
+def test_options_reach_the_workers(
+    many: Path, rawmm: Run, examples: Path, tmp_path: Path, image_url: str
+) -> None:
+    argv: tuple[Any, ...] = ("check", many, "--type", "MessageNode", "--max-errors=0")
+    assert rawmm(*argv, "--jobs=2") == rawmm(*argv)
+    part = {"type": "image_url", "image_url": {"url": f"file://{tmp_path}/im/a.png"}}
+    request = json.dumps({"messages": [{"role": "user", "content": [part]}]})
+    many.write_text(f"{request}\n" * 600)
+    argv = ("check", many, "--image-dir", str(tmp_path / "im"))
+    found = rawmm(*argv, "--jobs=2")
+    assert found.out.count("[missing_image]") == 20
+    assert found == rawmm(*argv)
+
+
+def test_too_little_to_share_starts_no_process(
+    rawmm: Run, examples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "get_context", None)
+    for name in ("rollout.jsonl", "trace.json", "nodes.json"):
+        assert rawmm("check", examples / name, "--jobs", "0").code == 0
+
+
+def test_a_number_below_zero_is_wrong_usage(many: Path, rawmm: Run) -> None:
+    code, out, err = rawmm("check", many, "--jobs", "-1")
+    assert (code, out) == (2, "")
+    assert err == "rawmm: --jobs takes a number from 0, which is one for each core\n"
+
+
+def test_zero_is_one_process_for_each_core_that_may_be_used() -> None:
+    own = os.sched_getaffinity(0)
+    assert parallel.available_cores() == len(own)
+    os.sched_setaffinity(0, {min(own)})
+    try:
+        assert parallel.available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, own)
+
+
+def records(number: int) -> Iterator[Record]:
+    return (Record(b"%d" % line, line) for line in range(1, number + 1))
+
+
+def make_faulty(fault: str) -> Callable[[Record, Format], Iterator[RawMMError]]:
+    """A check that finds an error in each record, and at the 1,500th meets a fault of its own."""
+
+    def check(record: Record, _: Format) -> Iterator[RawMMError]:
+        yield ContractError("malformed", expected="a", got=record.data.decode())
+        if record.line == 1500:
+            if fault == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if fault == "portable":
+                raise ZeroDivisionError(fault)
+            raise Unportable(1, 2)
+
+    return check
+
+
+class Unportable(Exception):  # noqa: N818  (not the subject)
+    """Cannot be built again from its args."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "says"),
+    [
+        ("portable", ZeroDivisionError, "portable"),
+        ("unportable", RuntimeError, "Unportable: 1 and 2"),
+    ],
+)
+def test_an_exception_in_a_worker_is_raised(fault: str, kind: type[Exception], says: str) -> None:
+    with Workers(2, make_faulty, fault) as workers, pytest.raises(kind, match=says) as caught:
+        list(workers.errors(records(5000), "jsonl"))
+    (note,) = caught.value.__notes__
+    assert "in check" in note
+
+
+def test_errors_before_an_exception_are_not_lost() -> None:
+    with Workers(2, make_faulty, "portable") as workers:
+        errors = workers.errors(records(5000), "jsonl")
+        seen = [next(errors) for _ in range(1500)]
+        with pytest.raises(ZeroDivisionError):
+            next(errors)
+    assert [line for line, _ in seen] == list(range(1, 1501))
+    assert [error.got for _, error in seen] == [str(line) for line, _ in seen]
+
+
+def test_a_worker_that_is_killed_is_told_and_replaced() -> None:
+    with Workers(2, make_faulty, "killed") as workers:
+        for _ in range(2):
+            with pytest.raises(UsageError, match="a worker process was killed"):
+                list(workers.errors(records(5000), "jsonl"))
+        assert len(list(workers.errors(records(1200), "jsonl"))) == 1200
+
+
+def test_an_error_crosses_processes_as_it_is() -> None:
+    import pickle
+
+    error = ContractError("malformed", "$.a", expected="b", got="c")
+    error.hint, error.path = "later", "$.later"
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.hint) == (str(error), "later")
+    assert error.code in CODES
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[1]) == pid and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether all of them end within some seconds."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def started(child: subprocess.Popen[bytes], *, seconds: float = 30) -> list[int]:
+    """Feed a command until its workers run; their ids."""
+    assert child.stdin is not None
+    until = time.monotonic() + seconds
+    while len(found := children(child.pid)) < 3 and time.monotonic() < until:
+        child.stdin.write(b"\n".join([GOOD] * 600) + b"\n")
+        child.stdin.flush()
+        time.sleep(0.01)
+    return found
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.5])
+def test_control_c_is_quiet_and_leaves_no_process(delay: float) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "-", "--input-format=jsonl", "--jobs=2"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as child:
+        workers = started(child)
+        assert len(workers) == 3  # two workers, and multiprocessing's own
+        time.sleep(delay)
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+        assert child.stderr is not None
+        err = child.stderr.read()
+    assert (child.returncode, err) == (130, b"")
+    assert gone(workers)
+
+
+def test_workers_do_not_outlive_a_parent_that_is_killed() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "-", "--input-format=jsonl", "--jobs=2"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as child:
+        workers = started(child)
+        child.kill()
+    assert len(workers) == 3
+    assert gone(workers)
+
+
+def test_a_broken_pipe_is_quiet(many: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "--max-errors=0", "--jobs=2", many, many],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        err = child.stderr.read()
+    assert (child.returncode, err) == (141, b"")
