@@ -13,7 +13,7 @@ import traceback
 from collections import deque
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
 from rawmm.cli.output import UsageError
@@ -197,7 +197,8 @@ class _Worker:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C goes to the whole group: a process that starts must not hear it before it can."""
+    """Ctrl-C goes to the whole group; processes that start meanwhile never hear it."""
+    resource_tracker.ensure_running()  # on its own start it would let them through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -206,8 +207,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _work(connection: Connection, make_check: Callable[..., Check], args: tuple[Any, ...]) -> None:
-    """A worker's life: it ends with its parent, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker's life. It ends with its parent."""
     check = make_check(*args)
     with suppress(*_GONE):
         while True:
