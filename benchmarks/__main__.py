@@ -1,0 +1,52 @@
+"""``python -m benchmarks [--only NAME ...] [--quick] [--json FILE] [--write]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.harness import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.harness import Row
+
+SUBJECTS: Final = ("codec", "packed", "offload", "triangle", "memory", "rules", "check", "footprint")
+_README: Final = Path(__file__).with_name("README.md")
+_BEGIN: Final = "<!-- results -->\n"
+_END: Final = "<!-- end -->\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run benchmarks; the exit code is 0 whatever they measure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", choices=SUBJECTS, help="run this one; repeatable")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: does everything run?")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
+    parser.add_argument("--write", action="store_true", help="write the table into the README")
+    options = parser.parse_args(argv)
+    rows: list[Row] = []
+    for name in options.only or SUBJECTS:
+        begin = time.monotonic()
+        rows += import_module(f"benchmarks.{name}").run(Settings(quick=options.quick))
+        sys.stderr.write(f"{name}: {time.monotonic() - begin:.0f} s\n")
+    # Not before: a benchmark of memory or imports starts from a small process.
+    from benchmarks import report
+
+    report.print_table(rows)
+    if options.json:
+        options.json.write_text(report.as_json(rows), "utf-8")
+    if options.write:
+        before, _, rest = _README.read_text("utf-8").partition(_BEGIN)
+        after = rest.partition(_END)[2]
+        _README.write_text(f"{before}{_BEGIN}{report.markdown(rows)}{_END}{after}", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""What no implementation can go below: msgspec without rawmm's rules, and the bare work."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import types
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+import pybase64
+
+from rawmm._contract import Contract, Extra, OneOf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@cache
+def bare(kind: Any) -> Any:
+    """A type of the contract as plain msgspec structs: the same fields, none of the rules."""
+    if isinstance(kind, type) and get_origin(kind) is None:
+        if issubclass(kind, Contract):
+            return _bare_struct(kind)
+        if issubclass(kind, OneOf):  # msgspec has no such union; traces of a benchmark use neither
+            return bare(kind.members[0])
+        return dict[str, Any] if kind is Extra else kind  # type: ignore[comparison-overlap]
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return Annotated[(bare(args[0]), *args[1:])]  # type: ignore[return-value]
+    if origin in (Union, types.UnionType):
+        return Union[tuple(bare(arg) for arg in args)]  # noqa: UP007
+    return origin[tuple(bare(arg) for arg in args)] if origin in (list, dict) else kind
+
+
+def _bare_struct(kind: type[Contract]) -> type[msgspec.Struct]:
+    config = kind.__struct_config__
+    fields: list[Any] = [
+        (
+            one.name,
+            bare(one.type),
+            msgspec.field(
+                name=one.encode_name, default=one.default, default_factory=one.default_factory
+            ),
+        )
+        for one in msgspec.structs.fields(kind)
+    ]
+    return msgspec.defstruct(
+        kind.__name__,
+        fields,
+        kw_only=not config.array_like,
+        array_like=config.array_like,
+        tag=config.tag,
+        tag_field=config.tag_field,
+        forbid_unknown_fields=True,
+    )
+
+
+def store(texts: Sequence[str], directory: str, *, durable: bool) -> None:
+    """Decode, hash and write images, each with one write: what an offload cannot leave out."""
+    for text in texts:
+        raw = pybase64.b64decode(text, validate=True)
+        path = os.path.join(directory, hashlib.sha256(raw).hexdigest())
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            os.write(descriptor, raw)
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    if durable:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(descriptor)
+        os.close(descriptor)

@@ -1,0 +1,206 @@
+"""Paired measurements: what is compared takes turns in one process, and ratios are per round.
+
+A round times every variant once, in an order that rotates. The machine's mood is then in both
+numbers of a ratio, and the median over the rounds says more than the fastest of each.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_SLICE: Final = 0.03
+"""Seconds that a variant runs in a round, at least; short calls are repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How much to measure. `quick` is for seeing that everything runs; its numbers say nothing."""
+
+    quick: bool = False
+
+    def pick(self, full: Any, quick: Any) -> Any:
+        """A size, or a number of rounds."""
+        return quick if self.quick else full
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of a race."""
+        return int(self.pick(15, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a value should be."""
+
+    bound: float
+    at_least: bool
+
+    def met(self, value: float) -> bool:
+        """Whether `value` is within the bound."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.at_least else '≤'} {self.bound:g}"
+
+
+def at_least(bound: float) -> Target:
+    """A target from below."""
+    return Target(bound, at_least=True)
+
+
+def at_most(bound: float) -> Target:
+    """A target from above."""
+    return Target(bound, at_least=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One number of a report.
+
+    Attributes:
+        subject: the benchmark it belongs to.
+        what: what is measured, and against what.
+        value: the median.
+        low, high: the quartiles; `value` itself where there was one measurement.
+        unit: ``x`` for ratios, ``exponent``, or a unit of time, memory or rate.
+        target: what it should be, or None.
+        detail: the absolute numbers behind it.
+    """
+
+    subject: str
+    what: str
+    value: float
+    low: float
+    high: float
+    unit: str = "x"
+    target: Target | None = None
+    detail: str = ""
+
+
+def single(
+    subject: str, what: str, value: float, unit: str, target: Target | None = None, detail: str = ""
+) -> Row:
+    """A row of one measurement."""
+    return Row(subject, what, value, value, value, unit, target, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Something to time. `before` runs ahead of every call, outside of the timing."""
+
+    call: Callable[[], object]
+    before: Callable[[], object] | None = None
+
+
+@dataclass(slots=True)
+class Race:
+    """Seconds per call of each variant, round by round."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    def median(self, name: str) -> float:
+        """Seconds of a call."""
+        return statistics.median(self.seconds[name])
+
+    def row(
+        self,
+        subject: str,
+        what: str,
+        over: str,
+        under: str,
+        target: Target | None = None,
+    ) -> Row:
+        """The ratio of two variants' times as a row."""
+        ratios = [a / b for a, b in zip(self.seconds[over], self.seconds[under], strict=True)]
+        low, value, high = quartiles(ratios)
+        detail = f"{under} {shown_time(self.median(under))}, {over} {shown_time(self.median(over))}"
+        return Row(subject, what, value, low, high, "x", target, detail)
+
+
+def race(variants: Mapping[str, Variant | Callable[[], object]], rounds: int) -> Race:
+    """Time variants against each other. The first round warms up and is not counted."""
+    ready = {
+        name: one if isinstance(one, Variant) else Variant(one) for name, one in variants.items()
+    }
+    calls = {name: _calls(one) for name, one in ready.items()}
+    result = Race({name: [] for name in ready})
+    names = list(ready)
+    for number in range(rounds):
+        gc.collect()
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            result.seconds[name].append(_timed(ready[name], calls[name]))
+    return result
+
+
+def _calls(variant: Variant) -> int:
+    """How often to call in a round."""
+    once = _timed(variant, 1)
+    return 1 if variant.before else max(1, math.ceil(_SLICE / max(once, 1e-7)))
+
+
+def _timed(variant: Variant, calls: int) -> float:
+    """Seconds per call."""
+    total = 0.0
+    if variant.before is None:
+        begin = time.perf_counter()
+        for _ in range(calls):
+            variant.call()
+        return (time.perf_counter() - begin) / calls
+    for _ in range(calls):
+        variant.before()
+        begin = time.perf_counter()
+        variant.call()
+        total += time.perf_counter() - begin
+    return total / calls
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """The lower quartile, the median, the upper quartile."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """The power of the size that the values grow with: least squares on the logarithms."""
+    slope: float = statistics.linear_regression(
+        [math.log(size) for size in sizes], [math.log(value) for value in values]
+    ).slope
+    return slope
+
+
+def growth(
+    subject: str,
+    what: str,
+    sizes: Sequence[int],
+    make: Callable[[int], Variant | Callable[[], object]],
+    rounds: int,
+    target: Target | None = None,
+) -> Row:
+    """How the time of `make(size)` grows, as a row. The sizes take turns."""
+    timed = race({str(size): make(size) for size in sizes}, rounds)
+    medians = [timed.median(str(size)) for size in sizes]
+    by_round = [
+        exponent(sizes, each) for each in zip(*timed.seconds.values(), strict=True)
+    ]
+    low, _, high = quartiles(by_round)
+    detail = ", ".join(f"{size}: {shown_time(each)}" for size, each in zip(sizes, medians, strict=True))
+    return Row(subject, what, exponent(sizes, medians), low, high, "exponent", target, detail)
+
+
+def shown_time(seconds: float) -> str:
+    """Seconds for people."""
+    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"

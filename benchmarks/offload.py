@@ -1,0 +1,91 @@
+"""Offload of one request: ten screenshots, from the bytes of the body to the bytes of the new one."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rawmm
+from benchmarks import data, floor, reference
+from benchmarks.harness import Variant, at_least, at_most, growth, race, single
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from benchmarks.harness import Row, Settings
+
+
+def run(settings: Settings) -> Iterator[Row]:
+    """Against the reference without syncing, and against the bare work with it."""
+    pngs = screenshots(settings.pick(10, 2), settings)
+    body = data.body(pngs)
+    texts = [base64.b64encode(png).decode() for png in pngs]
+    size = sum(map(len, pngs)) / len(pngs)
+    yield single("offload", f"mean size of {len(pngs)} screenshots", size / 1e3, "kB")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        timed = race(
+            {
+                "rawmm": _fresh(folder, partial(_rawmm, body, durable=False)),
+                "reference": _fresh(folder, partial(reference.offload_body, body)),
+                "limit": _fresh(folder, partial(_limit, texts, durable=False)),
+                "rawmm, durable": _fresh(folder, partial(_rawmm, body, durable=True)),
+                "limit, durable": _fresh(folder, partial(_limit, texts, durable=True)),
+            },
+            settings.rounds,
+        )
+        yield timed.row(
+            "offload", "times as fast as the reference, neither syncs",
+            "reference", "rawmm", at_least(3.5),
+        )  # fmt: skip
+        yield timed.row("offload", "share of the limit, neither syncs", "limit", "rawmm")
+        yield timed.row(
+            "offload", "share of the limit, both sync", "limit, durable", "rawmm, durable",
+            at_least(0.75),
+        )  # fmt: skip
+        yield growth(
+            "offload",
+            "time over images, not synced",
+            settings.pick((3, 10, 30), (1, 2, 3)),
+            partial(_growing, folder, settings),
+            settings.rounds,
+            at_most(1.1),
+        )
+
+
+def screenshots(number: int, settings: Settings) -> list[bytes]:
+    """That many different ones; ten pictures are drawn, the others vary them."""
+    size = settings.pick((data.WIDTH, data.HEIGHT), (96, 64))
+    return [
+        data.variation(data.screenshot(index % 10, *size), f"copy {index}")
+        for index in range(number)
+    ]
+
+
+def _growing(folder: Path, settings: Settings, images: int) -> Variant:
+    body = data.body(screenshots(images, settings))
+    return _fresh(folder, partial(_rawmm, body, durable=False))
+
+
+def _fresh(folder: Path, offload: Callable[[Path], object]) -> Variant:
+    """A variant that writes into a new directory each time."""
+    place: list[Path] = []
+
+    def before() -> None:
+        for old in place:
+            shutil.rmtree(old)
+        place[:] = [Path(tempfile.mkdtemp(dir=folder))]
+
+    return Variant(lambda: offload(place[0]), before)
+
+
+def _rawmm(body: bytes, folder: Path, *, durable: bool) -> object:
+    return rawmm.offload_request(body, store=rawmm.ImageStore(folder, durable=durable))
+
+
+def _limit(texts: Sequence[str], folder: Path, *, durable: bool) -> None:
+    floor.store(texts, str(folder), durable=durable)

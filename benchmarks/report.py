@@ -1,0 +1,86 @@
+"""What was measured, for terminals, Markdown and JSON; and on what."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.harness import Row
+
+_PACKAGES: Final = (
+    "rawmm", "msgspec", "pybase64", "pillow", "pydantic", "numpy", "jsonschema", "jsonschema-rs",
+    "check-jsonschema",
+)  # fmt: skip
+
+
+def environment() -> dict[str, Any]:
+    """Python, cores and packages. Nothing that tells which machine it was."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "-"
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)),
+        "packages": packages,
+    }
+
+
+def shown(value: float, unit: str) -> str:
+    """A value and its unit."""
+    digits = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return {"x": f"{digits}x", "exponent": f"n^{value:.2f}"}.get(unit, f"{digits} {unit}")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    spread = "" if row.low == row.high else f"{shown(row.low, '')}to {shown(row.high, '')}".strip()
+    target = str(row.target) if row.target else ""
+    met = "" if row.target is None else "yes" if row.target.met(row.value) else "no"
+    return row.subject, row.what, shown(row.value, row.unit), spread, target, met, row.detail
+
+
+_HEADS: Final = ("", "what", "median", "quartiles", "target", "met", "numbers")
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """A table on the terminal."""
+    table = Table(*_HEADS)
+    for row in rows:
+        *cells, detail = _cells(row)
+        style = {"yes": "green", "no": "red"}.get(cells[5])
+        table.add_row(*cells, detail, style=style)
+    Console().print(table)
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The same table for a README, and what it was measured with."""
+    lines = [f"| {' | '.join(_HEADS)} |", f"|{'---|' * len(_HEADS)}"]
+    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
+    own = environment()
+    packages = ", ".join(f"{name} {number}" for name, number in own["packages"].items())
+    lines += ["", f"{own['python']} on {own['system']}, {own['cores']} cores; {packages}."]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """Everything, for programs."""
+    found = []
+    for row in rows:
+        fields = dataclasses.asdict(row)
+        fields["target"] = str(row.target) if row.target else None
+        fields["met"] = row.target.met(row.value) if row.target else None
+        found.append(fields)
+    return json.dumps({"environment": environment(), "rows": found}, indent=2) + "\n"

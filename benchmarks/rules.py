@@ -1,0 +1,67 @@
+"""What each rule costs per object, and the walk through payloads."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import rawmm
+from benchmarks import data, reference
+from benchmarks.harness import at_most, growth, race, single
+from rawmm.validate.payload import Mode, is_clean
+from rawmm.validate.rules import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from benchmarks.harness import Row, Settings
+
+
+def run(settings: Settings) -> Iterator[Row]:
+    """Each rule on an object of a real rollout; the walk at many sizes."""
+    for name, one in _subjects(settings).items():
+        timed = race({"rule": partial(_all, RULES[name], one)}, settings.pick(7, 2))
+        what = f"{name}, on one {type(one).__name__}"
+        yield single("rules", what, timed.median("rule") * 1e6, "µs")
+    sizes = settings.pick((10, 100, 1000, 10_000, 100_000), (10, 100, 1000))
+    yield growth(
+        "walk", "time over the values of a payload", sizes, _walk, settings.rounds, at_most(1.1)
+    )
+    values = data.payload(settings.pick(1000, 10))
+    timed = race(
+        {
+            "rawmm": partial(is_clean, values, Mode.DESCRIPTOR),
+            "reference": partial(reference.check_raw, values),
+        },
+        settings.rounds,
+    )
+    yield timed.row("walk", "1,000 values: times as fast as the reference", "reference", "rawmm")
+
+
+def _walk(values: int) -> Callable[[], object]:
+    return partial(is_clean, data.payload(values), Mode.DESCRIPTOR)
+
+
+def _all(rule: Any, one: Any) -> None:
+    for error in rule(one, ()):
+        raise error
+
+
+def _subjects(settings: Settings) -> dict[str, Any]:
+    """An object for each rule."""
+    trace: Any = rawmm.convert(data.trace(settings.pick(20, 2)), rawmm.Trace)
+    prompt, reply = trace.nodes[:2]
+    sidecar = prompt.multi_modal_data
+    item = sidecar.mm_items["image"][0]
+    tool = rawmm.Tool(name="click", description="", parameters={"type": "object", "properties": {}})
+    return {
+        "payload": item,
+        "locator": item,
+        "sidecar": sidecar,
+        "streams": reply,
+        "finite": reply,
+        "images": prompt,
+        "graph": trace,
+        "wire_values": trace,
+        "free_json": tool,
+    }
