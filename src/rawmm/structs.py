@@ -23,6 +23,9 @@ from rawmm._generated.v1.structs import (
     MMImageRef,
     MMRefs,
     MultiModalData,
+    PackedFlags,
+    PackedFloats,
+    PackedTokenIds,
     ParentLink,
     PlaceholderRange,
     RawMMItem,
@@ -38,6 +41,7 @@ from rawmm._generated.v1.structs import (
     Usage,
     UserMessage,
 )
+from rawmm._packed import PackedStream
 
 __all__ = [
     "MAX_DEPTH",
@@ -61,6 +65,10 @@ __all__ = [
     "MessageNode",
     "MultiModalData",
     "OneOf",
+    "PackedFlags",
+    "PackedFloats",
+    "PackedStream",
+    "PackedTokenIds",
     "ParentLink",
     "PlaceholderRange",
     "RawMMItem",

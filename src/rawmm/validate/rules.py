@@ -18,6 +18,7 @@ from rawmm.locators import locator_of, names_image, uri_problem
 from rawmm.validate import node_rules
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import Mode, is_clean, payload_errors, plain_copy
+from rawmm.validate.shape import definition, shape_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         MMImageRef,
         MMRefs,
         MultiModalData,
+        PackedStream,
         PlaceholderRange,
         RawMMItem,
         SamplingMask,
@@ -186,7 +188,7 @@ def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:
     yield from _sorted_ranges(refs.images, (*path, 0))
 
 
-def _array_size(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
+def _array_size(encoded: EncodedArray | PackedStream[Any], path: Path) -> Iterator[RawMMError]:
     size = 1 if encoded.dtype == "bool" else int(encoded.dtype.lstrip(ascii_letters)) // 8
     wanted = prod(encoded.shape) * size
     if len(encoded.data) != wanted:
@@ -203,6 +205,28 @@ def shown_shape(shape: list[int]) -> str:
     """A shape as it may stand in a message."""
     text = "x".join(map(str, shape)) or "scalar"
     return text if len(text) <= 64 else f"{len(shape)} dimensions"
+
+
+def _packed(stream: PackedStream[Any], path: Path) -> Iterator[RawMMError]:
+    """One dimension, and elements that a list of them could have."""
+    if len(stream.shape) != 1:
+        yield contract_error(
+            "array_size",
+            (*path, "shape"),
+            expected="one dimension",
+            got=shown_shape(stream.shape),
+        )
+        return
+    wrong_size = list(_array_size(stream, path))
+    if wrong_size:
+        yield from wrong_size
+        return
+    element = definition(type(stream).__name__)["x-rawmm-items"]
+    # A byte that is no flag is shown as the number that it is.
+    flags = element.get("type") == "boolean"
+    values = [one if one > 1 else bool(one) for one in stream.data] if flags else stream
+    for index, value in enumerate(values):
+        yield from shape_errors(value, element, (*path, "data", index))
 
 
 def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
@@ -245,6 +269,7 @@ RULES: Final[dict[str, Callable[[Any, Any], Iterator[RawMMError]]]] = {
     "image_ref": _image_ref,
     "image_refs": _image_refs,
     "array_size": _array_size,
+    "packed": _packed,
     "sampling_mask": _sampling_mask,
     "streams": node_rules.streams,
     "finite": node_rules.finite,

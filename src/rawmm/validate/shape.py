@@ -125,7 +125,7 @@ def _union(value: Any, members: list[Schema], path: Path, user: Schema) -> Itera
     """The errors of the member that the value's type picks; members differ by type."""
     matching = [member for member in members if _kind_fits(value, member)]
     if not matching:
-        kinds = list(dict.fromkeys(_NAMES[_kind(member)] for member in members))
+        kinds = list(dict.fromkeys(_NAMES[kind] for member in members for kind in _kinds(member)))
         yield contract_error("wrong_type", path, expected=" or ".join(kinds), got=_typed(value))
         return
     if len(matching) > 1:
@@ -141,16 +141,20 @@ def _resolved(schema: Schema) -> Schema:
     return schema
 
 
-def _kind(schema: Schema) -> str:
+def _kinds(schema: Schema) -> Iterator[str]:
     schema = _resolved(schema)
-    return "object" if "oneOf" in schema else str(schema.get("type", "object"))
+    if "anyOf" in schema:
+        for member in schema["anyOf"]:
+            yield from _kinds(member)
+    else:
+        yield "object" if "oneOf" in schema else str(schema["type"])
 
 
 def _kind_fits(value: Any, schema: Schema) -> bool:
     schema = _resolved(schema)
     if "anyOf" in schema:
         return any(_kind_fits(value, member) for member in schema["anyOf"])
-    kind = _kind(schema)
+    (kind,) = _kinds(schema)
     if kind == "null":
         return value is None
     if kind == "boolean":

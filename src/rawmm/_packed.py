@@ -1,0 +1,189 @@
+"""The base of the packed streams: one value per token, held as the bytes of one array.
+
+A packed stream is a struct on the wire and a sequence in Python: it reads, slices, iterates
+and compares like the list of its elements, and costs one object however long it is. Elements
+become Python objects only where somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, overload
+
+import msgspec
+
+from rawmm._contract import Ruled
+
+if TYPE_CHECKING:
+    from typing import Self
+
+T = TypeVar("T", int, bool, float)
+
+_CODES: Final = {
+    "bool": "?", "uint8": "?", "int32": "i", "int64": "q", "float32": "f", "float64": "d",
+}  # fmt: skip
+"""Element types as `array` and `memoryview` name them. Flags are read as flags in each type."""
+_SIZES: Final = {dtype: memoryview(b"").cast(code).itemsize for dtype, code in _CODES.items()}
+_TYPE_NAMES: Final = {"?": "|b1", "i": "<i4", "q": "<i8", "f": "<f4", "d": "<f8"}
+_SWAP: Final = sys.byteorder == "big"
+_FLAGS: Final = b"\0\1"
+
+
+class PackedStream(Ruled, Generic[T], frozen=True):
+    """A sequence of `T` as bytes; immutable.
+
+    Equal to a list of the same elements, and to a packed stream of them of whatever `dtype`.
+    ``numpy.asarray`` makes an array of it without a copy; see also `memoryview`.
+    """
+
+    if TYPE_CHECKING:
+        dtype: str
+        shape: list[int]
+        data: bytes
+
+    __dtypes__: ClassVar[tuple[str, ...]]
+    """The element types of the class, each wider than the one before."""
+
+    def __post_init__(self) -> None:
+        """Check the rules; at once where the bytes as such show that all hold."""
+        if not self._is_fine():
+            super().__post_init__()
+
+    def _is_fine(self) -> bool:
+        """Whether all rules hold, told without an object per element. False: look closer."""
+        data, dtype, shape = self.data, self.dtype, self.shape
+        size = _SIZES[dtype]
+        if len(shape) != 1 or len(data) != shape[0] * size:
+            return False
+        if size == 1:
+            return not data.translate(None, _FLAGS)
+        top = data[size - 1 :: size]  # the byte with the sign, and most of a float's exponent
+        if dtype == "int32":
+            return top.isascii()
+        if dtype == "int64":
+            return not any(data[byte::8].strip(b"\0") for byte in range(4, 8))
+        return b"\x7f" not in top and b"\xff" not in top
+
+    @classmethod
+    def pack(cls, values: Iterable[T]) -> Self:
+        """`values` in the first of the class's types that holds all of them without loss.
+
+        Raises:
+            ContractError: an element is not one that the stream may have.
+        """
+        if isinstance(values, cls):
+            return values
+        listed = list(values)
+        for dtype in cls.__dtypes__:
+            code = _CODES[dtype]
+            try:
+                packed = bytearray(listed) if code == "?" else array(code, listed)
+            except OverflowError:
+                continue
+            if code != "f" or packed.tolist() == listed:
+                break
+        if _SWAP and code != "?":
+            packed.byteswap()
+        return cls._of(dtype, bytes(packed))
+
+    @classmethod
+    def _of(cls, dtype: str, data: bytes) -> Self:
+        """A stream of elements that are known to be right."""
+        build: Any = msgspec.StructMeta.__call__
+        stream: Self = build(
+            cls, nd=True, dtype=dtype, shape=[len(data) // _SIZES[dtype]], data=data
+        )
+        return stream
+
+    def memoryview(self) -> memoryview:
+        """The elements, typed, read-only; not copied on a little-endian machine."""
+        size = _SIZES[self.dtype]
+        whole = len(self.data) // size * size  # less than the data only while these are judged
+        data: Any = self.data[:whole]
+        code = _CODES[self.dtype]
+        if _SWAP and size > 1:
+            swapped = array(code, data)
+            swapped.byteswap()
+            data = swapped.tobytes()
+        return memoryview(data).cast(code)
+
+    def tolist(self) -> list[T]:
+        """The elements as a list."""
+        listed: list[T] = self.memoryview().tolist()
+        return listed
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """What numpy reads: the bytes themselves, and the type of the elements."""
+        typestr = _TYPE_NAMES[_CODES[self.dtype]]
+        return {"version": 3, "shape": (len(self),), "typestr": typestr, "data": self.data}
+
+    def __len__(self) -> int:
+        # With another shape it is being judged, and its own rule speaks of that.
+        shape = self.shape
+        return shape[0] if len(shape) == 1 else len(self.data) // _SIZES[self.dtype]
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> Self: ...
+    def __getitem__(self, at: int | slice) -> T | Self:
+        if not isinstance(at, slice):
+            element: T = self.memoryview()[at]
+            return element
+        start, stop, step = at.indices(len(self))
+        size = _SIZES[self.dtype]
+        if step == 1:
+            return self._of(self.dtype, self.data[start * size : max(start, stop) * size])
+        return self.pack(self.tolist()[at])
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.tolist())
+
+    def __reversed__(self) -> Iterator[T]:
+        return reversed(self.tolist())
+
+    def __contains__(self, value: object) -> bool:
+        return self.count(value) > 0
+
+    def count(self, value: object) -> int:
+        """How often `value` stands in the stream."""
+        size = _SIZES[self.dtype]
+        if not isinstance(value, int) or self.dtype.startswith("float"):
+            return self.tolist().count(value)  # type: ignore[arg-type]
+        if size == 1:
+            zeros = self.data.count(0)
+            return (len(self.data) - zeros if value else zeros) if value in (0, 1) else 0
+        if not 0 <= value < 1 << 8 * size - 1:
+            return 0
+        element = value.to_bytes(size, "little")
+        # Bytes that stand nowhere, or everywhere, are counted without looking at elements.
+        if element not in self.data:
+            return 0
+        if self.data == element * len(self):
+            return len(self)
+        return self.tolist().count(value)
+
+    def index(self, value: object, start: int = 0, stop: int = sys.maxsize) -> int:
+        """The first place of `value`.
+
+        Raises:
+            ValueError: it does not stand there.
+        """
+        return self.tolist().index(value, start, stop)  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, PackedStream):
+            if self.dtype == other.dtype and self.data == other.data:
+                return len(self) == len(other)
+            return self.tolist() == other.tolist()
+        if isinstance(other, list):
+            return len(other) == len(self) and self.tolist() == other
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # equal to a list, which has none
+
+
+Sequence.register(PackedStream)
