@@ -139,7 +139,10 @@ class Emitter:
         if name in self.tags:
             tag, value = self.tags[name]
             options += f', tag_field="{tag}", tag="{value}"'
-        lines = [f"class {name}({base}, {options}):", _doc(schema["description"], 4)]
+        head = f"class {name}({base}, {options}):"
+        if "frozen" in options:
+            head += "  # type: ignore[misc]  # the base of all structs is mutable"
+        lines = [head, _doc(schema["description"], 4)]
         fields = (
             {item["title"]: item for item in schema["prefixItems"]}
             if array_like

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, overlo
 import msgspec
 
 from rawmm._contract import Ruled
+from rawmm.errors import contract_error, shown
 
 if TYPE_CHECKING:
     from typing import Self
 
-T = TypeVar("T", int, bool, float)
+T = TypeVar("T")
 
-_CODES: Final = {
+_CODES: Final[dict[str, Any]] = {
     "bool": "?", "uint8": "?", "int32": "i", "int64": "q", "float32": "f", "float64": "d",
 }  # fmt: skip
 """Element types as `array` and `memoryview` name them. Flags are read as flags in each type."""
@@ -31,7 +32,7 @@ _SWAP: Final = sys.byteorder == "big"
 _FLAGS: Final = b"\0\1"
 
 
-class PackedStream(Ruled, Generic[T], frozen=True):
+class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # others are mutable
     """A sequence of `T` as bytes; immutable.
 
     Equal to a list of the same elements, and to a packed stream of them of whatever `dtype`.
@@ -78,15 +79,20 @@ class PackedStream(Ruled, Generic[T], frozen=True):
         listed = list(values)
         for dtype in cls.__dtypes__:
             code = _CODES[dtype]
+            packed: Any
             try:
-                packed = bytearray(listed) if code == "?" else array(code, listed)
-            except OverflowError:
+                packed = array("B" if code == "?" else code, listed)
+            except (OverflowError, TypeError):
                 continue
             if code != "f" or packed.tolist() == listed:
                 break
-        if _SWAP and code != "?":
+        else:
+            raise contract_error(
+                "bad_value", (), expected=f"elements that {dtype} holds", got=shown(listed)
+            )
+        if _SWAP:
             packed.byteswap()
-        return cls._of(dtype, bytes(packed))
+        return cls._of(dtype, packed.tobytes())
 
     @classmethod
     def _of(cls, dtype: str, data: bytes) -> Self:
@@ -100,18 +106,19 @@ class PackedStream(Ruled, Generic[T], frozen=True):
     def memoryview(self) -> memoryview:
         """The elements, typed, read-only; not copied on a little-endian machine."""
         size = _SIZES[self.dtype]
-        whole = len(self.data) // size * size  # less than the data only while these are judged
-        data: Any = self.data[:whole]
-        code = _CODES[self.dtype]
+        data = self.data
+        if len(data) % size:  # it is being judged
+            data = data[: len(data) // size * size]
         if _SWAP and size > 1:
-            swapped = array(code, data)
+            swapped = array(_CODES[self.dtype], data)
             swapped.byteswap()
             data = swapped.tobytes()
-        return memoryview(data).cast(code)
+        typed: memoryview = memoryview(data).cast(_CODES[self.dtype])
+        return typed
 
     def tolist(self) -> list[T]:
         """The elements as a list."""
-        listed: list[T] = self.memoryview().tolist()
+        listed: list[Any] = self.memoryview().tolist()
         return listed
 
     @property
@@ -131,8 +138,8 @@ class PackedStream(Ruled, Generic[T], frozen=True):
     def __getitem__(self, at: slice) -> Self: ...
     def __getitem__(self, at: int | slice) -> T | Self:
         if not isinstance(at, slice):
-            element: T = self.memoryview()[at]
-            return element
+            element: Any = self.memoryview()[at]
+            return element  # type: ignore[no-any-return]
         start, stop, step = at.indices(len(self))
         size = _SIZES[self.dtype]
         if step == 1:
@@ -150,9 +157,9 @@ class PackedStream(Ruled, Generic[T], frozen=True):
 
     def count(self, value: object) -> int:
         """How often `value` stands in the stream."""
-        size = _SIZES[self.dtype]
+        size, listed = _SIZES[self.dtype], self.tolist
         if not isinstance(value, int) or self.dtype.startswith("float"):
-            return self.tolist().count(value)  # type: ignore[arg-type]
+            return listed().count(value)  # type: ignore[arg-type]
         if size == 1:
             zeros = self.data.count(0)
             return (len(self.data) - zeros if value else zeros) if value in (0, 1) else 0
@@ -164,7 +171,7 @@ class PackedStream(Ruled, Generic[T], frozen=True):
             return 0
         if self.data == element * len(self):
             return len(self)
-        return self.tolist().count(value)
+        return listed().count(value)  # type: ignore[arg-type]
 
     def index(self, value: object, start: int = 0, stop: int = sys.maxsize) -> int:
         """The first place of `value`.
@@ -182,6 +189,11 @@ class PackedStream(Ruled, Generic[T], frozen=True):
         if isinstance(other, list):
             return len(other) == len(self) and self.tolist() == other
         return NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        # The struct's own would be found before that of `object`, which asks `__eq__`.
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
 
     __hash__ = None  # type: ignore[assignment]  # equal to a list, which has none
 

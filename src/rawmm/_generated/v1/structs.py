@@ -82,7 +82,7 @@ ArrayData: TypeAlias = bytes
 """The elements of an array in C order, little-endian: bytes in MessagePack, base64 in JSON."""
 
 
-class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):
+class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
     """Token ids as the bytes of one array. Each element obeys x-rawmm-items."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
@@ -107,7 +107,7 @@ class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):
     """The elements: bytes in MessagePack, base64 in JSON."""
 
 
-class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):
+class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
     """Flags as the bytes of one array, one byte each: 0 or 1. Each element obeys x-rawmm-items.
     """
 
@@ -131,7 +131,7 @@ class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):
     """The elements: bytes in MessagePack, base64 in JSON."""
 
 
-class PackedFloats(PackedStream[float], kw_only=True, frozen=True):
+class PackedFloats(PackedStream[float], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
     """Finite numbers as the bytes of one array. Each element obeys x-rawmm-items."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
