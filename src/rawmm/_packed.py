@@ -7,6 +7,7 @@ become Python objects only where somebody asks for them.
 
 from __future__ import annotations
 
+import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ _SIZES: Final = {dtype: memoryview(b"").cast(code).itemsize for dtype, code in _
 _TYPE_NAMES: Final = {"?": "|b1", "i": "<i4", "q": "<i8", "f": "<f4", "d": "<f8"}
 _SWAP: Final = sys.byteorder == "big"
 _FLAGS: Final = b"\0\1"
+_INTEGERS: Final = frozenset({"int32", "int64"})
 
 
 class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # others are mutable
@@ -49,14 +51,14 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
 
     def __post_init__(self) -> None:
         """Check the rules; at once where the bytes as such show that all hold."""
-        if not self._is_fine():
+        if not self.is_fine():
             super().__post_init__()
 
-    def _is_fine(self) -> bool:
+    def is_fine(self) -> bool:
         """Whether all rules hold, told without an object per element. False: look closer."""
         data, dtype, shape = self.data, self.dtype, self.shape
         size = _SIZES[dtype]
-        if len(shape) != 1 or len(data) != shape[0] * size:
+        if len(shape) != 1 or type(shape[0]) is not int or len(data) != shape[0] * size:
             return False
         if size == 1:
             return not data.translate(None, _FLAGS)
@@ -78,21 +80,16 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
             return values
         listed = list(values)
         for dtype in cls.__dtypes__:
-            code = _CODES[dtype]
-            packed: Any
+            layout = f"<{len(listed)}{_CODES[dtype]}"
             try:
-                packed = array("B" if code == "?" else code, listed)
-            except (OverflowError, TypeError):
+                data = bytes(listed) if _SIZES[dtype] == 1 else struct.pack(layout, *listed)
+            except (struct.error, OverflowError, TypeError, ValueError):
                 continue
-            if code != "f" or packed.tolist() == listed:
-                break
-        else:
-            raise contract_error(
-                "bad_value", (), expected=f"elements that {dtype} holds", got=shown(listed)
-            )
-        if _SWAP:
-            packed.byteswap()
-        return cls._of(dtype, packed.tobytes())
+            if dtype != "float32" or list(struct.unpack(layout, data)) == listed:
+                return cls._of(dtype, data)
+        raise contract_error(
+            "bad_value", (), expected=f"elements that {dtype} holds", got=shown(listed)
+        )
 
     @classmethod
     def _of(cls, dtype: str, data: bytes) -> Self:
@@ -155,23 +152,22 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
     def __contains__(self, value: object) -> bool:
         return self.count(value) > 0
 
-    def count(self, value: object) -> int:
-        """How often `value` stands in the stream."""
-        size, listed = _SIZES[self.dtype], self.tolist
-        if not isinstance(value, int) or self.dtype.startswith("float"):
-            return listed().count(value)  # type: ignore[arg-type]
-        if size == 1:
-            zeros = self.data.count(0)
-            return (len(self.data) - zeros if value else zeros) if value in (0, 1) else 0
-        if not 0 <= value < 1 << 8 * size - 1:
-            return 0
-        element = value.to_bytes(size, "little")
-        # Bytes that stand nowhere, or everywhere, are counted without looking at elements.
-        if element not in self.data:
-            return 0
-        if self.data == element * len(self):
-            return len(self)
-        return listed().count(value)  # type: ignore[arg-type]
+    def count(self, value: object, start: int = 0, stop: int = sys.maxsize) -> int:
+        """How often `value` stands in the stream, or in the part from `start` to before `stop`."""
+        size, data = _SIZES[self.dtype], self.data
+        if type(value) is int and self.dtype in _INTEGERS and 0 <= value < 1 << 8 * size - 1:
+            element = value.to_bytes(size, "little")
+            first, last, _ = slice(start, stop).indices(len(self))
+            # Bytes that stand nowhere or everywhere are counted without looking at elements.
+            if data.find(element, first * size, last * size) < 0:
+                return 0
+            if data.startswith(element * (last - first), first * size):
+                return last - first
+        elif size == 1 and type(value) is bool:
+            first, last, _ = slice(start, stop).indices(len(data))
+            zeros = data.count(0, first, last)
+            return max(0, last - first) - zeros if value else zeros
+        return self.tolist()[start:stop].count(value)  # type: ignore[arg-type]
 
     def index(self, value: object, start: int = 0, stop: int = sys.maxsize) -> int:
         """The first place of `value`.

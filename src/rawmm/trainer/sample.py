@@ -197,7 +197,9 @@ def _named(values: Mapping[str, Any], name: str, at: Callable[[str], Path]) -> d
             )
         if name == "streams" and as_sequence(one) is None:
             raise _no_stream(one, (*at(name), key))
-    return dict(pairs)
+    return {
+        key: one.tolist() if isinstance(one, PackedStream) else one for key, one in pairs.items()
+    }
 
 
 def _mm_refs(value: Any, path: Path) -> MMRefs | None:

@@ -317,7 +317,7 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         return
     properties = schema.get("properties", {})
     extra = schema["additionalProperties"]
-    if isinstance(value, Contract) and EXTRA in (own := dict(own_fields(value))):
+    if isinstance(value, Contract) and EXTRA in (own := own_fields(value)):
         yield from place_errors(own[EXTRA], properties, path)
     for name in schema.get("required", ()):
         if name not in pairs:
