@@ -20,7 +20,7 @@ from rawmm.locators import id_problem
 from rawmm.structs import SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.forms import historical_form
 from rawmm.validate.open_objects import place_errors
-from rawmm.validate.payload import Mode, is_text, not_finite, payload_errors
+from rawmm.validate.payload import ND, Mode, is_text, not_finite, payload_errors
 from rawmm.validate.plain import as_mapping, as_sequence
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ _NAMES = {
     "string": "a string",
     "array": "an array",
     "object": "an object",
+    "packed": "a packed one, marked __nd__",
 }
 
 
@@ -146,6 +147,8 @@ def _kinds(schema: Schema) -> Iterator[str]:
     if "anyOf" in schema:
         for member in schema["anyOf"]:
             yield from _kinds(member)
+    elif "x-rawmm-items" in schema:
+        yield "packed"
     else:
         yield "object" if "oneOf" in schema else str(schema["type"])
 
@@ -165,7 +168,8 @@ def _kind_fits(value: Any, schema: Schema) -> bool:
         return isinstance(value, str)
     if kind == "array":
         return as_sequence(value) is not None and as_mapping(value) is None
-    return as_mapping(value) is not None
+    pairs = as_mapping(value)
+    return pairs is not None and (kind != "packed" or ND in pairs)
 
 
 def _tagged(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
