@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Type
 from msgspec import Meta, field
 
 from rawmm._contract import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Ruled
+from rawmm._packed import PackedStream
 '''
 
 _FREE = {
@@ -32,6 +33,7 @@ _FREE = {
     "JsonObject": "dict[str, Any]",
     "DescriptorObject": "dict[str, Any]",
 }
+_ELEMENTS: Final = {"integer": "int", "boolean": "bool", "number": "float"}
 _WIDTH = 96
 
 
@@ -130,10 +132,17 @@ class Emitter:
         array_like = "prefixItems" in schema
         base = "Ruled" if "x-rawmm-rules" in schema else "Contract"
         options = "array_like=True" if array_like else "kw_only=True"
+        if element := schema.get("x-rawmm-items"):
+            resolved = self.defs[_target(element)] if "$ref" in element else element
+            base = f"PackedStream[{_ELEMENTS[resolved['type']]}]"
+            options += ", frozen=True"
         if name in self.tags:
             tag, value = self.tags[name]
             options += f', tag_field="{tag}", tag="{value}"'
-        lines = [f"class {name}({base}, {options}):", _doc(schema["description"], 4)]
+        head = f"class {name}({base}, {options}):"
+        if "frozen" in options:
+            head += "  # type: ignore[misc]  # the base of all structs is mutable"
+        lines = [head, _doc(schema["description"], 4)]
         fields = (
             {item["title"]: item for item in schema["prefixItems"]}
             if array_like
@@ -173,6 +182,9 @@ class Emitter:
             names = [f'"{_attribute(key)}",' for key, found in free.items() if found == kind]
             if names:
                 out.append(f"    {attribute}: ClassVar[tuple[str, ...]] = ({' '.join(names)})")
+        if "x-rawmm-items" in schema:
+            listed = " ".join(f'"{dtype}",' for dtype in fields["dtype"]["enum"])
+            out.append(f"    __dtypes__: ClassVar[tuple[str, ...]] = ({listed})")
         if rules := schema.get("x-rawmm-rules"):
             listed = " ".join(f'"{rule}",' for rule in rules)
             out.append(f"    __rules__: ClassVar[tuple[str, ...]] = ({listed})")

@@ -34,6 +34,7 @@ _ANNOTATIONS: Final = frozenset(
         "default",
         "$ref",
         "x-rawmm-code",
+        "x-rawmm-items",
         "x-rawmm-tag",
         "x-rawmm-rules",
         "x-rawmm-max-depth",
@@ -201,6 +202,10 @@ def _object(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
         yield from _walk(schema["propertyNames"], f"{at}/propertyNames", title)
     if isinstance(extra, dict):
         yield from _walk(extra, f"{at}/additionalProperties", title)
+    if "x-rawmm-items" in schema:
+        if not {"dtype", "shape", "data"} <= set(properties or ()):
+            yield f"{at}: x-rawmm-items needs dtype, shape and data, the elements' bytes"
+        yield from _walk(schema["x-rawmm-items"], f"{at}/x-rawmm-items", title)
     for name, value in (properties or {}).items():
         if not value.get("description"):
             yield f"{at}/{name}: no description"

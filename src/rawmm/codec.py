@@ -22,7 +22,7 @@ from rawmm.validate.convert import to_struct, wire_hook
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
 from rawmm.validate.types import decoded_as, has_type, schema_of
-from rawmm.writing import check_writable, enc_hook, reasons, spread
+from rawmm.writing import check_writable, enc_hook, in_form, reasons, spread
 
 T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
@@ -135,25 +135,31 @@ def _has_lone_surrogate(data: Any) -> bool:
     return True
 
 
-def encode_json(obj: Any) -> bytes:
+def encode_json(obj: Any, *, packed: bool | None = None) -> bytes:
     """A struct, or a list or dict of structs, as JSON in UTF-8. Checked before it is written.
+
+    Args:
+        obj: what to encode; it is not changed.
+        packed: true to write the per-token streams of nodes packed, which readers of contract
+            1.0 refuse; false to write them as lists, which every reader takes; None to write
+            each in the form that it has. Values are the same in both forms.
 
     Raises:
         ContractError, ProcessedPayloadError: `obj` was changed into something that breaks the
             contract, or holds what JSON cannot say.
     """
-    return _encode(obj, _JSON, Mode.JSON)
+    return _encode(obj, _JSON, Mode.JSON, packed)
 
 
-def encode_msgpack(obj: Any) -> bytes:
+def encode_msgpack(obj: Any, *, packed: bool | None = None) -> bytes:
     """A struct, or a list or dict of structs, as MessagePack. See `encode_json`."""
-    return _encode(obj, _MSGPACK, Mode.WIRE)
+    return _encode(obj, _MSGPACK, Mode.WIRE, packed)
 
 
-def _encode(obj: Any, encoder: Any, mode: Mode) -> bytes:
+def _encode(obj: Any, encoder: Any, mode: Mode, packed: bool | None) -> bytes:  # noqa: FBT001
     check_writable(obj, mode)
     try:
-        encoded: bytes = encoder.encode(spread(obj))
+        encoded: bytes = encoder.encode(spread(in_form(obj, packed=packed)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         for reason in reasons(obj, ()):
             raise reason from None

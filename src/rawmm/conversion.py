@@ -12,7 +12,7 @@ from rawmm.validate.convert import to_struct
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
 from rawmm.validate.types import has_type, schema_of
-from rawmm.writing import check_writable, enc_hook, spread
+from rawmm.writing import check_writable, enc_hook, in_form, spread
 
 T = TypeVar("T")
 
@@ -43,11 +43,17 @@ def convert(obj: Any, type: Any = MessageNode) -> Any:  # noqa: A002
     return value
 
 
-def to_builtins(obj: Any) -> Any:
+def to_builtins(obj: Any, *, packed: bool | None = None) -> Any:
     """A struct, or a list or dict of structs, as dicts and lists. Bytes stay bytes.
+
+    Args:
+        obj: what to convert; it is not changed.
+        packed: the form of per-token streams, as in `encode_json`.
 
     Raises:
         ContractError, ProcessedPayloadError: as encoding does.
     """
     check_writable(obj, Mode.WIRE)
-    return msgspec.to_builtins(spread(obj), builtin_types=(bytes,), enc_hook=enc_hook)
+    return msgspec.to_builtins(
+        spread(in_form(obj, packed=packed)), builtin_types=(bytes,), enc_hook=enc_hook
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
 from rawmm._contract import wire_fields
 from rawmm.errors import contract_error
-from rawmm.structs import MAX_DEPTH, Contract, MessageNode
+from rawmm.structs import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
 from rawmm.validate.collect import errors_at, recheck
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.open_objects import open_objects
@@ -113,3 +114,51 @@ def spread(obj: Any) -> Any:
     if isinstance(obj, dict):
         return {key: spread(item) for key, item in obj.items()}
     return [spread(item) for item in obj]
+
+
+def _packed_type(kind: Any) -> type[PackedStream[Any]] | None:
+    """The packed form of a field's type; None if it is no stream."""
+    if isinstance(kind, type) and issubclass(kind, PackedStream):
+        return kind
+    return next(filter(None, map(_packed_type, get_args(kind))), None)
+
+
+_STREAMS: Final = {
+    field.name: packed
+    for field in msgspec.structs.fields(MessageNode)
+    if (packed := _packed_type(field.type))
+}
+"""The per-token streams of a node, with their packed forms."""
+
+
+def in_form(obj: Any, *, packed: bool | None) -> Any:
+    """`obj` with its per-token streams packed, or as lists; with None as they are.
+
+    Nothing in `obj` is changed.
+    """
+    if packed is None:
+        return obj
+    if isinstance(obj, MessageNode):
+        node = copy(obj)
+        for name, kind in _STREAMS.items():
+            stream = getattr(node, name)
+            if stream is not None:
+                setattr(node, name, _in_form(stream, kind, packed=packed))
+        return node
+    if isinstance(obj, Trace):
+        trace = copy(obj)
+        trace.nodes = [in_form(node, packed=packed) for node in obj.nodes]
+        return trace
+    if isinstance(obj, dict):
+        return {key: in_form(item, packed=packed) for key, item in obj.items()}
+    if isinstance(obj, (list, tuple)):
+        return [in_form(item, packed=packed) for item in obj]
+    return obj
+
+
+def _in_form(stream: Any, kind: type[PackedStream[Any]], *, packed: bool) -> Any:
+    if isinstance(stream, dict):
+        return {key: _in_form(one, kind, packed=packed) for key, one in stream.items()}
+    if packed:
+        return kind.pack(stream)
+    return stream.tolist() if isinstance(stream, PackedStream) else stream

@@ -332,7 +332,7 @@ class TestConvert:
     def test_a_struct_comes_back_checked(self) -> None:
         node = convert(USER)
         assert convert(node) is node
-        node.token_ids.append(-1)
+        node.token_ids = [*node.token_ids, -1]
         assert refused(lambda: convert(node)).path == "$.token_ids[0]"
 
     def test_unknown_fields_of_a_model_are_not_dropped(self) -> None:

@@ -330,7 +330,7 @@ class TestTrace:
             ("parent_order", "$.nodes[0].parent"),
         ]
         trace = convert({"nodes": [USER], **free}, Trace)
-        trace.nodes[0].token_ids.append(1)
+        trace.nodes[0].token_ids = [1]
         assert refused(lambda: encode_msgpack(trace)).path == "$.nodes[0].mask"
 
     def test_rules_across_nodes_hold_in_an_open_record(self) -> None:

@@ -14,7 +14,7 @@ from rawmm.validate.rules import RULES
 
 def test_the_bundle_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schemas.bundle())
-    assert schemas.bundle()["x-rawmm-version"] == rawmm.SCHEMA_VERSION == "1.0"
+    assert schemas.bundle()["x-rawmm-version"] == rawmm.SCHEMA_VERSION == "1.1"
 
 
 @pytest.mark.parametrize("name", sorted(TYPES))

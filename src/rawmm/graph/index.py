@@ -10,7 +10,7 @@ from rawmm.graph.hashing import message_hash, tools_hash
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rawmm.structs import Message, MessageNode, Trace
+    from rawmm.structs import Message, MessageNode, PackedTokenIds, Trace
 
 Key: TypeAlias = tuple[int | None, str | None, str]
 """A node's parent, the hash of its tools if it is a root, and the hash of its message."""
@@ -87,7 +87,7 @@ class GraphIndex:
             return None
         return child if own == message else None
 
-    def logical_ids(self, node_id: int) -> list[int]:
+    def logical_ids(self, node_id: int) -> list[int] | PackedTokenIds:
         """A node's tokens as the renderer wrote them."""
         known = self._logical.get(node_id)
         return self._nodes[node_id].token_ids if known is None else known[1]

@@ -15,10 +15,10 @@ from rawmm.sidecar import merge
 from rawmm.structs import Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rawmm.graph.index import Key
-    from rawmm.structs import Message, MessageNode, MultiModalData, Trace
+    from rawmm.structs import Message, MessageNode, MultiModalData, PackedTokenIds, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,9 @@ class PendingTurn:
     def _prefix(self) -> list[MessageNode]:
         return [self.trace.nodes[i] for i in self.prefix_node_ids]
 
-    def _previous(self, streams: list[list[int]]) -> tuple[list[int], list[int]] | None:
+    def _previous(
+        self, streams: Sequence[list[int] | PackedTokenIds]
+    ) -> tuple[list[int], list[int]] | None:
         if not streams:
             return None
         last = self._prefix[-1]
@@ -168,7 +170,7 @@ class PendingTurn:
             return None
         prompt = list(chain.from_iterable(streams[:-1]))
         prompt += streams[-1][:-sampled]
-        completion = streams[-1][-sampled:]
+        completion = list(streams[-1][-sampled:])
         return (prompt, completion) if prompt and completion else None
 
     def _tools_so_far(self) -> list[dict[str, Any]] | None:

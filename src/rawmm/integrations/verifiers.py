@@ -116,7 +116,7 @@ def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
     if isinstance(value, list | tuple):
         return _each(lambda one: to_verifiers(one, trace_class=trace_class), value)
     if isinstance(value, Trace):
-        return _to_trace(to_builtins(value), trace_class)
+        return _to_trace(to_builtins(value, packed=False), trace_class)
     model = _MODELS.get(type(value))
     if model is None:
         raise contract_error(
@@ -126,7 +126,7 @@ def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
             got=shown(value),
             hint="convert() makes structs of plain data",
         )
-    document = to_builtins(value)
+    document = to_builtins(value, packed=False)
     if model is VerifiersNode and "timestamp" not in document:
         raise contract_error(
             "missing_field",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
@@ -114,6 +115,45 @@ def _encoded(dtype: str, shape: list[int], raw: bytes) -> Json:
     return {"__nd__": True, "dtype": dtype, "shape": shape, "data": data}
 
 
+_LAYOUTS: Final = {
+    "PackedTokenIds": {"int32": "i", "int64": "q"},
+    "PackedFlags": {"bool": "?", "uint8": "?"},
+    "PackedFloats": {"float32": "f", "float64": "d"},
+}
+"""Element types of the packed streams, and how `struct` writes them."""
+_ELEMENTS: Final[dict[str, Strategy]] = {
+    "PackedTokenIds": st.integers(0, 200_000) | st.integers(0, 2**32 - 1),
+    "PackedFlags": st.booleans(),
+    "PackedFloats": st.floats(-30, 0) | st.floats(allow_nan=False, allow_infinity=False),
+}
+
+
+def _held(layout: str, values: list[Any]) -> bytes | None:
+    """The bytes of `values`; None where the type cannot hold them."""
+    kind = f"<{len(values)}{layout}"
+    try:
+        raw = struct.pack(kind, *values)
+    except (struct.error, OverflowError):
+        return None
+    return raw if list(struct.unpack(kind, raw)) == values else None
+
+
+@st.composite
+def _packed(draw: st.DrawFn, name: str, values: list[Any] | None = None) -> Json:
+    """A packed stream of `values`, in any of its types that hold them."""
+    if values is None:
+        values = draw(st.lists(_ELEMENTS[name], max_size=MAX_LIST))
+    held = {dtype: _held(layout, values) for dtype, layout in _LAYOUTS[name].items()}
+    dtype = draw(st.sampled_from([dtype for dtype, raw in held.items() if raw is not None]))
+    return _encoded(dtype, [len(values)], held[dtype] or b"")
+
+
+def _stream(name: str, elements: Strategy, size: int) -> Strategy:
+    """A stream of `size` elements, as a list or packed."""
+    listed = st.lists(elements, min_size=size, max_size=size)
+    return listed | listed.flatmap(lambda values: _packed(name, values))
+
+
 def _int32(values: list[int]) -> bytes:
     return b"".join(value.to_bytes(4, "little") for value in values)
 
@@ -163,19 +203,18 @@ def _node(draw: st.DrawFn, parent: int | None = None, start: int = 0) -> Json:
     end = spans[-1]["offset"] + spans[-1]["length"] if spans else start
     tokens = end - start + draw(st.integers(1 if spans else 0, 4))
     node["parent"] = parent
-    node["token_ids"] = draw(st.lists(st.integers(0, 200_000), min_size=tokens, max_size=tokens))
-    node["mask"] = draw(st.lists(st.booleans(), min_size=tokens, max_size=tokens))
-    node["is_content"] = draw(
-        st.just([]) | st.lists(st.booleans(), min_size=tokens, max_size=tokens)
-    )
-    sampled = sum(node["mask"])
+    flags = _stream("PackedFlags", st.booleans(), tokens)
+    node["token_ids"] = draw(_stream("PackedTokenIds", _ELEMENTS["PackedTokenIds"], tokens))
+    mask = draw(st.lists(st.booleans(), min_size=tokens, max_size=tokens))
+    node["mask"] = draw(st.just(mask) | _packed("PackedFlags", mask))
+    node["is_content"] = draw(st.just([]) | _packed("PackedFlags", []) | flags)
+    sampled = sum(mask)
     numbers = st.floats(-30, 0)
     for name in ("logprobs", "advantages", "reference_logprobs", "trainer_logprobs", "entropies"):
         if node.get(name) or name == "logprobs":
-            stream = st.lists(numbers, min_size=sampled, max_size=sampled)
-            node[name] = draw(stream | st.just([]))
+            node[name] = draw(_stream("PackedFloats", numbers, sampled) | st.just([]))
     for key in node.get("loss_weights") or ():
-        node["loss_weights"][key] = draw(st.lists(numbers, min_size=tokens, max_size=tokens))
+        node["loss_weights"][key] = draw(_stream("PackedFloats", numbers, tokens))
     if node.get("routed_experts"):
         node["routed_experts"] = draw(_array_doc(tokens))
     for name in ("sampling_mask", "kept_tokens"):
@@ -195,7 +234,8 @@ def _trace(draw: st.DrawFn) -> Json:
         parent = draw(st.none() | st.integers(0, index - 1)) if index else None
         start = 0 if parent is None else ends[parent]
         nodes.append(draw(_node(parent, start)))
-        ends.append(start + len(nodes[-1]["token_ids"]))
+        ids = nodes[-1]["token_ids"]
+        ends.append(start + (len(ids) if isinstance(ids, list) else ids["shape"][0]))
     trace["nodes"] = nodes
     return trace
 
@@ -226,6 +266,9 @@ BY_NAME: Final[dict[str, Callable[[], Strategy]]] = {
     "MultiModalData": _sidecar,
     "GenerateFeatures": _features,
     "EncodedArray": _array_doc,
+    "PackedTokenIds": lambda: _packed("PackedTokenIds"),
+    "PackedFlags": lambda: _packed("PackedFlags"),
+    "PackedFloats": lambda: _packed("PackedFloats"),
     "SamplingMask": _sets,
     "MessageNode": _node,
     "Trace": _trace,

@@ -10,7 +10,15 @@ import msgspec
 
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, counted, shown
-from rawmm.structs import Contract, EncodedArray, MessageNode, MMRefs
+from rawmm.structs import (
+    Contract,
+    EncodedArray,
+    MMRefs,
+    PackedStream,
+    TokenFlags,
+    TokenIds,
+    TokenStream,
+)
 from rawmm.trainer import experts
 from rawmm.trainer.spans import IMAGE, span_errors, uri_error
 from rawmm.validate.plain import SCALARS, as_mapping, as_sequence
@@ -78,9 +86,12 @@ FILL: Final = {
 
 FIELDS: Final = frozenset(one.name for one in fields(TrainingSample))
 
-_LIKE: Final = {"token_ids": "token_ids", "mm_token_type_ids": "token_ids", "mask": "mask"}
-"""Streams by the field of a message node that has the same type; the others are as logprobs."""
-_TYPES: Final = {one.name: one.type for one in msgspec.structs.fields(MessageNode)}
+_LIKE: Final[dict[str, tuple[str, Any]]] = {
+    "token_ids": ("TokenIds", TokenIds),
+    "mm_token_type_ids": ("TokenIds", TokenIds),
+    "mask": ("TokenFlags", TokenFlags),
+}
+"""Streams by the definition of such a stream in a message node; the others are as logprobs."""
 
 
 def as_sample(value: Any) -> TrainingSample:
@@ -148,13 +159,14 @@ def _place(name: str, values: Mapping[str, Any], at: Callable[[str], Path]) -> P
 
 def _stream(value: Any, name: str, path: Path) -> list[Any]:
     """A list of the type that the contract has for such a stream, checked at the speed of C."""
-    like = _LIKE.get(name, "logprobs")
+    like, kind = _LIKE.get(name, ("TokenStream", TokenStream))
+    if isinstance(value, PackedStream):
+        value = value.tolist()
     if as_sequence(value) is not None:
         try:
-            converted: list[Any] = msgspec.convert(value, _TYPES[like])
+            converted: list[Any] = msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            schema = definition(MessageNode.__name__)["properties"][like]
-            for error in shape_errors(value, schema, path):
+            for error in shape_errors(value, definition(like), path):
                 raise error from None
         else:
             return converted
@@ -185,7 +197,9 @@ def _named(values: Mapping[str, Any], name: str, at: Callable[[str], Path]) -> d
             )
         if name == "streams" and as_sequence(one) is None:
             raise _no_stream(one, (*at(name), key))
-    return dict(pairs)
+    return {
+        key: one.tolist() if isinstance(one, PackedStream) else one for key, one in pairs.items()
+    }
 
 
 def _mm_refs(value: Any, path: Path) -> MMRefs | None:

@@ -8,9 +8,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 import msgspec
+from msgspec import UnsetType
 
 from rawmm._contract import EXTRA, OneOf, own_fields
-from rawmm.structs import Contract, MessageNode, Trace
+from rawmm.structs import Contract, MessageNode, PackedStream, Trace
 from rawmm.validate.convert import dec_hook, to_struct
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import is_text
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Path = tuple[str | int, ...]
 
 _LEAVES: Final = SCALARS | {bytes}
+_NUMBERS: Final = frozenset({int, float, bool})
 _paused: ContextVar[bool] = ContextVar("rawmm_rules_paused", default=False)
 
 
@@ -91,9 +93,11 @@ def recheck(value: Any) -> None:
     Raises:
         msgspec.ValidationError: a shape or a rule is broken; `errors_at` says which.
     """
+    if isinstance(value, PackedStream) and value.is_fine():
+        return
     if isinstance(value, Contract):
         kind = type(value)
-        fields = dict(own_fields(value))
+        fields = own_fields(value)
         data = list(fields.values()) if kind.__struct_config__.array_like else fields
         msgspec.convert(data, kind, dec_hook=dec_hook)
         if EXTRA in fields and not kind.__known__.isdisjoint(fields[EXTRA]):
@@ -145,24 +149,27 @@ def rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
 def children(value: Any) -> Iterator[tuple[str | int, Any]]:
     """What may hold structs directly below `value`, by wire key or index."""
     if isinstance(value, Contract):
-        for key, name in _bearing(type(value)):
-            child = getattr(value, name)
-            if child is not None and type(child) is not str:
-                yield key, child
+        fields = msgspec.structs.astuple(value)
+        for key, index, passed_over in _bearing(type(value)):
+            if type(fields[index]) not in passed_over:
+                yield key, fields[index]
     elif isinstance(value, dict):
         yield from value.items()
     elif isinstance(value, (list, tuple)):
+        if value and type(value[0]) in _NUMBERS and _NUMBERS.issuperset(map(type, value)):
+            return
         yield from enumerate(value)
 
 
 @cache
-def _bearing(kind: type[Contract]) -> tuple[tuple[str | int, str], ...]:
-    """Fields of a struct class that may hold structs: wire key or index, attribute."""
+def _bearing(kind: type[Contract]) -> tuple[tuple[str | int, int, frozenset[type]], ...]:
+    """Fields of a struct class that may hold structs: wire key, place, types that hold none."""
     array_like = kind.__struct_config__.array_like
     return tuple(
-        (index if array_like else field.encode_name, field.name)
+        (index if array_like else field.encode_name, index, passed_over)
         for index, field in enumerate(msgspec.structs.fields(kind))
         if _holds_structs(field.type)
+        for passed_over in (_LEAVES | {UnsetType, *([list] if _plain_lists(field.type) else [])},)
     )
 
 
@@ -170,3 +177,10 @@ def _holds_structs(kind: Any) -> bool:
     if isinstance(kind, type) and get_origin(kind) is None:
         return issubclass(kind, (Contract, OneOf))
     return any(_holds_structs(arg) for arg in get_args(kind))
+
+
+def _plain_lists(kind: Any) -> bool:
+    """Whether a list of this type holds no structs, as a stream that is not packed."""
+    if get_origin(kind) is list:
+        return not _holds_structs(kind)
+    return all(_plain_lists(arg) for arg in get_args(kind))

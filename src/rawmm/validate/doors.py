@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 def check(struct: Any) -> None:
     """Raise the first broken rule of a struct that has just come to be."""
-    if not rules_paused():
-        for error in own_errors(struct, ()):
+    for error in own_errors(struct, ()):
+        if not rules_paused():
             raise error
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rawmm.errors import RawMMError
-    from rawmm.structs import MessageNode
+    from rawmm.structs import MessageNode, MultiModalData, PackedTokenIds
 
     Path = tuple[str | int, ...]
 
@@ -95,17 +95,16 @@ def placed_errors(
     `ids` is what `media_ids` returns, `inline` what `inline_so_far` does.
     """
     if node.token_ids:
-        yield from _ranges(node, start, path)
-        if not inline:
+        sidecar = node.multi_modal_data
+        if sidecar is not None:
+            yield from _ranges(sidecar, start, start + len(node.token_ids), path)
+        if ids and not inline:
             yield from _image_tokens(node, start, ids, path)
 
 
-def _ranges(node: MessageNode, start: int, path: Path) -> Iterator[RawMMError]:
+def _ranges(sidecar: MultiModalData, start: int, end: int, path: Path) -> Iterator[RawMMError]:
     """A node's ranges lie inside the tokens that the node adds to its branch."""
-    if node.multi_modal_data is None:
-        return
-    end = start + len(node.token_ids)
-    for modality, ranges in node.multi_modal_data.mm_placeholders.items():
+    for modality, ranges in sidecar.mm_placeholders.items():
         for index, one in enumerate(ranges):
             if one.offset < start or one.offset + one.length > end:
                 yield contract_error(
@@ -127,11 +126,13 @@ def _image_tokens(
     sidecar, tokens = node.multi_modal_data, node.token_ids
     for modality, wanted in ids.items():
         ranges = sidecar.mm_placeholders.get(modality, []) if sidecar is not None else []
-        covered = 0
+        covered = outside = done = 0
         for index, one in enumerate(ranges):
-            span = tokens[max(0, one.offset - start) : max(0, one.offset - start + one.length)]
-            typed = sum(span.count(token) for token in wanted)
-            covered += typed
+            first = max(0, one.offset - start)
+            end = max(0, one.offset - start + one.length)
+            outside += _number_of(wanted, tokens, done, first)
+            typed = _number_of(wanted, tokens, first, end)
+            covered, done = covered + typed, max(done, end)
             if typed != one.length:
                 yield contract_error(
                     "orphan_image",
@@ -139,12 +140,22 @@ def _image_tokens(
                     expected=f"{counted(one.length, f'{modality}-typed token')} in the range",
                     got=str(typed),
                 )
-        total = sum(tokens.count(token) for token in wanted)
-        if total > covered:
+        outside += _number_of(wanted, tokens, done, len(tokens))
+        if outside:
             yield contract_error(
                 "orphan_image",
                 (*path, "token_ids"),
                 expected=f"{counted(covered, f'{modality}-typed token')}, as the items cover",
-                got=str(total),
+                got=str(covered + outside),
                 hint=f"{modality} tokens without an item: their media were lost",
             )
+
+
+def _number_of(wanted: list[int], tokens: list[int] | PackedTokenIds, start: int, end: int) -> int:
+    """How many of `tokens` from `start` to before `end` are wanted."""
+    if start >= end:
+        return 0
+    if type(tokens) is not list:
+        return sum([tokens.count(one, start, end) for one in wanted])
+    part = tokens if end - start == len(tokens) else tokens[start:end]
+    return sum(map(part.count, wanted))

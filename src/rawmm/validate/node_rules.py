@@ -5,26 +5,29 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
+from rawmm._contract import reader
 from rawmm.errors import contract_error, counted
 from rawmm.locators import locator_of, names_image, stored_hash
-from rawmm.structs import ImageUrlContentPart, SamplingMask
+from rawmm.structs import ImageUrlContentPart, MessageNode, SamplingMask, Usage
 from rawmm.validate.payload import not_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rawmm.errors import RawMMError
-    from rawmm.structs import Message, MessageNode, MultiModalData
+    from rawmm.structs import Contract, Message, MultiModalData
 
     Path = tuple[str | int, ...]
 
-_PER_TOKEN: Final = ("is_content",)
 _PER_SAMPLED: Final = (
     "logprobs",
     "advantages",
     "reference_logprobs",
     "trainer_logprobs",
     "entropies",
+)
+_optional_streams = reader(
+    MessageNode, "loss_weights", "routed_experts", "sampling_mask", "kept_tokens", *_PER_SAMPLED
 )
 
 
@@ -33,11 +36,14 @@ def streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
     tokens = len(node.token_ids)
     if len(node.mask) != tokens:
         yield _length("mask", len(node.mask), f"{counted(tokens, 'flag')}, one per token", path)
-    for name in _PER_TOKEN:
-        size = len(getattr(node, name))
-        if size and size != tokens:
-            yield _length(name, size, f"none or {counted(tokens, 'flag')}, one per token", path)
-    for key, stream in (node.loss_weights or {}).items():
+    if (size := len(node.is_content)) and size != tokens:
+        wanted = f"none or {counted(tokens, 'flag')}, one per token"
+        yield _length("is_content", size, wanted, path)
+    optional = _optional_streams(node)
+    if not any(optional):
+        return
+    weights, experts, sets, kept, *per_sampled = optional
+    for key, stream in weights.items() if weights else ():
         if len(stream) != tokens:
             yield _length(
                 key,
@@ -46,31 +52,24 @@ def streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
                 (*path, "loss_weights"),
             )
     sampled: int | None = None
-    for name in _PER_SAMPLED:
-        stream = getattr(node, name)
+    for name, stream in zip(_PER_SAMPLED, per_sampled, strict=True):
         if not stream:
             continue
         if sampled is None:
             sampled = node.mask.count(True)
         if len(stream) != sampled:
             yield _length(name, len(stream), f"none or {sampled}, one per sampled token", path)
-    yield from _array_streams(node, path)
-
-
-def _array_streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
-    experts = node.routed_experts
-    if experts is not None:
+    if experts:
         rows = experts.shape[0] if experts.shape else 0
-        if rows != len(node.token_ids):
-            wanted = f"{counted(len(node.token_ids), 'row')}, one per token"
+        if rows != tokens:
+            wanted = f"{counted(tokens, 'row')}, one per token"
             yield _length("routed_experts", rows, wanted, path)
-    for name in ("sampling_mask", "kept_tokens"):
-        sets = getattr(node, name)
-        if isinstance(sets, SamplingMask) and sets.counts.shape:
+    for name, one in (("sampling_mask", sets), ("kept_tokens", kept)):
+        if isinstance(one, SamplingMask) and one.counts.shape:
             sampled = node.mask.count(True)
-            if sets.counts.shape[0] != sampled:
+            if one.counts.shape[0] != sampled:
                 wanted = f"{counted(sampled, 'count')}, one per sampled token"
-                yield _length(name, sets.counts.shape[0], wanted, path)
+                yield _length(name, one.counts.shape[0], wanted, path)
 
 
 def _length(name: str, got: int, expected: str, path: Path) -> RawMMError:
@@ -79,8 +78,11 @@ def _length(name: str, got: int, expected: str, path: Path) -> RawMMError:
 
 def finite(struct: Any, path: Path) -> Iterator[RawMMError]:
     """Every float is finite. The sum of a list tells of all at once; overflow looks closer."""
-    for name in _FLOATS[type(struct).__name__]:
-        value = getattr(struct, name)
+    names, read = _FLOATS[type(struct)]
+    values = read(struct)
+    if not any(values):
+        return
+    for name, value in zip(names, values, strict=True):
         if not value:
             continue
         if type(value) is float:
@@ -90,7 +92,8 @@ def finite(struct: Any, path: Path) -> Iterator[RawMMError]:
             yield from _finite_list(value, (*path, name))
         elif type(value) is dict:
             for key, stream in value.items():
-                yield from _finite_list(stream, (*path, name, key))
+                if type(stream) is list:
+                    yield from _finite_list(stream, (*path, name, key))
 
 
 def _finite_list(values: list[float], path: Path) -> Iterator[RawMMError]:
@@ -100,10 +103,14 @@ def _finite_list(values: list[float], path: Path) -> Iterator[RawMMError]:
                 yield not_finite(value, (*path, index))
 
 
-_FLOATS: Final = {
-    "MessageNode": ("timestamp", "loss_weights", *_PER_SAMPLED),
-    "Usage": ("cost",),
+_FLOATS: Final[dict[type[Contract], tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]]] = {
+    kind: (names, reader(kind, *names))
+    for kind, names in (
+        (MessageNode, ("timestamp", "loss_weights", *_PER_SAMPLED)),
+        (Usage, ("cost",)),
+    )
 }
+"""Fields that hold floats. Those of a packed stream are its own to check."""
 
 
 def image_urls(message: Message) -> list[str]:

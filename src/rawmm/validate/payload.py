@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 MAX_INT: Final = 2**53 - 1
 """Integers beyond this are rounded by readers whose numbers are doubles."""
 
-_ND: Final = "__nd__"
+ND: Final = "__nd__"
+"""The key that marks an object as an encoded array."""
 _NONE: Final[frozenset[str]] = frozenset()
 _OVER: Final = -1
 
@@ -89,7 +90,7 @@ def _count(value: Any, depth: int, banned: frozenset[str], limit: int) -> int:
         for key in value:
             if type(key) is not str or key in banned or not is_text(key):
                 return 0
-        if banned and _ND in value:
+        if banned and ND in value:
             return 0
         children = value.values()
     for child in children:
@@ -175,7 +176,7 @@ class _Walk:
         self, value: Any, pairs: Mapping[Any, Any], path: Path, depth: int, above: tuple[int, ...]
     ) -> Iterator[RawMMError]:
         descriptor = self.mode is Mode.DESCRIPTOR
-        if descriptor and (mark := pairs.get(_ND)) is not None and _truthy(mark):
+        if descriptor and (mark := pairs.get(ND)) is not None and _truthy(mark):
             yield _array(value, path, "an encoded array (__nd__)")
             return
         found = False

@@ -32,6 +32,8 @@ def is_array(value: object) -> bool:
     kind = type(value)
     if kind in SCALARS or kind is dict or kind is list or kind is tuple:
         return False
+    if isinstance(value, Contract):  # numpy can read some, which are objects all the same
+        return False
     if isinstance(value, (bytes, bytearray, memoryview)):
         return True
     if any(hasattr(kind, name) for name in _ARRAY_PROTOCOLS):

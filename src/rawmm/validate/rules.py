@@ -9,27 +9,34 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import Counter
+from functools import cache
 from math import prod
 from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import UNSET
+
+from rawmm._contract import reader
 from rawmm.errors import contract_error, counted, shown
 from rawmm.locators import locator_of, names_image, uri_problem
 from rawmm.validate import node_rules
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import Mode, is_clean, payload_errors, plain_copy
+from rawmm.validate.shape import definition, shape_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rawmm.errors import RawMMError
     from rawmm.structs import (
+        Contract,
         EncodedArray,
         GenerateFeatures,
         MMImageItem,
         MMImageRef,
         MMRefs,
         MultiModalData,
+        PackedStream,
         PlaceholderRange,
         RawMMItem,
         SamplingMask,
@@ -40,21 +47,27 @@ if TYPE_CHECKING:
 
 
 def _payload(item: Any, path: Path) -> Iterator[RawMMError]:
-    yield from _free(item, item.__descriptor_fields__, path, Mode.DESCRIPTOR)
+    return _free(item, item.__descriptor_fields__, path, Mode.DESCRIPTOR)
 
 
 def _free_json(struct: Any, path: Path) -> Iterator[RawMMError]:
-    yield from _free(struct, struct.__json_fields__, path, Mode.JSON)
+    return _free(struct, struct.__json_fields__, path, Mode.JSON)
 
 
 def _wire_values(trace: Trace, path: Path) -> Iterator[RawMMError]:
-    yield from _free(trace, trace.__json_fields__, path, Mode.WIRE)
+    return _free(trace, trace.__json_fields__, path, Mode.WIRE)
+
+
+@cache
+def _reader(kind: Any, fields: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    return reader(kind, *fields)
 
 
 def _free(struct: Any, fields: tuple[str, ...], path: Path, mode: Mode) -> Iterator[RawMMError]:
-    for name in fields:
-        value = getattr(struct, name)
-        if value is None or is_clean(value, mode):
+    if not fields:
+        return
+    for name, value in zip(fields, _reader(type(struct), fields)(struct), strict=True):
+        if value is UNSET or value is None or is_clean(value, mode):
             continue
         found = False
         for error in payload_errors(value, (*path, name), mode):
@@ -80,18 +93,19 @@ def _locator(item: RawMMItem, path: Path) -> Iterator[RawMMError]:
     yield from _uri(uri, (*path, "raw_image_uri"))
 
 
-def _same_image(item: RawMMItem | MMImageItem, sha256: str, path: Path) -> Iterator[RawMMError]:
-    """A file named by its hash is the image of the hash that stands beside it."""
+def _another_image(item: RawMMItem | MMImageItem, sha256: str, path: Path) -> RawMMError | None:
+    """Why a file named by its hash is not the image of the hash beside it; None if it is."""
     locator = locator_of(item)
-    if locator is not None and not names_image(locator, sha256):
-        name = "raw_image_uri" if item.raw_image_id is None else "raw_image_id"
-        yield contract_error(
-            "hash_mismatch",
-            (*path, name),
-            expected=f"the image of hash {sha256[:16]}, which stands beside it",
-            got=shown(locator),
-            hint="items and hashes are in different order, or one was replaced",
-        )
+    if locator is None or names_image(locator, sha256):
+        return None
+    name = "raw_image_uri" if item.raw_image_id is None else "raw_image_id"
+    return contract_error(
+        "hash_mismatch",
+        (*path, name),
+        expected=f"the image of hash {sha256[:16]}, which stands beside it",
+        got=shown(locator),
+        hint="items and hashes are in different order, or one was replaced",
+    )
 
 
 def _uri(uri: str, path: Path) -> Iterator[RawMMError]:
@@ -101,18 +115,21 @@ def _uri(uri: str, path: Path) -> Iterator[RawMMError]:
 
 def _same_counts(lists: dict[str, Any], path: Path) -> Iterator[RawMMError]:
     """Lists of one modality have one length; those off the common one are named."""
+    first, *others = ({key: len(of) for key, of in by.items()} for by in lists.values())
+    if all(sizes == first for sizes in others):
+        return
     for modality in dict.fromkeys(key for by_modality in lists.values() for key in by_modality):
         sizes = {name: len(by[modality]) for name, by in lists.items() if modality in by}
         if len(set(sizes.values())) < 2:
             continue
         common = Counter(sizes.values()).most_common(1)[0][0]
-        others = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        all_sizes = ", ".join(f"{name} {size}" for name, size in sizes.items())
         for name, size in sizes.items():
             if size != common:
                 yield contract_error(
                     "count_mismatch",
                     (*path, name, modality),
-                    expected=f"{counted(common, 'entry', 'entries')} ({others})",
+                    expected=f"{counted(common, 'entry', 'entries')} ({all_sizes})",
                     got=str(size),
                     hint="every medium has one hash, one range and one item",
                 )
@@ -153,7 +170,8 @@ def _sidecar(sidecar: MultiModalData, path: Path) -> Iterator[RawMMError]:
                     hint="an item stands under its own modality",
                 )
         for index, (item, sha) in enumerate(zip(found, hashes.get(modality, ()), strict=False)):
-            yield from _same_image(item, sha, (*path, "mm_items", modality, index))
+            if error := _another_image(item, sha, (*path, "mm_items", modality, index)):
+                yield error
     for modality, spans in ranges.items():
         yield from _sorted_ranges(spans, (*path, "mm_placeholders", modality))
 
@@ -172,7 +190,8 @@ def _features(features: GenerateFeatures, path: Path) -> Iterator[RawMMError]:
 
 def _image_ref(ref: MMImageRef, path: Path) -> Iterator[RawMMError]:
     yield from _uri(ref.uri, (*path, 2))
-    yield from _same_image(ref.item, ref.hash, (*path, 0))
+    if error := _another_image(ref.item, ref.hash, (*path, 0)):
+        yield error
     if not names_image(ref.uri, ref.hash):
         yield contract_error(
             "hash_mismatch",
@@ -186,7 +205,7 @@ def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:
     yield from _sorted_ranges(refs.images, (*path, 0))
 
 
-def _array_size(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
+def _array_size(encoded: EncodedArray | PackedStream[Any], path: Path) -> Iterator[RawMMError]:
     size = 1 if encoded.dtype == "bool" else int(encoded.dtype.lstrip(ascii_letters)) // 8
     wanted = prod(encoded.shape) * size
     if len(encoded.data) != wanted:
@@ -203,6 +222,28 @@ def shown_shape(shape: list[int]) -> str:
     """A shape as it may stand in a message."""
     text = "x".join(map(str, shape)) or "scalar"
     return text if len(text) <= 64 else f"{len(shape)} dimensions"
+
+
+def _packed(stream: PackedStream[Any], path: Path) -> Iterator[RawMMError]:
+    """One dimension, and elements that a list of them could have."""
+    if len(stream.shape) != 1:
+        yield contract_error(
+            "array_size",
+            (*path, "shape"),
+            expected="one dimension",
+            got=shown_shape(stream.shape),
+        )
+        return
+    wrong_size = list(_array_size(stream, path))
+    if wrong_size:
+        yield from wrong_size
+        return
+    element = definition(type(stream).__name__)["x-rawmm-items"]
+    # A byte that is no flag is shown as the number that it is.
+    flags = element.get("type") == "boolean"
+    values = [one if one > 1 else bool(one) for one in stream.data] if flags else stream
+    for index, value in enumerate(values):
+        yield from shape_errors(value, element, (*path, "data", index))
 
 
 def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
@@ -245,6 +286,7 @@ RULES: Final[dict[str, Callable[[Any, Any], Iterator[RawMMError]]]] = {
     "image_ref": _image_ref,
     "image_refs": _image_refs,
     "array_size": _array_size,
+    "packed": _packed,
     "sampling_mask": _sampling_mask,
     "streams": node_rules.streams,
     "finite": node_rules.finite,
@@ -254,7 +296,12 @@ RULES: Final[dict[str, Callable[[Any, Any], Iterator[RawMMError]]]] = {
 """Every rule that a schema may list under ``x-rawmm-rules``."""
 
 
+@cache
+def _rules_of(kind: type[Contract]) -> tuple[Callable[[Any, Any], Iterator[RawMMError]], ...]:
+    return tuple(RULES[name] for name in kind.__rules__)
+
+
 def own_errors(struct: Any, path: Path) -> Iterator[RawMMError]:
     """Broken rules of one struct, without those of the structs in it."""
-    for name in type(struct).__rules__:
-        yield from RULES[name](struct, path)
+    for rule in _rules_of(type(struct)):
+        yield from rule(struct, path)

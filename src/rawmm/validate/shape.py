@@ -20,7 +20,7 @@ from rawmm.locators import id_problem
 from rawmm.structs import SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.forms import historical_form
 from rawmm.validate.open_objects import place_errors
-from rawmm.validate.payload import Mode, is_text, not_finite, payload_errors
+from rawmm.validate.payload import ND, Mode, is_text, not_finite, payload_errors
 from rawmm.validate.plain import as_mapping, as_sequence
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ _NAMES = {
     "string": "a string",
     "array": "an array",
     "object": "an object",
+    "packed": "a packed one, marked __nd__",
 }
 
 
@@ -125,7 +126,7 @@ def _union(value: Any, members: list[Schema], path: Path, user: Schema) -> Itera
     """The errors of the member that the value's type picks; members differ by type."""
     matching = [member for member in members if _kind_fits(value, member)]
     if not matching:
-        kinds = list(dict.fromkeys(_NAMES[_kind(member)] for member in members))
+        kinds = list(dict.fromkeys(_NAMES[kind] for member in members for kind in _kinds(member)))
         yield contract_error("wrong_type", path, expected=" or ".join(kinds), got=_typed(value))
         return
     if len(matching) > 1:
@@ -141,16 +142,22 @@ def _resolved(schema: Schema) -> Schema:
     return schema
 
 
-def _kind(schema: Schema) -> str:
+def _kinds(schema: Schema) -> Iterator[str]:
     schema = _resolved(schema)
-    return "object" if "oneOf" in schema else str(schema.get("type", "object"))
+    if "anyOf" in schema:
+        for member in schema["anyOf"]:
+            yield from _kinds(member)
+    elif "x-rawmm-items" in schema:
+        yield "packed"
+    else:
+        yield "object" if "oneOf" in schema else str(schema["type"])
 
 
 def _kind_fits(value: Any, schema: Schema) -> bool:
     schema = _resolved(schema)
     if "anyOf" in schema:
         return any(_kind_fits(value, member) for member in schema["anyOf"])
-    kind = _kind(schema)
+    (kind,) = _kinds(schema)
     if kind == "null":
         return value is None
     if kind == "boolean":
@@ -161,7 +168,8 @@ def _kind_fits(value: Any, schema: Schema) -> bool:
         return isinstance(value, str)
     if kind == "array":
         return as_sequence(value) is not None and as_mapping(value) is None
-    return as_mapping(value) is not None
+    pairs = as_mapping(value)
+    return pairs is not None and (kind != "packed" or ND in pairs)
 
 
 def _tagged(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
@@ -313,7 +321,7 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         return
     properties = schema.get("properties", {})
     extra = schema["additionalProperties"]
-    if isinstance(value, Contract) and EXTRA in (own := dict(own_fields(value))):
+    if isinstance(value, Contract) and EXTRA in (own := own_fields(value)):
         yield from place_errors(own[EXTRA], properties, path)
     for name in schema.get("required", ()):
         if name not in pairs:

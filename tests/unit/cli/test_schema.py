@@ -7,6 +7,7 @@ import jsonschema_rs
 
 from rawmm import schemas
 from rawmm._version import __version__
+from rawmm.structs import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,7 @@ def test_an_unknown_name_is_exit_code_2(rawmm: Run) -> None:
 
 
 def test_version_and_help(rawmm: Run) -> None:
-    assert rawmm("--version") == (0, f"rawmm {__version__} (contract 1.0)\n", "")
+    assert rawmm("--version") == (0, f"rawmm {__version__} (contract {SCHEMA_VERSION})\n", "")
     code, out, _ = rawmm("--help")
     assert code == 0
     for word in ("check", "offload", "schema", "Exit codes: 0 fine"):

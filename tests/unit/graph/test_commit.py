@@ -46,7 +46,7 @@ from tests.unit.graph.turns import (
 
 
 def tokens_of(trace: Trace) -> list[list[int]]:
-    return [node.token_ids for node in trace.nodes]
+    return [list(node.token_ids) for node in trace.nodes]
 
 
 def parents_of(trace: Trace) -> list[int | None]:

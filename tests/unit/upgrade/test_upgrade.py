@@ -189,7 +189,7 @@ def test_nothing_of_the_input_is_shared() -> None:
     trace = {"nodes": [value], "own": {"x": [1]}}
     before = json.dumps(trace)
     result = upgrade(trace, Trace).value
-    result.nodes[0].token_ids.append(1)
+    result.nodes[0].token_ids = [1]
     data = result.nodes[0].multi_modal_data
     assert data is not None
     data.mm_items["image"][0].payload["grid"][0].append(1)

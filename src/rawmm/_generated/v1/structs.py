@@ -1,4 +1,4 @@
-"""rawmm data contract 1.0.
+"""rawmm data contract 1.1.
 
 Generated from schemas/v1 by `python -m codegen`: DO NOT EDIT.
 """
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Type
 from msgspec import Meta, field
 
 from rawmm._contract import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Ruled
+from rawmm._packed import PackedStream
 
 
-SCHEMA_VERSION: Final = "1.0"
+SCHEMA_VERSION: Final = "1.1"
 """Version of the contract: major.minor."""
 
 PROCESSED_KEYS: Final = frozenset({"pixel_values", "image_embeds", "image_features"})
@@ -30,6 +31,7 @@ PATTERNS: Final[dict[str, str]] = {
     "ImageHash": r"^[0-9a-f]{16,128}\Z",
     "RawImageId": r"^(\.{0,2}[A-Za-z0-9_-][A-Za-z0-9_.-]*|\.{3,}[A-Za-z0-9_.-]*)\Z",
     "RawImageUri": r"^(file://|data:image/[a-z0-9.+-]+;base64,|[a-z][a-z0-9+.-]*://)",
+    "ArrayData": r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z",
 }
 """Patterns of the named strings, by definition."""
 
@@ -68,7 +70,101 @@ TokenCount: TypeAlias = Annotated[int, Meta(ge=0, le=9007199254740991)]
 """A number of tokens."""
 
 
-TokenStream: TypeAlias = list[float]
+TokenId: TypeAlias = Annotated[int, Meta(ge=0, le=4294967295)]
+"""A token of the model's vocabulary, by its number."""
+
+
+ArrayShape: TypeAlias = list[Annotated[int, Meta(ge=0, le=9007199254740991)]]
+"""Length of each dimension of an array, outermost first."""
+
+
+ArrayData: TypeAlias = bytes
+"""The elements of an array in C order, little-endian: bytes in MessagePack, base64 in JSON."""
+
+
+class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
+    """Token ids as the bytes of one array. Each element obeys x-rawmm-items."""
+
+    __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
+    __dtypes__: ClassVar[tuple[str, ...]] = ("int32", "int64",)
+    __rules__: ClassVar[tuple[str, ...]] = ("packed",)
+
+    if TYPE_CHECKING:
+        nd: Literal[True] = field(default=ABSENT)
+    else:
+        nd: Literal[True] = field(name="__nd__")
+    """Marks an encoded array."""
+
+    dtype: Literal["int32", "int64"]
+    """Type of one element, by its numpy name, little-endian. Writers use the first that holds
+    all.
+    """
+
+    shape: ArrayShape
+    """One dimension: the number of elements."""
+
+    data: ArrayData
+    """The elements: bytes in MessagePack, base64 in JSON."""
+
+
+class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
+    """Flags as the bytes of one array, one byte each: 0 or 1. Each element obeys x-rawmm-items.
+    """
+
+    __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
+    __dtypes__: ClassVar[tuple[str, ...]] = ("bool", "uint8",)
+    __rules__: ClassVar[tuple[str, ...]] = ("packed",)
+
+    if TYPE_CHECKING:
+        nd: Literal[True] = field(default=ABSENT)
+    else:
+        nd: Literal[True] = field(name="__nd__")
+    """Marks an encoded array."""
+
+    dtype: Literal["bool", "uint8"]
+    """Type of one element, by its numpy name; both are read as flags. Writers use bool."""
+
+    shape: ArrayShape
+    """One dimension: the number of elements."""
+
+    data: ArrayData
+    """The elements: bytes in MessagePack, base64 in JSON."""
+
+
+class PackedFloats(PackedStream[float], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
+    """Finite numbers as the bytes of one array. Each element obeys x-rawmm-items."""
+
+    __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
+    __dtypes__: ClassVar[tuple[str, ...]] = ("float32", "float64",)
+    __rules__: ClassVar[tuple[str, ...]] = ("packed",)
+
+    if TYPE_CHECKING:
+        nd: Literal[True] = field(default=ABSENT)
+    else:
+        nd: Literal[True] = field(name="__nd__")
+    """Marks an encoded array."""
+
+    dtype: Literal["float32", "float64"]
+    """Type of one element, by its numpy name, little-endian. Writers use the first that holds
+    all without rounding.
+    """
+
+    shape: ArrayShape
+    """One dimension: the number of elements."""
+
+    data: ArrayData
+    """The elements: bytes in MessagePack, base64 in JSON."""
+
+
+TokenIds: TypeAlias = list[TokenId] | PackedTokenIds
+"""One id per token, in token order."""
+
+
+TokenFlags: TypeAlias = list[bool] | PackedFlags
+"""One flag per token, in token order."""
+
+
+TokenStream: TypeAlias = list[float] | PackedFloats
 """One finite number per sampled token, in token order."""
 
 
@@ -335,10 +431,10 @@ class EncodedArray(Ruled, kw_only=True):
     ]
     """Type of one element, by its numpy name, little-endian."""
 
-    shape: list[Annotated[int, Meta(ge=0, le=9007199254740991)]]
+    shape: ArrayShape
     """Length of each dimension, outermost first."""
 
-    data: bytes
+    data: ArrayData
     """The elements in C order: bytes in MessagePack, base64 in JSON."""
 
 
@@ -398,13 +494,13 @@ class MessageNode(Ruled, kw_only=True):
     timestamp: float | Absent = field(default=ABSENT)
     """When the node was made, in seconds since the epoch."""
 
-    token_ids: list[Annotated[int, Meta(ge=0, le=4294967295)]] = field(default_factory=list)
+    token_ids: TokenIds = field(default_factory=list)
     """The tokens this message adds, template scaffold included. Empty where no renderer ran."""
 
-    mask: list[bool] = field(default_factory=list)
+    mask: TokenFlags = field(default_factory=list)
     """One flag per token: true where the model sampled it, so that it trains."""
 
-    is_content: list[bool] = field(default_factory=list)
+    is_content: TokenFlags = field(default_factory=list)
     """One flag per token: true for message text, false for template scaffold; or empty."""
 
     logprobs: TokenStream = field(default_factory=list)
@@ -668,6 +764,8 @@ class MMRefs(Ruled, array_like=True):
 
 
 __all__ = [
+    "ArrayData",
+    "ArrayShape",
     "AssistantMessage",
     "ContentPart",
     "EncodedArray",
@@ -684,6 +782,9 @@ __all__ = [
     "MessageNode",
     "MultiModalData",
     "Name",
+    "PackedFlags",
+    "PackedFloats",
+    "PackedTokenIds",
     "ParentLink",
     "PlaceholderRange",
     "RawImageId",
@@ -694,6 +795,9 @@ __all__ = [
     "SystemMessage",
     "TextContentPart",
     "TokenCount",
+    "TokenFlags",
+    "TokenId",
+    "TokenIds",
     "TokenSets",
     "TokenStream",
     "Tool",
@@ -706,6 +810,9 @@ __all__ = [
 
 
 TYPES: Final[dict[str, type[Contract]]] = {
+    "PackedTokenIds": PackedTokenIds,
+    "PackedFlags": PackedFlags,
+    "PackedFloats": PackedFloats,
     "PlaceholderRange": PlaceholderRange,
     "RawMMItem": RawMMItem,
     "MultiModalData": MultiModalData,

@@ -1,0 +1,197 @@
+"""The base of the packed streams: one value per token, held as the bytes of one array.
+
+A packed stream is a struct on the wire and a sequence in Python: it reads, slices, iterates
+and compares like the list of its elements, and costs one object however long it is. Elements
+become Python objects only where somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, overload
+
+import msgspec
+
+from rawmm._contract import Ruled
+from rawmm.errors import contract_error, shown
+
+if TYPE_CHECKING:
+    from typing import Self
+
+T = TypeVar("T")
+
+_CODES: Final[dict[str, Any]] = {
+    "bool": "?", "uint8": "?", "int32": "i", "int64": "q", "float32": "f", "float64": "d",
+}  # fmt: skip
+"""Element types as `array` and `memoryview` name them. Flags are read as flags in each type."""
+_SIZES: Final = {dtype: memoryview(b"").cast(code).itemsize for dtype, code in _CODES.items()}
+_TYPE_NAMES: Final = {"?": "|b1", "i": "<i4", "q": "<i8", "f": "<f4", "d": "<f8"}
+_SWAP: Final = sys.byteorder == "big"
+_FLAGS: Final = b"\0\1"
+_INTEGERS: Final = frozenset({"int32", "int64"})
+
+
+class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # others are mutable
+    """A sequence of `T` as bytes; immutable.
+
+    Equal to a list of the same elements, and to a packed stream of them of whatever `dtype`.
+    ``numpy.asarray`` makes an array of it without a copy; see also `memoryview`.
+    """
+
+    if TYPE_CHECKING:
+        dtype: str
+        shape: list[int]
+        data: bytes
+
+    __dtypes__: ClassVar[tuple[str, ...]]
+    """The element types of the class, each wider than the one before."""
+
+    def __post_init__(self) -> None:
+        """Check the rules; at once where the bytes as such show that all hold."""
+        if not self.is_fine():
+            super().__post_init__()
+
+    def is_fine(self) -> bool:
+        """Whether all rules hold, told without an object per element. False: look closer."""
+        data, dtype, shape = self.data, self.dtype, self.shape
+        size = _SIZES[dtype]
+        if len(shape) != 1 or type(shape[0]) is not int or len(data) != shape[0] * size:
+            return False
+        if size == 1:
+            return not data.translate(None, _FLAGS)
+        top = data[size - 1 :: size]  # the byte with the sign, and most of a float's exponent
+        if dtype == "int32":
+            return top.isascii()
+        if dtype == "int64":
+            return not any(data[byte::8].strip(b"\0") for byte in range(4, 8))
+        return b"\x7f" not in top and b"\xff" not in top
+
+    @classmethod
+    def pack(cls, values: Iterable[T]) -> Self:
+        """`values` in the first of the class's types that holds all of them without loss.
+
+        Raises:
+            ContractError: an element is not one that the stream may have.
+        """
+        if isinstance(values, cls):
+            return values
+        listed = list(values)
+        for dtype in cls.__dtypes__:
+            layout = f"<{len(listed)}{_CODES[dtype]}"
+            try:
+                data = bytes(listed) if _SIZES[dtype] == 1 else struct.pack(layout, *listed)
+            except (struct.error, OverflowError, TypeError, ValueError):
+                continue
+            if dtype != "float32" or list(struct.unpack(layout, data)) == listed:
+                return cls._of(dtype, data)
+        raise contract_error(
+            "bad_value", (), expected=f"elements that {dtype} holds", got=shown(listed)
+        )
+
+    @classmethod
+    def _of(cls, dtype: str, data: bytes) -> Self:
+        """A stream of elements that are known to be right."""
+        build: Any = msgspec.StructMeta.__call__
+        stream: Self = build(
+            cls, nd=True, dtype=dtype, shape=[len(data) // _SIZES[dtype]], data=data
+        )
+        return stream
+
+    def memoryview(self) -> memoryview:
+        """The elements, typed, read-only; not copied on a little-endian machine."""
+        size = _SIZES[self.dtype]
+        data = self.data
+        if len(data) % size:  # it is being judged
+            data = data[: len(data) // size * size]
+        if _SWAP and size > 1:
+            swapped = array(_CODES[self.dtype], data)
+            swapped.byteswap()
+            data = swapped.tobytes()
+        typed: memoryview = memoryview(data).cast(_CODES[self.dtype])
+        return typed
+
+    def tolist(self) -> list[T]:
+        """The elements as a list."""
+        listed: list[Any] = self.memoryview().tolist()
+        return listed
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """What numpy reads: the bytes themselves, and the type of the elements."""
+        typestr = _TYPE_NAMES[_CODES[self.dtype]]
+        return {"version": 3, "shape": (len(self),), "typestr": typestr, "data": self.data}
+
+    def __len__(self) -> int:
+        # With another shape it is being judged, and its own rule speaks of that.
+        shape = self.shape
+        return shape[0] if len(shape) == 1 else len(self.data) // _SIZES[self.dtype]
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> Self: ...
+    def __getitem__(self, at: int | slice) -> T | Self:
+        if not isinstance(at, slice):
+            element: Any = self.memoryview()[at]
+            return element  # type: ignore[no-any-return]
+        start, stop, step = at.indices(len(self))
+        size = _SIZES[self.dtype]
+        if step == 1:
+            return self._of(self.dtype, self.data[start * size : max(start, stop) * size])
+        return self.pack(self.tolist()[at])
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.tolist())
+
+    def __reversed__(self) -> Iterator[T]:
+        return reversed(self.tolist())
+
+    def __contains__(self, value: object) -> bool:
+        return self.count(value) > 0
+
+    def count(self, value: object, start: int = 0, stop: int = sys.maxsize) -> int:
+        """How often `value` stands in the stream, or in the part from `start` to before `stop`."""
+        size, data = _SIZES[self.dtype], self.data
+        if type(value) is int and self.dtype in _INTEGERS and 0 <= value < 1 << 8 * size - 1:
+            element = value.to_bytes(size, "little")
+            first, last, _ = slice(start, stop).indices(len(self))
+            # Bytes that stand nowhere or everywhere are counted without looking at elements.
+            if data.find(element, first * size, last * size) < 0:
+                return 0
+            if data.startswith(element * (last - first), first * size):
+                return last - first
+        elif size == 1 and type(value) is bool:
+            first, last, _ = slice(start, stop).indices(len(data))
+            zeros = data.count(0, first, last)
+            return max(0, last - first) - zeros if value else zeros
+        return self.tolist()[start:stop].count(value)  # type: ignore[arg-type]
+
+    def index(self, value: object, start: int = 0, stop: int = sys.maxsize) -> int:
+        """The first place of `value`.
+
+        Raises:
+            ValueError: it does not stand there.
+        """
+        return self.tolist().index(value, start, stop)  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, PackedStream):
+            if self.dtype == other.dtype and self.data == other.data:
+                return len(self) == len(other)
+            return self.tolist() == other.tolist()
+        if isinstance(other, list):
+            return len(other) == len(self) and self.tolist() == other
+        return NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        # The struct's own would be found before that of `object`, which asks `__eq__`.
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    __hash__ = None  # type: ignore[assignment]  # equal to a list, which has none
+
+
+Sequence.register(PackedStream)
