@@ -15,6 +15,7 @@ a field gives None.
 from __future__ import annotations
 
 from abc import ABC
+from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
@@ -38,11 +39,11 @@ EXTRA: Final = "__extra__"
 class _Presence:
     """Reads an absent field as None. The slot underneath keeps UNSET."""
 
-    __slots__ = ("_nullable", "_slot")
+    __slots__ = ("_name", "_slot")
 
-    def __init__(self, slot: Any, *, nullable: bool) -> None:
+    def __init__(self, slot: Any, name: str) -> None:
         self._slot = slot
-        self._nullable = nullable
+        self._name = name
 
     def __get__(self, obj: Any, owner: type | None = None) -> Any:
         if obj is None:
@@ -52,7 +53,7 @@ class _Presence:
 
     def __set__(self, obj: Any, value: Any) -> None:
         # Where the schema has no null, None can only mean "leave it out".
-        absent = value is None and not self._nullable
+        absent = value is None and self._name not in _nullable(type(obj))
         self._slot.__set__(obj, UNSET if absent else value)
 
 
@@ -75,24 +76,18 @@ class ContractMeta(msgspec.StructMeta):
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kw: Any
     ) -> None:
         super().__init__(name, bases, namespace, **kw)
-        by_name: dict[str, str] = {}
-        nullable: set[str] = set()
-        own: Any = cls
-        for field in msgspec.structs.fields(own) if cls.__struct_fields__ else ():
-            by_name[field.name] = field.encode_name
-            args = getattr(field.type, "__args__", ())
-            if type(None) in args or Any in args or field.type is Any:
-                nullable.add(field.name)
-            if field.default is UNSET:
-                slot = cls.__dict__[field.name]
-                type.__setattr__(cls, field.name, _Presence(slot, nullable=field.name in nullable))
+        names, defaults = cls.__struct_fields__, cls.__struct_defaults__
+        by_name = dict(zip(names, cls.__struct_encode_fields__, strict=True))
+        # The last fields have the defaults. Types are not read here: that takes an import's time.
+        for field, default in zip(reversed(names), reversed(defaults), strict=False):
+            if default is UNSET:
+                type.__setattr__(cls, field, _Presence(cls.__dict__[field], field))
         config = cls.__struct_config__
         tag = {config.tag_field: config.tag} if config.tag_field else {}
         type.__setattr__(cls, "__tag__", tag)
         type.__setattr__(cls, "__wire_names__", by_name)
         type.__setattr__(cls, "__open__", EXTRA in by_name.values())
         type.__setattr__(cls, "__known__", frozenset(by_name.values()) - {EXTRA})
-        type.__setattr__(cls, "__nullable__", frozenset(nullable))
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         return Doors.build(cls, _bind(cls, args, kwargs))
@@ -112,8 +107,18 @@ def _bind(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, 
     return values
 
 
+@cache
+def _nullable(cls: type[Contract]) -> frozenset[str]:
+    """Names of the fields that null is a value of."""
+    return frozenset(
+        field.name
+        for field in msgspec.structs.fields(cls)
+        if field.type is Any or {type(None), Any} & set(getattr(field.type, "__args__", ()))
+    )
+
+
 def _drops_none(cls: Any, name: str) -> bool:
-    return isinstance(cls.__dict__.get(name), _Presence) and name not in cls.__nullable__
+    return isinstance(cls.__dict__.get(name), _Presence) and name not in _nullable(cls)
 
 
 class Contract(
@@ -140,7 +145,6 @@ class Contract(
     """Whether properties that the schema does not know are kept, in the field `extra`."""
     __known__: ClassVar[frozenset[str]]
     """Wire names of the properties that the schema knows."""
-    __nullable__: ClassVar[frozenset[str]]
 
     # Only pydantic asks for these two. What answers it is loaded then, and not before.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib.resources import files
 from typing import Any, TypedDict
 
 VERSION = "v1"
@@ -30,6 +29,8 @@ class Vector(_Entry, total=False):
 
 
 def _text(name: str) -> str:
+    from importlib.resources import files  # it takes longer than the rest of this module
+
     return (files("rawmm") / "_generated" / VERSION / name).read_text("utf-8")
 
 

@@ -16,13 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from rawmm import layouts
 from rawmm.conversion import convert
-from rawmm.offload import ImageStore
 from rawmm.structs import MessageNode
-from rawmm.upgrade.kinds import TRAINING_SAMPLE, kind_of
 from rawmm.upgrade.record import FORMS, Note
-from rawmm.upgrade.walk import Walk
 from rawmm.validate.plain import to_plain
 from rawmm.validate.types import schema_of
 
@@ -111,6 +107,12 @@ def upgrade(
         OffloadError: an inline image is none, or cannot be stored.
         MaterializeError: an image file that ``inline_urls`` refers to cannot be read.
     """
+    # `import rawmm` loads this module, as the function has its name; what it takes loads here.
+    from rawmm import layouts
+    from rawmm.offload import ImageStore
+    from rawmm.upgrade.kinds import TRAINING_SAMPLE, kind_of
+    from rawmm.upgrade.walk import Walk
+
     store = None if image_dir is None else ImageStore(image_dir)
     walk = Walk(store, layouts.get(layout) if isinstance(layout, str) else layout)
     document = to_plain(value)
