@@ -109,9 +109,7 @@ def _against(lines: list[bytes], place: Path, settings: Settings) -> Iterator[Ro
     fast = jsonschema_rs.validator_for(schema)
     slow = jsonschema.Draft202012Validator(schema)
     yield _ratio("jsonschema-rs", lambda line: fast.is_valid(json.loads(line)), lines, slices[0])
-    yield _ratio(
-        "jsonschema", lambda line: slow.is_valid(json.loads(line)), lines, slices[1]
-    )
+    yield _ratio("jsonschema", lambda line: slow.is_valid(json.loads(line)), lines, slices[1])
     if importlib.util.find_spec("check_jsonschema"):
         yield _check_jsonschema(schema, lines[: slices[1]], place)
 

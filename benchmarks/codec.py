@@ -72,7 +72,10 @@ def _decode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
     )  # fmt: skip
     if form == "json":
         yield timed.row(
-            "decode", f"{what}times as fast as pydantic's own parser", "model_validate_json", "rawmm"
+            "decode",
+            f"{what}times as fast as pydantic's own parser",
+            "model_validate_json",
+            "rawmm",
         )
 
 

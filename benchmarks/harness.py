@@ -190,11 +190,11 @@ def growth(
     """How the time of `make(size)` grows, as a row. The sizes take turns."""
     timed = race({str(size): make(size) for size in sizes}, rounds)
     medians = [timed.median(str(size)) for size in sizes]
-    by_round = [
-        exponent(sizes, each) for each in zip(*timed.seconds.values(), strict=True)
-    ]
+    by_round = [exponent(sizes, each) for each in zip(*timed.seconds.values(), strict=True)]
     low, _, high = quartiles(by_round)
-    detail = ", ".join(f"{size}: {shown_time(each)}" for size, each in zip(sizes, medians, strict=True))
+    detail = ", ".join(
+        f"{size}: {shown_time(each)}" for size, each in zip(sizes, medians, strict=True)
+    )
     return Row(subject, what, exponent(sizes, medians), low, high, "exponent", target, detail)
 
 

@@ -55,7 +55,9 @@ def run(settings: Settings) -> Iterator[Row]:
     numbers = ", ".join(
         f"{size}: {each / 1e6:.2f} MB" for size, each in zip(sizes, grown, strict=True)
     )
-    yield single("memory", "growth over rollouts", exponent(sizes, grown), "exponent", None, numbers)
+    yield single(
+        "memory", "growth over rollouts", exponent(sizes, grown), "exponent", None, numbers
+    )
 
 
 def _measured(*sizes: int) -> dict[str, float]:

@@ -39,7 +39,9 @@ def run(settings: Settings) -> Iterator[Row]:
         "packed", "decode, MessagePack: times as fast as the reference on lists",
         "reference", "packed", at_least(30),
     )  # fmt: skip
-    yield timed.row("packed", "decode, MessagePack: times as fast as rawmm on lists", "lists", "packed")
+    yield timed.row(
+        "packed", "decode, MessagePack: times as fast as rawmm on lists", "lists", "packed"
+    )
     yield timed.row(
         "packed", "encode, MessagePack: times as fast as the reference on lists",
         "encode reference", "encode packed",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from rawmm.cli.documents import decode_plain, duplicate_keys, has_all_keys
+from rawmm.cli.documents import decode_plain
 from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, kind_of, named_kind
 from rawmm.cli.output import UsageError, complain
 from rawmm.cli.parallel import Workers, available_cores
@@ -16,6 +16,7 @@ from rawmm.cli.requests import image_errors, open_store, request_errors
 from rawmm.codec import decode_msgpack
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError
+from rawmm.plain_json import duplicate_keys, has_all_keys
 from rawmm.validate import iter_errors
 
 if TYPE_CHECKING:

@@ -104,6 +104,8 @@ def write_atomically(directory: int, name: str, raw: bytes, *, durable: bool) ->
     """Put a file in place: all of it or nothing, whatever stops the writing.
 
     A reader sees the old file or the new one. A link in the place is replaced, not followed.
+    With `durable` the bytes are synced; the name is when the caller syncs the directory, once
+    for all files of a batch.
     """
     unique = f"{os.getpid()}-{threading.get_ident()}-{secrets.token_hex(8)}"
     temporary = f".tmp-{unique}"
@@ -123,8 +125,6 @@ def write_atomically(directory: int, name: str, raw: bytes, *, durable: bool) ->
         with suppress(OSError):
             os.unlink(temporary, dir_fd=directory)
         raise
-    if durable:
-        os.fsync(directory)
 
 
 def _kind(mode: int) -> str:

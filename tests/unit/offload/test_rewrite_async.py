@@ -16,7 +16,6 @@ from rawmm.offload import (
     ImageOffloadStats,
     ImageStore,
     Limits,
-    StoredImage,
     offload_images_async,
     offload_images_inplace,
 )
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rawmm.offload.prepare import PreparedImage
 
 PATIENCE = 30.0
 """Seconds until a gate that never opens fails the test instead of hanging it."""
@@ -46,11 +44,11 @@ class GatedStore(ImageStore):
         self.gate = threading.Event()
         self.threads: set[int] = set()
 
-    def commit(self, image: PreparedImage, *, verify: bool = False) -> StoredImage:
+    def place(self, *args: Any, **kwargs: Any) -> bool:
         self.threads.add(threading.get_ident())
         self.reached.set()
         assert self.gate.wait(PATIENCE), "the event loop made no progress"
-        return super().commit(image, verify=verify)
+        return super().place(*args, **kwargs)
 
 
 async def until(event: threading.Event) -> None:
