@@ -34,9 +34,7 @@ _END: Final = "<!-- end -->\n"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run benchmarks; the exit code is 0 whatever they measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--only", action="append", choices=SUBJECTS, help="run this one; repeatable"
-    )
+    parser.add_argument("--only", action="append", choices=SUBJECTS, help="run this; repeatable")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does everything run?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
     parser.add_argument("--write", action="store_true", help="write the table into the README")

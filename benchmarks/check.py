@@ -31,7 +31,8 @@ import sys
 from pathlib import Path
 from rawmm.cli import main
 code = main(sys.argv[1:])
-print(next(l.split()[1] for l in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in l))
+lines = Path("/proc/self/status").read_text().splitlines()
+print(next(line.split()[1] for line in lines if "VmHWM" in line))
 sys.exit(code)
 """
 
@@ -77,7 +78,7 @@ def _rawmm(files: list[Path], settings: Settings) -> Iterator[Row]:
     yield single(
         "check", "time over bytes, one process",
         exponent([path.stat().st_size for path in files], medians), "exponent", at_most(1.1),
-        ", ".join(f"{path.stem} MB: {each:.2f} s" for path, each in zip(files, medians, strict=True)),
+        ", ".join(f"{path.stem} MB: {t:.2f} s" for path, t in zip(files, medians, strict=True)),
     )  # fmt: skip
     peaks = [_peak(path) for path in (files[0], large)]
     yield single(

@@ -29,12 +29,8 @@ def run(settings: Settings) -> Iterator[Row]:
         yield from _decode(form, encoded, settings)
         yield from _encode(form, encoded, settings)
     sizes = settings.pick((5, 20, 80), (1, 2, 4))
-    yield growth(
-        "decode", "time over turns, MessagePack", sizes, _decoding, settings.rounds, at_most(1.1)
-    )
-    yield growth(
-        "encode", "time over turns, MessagePack", sizes, _encoding, settings.rounds, at_most(1.1)
-    )
+    yield growth("decode", "time over turns, MessagePack", sizes, _decoding, settings, at_most(1.1))
+    yield growth("encode", "time over turns, MessagePack", sizes, _encoding, settings, at_most(1.1))
 
 
 def _decoding(turns: int) -> Callable[[], object]:
@@ -57,7 +53,7 @@ def _decode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
     }
     if form == "json":
         variants["model_validate_json"] = partial(reference.decode_json_at_once, encoded)
-    timed = race(variants, settings.rounds)
+    timed = race(variants, settings)
     what = f"{NAMES[form]}: "
     yield timed.row(
         "decode", f"{what}rawmm's time over bare typed msgspec's",
@@ -94,7 +90,7 @@ def _encode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
             "reference": partial(getattr(reference, f"encode_{form}"), theirs),
             "reference, unchecked": partial(unchecked, theirs),
         },
-        settings.rounds,
+        settings,
     )
     what = f"{NAMES[form]}: "
     yield timed.row(

@@ -25,22 +25,18 @@ HEIGHT: Final = 768
 IMAGE_PAD: Final = 151655
 """The token id of Qwen-VL's image placeholders."""
 
-_WORDS: Final = [
+_WORDS: Final = (
     "open",
-    "the",
     "file",
     "menu",
-    "and",
     "save",
-    "as",
     "search",
-    "settings",
     "account",
     "order",
     "total",
     "price",
     "next",
-]
+)
 
 
 @cache

@@ -25,10 +25,10 @@ def bare(kind: Any) -> Any:
             return _bare_struct(kind)
         if issubclass(kind, OneOf):  # msgspec has no such union; traces of a benchmark use neither
             return bare(kind.members[0])
-        return dict[str, Any] if kind is Extra else kind  # type: ignore[comparison-overlap]
+        return dict[str, Any] if kind is Extra else kind
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return Annotated[(bare(args[0]), *args[1:])]  # type: ignore[return-value]
+        return Annotated[(bare(args[0]), *args[1:])]
     if origin in (Union, types.UnionType):
         return Union[tuple(bare(arg) for arg in args)]  # noqa: UP007
     return origin[tuple(bare(arg) for arg in args)] if origin in (list, dict) else kind
@@ -36,13 +36,12 @@ def bare(kind: Any) -> Any:
 
 def _bare_struct(kind: type[Contract]) -> type[msgspec.Struct]:
     config = kind.__struct_config__
+    field: Any = msgspec.field
     fields: list[Any] = [
         (
             one.name,
             bare(one.type),
-            msgspec.field(
-                name=one.encode_name, default=one.default, default_factory=one.default_factory
-            ),
+            field(name=one.encode_name, default=one.default, default_factory=one.default_factory),
         )
         for one in msgspec.structs.fields(kind)
     ]
@@ -61,7 +60,7 @@ def store(texts: Sequence[str], directory: str, *, durable: bool) -> None:
     """Decode, hash and write images, each with one write: what an offload cannot leave out."""
     for text in texts:
         raw = pybase64.b64decode(text, validate=True)
-        path = os.path.join(directory, hashlib.sha256(raw).hexdigest())
+        path = f"{directory}/{hashlib.sha256(raw).hexdigest()}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             os.write(descriptor, raw)

@@ -11,13 +11,10 @@ import math
 import statistics
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-_SLICE: Final = 0.03
-"""Seconds that a variant runs in a round, at least; short calls are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,12 @@ class Settings:
     @property
     def rounds(self) -> int:
         """Rounds of a race."""
-        return int(self.pick(15, 2))
+        return int(self.pick(11, 2))
+
+    @property
+    def seconds(self) -> float:
+        """How long a variant runs in a round, at least; short calls are repeated."""
+        return float(self.pick(0.03, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +127,15 @@ class Race:
         return Row(subject, what, value, low, high, "x", target, detail)
 
 
-def race(variants: Mapping[str, Variant | Callable[[], object]], rounds: int) -> Race:
-    """Time variants against each other. The first round warms up and is not counted."""
+def race(variants: Mapping[str, Variant | Callable[[], object]], settings: Settings) -> Race:
+    """Time variants against each other. Each is called once ahead of it all."""
     ready = {
         name: one if isinstance(one, Variant) else Variant(one) for name, one in variants.items()
     }
-    calls = {name: _calls(one) for name, one in ready.items()}
+    calls = {name: _calls(one, settings.seconds) for name, one in ready.items()}
     result = Race({name: [] for name in ready})
     names = list(ready)
-    for number in range(rounds):
+    for number in range(settings.rounds):
         gc.collect()
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
@@ -141,10 +143,10 @@ def race(variants: Mapping[str, Variant | Callable[[], object]], rounds: int) ->
     return result
 
 
-def _calls(variant: Variant) -> int:
+def _calls(variant: Variant, seconds: float) -> int:
     """How often to call in a round."""
     once = _timed(variant, 1)
-    return 1 if variant.before else max(1, math.ceil(_SLICE / max(once, 1e-7)))
+    return 1 if variant.before else max(1, math.ceil(seconds / max(once, 1e-7)))
 
 
 def _timed(variant: Variant, calls: int) -> float:
@@ -184,11 +186,11 @@ def growth(
     what: str,
     sizes: Sequence[int],
     make: Callable[[int], Variant | Callable[[], object]],
-    rounds: int,
+    settings: Settings,
     target: Target | None = None,
 ) -> Row:
     """How the time of `make(size)` grows, as a row. The sizes take turns."""
-    timed = race({str(size): make(size) for size in sizes}, rounds)
+    timed = race({str(size): make(size) for size in sizes}, settings)
     medians = [timed.median(str(size)) for size in sizes]
     by_round = [exponent(sizes, each) for each in zip(*timed.seconds.values(), strict=True)]
     low, _, high = quartiles(by_round)

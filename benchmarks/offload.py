@@ -1,4 +1,4 @@
-"""Offload of one request: ten screenshots, from the bytes of the body to the bytes of the new one."""
+"""Offload of one request with ten screenshots, from the bytes of its body to those of the new."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(settings: Settings) -> Iterator[Row]:
                 "rawmm, durable": _fresh(folder, partial(_rawmm, body, durable=True)),
                 "limit, durable": _fresh(folder, partial(_limit, texts, durable=True)),
             },
-            settings.rounds,
+            settings,
         )
         yield timed.row(
             "offload", "times as fast as the reference, neither syncs",
@@ -52,7 +52,7 @@ def run(settings: Settings) -> Iterator[Row]:
             "time over images, not synced",
             settings.pick((3, 10, 30), (1, 2, 3)),
             partial(_growing, folder, settings),
-            settings.rounds,
+            settings,
             at_most(1.1),
         )
 

@@ -33,7 +33,7 @@ def run(settings: Settings) -> Iterator[Row]:
             "encode packed": partial(rawmm.encode_msgpack, unpacked, packed=True),
             "encode reference": partial(reference.encode_msgpack, model),
         },
-        settings.rounds,
+        settings,
     )
     yield timed.row(
         "packed", "decode, MessagePack: times as fast as the reference on lists",

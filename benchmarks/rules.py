@@ -20,20 +20,18 @@ if TYPE_CHECKING:
 def run(settings: Settings) -> Iterator[Row]:
     """Each rule on an object of a real rollout; the walk at many sizes."""
     for name, one in _subjects(settings).items():
-        timed = race({"rule": partial(_all, RULES[name], one)}, settings.pick(7, 2))
+        timed = race({"rule": partial(_all, RULES[name], one)}, settings)
         what = f"{name}, on one {type(one).__name__}"
         yield single("rules", what, timed.median("rule") * 1e6, "µs")
     sizes = settings.pick((10, 100, 1000, 10_000, 100_000), (10, 100, 1000))
-    yield growth(
-        "walk", "time over the values of a payload", sizes, _walk, settings.rounds, at_most(1.1)
-    )
+    yield growth("walk", "time over the values of a payload", sizes, _walk, settings, at_most(1.1))
     values = data.payload(settings.pick(1000, 10))
     timed = race(
         {
             "rawmm": partial(is_clean, values, Mode.DESCRIPTOR),
             "reference": partial(reference.check_raw, values),
         },
-        settings.rounds,
+        settings,
     )
     yield timed.row("walk", "1,000 values: times as fast as the reference", "reference", "rawmm")
 

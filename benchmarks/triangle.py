@@ -29,7 +29,7 @@ def run(settings: Settings) -> Iterator[Row]:
                 "rawmm": _Rollout(folder, _bodies(turns, settings)).with_rawmm(),
                 "reference": _Rollout(folder, _bodies(turns, settings)).with_reference(),
             },
-            settings.pick(7, 2),
+            settings,
         )
         yield timed.row(
             "triangle", f"{turns} turns: times as fast as the reference",
@@ -40,7 +40,7 @@ def run(settings: Settings) -> Iterator[Row]:
             bodies = _bodies(size, settings)
             variants[f"all of {size}"] = _Rollout(folder, bodies).with_rawmm()
             variants[f"new of {size}"] = _Rollout(folder, [bodies[-1]]).with_rawmm()
-        timed = race(variants, settings.pick(5, 2))
+        timed = race(variants, settings)
         sent = [sum(map(len, _bodies(size, settings))) for size in sizes]
         whole = [timed.median(f"all of {size}") for size in sizes]
         fresh = [timed.median(f"new of {size}") for size in sizes]

@@ -53,7 +53,8 @@ class _Presence:
 
     def __set__(self, obj: Any, value: Any) -> None:
         # Where the schema has no null, None can only mean "leave it out".
-        absent = value is None and self._name not in _nullable(type(obj))
+        kind: Any = type(obj)
+        absent = value is None and self._name not in _nullable(kind)
         self._slot.__set__(obj, UNSET if absent else value)
 
 
@@ -108,7 +109,7 @@ def _bind(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, 
 
 
 @cache
-def _nullable(cls: type[Contract]) -> frozenset[str]:
+def _nullable(cls: Any) -> frozenset[str]:
     """Names of the fields that null is a value of."""
     return frozenset(
         field.name
