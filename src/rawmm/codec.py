@@ -18,7 +18,7 @@ import msgspec
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.structs import MessageNode
 from rawmm.validate.collect import graph_broken
-from rawmm.validate.convert import to_struct, wire_hook
+from rawmm.validate.convert import decoded_to_struct, wire_hook
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
 from rawmm.validate.types import decoded_as, has_type, schema_of
@@ -101,10 +101,21 @@ def _decode_again(data: Any, kind: Any, plain: Any) -> Any:
     except (msgspec.DecodeError, UnicodeError) as broken:
         name = "JSON" if plain is msgspec.json.decode else "MessagePack"
         raise malformed(data, name, broken) from None
+    return from_decoded(document, kind)
+
+
+def from_decoded(document: Any, kind: Any) -> Any:
+    """A document that msgspec has decoded as plain data as structs. Raises as `decode_json` does.
+
+    `rawmm.convert` takes more than that, and looks for it first.
+    """
     try:
-        return to_struct(document, kind)
+        value = decoded_to_struct(document, kind)
     except (msgspec.ValidationError, RecursionError):
         raise first_error(document, kind) from None
+    if not has_type(value, kind) or graph_broken(value, kind):
+        raise first_error(document, kind)
+    return value
 
 
 def too_deep() -> RawMMError:

@@ -13,8 +13,7 @@ from rawmm.cli.parallel import Workers, available_cores
 from rawmm.cli.records import Format, Input, Record, Source, is_json_lines, open_source
 from rawmm.cli.report import Report
 from rawmm.cli.requests import image_errors, open_store, request_errors
-from rawmm.codec import decode_msgpack
-from rawmm.conversion import convert
+from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
 from rawmm.plain_json import duplicate_keys, has_all_keys
 from rawmm.validate import iter_errors
@@ -150,7 +149,7 @@ class Checker:
         try:
             # JSON is parsed once; the structs of MessagePack are not those of its plain data,
             # which has dates and extension types.
-            value = decode_msgpack(data, kind) if binary else convert(plain, kind)
+            value = decode_msgpack(data, kind) if binary else from_decoded(plain, kind)
         except RawMMError as refusal:
             yield from _all_errors(plain, kind, refusal)
             return

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import traceback
 from collections import deque
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
-from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import Pipe
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
 from rawmm.cli.output import UsageError
@@ -32,6 +34,15 @@ if TYPE_CHECKING:
 _CHUNK_BYTES: Final = 1 << 20
 _CHUNK_RECORDS: Final = 512
 _ERRORS_AT_ONCE: Final = 256
+# Not multiprocessing's processes: those run the caller's script again.
+_PROGRAM: Final = """
+import sys
+from multiprocessing.connection import Connection
+connection = Connection(int(sys.argv[1]))
+sys.path[:] = connection.recv()
+from rawmm.cli.parallel import work
+work(connection)
+"""
 _GONE: Final = (EOFError, BrokenPipeError, ConnectionResetError)
 
 
@@ -62,7 +73,7 @@ class Workers:
 
     def __init__(self, number: int, make_check: Callable[..., Check], *args: Any) -> None:
         self._number = number
-        self._make = (make_check, args)
+        self._make = make_check, args
         self._check = make_check(*args)
         self._workers: list[_Worker] = []
 
@@ -101,14 +112,18 @@ class Workers:
     def _in_parallel(self, chunks: Iterator[Chunk], form: Format) -> Iterator[Found]:
         if not self._workers:
             with _interrupts_held():
-                self._workers = [_Worker(*self._make) for _ in range(self._number)]
+                for _ in range(self._number):
+                    self._workers.append(_Worker())
+            for worker in self._workers:
+                worker.send(sys.path)
+                worker.send(self._make)
         idle, busy = deque(self._workers), deque[_Worker]()
         for chunk in chunks:
             if not idle:
                 idle.append(busy.popleft())
                 yield from idle[0].results()
             busy.append(idle.popleft())
-            busy[-1].send(chunk, form)
+            busy[-1].send((chunk, form))
         for worker in busy:
             yield from worker.results()
 
@@ -159,19 +174,19 @@ class _Message(NamedTuple):
 class _Worker:
     """One process, from the side of its parent."""
 
-    def __init__(self, make_check: Callable[..., Check], args: tuple[Any, ...]) -> None:
-        # A fresh interpreter: a fork would copy the locks of threads that it does not have.
-        context = get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_work, args=(theirs, make_check, args), daemon=True, name="rawmm check"
-        )
-        self._process.start()
-        theirs.close()
+    def __init__(self) -> None:
+        self._connection, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  (ourselves)
+                [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
 
-    def send(self, chunk: Chunk, form: Format) -> None:
+    def send(self, message: object) -> None:
         try:
-            self._connection.send((chunk, form))
+            self._connection.send(message)
         except _GONE:
             raise _WorkerDiedError from None
 
@@ -192,13 +207,12 @@ class _Worker:
     def stop(self) -> None:
         self._connection.close()
         self._process.terminate()
-        self._process.join()
+        self._process.wait()
 
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C goes to the whole group; processes that start meanwhile never hear it."""
-    resource_tracker.ensure_running()  # on its own start it would let them through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -206,10 +220,11 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(connection: Connection, make_check: Callable[..., Check], args: tuple[Any, ...]) -> None:
+def work(connection: Connection) -> None:
     """A worker's life. It ends with its parent."""
-    check = make_check(*args)
     with suppress(*_GONE):
+        make_check, args = connection.recv()
+        check = make_check(*args)
         while True:
             chunk, form = connection.recv()
             for message in _messages(check, chunk, form):

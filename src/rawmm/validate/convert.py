@@ -49,12 +49,17 @@ def to_struct(value: Any, kind: Any) -> Any:
         # msgspec would take it for a list, in whatever order it comes.
         raise msgspec.ValidationError
     try:
-        return _converted(value, kind)
+        return decoded_to_struct(value, kind)
     except msgspec.ValidationError:
-        return _converted(to_plain(value), kind)
+        return decoded_to_struct(to_plain(value), kind)
 
 
-def _converted(value: Any, kind: Any) -> Any:
+def decoded_to_struct(value: Any, kind: Any) -> Any:
+    """`to_struct` for what a decoder made, which are dicts, lists and scalars and no else.
+
+    Raises:
+        msgspec.ValidationError: the shape is wrong, or a rule is broken.
+    """
     try:
         return msgspec.convert(gathered(value, kind), decoded_as(kind), dec_hook=dec_hook)
     except UnicodeEncodeError:
