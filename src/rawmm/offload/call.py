@@ -1,14 +1,18 @@
-"""One offload: every image part checked in document order, then every image written.
+"""One offload: every image part is checked, then every image gets its place in the store.
 
-What is rewritten comes after both, and is the caller's. A failure in either phase is that of
-the first part that has one; images written by then stay in the store, where the same call
-finds them when it is repeated. Images are checked and written several at once, and decoded in
-each phase: to keep them in between would take more memory than the second time takes time.
+What is rewritten comes after both, and is the caller's. An error is that of the first part, in
+document order, that is refused; failing that, of the first that cannot be stored.
+
+Several images are worked on at once, and each is written, under a temporary name, as soon as it
+is checked: so one is hashed while another is synced, and none has to be kept in memory until
+all are known to be good.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from rawmm.errors import OffloadError, shown_text
 from rawmm.locators import scheme_of
@@ -23,22 +27,31 @@ from rawmm.offload.store import ImageStore
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from rawmm.offload.image_parts import ImagePart, ImageParts
     from rawmm.offload.prepare import ImageFacts
 
-_WORTH_THREADS: Final = 256 * 1024
-"""Characters of base64 that take longer to hash than a thread takes to start."""
+_WORTH_THREADS: Final = 1024 * 1024
+"""Characters of base64 that take much longer to decode and hash than threads take to start."""
 _WAITING: Final = 4
 """Threads that wait for a disk: as many help as there are processors, and these at least."""
 
 
 class InlineImage(NamedTuple):
-    """An image that came as a data URL. ``known`` says that its text had been met before."""
+    """An image that came as a data URL.
+
+    Attributes:
+        source: the URL.
+        facts: what is known of the image.
+        staged: the temporary file, unless the store has it or knows it.
+        fault: why there is none.
+    """
 
     source: DataUrl
     facts: ImageFacts
-    known: bool
+    staged: str | None = None
+    fault: OffloadError | None = None
 
 
 class Planned(NamedTuple):
@@ -55,6 +68,8 @@ def store_in(image_dir: str | os.PathLike[str] | None) -> ImageStore:
 
 class Call:
     """What the parts of one call share: the store, the limits, the images seen so far.
+
+    As a context manager it removes what was prepared and not written.
 
     Args:
         image_dir: the image directory; `run_image_dir` by default.
@@ -76,6 +91,16 @@ class Call:
         self._read = read
         self.limits = limits or (store.limits if store else Limits())
         self._written: dict[str, int] = {}
+        self._staged: set[str] = set()
+        self._made: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._store is not None and (self._staged or self._made):
+            self._store.discard(self._staged, () if self._written else self._made)
+            self._staged.clear()
 
     def check(self, found: ImageParts) -> ImageOffloadStats:
         """Check every part; nothing is stored."""
@@ -94,20 +119,12 @@ class Call:
         return stats
 
     def prepare(self, found: ImageParts) -> list[Planned]:
-        """Check every part, and hash its image; nothing is written."""
+        """Check every part, and write its image under a temporary name."""
         self._check_count(found)
         sources, failure = self._sources(found)
         jobs, job_of = _distinct(found.parts, sources)
 
-        def examined(job: _Job) -> InlineImage:
-            with _At(found, job.part):
-                image = self._examined(job.source)
-                self._opened()
-                return image
-
-        size = sum(len(job.source.url) for job in jobs)
-        threads = processors() if size > _WORTH_THREADS else 1
-        images = in_order(examined, jobs, threads=threads)
+        images = self._examined(found, jobs, write=failure is None)
         if failure is not None:
             raise failure
         planned = []
@@ -121,38 +138,30 @@ class Call:
         return planned
 
     def write(self, found: ImageParts, planned: list[Planned]) -> None:
-        """Write every image that this call has not written yet."""
+        """Put every image in its place that this call has not put there yet."""
         first: dict[str, tuple[ImagePart, InlineImage]] = {}
         for part, (_, image) in zip(found.parts, planned, strict=True):
             if image is not None and image.facts.sha256 not in self._written:
                 first.setdefault(image.facts.sha256, (part, image))
-        if not first:
-            return
-        store = self._opened()
-
-        def placed(job: tuple[ImagePart, InlineImage]) -> int:
-            part, image = job
+        written = False
+        for sha256, (part, (source, facts, staged, fault)) in first.items():
             with _At(found, part):
-                written = store.place(image.facts, lambda: decode_data_url(image.source))
-            if self._index is not None and not image.known:
-                self._index.learn(image.source, image.facts)
-            return image.facts.size if written else 0
-
-        new = [image for _, image in first.values() if not image.known]
-        waits = store.durable and new
-        size = sum(len(image.source.url) for image in new)
-        threads = max(processors(), _WAITING) if waits or size > _WORTH_THREADS else 1
-        done = in_order(placed, list(first.values()), threads=threads)
-        if any(done):
-            part, _ = next(iter(first.values()))
-            with _At(found, part):
-                store.sync()
-        self._written.update(zip(first, done, strict=True))
+                if fault is not None:
+                    raise fault
+                load = partial(decode_data_url, source)
+                new = self._opened().place(facts, load, staged=staged)
+            self._staged.discard(staged or "")
+            self._written[sha256] = facts.size if new else 0
+            written = written or new
+        if written:
+            with _At(found, found.parts[0]):
+                self._opened().sync()
 
     def put(self, found: ImageParts) -> list[Planned]:
         """Prepare and write. The containers that hold the parts are not looked at."""
-        planned = self.prepare(found)
-        self.write(found, planned)
+        with self:
+            planned = self.prepare(found)
+            self.write(found, planned)
         return planned
 
     def stats(self, planned: list[Planned]) -> ImageOffloadStats:
@@ -166,12 +175,43 @@ class Call:
                 stats.images_deduplicated += fresh.pop(image.facts.sha256, None) is None
         return stats
 
-    def _examined(self, source: DataUrl) -> InlineImage:
-        facts = self._index.find(source) if self._index is not None else None
-        if facts is None:
-            return InlineImage(source, prepare_image(source, self.limits).facts, known=False)
-        facts.check(self.limits)
-        return InlineImage(source, facts, known=True)
+    def _examined(self, found: ImageParts, jobs: list[_Job], *, write: bool) -> list[InlineImage]:
+        """The images of the jobs; the first that is refused is the error."""
+        index = self._index
+        known = [index.find(job.source) if index is not None else None for job in jobs]
+
+        def image_of(number: int) -> InlineImage:
+            job, facts = jobs[number], known[number]
+            with _At(found, job.part):
+                if facts is None:
+                    return self._staged_image(job.source, write=write)
+                facts.check(self.limits)
+            return InlineImage(job.source, facts)
+
+        new = [job for job, facts in zip(jobs, known, strict=True) if facts is None]
+        if write and new:
+            with suppress(OffloadError):  # no directory is named, which each image will say
+                self._made = self._opened().make()
+        threads = 1
+        if self._store is not None and self._store.durable and new:
+            threads = max(processors(), _WAITING)
+        elif sum(len(job.source.url) for job in new) > _WORTH_THREADS:
+            threads = processors()
+        return in_order(image_of, range(len(jobs)), threads=threads)
+
+    def _staged_image(self, source: DataUrl, *, write: bool) -> InlineImage:
+        image = prepare_image(source, self.limits)
+        store = self._opened()
+        try:
+            staged = store.stage(image) if write else None
+        except OffloadError as fault:
+            # That another image is refused is to be said first.
+            return InlineImage(source, image.facts, None, fault)
+        if staged is not None:
+            self._staged.add(staged)
+        if self._index is not None:
+            self._index.learn(source, image.facts)
+        return InlineImage(source, image.facts, staged)
 
     def _opened(self) -> ImageStore:
         """The store; the environment is asked for it only now."""

@@ -71,14 +71,19 @@ def open_directory(path: Path, below: Sequence[str] = ()) -> Iterator[int]:
         os.close(descriptor)
 
 
-def make_directory(path: Path, *, durable: bool) -> None:
-    """Create a directory with its parents. With `durable`, their entries are synced too."""
+def make_directory(path: Path, *, durable: bool) -> list[Path]:
+    """Create a directory with its parents. With `durable`, their entries are synced too.
+
+    Returns:
+        Those that were not there, the innermost first.
+    """
     missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
     path.mkdir(parents=True, exist_ok=True)
     if durable:
         for created in missing:
             with open_directory(created.parent) as descriptor:
                 os.fsync(descriptor)
+    return missing
 
 
 @contextmanager
@@ -104,9 +109,13 @@ def write_atomically(directory: int, name: str, raw: bytes, *, durable: bool) ->
     """Put a file in place: all of it or nothing, whatever stops the writing.
 
     A reader sees the old file or the new one. A link in the place is replaced, not followed.
-    With `durable` the bytes are synced; the name is when the caller syncs the directory, once
-    for all files of a batch.
+    With `durable` the bytes are synced; the name is when the caller syncs the directory.
     """
+    put_in_place(directory, write_temporary(directory, raw, durable=durable), name)
+
+
+def write_temporary(directory: int, raw: bytes, *, durable: bool) -> str:
+    """Write a hidden file, for `put_in_place`; its name. Nothing is left of one that fails."""
     unique = f"{os.getpid()}-{threading.get_ident()}-{secrets.token_hex(8)}"
     temporary = f".tmp-{unique}"
     try:
@@ -119,12 +128,26 @@ def write_atomically(directory: int, name: str, raw: bytes, *, durable: bool) ->
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         # Interrupts too: what stopped the writing is raised on, without a file left behind.
-        with suppress(OSError):
-            os.unlink(temporary, dir_fd=directory)
+        remove(directory, temporary)
         raise
+    return temporary
+
+
+def put_in_place(directory: int, temporary: str, name: str) -> None:
+    """Give a temporary file its name. Where that fails, it is removed."""
+    try:
+        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        remove(directory, temporary)
+        raise
+
+
+def remove(directory: int, temporary: str) -> None:
+    """Remove a temporary file, if it can be."""
+    with suppress(OSError):
+        os.unlink(temporary, dir_fd=directory)
 
 
 def _kind(mode: int) -> str:

@@ -69,15 +69,19 @@ def offload_request(
         number = text.number(url)
         return url if number is None else urls[number]
 
-    call = Call(image_dir, store, limits, read)
-    try:
-        planned = call.prepare(found)
-    except OffloadError:
-        # A text that is no JSON is that first of all. Images that pass are always JSON.
-        text.check(urls)
-        raise
-    rewritten = _rewritten(text, found, planned)
-    call.write(found, planned)
+    with Call(image_dir, store, limits, read) as call:
+        try:
+            planned = call.prepare(found)
+        except OffloadError:
+            # A text that is no JSON is that first of all. Images that pass are always JSON.
+            text.check(urls)
+            odd = text.respelled(number for number, url in urls.items() if not isinstance(url, str))
+            if not odd:
+                raise
+            urls |= odd
+            planned = call.prepare(found)
+        rewritten = _rewritten(text, found, planned)
+        call.write(found, planned)
     return OffloadedRequest(rewritten, call.stats(planned))
 
 

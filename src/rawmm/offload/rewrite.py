@@ -57,9 +57,10 @@ def offload_images_inplace(
     found = ImageParts(value)
     if mode == "inline":
         return call.check(found)
-    planned = call.prepare(found)
-    changes = found.plan([image.url for image in planned])
-    call.write(found, planned)
+    with call:
+        planned = call.prepare(found)
+        changes = found.plan([image.url for image in planned])
+        call.write(found, planned)
     changes.apply()
     return call.stats(planned)
 

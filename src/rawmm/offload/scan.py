@@ -37,7 +37,7 @@ _URL: Final = re.compile(rb'"(?:' + _spelled("data:") + b"|" + _spelled("file:")
 _REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\r\n]*+:")
 _OBJECT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}]', re.DOTALL)
-_PLAIN_DATA: Final = re.compile(rb'"data:', re.IGNORECASE)
+_PLAIN_DATA: Final = re.compile(rb'"data:image/[^"\\,]*,', re.IGNORECASE)
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError)
 
 
@@ -86,13 +86,28 @@ class CutText:
     def url(self, number: int) -> str | memoryview:
         """A URL: the bytes of a data URL where they stand, or what another spelling says.
 
+        The bytes are not looked at. If they hold an escape they are no base64: see `respelled`.
+
         Raises:
             ContractError: ``malformed``; not for bytes, which may be anything.
         """
         start, end, _ = self.cuts[number]
-        if _PLAIN_DATA.match(self.whole, start) and self.whole.find(b"\\", start, end) < 0:
+        if _PLAIN_DATA.match(self.whole, start):
             return self._view[start + 1 : end - 1]
         return self._decoded(number)
+
+    def respelled(self, numbers: Iterable[int]) -> dict[int, str]:
+        """Those of the URLs that are written with escapes, as they read.
+
+        Raises:
+            ContractError: ``malformed``.
+        """
+        spans = ((number, *self.cuts[number][:2]) for number in numbers)
+        return {
+            number: self._decoded(number)
+            for number, start, end in spans
+            if self.whole.find(b"\\", start, end) >= 0
+        }
 
     def check(self, numbers: Iterable[int]) -> None:
         """Check that cuts are JSON strings.
@@ -105,14 +120,11 @@ class CutText:
 
     def joined(self, rest: bytes, new: dict[int, bytes]) -> bytes:
         """A rest as a whole text: each replacement becomes its new literal, or its own again."""
-        pieces: list[bytes | memoryview] = []
-        done = 0
-        view = memoryview(rest)
-        for match in re.finditer(f'"{self._mark}:([0-9]+)"'.encode(), rest):
-            number = int(match[1])
-            pieces += view[done : match.start()], new.get(number) or self._literal(number)
-            done = match.end()
-        pieces.append(view[done:])
+        head, *tails = rest.split(f'"{self._mark}:'.encode())
+        pieces: list[bytes | memoryview] = [head]
+        for tail in tails:
+            number, _, after = tail.partition(b'"')
+            pieces += new.get(int(number)) or self._literal(int(number)), after
         return b"".join(pieces)
 
     def _literal(self, number: int) -> memoryview:
@@ -153,9 +165,9 @@ class CutText:
 
 def _end_of_string(text: bytes, start: int) -> int:
     """Where a string ends that begins at `start`; -1 if it does not."""
-    end = text.find(b'"', start + 1) + 1
-    if end and text.find(b"\\", start, end) < 0:
-        return end
+    quote = text.find(b'"', start + 1)
+    if quote < 0 or text[quote - 1 : quote] != b"\\":
+        return quote + 1 or -1
     match = _REST_OF_STRING.match(text, start + 1)
     return match.end() if match else -1
 

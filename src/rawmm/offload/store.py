@@ -18,20 +18,19 @@ from typing import TYPE_CHECKING, Final
 from rawmm.errors import MaterializeError, OffloadError, RawMMError, shown_text
 from rawmm.locators import Problem, file_path, scheme_of
 from rawmm.offload.data_url import decode_data_url, parse_data_url
+from rawmm.offload.directory import ImageDirectory
 from rawmm.offload.image_file import (
     NotRegularError,
-    make_directory,
     open_directory,
     open_regular,
     read_all,
-    write_atomically,
 )
 from rawmm.offload.known import KnownImages
 from rawmm.offload.limits import Limits
 from rawmm.offload.prepare import ImageFacts, ImageSource, PreparedImage, prepare_image
 from rawmm.offload.run_dir import raw_image_id_problem, resolved_dir
 from rawmm.offload.store_errors import ErrorClass, failed, refused
-from rawmm.offload.stored_image import StoreCounters, StoredImage, Tally
+from rawmm.offload.stored_image import StoreCounters, StoredImage
 from rawmm.structs import PATTERNS
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 _HASH: Final = re.compile(PATTERNS["ImageHash"])
 
 
-class ImageStore:
+class ImageStore(ImageDirectory):
     """Raw images in one directory, by the SHA-256 of their bytes. Safe to share by threads.
 
     Args:
@@ -59,11 +58,9 @@ class ImageStore:
         limits: Limits | None = None,
         durable: bool = True,
     ) -> None:
-        self.root = resolved_dir(root)
+        super().__init__(resolved_dir(root), durable=durable)
         self.limits = Limits() if limits is None else limits
-        self.durable = durable
         self.known = KnownImages()
-        self._tally = Tally()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.root)!r})"
@@ -135,37 +132,6 @@ class ImageStore:
         written = self._placed(image.facts, lambda: image.raw, verify=verify)
         return StoredImage.of(image.facts, self.root, written=written)
 
-    def place(self, facts: ImageFacts, load: Callable[[], bytes], *, verify: bool = False) -> bool:
-        """`commit` of many: True if the file was written, and then `sync` has to follow.
-
-        ``load`` gives the bytes; it is called only if they have to be written or compared.
-
-        Raises:
-            OffloadError: as `commit`.
-        """
-        name = facts.raw_image_id
-        try:
-            written = self._write(name, facts.size, load, verify=verify)
-        except OSError as error:
-            raise failed(error, f"to write {name} into {str(self.root)!r}") from error
-        done = {"stored": 1, "bytes_written": facts.size} if written else {"deduplicated": 1}
-        self._tally.add(seen=1, bytes_in=facts.size, **done)
-        return written
-
-    def sync(self) -> None:
-        """Make the names of placed files durable, if the store is.
-
-        Raises:
-            OffloadError: ``store_failed``.
-        """
-        if not self.durable:
-            return
-        try:
-            with open_directory(self.root) as directory:
-                os.fsync(directory)
-        except OSError as error:
-            raise failed(error, f"to sync {str(self.root)!r}") from error
-
     def read(self, locator: str, expected_hash: str | None = None) -> bytes:
         """The bytes of a stored image, verified.
 
@@ -236,27 +202,6 @@ class ImageStore:
         if written:
             self.sync()
         return written
-
-    def _write(self, name: str, size: int, load: Callable[[], bytes], *, verify: bool) -> bool:
-        """Whether the file had to be written."""
-        try:
-            return self._write_in(name, size, load, verify=verify)
-        except FileNotFoundError:
-            # The first write, or the directory was removed since.
-            make_directory(self.root, durable=self.durable)
-            return self._write_in(name, size, load, verify=verify)
-
-    def _write_in(self, name: str, size: int, load: Callable[[], bytes], *, verify: bool) -> bool:
-        with open_directory(self.root) as directory:
-            try:
-                with open_regular(directory, name) as (descriptor, found):
-                    if found == size and (not verify or read_all(descriptor) == load()):
-                        return False
-                self._tally.add(verify_failures=1)
-            except FileNotFoundError:
-                pass
-            write_atomically(directory, name, load(), durable=self.durable)
-            return True
 
     @contextmanager
     def _opened(
