@@ -20,6 +20,7 @@ IN_SDIST = (
     "codegen/emit.py",
     "tests/conftest.py",
     "examples/rollout.jsonl",
+    "benchmarks/__main__.py",
     "README.md",
     "LICENSE",
 )

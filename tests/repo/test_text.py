@@ -13,7 +13,10 @@ import rawmm
 from rawmm.errors import CODES
 
 ROOT = Path(__file__).parent.parent.parent
-DOCS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "schemas/README.md")
+DOCS = (
+    "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "schemas/README.md",
+    "benchmarks/README.md",
+)  # fmt: skip
 
 
 def tracked() -> list[Path]:

@@ -1,0 +1,85 @@
+"""What `import rawmm` has, and what it loads for it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rawmm
+
+SOURCE = ast.parse(Path(rawmm.__file__).read_text("utf-8"))
+
+
+def names(body: list[ast.stmt]) -> dict[str, str]:
+    """What the import statements of a block bind, and from where."""
+    return {
+        alias.asname or alias.name: node.module or ""
+        for node in body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def type_checkers_only() -> dict[str, str]:
+    for node in SOURCE.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return names(node.body)
+    raise AssertionError
+
+
+def run(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    return done.stdout.decode().strip()
+
+
+def test_type_checkers_see_what_loads_on_first_use() -> None:
+    modules = dict.fromkeys(rawmm._MODULES, "rawmm")
+    assert type_checkers_only() == modules | rawmm._HOMES
+
+
+def test_every_public_name_is_bound_once() -> None:
+    bound = names(SOURCE.body)
+    later = type_checkers_only()
+    assert not bound.keys() & later.keys()
+    public = {name for name in bound | later if name not in {"annotations", "import_module"}}
+    assert public - {"TYPE_CHECKING", "Any", "Final"} == set(rawmm.__all__)
+    assert len(rawmm.__all__) == len(set(rawmm.__all__))
+    assert set(rawmm.__all__) <= set(dir(rawmm))
+
+
+@pytest.mark.parametrize("name", rawmm.__all__)
+def test_every_public_name_loads_by_itself(name: str) -> None:
+    value = getattr(rawmm, name)
+    assert value is getattr(rawmm, name)
+    home = type_checkers_only().get(name)
+    if home and home != "rawmm":
+        assert value is getattr(sys.modules[home], name)
+
+
+def test_all_of_it_can_be_imported_at_once() -> None:
+    program = "from rawmm import *; import rawmm; print(all(n in globals() for n in rawmm.__all__))"
+    assert run(program) == "True"
+
+
+def test_importing_loads_types_and_codecs_only() -> None:
+    loaded = run("import sys, rawmm; print(*[n for n in sys.modules if n.startswith('rawmm.')])")
+    parts = {name.split(".")[1] for name in loaded.split()}
+    later = {home.partition(".")[2] for home in rawmm._HOMES.values()} | set(rawmm._MODULES)
+    assert not parts & (later | {"cli", "testing", "integrations"})
+    assert {"codec", "validate", "structs"} <= parts
+
+
+def test_a_function_is_not_hidden_by_the_package_of_its_name() -> None:
+    program = "import rawmm.upgrade.walk, rawmm.validate.graph, rawmm as r; "
+    assert run(program + "print(callable(r.upgrade), callable(r.validate))") == "True True"
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'rawmm' has no attribute 'ImageStor'"):
+        _ = rawmm.ImageStor  # type: ignore[attr-defined]
+    program = "import rawmm\ntry: from rawmm import nothing\nexcept ImportError: print('no')"
+    assert run(program) == "no"
