@@ -159,6 +159,21 @@ def decode_msgpack(data: bytes) -> Trace:
     return Trace.model_validate(msgspec.msgpack.decode(data))
 
 
+def decode_as_verifiers(data: bytes) -> Trace:
+    """A trace from MessagePack with the libraries that verifiers 0.4.0 reads its wire with."""
+    import msgpack
+
+    return Trace.model_validate(msgpack.unpackb(data, raw=False))
+
+
+def encode_as_verifiers(trace: Trace) -> bytes:
+    """A trace as MessagePack with the libraries of verifiers 0.4.0, not checked."""
+    import msgpack
+
+    packed: bytes = msgpack.packb(trace.model_dump(mode="json"), use_bin_type=True)
+    return packed
+
+
 def encode_json(trace: Trace) -> bytes:
     """A trace as JSON, checked again before it is written, as models may have been changed."""
     return json.dumps(_checked(trace), separators=(",", ":")).encode()

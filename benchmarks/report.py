@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PACKAGES: Final = (
     "rawmm", "msgspec", "pybase64", "pillow", "pydantic", "numpy", "jsonschema", "jsonschema-rs",
+    "msgpack",
     "check-jsonschema",
 )  # fmt: skip
 
