@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from rawmm.offload.image_parts import ImagePart, ImageParts
     from rawmm.offload.prepare import ImageFacts
 
-_WORTH_THREADS: Final = 1024 * 1024
-"""Characters of base64 that take much longer to decode and hash than threads take to start."""
-_WAITING: Final = 4
-"""Threads that wait for a disk: as many help as there are processors, and these at least."""
+_WORTH_THREADS: Final = 2 * 1024 * 1024
+"""Characters of base64 that take much longer to hash than other threads take to wake."""
+_WAITING: Final = 6
+"""Threads where most of them wait for a disk. Each holds one image in memory."""
 
 
 class InlineImage(NamedTuple):
@@ -44,14 +44,12 @@ class InlineImage(NamedTuple):
     Attributes:
         source: the URL.
         facts: what is known of the image.
-        staged: the temporary file, unless the store has it or knows it.
-        fault: why there is none.
+        staged: the temporary file, unless the store has the image, or could not write it.
     """
 
     source: DataUrl
     facts: ImageFacts
     staged: str | None = None
-    fault: OffloadError | None = None
 
 
 class Planned(NamedTuple):
@@ -144,10 +142,8 @@ class Call:
             if image is not None and image.facts.sha256 not in self._written:
                 first.setdefault(image.facts.sha256, (part, image))
         written = False
-        for sha256, (part, (source, facts, staged, fault)) in first.items():
+        for sha256, (part, (source, facts, staged)) in first.items():
             with _At(found, part):
-                if fault is not None:
-                    raise fault
                 load = partial(decode_data_url, source)
                 new = self._opened().place(facts, load, staged=staged)
             self._staged.discard(staged or "")
@@ -178,35 +174,34 @@ class Call:
     def _examined(self, found: ImageParts, jobs: list[_Job], *, write: bool) -> list[InlineImage]:
         """The images of the jobs; the first that is refused is the error."""
         index = self._index
-        known = [index.find(job.source) if index is not None else None for job in jobs]
 
-        def image_of(number: int) -> InlineImage:
-            job, facts = jobs[number], known[number]
+        def image_of(job: _Job) -> InlineImage:
             with _At(found, job.part):
+                facts = index.find(job.source) if index is not None else None
                 if facts is None:
                     return self._staged_image(job.source, write=write)
                 facts.check(self.limits)
             return InlineImage(job.source, facts)
 
-        new = [job for job, facts in zip(jobs, known, strict=True) if facts is None]
+        new = [job for job in jobs if index is None or job.source not in index]
         if write and new:
             with suppress(OffloadError):  # no directory is named, which each image will say
                 self._made = self._opened().make()
         threads = 1
-        if self._store is not None and self._store.durable and new:
-            threads = max(processors(), _WAITING)
-        elif sum(len(job.source.url) for job in new) > _WORTH_THREADS:
+        if sum(len(job.source.url) for job in jobs) > _WORTH_THREADS:
             threads = processors()
-        return in_order(image_of, range(len(jobs)), threads=threads)
+        if self._store is not None and self._store.durable:
+            threads = max(threads, min(len(new), _WAITING))
+        return in_order(image_of, jobs, threads=threads)
 
     def _staged_image(self, source: DataUrl, *, write: bool) -> InlineImage:
         image = prepare_image(source, self.limits)
-        store = self._opened()
-        try:
-            staged = store.stage(image) if write else None
-        except OffloadError as fault:
-            # That another image is refused is to be said first.
-            return InlineImage(source, image.facts, None, fault)
+        store, staged = self._opened(), None
+        if write:
+            # Where this fails, `write` tries again and says why: at its turn, so that the error
+            # is that of the first image, and after those before it.
+            with suppress(OffloadError):
+                staged = store.stage(image)
         if staged is not None:
             self._staged.add(staged)
         if self._index is not None:

@@ -41,6 +41,10 @@ class KnownImages:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __contains__(self, data_url: DataUrl) -> bool:
+        """Whether an image may be known. Costs nothing; only `find` knows."""
+        return data_url.sketch in self._entries
+
     def find(self, data_url: DataUrl) -> ImageFacts | None:
         """The image that has exactly this text and declared type, if it is known.
 

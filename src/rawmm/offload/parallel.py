@@ -1,8 +1,7 @@
 """Work on several images at once: hashing, writing and syncing release the interpreter lock.
 
-Threads live as long as one call. So none is left at the end of the interpreter or in the child
-of a fork, and a test that counts threads sees none; starting one takes a fraction of what one
-screenshot takes.
+The threads are one pool for the process, made when the first of them is needed. Idle ones end
+with the interpreter, and the child of a fork makes a pool of its own.
 """
 
 from __future__ import annotations
@@ -13,19 +12,21 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _MOST_THREADS: Final = 16
-"""Helping threads in the whole process, however many calls there are."""
+"""In the whole process, however many calls there are."""
 
-_slots = threading.BoundedSemaphore(_MOST_THREADS)
+_pool: ThreadPoolExecutor | None = None
+_making = threading.Lock()
 
 
 def _after_fork() -> None:
-    global _slots  # noqa: PLW0603  (the threads that hold the old one's slots are not here)
-    _slots = threading.BoundedSemaphore(_MOST_THREADS)
+    global _pool, _making
+    _pool, _making = None, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -39,28 +40,38 @@ def processors() -> int:
 def in_order(function: Callable[[T], R], items: Sequence[T], *, threads: int) -> list[R]:
     """``[function(item) for item in items]`` on up to `threads` threads, this one among them.
 
+    This one waits for no thread that has not begun: where the pool is busy with other calls,
+    or the interpreter is ending, it does all of it.
+
     Raises:
         Exception: what the first item in order raised, of those that did. Items before it were
             all done; those after it are not begun any more.
     """
     work = _Work(function, items)
-    helpers: list[threading.Thread] = []
-    slots = _slots
+    helpers = []
     try:
-        while len(helpers) < min(threads, len(items)) - 1 and slots.acquire(blocking=False):
-            helper = threading.Thread(target=work.help, args=(slots,), name="rawmm-offload")
+        for _ in range(min(threads, len(items)) - 1):
             try:
-                helper.start()
-            except RuntimeError:  # a limit of the system, or the interpreter is ending
-                slots.release()
+                helpers.append(_executor().submit(work.do))
+            except RuntimeError:  # the interpreter is ending, or the system has no more threads
                 break
-            helpers.append(helper)
         work.do()
     finally:
         work.stopped = True
         for helper in helpers:
-            helper.join()
+            if not helper.cancel():
+                helper.result()
     return work.outcome()
+
+
+def _executor() -> ThreadPoolExecutor:
+    global _pool  # noqa: PLW0603
+    from concurrent.futures import ThreadPoolExecutor
+
+    with _making:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="rawmm-offload")
+        return _pool
 
 
 class _Work(Generic[T, R]):
@@ -72,12 +83,6 @@ class _Work(Generic[T, R]):
         self._errors: dict[int, Exception] = {}
         self._next = 0
         self._lock = threading.Lock()
-
-    def help(self, slots: threading.BoundedSemaphore) -> None:
-        try:
-            self.do()
-        finally:
-            slots.release()
 
     def do(self) -> None:
         """Take items, in order, while there are some and none has failed."""
