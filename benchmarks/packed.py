@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import rawmm
-from benchmarks import data, reference
+from benchmarks import data, floor, reference
 from benchmarks.harness import at_least, race
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ def run(settings: Settings) -> Iterator[Row]:
     packed = rawmm.encode_msgpack(trace, packed=True)
     unpacked = rawmm.decode_msgpack(packed, rawmm.Trace)
     model = reference.decode_msgpack(lists)
+    bare = msgspec.msgpack.Decoder(floor.bare(rawmm.Trace))
     timed = race(
         {
             "packed": partial(rawmm.decode_msgpack, packed, rawmm.Trace),
+            "bare": partial(bare.decode, packed),
             "lists": partial(rawmm.decode_msgpack, lists, rawmm.Trace),
             "reference": partial(reference.decode_msgpack, lists),
             "encode packed": partial(rawmm.encode_msgpack, unpacked, packed=True),
