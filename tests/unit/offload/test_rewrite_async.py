@@ -16,7 +16,6 @@ from rawmm.offload import (
     ImageOffloadStats,
     ImageStore,
     Limits,
-    StoredImage,
     offload_images_async,
     offload_images_inplace,
 )
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rawmm.offload.prepare import PreparedImage
 
 PATIENCE = 30.0
 """Seconds until a gate that never opens fails the test instead of hanging it."""
