@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,8 +66,6 @@ def in_order(function: Callable[[T], R], items: Sequence[T], *, threads: int) ->
 
 def _executor() -> ThreadPoolExecutor:
     global _pool  # noqa: PLW0603
-    from concurrent.futures import ThreadPoolExecutor
-
     with _making:
         if _pool is None:
             _pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="rawmm-offload")
