@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 def run(settings: Settings) -> Iterator[Row]:
     """Each rule on an object of a real rollout; the walk at many sizes."""
     for name, one in _subjects(settings).items():
-        timed = race({"rule": partial(_all, RULES[name], one)}, settings)
+        # A packed stream asks its rule only for what is wrong.
+        call = one.is_fine if name == "packed" else partial(_all, RULES[name], one)
+        timed = race({"rule": call}, settings)
         what = f"{name}, on one {type(one).__name__}"
         yield single("rules", what, timed.median("rule") * 1e6, "µs")
     sizes = settings.pick((10, 100, 1000, 10_000, 100_000), (10, 100, 1000))
@@ -52,6 +55,16 @@ def _subjects(settings: Settings) -> dict[str, Any]:
     sidecar = prompt.multi_modal_data
     item = sidecar.mm_items["image"][0]
     tool = rawmm.Tool(name="click", description="", parameters={"type": "object", "properties": {}})
+    features = rawmm.GenerateFeatures(
+        mm_hashes=sidecar.mm_hashes, mm_placeholders=sidecar.mm_placeholders
+    )
+    sha, where = sidecar.mm_hashes["image"][0], sidecar.mm_placeholders["image"][0]
+    url = prompt.message.content[1].image_url.url
+    parts = [rawmm.to_builtins(item), sha, url, where.offset, where.length]
+    refs: Any = rawmm.convert([[parts]], rawmm.MMRefs)
+    sampled = len(reply.token_ids)
+    mask = rawmm.SamplingMask(ids=_int32([7] * 4 * sampled), counts=_int32([4] * sampled))
+    packed: Any = rawmm.decode_msgpack(rawmm.encode_msgpack(trace, packed=True), rawmm.Trace)
     return {
         "payload": item,
         "locator": item,
@@ -62,4 +75,15 @@ def _subjects(settings: Settings) -> dict[str, Any]:
         "graph": trace,
         "wire_values": trace,
         "free_json": tool,
+        "features": features,
+        "image_ref": refs.images[0],
+        "image_refs": refs,
+        "array_size": mask.ids,
+        "sampling_mask": mask,
+        "packed": packed.nodes[0].token_ids,
     }
+
+
+def _int32(values: list[int]) -> rawmm.EncodedArray:
+    data = struct.pack(f"<{len(values)}i", *values)
+    return rawmm.EncodedArray(dtype="int32", shape=[len(values)], data=data)

@@ -13,8 +13,9 @@ import pytest
 
 import rawmm
 from benchmarks import __main__ as command
-from benchmarks import floor, harness, reference
+from benchmarks import floor, harness, reference, rules
 from benchmarks.data import body, screenshot, trace, variation
+from rawmm.validate.rules import RULES
 
 if TYPE_CHECKING:
     from benchmarks.harness import Row
@@ -116,3 +117,7 @@ def test_variants_take_turns() -> None:
     timed = harness.race(variants, harness.Settings(quick=True))
     assert "".join(calls) == "ab" + "ab" + "ba"
     assert [len(each) for each in timed.seconds.values()] == [2, 2]
+
+
+def test_every_rule_has_its_cost_measured() -> None:
+    assert set(rules._subjects(harness.Settings(quick=True))) == set(RULES)
