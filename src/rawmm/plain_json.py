@@ -35,10 +35,13 @@ def read_json(data: bytes) -> Any:
             for error in duplicate_keys(data):
                 raise error from None
     except RecursionError:
-        raise too_deep() from None
+        fault = too_deep()
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise malformed(data, "JSON", error) from None
-    return value
+        # A UnicodeError holds the text, so it does not become the context of what is raised.
+        fault = malformed(data, "JSON", error)
+    else:
+        return value
+    raise fault
 
 
 def outline(data: bytes) -> Any:
