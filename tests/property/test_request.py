@@ -184,7 +184,7 @@ def assert_same(body: bytes) -> Any:
 
 
 good = st.sampled_from([*GOOD, HERE])
-any_url = good | st.sampled_from(BAD) | st.none() | numbers | st.just([])
+any_url: st.SearchStrategy[Any] = good | st.sampled_from(BAD) | st.none() | numbers | st.just([])
 
 
 @given(documents(good), st.randoms(use_true_random=False))
