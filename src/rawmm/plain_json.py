@@ -26,13 +26,16 @@ def read_json(data: bytes) -> Any:
     try:
         value = _VALUES.decode(data)
     except RecursionError:
-        raise too_deep() from None
+        fault = too_deep()
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise malformed(data, "JSON", error) from None
-    if not has_all_keys(data, value):
-        for duplicate in duplicate_keys(data):
-            raise duplicate
-    return value
+        # A UnicodeError holds the text, so it does not become the context of what is raised.
+        fault = malformed(data, "JSON", error)
+    else:
+        if not has_all_keys(data, value):
+            for duplicate in duplicate_keys(data):
+                raise duplicate
+        return value
+    raise fault
 
 
 def has_all_keys(data: bytes, value: Any) -> bool:

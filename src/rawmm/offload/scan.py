@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -132,11 +133,10 @@ class CutText:
         return self._view[start:end]
 
     def _decoded(self, number: int) -> str:
-        try:
+        with suppress(*_NOT_JSON):
             return msgspec.json.decode(self._literal(number), type=str)
-        except _NOT_JSON:
-            read_json(self.whole)
-            raise
+        read_json(self.whole)
+        raise AssertionError("a text is JSON although a string in it is none")
 
     def _cut(self, text: bytes) -> bytes:
         pieces: list[bytes | memoryview] = []
