@@ -180,7 +180,7 @@ def test_bytes_that_do_not_fill_the_shape(kind: Any, data: st.DataObject) -> Non
 @pytest.mark.parametrize("name", list(KINDS))
 @given(data=st.data())
 def test_other_fields_are_refused(name: str, data: st.DataObject) -> None:
-    odd = st.sampled_from(
+    odd: st.SearchStrategy[Any] = st.sampled_from(
         [None, True, 0, 3, -1, 1.0, "", "x", ">i4", "<f4", "int8", [], [3], {}, b""]
     )
     kind = KINDS[name]

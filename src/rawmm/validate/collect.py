@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Path = tuple[str | int, ...]
 
 _LEAVES: Final = SCALARS | {bytes}
-_NO_STRUCTS: Final[frozenset[type]] = _LEAVES | {UnsetType}
+_NO_STRUCTS: Final[frozenset[Any]] = _LEAVES | {UnsetType}
 _NUMBERS: Final = frozenset({int, float, bool})
 _paused: ContextVar[bool] = ContextVar("rawmm_rules_paused", default=False)
 
@@ -163,7 +163,7 @@ def children(value: Any) -> Iterator[tuple[str | int, Any]]:
 
 
 @cache
-def _bearing(kind: type[Contract]) -> tuple[tuple[str | int, int, frozenset[type]], ...]:
+def _bearing(kind: type[Contract]) -> tuple[tuple[str | int, int, frozenset[Any]], ...]:
     """Fields of a struct class that may hold structs: wire key, place, types that hold none."""
     array_like = kind.__struct_config__.array_like
     return tuple(
