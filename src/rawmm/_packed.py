@@ -78,7 +78,7 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         """
         if isinstance(values, cls):
             return values
-        listed = list(values)
+        listed: list[Any] = list(values)
         for dtype in cls.__dtypes__:
             layout = f"<{len(listed)}{_CODES[dtype]}"
             try:

@@ -33,6 +33,8 @@ def thing(**properties: Any) -> dict[str, Any]:
 
 BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("keyword 'uniqueItems'", files(A=thing(a={"type": "array", "items": {"type": "null"}, "uniqueItems": True}))),
+    ("needs dtype, shape and data", files(A={**thing(), "x-rawmm-items": {"type": "number"}})),
+    ("keyword 'format' is not", files(A={**thing(dtype={"type": "null"}, shape={"type": "null"}, data={"type": "null"}), "x-rawmm-items": {"type": "string", "format": "x"}})),
     ("keyword 'format'", files(A=thing(a={"type": "string", "format": "uri"}))),
     ("keyword 'minProperties'", files(A={**thing(), "minProperties": 1})),
     ("keyword 'if'", files(A={**thing(), "if": {}})),

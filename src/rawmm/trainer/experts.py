@@ -10,8 +10,8 @@ from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error
 from rawmm.graph.arrays import encoded
 from rawmm.structs import Contract, EncodedArray
+from rawmm.validate.arrays import shown_shape
 from rawmm.validate.plain import as_sequence
-from rawmm.validate.rules import shown_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Path = tuple[str | int, ...]
 
 _LEAVES: Final = SCALARS | {bytes}
+_NO_STRUCTS: Final[frozenset[Any]] = _LEAVES | {UnsetType}
 _NUMBERS: Final = frozenset({int, float, bool})
 _paused: ContextVar[bool] = ContextVar("rawmm_rules_paused", default=False)
 
@@ -162,14 +163,14 @@ def children(value: Any) -> Iterator[tuple[str | int, Any]]:
 
 
 @cache
-def _bearing(kind: type[Contract]) -> tuple[tuple[str | int, int, frozenset[type]], ...]:
+def _bearing(kind: type[Contract]) -> tuple[tuple[str | int, int, frozenset[Any]], ...]:
     """Fields of a struct class that may hold structs: wire key, place, types that hold none."""
     array_like = kind.__struct_config__.array_like
     return tuple(
         (index if array_like else field.encode_name, index, passed_over)
         for index, field in enumerate(msgspec.structs.fields(kind))
         if _holds_structs(field.type)
-        for passed_over in (_LEAVES | {UnsetType, *([list] if _plain_lists(field.type) else [])},)
+        for passed_over in (_NO_STRUCTS | {list} if _plain_lists(field.type) else _NO_STRUCTS,)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted
+from rawmm.structs import PackedStream
 from rawmm.validate.node_rules import image_urls
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _number_of(wanted: list[int], tokens: list[int] | PackedTokenIds, start: int
     """How many of `tokens` from `start` to before `end` are wanted."""
     if start >= end:
         return 0
-    if type(tokens) is not list:
+    if isinstance(tokens, PackedStream):
         return sum([tokens.count(one, start, end) for one in wanted])
     part = tokens if end - start == len(tokens) else tokens[start:end]
     return sum(map(part.count, wanted))

@@ -10,8 +10,6 @@ import sys
 from array import array
 from collections import Counter
 from functools import cache
-from math import prod
-from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
@@ -20,9 +18,10 @@ from rawmm._contract import reader
 from rawmm.errors import contract_error, counted, shown
 from rawmm.locators import locator_of, names_image, uri_problem
 from rawmm.validate import node_rules
+from rawmm.validate.arrays import shown_shape, size_error
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import Mode, is_clean, payload_errors, plain_copy
-from rawmm.validate.shape import definition, shape_errors
+from rawmm.validate.shape import definition, packed_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,14 +58,15 @@ def _wire_values(trace: Trace, path: Path) -> Iterator[RawMMError]:
 
 
 @cache
-def _reader(kind: Any, fields: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+def _reader(kind: type[Any], fields: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     return reader(kind, *fields)
 
 
 def _free(struct: Any, fields: tuple[str, ...], path: Path, mode: Mode) -> Iterator[RawMMError]:
     if not fields:
         return
-    for name, value in zip(fields, _reader(type(struct), fields)(struct), strict=True):
+    kind: Any = type(struct)
+    for name, value in zip(fields, _reader(kind, fields)(struct), strict=True):
         if value is UNSET or value is None or is_clean(value, mode):
             continue
         found = False
@@ -205,45 +205,13 @@ def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:
     yield from _sorted_ranges(refs.images, (*path, 0))
 
 
-def _array_size(encoded: EncodedArray | PackedStream[Any], path: Path) -> Iterator[RawMMError]:
-    size = 1 if encoded.dtype == "bool" else int(encoded.dtype.lstrip(ascii_letters)) // 8
-    wanted = prod(encoded.shape) * size
-    if len(encoded.data) != wanted:
-        kind = f"{encoded.dtype} of shape {shown_shape(encoded.shape)}"
-        yield contract_error(
-            "array_size",
-            (*path, "data"),
-            expected=f"{counted(wanted, 'byte')} for {kind}",
-            got=counted(len(encoded.data), "byte"),
-        )
-
-
-def shown_shape(shape: list[int]) -> str:
-    """A shape as it may stand in a message."""
-    text = "x".join(map(str, shape)) or "scalar"
-    return text if len(text) <= 64 else f"{len(shape)} dimensions"
+def _array_size(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
+    if error := size_error(encoded.dtype, encoded.shape, encoded.data, path):
+        yield error
 
 
 def _packed(stream: PackedStream[Any], path: Path) -> Iterator[RawMMError]:
-    """One dimension, and elements that a list of them could have."""
-    if len(stream.shape) != 1:
-        yield contract_error(
-            "array_size",
-            (*path, "shape"),
-            expected="one dimension",
-            got=shown_shape(stream.shape),
-        )
-        return
-    wrong_size = list(_array_size(stream, path))
-    if wrong_size:
-        yield from wrong_size
-        return
-    element = definition(type(stream).__name__)["x-rawmm-items"]
-    # A byte that is no flag is shown as the number that it is.
-    flags = element.get("type") == "boolean"
-    values = [one if one > 1 else bool(one) for one in stream.data] if flags else stream
-    for index, value in enumerate(values):
-        yield from shape_errors(value, element, (*path, "data", index))
+    yield from packed_errors(stream, definition(type(stream).__name__), path)
 
 
 def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
@@ -303,5 +271,6 @@ def _rules_of(kind: type[Contract]) -> tuple[Callable[[Any, Any], Iterator[RawMM
 
 def own_errors(struct: Any, path: Path) -> Iterator[RawMMError]:
     """Broken rules of one struct, without those of the structs in it."""
-    for rule in _rules_of(type(struct)):
+    kind: Any = type(struct)
+    for rule in _rules_of(kind):
         yield from rule(struct, path)

@@ -7,10 +7,6 @@ pattern instead of saying what was there. It understands exactly the authoring p
 
 from __future__ import annotations
 
-import re
-import sys
-from functools import cache
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from rawmm import schemas
@@ -18,10 +14,12 @@ from rawmm._contract import EXTRA, own_fields
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.locators import id_problem
 from rawmm.structs import SCHEMA_VERSION, TYPES, Contract
+from rawmm.validate.arrays import elements, raw, shown_shape, size_error
 from rawmm.validate.forms import historical_form
 from rawmm.validate.open_objects import place_errors
-from rawmm.validate.payload import ND, Mode, is_text, not_finite, payload_errors
+from rawmm.validate.payload import ND, Mode, is_text, payload_errors
 from rawmm.validate.plain import as_mapping, as_sequence
+from rawmm.validate.scalars import NAMES, SCALARS, typed, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -35,21 +33,7 @@ _FREE = {
     "DescriptorValue": Mode.DESCRIPTOR,
     "DescriptorObject": Mode.DESCRIPTOR,
 }
-_NAMES = {
-    "null": "null",
-    "boolean": "true or false",
-    "integer": "an integer",
-    "number": "a number",
-    "string": "a string",
-    "array": "an array",
-    "object": "an object",
-    "packed": "a packed one, marked __nd__",
-}
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern)
+_ARRAY = ("dtype", "shape", "data")
 
 
 def shape_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
@@ -78,7 +62,7 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
     schema = definition(name)
     if name in _FREE:
         if schema.get("type") == "object" and as_mapping(value) is None:
-            yield _wrong_type(value, "object", path)
+            yield wrong_type(value, "object", path)
         else:
             yield from payload_errors(value, path, _FREE[name])
         return
@@ -105,29 +89,46 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
             hint=f"upgrade the data, or {form.instead}",
         )
         return
+    if "x-rawmm-items" in schema:
+        yield from _packed(value, schema, path)
+        return
     yield from shape_errors(value, {**schema, **_overrides(user)}, path)
+
+
+def _packed(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
+    """Elements are in bytes, but they are shape like those of a list: rules come after them."""
+    found = False
+    for error in shape_errors(value, schema, path):
+        found = True
+        yield error
+    if not found:
+        yield from packed_errors(value, schema, path)
+
+
+def packed_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
+    """What is wrong in a packed stream whose fields have the right shape."""
+    dtype, shape, data = (dict(as_mapping(value) or {})[name] for name in _ARRAY)
+    if len(shape) != 1:
+        yield contract_error(
+            "array_size", (*path, "shape"), expected="one dimension", got=shown_shape(shape)
+        )
+    elif error := size_error(dtype, shape, data := raw(data), path):
+        yield error
+    else:
+        for index, one in enumerate(elements(dtype, data)):
+            yield from shape_errors(one, schema["x-rawmm-items"], (*path, "data", index))
 
 
 def _overrides(user: Schema) -> Schema:
     return {key: user[key] for key in ("x-rawmm-code",) if key in user}
 
 
-def _wrong_type(value: Any, kind: str, path: Path, hint: str | None = None) -> RawMMError:
-    return contract_error("wrong_type", path, expected=_NAMES[kind], got=_typed(value), hint=hint)
-
-
-def _typed(value: Any) -> str:
-    if as_mapping(value) is not None and type(value) is not dict:
-        return shown(dict(as_mapping(value) or {}))
-    return f"the string {shown(value)}" if isinstance(value, str) else shown(value)
-
-
 def _union(value: Any, members: list[Schema], path: Path, user: Schema) -> Iterator[RawMMError]:
     """The errors of the member that the value's type picks; members differ by type."""
     matching = [member for member in members if _kind_fits(value, member)]
     if not matching:
-        kinds = list(dict.fromkeys(_NAMES[kind] for member in members for kind in _kinds(member)))
-        yield contract_error("wrong_type", path, expected=" or ".join(kinds), got=_typed(value))
+        kinds = list(dict.fromkeys(NAMES[kind] for member in members for kind in _kinds(member)))
+        yield contract_error("wrong_type", path, expected=" or ".join(kinds), got=typed(value))
         return
     if len(matching) > 1:
         # Objects without a tag: the one with the most of its fields present is meant.
@@ -180,91 +181,16 @@ def _tagged(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     }
     pairs = as_mapping(value)
     if pairs is None:
-        yield _wrong_type(value, "object", path)
+        yield wrong_type(value, "object", path)
         return
     got = pairs.get(tag)
     if not isinstance(got, str) or got not in members:
         expected = f"{tag} to be one of {', '.join(map(repr, members))}"
         where = (*path, tag) if tag in pairs else path
-        what = _typed(got) if tag in pairs else f"no {tag}"
+        what = typed(got) if tag in pairs else f"no {tag}"
         yield contract_error("unknown_tag", where, expected=expected, got=what)
         return
     yield from _object(value, definition(members[got]), path)
-
-
-def _null(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
-    if value is not None:
-        yield _wrong_type(value, "null", path)
-
-
-def _const(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    allowed = schema.get("enum", [schema.get("const")])
-    if any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed):
-        return
-    code = schema.get("x-rawmm-code", "bad_value")
-    expected = " or ".join(shown(one) for one in allowed)
-    hint = None
-    if code == "unsupported_version":
-        expected = f"version {expected}, the only one this package knows"
-        hint = "a newer writer needs a newer rawmm"
-    yield contract_error(code, path, expected=expected, got=shown(value), hint=hint)
-
-
-def _boolean(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    if not isinstance(value, bool):
-        yield _wrong_type(value, "boolean", path)
-    elif "const" in schema:
-        yield from _const(value, schema, path)
-
-
-def _integer(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    if isinstance(value, float):
-        hint = "write it without a fraction or exponent" if value == value // 1 else None
-        yield _wrong_type(value, "integer", path, hint)
-    elif isinstance(value, bool) or not isinstance(value, int):
-        yield _wrong_type(value, "integer", path)
-    elif "const" in schema:
-        yield from _const(value, schema, path)
-    elif not schema["minimum"] <= value <= schema["maximum"]:
-        yield contract_error(
-            "out_of_range",
-            path,
-            expected=f"an integer from {schema['minimum']} to {schema['maximum']}",
-            got=shown(value),
-        )
-
-
-def _number(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        yield _wrong_type(value, "number", path)
-    elif isinstance(value, float):
-        if not isfinite(value):
-            yield not_finite(value, path)
-    elif abs(value) > sys.float_info.max:
-        yield contract_error(
-            "out_of_range", path, expected="a number that a double can hold", got=shown(value)
-        )
-
-
-def _string(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    binary = schema.get("contentEncoding") == "base64"
-    if binary and isinstance(value, (bytes, bytearray, memoryview)):
-        return
-    if not isinstance(value, str):
-        yield _wrong_type(value, "string", path)
-    elif not is_text(value):
-        yield contract_error(
-            "not_json", path, expected="text that UTF-8 can say", got="a lone surrogate"
-        )
-    elif "const" in schema or "enum" in schema:
-        yield from _const(value, schema, path)
-    elif "pattern" in schema and not _compiled(schema["pattern"]).search(value):
-        yield contract_error(
-            schema.get("x-rawmm-code", "bad_format"),
-            path,
-            expected="strict base64" if binary else f"a string that matches {schema['pattern']}",
-            got=f"{len(value)} characters" if binary else shown_text(value),
-        )
 
 
 def _array(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
@@ -273,7 +199,7 @@ def _array(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         return
     items = as_sequence(value)
     if items is None or as_mapping(value) is not None:
-        yield _wrong_type(value, "array", path)
+        yield wrong_type(value, "array", path)
         return
     for index, item in enumerate(items):
         yield from shape_errors(item, schema["items"], (*path, index))
@@ -283,7 +209,7 @@ def _array_like(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     fields = schema["prefixItems"]
     items = as_sequence(value)
     if items is None:
-        yield _wrong_type(value, "array", path)
+        yield wrong_type(value, "array", path)
         return
     if not schema["minItems"] <= len(items) <= schema["maxItems"]:
         names = ", ".join(field["title"] for field in fields)
@@ -317,7 +243,7 @@ def unknown(name: str, known: Iterable[str], path: Path) -> RawMMError:
 def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     pairs = as_mapping(value)
     if pairs is None:
-        yield _wrong_type(value, "object", path)
+        yield wrong_type(value, "object", path)
         return
     properties = schema.get("properties", {})
     extra = schema["additionalProperties"]
@@ -348,12 +274,4 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
             yield from shape_errors(child, extra, (*path, key))
 
 
-_CHECKS = {
-    "null": _null,
-    "boolean": _boolean,
-    "integer": _integer,
-    "number": _number,
-    "string": _string,
-    "array": _array,
-    "object": _object,
-}
+_CHECKS = {**SCALARS, "array": _array, "object": _object}
