@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from rawmm import (
     AssistantMessage,
     MultiModalData,
+    PackedFlags,
+    PackedTokenIds,
     PlaceholderRange,
     Response,
     ToolMessage,
@@ -142,6 +144,10 @@ class Rollout:
         # Harnesses send dicts, or the structs that they keep.
         typed = self.draw(st.booleans())
         prompt = [as_message(one) if typed else one for one in self.history]
+        if self.draw(st.booleans()):  # what nodes hold after a hop by packed bytes
+            for node in self.trace.nodes:
+                node.token_ids = PackedTokenIds.pack(node.token_ids)
+                node.mask = PackedFlags.pack(node.mask)
         before = encode_msgpack(self.trace)
         turn = prepare_turn(self.trace, prompt)
         assert encode_msgpack(self.trace) == before

@@ -189,7 +189,8 @@ def test_a_rawmm_trace_comes_back(document: dict[str, Any], hop: Any) -> None:
     back = from_verifiers(hop(trace))
     expected = rawmm.convert(read_trace(document, trace), rawmm.Trace)
     assert back == expected
-    assert equal(rawmm.to_builtins(back), rawmm.to_builtins(expected))
+    # verifiers has streams as lists only.
+    assert equal(rawmm.to_builtins(back), rawmm.to_builtins(expected, packed=False))
     # A second time nothing is filled in.
     assert from_verifiers(to_verifiers(back)) == back
     assert rawmm.convert(document, rawmm.Trace) == struct

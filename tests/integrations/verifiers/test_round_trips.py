@@ -42,6 +42,9 @@ def test_a_verifiers_trace_comes_back_through_bytes(trace: Any) -> None:
     packed = rawmm.decode_msgpack(rawmm.encode_msgpack(struct), rawmm.Trace)
     assert packed == struct
     assert same(to_verifiers(packed), trace)
+    arrays = rawmm.decode_msgpack(rawmm.encode_msgpack(struct, packed=True), rawmm.Trace)
+    assert arrays == struct
+    assert same(to_verifiers(arrays), trace)
     text = rawmm.decode_json(rawmm.encode_json(struct), rawmm.Trace)
     assert text == struct
     assert same(to_verifiers(text), trace)
