@@ -19,6 +19,7 @@ import rawmm.errors
 from rawmm.errors import ContractError, OffloadError
 from rawmm.offload import ImageStore, Limits, offload_images_inplace, offload_request
 from rawmm.offload.parallel import in_order
+from rawmm.offload.scan import CutText
 from tests.unit.offload.images import (
     assert_silent,
     data_url,
@@ -77,6 +78,7 @@ class TestBytes:
             ),
             ('{"type":"image_url","image_url":null,"x":"URL"}',) * 2,
             (' "URL" ', ' "URL" '),
+            ('["data:\\"x\\\\", "data:\\\\","data:\\\\\\"",{"data:\\"":1}]',) * 2,
             ("null", "null"),
             ('[{"type":"text","text":"\\\\"},"URL"]',) * 2,
         ],
@@ -123,6 +125,12 @@ class TestBytes:
             )
             assert given == body
         assert offload_request(b" {} ", store=store).body == b" {} "
+
+    def test_only_whole_values_are_cut(self) -> None:
+        text = rb'{"data:x":"say \"data:y\"","a": "data:\"z", "b":"file:", "c":" data:"}'
+        found = CutText(text)
+        assert [text[cut.start : cut.end] for cut in found.cuts] == [rb'"data:\"z"', b'"file:"']
+        assert found.joined(found.rest, {1: b"2"}) == text.replace(b'"file:"', b"2")
 
     def test_what_looks_like_a_replacement_is_not_one(self, store: ImageStore) -> None:
         texts = [f"{'0' * 32}:0", ":0", "", "0:0", f"{'a' * 32}:1"]
