@@ -136,6 +136,13 @@ class TestBytes:
         texts = [f"{'0' * 32}:0", ":0", "", "0:0", f"{'a' * 32}:1"]
         body = json.dumps([part(URL), *texts])
         assert json.loads(changed(body, store))[1:] == texts
+        for text in texts:
+            with pytest.raises(OffloadError) as caught:
+                changed(json.dumps([part(URL), part(text)]), store)
+            assert (caught.value.code, caught.value.path) == (
+                "bad_locator",
+                "$[1].image_url.url",
+            )
 
     def test_stats_are_those_of_the_other_door(self, tmp_path: Path) -> None:
         value = [part(URL), part(URL), part(url_of("GIF")), part(url_of("JPEG", 2))]
@@ -250,6 +257,15 @@ class TestErrors:
         with pytest.raises(OffloadError):
             offload_request(body, store=store)
         assert len(list(store.root.iterdir())) == 1
+
+    def test_a_request_that_is_wrong_as_it_stands_writes_nothing(
+        self, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        staged: list[Any] = []
+        monkeypatch.setattr(store, "stage", staged.append)
+        with pytest.raises(OffloadError):
+            offload_request(json.dumps([part(URL), part("https://x.y")]).encode(), store=store)
+        assert staged == []
 
     def test_limits(self, store: ImageStore) -> None:
         body = json.dumps([part(URL), part(URL)]).encode()
