@@ -126,6 +126,16 @@ class TestBytes:
             assert given == body
         assert offload_request(b" {} ", store=store).body == b" {} "
 
+    def test_images_that_only_look_the_same_are_two(self, store: ImageStore) -> None:
+        raws = [picture(seed=seed) for seed in (1, 2)]
+        raws = [raw + bytes(300 - len(raw)) for raw in raws]
+        for _ in range(2):
+            value = [part(data_url(raw)) for raw in raws]
+            out = json.loads(changed(json.dumps(value), store))
+            offload_images_inplace(value, store=store)
+            assert out == value
+            assert [store.read(one["image_url"]["url"]) for one in out] == raws
+
     def test_only_whole_values_are_cut(self) -> None:
         text = rb'{"data:x":"say \"data:y\"","a": "data:\"z", "b":"file:", "c":" data:"}'
         found = CutText(text)
