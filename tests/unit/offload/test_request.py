@@ -333,6 +333,23 @@ class TestParallel:
         time.sleep(0.05)
         assert len(begun) == count < 9_000
 
+    def test_a_temporary_file_that_someone_removes_is_written_again(
+        self, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stage = store.stage
+
+        def removed(image: Any) -> str | None:
+            name = stage(image)
+            assert name is not None
+            (store.root / name).unlink()
+            return name
+
+        monkeypatch.setattr(store, "stage", removed)
+        body = json.dumps([part(URL), part(url_of())]).encode()
+        assert offload_request(body, store=store).stats.images_deduplicated == 0
+        assert len(list(store.root.iterdir())) == 2
+        assert store.verify() == []
+
     def test_images_of_one_request_are_synced_at_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -368,6 +385,7 @@ def test_a_child_of_a_fork_and_the_end_of_the_interpreter(tmp_path: Path) -> Non
 import atexit, json, os, sys, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 from rawmm.offload import ImageStore, offload_request
+from rawmm.offload.parallel import in_order
 from tests.unit.offload.images import part, url_of
 
 store = ImageStore(sys.argv[1])
@@ -391,6 +409,8 @@ for n in range(8):
     if not pid:
         offload(200 + n * 5)
         offload(0)
+        meeting = threading.Barrier(2, timeout=30)
+        in_order(lambda _: meeting.wait(), range(2), threads=2)
         os._exit(0)
     children.append(pid)
 codes = [os.waitpid(pid, 0)[1] for pid in children]
