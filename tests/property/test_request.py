@@ -32,6 +32,7 @@ BAD = [
     "file:///etc/passwd",
     "file:relative",
     "DATA:text/plain,é",
+    'data:"\\',
     "data:image/png;base64,aGVs*bG8=",
     GOOD[0][:-1],
     data_url(picture()[:-1]),

@@ -142,12 +142,10 @@ class Call:
             if image is not None and image.facts.sha256 not in self._written:
                 first.setdefault(image.facts.sha256, (part, image))
         written = False
-        for sha256, (part, (source, facts, staged)) in first.items():
+        for sha256, (part, image) in first.items():
             with _At(found, part):
-                load = partial(decode_data_url, source)
-                new = self._opened().place(facts, load, staged=staged)
-            self._staged.discard(staged or "")
-            self._written[sha256] = facts.size if new else 0
+                new = self._placed(image)
+            self._written[sha256] = image.facts.size if new else 0
             written = written or new
         if written:
             with _At(found, found.parts[0]):
@@ -207,6 +205,19 @@ class Call:
         if self._index is not None:
             self._index.learn(source, image.facts)
         return InlineImage(source, image.facts, staged)
+
+    def _placed(self, image: InlineImage) -> bool:
+        store, load = self._opened(), partial(decode_data_url, image.source)
+        self._staged.discard(image.staged or "")
+        try:
+            return store.place(image.facts, load, staged=image.staged)
+        except OffloadError:
+            if not self._staged:
+                raise
+        # On a full disk, those that come later may have the room that this one needs.
+        store.discard(self._staged)
+        self._staged.clear()
+        return store.place(image.facts, load)
 
     def _opened(self) -> ImageStore:
         """The store; the environment is asked for it only now."""

@@ -106,7 +106,7 @@ class ImageDirectory:
             return make_directory(self.root, durable=self.durable)
         return []
 
-    def discard(self, staged: Iterable[str], made: Iterable[Path]) -> None:
+    def discard(self, staged: Iterable[str], made: Iterable[Path] = ()) -> None:
         """Remove temporary files, and directories that are empty then, as far as possible."""
         with suppress(OSError), open_directory(self.root) as directory:
             for name in staged:

@@ -53,8 +53,8 @@ def in_order(function: Callable[[T], R], items: Sequence[T], *, threads: int) ->
         for _ in range(min(threads, len(items)) - 1):
             try:
                 helpers.append(_executor().submit(work.do))
-            except RuntimeError:  # the interpreter is ending, or the system has no more threads
-                break
+            except (RuntimeError, ImportError):
+                break  # the interpreter is ending, or the system has no more threads or files
         work.do()
     finally:
         work.stopped = True

@@ -19,6 +19,7 @@ import rawmm.errors
 from rawmm.errors import ContractError, OffloadError
 from rawmm.offload import ImageStore, Limits, offload_images_inplace, offload_request
 from rawmm.offload.parallel import in_order
+from rawmm.offload.scan import CutText
 from tests.unit.offload.images import (
     assert_silent,
     data_url,
@@ -77,6 +78,7 @@ class TestBytes:
             ),
             ('{"type":"image_url","image_url":null,"x":"URL"}',) * 2,
             (' "URL" ', ' "URL" '),
+            ('["data:\\"x\\\\", "data:\\\\","data:\\\\\\"",{"data:\\"":1}]',) * 2,
             ("null", "null"),
             ('[{"type":"text","text":"\\\\"},"URL"]',) * 2,
         ],
@@ -124,10 +126,33 @@ class TestBytes:
             assert given == body
         assert offload_request(b" {} ", store=store).body == b" {} "
 
+    def test_images_that_only_look_the_same_are_two(self, store: ImageStore) -> None:
+        raws = [picture(seed=seed) for seed in (1, 2)]
+        raws = [raw + bytes(300 - len(raw)) for raw in raws]
+        for _ in range(2):
+            value = [part(data_url(raw)) for raw in raws]
+            out = json.loads(changed(json.dumps(value), store))
+            offload_images_inplace(value, store=store)
+            assert out == value
+            assert [store.read(one["image_url"]["url"]) for one in out] == raws
+
+    def test_only_whole_values_are_cut(self) -> None:
+        text = rb'{"data:x":"say \"data:y\"","a": "data:\"z", "b":"file:", "c":" data:"}'
+        found = CutText(text)
+        assert [text[cut.start : cut.end] for cut in found.cuts] == [rb'"data:\"z"', b'"file:"']
+        assert found.joined(found.rest, {1: b"2"}) == text.replace(b'"file:"', b"2")
+
     def test_what_looks_like_a_replacement_is_not_one(self, store: ImageStore) -> None:
         texts = [f"{'0' * 32}:0", ":0", "", "0:0", f"{'a' * 32}:1"]
         body = json.dumps([part(URL), *texts])
         assert json.loads(changed(body, store))[1:] == texts
+        for text in texts:
+            with pytest.raises(OffloadError) as caught:
+                changed(json.dumps([part(URL), part(text)]), store)
+            assert (caught.value.code, caught.value.path) == (
+                "bad_locator",
+                "$[1].image_url.url",
+            )
 
     def test_stats_are_those_of_the_other_door(self, tmp_path: Path) -> None:
         value = [part(URL), part(URL), part(url_of("GIF")), part(url_of("JPEG", 2))]
@@ -243,6 +268,15 @@ class TestErrors:
             offload_request(body, store=store)
         assert len(list(store.root.iterdir())) == 1
 
+    def test_a_request_that_is_wrong_as_it_stands_writes_nothing(
+        self, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        staged: list[Any] = []
+        monkeypatch.setattr(store, "stage", staged.append)
+        with pytest.raises(OffloadError):
+            offload_request(json.dumps([part(URL), part("https://x.y")]).encode(), store=store)
+        assert staged == []
+
     def test_limits(self, store: ImageStore) -> None:
         body = json.dumps([part(URL), part(URL)]).encode()
         with pytest.raises(OffloadError) as caught:
@@ -299,6 +333,23 @@ class TestParallel:
         time.sleep(0.05)
         assert len(begun) == count < 9_000
 
+    def test_a_temporary_file_that_someone_removes_is_written_again(
+        self, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stage = store.stage
+
+        def removed(image: Any) -> str | None:
+            name = stage(image)
+            assert name is not None
+            (store.root / name).unlink()
+            return name
+
+        monkeypatch.setattr(store, "stage", removed)
+        body = json.dumps([part(URL), part(url_of())]).encode()
+        assert offload_request(body, store=store).stats.images_deduplicated == 0
+        assert len(list(store.root.iterdir())) == 2
+        assert store.verify() == []
+
     def test_images_of_one_request_are_synced_at_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -334,6 +385,7 @@ def test_a_child_of_a_fork_and_the_end_of_the_interpreter(tmp_path: Path) -> Non
 import atexit, json, os, sys, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 from rawmm.offload import ImageStore, offload_request
+from rawmm.offload.parallel import in_order
 from tests.unit.offload.images import part, url_of
 
 store = ImageStore(sys.argv[1])
@@ -357,6 +409,8 @@ for n in range(8):
     if not pid:
         offload(200 + n * 5)
         offload(0)
+        meeting = threading.Barrier(2, timeout=30)
+        in_order(lambda _: meeting.wait(), range(2), threads=2)
         os._exit(0)
     children.append(pid)
 codes = [os.waitpid(pid, 0)[1] for pid in children]

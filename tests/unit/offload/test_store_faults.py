@@ -150,7 +150,7 @@ def test_a_directory_without_permission(tmp_path: Path) -> None:
     root = tmp_path / "images"
     root.mkdir(mode=0o555)
     # What the offload loads is loaded before: another user may not read this environment.
-    load = "import pybase64; from PIL import Image; Image.preinit(); "
+    load = "import concurrent.futures.thread, pybase64; from PIL import Image; Image.preinit(); "
     drop = f"{load}os.setgid(65534); os.setuid(65534)" if os.geteuid() == 0 else ""
     open_up = "\n".join(
         f"os.chmod({str(path)!r}, os.stat({str(path)!r}).st_mode | 0o111)"
