@@ -47,6 +47,18 @@ def screenshot(number: int, size: tuple[int, int] = (84, 56)) -> bytes:
     return out.getvalue()
 
 
+def stored_urls(directory: Path) -> list[str]:
+    """Offloaded images, named as a store names them, in a new directory."""
+    directory.mkdir()
+    out = []
+    for number, size in enumerate([(28, 28), (84, 56), (56, 84), (140, 28)]):
+        raw = screenshot(number, size)
+        path = directory / f"{hashlib.sha256(raw).hexdigest()}.png"
+        path.write_bytes(raw)
+        out.append(path.as_uri())
+    return out
+
+
 def words(text: str | None) -> list[int]:
     return [1000 + zlib.crc32(word.encode()) % 50_000 for word in (text or "").split()]
 

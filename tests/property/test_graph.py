@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,6 @@ from tests import standin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 TEXTS = ["", "go on", "look at this", "again"]
 REPLIES = ["click", "type the word", "done"]
@@ -43,16 +41,7 @@ REPLIES = ["click", "type the word", "done"]
 
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Offloaded images, named as a store names them."""
-    directory: Path = tmp_path_factory.mktemp("run") / "images"
-    directory.mkdir()
-    out = []
-    for number, size in enumerate([(28, 28), (84, 56), (56, 84), (140, 28)]):
-        raw = standin.screenshot(number, size)
-        path = directory / f"{sha256(raw).hexdigest()}.png"
-        path.write_bytes(raw)
-        out.append(path.as_uri())
-    return out
+    return standin.stored_urls(tmp_path_factory.mktemp("run") / "images")
 
 
 @st.composite

@@ -275,16 +275,7 @@ class TestDamage:
 
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Offloaded images, named as a store names them."""
-    directory: Path = tmp_path_factory.mktemp("run") / "images"
-    directory.mkdir()
-    out = []
-    for number, size in enumerate([(28, 28), (84, 56), (56, 84), (140, 28)]):
-        raw = standin.screenshot(number, size)
-        path = directory / f"{sha256(raw).hexdigest()}.png"
-        path.write_bytes(raw)
-        out.append(path.as_uri())
-    return out
+    return standin.stored_urls(tmp_path_factory.mktemp("run") / "images")
 
 
 def directory_of(urls: list[str]) -> Path:

@@ -8,15 +8,22 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from rawmm.cli.output import UsageError, console, counted, say, size
-from rawmm.cli.passes import Pass, written_as
-from rawmm.cli.records import Format, Input, open_source
+from rawmm.cli.passes import (
+    Durable,
+    InputFormat,
+    InputName,
+    OutputFormat,
+    Pass,
+    written_as,
+)
+from rawmm.cli.records import Input, open_source
 from rawmm.cli.requests import open_store
 from rawmm.errors import OffloadError
 from rawmm.offload import ImageOffloadStats, ImageStore, offload_images_inplace, run_image_dir
 
 
 def offload(
-    source: Annotated[str, Parameter(name="IN", help="File to read; - is standard input.")],
+    source: InputName,
     /,
     *,
     output: Annotated[
@@ -38,23 +45,9 @@ def offload(
         Literal["offload", "inline"],
         Parameter(help="inline: the same checks, but images stay in the messages."),
     ] = "offload",
-    form: Annotated[
-        Format | None,
-        Parameter(
-            name=["--format", "--input-format"], help="Format of IN. Its extension by default."
-        ),
-    ] = None,
-    output_format: Annotated[
-        Format | None,
-        Parameter(help="Format of OUT. By default what its extension says, or that of IN."),
-    ] = None,
-    durable: Annotated[
-        bool,
-        Parameter(
-            negative="--no-durable",
-            help="Sync images and OUT to disk, to survive a power failure.",
-        ),
-    ] = True,
+    form: InputFormat = None,
+    output_format: OutputFormat = None,
+    durable: Durable = True,
 ) -> int:
     """Store inline images once, by content, and put file:// references in their place.
 

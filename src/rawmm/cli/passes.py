@@ -1,13 +1,15 @@
-"""One pass over a file: every record is read, changed and written."""
+"""One pass over a file that reads, changes and writes every record, and its options."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+
+from cyclopts import Parameter
 
 from rawmm.cli.documents import decode_strict
 from rawmm.cli.output import complain, console, progress
-from rawmm.cli.records import STDIO, format_of, is_json_lines
+from rawmm.cli.records import STDIO, Format, format_of, is_json_lines
 from rawmm.cli.report import error_text
 from rawmm.cli.writing import Target, Writer
 from rawmm.errors import RawMMError
@@ -15,7 +17,25 @@ from rawmm.errors import RawMMError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rawmm.cli.records import Format, Record, Source
+    from rawmm.cli.records import Record, Source
+
+InputName: TypeAlias = Annotated[
+    str, Parameter(name="IN", help="File to read; - is standard input.")
+]
+InputFormat: TypeAlias = Annotated[
+    Format | None,
+    Parameter(name=["--format", "--input-format"], help="Format of IN. Its extension by default."),
+]
+OutputFormat: TypeAlias = Annotated[
+    Format | None,
+    Parameter(help="Format of OUT. By default what its extension says, or that of IN."),
+]
+Durable: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        negative="--no-durable", help="Sync images and OUT to disk, to survive a power failure."
+    ),
+]
 
 # Not the data's fault: the same file works once the directory does.
 _ENVIRONMENT: Final = frozenset({"no_image_dir", "store_failed"})

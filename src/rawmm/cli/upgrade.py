@@ -13,8 +13,15 @@ from rich.text import Text
 from rawmm import layouts
 from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, is_chat_request, named_kind
 from rawmm.cli.output import UsageError, console, counted, progress, say
-from rawmm.cli.passes import Pass, written_as
-from rawmm.cli.records import Format, Input, open_source
+from rawmm.cli.passes import (
+    Durable,
+    InputFormat,
+    InputName,
+    OutputFormat,
+    Pass,
+    written_as,
+)
+from rawmm.cli.records import Input, open_source
 from rawmm.cli.report import error_text, place
 from rawmm.cli.requests import open_store
 from rawmm.codec import decode_json, decode_msgpack
@@ -33,7 +40,7 @@ _MOST: Final = 20
 
 
 def upgrade(
-    source: Annotated[str, Parameter(name="IN", help="File to read; - is standard input.")],
+    source: InputName,
     /,
     *,
     output: Annotated[
@@ -76,23 +83,9 @@ def upgrade(
     notes: Annotated[
         bool, Parameter(negative=(), help="List every change as FILE:LINE::$.path: change.")
     ] = False,
-    form: Annotated[
-        Format | None,
-        Parameter(
-            name=["--format", "--input-format"], help="Format of IN. Its extension by default."
-        ),
-    ] = None,
-    output_format: Annotated[
-        Format | None,
-        Parameter(help="Format of OUT. By default what its extension says, or that of IN."),
-    ] = None,
-    durable: Annotated[
-        bool,
-        Parameter(
-            negative="--no-durable",
-            help="Sync images and OUT to disk, to survive a power failure.",
-        ),
-    ] = True,
+    form: InputFormat = None,
+    output_format: OutputFormat = None,
+    durable: Durable = True,
 ) -> int:
     """Take records from the wire forms before the contract to the form of the contract.
 

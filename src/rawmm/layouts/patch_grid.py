@@ -1,13 +1,53 @@
-"""The resizing rule of Qwen2-VL, ``smart_resize``, which GLM-4V shares."""
+"""Layouts that resize an image to whole tokens by Qwen2-VL's ``smart_resize``: Qwen's and GLM's."""
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 from rawmm.errors import contract_error
+from rawmm.layouts.base import Geometry, Layout
 
 _MAX_RATIO: Final = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatchGrid(Layout):
+    """A grid of patches, of which a square of `merge_size` makes one token.
+
+    Payload: ``{"image_grid_thw": [[1, rows, columns]]}``.
+    """
+
+    counts_frames: ClassVar[bool] = False
+    """Whether an image counts `temporal_patch_size` times against the bounds on pixels."""
+    enlarges: ClassVar[bool] = False
+    """Whether sides shorter than a token are enlarged first."""
+
+    patch_size: int
+    merge_size: int
+    temporal_patch_size: int
+    min_pixels: int
+    max_pixels: int
+
+    def __post_init__(self) -> None:
+        Layout.__post_init__(self)
+        self._check_at_most("min_pixels", "max_pixels")
+
+    def _lay_out(self, width: int, height: int) -> Geometry:
+        width, height = smart_resize(
+            width,
+            height,
+            factor=self.patch_size * self.merge_size,
+            min_pixels=self.min_pixels,
+            max_pixels=self.max_pixels,
+            frames=self.temporal_patch_size if self.counts_frames else 1,
+            enlarge=self.enlarges,
+        )
+        rows, columns = height // self.patch_size, width // self.patch_size
+        num_tokens = rows * columns // self.merge_size**2
+        payload = {"image_grid_thw": [[1, rows, columns]]}
+        return Geometry([1, rows, columns], num_tokens, payload, num_tokens)
 
 
 def smart_resize(
