@@ -175,6 +175,8 @@ def _delete(directory: int, name: str, judged: os.stat_result) -> bool:
             os.unlink(hidden, dir_fd=directory)
             return True
         put_back(directory, hidden, name)
+        # Its writer may have synced the directory while the name was away.
+        os.fsync(directory)
     return False
 
 
