@@ -25,8 +25,8 @@ Every order of these steps ends with the file in place, once the writer has retu
   good, or free: then W3 sees that, and W4 writes. G4 deletes the old file, or links it back where
   the name is free, and never touches what has the name.
 - G2 and a G4 that puts back before W3. This collection is done with the file.
-- A new file, of W4 or another writer, between G1 and G2. G2 takes the new file away, G3 sees that it is not the one of G1, and G4
-  puts it back.
+- A new file, of W4 or another writer, between G1 and G2. G2 takes the new file away, G3 sees that
+  it is not the one of G1, and G4 puts it back.
 - G2 before W1. The writer finds nothing and writes, as if the file had never been.
 - A collector that dies after G2 leaves a hidden name; the next one, or ``fsck --repair``, puts
   the file back.
