@@ -238,7 +238,7 @@ class Call:
                 with _At(found, part):
                     url = self._url(part)
                     if isinstance(url, str) and scheme_of(url) == "file":
-                        self._opened().check_present(url)
+                        self._opened().check_present(url, keep=True)
                         sources.append(url)
                     else:
                         sources.append(parse_data_url(url))

@@ -13,6 +13,7 @@ from rawmm.offload.image_file import (
     put_in_place,
     read_all,
     remove,
+    renew,
     write_atomically,
     write_temporary,
 )
@@ -145,10 +146,10 @@ class ImageDirectory:
     def _has(
         self, directory: int, facts: ImageFacts, load: Callable[[], bytes] | None = None
     ) -> bool:
-        """Whether the image is there; with `load`, byte by byte."""
+        """Whether the image is there, and young from now on; with `load`, byte by byte."""
         with suppress(FileNotFoundError):
             with open_regular(directory, facts.raw_image_id) as (descriptor, size):
                 if size == facts.size and (load is None or read_all(descriptor) == load()):
-                    return True
+                    return renew(directory, facts.raw_image_id, descriptor)
             self._tally.add(verify_failures=1)
         return False

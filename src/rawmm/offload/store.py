@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,9 @@ from rawmm.offload.image_file import (
     NotRegularError,
     open_directory,
     open_regular,
+    probe_directory,
     read_all,
+    touch,
 )
 from rawmm.offload.known import KnownImages
 from rawmm.offload.limits import Limits
@@ -69,6 +71,20 @@ class ImageStore(ImageDirectory):
     def counters(self) -> StoreCounters:
         """A snapshot of what this object did so far."""
         return self._tally.counters
+
+    def probe(self) -> None:
+        """Check that images can be written, by a file that is written and removed.
+
+        For the start of a worker, so that it does not fail at its first image. Nothing is left
+        behind, and a directory that does not exist is not made.
+
+        Raises:
+            OffloadError: ``store_failed``, or ``path_escape`` for a link in place of the root.
+        """
+        try:
+            probe_directory(self.root, durable=self.durable)
+        except OSError as error:
+            raise failed(error, f"to write images into {str(self.root)!r}") from error
 
     def path(self, raw_image_id: str) -> Path:
         """Where the image with this id is. It need not exist.
@@ -123,7 +139,8 @@ class ImageStore(ImageDirectory):
         """Write a prepared image, unless it is there already.
 
         A file that is there is trusted if it is regular and has the right size; with `verify`,
-        if it has the right bytes. Otherwise it is replaced.
+        if it has the right bytes. Otherwise it is replaced. Its time is set to now, so that
+        `collect_garbage` takes it for new.
 
         Raises:
             OffloadError: ``store_failed`` when the directory cannot be written or something
@@ -159,14 +176,22 @@ class ImageStore(ImageDirectory):
             self._verify(raw, expected, "$")
         return raw
 
-    def check_present(self, uri: str) -> None:
-        """Check that a ``file://`` URL names a regular file inside the root. Reads nothing.
+    def check_present(self, locator: str, *, keep: bool = False) -> None:
+        """Check that a locator names a regular file inside the root. Reads nothing.
+
+        Args:
+            locator: a ``file://`` URL, or a ``raw_image_id``.
+            keep: set the file's time to now, as `commit` does, where that is permitted.
 
         Raises:
             OffloadError: ``missing_image``, ``path_escape``, ``bad_locator``, ``store_failed``.
         """
-        with self._opened(uri, OffloadError):
-            pass
+        with self._opened(locator, OffloadError) as (descriptor, _):
+            if keep:
+                with suppress(PermissionError):
+                    touch(descriptor)
+        if keep:
+            self.check_present(locator)
 
     def verify(self) -> list[RawMMError]:
         """Read every file and compare it with the hash in its name; an error for each bad one.

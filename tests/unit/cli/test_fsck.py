@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rawmm.offload import ImageStore
+from tests.unit.cli.test_process import on_terminal
+from tests.unit.offload.images import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., Any]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """One image in order, one corrupt, a stale file, a foreign one; and records beside it."""
+    store = ImageStore(tmp_path / "images", durable=False)
+    good, bad = store.put(picture()), store.put(picture(seed=1))
+    bad.path.write_bytes(b"x")
+    stale = store.root / f".tmp-9999999999-1-{'0' * 16}"
+    stale.write_bytes(b"")
+    os.utime(stale, (0, 0))
+    (store.root / "notes.txt").write_text("x")
+    refs = tmp_path / "refs.jsonl"
+    missing = f"file://{store.root}/{'a' * 64}.png"
+    refs.write_text(f"{json.dumps([good.uri])}\n\n{json.dumps({'url': missing})}\n")
+    return store.root
+
+
+def test_every_finding_is_a_line(rawmm: Run, images: Path) -> None:
+    refs = images.with_name("refs.jsonl")
+    code, out, err = rawmm("fsck", images, "--refs", refs)
+    assert code == 1
+    lines = out.splitlines()
+    assert [re.search(r"\[(\w+)\]$", line)[1] for line in lines] == [  # type: ignore[index]
+        "stale_file", "missing_image", "hash_mismatch", "unreferenced_image", "foreign_file",
+    ]  # fmt: skip
+    assert lines[1].startswith(f"{refs}:3::$.url: expected an image in '{images}', got none of ")
+    assert lines[2].startswith(f"{images}/")
+    assert err == "2 images: 1 missing, 1 corrupt, 1 orphaned, 1 stale, 1 foreign\n"
+
+
+def test_without_records_nothing_is_missing_or_orphaned(rawmm: Run, images: Path) -> None:
+    code, out, err = rawmm("fsck", images)
+    assert code == 1
+    assert len(out.splitlines()) == 3
+    assert err == "2 images: 1 corrupt, 1 stale, 1 foreign\n"
+
+
+def test_what_costs_space_alone_is_exit_code_0(rawmm: Run, images: Path) -> None:
+    assert rawmm("fsck", images, "--quarantine").code == 1
+    code, out, err = rawmm("fsck", images, "--repair")
+    assert code == 0
+    assert "removed [stale_file]" in out
+    assert err == "1 image: no corrupt, 1 stale, 2 foreign, 1 set right\n"
+    assert rawmm("fsck", images).err == "1 image: no corrupt, no stale, 2 foreign\n"
+
+
+def test_json_and_github(rawmm: Run, images: Path) -> None:
+    refs = images.with_name("refs.jsonl")
+    out = rawmm("fsck", images, "--refs", refs, "--format", "json").out
+    found = [json.loads(line) for line in out.splitlines()]
+    assert len(found) == 5
+    for one in found:
+        assert list(one) == [
+            "file", "line", "path", "code", "message", "expected", "got", "hint",
+        ]  # fmt: skip
+    assert (found[1]["file"], found[1]["line"]) == (str(refs), 3)
+    lines = rawmm("fsck", images, "--refs", refs, "--format", "github").out.splitlines()
+    levels = [line.split()[0] for line in lines]
+    assert levels == ["::notice", "::error", "::error", "::notice", "::notice"]
+
+
+def test_findings_over_the_limit_are_counted(rawmm: Run, images: Path) -> None:
+    code, out, err = rawmm("fsck", images, "--max-errors", "1")
+    assert (code, len(out.splitlines())) == (1, 1)
+    assert err.startswith("… 2 more")
+    assert rawmm("fsck", images, "--max-errors", "-1").code == 2
+
+
+def test_what_cannot_be_read(rawmm: Run, images: Path, tmp_path: Path) -> None:
+    code, out, err = rawmm("fsck", tmp_path / "nowhere")
+    assert (code, out) == (2, "")
+    assert "a directory that does not exist" in err
+    assert rawmm("fsck", images, "--refs", tmp_path / "no.json").code == 2
+    assert rawmm("fsck").code == 2
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{}\n{"a": \n')
+    code, _, err = rawmm("fsck", images, "--refs", broken)
+    assert code == 1
+    assert err.startswith(f"{broken}:2::$: ")
+    assert err.endswith("[malformed]\n")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_terminal_gets_a_table(images: Path) -> None:
+    shown = on_terminal(["fsck", str(images)], {"COLUMNS": "200"})
+    assert "\x1b[" in shown
+    rows = [line.split() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).splitlines()]
+    assert ["images", "2"] in rows
+    assert [row[:2] for row in rows if row[:1] == ["corrupt"]] == [["corrupt", "1"]]
