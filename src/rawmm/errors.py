@@ -73,6 +73,11 @@ CODES: Final[dict[str, str]] = {
     "missing_image": "the image is not in the image directory",
     "geometry_mismatch": "an image has another grid or number of tokens than its descriptor says",
     "processor_failed": "the image processor raised, or returned no pixels",
+    # Care for the image directory.
+    "unreferenced_image": "an image that no record names",
+    "stale_file": "a file that a process left behind when it died",
+    "foreign_file": "a file in the image directory whose name no store gives",
+    "no_references": "the records name none of the images of a directory",
 }
 """Every error code, with its meaning. Codes are stable; messages are not."""
 

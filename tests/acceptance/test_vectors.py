@@ -19,6 +19,7 @@ INVALID = [vector for vector in VECTORS if "code" in vector]
 RUNTIME_CODES = {
     "bad_base64",
     "duplicate_key",
+    "foreign_file",
     "geometry_mismatch",
     "image_limit",
     "image_type_mismatch",
@@ -27,12 +28,15 @@ RUNTIME_CODES = {
     "mixed_layouts",
     "no_image_dir",
     "no_locator",
+    "no_references",
     "not_an_image",
     "processor_failed",
+    "stale_file",
     "store_failed",
     "token_mismatch",
     "too_large",
     "unknown_type",
+    "unreferenced_image",
     "unsupported_modality",
 }
 """Codes that no single document can earn: they need a file, a limit or a command."""

@@ -1,4 +1,4 @@
-"""The command line: ``rawmm check``, ``rawmm offload``, ``rawmm upgrade``, ``rawmm schema``.
+"""The command line: ``rawmm check``, ``offload``, ``upgrade``, ``fsck``, ``gc`` and ``schema``.
 
 One file per command; below them `records` reads files, `writing` writes them, `passes` does both,
 `output` talks to the terminal. Exit codes: 0 fine, 1 the data breaks the contract, 2 wrong usage

@@ -12,6 +12,8 @@ from cyclopts import App, CycloptsError
 
 from rawmm._version import __version__
 from rawmm.cli.check import check
+from rawmm.cli.fsck import fsck
+from rawmm.cli.gc import gc
 from rawmm.cli.offload import offload
 from rawmm.cli.output import UsageError, complain
 from rawmm.cli.records import STDIO
@@ -45,6 +47,8 @@ app = App(
 app.command(check, usage="Usage: rawmm check [OPTIONS] FILE...")
 app.command(offload, usage="Usage: rawmm offload [OPTIONS] IN --output OUT")
 app.command(upgrade, usage="Usage: rawmm upgrade [OPTIONS] IN --output OUT")
+app.command(fsck, usage="Usage: rawmm fsck [OPTIONS] DIR [--refs FILE...]")
+app.command(gc, usage="Usage: rawmm gc [OPTIONS] DIR --refs FILE...")
 app.command(schema, usage="Usage: rawmm schema [--list] [NAME]")
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rawmm.cli.output import UsageError, console, counted, say, size
 from rawmm.cli.passes import Pass, written_as
 from rawmm.cli.records import Format, Input, open_source
-from rawmm.cli.requests import open_store
+from rawmm.cli.requests import open_store, open_writable_store
 from rawmm.errors import OffloadError
 from rawmm.offload import ImageOffloadStats, ImageStore, offload_images_inplace, run_image_dir
 
@@ -61,7 +61,7 @@ def offload(
     Chat requests, message lists, traces and nodes, as JSON, JSON Lines or MessagePack. All else
     in the data stays as it is.
     """
-    store = _store(image_dir, durable=durable, needed=mode == "offload")
+    store = _store(image_dir, durable=durable, writes=mode == "offload")
     stats = ImageOffloadStats()
 
     def offloaded(value: Any) -> Any:
@@ -74,24 +74,28 @@ def offload(
         failure = run.write(output, writes, offloaded, durable=durable)
     if failure is not None:
         return run.failed(failure)
-    _summary(run, stats, mode)
+    _summary(run, stats, mode, store.counters.verify_failures if store else 0)
     return 0
 
 
-def _store(image_dir: str | None, *, durable: bool, needed: bool) -> ImageStore | None:
-    """The store. When it is not `needed`, None if nothing names its directory."""
+def _store(image_dir: str | None, *, durable: bool, writes: bool) -> ImageStore | None:
+    """The store. If nothing is written to it, None when nothing names its directory."""
+    opener = open_writable_store if writes else open_store
     if image_dir is not None:
-        return open_store(image_dir, durable=durable)
+        return opener(image_dir, durable=durable)
     try:
-        return open_store(run_image_dir(), durable=durable)
+        return opener(run_image_dir(), durable=durable)
     except OffloadError as error:
-        if error.code == "no_image_dir" and not needed:
+        if error.code == "no_image_dir" and not writes:
             return None
         raise UsageError(error.message.replace("pass image_dir", "give --image-dir")) from None
 
 
-def _summary(run: Pass, stats: ImageOffloadStats, mode: str) -> None:
-    """What was done, on standard error: a table on a terminal, else a line."""
+def _summary(run: Pass, stats: ImageOffloadStats, mode: str, damaged: int) -> None:
+    """What was done, on standard error: a table on a terminal, else a line.
+
+    `damaged` is how many files of the store were not what they should be, and are now.
+    """
     before = run.source.done
     if mode == "inline":
         records, images = counted(run.records, "record"), counted(stats.images_seen, "image")
@@ -104,7 +108,9 @@ def _summary(run: Pass, stats: ImageOffloadStats, mode: str) -> None:
     if not screen.is_terminal:
         say(
             f"{counted(run.records, 'record')}, {counted(stats.images_seen, 'image')} seen, "
-            f"{stored} stored, {stats.images_deduplicated} deduplicated, {gain} saved"
+            f"{stored} stored, {stats.images_deduplicated} deduplicated, "
+            f"{f'{damaged} damaged and replaced, ' if damaged else ''}"
+            f"{size(stats.bytes_in)} in, {size(stats.bytes_written)} written, {gain} saved"
         )
         return
     table = Table.grid(padding=(0, 2))
@@ -115,5 +121,7 @@ def _summary(run: Pass, stats: ImageOffloadStats, mode: str) -> None:
     table.add_row("images seen", f"{stats.images_seen:,}", size(stats.bytes_in))
     table.add_row("stored", f"{stored:,}", size(stats.bytes_written))
     table.add_row("deduplicated", f"{stats.images_deduplicated:,}")
+    if damaged:
+        table.add_row("damaged, replaced", f"{damaged:,}")
     table.add_row("saved", f"{max(saved, 0) / before:.0%}", gain)
     screen.print(table)

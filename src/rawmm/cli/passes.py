@@ -54,7 +54,7 @@ class Pass:
                     writer = Writer(target, form, self.source.form)
                     for record in self.source.records():
                         self.line = record.line
-                        writer.write(change(self.decoded(record)))
+                        writer.write(change(decode_record(record, self.source.form)))
                         self.records += 1
                         self.line = None
                         advance(self.source.done)
@@ -63,19 +63,6 @@ class Pass:
         self.written = target.written
         return None
 
-    def decoded(self, record: Record) -> Any:
-        """A record as plain data.
-
-        Raises:
-            ContractError: as `decode_strict`.
-        """
-        try:
-            return decode_strict(record.data, self.source.form)
-        except RawMMError as error:
-            if self.source.form == "json" and is_json_lines(record.data):
-                error.hint = "if it is JSON Lines, say that its format is jsonl"
-            raise
-
     def failed(self, error: RawMMError) -> int:
         """Say what stopped the pass; the exit code."""
         if error.code in _ENVIRONMENT:
@@ -83,6 +70,20 @@ class Pass:
             return 2
         console().print(error_text(self.source.name, self.line, error))
         return 1
+
+
+def decode_record(record: Record, form: Format) -> Any:
+    """A record as plain data.
+
+    Raises:
+        ContractError: as `decode_strict`.
+    """
+    try:
+        return decode_strict(record.data, form)
+    except RawMMError as error:
+        if form == "json" and is_json_lines(record.data):
+            error.hint = "if it is JSON Lines, say that its format is jsonl"
+        raise
 
 
 def written_as(source: str, output: str, form: Format) -> Format:

@@ -1,4 +1,4 @@
-"""The report of `check`: errors on standard output, the summary on standard error."""
+"""The report of `check` and `fsck`: errors on standard output, the summary on standard error."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rawmm.errors import RawMMError
 
 Style: TypeAlias = Literal["text", "json", "github"]
+Level: TypeAlias = Literal["error", "notice"]
 
 # https://docs.github.com/actions/reference/workflow-commands-for-github-actions; the runner
 # undoes these escapes (actions/toolkit, packages/core/src/command.ts).
@@ -38,17 +39,21 @@ class Report:
         self.records = 0
         self.errors = 0
 
-    def add(self, file: str, line: int | None, error: RawMMError) -> None:
-        """Report an error of a record."""
+    def add(self, file: str, line: int | None, error: RawMMError, level: Level = "error") -> None:
+        """Report an error of a record or file. A notice counts as one, and reads like one."""
         self.errors += 1
         if not self._most or self.errors <= self._most:
-            self._write(file, line, error)
+            self._write(file, line, error, level)
 
-    def finish(self) -> None:
-        """Write the summary."""
+    def flush(self) -> None:
+        """Write what is left, and say how many errors are not listed."""
         sys.stdout.flush()
         if self._most and self.errors > self._most:
             say(f"… {self.errors - self._most} more (--max-errors 0 lists all)")
+
+    def finish(self) -> None:
+        """Write the summary."""
+        self.flush()
         colour = "bold red" if self.errors else "bold green"
         say(
             f"{counted(self.files, 'file')}, {counted(self.records, 'record')}, ",
@@ -73,14 +78,14 @@ def error_text(file: str, line: int | None, error: RawMMError) -> Text:
     )
 
 
-def _write_text(file: str, line: int | None, error: RawMMError) -> None:
+def _write_text(file: str, line: int | None, error: RawMMError, _: Level) -> None:
     if sys.stdout.isatty():
         console(stderr=False).print(error_text(file, line, error))
     else:
         sys.stdout.write(f"{place(file, line)}::{error}\n")
 
 
-def _write_json(file: str, line: int | None, error: RawMMError) -> None:
+def _write_json(file: str, line: int | None, error: RawMMError, _: Level) -> None:
     fields = {
         "file": file,
         "line": line,
@@ -94,10 +99,10 @@ def _write_json(file: str, line: int | None, error: RawMMError) -> None:
     sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
-def _write_github(file: str, line: int | None, error: RawMMError) -> None:
+def _write_github(file: str, line: int | None, error: RawMMError, level: Level) -> None:
     at = "" if line is None else f",line={line}"
     title = f"rawmm {error.code}".translate(_GITHUB_PROPERTY)
     message = f"{error.path}: {error.message}".translate(_GITHUB_DATA)
     sys.stdout.write(
-        f"::error file={file.translate(_GITHUB_PROPERTY)}{at},title={title}::{message}\n"
+        f"::{level} file={file.translate(_GITHUB_PROPERTY)}{at},title={title}::{message}\n"
     )

@@ -35,6 +35,20 @@ def open_store(image_dir: str | os.PathLike[str], *, durable: bool = True) -> Im
         raise UsageError(error.message) from None
 
 
+def open_writable_store(image_dir: str | os.PathLike[str], *, durable: bool) -> ImageStore:
+    """The store in a directory that can be written, or be made.
+
+    Raises:
+        UsageError: it cannot, or no ``file://`` URL can name it.
+    """
+    store = open_store(image_dir, durable=durable)
+    try:
+        store.probe()
+    except OffloadError as error:
+        raise UsageError(error.message) from None
+    return store
+
+
 def request_errors(value: Any, store: ImageStore | None) -> Iterator[RawMMError]:
     """Every error of a request body ``{"messages": [...]}``, a list of messages, or one."""
     if isinstance(value, dict) and "role" not in value:

@@ -13,10 +13,10 @@ from rich.text import Text
 from rawmm import layouts
 from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, is_chat_request, named_kind
 from rawmm.cli.output import UsageError, console, counted, progress, say
-from rawmm.cli.passes import Pass, written_as
+from rawmm.cli.passes import Pass, decode_record, written_as
 from rawmm.cli.records import Format, Input, open_source
 from rawmm.cli.report import error_text, place
-from rawmm.cli.requests import open_store
+from rawmm.cli.requests import open_store, open_writable_store
 from rawmm.codec import decode_json, decode_msgpack
 from rawmm.errors import RawMMError, contract_error
 from rawmm.upgrade.kinds import TRAINING_SAMPLE, kind_of, reference_kind
@@ -105,7 +105,8 @@ def upgrade(
     """
     if output is None and not dry_run:
         raise UsageError("give --output, or --dry-run to write nothing")
-    store = None if image_dir is None else open_store(image_dir, durable=durable)
+    opener = open_store if dry_run else open_writable_store
+    store = None if image_dir is None else opener(image_dir, durable=durable)
     kind = None if type_name is None else _kind(type_name)
     known_layout = None if layout is None else _layout(layout)
     with open_source(Input(source, form, "--format")) as opened:
@@ -176,7 +177,7 @@ class _Upgrader:
                 for record in source.records():
                     self._run.line = record.line
                     try:
-                        self.upgraded(self._run.decoded(record))
+                        self.upgraded(decode_record(record, source.form))
                     except RawMMError as error:
                         self._refuse(error)
                     self._run.line = None

@@ -1,11 +1,14 @@
 """Offload: write raw images once, content-addressed, and refer to them by ``file://`` URL.
 
 `offload_images_inplace` and, on an event loop, `offload_images_async` rewrite whole messages;
-`ImageStore` is the directory below them.
+`ImageStore` is the directory below them; `fsck` checks one, `collect_garbage` empties it of
+what nobody refers to.
 """
 
 from __future__ import annotations
 
+from rawmm.offload.fsck import Finding, fsck
+from rawmm.offload.gc import GarbageStats, collect_garbage
 from rawmm.offload.limits import Limits
 from rawmm.offload.rewrite import (
     ImageOffloadStats,
@@ -18,10 +21,14 @@ from rawmm.offload.store import ImageStore
 from rawmm.offload.stored_image import StoredImage
 
 __all__ = [
+    "Finding",
+    "GarbageStats",
     "ImageOffloadStats",
     "ImageStore",
     "Limits",
     "StoredImage",
+    "collect_garbage",
+    "fsck",
     "offload_image_to_run_assets",
     "offload_images_async",
     "offload_images_inplace",

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PROBE: Final = bytes(4096)
+"""A block: a full disk may still take a file that is smaller."""
+
+TEMPORARY: Final = ".tmp-"
+"""What the name of a file begins with while it is written: ``.tmp-<pid>-<thread>-<random>``."""
 
 _WORDS: Final = {
     errno.ENOSPC: ("no space left on the device", "free space, or choose another directory"),
@@ -105,18 +110,9 @@ def write_atomically(directory: int, name: str, raw: bytes, *, durable: bool) ->
 
     A reader sees the old file or the new one. A link in the place is replaced, not followed.
     """
-    unique = f"{os.getpid()}-{threading.get_ident()}-{secrets.token_hex(8)}"
-    temporary = f".tmp-{unique}"
+    temporary = _temporary_name()
     try:
-        descriptor = os.open(temporary, _CREATE, 0o644, dir_fd=directory)
-        try:
-            rest = memoryview(raw)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            if durable:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _write_new(directory, temporary, raw, durable=durable)
         os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
         # Interrupts too: what stopped the writing is raised on, without a file left behind.
@@ -125,6 +121,84 @@ def write_atomically(directory: int, name: str, raw: bytes, *, durable: bool) ->
         raise
     if durable:
         os.fsync(directory)
+
+
+def touch(descriptor: int) -> None:
+    """Set the time of an open file to now. On a read-only file system it keeps the one it has."""
+    try:
+        os.utime(descriptor)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+
+
+def renew(directory: int, name: str, descriptor: int) -> bool:
+    """Make an open file as young as a new one; whether it stands under its name then.
+
+    If not, it is to be written again: it was deleted or moved aside since it was opened, or it
+    is another user's, whose time only that user can set. Where that is forbidden, too, it is
+    left as it is.
+    """
+    try:
+        touch(descriptor)
+    except PermissionError:
+        if os.access(".", os.W_OK, dir_fd=directory, effective_ids=True):
+            return False
+    try:
+        now = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(now, os.fstat(descriptor))
+
+
+def probe_directory(path: Path, *, durable: bool) -> int:
+    """Write a file into a directory and remove it; its time in nanoseconds.
+
+    A directory that does not exist is tried out beside where it would be made, so that neither
+    is left behind: it comes into being with the first image.
+    """
+    for there in (path, *path.parents):
+        try:
+            os.lstat(there)
+        except FileNotFoundError:
+            continue
+        break
+    with open_directory(there) as directory:
+        if there == path:
+            return _probe(directory, durable=durable)
+        name = _temporary_name()
+        os.mkdir(name, dir_fd=directory)
+        try:
+            with open_directory(there, [name]) as made:
+                return _probe(made, durable=durable)
+        finally:
+            os.rmdir(name, dir_fd=directory)
+
+
+def _probe(directory: int, *, durable: bool) -> int:
+    name = _temporary_name()
+    try:
+        _write_new(directory, name, _PROBE, durable=durable)
+        return os.stat(name, dir_fd=directory).st_mtime_ns
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
+
+
+def _temporary_name() -> str:
+    return f"{TEMPORARY}{os.getpid()}-{threading.get_ident()}-{secrets.token_hex(8)}"
+
+
+def _write_new(directory: int, name: str, raw: bytes, *, durable: bool) -> None:
+    descriptor = os.open(name, _CREATE, 0o644, dir_fd=directory)
+    try:
+        rest = memoryview(raw)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _kind(mode: int) -> str:

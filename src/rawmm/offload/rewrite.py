@@ -242,7 +242,7 @@ class _Call:
     def _prepared(self, part: ImagePart) -> _Planned:
         url = self._url(part)
         if scheme_of(url) == "file":
-            self._opened().check_present(url)
+            self._opened().check_present(url, keep=True)
             return _Planned(url, None)
         image = self._known.get(url)
         if image is None:

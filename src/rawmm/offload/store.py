@@ -13,7 +13,7 @@ import json
 import os
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -25,8 +25,11 @@ from rawmm.offload.image_file import (
     make_directory,
     open_directory,
     open_regular,
+    probe_directory,
     read_all,
     reason_and_hint,
+    renew,
+    touch,
     write_atomically,
 )
 from rawmm.offload.limits import Limits
@@ -73,6 +76,20 @@ class ImageStore:
         with self._lock:
             return self._counters
 
+    def probe(self) -> None:
+        """Check that images can be written, by a file that is written and removed.
+
+        For the start of a worker, so that it does not fail at its first image. Nothing is left
+        behind, and a directory that does not exist is not made.
+
+        Raises:
+            OffloadError: ``store_failed``, or ``path_escape`` for a link in place of the root.
+        """
+        try:
+            probe_directory(self.root, durable=self.durable)
+        except OSError as error:
+            raise _failed(error, f"to write images into {str(self.root)!r}") from error
+
     def path(self, raw_image_id: str) -> Path:
         """Where the image with this id is. It need not exist.
 
@@ -113,7 +130,8 @@ class ImageStore:
         """Write a prepared image, unless it is there already.
 
         A file that is there is trusted if it is regular and has the right size; with `verify`,
-        if it has the right bytes. Otherwise it is replaced.
+        if it has the right bytes. Otherwise it is replaced. Its time is set to now, so that
+        `collect_garbage` takes it for new.
 
         Raises:
             OffloadError: ``store_failed`` when the directory cannot be written or something
@@ -173,14 +191,22 @@ class ImageStore:
             self._verify(raw, expected, "$")
         return raw
 
-    def check_present(self, uri: str) -> None:
-        """Check that a ``file://`` URL names a regular file inside the root. Reads nothing.
+    def check_present(self, locator: str, *, keep: bool = False) -> None:
+        """Check that a locator names a regular file inside the root. Reads nothing.
+
+        Args:
+            locator: a ``file://`` URL, or a ``raw_image_id``.
+            keep: set the file's time to now, as `commit` does, where that is permitted.
 
         Raises:
             OffloadError: ``missing_image``, ``path_escape``, ``bad_locator``, ``store_failed``.
         """
-        with self._opened(uri, OffloadError):
-            pass
+        with self._opened(locator, OffloadError) as (descriptor, _):
+            if keep:
+                with suppress(PermissionError):
+                    touch(descriptor)
+        if keep:
+            self.check_present(locator)
 
     def verify(self) -> list[RawMMError]:
         """Read every file and compare it with the hash in its name; an error for each bad one.
@@ -222,9 +248,10 @@ class ImageStore:
         with open_directory(self.root) as directory:
             try:
                 with open_regular(directory, name) as (descriptor, size):
-                    if size == len(raw) and (not verify or read_all(descriptor) == raw):
+                    if size != len(raw) or (verify and read_all(descriptor) != raw):
+                        self._count(verify_failures=1)
+                    elif renew(directory, name, descriptor):
                         return False
-                self._count(verify_failures=1)
             except FileNotFoundError:
                 pass
             write_atomically(directory, name, raw, durable=self.durable)

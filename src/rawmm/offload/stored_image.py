@@ -39,7 +39,17 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class StoreCounters:
-    """What one `ImageStore` object did so far. Bytes are of image files."""
+    """What one `ImageStore` object did so far, in all threads. Bytes are of image files.
+
+    Attributes:
+        seen: images that were committed; ``stored + deduplicated``.
+        stored: those of them that were written.
+        deduplicated: those that were there.
+        bytes_in: bytes of all that were seen.
+        bytes_written: bytes of those that were stored.
+        verify_failures: files whose bytes or size were not those of the image they stand for:
+            found by a commit, which replaces them, or by `read` and `verify`.
+    """
 
     seen: int = 0
     stored: int = 0

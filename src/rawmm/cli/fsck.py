@@ -1,0 +1,123 @@
+"""``rawmm fsck``: is every image of a directory there, and is it the image?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
+from rich.table import Table
+
+from rawmm.cli.output import UsageError, complain, console, counted, printable, say
+from rawmm.cli.references import InputFormat, ReferenceFiles, References
+from rawmm.cli.report import Report, Style
+from rawmm.errors import OffloadError, RawMMError
+from rawmm.offload.fsck import WRONG, findings
+
+if TYPE_CHECKING:
+    from rawmm.offload.fsck import Finding, Kind
+
+_KINDS: Final[dict[Kind, str]] = {
+    "missing": "a record names them, and they are not there",
+    "corrupt": "their bytes are not those of their names, or no images",
+    "orphaned": "no record names them",
+    "stale": "left behind by processes that died",
+    "foreign": "of names that no store gives",
+}
+
+
+def fsck(
+    image_dir: Annotated[str, Parameter(name="DIR", help="The image directory.")],
+    /,
+    *,
+    refs: References = None,
+    repair: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Remove stale files. An image that a gc was about to delete when it was stopped "
+            "gets its name back.",
+        ),
+    ] = False,
+    quarantine: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Rename corrupt files to .corrupt-…, so that their images can be stored again.",
+        ),
+    ] = False,
+    input_format_name: InputFormat = None,
+    style: Annotated[
+        Style,
+        Parameter(
+            name="--format",
+            help="Format of the report: lines of text, JSON Lines, or annotations for GitHub.",
+        ),
+    ] = "text",
+    max_errors: Annotated[int, Parameter(help="Findings to list; 0 lists all.")] = 20,
+) -> int:
+    """Compare every file of an image directory with the hash in its name.
+
+    Lists files that are corrupt, stale (left behind by a process that died) and foreign (of a
+    name that no store gives), and with --refs images that are missing or orphaned. Exit code 1 is
+    for missing and corrupt images; the rest costs space alone. No image is ever deleted.
+    """
+    if max_errors < 0:
+        raise UsageError("--max-errors takes a number from 0, which lists all")
+    files = ReferenceFiles(refs or [], input_format_name)
+    report = Report(style, max_errors)
+    counts: Counter[str] = Counter()
+    images = 0
+
+    def checked(_: str) -> None:
+        nonlocal images
+        images += 1
+
+    try:
+        for finding in findings(
+            image_dir,
+            files.records() if refs else None,
+            repair=repair,
+            quarantine=quarantine,
+            checked=checked,
+        ):
+            counts[finding.kind] += 1
+            counts["repaired"] += finding.repaired
+            _report(report, finding, files)
+    except OffloadError as error:
+        complain(error.message)
+        return 2
+    except RawMMError as error:
+        return files.refused(error)
+    report.flush()
+    _summary(counts, images, referenced=bool(refs))
+    return 1 if any(counts[kind] for kind in WRONG) else 0
+
+
+def _report(report: Report, finding: Finding, files: ReferenceFiles) -> None:
+    file, line = printable(str(finding.file)), None
+    if finding.record is not None:
+        file, line = files.places[finding.record]
+    report.add(file, line, finding.error, "error" if finding.kind in WRONG else "notice")
+
+
+def _summary(counts: Counter[str], images: int, *, referenced: bool) -> None:
+    """What was found, on standard error: a table on a terminal, else a line."""
+    kinds = [kind for kind in _KINDS if referenced or kind not in {"missing", "orphaned"}]
+    screen = console()
+    if not screen.is_terminal:
+        found = ", ".join(f"{counts[kind] or 'no'} {kind}" for kind in kinds)
+        repaired = f", {counts['repaired']} set right" if counts["repaired"] else ""
+        say(f"{counted(images, 'image')}: {found}{repaired}")
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    table.add_row("images", f"{images:,}")
+    for kind in kinds:
+        bad = kind in WRONG and counts[kind]
+        table.add_row(kind, f"{counts[kind]:,}", _KINDS[kind], style="bold red" if bad else None)
+    if counts["repaired"]:
+        table.add_row("set right", f"{counts['repaired']:,}", style="bold green")
+    screen.print(table)

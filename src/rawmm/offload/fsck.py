@@ -1,0 +1,284 @@
+"""Check an image directory: is every image there that records name, and is it the image?"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from rawmm.errors import MaterializeError, OffloadError, RawMMError, counted, shown_text
+from rawmm.locators import file_path
+from rawmm.offload.image_header import check_complete, read_header
+from rawmm.offload.listing import (
+    aside,
+    is_image_name,
+    list_images,
+    move_aside,
+    opened,
+    put_back,
+    writer_of,
+)
+from rawmm.offload.references import Referenced, locators
+from rawmm.offload.store import ImageStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Kind: TypeAlias = Literal["missing", "corrupt", "orphaned", "stale", "foreign"]
+
+WRONG: Final[frozenset[Kind]] = frozenset({"missing", "corrupt"})
+"""What costs a rollout its images. The other findings cost space."""
+
+STALE_AFTER: Final = timedelta(hours=1)
+"""How long a temporary file is unchanged when its writer is dead: that one writes without pause."""
+STALE_AT_LAST: Final = timedelta(days=1)
+"""How long when a process has its writer's id. It may be another host's, or long be another's."""
+
+_OF_BYTES: Final = frozenset({"hash_mismatch", "not_an_image"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about one file of an image directory.
+
+    Attributes:
+        kind: ``missing``, a record names it and it is not there; ``corrupt``, its bytes are not
+            those of its name, or no image, or it is no regular file; ``orphaned``, no record
+            names it; ``stale``, a process left it behind when it died; ``foreign``, no store
+            gives such names.
+        file: where it is, or would be.
+        error: the same as an error, with its code.
+        record: for a missing file, the first record that names it, counted from 0; ``error.path``
+            is the place in it.
+        repaired: whether this call set it right.
+    """
+
+    kind: Kind
+    file: Path
+    error: RawMMError
+    record: int | None = None
+    repaired: bool = False
+
+
+def fsck(
+    image_dir: str | os.PathLike[str],
+    references: Iterable[Any] | None = None,
+    *,
+    repair: bool = False,
+    quarantine: bool = False,
+) -> list[Finding]:
+    """Check every file of an image directory, and every record's images.
+
+    Args:
+        image_dir: the image directory.
+        references: every record that may name one of its images, as `collect_garbage` takes them.
+            Without it no file is missing or orphaned.
+        repair: remove stale files. One that a collection was about to delete when it was stopped
+            gets its name back.
+        quarantine: rename corrupt files to a hidden name, so that their images are missing and
+            the next `ImageStore.put` writes them again. No image is ever deleted.
+
+    Raises:
+        ContractError, ProcessedPayloadError: a record that cannot be looked through.
+        OffloadError: ``store_failed`` when the directory cannot be read, or repaired.
+    """
+    return list(findings(image_dir, references, repair=repair, quarantine=quarantine))
+
+
+def findings(
+    image_dir: str | os.PathLike[str],
+    references: Iterable[Any] | None = None,
+    *,
+    repair: bool = False,
+    quarantine: bool = False,
+    checked: Callable[[str], None] = lambda _: None,
+) -> Iterator[Finding]:
+    """What `fsck` finds, as it goes on. `checked` is told the name of each image."""
+    check = _Check(ImageStore(image_dir), repair=repair, quarantine=quarantine)
+    with opened(check.root, "to check") as directory:
+        yield from check.run(directory, references, checked)
+
+
+class _Check:
+    def __init__(self, store: ImageStore, *, repair: bool, quarantine: bool) -> None:
+        self.root = store.root
+        self._store = store
+        self._repair = repair
+        self._quarantine = quarantine
+        self._now = time.time_ns()
+
+    def run(
+        self, directory: int, references: Iterable[Any] | None, checked: Callable[[str], None]
+    ) -> Iterator[Finding]:
+        # First, because a repair gives images their names back.
+        left = list_images(directory)
+        for name in left.temporary:
+            yield from self._temporary(directory, name)
+        for name in left.aside:
+            yield self._aside(directory, name)
+        images = list_images(directory).images if self._repair else left.images
+        referenced = None
+        if references is not None:
+            referenced = Referenced(images)
+            yield from self._missing(references, referenced)
+        for name in images:
+            yield from self._image(directory, name)
+            if referenced is not None and name not in referenced.names:
+                yield self._finding(
+                    "orphaned",
+                    name,
+                    "unreferenced_image",
+                    expected="a record that names it",
+                    got="none",
+                    hint="rawmm gc deletes it when it is old enough",
+                )
+            checked(name)
+        for name in left.foreign:
+            yield self._foreign(directory, name)
+
+    def _missing(self, references: Iterable[Any], referenced: Referenced) -> Iterator[Finding]:
+        known: set[str | Path] = set()
+        for number, record in enumerate(references):
+            referenced.add(record)
+            for path, locator in locators(record):
+                if locator in known:
+                    continue
+                known.add(locator)
+                try:
+                    self._store.check_present(locator)
+                except OffloadError as error:
+                    # An image elsewhere, or a locator that is none, is not this directory's affair.
+                    file = self._file(locator)
+                    if error.code == "missing_image" and file not in known:
+                        known.add(file)
+                        if is_image_name(file.name):
+                            error.got = f"none of the name {file.name!r}"  # whole, it is no secret
+                        yield Finding("missing", file, error.under(path), number)
+
+    def _file(self, locator: str) -> Path:
+        path = file_path(locator)
+        return Path(path) if isinstance(path, str) else self.root / locator
+
+    def _image(self, directory: int, name: str) -> Iterator[Finding]:
+        try:
+            self._verify(name)
+        except RawMMError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return  # deleted meanwhile
+            moved = self._quarantine and error.code in _OF_BYTES and self._moved(directory, name)
+            if moved:
+                error.hint = "moved aside; offload the image again"
+            yield Finding("corrupt", self.root / name, error, repaired=moved)
+
+    def _verify(self, name: str) -> None:
+        raw = self._store.read(name)
+        check_complete(raw, read_header(raw))
+
+    def _moved(self, directory: int, name: str) -> bool:
+        """Move a corrupt file aside, unless a writer has replaced it by now."""
+        try:
+            hidden = move_aside(directory, name, "corrupt")
+        except FileNotFoundError:
+            return False
+        try:
+            raw = self._store.read(hidden, name.partition(".")[0])
+            check_complete(raw, read_header(raw))
+        except RawMMError:
+            return True
+        put_back(directory, hidden, name)
+        return False
+
+    def _temporary(self, directory: int, name: str) -> Iterator[Finding]:
+        try:
+            written = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime_ns
+        except FileNotFoundError:
+            return  # finished meanwhile
+        age = timedelta(microseconds=(self._now - written) // 1000)
+        pid = writer_of(name)
+        if age < (STALE_AT_LAST if _is_alive(pid) else STALE_AFTER):
+            return
+        if self._repair:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=directory)
+        yield self._finding(
+            "stale",
+            name,
+            "stale_file",
+            expected="no file that was begun and never finished",
+            got=f"one of process {pid}, unchanged for {_words(age)}",
+            hint="removed" if self._repair else "remove it: --repair does",
+            repaired=self._repair,
+        )
+
+    def _aside(self, directory: int, name: str) -> Finding:
+        moved = aside(name)
+        assert moved is not None  # that is why it is in its list
+        if moved.why == "corrupt":
+            return self._finding(
+                "foreign",
+                name,
+                "foreign_file",
+                expected="no corrupt image that was moved aside",
+                got="one",
+                hint="remove it when nobody wants to look at it any more",
+            )
+        if self._repair:
+            put_back(directory, name, moved.name)
+        return self._finding(
+            "stale",
+            name,
+            "stale_file",
+            expected="no image that was about to be deleted",
+            got=f"what was {shown_text(moved.name)}",
+            hint="put back" if self._repair else "put it back: --repair does, or the next rawmm gc",
+            repaired=self._repair,
+        )
+
+    def _foreign(self, directory: int, name: str) -> Finding:
+        is_directory = False
+        with suppress(FileNotFoundError):
+            mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+            is_directory = stat.S_ISDIR(mode)
+        return self._finding(
+            "foreign",
+            name,
+            "foreign_file",
+            expected="only files that a store names, <sha256>.<png|jpg|webp|gif>",
+            got="a directory" if is_directory else "another name",
+            hint="rawmm leaves it alone",
+        )
+
+    def _finding(
+        self,
+        kind: Kind,
+        name: str,
+        code: str,
+        *,
+        expected: str,
+        got: str,
+        hint: str,
+        repaired: bool = False,
+    ) -> Finding:
+        error = MaterializeError(code, expected=expected, got=got, hint=hint)
+        return Finding(kind, self.root / name, error, repaired=repaired)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of this host has the id."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _words(age: timedelta) -> str:
+    hours = age // timedelta(hours=1)
+    return counted(hours // 24, "day") if hours >= 48 else counted(hours, "hour")

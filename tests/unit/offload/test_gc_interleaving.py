@@ -1,0 +1,201 @@
+"""Writers and collectors on one file, step by step, in every order."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rawmm.errors import OffloadError
+from rawmm.offload import GarbageStats, ImageStore, StoredImage, collect_garbage, fsck
+from tests.unit.offload.images import picture, temporary_files
+from tests.unit.offload.interleaving import Stage, Stopped, every_order, some_orders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.offload.interleaving import Choose
+
+RAW = picture()
+NOW = timedelta(0)
+
+
+class Scene:
+    """One image file, older than any grace that is over, and who works on it."""
+
+    def __init__(self, root: Path, content: bytes | None = RAW) -> None:
+        # Made, but not the file.
+        self.store = ImageStore(root, durable=False)
+        self.store.put(picture(seed=9))
+        self.image = self.store.prepare(RAW)
+        self.path = self.store.root / self.image.raw_image_id
+        self.content = content
+
+    def reset(self) -> None:
+        self.path.unlink(missing_ok=True)
+        if self.content is not None:
+            self.path.write_bytes(self.content)
+            written = self.path.stat().st_ctime_ns
+            clock = self.path.with_name(".clock")
+            # The clock of files ticks slower than the processor.
+            while True:
+                clock.write_bytes(b"")
+                if clock.stat().st_mtime_ns > written:
+                    break
+                time.sleep(0.001)
+            clock.unlink()
+
+    def write(self) -> StoredImage:
+        return self.store.commit(self.image)
+
+    def collect(self) -> GarbageStats:
+        return collect_garbage(self.store.root, [], grace=NOW, allow_empty=True)
+
+    def keep(self) -> None:
+        self.store.check_present(self.path.as_uri(), keep=True)
+
+    def play(
+        self,
+        calls: dict[str, Callable[[], Any]],
+        choose: Choose,
+        stop: tuple[str, int] | None = None,
+    ) -> dict[str, Any]:
+        self.reset()
+        stage = Stage(lambda args: any(self.path.name in str(arg) for arg in args[:2]))
+        return stage.run(calls, choose, stop)
+
+    def is_there(self) -> bool:
+        return self.path.exists() and self.path.read_bytes() == RAW
+
+    def assert_tidy(self) -> None:
+        assert temporary_files(self.store.root) == []
+
+
+CONTENTS = {"old": RAW, "damaged": b"damaged", "absent": None}
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_an_image_that_was_stored_is_there_in_every_order(tmp_path: Path, content: str) -> None:
+    scene = Scene(tmp_path / "images", CONTENTS[content])
+    deleted = kept = 0
+
+    def run(choose: Choose) -> None:
+        nonlocal deleted, kept
+        answers = scene.play({"writer": scene.write, "collector": scene.collect}, choose)
+        assert isinstance(answers["writer"], StoredImage), answers
+        stats = answers["collector"]
+        assert isinstance(stats, GarbageStats), answers
+        assert scene.is_there()
+        scene.assert_tidy()
+        gone = scene.path.name in stats.deleted
+        deleted += gone
+        kept += not gone
+
+    orders = every_order(run)
+    if content == "absent":
+        assert (orders, deleted) == (1, 0)  # the collector has nothing to judge
+    else:
+        assert orders > 10
+        assert deleted > 0
+        assert kept > 0
+
+
+@pytest.mark.parametrize("content", ["old", "damaged"])
+def test_two_writers_and_a_collector(tmp_path: Path, content: str) -> None:
+    scene = Scene(tmp_path / "images", CONTENTS[content])
+
+    def run(choose: Choose) -> None:
+        answers = scene.play(
+            {"one": scene.write, "two": scene.write, "collector": scene.collect}, choose
+        )
+        assert isinstance(answers["one"], StoredImage), answers
+        assert isinstance(answers["two"], StoredImage), answers
+        assert isinstance(answers["collector"], GarbageStats), answers
+        assert scene.is_there()
+        scene.assert_tidy()
+
+    some_orders(run, 250)
+
+
+@pytest.mark.parametrize("content", ["old", "damaged"])
+def test_a_writer_and_two_collectors(tmp_path: Path, content: str) -> None:
+    scene = Scene(tmp_path / "images", CONTENTS[content])
+
+    def run(choose: Choose) -> None:
+        answers = scene.play(
+            {"writer": scene.write, "one": scene.collect, "two": scene.collect}, choose
+        )
+        assert isinstance(answers["writer"], StoredImage), answers
+        assert isinstance(answers["one"], GarbageStats), answers
+        assert isinstance(answers["two"], GarbageStats), answers
+        assert scene.is_there()
+        scene.assert_tidy()
+
+    some_orders(run, 250)
+
+
+def test_a_reference_that_is_sent_again_keeps_its_image_or_says_that_it_is_gone(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path / "images")
+    outcomes = set()
+
+    def run(choose: Choose) -> None:
+        answers = scene.play({"sender": scene.keep, "collector": scene.collect}, choose)
+        error = answers["sender"]
+        if error is None:
+            assert scene.is_there()
+        else:
+            assert isinstance(error, OffloadError)
+            assert error.code == "missing_image"
+        scene.assert_tidy()
+        outcomes.add(error is None)
+
+    assert every_order(run) > 10
+    assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("careful", ["writer", "collector", "fsck"])
+def test_a_collector_that_dies_at_any_step_loses_nothing(tmp_path: Path, careful: str) -> None:
+    scene = Scene(tmp_path / "images")
+    in_order: Choose = lambda waiting: waiting[0]  # noqa: E731
+    ended = []
+    for step in range(1, 10):
+        answer = scene.play({"collector": scene.collect}, in_order, ("collector", step))
+        if not isinstance(answer["collector"], Stopped):
+            ended.append(step)
+            break
+        left = [name for name in os.listdir(scene.store.root) if name.startswith(".gc-")]
+        assert bool(left) == (not scene.path.exists())
+        if careful == "writer":
+            scene.write()
+        record = {"raw_image_id": scene.path.name}
+        if careful == "fsck":
+            findings = fsck(scene.store.root, [record], repair=True)
+            assert [(one.kind, one.repaired) for one in findings if one.kind != "orphaned"] == [
+                ("stale", True)
+            ] * len(left)
+        else:
+            stats = collect_garbage(scene.store.root, [record], grace=NOW)
+            assert stats.restored == [scene.path.name] * len(left)
+            assert scene.path.name not in stats.deleted
+        assert scene.is_there()
+        scene.assert_tidy()
+        scene.store.put(picture(seed=9))
+    assert ended == [5]  # stat, rename, open, unlink
+
+
+def test_a_writer_that_dies_at_any_step_is_in_nobodys_way(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "images", b"damaged")
+    for step in range(1, 4):
+        answers = scene.play({"writer": scene.write}, lambda waiting: waiting[0], ("writer", step))
+        ended = not isinstance(answers["writer"], Stopped)
+        scene.assert_tidy()
+        assert scene.is_there() == ended
+        scene.collect()
+        assert not scene.path.exists()
+    assert ended  # open, replace
