@@ -73,9 +73,7 @@ def fuzz(target: str, seconds: int, *, corpus: Path | None = None, seed: int = 0
         executed = _EXECUTED.search(said)
         inputs = "".join(f"\ninput: {path.read_bytes()!r}" for path in found.iterdir())
         clean = done.returncode == 0 and executed and not inputs
-        return Campaign(
-            int(executed[1]) if executed else 0, "" if clean else said[-6000:] + inputs
-        )
+        return Campaign(int(executed[1]) if executed else 0, "" if clean else said[-6000:] + inputs)
 
 
 def _write_dictionary(path: Path) -> None:
@@ -93,9 +91,13 @@ def _write_dictionary(path: Path) -> None:
                 walk(each)
 
     walk(bundle())
-    lines = []
-    for word in sorted(words):
-        packed = msgspec.msgpack.encode(word)
-        for data in (f'"{word}"'.encode(), packed):
-            lines.append('"' + "".join(f"\\x{byte:02x}" for byte in data) + '"\n')
-    path.write_text("".join(lines))
+    data = (each for word in sorted(words) for each in (f'"{word}"'.encode(), _packed(word)))
+    path.write_text("".join(f'"{_escaped(each)}"\n' for each in data))
+
+
+def _packed(word: str) -> bytes:
+    return msgspec.msgpack.encode(word)
+
+
+def _escaped(data: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in data)

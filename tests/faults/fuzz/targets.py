@@ -60,9 +60,10 @@ def refusable(action: Callable[[], Any]) -> Any:
     try:
         return action()
     except RawMMError as error:
-        assert error.code in CODES, error.code
-        assert str(error)
-        assert error.path.startswith("$")
+        refused = error
+    assert refused.code in CODES, refused.code
+    assert str(refused)
+    assert refused.path.startswith("$")
     return None
 
 
@@ -89,12 +90,13 @@ def _ref(data: bytes) -> None:
     text = data.decode("utf-8", "surrogateescape")
     ref = refusable(lambda: rawmm.split_raw_mm_ref(text))
     if ref is not None:
-        fields = {
-            name: value
-            for name in ref.__struct_fields__
-            if (value := getattr(ref, name)) is not None
-        }
-        assert rawmm.split_raw_mm_ref(rawmm.raw_mm_ref(**fields)) == ref
+        written = _written(ref)
+        assert _written(rawmm.split_raw_mm_ref(written)) == written
+
+
+def _written(ref: rawmm.RawMMRef) -> str:
+    fields = {name: getattr(ref, name) for name in ref.__struct_fields__}
+    return rawmm.raw_mm_ref(**fields)
 
 
 def _data_url(data: bytes) -> None:
@@ -167,7 +169,10 @@ def _documents(suffix: str) -> Iterator[tuple[int, bytes]]:
     for path in sorted(WIRE.glob(f"*/*{suffix}")):
         yield (7 if "mm_refs" in path.name else 0), path.read_bytes()
     for path in sorted(VECTORS.glob(f"v1/**/*{suffix}")):
-        yield next((at for at, kind in enumerate(KINDS) if _names(path, kind)), 1), path.read_bytes()
+        yield (
+            next((at for at, kind in enumerate(KINDS) if _names(path, kind)), 1),
+            path.read_bytes(),
+        )
 
 
 def _names(path: Path, kind: Any) -> bool:
