@@ -97,19 +97,25 @@ def _decode_again(data: Any, kind: Any, plain: Any) -> Any:
     try:
         document = plain(data)
     except RecursionError:
-        raise contract_error(
-            "too_deep", (), expected="a document of sane nesting", got="too many levels"
-        ) from None
+        raise too_deep() from None
     except (msgspec.DecodeError, UnicodeError) as broken:
-        raise _malformed(data, plain, broken) from None
+        name = "JSON" if plain is msgspec.json.decode else "MessagePack"
+        raise malformed(data, name, broken) from None
     try:
         return to_struct(document, kind)
     except (msgspec.ValidationError, RecursionError):
         raise first_error(document, kind) from None
 
 
-def _malformed(data: Any, plain: Any, error: Exception) -> RawMMError:
-    name = "JSON" if plain is msgspec.json.decode else "MessagePack"
+def too_deep() -> RawMMError:
+    """The error of a document that nests deeper than the decoders go."""
+    return contract_error(
+        "too_deep", (), expected="a document of sane nesting", got="too many levels"
+    )
+
+
+def malformed(data: Any, name: str, error: Exception) -> RawMMError:
+    """What msgspec said of bytes that are no document of the format `name`, in rawmm's words."""
     if isinstance(error, UnicodeError):
         got = "text that is not UTF-8"
     elif len(data) == 0:

@@ -23,6 +23,7 @@ LAYERS = {
     "validate": 2,
     "writing": 3,
     "codec": 3,
+    "plain_json": 3,
     "conversion": 3,
     "descriptors": 3,
     "retry": 3,
@@ -52,6 +53,7 @@ ORDER_IN_LAYER = {
     "schemas": 2,
     "writing": 0,
     "codec": 1,
+    "plain_json": 2,
     "conversion": 1,
     "descriptors": 1,
     "retry": 1,
@@ -75,10 +77,11 @@ Without it, a struct in a model would be an error that asks the user for an impo
 """
 
 HEAVY = {
-    "PIL", "pybase64", "jsonschema", "jsonschema_rs", "hypothesis", "numpy",
+    "PIL", "blake3", "pybase64", "jsonschema", "jsonschema_rs", "hypothesis", "numpy",
     "pydantic", "pydantic_core", "renderers", "verifiers", "openai",
 }  # fmt: skip
 ONLY_IN = {
+    "blake3": {"offload/known.py"},
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "hypothesis": {"testing"},

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from rawmm.cli.documents import DuplicateKeyError, decode_plain, duplicate_keys, outline
+from rawmm.cli.documents import decode_plain
 from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, kind_of, named_kind
 from rawmm.cli.output import UsageError, complain
 from rawmm.cli.records import Format, Input, Record, Source, is_json_lines, open_source
@@ -14,6 +14,7 @@ from rawmm.cli.report import Report
 from rawmm.cli.requests import image_errors, open_store, request_errors
 from rawmm.codec import decode_json, decode_msgpack
 from rawmm.errors import RawMMError
+from rawmm.plain_json import DuplicateKeyError, duplicate_keys, outline
 from rawmm.validate import iter_errors
 
 if TYPE_CHECKING:

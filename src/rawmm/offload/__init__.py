@@ -1,8 +1,8 @@
 """Offload: write raw images once, content-addressed, and refer to them by ``file://`` URL.
 
 `offload_images_inplace` and, on an event loop, `offload_images_async` rewrite whole messages;
-`ImageStore` is the directory below them; `fsck` checks one, `collect_garbage` empties it of
-what nobody refers to.
+`offload_request` does so from bytes to bytes. `ImageStore` is the directory below them; `fsck`
+checks one, `collect_garbage` empties it of what nobody refers to.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 from rawmm.offload.fsck import Finding, fsck
 from rawmm.offload.gc import GarbageStats, collect_garbage
 from rawmm.offload.limits import Limits
+from rawmm.offload.request import OffloadedRequest, offload_request
 from rawmm.offload.rewrite import (
-    ImageOffloadStats,
     offload_image_to_run_assets,
     offload_images_async,
     offload_images_inplace,
 )
 from rawmm.offload.run_dir import raw_image_path, run_image_dir
+from rawmm.offload.stats import ImageOffloadStats
 from rawmm.offload.store import ImageStore
 from rawmm.offload.stored_image import StoredImage
 
@@ -26,12 +27,14 @@ __all__ = [
     "ImageOffloadStats",
     "ImageStore",
     "Limits",
+    "OffloadedRequest",
     "StoredImage",
     "collect_garbage",
     "fsck",
     "offload_image_to_run_assets",
     "offload_images_async",
     "offload_images_inplace",
+    "offload_request",
     "raw_image_path",
     "run_image_dir",
 ]

@@ -16,21 +16,51 @@ from rawmm.errors import OffloadError, shown_text
 
 _HEAD: Final = re.compile(r"data:(image/[a-z0-9][a-z0-9.+-]*);base64,", re.ASCII | re.IGNORECASE)
 _LONGEST_HEAD: Final = 64
+_TAIL: Final = 64
 # The last character before the padding carries 2 or 4 bits that belong to no byte.
 _LAST_OF_TWO_BYTES: Final = frozenset("AEIMQUYcgkosw048")
 _LAST_OF_ONE_BYTE: Final = frozenset("AQgw")
 
 
+class Sketch(NamedTuple):
+    """What tells most texts apart at no cost: an image file ends with checksums, or entropy."""
+
+    media_type: str
+    length: int
+    tail: str
+
+
 class DataUrl(NamedTuple):
     """A data URL whose head is right; its text is not decoded yet.
 
-    ``media_type`` is the declared type in lower case, e.g. ``image/png``; ``start`` is where
-    the base64 text begins in ``url``.
+    ``url`` is a string, or the bytes of one where they stand. ``media_type`` is the declared
+    type in lower case, e.g. ``image/png``; ``start`` is where the base64 text begins.
     """
 
-    url: str
+    url: str | memoryview
     media_type: str
     start: int
+
+    @property
+    def text(self) -> str | memoryview:
+        """The base64 text: a copy of a string's, a view of bytes."""
+        return self.url[self.start :]
+
+    @property
+    def sketch(self) -> Sketch:
+        """Equal for equal texts of one type; seldom for others."""
+        tail = self.url[max(self.start, len(self.url) - _TAIL) :]
+        return Sketch(self.media_type, len(self.url) - self.start, _as_str(tail))
+
+    def same_as(self, other: DataUrl) -> bool:
+        """Whether text and type are the same."""
+        if self.sketch != other.sketch:
+            return False
+        mine, theirs = self.text, other.text
+        if isinstance(mine, str) or isinstance(theirs, str):
+            return mine == theirs
+        # Views are compared item by item, which takes longer than hashing. Bytes are not.
+        return bytes(mine).startswith(theirs)
 
     @property
     def most_bytes(self) -> int:
@@ -43,19 +73,19 @@ def is_image_data_url(value: object) -> bool:
     return isinstance(value, str) and value[:11].lower() == "data:image/"
 
 
-def parse_data_url(url: str) -> DataUrl:
-    """Read the head of an image's data URL.
+def parse_data_url(url: str | memoryview) -> DataUrl:
+    """Read the head of an image's data URL, given as a string or as its UTF-8 bytes.
 
     Raises:
         OffloadError: ``bad_locator`` when the media type is no image type or the data is not
             declared as base64.
     """
-    match = _HEAD.match(url[: _LONGEST_HEAD + 1])
+    match = _HEAD.match(_as_str(url[: _LONGEST_HEAD + 1]))
     if match is None:
         raise OffloadError(
             "bad_locator",
             expected="a URL that begins with data:image/<subtype>;base64,",
-            got=shown_text(url),
+            got=shown_text(_as_str(url)),
             hint="encode the raw image file with base64 and declare its media type",
         )
     return DataUrl(url, match[1].lower(), match.end())
@@ -69,7 +99,7 @@ def decode_data_url(data_url: DataUrl) -> bytes:
     """
     import pybase64
 
-    text = data_url.url[data_url.start :]
+    text = data_url.text
     if not text:
         raise _bad_base64("no text after the comma")
     if len(text) % 4:
@@ -79,14 +109,20 @@ def decode_data_url(data_url: DataUrl) -> bytes:
         # binascii.Error or UnicodeEncodeError; the latter holds the text, so neither is kept.
         raw = pybase64.b64decode(text, validate=True)
     if raw is None:
-        raise _bad_base64(_fault(text))
-    if text[-1] == "=":
+        raise _bad_base64(_fault(_as_str(text)))
+    tail = _as_str(text[-3:])
+    if tail[-1] == "=":
         last, allowed = (
-            (text[-3], _LAST_OF_ONE_BYTE) if text[-2] == "=" else (text[-2], _LAST_OF_TWO_BYTES)
+            (tail[-3], _LAST_OF_ONE_BYTE) if tail[-2] == "=" else (tail[-2], _LAST_OF_TWO_BYTES)
         )
         if last not in allowed:
             raise _bad_base64("text whose trailing bits are not zero")
     return raw
+
+
+def _as_str(text: str | memoryview) -> str:
+    # A cut may go through a character; what is not ASCII is refused in any case.
+    return text if isinstance(text, str) else str(text, "utf-8", "replace")
 
 
 def _bad_base64(got: str) -> OffloadError:

@@ -109,6 +109,8 @@ def write_atomically(directory: int, name: str, raw: bytes, *, durable: bool) ->
     """Put a file in place: all of it or nothing, whatever stops the writing.
 
     A reader sees the old file or the new one. A link in the place is replaced, not followed.
+    With `durable` the bytes are synced; the name is when the caller syncs the directory, once
+    for all files of a batch.
     """
     temporary = _temporary_name()
     try:
@@ -119,8 +121,6 @@ def write_atomically(directory: int, name: str, raw: bytes, *, durable: bool) ->
         with suppress(OSError):
             os.unlink(temporary, dir_fd=directory)
         raise
-    if durable:
-        os.fsync(directory)
 
 
 def touch(descriptor: int) -> None:

@@ -234,6 +234,9 @@ class Changes:
         self._found = found
         self._changes = changes
 
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self._changes)
+
     def apply(self) -> None:
         """Make every change; on any failure take back those that were made.
 

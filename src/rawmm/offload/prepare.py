@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from rawmm.errors import OffloadError, shown
-from rawmm.offload.data_url import decode_data_url, parse_data_url
+from rawmm.offload.data_url import DataUrl, decode_data_url, parse_data_url
 from rawmm.offload.image_header import (
     ImageHeader,
     check_complete,
@@ -18,8 +18,8 @@ from rawmm.offload.image_header import (
 if TYPE_CHECKING:
     from rawmm.offload.limits import Limits
 
-ImageSource: TypeAlias = str | bytes | bytearray | memoryview
-"""A ``data:image/...;base64,`` URL, or the bytes of an image file."""
+ImageSource: TypeAlias = str | bytes | bytearray | memoryview | DataUrl
+"""A ``data:image/...;base64,`` URL, as text or with its head read, or an image file's bytes."""
 
 
 class CheckedImage(NamedTuple):
@@ -27,6 +27,28 @@ class CheckedImage(NamedTuple):
 
     raw: bytes
     header: ImageHeader
+
+
+class ImageFacts(NamedTuple):
+    """What is known of an image that passed every check. ``sha256`` is 64 hex digits."""
+
+    sha256: str
+    header: ImageHeader
+    size: int
+
+    @property
+    def raw_image_id(self) -> str:
+        """The file name in a store: ``<sha256>.<extension>``."""
+        return f"{self.sha256}.{self.header.extension}"
+
+    def check(self, limits: Limits) -> None:
+        """Check the limits, which another call may have set lower.
+
+        Raises:
+            OffloadError: ``image_limit``.
+        """
+        limits.check_bytes(self.size)
+        limits.check_dimensions(self.header.width, self.header.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +62,12 @@ class PreparedImage:
     @property
     def raw_image_id(self) -> str:
         """The file name in a store: ``<sha256>.<extension>``."""
-        return f"{self.sha256}.{self.header.extension}"
+        return self.facts.raw_image_id
+
+    @property
+    def facts(self) -> ImageFacts:
+        """All of it but the bytes."""
+        return ImageFacts(self.sha256, self.header, len(self.raw))
 
 
 def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
@@ -51,8 +78,8 @@ def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
             ``not_an_image`` or ``image_type_mismatch``.
     """
     declared = None
-    if isinstance(source, str):
-        data_url = parse_data_url(source)
+    if isinstance(source, str | DataUrl):
+        data_url = parse_data_url(source) if isinstance(source, str) else source
         # The length alone tells, so a gigabyte of text is refused before it is decoded.
         limits.check_bytes(data_url.most_bytes - 2)
         declared = data_url.media_type

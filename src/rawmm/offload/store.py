@@ -7,19 +7,17 @@ SHA-256 of its bytes, so whoever comes second replaces it by itself or finds it 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
-import threading
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from rawmm.errors import MaterializeError, OffloadError, RawMMError, shown_text
 from rawmm.locators import Problem, file_path, scheme_of
+from rawmm.offload.data_url import decode_data_url, parse_data_url
 from rawmm.offload.image_file import (
     NotRegularError,
     make_directory,
@@ -27,21 +25,21 @@ from rawmm.offload.image_file import (
     open_regular,
     probe_directory,
     read_all,
-    reason_and_hint,
     renew,
     touch,
     write_atomically,
 )
+from rawmm.offload.known import KnownImages
 from rawmm.offload.limits import Limits
-from rawmm.offload.prepare import ImageSource, PreparedImage, prepare_image
+from rawmm.offload.prepare import ImageFacts, ImageSource, PreparedImage, prepare_image
 from rawmm.offload.run_dir import raw_image_id_problem, resolved_dir
-from rawmm.offload.stored_image import StoreCounters, StoredImage
+from rawmm.offload.store_errors import ErrorClass, failed, refused
+from rawmm.offload.stored_image import StoreCounters, StoredImage, Tally
 from rawmm.structs import PATTERNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-_ErrorClass: TypeAlias = type[OffloadError | MaterializeError]
 _HASH: Final = re.compile(PATTERNS["ImageHash"])
 
 
@@ -52,6 +50,9 @@ class ImageStore:
         root: the directory; made absolute and resolved now, created at the first write.
         limits: what is accepted; `Limits()` by default.
         durable: sync file and directory, so that a stored image survives a power failure.
+
+    Attributes:
+        known: the inline images that this object has stored, by their text.
     """
 
     def __init__(
@@ -64,8 +65,8 @@ class ImageStore:
         self.root = resolved_dir(root)
         self.limits = Limits() if limits is None else limits
         self.durable = durable
-        self._counters = StoreCounters()
-        self._lock = threading.Lock()
+        self.known = KnownImages()
+        self._tally = Tally()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.root)!r})"
@@ -73,8 +74,7 @@ class ImageStore:
     @property
     def counters(self) -> StoreCounters:
         """A snapshot of what this object did so far."""
-        with self._lock:
-            return self._counters
+        return self._tally.counters
 
     def probe(self) -> None:
         """Check that images can be written, by a file that is written and removed.
@@ -88,7 +88,7 @@ class ImageStore:
         try:
             probe_directory(self.root, durable=self.durable)
         except OSError as error:
-            raise _failed(error, f"to write images into {str(self.root)!r}") from error
+            raise failed(error, f"to write images into {str(self.root)!r}") from error
 
     def path(self, raw_image_id: str) -> Path:
         """Where the image with this id is. It need not exist.
@@ -98,7 +98,7 @@ class ImageStore:
         """
         problem = raw_image_id_problem(raw_image_id)
         if problem:
-            raise _refused(problem, MaterializeError)
+            raise refused(problem, MaterializeError)
         return self.root / raw_image_id
 
     def put(self, raw: bytes | bytearray | memoryview, *, verify: bool = False) -> StoredImage:
@@ -112,10 +112,23 @@ class ImageStore:
     def put_data_url(self, url: str, *, verify: bool = False) -> StoredImage:
         """Store the image of a ``data:image/...;base64,`` URL.
 
+        One whose text is `known` is neither decoded nor hashed, unless its file is gone.
+
         Raises:
             OffloadError: what `prepare` and `commit` raise.
         """
-        return self.commit(self.prepare(url), verify=verify)
+        if verify or not isinstance(url, str):
+            return self.commit(self.prepare(url), verify=verify)
+        data_url = parse_data_url(url)
+        facts = self.known.find(data_url)
+        if facts is None:
+            image = self.prepare(data_url)
+            stored = self.commit(image)
+            self.known.learn(data_url, image.facts)
+            return stored
+        facts.check(self.limits)
+        written = self._placed(facts, lambda: decode_data_url(data_url))
+        return StoredImage.of(facts, self.root, written=written)
 
     def prepare(self, source: ImageSource) -> PreparedImage:
         """Check and hash an image, without any I/O, for `commit`.
@@ -137,32 +150,39 @@ class ImageStore:
             OffloadError: ``store_failed`` when the directory cannot be written or something
                 else than a file stands there, ``path_escape`` when that is a symbolic link.
         """
-        name = image.raw_image_id
+        written = self._placed(image.facts, lambda: image.raw, verify=verify)
+        return StoredImage.of(image.facts, self.root, written=written)
+
+    def place(self, facts: ImageFacts, load: Callable[[], bytes], *, verify: bool = False) -> bool:
+        """`commit` of many: True if the file was written, and then `sync` has to follow.
+
+        ``load`` gives the bytes; it is called only if they have to be written or compared.
+
+        Raises:
+            OffloadError: as `commit`.
+        """
+        name = facts.raw_image_id
         try:
-            written = self._write(name, image.raw, verify=verify)
+            written = self._write(name, facts.size, load, verify=verify)
         except OSError as error:
-            raise _failed(error, f"to write {name} into {str(self.root)!r}") from error
-        size = len(image.raw)
-        self._count(
-            seen=1,
-            stored=int(written),
-            deduplicated=int(not written),
-            bytes_in=size,
-            bytes_written=size if written else 0,
-        )
-        path = self.root / name
-        return StoredImage(
-            raw_image_id=name,
-            uri=path.as_uri(),
-            path=path,
-            sha256=image.sha256,
-            media_type=image.header.media_type,
-            width=image.header.width,
-            height=image.header.height,
-            size=size,
-            written=written,
-            bytes_written=size if written else 0,
-        )
+            raise failed(error, f"to write {name} into {str(self.root)!r}") from error
+        done = {"stored": 1, "bytes_written": facts.size} if written else {"deduplicated": 1}
+        self._tally.add(seen=1, bytes_in=facts.size, **done)
+        return written
+
+    def sync(self) -> None:
+        """Make the names of placed files durable, if the store is.
+
+        Raises:
+            OffloadError: ``store_failed``.
+        """
+        if not self.durable:
+            return
+        try:
+            with open_directory(self.root) as directory:
+                os.fsync(directory)
+        except OSError as error:
+            raise failed(error, f"to sync {str(self.root)!r}") from error
 
     def read(self, locator: str, expected_hash: str | None = None) -> bytes:
         """The bytes of a stored image, verified.
@@ -220,7 +240,7 @@ class ImageStore:
         except FileNotFoundError:
             return []
         except OSError as error:
-            return [_failed(error, f"to list {str(self.root)!r}", MaterializeError)]
+            return [failed(error, f"to list {str(self.root)!r}", MaterializeError)]
         faults: list[RawMMError] = []
         for name in names:
             stated = _stated_hash(name)
@@ -235,36 +255,44 @@ class ImageStore:
                 faults.append(error)
         return faults
 
-    def _write(self, name: str, raw: bytes, *, verify: bool) -> bool:
+    def _placed(
+        self, facts: ImageFacts, load: Callable[[], bytes], *, verify: bool = False
+    ) -> bool:
+        written = self.place(facts, load, verify=verify)
+        if written:
+            self.sync()
+        return written
+
+    def _write(self, name: str, size: int, load: Callable[[], bytes], *, verify: bool) -> bool:
         """Whether the file had to be written."""
         try:
-            return self._write_in(name, raw, verify=verify)
+            return self._write_in(name, size, load, verify=verify)
         except FileNotFoundError:
             # The first write, or the directory was removed since.
             make_directory(self.root, durable=self.durable)
-            return self._write_in(name, raw, verify=verify)
+            return self._write_in(name, size, load, verify=verify)
 
-    def _write_in(self, name: str, raw: bytes, *, verify: bool) -> bool:
+    def _write_in(self, name: str, size: int, load: Callable[[], bytes], *, verify: bool) -> bool:
         with open_directory(self.root) as directory:
             try:
-                with open_regular(directory, name) as (descriptor, size):
-                    if size != len(raw) or (verify and read_all(descriptor) != raw):
-                        self._count(verify_failures=1)
+                with open_regular(directory, name) as (descriptor, found):
+                    if found != size or (verify and read_all(descriptor) != load()):
+                        self._tally.add(verify_failures=1)
                     elif renew(directory, name, descriptor):
                         return False
             except FileNotFoundError:
                 pass
-            write_atomically(directory, name, raw, durable=self.durable)
+            write_atomically(directory, name, load(), durable=self.durable)
             return True
 
     @contextmanager
     def _opened(
-        self, locator: str, error_class: _ErrorClass, path: str = "$"
+        self, locator: str, error_class: ErrorClass, path: str = "$"
     ) -> Iterator[tuple[int, str]]:
         """A descriptor of the file that a locator names, and the file's name."""
         where = self._locate(locator)
         if isinstance(where, Problem):
-            raise _refused(where, error_class)
+            raise refused(where, error_class)
         *below, name = where
         try:
             with (
@@ -290,7 +318,7 @@ class ImageStore:
             ) from error
         except OSError as error:
             what = f"to read {shown_text(name)} from {str(self.root)!r}"
-            raise _failed(error, what, error_class, path) from error
+            raise failed(error, what, error_class, path) from error
 
     def _locate(self, locator: str) -> list[str] | Problem:
         """The names that lead from the root to a file."""
@@ -314,7 +342,7 @@ class ImageStore:
     def _verify(self, raw: bytes, expected: str, path: str) -> None:
         if hashlib.sha256(raw).hexdigest().startswith(expected):
             return
-        self._count(verify_failures=1)
+        self._tally.add(verify_failures=1)
         raise MaterializeError(
             "hash_mismatch",
             path,
@@ -323,32 +351,8 @@ class ImageStore:
             hint="delete the file and offload the image again",
         )
 
-    def _count(self, **more: int) -> None:
-        with self._lock:
-            now = self._counters
-            self._counters = replace(
-                now, **{name: getattr(now, name) + value for name, value in more.items()}
-            )
-
 
 def _stated_hash(name: str) -> str | None:
     """The hash that a file name states: its stem, if that is one. Hidden names have none."""
     stem = name.partition(".")[0]
     return stem if _HASH.match(stem) else None
-
-
-def _refused(problem: Problem, error_class: _ErrorClass) -> OffloadError | MaterializeError:
-    return error_class(
-        problem.code,
-        expected=problem.expected,
-        got=problem.got,
-        hint="pass a file name in the image directory, or a file:// URL inside it",
-    )
-
-
-def _failed(
-    error: OSError, what: str, error_class: _ErrorClass = OffloadError, path: str = "$"
-) -> OffloadError | MaterializeError:
-    reason, hint = reason_and_hint(error)
-    code = "path_escape" if error.errno == errno.ELOOP else "store_failed"
-    return error_class(code, path, expected=what, got=reason, hint=hint)

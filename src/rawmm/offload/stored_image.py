@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import os
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rawmm.offload.prepare import ImageFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,23 @@ class StoredImage:
     written: bool
     bytes_written: int
 
+    @classmethod
+    def of(cls, facts: ImageFacts, root: Path, *, written: bool) -> StoredImage:
+        """The image with these facts, in the store at `root`."""
+        path = root / facts.raw_image_id
+        return cls(
+            raw_image_id=path.name,
+            uri=path.as_uri(),
+            path=path,
+            sha256=facts.sha256,
+            media_type=facts.header.media_type,
+            width=facts.header.width,
+            height=facts.header.height,
+            size=facts.size,
+            written=written,
+            bytes_written=facts.size if written else 0,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class StoreCounters:
@@ -57,3 +78,25 @@ class StoreCounters:
     bytes_in: int = 0
     bytes_written: int = 0
     verify_failures: int = 0
+
+
+# One for all stores, so that a fork can wait for it: no child is born with a lock that is held.
+_LOCK: Final = threading.RLock()
+os.register_at_fork(
+    before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
+)
+
+
+class Tally:
+    """The counters of one store, added to by many threads."""
+
+    def __init__(self) -> None:
+        self.counters = StoreCounters()
+
+    def add(self, **more: int) -> None:
+        """Add to the counters of these names."""
+        with _LOCK:
+            now = self.counters
+            self.counters = replace(
+                now, **{name: getattr(now, name) + value for name, value in more.items()}
+            )

@@ -75,5 +75,5 @@ def read_inline(url: Any, sha256: Any, path: Path, store: ImageStore | None) -> 
         return InlineImage(image, {"raw_image_id": image.raw_image_id}, uri, (image,))
     head = parse_data_url(url)
     # The head is the same to every reader in any case; the contract has it in lower case.
-    uri = f"data:{head.media_type};base64,{url[head.start :]}"
+    uri = f"data:{head.media_type};base64,{head.text}"
     return InlineImage(image, {"raw_image_uri": uri}, uri, ())

@@ -249,10 +249,10 @@ class GatedStore(rawmm.ImageStore):
         self.reached = threading.Event()
         self.gate = threading.Event()
 
-    def commit(self, *args: Any, **kwargs: Any) -> rawmm.StoredImage:
+    def place(self, *args: Any, **kwargs: Any) -> bool:
         self.reached.set()
         assert self.gate.wait(30), "the event loop made no progress"
-        return super().commit(*args, **kwargs)
+        return super().place(*args, **kwargs)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

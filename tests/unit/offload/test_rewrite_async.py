@@ -46,11 +46,11 @@ class GatedStore(ImageStore):
         self.gate = threading.Event()
         self.threads: set[int] = set()
 
-    def commit(self, image: PreparedImage, *, verify: bool = False) -> StoredImage:
+    def place(self, *args: Any, **kwargs: Any) -> bool:
         self.threads.add(threading.get_ident())
         self.reached.set()
         assert self.gate.wait(PATIENCE), "the event loop made no progress"
-        return super().commit(image, verify=verify)
+        return super().place(*args, **kwargs)
 
 
 async def until(event: threading.Event) -> None:
