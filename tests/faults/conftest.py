@@ -1,4 +1,4 @@
-"""What each fault test counted, at the end of the session: also when all has passed."""
+"""What the fault tests counted, at the end of the session: also when all has passed."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ _PROPERTY: Final = "fault counts"
 
 @pytest.fixture
 def counted(record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """``counted(kills=200, torn=0)``: a line of the summary. It travels with the report."""
+    """``counted(kills=200, torn=0)``: numbers of the summary. They travel with the report."""
 
-    def count(**numbers: object) -> None:
-        words = (
-            f"{value:,} {name.replace('_', ' ')}"
-            if isinstance(value, int)
-            else f"{name.replace('_', ' ')} {value}"
-            for name, value in numbers.items()
-        )
-        record_property(_PROPERTY, ", ".join(words))
+    def count(**numbers: int | str) -> None:
+        record_property(_PROPERTY, numbers)
 
     return count
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    reports = [each for name in ("passed", "failed") for each in terminalreporter.getreports(name)]
-    lines = [
-        f"{report.nodeid.rpartition('/')[2]}: {value}"
-        for report in reports
-        for name, value in getattr(report, "user_properties", ())
-        if name == _PROPERTY and report.when == "call"
-    ]
+    """One line for each test; the cases of one are added up."""
+    lines: dict[str, dict[str, Any]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            properties = getattr(report, "user_properties", ())
+            for numbers in (value for name, value in properties if name == _PROPERTY):
+                test = report.nodeid.rpartition("/")[2].partition("[")[0]
+                line = lines.setdefault(test, {"cases": 0})
+                line["cases"] += 1
+                for name, value in numbers.items():
+                    line[name] = line.get(name, 0) + value if isinstance(value, int) else value
     if lines:
         terminalreporter.section("faults")
-        for line in sorted(lines):
-            terminalreporter.write_line(line)
+    for test, line in sorted(lines.items()):
+        words = ", ".join(_said(name.replace("_", " "), value) for name, value in line.items())
+        terminalreporter.write_line(f"{test}: {words}")
+
+
+def _said(name: str, value: int | str) -> str:
+    return f"{value:,} {name}" if isinstance(value, int) else f"{name} {value}"

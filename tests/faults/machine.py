@@ -7,7 +7,6 @@ not root), and end with it. No command is needed, only the C library.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import resource
 import signal
@@ -25,8 +24,7 @@ def can_mount() -> bool:
     """Whether a child here may mount; called in a child, which then may."""
     try:
         _unshare()
-    except OSError as error:
-        assert error.errno in {errno.EPERM, errno.ENOSPC, errno.EINVAL, errno.ENOSYS}, error
+    except OSError:
         return False
     return True
 

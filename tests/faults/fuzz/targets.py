@@ -10,6 +10,7 @@ import base64
 import json
 import tempfile
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -135,33 +136,58 @@ def _sample(data: bytes) -> None:
         assert encode_sample(decode_sample(written)) == written
 
 
-class _Offload:
-    """Values with images, in place. All or nothing, whatever the bytes."""
+class _Stores:
+    """A directory that is emptied after each input that wrote something."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="rawmm-fuzz-")
-        self._store = rawmm.ImageStore(self._directory.name, limits=_LIMITS, durable=False)
+        self.root = Path(self._directory.name, "images")
 
-    def __call__(self, data: bytes) -> None:
-        try:
-            value = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return
-        stats = refusable(lambda: rawmm.offload_images_inplace(value, store=self._store))
-        if stats is None:
-            assert value == msgspec.json.decode(data)
-        elif stats.bytes_written:
-            assert not self._store.verify()
-            again = rawmm.offload_images_inplace(value, store=self._store)
-            assert (again.images_seen, again.images_rewritten) == (stats.images_seen, 0)
-            for path in self._store.root.iterdir():
-                path.unlink()
+    def new(self) -> rawmm.ImageStore:
+        return rawmm.ImageStore(self.root, limits=_LIMITS, durable=False)
+
+    def empty(self) -> None:
+        assert not self.new().verify()
+        for path in self.root.iterdir():
+            path.unlink()
 
 
-def _offload(data: bytes, _state: list[_Offload] = []) -> None:  # noqa: B006  (made once)
-    if not _state:
-        _state.append(_Offload())
-    _state[0](data)
+@cache
+def _stores() -> _Stores:
+    return _Stores()
+
+
+def _offload(data: bytes) -> None:
+    """Values with images, in place. All or nothing, whatever the bytes."""
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return
+    store = _stores().new()
+    stats = refusable(lambda: rawmm.offload_images_inplace(value, store=store))
+    if stats is None:
+        assert value == msgspec.json.decode(data)
+    elif stats.images_rewritten:
+        again = rawmm.offload_images_inplace(value, store=store)
+        assert (again.images_seen, again.images_rewritten) == (stats.images_seen, 0)
+        _stores().empty()
+
+
+def _request(data: bytes) -> None:
+    """From bytes to bytes it is the same as in place, or nothing at all."""
+    store = _stores().new()
+    offloaded = refusable(lambda: rawmm.offload_request(data, store=store))
+    if offloaded is None:
+        return
+    value = json.loads(data)
+    stats = rawmm.offload_images_inplace(value, store=_stores().new())
+    assert json.dumps(json.loads(offloaded.body)) == json.dumps(value)
+    assert stats.images_seen == offloaded.stats.images_seen
+    assert stats.images_rewritten == offloaded.stats.images_rewritten
+    if stats.images_rewritten:
+        # What the store knows now is found by its text.
+        assert rawmm.offload_request(data, store=store).body == offloaded.body
+        _stores().empty()
 
 
 def _documents(suffix: str) -> Iterator[tuple[int, bytes]]:
@@ -241,6 +267,7 @@ TARGETS: Final[dict[str, Target]] = {
     "data_url": Target(_data_url, _url_seeds),
     "image": Target(_image, _image_seeds),
     "offload_images_inplace": Target(_offload, _offload_seeds),
+    "offload_request": Target(_request, _offload_seeds),
     "upgrade": Target(_upgrade, _upgrade_seeds),
     "decode_sample": Target(_sample, _sample_seeds),
 }
