@@ -28,10 +28,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
             properties = getattr(report, "user_properties", ())
-            for numbers in (value for name, value in properties if name == _PROPERTY):
-                test = report.nodeid.rpartition("/")[2].partition("[")[0]
-                line = lines.setdefault(test, {"cases": 0})
-                line["cases"] += 1
+            found = [value for name, value in properties if name == _PROPERTY]
+            if not found:
+                continue
+            test = report.nodeid.rpartition("/")[2].partition("[")[0]
+            line = lines.setdefault(test, {"cases": 0})
+            line["cases"] += 1
+            for numbers in found:
                 for name, value in numbers.items():
                     line[name] = line.get(name, 0) + value if isinstance(value, int) else value
     if lines:

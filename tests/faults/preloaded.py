@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pybase64
+import pytest
 from PIL import Image
 
-import rawmm
-import rawmm.cli
-import rawmm.offload
+import rawmm.cli.app
+from tests.faults import doors, judging, machine, writers
 
-__all__ = ["Image", "pybase64", "rawmm"]
+__all__ = ["doors", "judging", "machine", "pybase64", "pytest", "rawmm", "writers"]
 
 Image.init()
