@@ -12,8 +12,8 @@ the writer, for a file that it finds    the collector, for a file that no record
 ======================================  ===================================================
 W1 opens it, and compares the size      G1 reads its time: old enough
 W2 sets its time to now                 G2 renames it to a hidden name
-W3 looks whether its name is still      G3 reads its time again, by the hidden name
-that of the file that it opened
+W3 looks whether there is a file        G3 reads its time again, by the hidden name
+of the name
 W4 if not, writes it: a new file is     G4 the same file and time: deletes it;
 renamed over the name                   else links it back, unless the name is taken
 ======================================  ===================================================
@@ -21,11 +21,12 @@ renamed over the name                   else links it back, unless the name is t
 Every order of these steps ends with the file in place, once the writer has returned:
 
 - W3 before G2. W2 came before G3, so G3 sees another time and G4 puts the file back.
-- G2 before W3, and G4 did not put it back by then. The name is free or another writer's file; W3
-  sees that, and W4 writes. G4 then deletes or links back the old file, and never touches the name.
+- G2 before W3, and G4 did not put it back by then. The name is another writer's file, which is as
+  good, or free: then W3 sees that, and W4 writes. G4 deletes the old file, or links it back where
+  the name is free, and never touches what has the name.
 - G2 and a G4 that puts back before W3. This collection is done with the file.
-- W4 between G1 and G2. G2 takes the new file away, G3 sees that it is not the one of G1, and G4
-  puts it back.
+- A new file, of W4 or another writer, between G1 and G2. G2 takes the new file away, G3 sees that
+  it is not the one of G1, and G4 puts it back.
 - G2 before W1. The writer finds nothing and writes, as if the file had never been.
 - A collector that dies after G2 leaves a hidden name; the next one, or ``fsck --repair``, puts
   the file back.

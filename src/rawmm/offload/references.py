@@ -48,12 +48,29 @@ _UNREADABLE: Final = frozenset(
 )
 
 
+class _Place(NamedTuple):
+    """Where a value stands: a key of what stands at `above`. Deep documents share these."""
+
+    above: _Place | None
+    key: str | int
+
+
 class Text(NamedTuple):
     """A string of a record: where it stands, and the field of which it is the value, if any."""
 
-    path: Path
     text: str
-    field: str | None = None
+    place: _Place | None
+    field: str | None
+
+    @property
+    def path(self) -> Path:
+        """Keys and indices from the record."""
+        keys: list[str | int] = []
+        place = self.place
+        while place is not None:
+            keys.append(place.key)
+            place = place.above
+        return tuple(reversed(keys))
 
 
 class Locator(NamedTuple):
@@ -69,38 +86,40 @@ def texts(value: Any) -> Iterator[Text]:
     Raises:
         ProcessedPayloadError: ``not_json`` for an object that cannot be looked into.
     """
-    stack: list[tuple[Any, Path, str | None]] = [(value, (), None)]
+    stack: list[tuple[Any, _Place | None, str | None]] = [(value, None, None)]
     seen: dict[int, Any] = {}  # kept, so that no other object gets the same id meanwhile
     while stack:
-        current, path, field = stack.pop()
+        current, place, field = stack.pop()
         text = _text(current)
         if text is not None:
-            yield Text(path, text, field)
+            yield Text(text, place, field)
             continue
         if isinstance(current, _SCALARS) or id(current) in seen:
             continue
         seen[id(current)] = current
+        below: list[tuple[Any, _Place | None, str | None]]
         if isinstance(current, list | tuple | set | frozenset):
-            if not _NO_TEXT.issuperset(map(type, current)):
-                stack += [(each, (*path, i), None) for i, each in enumerate(current)][::-1]
-            continue
-        container = container_of(current)
-        if container is None:
-            raise contract_error(
-                "not_json",
-                path,
-                expected="plain data, structs, models or dataclasses",
-                got=shown(current),
-                hint="convert the record first: what it names in there cannot be known",
-            )
-        below: list[tuple[Any, Path, str | None]] = []
-        for key, each in container.items(current):
-            name = container.path_key(current, key)
-            at = path if name is None else (*path, name)
-            if isinstance(current, dict):
-                below.append((key, at, None))
-            below.append((each, at, str(name)))
-        stack += below[::-1]
+            if _NO_TEXT.issuperset(map(type, current)):
+                continue
+            below = [(each, _Place(place, i), None) for i, each in enumerate(current)]
+        else:
+            container = container_of(current)
+            if container is None:
+                raise contract_error(
+                    "not_json",
+                    Text("", place, None).path,
+                    expected="plain data, structs, models or dataclasses",
+                    got=shown(current),
+                    hint="convert the record first: what it names in there cannot be known",
+                )
+            below = []
+            for key, each in container.items(current):
+                name = container.path_key(current, key)
+                at = place if name is None else _Place(place, name)
+                if isinstance(current, dict):
+                    below.append((key, at, None))
+                below.append((each, at, str(name)))
+        stack += reversed(below)
 
 
 def locators(value: Any) -> Iterator[Locator]:
@@ -110,17 +129,17 @@ def locators(value: Any) -> Iterator[Locator]:
         ContractError: a reference that cannot be read, at its path.
         ProcessedPayloadError: as `texts`.
     """
-    for path, text, field in texts(value):
-        uri: str | None = text
-        if is_raw_mm_ref(text):
-            ref = _read(text, path)
+    for found in texts(value):
+        uri: str | None = found.text
+        if is_raw_mm_ref(found.text):
+            ref = _read(found)
             uri = ref.raw_image_uri if ref else None
             if ref and ref.raw_image_id is not None:
-                yield Locator(path, ref.raw_image_id)
-        elif field == _ID:
-            yield Locator(path, text)
+                yield Locator(found.path, ref.raw_image_id)
+        elif found.field == _ID:
+            yield Locator(found.path, found.text)
         if uri is not None and scheme_of(uri) == "file":
-            yield Locator(path, uri)
+            yield Locator(found.path, uri)
 
 
 class Referenced:
@@ -147,11 +166,11 @@ class Referenced:
         Raises:
             ContractError, ProcessedPayloadError: as `locators`.
         """
-        for path, text, _ in texts(record):
-            if is_raw_mm_ref(text):
-                _read(text, path)
-            self._look(text)
-            for match in _ENCODED.finditer(text):
+        for found in texts(record):
+            if is_raw_mm_ref(found.text):
+                _read(found)
+            self._look(found.text)
+            for match in _ENCODED.finditer(found.text):
                 self._look(_decoded(match[1]))
 
     def _look(self, text: str) -> None:
@@ -176,13 +195,14 @@ def _text(value: Any) -> str | None:
     return str(fspath(value)) if isinstance(value, PathLike) else None
 
 
-def _read(ref: str, path: Path) -> RawMMRef | None:
+def _read(found: Text) -> RawMMRef | None:
     """What a reference says, or None if it is refused for what it says."""
     try:
-        return split_raw_mm_ref(ref)
+        return split_raw_mm_ref(found.text)
     except RawMMError as error:
-        if error.code in _UNREADABLE:
-            raise error.under(path) from None
+        # Inside of it, a path leads to what was read.
+        if error.code in _UNREADABLE and error.path == "$":
+            raise error.under(found.path) from None
         return None
 
 

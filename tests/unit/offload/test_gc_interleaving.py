@@ -118,7 +118,7 @@ def test_two_writers_and_a_collector(tmp_path: Path, content: str) -> None:
         assert scene.is_there()
         scene.assert_tidy()
 
-    some_orders(run, 250)
+    some_orders(run, 150)
 
 
 @pytest.mark.parametrize("content", ["old", "damaged"])
@@ -135,7 +135,7 @@ def test_a_writer_and_two_collectors(tmp_path: Path, content: str) -> None:
         assert scene.is_there()
         scene.assert_tidy()
 
-    some_orders(run, 250)
+    some_orders(run, 150)
 
 
 def test_a_reference_that_is_sent_again_keeps_its_image_or_says_that_it_is_gone(
@@ -159,6 +159,46 @@ def test_a_reference_that_is_sent_again_keeps_its_image_or_says_that_it_is_gone(
     assert outcomes == {True, False}
 
 
+def test_a_damaged_file_that_is_sent_again_never_replaces_the_image(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "images", b"damaged")
+
+    def run(choose: Choose) -> None:
+        answers = scene.play(
+            {"writer": scene.write, "sender": scene.keep, "collector": scene.collect}, choose
+        )
+        assert isinstance(answers["writer"], StoredImage), answers
+        assert scene.is_there()
+        scene.assert_tidy()
+
+    some_orders(run, 150)
+
+
+def test_a_copy_that_brings_its_old_time_along_stays(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "images")
+
+    def copy() -> None:
+        """As rsync does: the time of the original, and a rename."""
+        copied = scene.path.with_name(".copied")
+        copied.write_bytes(RAW)
+        os.utime(copied, ns=(0, 0))
+        os.replace(copied, scene.path)  # noqa: PTH105  (a step)
+
+    def reset() -> None:
+        scene_reset()
+        os.utime(scene.path, ns=(0, 0))
+        time.sleep(0.02)
+
+    scene_reset, scene.reset = scene.reset, reset  # type: ignore[method-assign]
+
+    def run(choose: Choose) -> None:
+        scene.play({"copy": copy, "collector": scene.collect}, choose)
+        assert scene.is_there()
+        scene.path.unlink()
+        scene.assert_tidy()
+
+    assert every_order(run) > 5
+
+
 @pytest.mark.parametrize("careful", ["writer", "collector", "fsck"])
 def test_a_collector_that_dies_at_any_step_loses_nothing(tmp_path: Path, careful: str) -> None:
     scene = Scene(tmp_path / "images")
@@ -169,7 +209,7 @@ def test_a_collector_that_dies_at_any_step_loses_nothing(tmp_path: Path, careful
         if not isinstance(answer["collector"], Stopped):
             ended.append(step)
             break
-        left = [name for name in os.listdir(scene.store.root) if name.startswith(".gc-")]
+        left = [name for name in temporary_files(scene.store.root) if name.startswith(".gc-")]
         assert bool(left) == (not scene.path.exists())
         if careful == "writer":
             scene.write()
