@@ -6,7 +6,6 @@ import asyncio
 import copy
 import json
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import rawmm
@@ -17,6 +16,7 @@ from tests.unit.offload.images import data_url, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Door = Callable[[Path], None]
 

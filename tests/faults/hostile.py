@@ -8,6 +8,7 @@ import io
 import json
 import struct
 import tempfile
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MILLION: Final = 10**6
-_KINDS: Final[tuple[Any, ...]] = (rawmm.MessageNode, rawmm.Trace, rawmm.RawMMItem)
+_KINDS: Final[tuple[Any, ...]] = (rawmm.MessageNode, rawmm.RawMMItem)
 _LONGEST_MESSAGE: Final = 10_000
 _LONGEST_REPORT: Final = 100_000
 
@@ -139,8 +140,7 @@ def take_json(name: str) -> dict[str, str]:
     """What every door for JSON, and for what was read from JSON, says."""
     data = JSON[name]()
     answers = {
-        f"decode {kind.__name__}": said(lambda kind=kind: rawmm.decode_json(data, kind))
-        for kind in _KINDS
+        f"decode {kind.__name__}": said(partial(rawmm.decode_json, data, kind)) for kind in _KINDS
     }
     answers["offload_request"] = said(lambda: rawmm.offload_request(data, image_dir=_nowhere()))
     answers["split_raw_mm_ref"] = said(lambda: rawmm.split_raw_mm_ref("mmraw:" + data.decode()))
@@ -153,7 +153,7 @@ def take_msgpack(name: str) -> dict[str, str]:
     """The same for MessagePack."""
     data = MSGPACK[name]()
     answers = {
-        f"decode {kind.__name__}": said(lambda kind=kind: rawmm.decode_msgpack(data, kind))
+        f"decode {kind.__name__}": said(partial(rawmm.decode_msgpack, data, kind))
         for kind in _KINDS
     }
     answers["decode_sample"] = said(lambda: decode_sample(data))
@@ -194,7 +194,7 @@ def take_parts() -> dict[str, str]:
         "decode_json": said(lambda: rawmm.decode_json(data, node)),
         "decode_msgpack": said(lambda: rawmm.decode_msgpack(packed, node)),
         "convert": said(lambda: rawmm.convert(value, node)),
-        "validate": said(lambda: rawmm.validate(rawmm.decode_json(data, node))),
+        "iter_errors": said(lambda: list(islice(rawmm.iter_errors(value, node), 100))),
         "offload_request": said(lambda: rawmm.offload_request(parts, image_dir=root)),
         "offload_images_inplace": said(lambda: rawmm.offload_images_inplace(value, image_dir=root)),
         "rawmm check": _checked(data, ".json"),
@@ -238,13 +238,11 @@ def _plain(name: str, data: bytes) -> Any:
 
 def _take_value(value: Any) -> dict[str, str]:
     answers = {}
-    for kind in _KINDS:
-        answers[f"convert {kind.__name__}"] = said(lambda kind=kind: rawmm.convert(value, kind))
-        answers[f"upgrade {kind.__name__}"] = said(lambda kind=kind: rawmm.upgrade(value, kind))
-        answers[f"errors {kind.__name__}"] = str(
-            len(list(islice(rawmm.iter_errors(value, kind), 100)))
-        )
-    answers["upgrade"] = said(lambda: rawmm.upgrade(value, None))
+    kind = rawmm.RawMMItem if isinstance(value, dict) and "payload" in value else rawmm.MessageNode
+    answers["convert"] = said(lambda: rawmm.convert(value, kind))
+    answers["upgrade"] = said(lambda: rawmm.upgrade(value, kind))
+    answers["upgrade of any type"] = said(lambda: rawmm.upgrade(value, None))
+    answers["errors of iter_errors"] = str(len(list(islice(rawmm.iter_errors(value, kind), 100))))
     answers["offload_images_inplace"] = said(
         lambda: rawmm.offload_images_inplace(value, image_dir=_nowhere())
     )

@@ -11,7 +11,6 @@ import random
 import shutil
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +24,7 @@ from tests.unit.offload.images import assert_silent, picture, temporary_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 FILLER = "filler"
 
