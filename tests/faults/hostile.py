@@ -203,8 +203,16 @@ def take_parts() -> dict[str, str]:
 
 def take_gigabyte() -> dict[str, str]:
     """A gigabyte of base64 zeros, through every door that meets URLs."""
-    url = "data:image/png;base64," + "A" * (1 << 30)
-    answers = {
+    answers = _take_url("data:image/png;base64," + "A" * (1 << 30))
+    body = b'[{"type":"image","image":"data:image/png;base64,' + b"A" * (1 << 30) + b'"}]'
+    answers["offload_request"] = said(lambda: rawmm.offload_request(body, image_dir=_nowhere()))
+    answers["decode_json"] = said(lambda: rawmm.decode_json(body, list[rawmm.MessageNode]))
+    answers["rawmm check"] = _checked(body, ".json")
+    return answers
+
+
+def _take_url(url: str) -> dict[str, str]:
+    return {
         "put_data_url": said(lambda: rawmm.ImageStore(_nowhere()).put_data_url(url)),
         "describe_image": said(lambda: rawmm.describe_image(url, "qwen_vl")),
         "offload_images_inplace": said(
@@ -215,12 +223,6 @@ def take_gigabyte() -> dict[str, str]:
         "convert": said(lambda: rawmm.convert({"raw_image_uri": url}, rawmm.RawMMItem)),
         "split_raw_mm_ref": said(lambda: rawmm.split_raw_mm_ref(url)),
     }
-    body = b'[{"type":"image","image":"' + url.encode() + b'"}]'
-    del url
-    answers["offload_request"] = said(lambda: rawmm.offload_request(body, image_dir=_nowhere()))
-    answers["decode_json"] = said(lambda: rawmm.decode_json(body, list[rawmm.MessageNode]))
-    answers["rawmm check"] = _checked(body, ".json")
-    return answers
 
 
 def _plain(name: str, data: bytes) -> Any:
