@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from rawmm.errors import MaterializeError, shown
 from rawmm.locators import Problem, file_path, names_image, scheme_of
+from rawmm.offload.image_header import FORMATS
 from rawmm.offload.prepare import check_image
 from rawmm.offload.run_dir import run_image_dir
 from rawmm.offload.store import ImageStore
@@ -107,7 +108,7 @@ def _verified(raw: bytes, locator: str, mm_hash: str) -> str:
 
 
 def decode_rgb(raw: bytes) -> Image.Image:
-    """The pixels of an image file as stored, in RGB; of an animation the first frame.
+    """The pixels of a PNG, JPEG, WebP or GIF as stored, in RGB; of an animation the first frame.
 
     What the file says beside its pixels is dropped, so no image processor can turn the image by
     its orientation tag. `rawmm.describe` states that policy.
@@ -118,7 +119,8 @@ def decode_rgb(raw: bytes) -> Image.Image:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(raw)) as image:
+        # Pillow's other decoders, some of which start programs, never see what a reader returns.
+        with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             image.load()
             image.info.clear()
             return image.convert("RGB")

@@ -26,6 +26,9 @@ EXTENSIONS: Final = {
 }
 """The media types that are stored, with the file extension of each."""
 
+FORMATS: Final = tuple(name.removeprefix("image/").upper() for name in EXTENSIONS)
+"""Pillow's names of them."""
+
 _PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG_NO_FRAME: Final = frozenset({0xC4, 0xC8, 0xCC})
 _JPEG_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})

@@ -1,0 +1,82 @@
+"""Real processes for the faults: warm, so that one costs milliseconds, and each its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import rawmm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+ROOT: Final = Path(__file__).parents[2]
+_MEGABYTE: Final = 1 << 20
+
+# Every child is forked from one process that has these loaded. It finds them by the path alone.
+os.environ["PYTHONPATH"] = os.pathsep.join((str(Path(rawmm.__file__).parents[1]), str(ROOT)))
+CONTEXT: Final = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.faults.preloaded"])
+
+
+class Outcome(NamedTuple):
+    """What a call in a child gave, the most memory the child had in MB, and how long it took."""
+
+    value: Any
+    peak_mb: float
+    seconds: float
+
+
+def in_child(
+    function: Callable[..., Any],
+    *args: Any,
+    timeout: float = 60,
+    address_space: int | None = None,
+) -> Outcome:
+    """Call a function of a module in a child; an assertion that fails there fails here.
+
+    Args:
+        function: found by its name in the child.
+        args: what it is called with; pickled.
+        timeout: in seconds; the child is killed, and the test has failed.
+        address_space: bytes that the child may map (RLIMIT_AS).
+    """
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=_call, args=(theirs, function, args, address_space))
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(timeout):
+            raise AssertionError(f"{function.__name__} took more than {timeout} s")
+        try:
+            answer: Outcome | str = ours.recv()
+        except EOFError:
+            process.join()
+            raise AssertionError(f"the child ended with {process.exitcode}") from None
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+    assert isinstance(answer, Outcome), answer
+    return answer
+
+
+def _call(
+    pipe: Connection, function: Callable[..., Any], args: tuple[Any, ...], address_space: int | None
+) -> None:
+    if address_space is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
+    start = time.monotonic()
+    try:
+        value = function(*args)
+        seconds = time.monotonic() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _MEGABYTE
+        pipe.send(Outcome(value, peak, seconds))
+    except BaseException:  # noqa: BLE001  (the test shall see it, whatever it is)
+        pipe.send(traceback.format_exc())

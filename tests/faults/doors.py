@@ -1,0 +1,88 @@
+"""Every way to store images. Each leaves what it was given as it was if it raises."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import rawmm
+from rawmm.errors import RawMMError
+from tests.faults.children import ROOT
+from tests.faults.writers import request
+from tests.unit.offload.images import data_url, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Door = Callable[[Path], None]
+
+_INLINE: Final = ROOT / "tests" / "data" / "wire" / "inline" / "nodes.json"
+_IMAGES: Final = 3
+
+
+def _urls() -> list[str]:
+    return [data_url(picture(seed=seed)) for seed in range(_IMAGES)]
+
+
+def _put(root: Path) -> None:
+    for seed in range(_IMAGES):
+        rawmm.ImageStore(root).put(picture(seed=seed))
+
+
+def _put_data_url(root: Path) -> None:
+    for url in _urls():
+        rawmm.ImageStore(root).put_data_url(url)
+
+
+def _run_assets(root: Path) -> None:
+    for url in _urls():
+        rawmm.offload_image_to_run_assets(url, root)
+
+
+def _unchanged(value: Any, action: Callable[[Any], object]) -> None:
+    before = copy.deepcopy(value)
+    try:
+        action(value)
+    except RawMMError:
+        assert value == before
+        raise
+    assert value != before
+
+
+def _in_place(root: Path) -> None:
+    _unchanged(request(_urls()), partial(rawmm.offload_images_inplace, image_dir=root))
+
+
+def _async(root: Path) -> None:
+    def offload(value: Any) -> None:
+        asyncio.run(rawmm.offload_images_async(value, image_dir=root))
+
+    _unchanged(request(_urls()), offload)
+
+
+def _bytes(root: Path) -> None:
+    rawmm.offload_request(json.dumps(request(_urls())).encode(), image_dir=root)
+
+
+def _upgrade(root: Path) -> None:
+    value = json.loads(_INLINE.read_bytes())
+    before = copy.deepcopy(value)
+    try:
+        rawmm.upgrade(value, list[rawmm.MessageNode], image_dir=root)
+    finally:
+        assert value == before
+
+
+DOORS: Final[dict[str, Door]] = {
+    "put": _put,
+    "put_data_url": _put_data_url,
+    "offload_image_to_run_assets": _run_assets,
+    "offload_images_inplace": _in_place,
+    "offload_images_async": _async,
+    "offload_request": _bytes,
+    "upgrade": _upgrade,
+}

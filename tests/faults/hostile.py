@@ -1,0 +1,324 @@
+"""Input that is made to cost time or memory, and every door that takes it. All run in children."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import struct
+import tempfile
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+import rawmm
+from rawmm.cli.app import run
+from rawmm.errors import CODES, RawMMError
+from rawmm.materialize.reading import decode_rgb
+from rawmm.offload.data_url import parse_data_url
+from rawmm.offload.references import Referenced
+from rawmm.trainer import decode_sample
+from tests.unit.offload.images import assert_silent, data_url, huge_png, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MILLION: Final = 10**6
+_KINDS: Final[tuple[Any, ...]] = (rawmm.MessageNode, rawmm.RawMMItem)
+_LONGEST_MESSAGE: Final = 10_000
+_LONGEST_REPORT: Final = 100_000
+
+TAKEN: Final = "taken"
+
+
+def said(action: Callable[[], object]) -> str:
+    """The code of the refusal, or `TAKEN`. The message is short, and quotes no image."""
+    try:
+        action()
+    except RawMMError as error:
+        refused = error
+    else:
+        return TAKEN
+    assert refused.code in CODES, refused.code
+    assert len(str(refused)) < _LONGEST_MESSAGE
+    assert_silent(refused)
+    return refused.code
+
+
+# Documents as JSON or MessagePack.
+
+
+def _nested(opening: bytes, closing: bytes) -> bytes:
+    return opening * MILLION + closing * MILLION
+
+
+def _item(payload: bytes) -> bytes:
+    return (
+        b'{"rawmm": 1, "modality": "image", "family": "f", "layout_fingerprint": "0123456789abcdef",'
+        b' "payload": ' + payload + b"}"
+    )
+
+
+def _message(content: bytes) -> bytes:
+    return (
+        b'{"message": {"role": "user", "content": ' + content + b'}, "token_ids": [], "mask": []}'
+    )
+
+
+def _parts() -> bytes:
+    part = b'{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}'
+    return b"[" + b",".join([part] * MILLION) + b"]"
+
+
+def _long_keys(count: int) -> bytes:
+    key = "k" * (10 * MILLION)
+    return json.dumps({f"{key}{number}": number for number in range(count)}).encode()
+
+
+JSON: Final[dict[str, Callable[[], bytes]]] = {
+    "nested arrays": lambda: _nested(b"[", b"]"),
+    "nested objects": lambda: _nested(b'{"a":', b"}"),
+    "nested arrays, never closed": lambda: b"[" * MILLION,
+    "nested payload": lambda: _item(_nested(b"[", b"]")),
+    "nested content": lambda: _message(_nested(b"[", b"]")),
+    "10 MB key": lambda: _long_keys(1),
+    "10 MB keys in a payload": lambda: _item(_long_keys(2)),
+    "a million keys": lambda: json.dumps({f"key{i}": i for i in range(MILLION)}).encode(),
+    "the same key a million times": lambda: b"{" + b",".join([b'"a":1'] * MILLION) + b"}",
+    "a million digits": lambda: _item(b"9" * MILLION),
+    "a million digits alone": lambda: b"1" * MILLION,
+    "a large exponent": lambda: _item(b"1e999999999"),
+    "escapes": lambda: b'["' + b"\\u0041" * MILLION + b'"]',
+    "escaped key": lambda: b'{"' + b"\\ud83d\\ude00" * MILLION + b'": 1}',
+    "a gap of white space": lambda: b"[" + b" \n\t" * (10 * MILLION) + b"]",
+}
+
+MSGPACK: Final[dict[str, Callable[[], bytes]]] = {
+    "nested arrays": lambda: b"\x91" * MILLION + b"\xc0",
+    "nested maps": lambda: b"\x81\xa1a" * MILLION + b"\xc0",
+    "an array of 4 billion that is not there": lambda: b"\xdd\xff\xff\xff\xff",
+    "a map of 4 billion that is not there": lambda: b"\xdf\xff\xff\xff\xff",
+    "a string of 4 GB that is not there": lambda: b"\xdb\xff\xff\xff\xff",
+    "bytes of 4 GB that are not there": lambda: b"\xc6\xff\xff\xff\xff",
+    "10 MB key": lambda: msgspec.msgpack.encode({"k" * 10 * MILLION: 1}),
+    "an extension": lambda: b"\xc9\x00\x98\x96\x80\x05" + bytes(10 * MILLION),
+}
+
+TEXTS: Final[dict[str, Callable[[], str]]] = {
+    "version of a million digits": lambda: "mmraw:v" + "1" * MILLION + ":x",
+    "colons": lambda: "mmraw:v2" + ":" * (10 * MILLION),
+    "base64 letters": lambda: "mmraw:" + "A" * (10 * MILLION),
+    "almost base64": lambda: "mmraw:" + "A" * (10 * MILLION) + "!",
+    "v3 letters": lambda: "mmraw:v3:" + "A" * (10 * MILLION),
+    "almost a scheme": lambda: "a" * (10 * MILLION),
+    "schemes": lambda: "a:" * (5 * MILLION),
+    "nested arrays": lambda: "mmraw:" + _nested(b"[", b"]").decode(),
+    "nested arrays in base64": lambda: (
+        "mmraw:" + base64.urlsafe_b64encode(_nested(b"[", b"]")).decode().rstrip("=")
+    ),
+    "nested payload": lambda: (
+        'mmraw:{"family":"f","payload":' + _nested(b'{"a":', b"}").decode() + "}"
+    ),
+    "a million digits": lambda: 'mmraw:{"family":' + "1" * MILLION + "}",
+    "10 MB key": lambda: "mmraw:" + _long_keys(1).decode(),
+    "surrogates": lambda: "mmraw:" + "\ud800" * MILLION,
+    "almost a data URL": lambda: "data:image/" + "a" * (10 * MILLION),
+    "dots and dashes": lambda: "data:image/a" + ".-+" * (3 * MILLION) + ";base64,",
+    "a data URL in a ref": lambda: (
+        'mmraw:{"raw_image_data":"data:image/png;base64,' + "A" * (10 * MILLION) + '"}'
+    ),
+    "base64 and white space": lambda: "data:image/png;base64," + "AAAA\n" * (2 * MILLION),
+    "padding": lambda: "data:image/png;base64," + "=" * (12 * MILLION),
+}
+
+
+def take_json(name: str) -> dict[str, str]:
+    """What every door for JSON, and for what was read from JSON, says."""
+    data = JSON[name]()
+    answers = {
+        f"decode {kind.__name__}": said(partial(rawmm.decode_json, data, kind)) for kind in _KINDS
+    }
+    answers["offload_request"] = said(lambda: rawmm.offload_request(data, image_dir=_nowhere()))
+    answers["split_raw_mm_ref"] = said(lambda: rawmm.split_raw_mm_ref("mmraw:" + data.decode()))
+    answers |= _take_value(_plain(name, data))
+    answers["rawmm check"] = _checked(data, ".json")
+    return answers
+
+
+def take_msgpack(name: str) -> dict[str, str]:
+    """The same for MessagePack."""
+    data = MSGPACK[name]()
+    answers = {
+        f"decode {kind.__name__}": said(partial(rawmm.decode_msgpack, data, kind))
+        for kind in _KINDS
+    }
+    answers["decode_sample"] = said(lambda: decode_sample(data))
+    answers["rawmm check"] = _checked(data, ".msgpack")
+    return answers
+
+
+def take_text(name: str) -> dict[str, str]:
+    """What every door for a reference or a URL says."""
+    text = TEXTS[name]()
+    part = {"type": "image", "image": text}
+    return {
+        "split_raw_mm_ref": said(lambda: rawmm.split_raw_mm_ref(text)),
+        "upgrade": said(lambda: rawmm.upgrade(text, rawmm.RawMMRef)),
+        "parse_data_url": said(lambda: parse_data_url(text)),
+        "put_data_url": said(lambda: rawmm.ImageStore(_nowhere()).put_data_url(text)),
+        "offload_images_inplace": said(
+            lambda: rawmm.offload_images_inplace([part], image_dir=_nowhere())
+        ),
+        "read": said(lambda: rawmm.ImageStore(_nowhere()).read(text)),
+        "raw_mm_item": said(
+            lambda: rawmm.raw_mm_item(
+                modality=text, family=text, layout_fingerprint=text, payload={}, raw_image_uri=text
+            )
+        ),
+        "references": said(lambda: Referenced([]).add([text])),
+    }
+
+
+def take_parts() -> dict[str, str]:
+    """A million image parts."""
+    parts = _parts()
+    data = _message(parts)
+    value = msgspec.json.decode(data)
+    packed = msgspec.msgpack.encode(value)
+    node, root = rawmm.MessageNode, _nowhere()
+    return {
+        "decode_json": said(lambda: rawmm.decode_json(data, node)),
+        "decode_msgpack": said(lambda: rawmm.decode_msgpack(packed, node)),
+        "convert": said(lambda: rawmm.convert(value, node)),
+        "iter_errors": said(lambda: list(islice(rawmm.iter_errors(value, node), 100))),
+        "offload_request": said(lambda: rawmm.offload_request(parts, image_dir=root)),
+        "offload_images_inplace": said(lambda: rawmm.offload_images_inplace(value, image_dir=root)),
+        "rawmm check": _checked(data, ".json"),
+    }
+
+
+def take_gigabyte() -> dict[str, str]:
+    """A gigabyte of base64 zeros, through every door that meets URLs."""
+    answers = _take_url("data:image/png;base64," + "A" * (1 << 30))
+    body = b'[{"type":"image","image":"data:image/png;base64,' + b"A" * (1 << 30) + b'"}]'
+    answers["offload_request"] = said(lambda: rawmm.offload_request(body, image_dir=_nowhere()))
+    answers["decode_json"] = said(lambda: rawmm.decode_json(body, list[rawmm.MessageNode]))
+    answers["rawmm check"] = _checked(body, ".json")
+    return answers
+
+
+def _take_url(url: str) -> dict[str, str]:
+    return {
+        "put_data_url": said(lambda: rawmm.ImageStore(_nowhere()).put_data_url(url)),
+        "describe_image": said(lambda: rawmm.describe_image(url, "qwen_vl")),
+        "offload_images_inplace": said(
+            lambda: rawmm.offload_images_inplace(
+                [{"type": "image", "image": url}], image_dir=_nowhere()
+            )
+        ),
+        "convert": said(lambda: rawmm.convert({"raw_image_uri": url}, rawmm.RawMMItem)),
+        "split_raw_mm_ref": said(lambda: rawmm.split_raw_mm_ref(url)),
+    }
+
+
+def _plain(name: str, data: bytes) -> Any:
+    """What a lenient caller may hold: nested deeper than any decoder goes."""
+    if name.startswith("nested"):
+        value: Any = None
+        for _ in range(MILLION):
+            value = {"a": value} if name == "nested objects" else [value]
+        return {"payload": value} if name == "nested payload" else value
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, ValueError):
+        return data.decode()
+
+
+def _take_value(value: Any) -> dict[str, str]:
+    answers = {}
+    kind = rawmm.RawMMItem if isinstance(value, dict) and "payload" in value else rawmm.MessageNode
+    answers["convert"] = said(lambda: rawmm.convert(value, kind))
+    answers["upgrade"] = said(lambda: rawmm.upgrade(value, kind))
+    answers["upgrade of any type"] = said(lambda: rawmm.upgrade(value, None))
+    answers["errors of iter_errors"] = str(len(list(islice(rawmm.iter_errors(value, kind), 100))))
+    answers["offload_images_inplace"] = said(
+        lambda: rawmm.offload_images_inplace(value, image_dir=_nowhere())
+    )
+    answers["references"] = said(lambda: Referenced([]).add(value))
+    return answers
+
+
+def _checked(data: bytes, suffix: str) -> str:
+    """The exit code of ``rawmm check``. What it prints is short."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"records{suffix}")
+        file.write_bytes(data)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(["check", str(file)])
+    assert len(out.getvalue()) + len(err.getvalue()) < _LONGEST_REPORT
+    return f"exit {code}"
+
+
+def _nowhere() -> Path:
+    """A directory that cannot be made: what is refused is refused before it is needed."""
+    return Path("/proc/self/nowhere")
+
+
+# Images that are small files and large pixels.
+
+_SIDE: Final = 60_000
+
+
+def _png() -> bytes:
+    return huge_png(_SIDE, _SIDE // 10)
+
+
+def _jpeg() -> bytes:
+    raw = bytearray(picture("JPEG"))
+    frame = raw.index(b"\xff\xc0")
+    struct.pack_into(">HH", raw, frame + 5, _SIDE, _SIDE)
+    return bytes(raw)
+
+
+def _gif() -> bytes:
+    raw = bytearray(picture("GIF"))
+    struct.pack_into("<HH", raw, 6, _SIDE, _SIDE)
+    return bytes(raw)
+
+
+def _webp() -> bytes:
+    raw = bytearray(picture("WEBP", lossless=True))
+    # VP8L: 14 bits of width less one, 14 of height less one.
+    bits = struct.unpack_from("<I", raw, 21)[0] & ~0xFFFFFFF
+    struct.pack_into("<I", raw, 21, bits | 0xFFFFFFF)
+    return bytes(raw)
+
+
+BOMBS: Final[dict[str, Callable[[], bytes]]] = {
+    "png": _png,
+    "jpeg": _jpeg,
+    "gif": _gif,
+    "webp": _webp,
+}
+
+
+def take_bomb(kind: str) -> dict[str, str]:
+    """What every door for images says, with the limits as they are, and without limits."""
+    raw = BOMBS[kind]()
+    url = data_url(raw, f"image/{kind}")
+    body = json.dumps([{"type": "image", "image": url}]).encode()
+    store = rawmm.ImageStore(_nowhere())
+    lax = rawmm.Limits(max_pixels=1 << 62, max_edge=1 << 31)
+    return {
+        "put": said(lambda: store.put(raw)),
+        "put_data_url": said(lambda: store.put_data_url(url)),
+        "offload_request": said(lambda: rawmm.offload_request(body, store=store)),
+        "describe_image": said(lambda: rawmm.describe_image(raw, "qwen_vl")),
+        "without limits": said(lambda: rawmm.ImageStore(_nowhere(), limits=lax).prepare(raw)),
+        "decode_rgb": said(lambda: decode_rgb(raw)),
+    }

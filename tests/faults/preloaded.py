@@ -1,0 +1,14 @@
+"""What the children need, loaded once in the process that they are forked from."""
+
+from __future__ import annotations
+
+import pybase64
+import pytest
+from PIL import Image
+
+import rawmm.cli.app
+from tests.faults import doors, judging, machine, writers
+
+__all__ = ["doors", "judging", "machine", "pybase64", "pytest", "rawmm", "writers"]
+
+Image.init()

@@ -1,0 +1,169 @@
+"""Disks that are full, read-only or gone: a typed error, the value untouched, nothing lost.
+
+Each fault is a real one, in a child of its own. A file system is mounted where that is allowed;
+where it is not, a limit of the process stands in for it. The limit is tested everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+import rawmm
+from rawmm.errors import OffloadError
+from tests.faults import machine
+from tests.faults.children import in_child
+from tests.faults.doors import DOORS
+from tests.unit.offload.images import assert_silent, picture, temporary_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+FILLER = "filler"
+
+
+def _refused(door: str, root: Path) -> str:
+    """What the door says to a fault. Nothing half-written is left."""
+    before = {path.name for path in root.iterdir()} if root.is_dir() else set()
+    with pytest.raises(OffloadError) as caught:
+        DOORS[door](root)
+    assert caught.value.code == "store_failed"
+    assert caught.value.hint
+    cause: BaseException | None = caught.value
+    while isinstance(cause, OffloadError):
+        cause = cause.__cause__
+    assert isinstance(cause, OSError)
+    assert_silent(caught.value)
+    if root.is_dir():
+        assert not temporary_files(root)
+        assert before <= {path.name for path in root.iterdir()}
+    return caught.value.got
+
+
+def _stored(root: Path) -> rawmm.StoredImage:
+    return rawmm.ImageStore(root).put(picture(seed=99))
+
+
+def _all_is_well(door: str, root: Path, kept: rawmm.StoredImage) -> None:
+    """The fault is over: what was stored is there, and the same call succeeds."""
+    store = rawmm.ImageStore(root)
+    assert store.read(kept.raw_image_id) == picture(seed=99)
+    DOORS[door](root)
+    assert store.verify() == []
+    assert not temporary_files(root)
+    assert len([path for path in root.iterdir() if path.name != FILLER]) > 1
+
+
+def full_disk(door: str, root: Path, blocks_left: int) -> str:
+    """In a child."""
+    machine.small_disk(root, 256)
+    kept = _stored(root)
+    filler = root / FILLER
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    os.truncate(filler, filler.stat().st_size - 4096 * blocks_left)
+    got = _refused(door, root)
+    filler.unlink()
+    _all_is_well(door, root, kept)
+    return got
+
+
+def used_up_quota(door: str, root: Path) -> str:
+    """In a child."""
+    kept = _stored(root)
+    machine.limit_files(20)
+    got = _refused(door, root)
+    machine.lift_limit()
+    _all_is_well(door, root, kept)
+    return got
+
+
+def read_only_disk(door: str, root: Path) -> str:
+    """In a child, whose view of the directory alone is read-only."""
+    machine.mount_read_only(root)
+    return _refused(door, root)
+
+
+def no_permission(door: str, root: Path) -> str:
+    """In a child."""
+    DOORS[door](root.with_name("first"))  # another user may not load what this one needs
+    root.chmod(0o555)
+    machine.become_nobody(root)
+    return _refused(door, root)
+
+
+@pytest.mark.parametrize("door", DOORS)
+class TestEveryDoor:
+    @pytest.mark.parametrize("blocks_left", [0, 1])
+    def test_a_full_disk(
+        self, door: str, blocks_left: int, tmp_path: Path, counted: Callable[..., None]
+    ) -> None:
+        root = tmp_path / "images"
+        root.mkdir()
+        if in_child(machine.can_mount).value:
+            got = in_child(full_disk, door, root, blocks_left).value
+            assert got == "no space left on the device"
+        else:
+            got = in_child(used_up_quota, door, root).value
+            assert got == "a file over the size limit of the process"
+        counted(refused=1)
+
+    def test_a_used_up_quota(self, door: str, tmp_path: Path, counted: Callable[..., None]) -> None:
+        root = tmp_path / "images"
+        got = in_child(used_up_quota, door, root).value
+        assert got == "a file over the size limit of the process"
+        counted(refused=1)
+
+    def test_a_read_only_directory(
+        self, door: str, tmp_path: Path, counted: Callable[..., None]
+    ) -> None:
+        root = tmp_path / "images"
+        kept = _stored(root)
+        if in_child(machine.can_mount).value:
+            assert in_child(read_only_disk, door, root).value == "a read-only file system"
+            counted(read_only_disk=1)
+        assert in_child(no_permission, door, root).value == "permission denied"
+        counted(no_permission=1)
+        root.chmod(0o755)
+        _all_is_well(door, root, kept)
+
+    def test_a_directory_that_is_removed_all_the_time(
+        self, door: str, tmp_path: Path, counted: Callable[..., None]
+    ) -> None:
+        root = tmp_path / "images"
+        stop = threading.Event()
+        removed = 0
+
+        def remove() -> None:
+            nonlocal removed
+            while not stop.wait(random.random() * 0.02):
+                with suppress(OSError):
+                    shutil.rmtree(root)
+                    removed += 1
+
+        remover = threading.Thread(target=remove)
+        remover.start()
+        refused = done = 0
+        try:
+            while removed < 20 or refused + done < 50:
+                try:
+                    DOORS[door](root)
+                    done += 1
+                except OffloadError as error:
+                    assert error.code == "store_failed", error  # noqa: PT017  (or it is done)
+                    refused += 1
+        finally:
+            stop.set()
+            remover.join()
+        _all_is_well(door, root, _stored(root))
+        assert done
+        assert refused
+        counted(calls=done + refused, removals=removed, done=done, refused=refused)

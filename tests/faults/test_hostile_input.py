@@ -1,0 +1,72 @@
+"""Input that is made to cost time or memory: bounded in both, and refused with a code.
+
+The bounds are generous: they tell what is linear from what is not, on any machine.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults import hostile
+from tests.faults.children import in_child
+from tests.faults.hostile import TAKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.faults.children import Outcome
+
+SECONDS = 120
+MEGABYTES = 1024
+
+NO_FAULT = {
+    # A lenient reader of references looks for names, and finds none.
+    "references",
+    # Text that is base64 as far as its head goes.
+    "parse_data_url",
+    # Without a part there is nothing to offload.
+    "offload_images_inplace",
+    "offload_request",
+    # With limits that let everything pass, no pixel is decoded either.
+    "without limits",
+}
+
+
+def assert_bounded(
+    outcome: Outcome, counted: Callable[..., None], megabytes: int = MEGABYTES
+) -> None:
+    """Refused at each door that has a reason to, within the memory."""
+    answers: dict[str, str] = outcome.value
+    assert outcome.peak_mb < megabytes
+    taken = {door for door, answer in answers.items() if answer == TAKEN}
+    assert taken <= NO_FAULT
+    assert not {door for door, answer in answers.items() if answer == "exit 0"}
+    found = [door for door in answers if door.startswith("errors ")]
+    assert not {door for door in found if not re.match("[1-9]", answers[door])}
+    counted(doors=len(answers), refused=len(answers) - len(taken), taken=len(taken))
+
+
+@pytest.mark.parametrize("kind", hostile.BOMBS)
+def test_decompression_bombs(kind: str, counted: Callable[..., None]) -> None:
+    outcome = in_child(hostile.take_bomb, kind, timeout=SECONDS)
+    assert set(outcome.value.values()) == {"image_limit", TAKEN}
+    assert_bounded(outcome, counted, megabytes=200)
+
+
+@pytest.mark.parametrize("name", hostile.TEXTS)
+def test_references_and_urls(name: str, counted: Callable[..., None]) -> None:
+    assert_bounded(in_child(hostile.take_text, name, timeout=SECONDS), counted)
+
+
+@pytest.mark.parametrize("name", hostile.MSGPACK)
+def test_messagepack(name: str, counted: Callable[..., None]) -> None:
+    assert_bounded(in_child(hostile.take_msgpack, name, timeout=SECONDS), counted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", hostile.JSON)
+def test_json(name: str, counted: Callable[..., None]) -> None:
+    assert_bounded(in_child(hostile.take_json, name, timeout=SECONDS), counted, 2 * MEGABYTES)

@@ -1,0 +1,27 @@
+"""Hostile input of a gigabyte, and of a million images. It needs the memory to be told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.faults import hostile
+from tests.faults.children import in_child
+from tests.faults.test_hostile_input import assert_bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_a_million_image_parts(counted: Callable[..., None]) -> None:
+    outcome = in_child(hostile.take_parts, timeout=240)
+    answers = outcome.value
+    assert answers["offload_request"] == answers["offload_images_inplace"] == "image_limit"
+    assert outcome.peak_mb < 3 * 1024
+    counted(doors=len(answers), peak=f"{outcome.peak_mb:.0f} MB")
+
+
+def test_a_gigabyte_of_zeros(counted: Callable[..., None]) -> None:
+    outcome = in_child(hostile.take_gigabyte, timeout=240)
+    assert outcome.value["put_data_url"] == outcome.value["offload_request"] == "image_limit"
+    assert_bounded(outcome, counted, 6 * 1024)
+    counted(peak=f"{outcome.peak_mb:.0f} MB")

@@ -1,0 +1,96 @@
+"""What the children of the kill and crowd tests do: offload real images, and say how far."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm.offload import ImageStore, collect_garbage, offload_images_inplace
+from tests.unit.offload.images import part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from multiprocessing.synchronize import Barrier
+
+BEFORE, INSIDE, AFTER = range(3)
+"""How far a writer is with its offload."""
+FOREVER: Final = 600
+
+
+def request(urls: Sequence[str]) -> dict[str, Any]:
+    """A request body whose user sends these images."""
+    return {"messages": [{"role": "user", "content": [part(url) for url in urls]}]}
+
+
+def urls_of(body: dict[str, Any]) -> list[str]:
+    """The image URLs of such a body."""
+    return [each["image_url"]["url"] for each in body["messages"][0]["content"]]
+
+
+def offload_until_killed(
+    root: str, urls: Sequence[str], states: Any, index: int, start: Barrier
+) -> None:
+    """Offload once, with every sync, and wait. ``states[index]`` tells how far it got."""
+    body = request(urls)
+    store = ImageStore(root)
+    start.wait()
+    states[index] = INSIDE
+    offload_images_inplace(body, store=store)
+    states[index] = AFTER
+    time.sleep(FOREVER)
+
+
+def collect_until_killed(
+    root: str, urls: Sequence[str], states: Any, index: int, start: Barrier
+) -> None:
+    """Collect what `urls` do not name, and wait; as `offload_until_killed`."""
+    store = ImageStore(root)
+    records = [{"raw_image_id": store.prepare(url).raw_image_id} for url in urls]
+    start.wait()
+    states[index] = INSIDE
+    collect_garbage(root, records, grace=timedelta(seconds=2))
+    states[index] = AFTER
+    time.sleep(FOREVER)
+
+
+def store_from_threads(
+    root: str, images: Sequence[bytes], urls: Sequence[str], threads: int, seed: int, start: Barrier
+) -> tuple[int, int]:
+    """Store the same images from many threads, each in an order of its own.
+
+    Returns how many images were stored or found, and how many of these were written.
+    """
+    store = ImageStore(root, durable=seed % 2 == 0)
+    failures: list[BaseException] = []
+    ready = threading.Barrier(threads)
+
+    def work(number: int) -> None:
+        order = list(range(len(images)))
+        random.Random(seed * threads + number).shuffle(order)
+        try:
+            ready.wait()
+            if number % 2:
+                body = request([urls[index] for index in order])
+                offload_images_inplace(body, store=store)
+                for url in urls_of(body):
+                    store.read(url)
+            else:
+                for index in order:
+                    store.read(store.put(images[index], verify=number % 4 == 0).raw_image_id)
+        except BaseException as error:  # noqa: BLE001  (raised below, in the thread that answers)
+            failures.append(error)
+
+    start.wait()
+    running = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    if failures:
+        raise failures[0]
+    counters = store.counters
+    assert counters.verify_failures == 0
+    return counters.seen, counters.stored
