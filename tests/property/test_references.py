@@ -133,7 +133,9 @@ def test_every_form_of_a_reference_names_its_image(
     fields = to_builtins(ref) | {"mm_hash": name.partition(".")[0]}
     fields.pop("raw_image_id", None)
     fields.pop("raw_image_uri", None)
-    where = {"raw_image_uri": f"file:///a/{name}"} if by_uri else {"raw_image_id": name}
+    where: dict[str, Any] = (
+        {"raw_image_uri": f"file:///a/{name}"} if by_uri else {"raw_image_id": name}
+    )
     located = RawMMRef(**fields, **where)
     wanted = f"file:///a/{name}" if by_uri else name
     for form, text in historical(located, run_id).items():

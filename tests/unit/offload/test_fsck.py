@@ -3,14 +3,16 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rawmm.errors import ContractError, OffloadError
 from rawmm.offload import Finding, ImageStore, fsck
 from tests.unit.offload.images import picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOUR = 3600
 
@@ -145,7 +147,7 @@ def test_orphans_are_what_no_record_names(store: ImageStore) -> None:
 )
 def test_a_temporary_file_is_stale_when_its_writer_must_be_dead(
     store: ImageStore,
-    alive: bool,
+    alive: bool,  # noqa: FBT001
     age: float,
     stale: bool,  # noqa: FBT001
 ) -> None:

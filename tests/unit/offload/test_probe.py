@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +10,9 @@ from rawmm.errors import OffloadError
 from rawmm.offload import ImageStore
 from tests.unit.offload.images import picture
 from tests.unit.offload.test_store_faults import mounting, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def everything(root: Path) -> list[str]:
