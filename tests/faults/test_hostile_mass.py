@@ -23,5 +23,5 @@ def test_a_million_image_parts(counted: Callable[..., None]) -> None:
 def test_a_gigabyte_of_zeros(counted: Callable[..., None]) -> None:
     outcome = in_child(hostile.take_gigabyte, timeout=240)
     assert outcome.value["put_data_url"] == outcome.value["offload_request"] == "image_limit"
-    assert_bounded(outcome, counted, 6 * 1024)
+    assert_bounded(outcome, counted, 8 * 1024)  # text, bytes and copies at once
     counted(peak=f"{outcome.peak_mb:.0f} MB")

@@ -276,3 +276,28 @@ def test_what_messagepack_cannot_say_is_refused(rawmm: Run, tmp_path: Path) -> N
     assert err == (
         f"{source}::$.a[0].data: expected strict base64, got 1 characters [bad_format]\n"
     )
+
+
+def test_the_summary_has_bytes_and_damaged_files(
+    rawmm: Run, examples: Path, tmp_path: Path
+) -> None:
+    out, images = tmp_path / "out.jsonl", tmp_path / "images"
+    args = ("offload", examples / "rollout.jsonl", "-o", out, "--image-dir", images)
+    first = rawmm(*args).err
+    assert "10 deduplicated, 364.3 KiB in, 97.5 KiB written, " in first
+    next(images.iterdir()).write_bytes(b"x")
+    second = rawmm(*args).err
+    assert "1 stored, 13 deduplicated, 1 damaged and replaced, 364.3 KiB in, " in second
+
+
+def test_a_directory_that_cannot_be_written_stops_it_at_the_start(
+    rawmm: Run, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "in.json", tmp_path / "out.json"
+    source.write_text('{"no": "image"}')
+    for command in ("offload", "upgrade"):
+        code, _, err = rawmm(command, source, "-o", out, "--image-dir", source)
+        assert code == 2
+        assert err.startswith(f"rawmm: expected to write images into '{source}', got a file where")
+    assert rawmm("offload", source, "-o", out, "--mode=inline", "--image-dir", source).code == 0
+    assert left(tmp_path) == ["in.json", "out.json"]

@@ -180,6 +180,9 @@ def test_an_image_that_a_collector_left_gets_its_name_back(store: ImageStore) ->
     assert [(one.kind, one.repaired) for one in findings] == [("stale", True)]
     assert image.path.read_bytes() == picture()
     assert fsck(store.root, [record]) == []
+    image.path.rename(away)
+    # It is looked at like any other.
+    assert [one.kind for one in fsck(store.root, [], repair=True)] == ["stale", "orphaned"]
 
 
 def test_foreign_names_are_told_and_left_alone(store: ImageStore) -> None:

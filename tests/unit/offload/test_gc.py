@@ -149,8 +149,8 @@ def test_a_record_that_cannot_be_read_stops_it_all(store: ImageStore, failure: A
 
 def test_records_that_name_nothing_here_must_be_meant(store: ImageStore) -> None:
     image = store.put(picture())
-    silent: list[list[Any]] = [[], [[]], [{"raw_image_id": "0" * 64 + ".png"}]]
-    for records in silent:
+    cases: tuple[list[Any], ...] = ([], [[]], [{"raw_image_id": "0" * 64 + ".png"}])
+    for records in cases:
         with pytest.raises(ContractError) as caught:
             collect(store, *records)
         assert str(caught.value) == (

@@ -60,7 +60,7 @@ class Struct(msgspec.Struct):
         f"s3://bucket/a/{NAME}",
         f"see file:///images/{NAME}, please",
         f"file:///run%2f{NAME}",  # a digit before the hash, once it is escaped
-        f"file:///images/%32{NAME[1:]}",
+        f"file:///images/{SHA[:8]}%33{SHA[9:16]}.jpg",
         f"image{NAME}",
         f"abc{NAME}",
         f"{NAME}.bak",

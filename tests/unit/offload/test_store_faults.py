@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -257,3 +258,25 @@ def test_a_durable_store_syncs_the_file_then_the_directory(
     ImageStore(tmp_path / "c" / "d", durable=False).put(picture())
     assert steps == ["replace"]
     assert not temporary_files(tmp_path)
+
+
+@pytest.mark.parametrize("step", ["another user's file", "and directory", "a read-only disk"])
+def test_a_file_whose_time_cannot_be_set(
+    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ImageStore(tmp_path)
+    first = store.put(picture())
+    inode = first.path.stat().st_ino
+    number = errno.EROFS if step == "a read-only disk" else errno.EPERM
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    if step == "and directory":
+        monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    again = store.put(picture())
+    # Where it can be replaced, it is: the new one is this user's, and young.
+    assert again.written == (step == "another user's file")
+    assert (first.path.stat().st_ino != inode) == again.written
+    store.check_present(first.uri, keep=True)
