@@ -233,7 +233,7 @@ if not TYPE_CHECKING:  # to a type checker, a module with `__getattr__` has ever
 
     def __getattr__(name: str) -> Any:
         """A public name whose module is not loaded yet."""
-        if name in _MODULES:
+        if name in _MODULES or f"rawmm.{name}" in _ON_FIRST_USE:
             return import_module(f"rawmm.{name}")
         if name not in _HOMES:
             msg = f"module {__name__!r} has no attribute {name!r}"

@@ -83,3 +83,8 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
         _ = rawmm.ImageStor  # type: ignore[attr-defined]
     program = "import rawmm\ntry: from rawmm import nothing\nexcept ImportError: print('no')"
     assert run(program) == "no"
+
+
+@pytest.mark.parametrize("home", sorted(set(rawmm._HOMES.values())))
+def test_the_module_of_such_a_name_is_an_attribute(home: str) -> None:
+    assert run(f"import rawmm; print({home}.__name__)") == home
