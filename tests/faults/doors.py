@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     Door = Callable[[Path], None]
 
-_INLINE: Final = ROOT / "tests" / "data" / "wire" / "inline" / "nodes.json"
+# Read here: a test's user without rights may not be allowed to.
+_INLINE: Final = (ROOT / "tests" / "data" / "wire" / "inline" / "nodes.json").read_bytes()
 _IMAGES: Final = 3
 
 
@@ -69,7 +70,7 @@ def _bytes(root: Path) -> None:
 
 
 def _upgrade(root: Path) -> None:
-    value = json.loads(_INLINE.read_bytes())
+    value = json.loads(_INLINE)
     before = copy.deepcopy(value)
     try:
         rawmm.upgrade(value, list[rawmm.MessageNode], image_dir=root)
