@@ -29,6 +29,8 @@ Buffer = bytes | bytearray | memoryview
 
 _AT_BYTE: Final = re.compile(r"\(byte (\d+)\)")
 _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+_FAILED: Final = object()
+_NO_BYTES: Final = object()
 
 
 _JSON: Final = msgspec.json.Encoder(enc_hook=enc_hook)
@@ -75,18 +77,23 @@ def decode_msgpack(data: Buffer, type: Any = MessageNode) -> Any:  # noqa: A002
 
 
 def _decode(data: Any, kind: Any, decoder: Any, plain: Any) -> Any:
+    # What msgspec raised may hold the text, so it becomes the context of no other error.
     try:
         value = decoder.decode(data)
     except _FAILURES:
-        value = _decode_again(data, kind, plain)
+        value = _FAILED
     except (TypeError, BufferError):
+        value = _NO_BYTES
+    if value is _NO_BYTES:
         raise contract_error(
             "wrong_type",
             (),
             expected="the bytes of one document",
             got=shown(data),
             hint="for dicts and lists there is convert()",
-        ) from None
+        )
+    if value is _FAILED:
+        value = _decode_again(data, kind, plain)
     if not has_type(value, kind) or graph_broken(value, kind):
         raise first_error(plain(data), kind)
     return value
@@ -97,11 +104,13 @@ def _decode_again(data: Any, kind: Any, plain: Any) -> Any:
     try:
         document = plain(data)
     except RecursionError:
-        raise too_deep() from None
+        fault = too_deep()
     except (msgspec.DecodeError, UnicodeError) as broken:
         name = "JSON" if plain is msgspec.json.decode else "MessagePack"
-        raise malformed(data, name, broken) from None
-    return from_decoded(document, kind)
+        fault = malformed(data, name, broken)
+    else:
+        return from_decoded(document, kind)
+    raise fault
 
 
 def from_decoded(document: Any, kind: Any) -> Any:
@@ -112,8 +121,8 @@ def from_decoded(document: Any, kind: Any) -> Any:
     try:
         value = decoded_to_struct(document, kind)
     except (msgspec.ValidationError, RecursionError):
-        raise first_error(document, kind) from None
-    if not has_type(value, kind) or graph_broken(value, kind):
+        value = _FAILED
+    if value is _FAILED or not has_type(value, kind) or graph_broken(value, kind):
         raise first_error(document, kind)
     return value
 

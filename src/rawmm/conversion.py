@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 import msgspec
 
 from rawmm.structs import Contract, MessageNode
-from rawmm.validate.collect import graph_broken, has_bad_text, recheck
+from rawmm.validate.collect import graph_broken, has_bad_text
 from rawmm.validate.convert import to_struct
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
+from rawmm.validate.recheck import recheck
 from rawmm.validate.types import has_type, schema_of
 from rawmm.writing import check_writable, enc_hook, in_form, spread
 
 T = TypeVar("T")
+_FAILED: Final = object()
 
 
 @overload
@@ -37,8 +39,13 @@ def convert(obj: Any, type: Any = MessageNode) -> Any:  # noqa: A002
                 return obj
         value = to_struct(obj, type)
     except (msgspec.ValidationError, RecursionError):
-        raise first_error(obj, type) from None
-    if not has_type(value, type) or graph_broken(value, type) or has_bad_text(value):
+        value = _FAILED  # raised below: msgspec's words become no context
+    if (
+        value is _FAILED
+        or not has_type(value, type)
+        or graph_broken(value, type)
+        or has_bad_text(value)
+    ):
         raise first_error(obj, type)
     return value
 

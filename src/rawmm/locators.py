@@ -47,6 +47,8 @@ def stored_hash(locator: str) -> str | None:
 
 def names_image(locator: str, sha256: str) -> bool:
     """Whether a locator may be of the image with this hash, or the first digits of one."""
+    if locator.startswith(sha256, locator.rfind("/") + 1):
+        return True
     stored = stored_hash(locator)
     return stored is None or stored.startswith(sha256) or sha256.startswith(stored)
 

@@ -10,11 +10,12 @@ import msgspec
 from rawmm._contract import wire_fields
 from rawmm.errors import contract_error
 from rawmm.structs import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
-from rawmm.validate.collect import errors_at, recheck
+from rawmm.validate.collect import errors_at
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.open_objects import open_objects
 from rawmm.validate.payload import Mode, payload_errors, plain_copy
 from rawmm.validate.plain import SCALARS, as_mapping, as_sequence, contains
+from rawmm.validate.recheck import recheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

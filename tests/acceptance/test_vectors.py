@@ -150,3 +150,12 @@ def test_every_constraint_has_a_vector(name: str) -> None:
             assert "unknown_field" in found
     else:
         assert found.count("bad_length") == 2
+
+
+@pytest.mark.parametrize("vector", INVALID, ids=case)
+def test_no_text_of_a_decoder_rides_along(vector: schemas.Vector) -> None:
+    """An error reporter prints the whole chain, and a UnicodeDecodeError holds all bytes."""
+    with pytest.raises(RawMMError) as caught:
+        decode_json(vector["document"], TYPES[vector["type"]])
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None

@@ -73,7 +73,7 @@ class TestBadBytes:
         error = refused(lambda: decode_json(data, Trace))
         assert (error.code, error.path, error.got) == ("malformed", "$", got)
         assert error.__cause__ is None
-        assert error.__suppress_context__
+        assert error.__context__ is None
 
     @pytest.mark.parametrize(
         "data", [b"", b"\x82\xa1a", b"\xc1", b"\x81\xa2id\xa1\xff", b"\x80\x80"]

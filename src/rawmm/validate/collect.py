@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UnsetType
 
-from rawmm._contract import EXTRA, OneOf, own_fields
-from rawmm.structs import Contract, MessageNode, PackedStream, Trace
-from rawmm.validate.convert import dec_hook, to_struct
+from rawmm.structs import Contract, MessageNode, Trace
+from rawmm.validate.children import children
+from rawmm.validate.convert import to_struct
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import is_text
-from rawmm.validate.plain import SCALARS, as_mapping, as_sequence, contains
+from rawmm.validate.plain import as_mapping, as_sequence, contains
+from rawmm.validate.recheck import recheck
 from rawmm.validate.rules import own_errors
 from rawmm.validate.shape import shape_errors
 from rawmm.validate.types import has_type, schema_of
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
     Path = tuple[str | int, ...]
 
-_LEAVES: Final = SCALARS | {bytes}
-_NO_STRUCTS: Final[frozenset[Any]] = _LEAVES | {UnsetType}
-_NUMBERS: Final = frozenset({int, float, bool})
 _paused: ContextVar[bool] = ContextVar("rawmm_rules_paused", default=False)
 
 
@@ -88,26 +84,6 @@ def _nodes_of(value: Any, kind: Any, path: Path) -> tuple[Any, Path]:
     return (), path
 
 
-def recheck(value: Any) -> None:
-    """Check every struct again, as one may have been changed since it was built.
-
-    Raises:
-        msgspec.ValidationError: a shape or a rule is broken; `errors_at` says which.
-    """
-    if isinstance(value, PackedStream) and value.is_fine():
-        return
-    if isinstance(value, Contract):
-        kind = type(value)
-        fields = own_fields(value)
-        data = list(fields.values()) if kind.__struct_config__.array_like else fields
-        msgspec.convert(data, kind, dec_hook=dec_hook)
-        if EXTRA in fields and not kind.__known__.isdisjoint(fields[EXTRA]):
-            raise msgspec.ValidationError
-    for _, child in children(value):
-        if type(child) not in _LEAVES:
-            recheck(child)
-
-
 def graph_broken(value: Any, kind: Any) -> bool:
     """Whether a bare list of nodes breaks a rule across nodes; a trace checks its own."""
     return kind == list[MessageNode] and any(True for _ in graph_errors(value, ()))
@@ -145,43 +121,3 @@ def rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
         yield from own_errors(value, path)
     for key, child in children(value):
         yield from rule_errors(child, (*path, key))
-
-
-def children(value: Any) -> Iterator[tuple[str | int, Any]]:
-    """What may hold structs directly below `value`, by wire key or index."""
-    if isinstance(value, Contract):
-        fields = msgspec.structs.astuple(value)
-        for key, index, passed_over in _bearing(type(value)):
-            if type(fields[index]) not in passed_over:
-                yield key, fields[index]
-    elif isinstance(value, dict):
-        yield from value.items()
-    elif isinstance(value, (list, tuple)):
-        if value and type(value[0]) in _NUMBERS and _NUMBERS.issuperset(map(type, value)):
-            return
-        yield from enumerate(value)
-
-
-@cache
-def _bearing(kind: type[Contract]) -> tuple[tuple[str | int, int, frozenset[Any]], ...]:
-    """Fields of a struct class that may hold structs: wire key, place, types that hold none."""
-    array_like = kind.__struct_config__.array_like
-    return tuple(
-        (index if array_like else field.encode_name, index, passed_over)
-        for index, field in enumerate(msgspec.structs.fields(kind))
-        if _holds_structs(field.type)
-        for passed_over in (_NO_STRUCTS | {list} if _plain_lists(field.type) else _NO_STRUCTS,)
-    )
-
-
-def _holds_structs(kind: Any) -> bool:
-    if isinstance(kind, type) and get_origin(kind) is None:
-        return issubclass(kind, (Contract, OneOf))
-    return any(_holds_structs(arg) for arg in get_args(kind))
-
-
-def _plain_lists(kind: Any) -> bool:
-    """Whether a list of this type holds no structs, as a stream that is not packed."""
-    if get_origin(kind) is list:
-        return not _holds_structs(kind)
-    return all(_plain_lists(arg) for arg in get_args(kind))

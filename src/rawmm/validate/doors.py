@@ -10,8 +10,9 @@ from rawmm._contract import EXTRA, Doors
 from rawmm.errors import contract_error, shown
 from rawmm.validate.collect import errors_at, has_bad_text, rules_paused
 from rawmm.validate.convert import to_struct
+from rawmm.validate.glance import looks_fine
 from rawmm.validate.open_objects import place_errors
-from rawmm.validate.rules import own_errors
+from rawmm.validate.rules import own_errors, settle
 from rawmm.validate.shape import missing, unknown
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
 def check(struct: Any) -> None:
     """Raise the first broken rule of a struct that has just come to be."""
+    if looks_fine(struct) or rules_paused():
+        return
     for error in own_errors(struct, ()):
-        if not rules_paused():
-            raise error
+        raise error
+    settle(struct)
 
 
 def first_error(value: Any, kind: Any) -> RawMMError:

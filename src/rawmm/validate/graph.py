@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from rawmm._packed import token_bytes
 from rawmm.errors import contract_error, counted
 from rawmm.structs import PackedStream
 from rawmm.validate.node_rules import image_urls
@@ -95,11 +96,12 @@ def placed_errors(
 
     `ids` is what `media_ids` returns, `inline` what `inline_so_far` does.
     """
-    if node.token_ids:
+    size = len(node.token_ids)
+    if size:
         sidecar = node.multi_modal_data
         if sidecar is not None:
-            yield from _ranges(sidecar, start, start + len(node.token_ids), path)
-        if ids and not inline:
+            yield from _ranges(sidecar, start, start + size, path)
+        if ids and not inline and not _covered(node, sidecar, start, ids):
             yield from _image_tokens(node, start, ids, path)
 
 
@@ -115,6 +117,38 @@ def _ranges(sidecar: MultiModalData, start: int, end: int, path: Path) -> Iterat
                     got=f"{one.offset} to {one.offset + one.length}",
                     hint="offsets count from the first token of the branch",
                 )
+
+
+def _covered(
+    node: MessageNode, sidecar: MultiModalData | None, start: int, ids: Mapping[str, list[int]]
+) -> bool:
+    """Whether a glance shows what `_image_tokens` looks for, by searching bytes.
+
+    False may also mean that bytes of two tokens look like one, or that a modality has several
+    token ids.
+    """
+    found = token_bytes(node.token_ids)
+    if found is None:
+        return False
+    data, size = found
+    for modality, wanted in ids.items():
+        if len(wanted) != 1:
+            return False
+        token = wanted[0].to_bytes(size, "little")
+        done = 0
+        if sidecar is not None:
+            for one in sidecar.mm_placeholders.get(modality, ()):
+                first = (one.offset - start) * size
+                if (
+                    first < done
+                    or data.find(token, done, first) >= 0
+                    or not data.startswith(token * one.length, first)
+                ):
+                    return False
+                done = first + one.length * size
+        if data.find(token, done) >= 0:
+            return False
+    return True
 
 
 def _image_tokens(

@@ -63,19 +63,32 @@ def _reader(kind: type[Any], fields: tuple[str, ...]) -> Callable[[Any], tuple[A
 
 
 def _free(struct: Any, fields: tuple[str, ...], path: Path, mode: Mode) -> Iterator[RawMMError]:
+    for name, value in _unclean(struct, fields, mode):
+        yield from payload_errors(value, (*path, name), mode)
+
+
+def _unclean(struct: Any, fields: tuple[str, ...], mode: Mode) -> Iterator[tuple[str, Any]]:
+    """Free values that are not plain JSON, by field."""
     if not fields:
         return
     kind: Any = type(struct)
     for name, value in zip(fields, _reader(kind, fields)(struct), strict=True):
-        if value is UNSET or value is None or is_clean(value, mode):
-            continue
-        found = False
-        for error in payload_errors(value, (*path, name), mode):
-            found = True
-            yield error
-        if not found and mode is not Mode.WIRE:
-            # Allowed, but held in tuples or other containers: keep what will be decoded.
-            setattr(struct, name, plain_copy(value))
+        if value is not UNSET and value is not None and not is_clean(value, mode):
+            yield name, value
+
+
+def settle(struct: Any) -> None:
+    """Hold the free values of a struct that passed the rules as they will be decoded.
+
+    Tuples, mappings and subclasses may be given where a struct is built; they are read as lists,
+    dicts and plain scalars. A trace's are kept as they are.
+    """
+    fields: tuple[str, ...] = struct.__descriptor_fields__
+    mode = Mode.DESCRIPTOR
+    if "free_json" in struct.__rules__:
+        fields, mode = struct.__json_fields__, Mode.JSON
+    for name, value in _unclean(struct, fields, mode):
+        setattr(struct, name, plain_copy(value))
 
 
 def _locator(item: RawMMItem, path: Path) -> Iterator[RawMMError]:

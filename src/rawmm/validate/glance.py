@@ -1,0 +1,145 @@
+"""Whether one struct breaks no rule, told at a glance: without paths, and without generators.
+
+Only for structs that a rollout has many of, in the shapes that they mostly have. The rules
+themselves are in `rawmm.validate.rules`: where a glance does not say yes, they are asked. So it
+may be stricter than they are, and never laxer, which a test holds it to.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm._contract import reader
+from rawmm.locators import names_image
+from rawmm.structs import (
+    AssistantMessage,
+    Contract,
+    ImageUrlContentPart,
+    MessageNode,
+    MultiModalData,
+    RawMMItem,
+    Usage,
+)
+from rawmm.validate.payload import Mode, is_clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+_streams = reader(
+    MessageNode,
+    "token_ids", "mask", "is_content", "timestamp", "message", "multi_modal_data",
+    # One number per sampled token.
+    "logprobs", "advantages", "reference_logprobs", "trainer_logprobs", "entropies",
+    # Seldom there; the rules look at them.
+    "loss_weights", "routed_experts", "sampling_mask", "kept_tokens",
+)  # fmt: skip
+_SAMPLED: Final = slice(6, 11)
+_SELDOM: Final = slice(11, None)
+
+
+def _node(node: MessageNode) -> bool:
+    values = _streams(node)
+    if any(values[_SELDOM]):
+        return False
+    ids, mask, content, timestamp, message, sidecar = values[:6]
+    size = len(ids)
+    if len(mask) != size or (content and len(content) != size):
+        return False
+    if timestamp and not isfinite(timestamp):
+        return False
+    sampled = values[_SAMPLED]
+    if any(sampled) and not _same_length(sampled, mask.count(True)):
+        return False
+    parts = message.content
+    if type(parts) is not list:
+        return not sidecar
+    urls = [part.image_url.url for part in parts if type(part) is ImageUrlContentPart]
+    if not urls or not sidecar:
+        return not urls and not sidecar
+    hashes = sidecar.mm_hashes.get("image", ())
+    return len(urls) == len(hashes) == len(sidecar.mm_items.get("image", ())) and _name(
+        urls, hashes
+    )
+
+
+def _same_length(streams: Iterable[Any], size: int) -> bool:
+    for stream in streams:
+        if stream:
+            if len(stream) != size:
+                return False
+            # Numbers of a packed stream are its own to check.
+            if type(stream) is list and not isfinite(sum(stream)):
+                return False
+    return True
+
+
+def _name(locators: Sequence[str], hashes: Sequence[str]) -> bool:
+    for locator, sha256 in zip(locators, hashes, strict=True):
+        if not names_image(locator, sha256):
+            return False
+    return True
+
+
+def _sidecar(sidecar: MultiModalData) -> bool:
+    items, ranges, hashes = sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes
+    if not items.keys() == ranges.keys() == hashes.keys():
+        return False
+    for modality, found in items.items():
+        spans, shas = ranges[modality], hashes[modality]
+        if not len(found) == len(spans) == len(shas):
+            return False
+        end = 0
+        for item, span, sha256 in zip(found, spans, shas, strict=True):
+            locator = item.raw_image_id
+            if locator is None:
+                locator = item.raw_image_uri
+            if (
+                item.modality != modality
+                or span.offset < end
+                or not (locator is None or names_image(locator, sha256))
+            ):
+                return False
+            end = span.offset + span.length
+    return True
+
+
+_item_values = reader(RawMMItem, "payload", "raw_image_uri")
+
+
+def _item(item: RawMMItem) -> bool:
+    payload, uri = _item_values(item)
+    return not uri and is_clean(payload, Mode.DESCRIPTOR)
+
+
+_reply_values = reader(AssistantMessage, "provider_state")
+
+
+def _reply(message: AssistantMessage) -> bool:
+    return not _reply_values(message)[0]
+
+
+_usage_values = reader(Usage, "cost")
+
+
+def _usage(usage: Usage) -> bool:
+    (cost,) = _usage_values(usage)
+    return not cost or isfinite(cost)
+
+
+_GLANCES: Final[dict[type[Contract], Callable[[Any], bool]]] = {
+    MessageNode: _node,
+    MultiModalData: _sidecar,
+    RawMMItem: _item,
+    AssistantMessage: _reply,
+    Usage: _usage,
+}
+
+
+def looks_fine(struct: Contract) -> bool:
+    """Whether `struct` breaks no rule of its own, and holds free values as they are decoded.
+
+    False says nothing.
+    """
+    glance = _GLANCES.get(type(struct))
+    return glance is not None and glance(struct)

@@ -1,0 +1,130 @@
+"""Structs checked again: each was right when it came to be, and may have been written to since.
+
+Only asked whether all is well; what is wrong, `rawmm.validate.collect` says.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final, NamedTuple, get_args, get_origin
+
+import msgspec
+from msgspec import UNSET
+
+from rawmm._contract import EXTRA, Extra, OneOf, own_fields
+from rawmm.structs import Contract, PackedStream
+from rawmm.validate.children import LEAVES, bearing, children, only_numbers
+from rawmm.validate.convert import dec_hook
+from rawmm.validate.glance import looks_fine
+
+_CONTAINERS: Final = frozenset({dict, list, tuple})
+
+
+def recheck(value: Any) -> None:
+    """Check every struct again, as one may have been changed since it was built.
+
+    Raises:
+        msgspec.ValidationError: a shape or a rule is broken; `errors_at` says which.
+    """
+    kind: Any = type(value)
+    if kind in _CONTAINERS:
+        below = (() if only_numbers(value) else value) if kind is not dict else value.values()
+        for child in below:
+            if type(child) not in LEAVES:
+                recheck(child)
+    elif isinstance(value, Contract):
+        if isinstance(value, PackedStream) and value.is_fine():
+            return
+        _recheck_struct(value, _shape_of(kind))
+    else:
+        for _, child in children(value):
+            recheck(child)
+
+
+def _recheck_struct(value: Contract, shape: _Shape) -> None:
+    fields = msgspec.structs.astuple(value)
+    if shape.fields is not None:
+        _check_shape(fields, shape)
+    for index, passed_over in shape.below:
+        if type(fields[index]) not in passed_over:
+            recheck(fields[index])
+    # Not before: rules read what is below.
+    if shape.fields is None:
+        _rebuild(value)
+    elif shape.ruled:
+        try:
+            if looks_fine(value):
+                return
+        except (AttributeError, TypeError):
+            pass  # it holds dicts in place of structs
+        _rebuild(value)
+
+
+def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
+    """Check the fields of a struct. Structs among them are only asked for their type."""
+    named = dict(zip(shape.names, fields, strict=True))
+    for name in shape.optional:
+        if named[name] is UNSET:
+            del named[name]
+    try:
+        if shape.hooked:
+            msgspec.convert(named, shape.fields, dec_hook=dec_hook)
+        else:
+            msgspec.convert(named, shape.fields)
+    except UnicodeEncodeError:  # a lone surrogate where one of few strings is wanted
+        raise msgspec.ValidationError from None
+
+
+class _Shape(NamedTuple):
+    """A struct class, as one is checked again."""
+
+    fields: type[msgspec.Struct] | None
+    """Its fields by attribute, without its rules; None where they are no fields of a struct."""
+    names: tuple[str, ...]
+    """Its attributes."""
+    optional: tuple[str, ...]
+    """Those that may be absent."""
+    below: tuple[tuple[int, frozenset[Any]], ...]
+    """Places of fields that may hold structs, and types that hold none."""
+    hooked: bool
+    """Whether msgspec needs help with its types."""
+    ruled: bool
+    """Whether it has rules."""
+
+
+@cache
+def _shape_of(kind: type[Contract]) -> _Shape:
+    found = msgspec.structs.fields(kind)
+    field: Any = msgspec.field
+    fields = [
+        (one.name, one.type, field(default=one.default, default_factory=one.default_factory))
+        for one in found
+    ]
+    return _Shape(
+        None
+        if kind.__open__
+        else msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True),
+        kind.__struct_fields__,
+        tuple(one.name for one in found if one.default is UNSET),
+        tuple((index, passed_over) for _, index, passed_over in bearing(kind)),
+        any(_is_hooked(one.type) for one in found),
+        bool(kind.__rules__),
+    )
+
+
+def _is_hooked(kind: Any) -> bool:
+    if isinstance(kind, type) and get_origin(kind) is None:
+        return kind is Extra or issubclass(kind, OneOf)
+    return any(_is_hooked(arg) for arg in get_args(kind))
+
+
+def _rebuild(value: Contract) -> None:
+    kind = type(value)
+    fields = own_fields(value)
+    data = list(fields.values()) if kind.__struct_config__.array_like else fields
+    try:
+        msgspec.convert(data, kind, dec_hook=dec_hook)
+    except UnicodeEncodeError:
+        raise msgspec.ValidationError from None
+    if EXTRA in fields and not kind.__known__.isdisjoint(fields[EXTRA]):
+        raise msgspec.ValidationError

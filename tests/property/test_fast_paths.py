@@ -1,0 +1,105 @@
+"""The fast answers are those of the rules: at a glance, and when a struct is checked again."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from rawmm import RawMMError, convert, decode_json, encode_msgpack, schemas
+from rawmm.structs import TYPES, Contract
+from rawmm.testing import strategies
+from rawmm.validate import collect
+from rawmm.validate.children import children
+from rawmm.validate.convert import to_struct
+from rawmm.validate.glance import _GLANCES, looks_fine
+from rawmm.validate.recheck import recheck
+from rawmm.validate.rules import own_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GLANCED = sorted(kind.__name__ for kind in _GLANCES)
+VECTORS = schemas.conformance_vectors()
+ODD = [
+    None, True, False, 0, -1, 2**64, 1.5, float("nan"), "", "x", "..", "\ud800", b"x",
+    (), (1, 2), [], [1], [True], [1.0], {}, {"image": []}, {"url": "x"}, {1: 2}, {"a": [object]},
+    {"role": "user", "content": "x"}, {"type": "text", "text": "x"}, object(), Contract,
+]  # fmt: skip
+
+
+def structs(value: Any) -> Iterator[Contract]:
+    """Every struct in `value`."""
+    if isinstance(value, Contract):
+        yield value
+    for _, child in children(value):
+        yield from structs(child)
+
+
+def check_glances(document: Any, name: str) -> None:
+    """Whatever a document of the right shape holds, a glance says no more than the rules."""
+    with collect._pause():
+        try:
+            value = to_struct(document, TYPES[name])
+        except (msgspec.ValidationError, RecursionError):
+            return
+    for one in structs(value):
+        if looks_fine(one):
+            assert list(own_errors(one, ())) == []
+
+
+@pytest.mark.parametrize("name", GLANCED)
+class TestAGlance:
+    @given(st.data())
+    def test_is_never_laxer_than_the_rules(self, name: str, data: st.DataObject) -> None:
+        drawn = strategies.documents(name) | strategies.shaped(name) | strategies.mutated(name)
+        check_glances(data.draw(drawn), name)
+
+    def test_is_enough_for_what_is_common(self, name: str) -> None:
+        valid = [vector for vector in VECTORS if "code" not in vector and vector["type"] == name]
+        fine = [looks_fine(decode_json(vector["document"], TYPES[name])) for vector in valid]
+        assert any(fine)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: str(vector["case"]))
+def test_no_vector_looks_better_than_it_is(vector: schemas.Vector) -> None:
+    try:
+        document = json.loads(vector["document"])
+    except ValueError:
+        return
+    check_glances(document, vector["type"])
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+class TestCheckedAgain:
+    @given(st.data())
+    @settings(max_examples=60, phases=[Phase.generate])
+    def test_a_struct_that_was_written_to_is_judged_as_the_errors_say(
+        self, name: str, data: st.DataObject
+    ) -> None:
+        value = convert(data.draw(strategies.documents(name)), TYPES[name])
+        one = data.draw(st.sampled_from(list(structs(value))))
+        if type(one).__struct_config__.frozen:
+            return
+        field = data.draw(st.sampled_from(type(one).__struct_fields__))
+        old = getattr(one, field)
+        new = data.draw(
+            st.sampled_from(ODD).map(lambda odd: odd if odd is Contract else copy.deepcopy(odd))
+            | st.just(old[:-1] if isinstance(old, (list, str)) else old)
+        )
+        setattr(one, field, new)
+        refused = any(True for _ in collect.errors_at(value, TYPES[name], ()))
+        try:
+            recheck(value)
+        except (msgspec.ValidationError, RecursionError):
+            assert refused
+        else:
+            assert not refused or collect.has_bad_text(value)
+        if refused:
+            with pytest.raises(RawMMError):
+                encode_msgpack(value)
