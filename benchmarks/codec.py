@@ -50,6 +50,7 @@ def _decode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
         "rawmm": partial(getattr(rawmm, f"decode_{form}"), encoded, rawmm.Trace),
         "msgspec, typed": partial(typed.decode, encoded),
         "msgspec, untyped": partial(wire.decode, encoded),
+        "limit": partial(_counted, typed.decode, encoded),
         "reference": partial(getattr(reference, f"decode_{form}"), encoded),
     }
     if form == "json":
@@ -64,6 +65,8 @@ def _decode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
     name = NAMES[form]
     what = f"{name}: rawmm's time over bare typed msgspec's"
     yield timed.row("decode", what, "rawmm", "msgspec, typed", at_most(1.15))
+    what = f"{name}: the same where the image's tokens are counted, and no other rule is checked"
+    yield timed.row("decode", what, "limit", "msgspec, typed")
     what = f"{name}: rawmm's time over msgspec's without types"
     yield timed.row("decode", what, "rawmm", "msgspec, untyped")
     what = f"{name}: times as fast as the pydantic reference"
@@ -71,6 +74,16 @@ def _decode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
     yield timed.row("decode", what, "reference", "rawmm", target)
     if other:
         yield timed.row("decode", f"{name}: times as fast as {other}", other, "rawmm")
+
+
+def _counted(decode: Callable[[bytes], Any], encoded: bytes) -> int:
+    return floor.counted(decode(encoded), data.IMAGE_PAD)
+
+
+def _elements_and(encode: Callable[[Any], bytes], structs: Any) -> bytes:
+    floor.check_elements(structs)
+    floor.counted(structs, data.IMAGE_PAD)
+    return encode(structs)
 
 
 def _encode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
@@ -91,6 +104,7 @@ def _encode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
         {
             "rawmm": partial(getattr(rawmm, f"encode_{form}"), ours),
             "msgspec, typed": partial(wire.Encoder().encode, structs),
+            "limit": partial(_elements_and, wire.Encoder().encode, structs),
             "reference": partial(getattr(reference, f"encode_{form}"), theirs),
             other: partial(unchecked, theirs),
         },
@@ -99,6 +113,8 @@ def _encode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
     name = NAMES[form]
     what = f"{name}: times as fast as the pydantic reference, which checks too"
     yield timed.row("encode", what, "reference", "rawmm", at_least(5))
+    what = f"{name}: the same where types of tokens are checked, images' counted, and no more"
+    yield timed.row("encode", what, "reference", "limit")
     what = f"{name}: times as fast as {other}, which checks nothing"
     yield timed.row("encode", what, other, "rawmm")
     what = f"{name}: rawmm's time over msgspec's, which checks nothing"

@@ -146,7 +146,7 @@ def race(variants: Mapping[str, Variant | Callable[[], object]], settings: Setti
 def _calls(variant: Variant, seconds: float) -> int:
     """How often to call in a round."""
     once = _timed(variant, 1)
-    return 1 if variant.before else max(1, math.ceil(seconds / max(once, 1e-7)))
+    return max(1, math.ceil(seconds / max(once, 1e-7)))
 
 
 def _timed(variant: Variant, calls: int) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rawmm
-from benchmarks import data, reference
+from benchmarks import data, floor, reference
 from benchmarks.harness import Variant, at_least, exponent, race, shown_time, single
 from benchmarks.offload import screenshots
 
@@ -28,6 +28,7 @@ def run(settings: Settings) -> Iterator[Row]:
             {
                 "rawmm": _Rollout(folder, _bodies(turns, settings)).with_rawmm(),
                 "reference": _Rollout(folder, _bodies(turns, settings)).with_reference(),
+                "limit": _Rollout(folder, _bodies(turns, settings)).with_the_limit(),
             },
             settings,
         )
@@ -35,6 +36,8 @@ def run(settings: Settings) -> Iterator[Row]:
             "triangle", f"{turns} turns: times as fast as the reference",
             "reference", "rawmm", at_least(10),
         )  # fmt: skip
+        what = "the same of the bare work: store what is new, find and hash what is sent again"
+        yield timed.row("triangle", what, "reference", "limit")
         variants = {}
         for size in sizes:
             bodies = _bodies(size, settings)
@@ -79,6 +82,9 @@ class _Rollout:
     def with_reference(self) -> Variant:
         return Variant(self._reference, self._begin)
 
+    def with_the_limit(self) -> Variant:
+        return Variant(self._limit, self._begin)
+
     def _begin(self) -> None:
         if self._place is not None:
             shutil.rmtree(self._place)
@@ -88,6 +94,11 @@ class _Rollout:
     def _rawmm(self) -> None:
         for body in self._bodies:
             rawmm.offload_request(body, store=self._store)
+
+    def _limit(self) -> None:
+        rollout = floor.Rollout(str(self._place))
+        for body in self._bodies:
+            rollout.offload(body)
 
     def _reference(self) -> None:
         assert self._place is not None

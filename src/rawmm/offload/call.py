@@ -131,8 +131,7 @@ class Call:
                 planned.append(Planned(source, None))
             else:
                 image = images[number]
-                uri = (self._opened().root / image.facts.raw_image_id).as_uri()
-                planned.append(Planned(uri, image))
+                planned.append(Planned(self._opened().uri(image.facts), image))
         return planned
 
     def write(self, found: ImageParts, planned: list[Planned]) -> None:

@@ -35,22 +35,18 @@ class DataUrl(NamedTuple):
 
     ``url`` is a string, or the bytes of one where they stand. ``media_type`` is the declared
     type in lower case, e.g. ``image/png``; ``start`` is where the base64 text begins.
+    ``sketch`` is equal for equal texts of one type, and seldom for others.
     """
 
     url: str | memoryview
     media_type: str
     start: int
+    sketch: Sketch
 
     @property
     def text(self) -> str | memoryview:
         """The base64 text: a copy of a string's, a view of bytes."""
         return self.url[self.start :]
-
-    @property
-    def sketch(self) -> Sketch:
-        """Equal for equal texts of one type; seldom for others."""
-        tail = self.url[max(self.start, len(self.url) - _TAIL) :]
-        return Sketch(self.media_type, len(self.url) - self.start, _as_str(tail))
 
     def same_as(self, other: DataUrl) -> bool:
         """Whether text and type are the same."""
@@ -88,7 +84,9 @@ def parse_data_url(url: str | memoryview) -> DataUrl:
             got=shown_text(_as_str(url)),
             hint="encode the raw image file with base64 and declare its media type",
         )
-    return DataUrl(url, match[1].lower(), match.end())
+    media_type, start = match[1].lower(), match.end()
+    tail = _as_str(url[max(start, len(url) - _TAIL) :])
+    return DataUrl(url, media_type, start, Sketch(media_type, len(url) - start, tail))
 
 
 def decode_data_url(data_url: DataUrl) -> bytes:

@@ -40,6 +40,7 @@ class ImageDirectory:
     def __init__(self, root: Path, *, durable: bool) -> None:
         self.root = root
         self.durable = durable
+        self._uri = root.as_uri().removesuffix("/")
         self._tally = Tally()
 
     def stage(self, image: PreparedImage) -> str | None:
@@ -97,6 +98,10 @@ class ImageDirectory:
         done = {"stored": 1, "bytes_written": facts.size} if new else {"deduplicated": 1}
         self._tally.add(seen=1, bytes_in=facts.size, **done)
         return new
+
+    def uri(self, facts: ImageFacts) -> str:
+        """The ``file:///`` URL of an image that is in the root, or will be."""
+        return f"{self._uri}/{facts.raw_image_id}"  # a name that needs no quoting
 
     def make(self) -> list[Path]:
         """Make the root if it is not there; the directories that were made, for `discard`.

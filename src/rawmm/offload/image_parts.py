@@ -108,38 +108,36 @@ class ImageParts:
         )
 
     def _walk(self, root: Any) -> None:
-        if container_of(root) is None:
+        container = container_of(root)
+        if container is None:
             return
-        stack = [(root, _Edge(_ROOT, None))]
+        stack: list[tuple[Any, Container, _Edge]] = [(root, container, _Edge(_ROOT, None))]
         while stack:
-            value, edge = stack.pop()
-            index = self._enter(value, edge)
+            value, container, edge = stack.pop()
+            index = self._enter(value, container, edge)
             if index is None:
                 continue
-            container = self._nodes[index].container
             kind = container.get(value, "type")
             # An array in a "type" compares element by element, so the class comes first.
             if isinstance(kind, str) and kind in _IMAGE_TYPES and not _is_filler(container, value):
                 self.parts.append(self._part(index))
                 continue
             below = [
-                (child, _Edge(index, key))
+                (child, inner, _Edge(index, key))
                 for key, child in container.items(value)
-                if type(child) not in SCALARS and container_of(child) is not None
+                if type(child) not in SCALARS and (inner := container_of(child)) is not None
             ]
             stack.extend(reversed(below))
 
-    def _enter(self, value: Any, edge: _Edge) -> int | None:
+    def _enter(self, value: Any, container: Container, edge: _Edge) -> int | None:
         """The index of a new node; None for one that is known, which gets one more parent."""
-        known = self._seen.get(id(value))
-        if known is not None:
-            self._nodes[known].edges.append(edge)
+        new = len(self._nodes)
+        index = self._seen.setdefault(id(value), new)
+        if index != new:
+            self._nodes[index].edges.append(edge)
             return None
-        container = container_of(value)
-        assert container is not None
-        self._seen[id(value)] = len(self._nodes)
         self._nodes.append(_Node(value, container, [edge]))
-        return len(self._nodes) - 1
+        return index
 
     def _part(self, node: int) -> ImagePart:
         value, container, _ = self._nodes[node]
@@ -153,7 +151,7 @@ class ImageParts:
         inner = container_of(source)
         if key == "image" or inner is None:
             return self._checked(source, node, node, key)
-        self._enter(source, _Edge(node, container.key_of(value, key)))
+        self._enter(source, inner, _Edge(node, container.key_of(value, key)))
         url = inner.get(source, "url")
         return self._checked(url, node, self._seen[id(source)], "url")
 

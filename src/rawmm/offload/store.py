@@ -124,7 +124,7 @@ class ImageStore(ImageDirectory):
             return stored
         facts.check(self.limits)
         written = self._placed(facts, lambda: decode_data_url(data_url))
-        return StoredImage.of(facts, self.root, written=written)
+        return StoredImage.of(facts, self.root, self.uri(facts), written=written)
 
     def prepare(self, source: ImageSource) -> PreparedImage:
         """Check and hash an image, without any I/O, for `commit`.
@@ -147,7 +147,7 @@ class ImageStore(ImageDirectory):
                 else than a file stands there, ``path_escape`` when that is a symbolic link.
         """
         written = self._placed(image.facts, lambda: image.raw, verify=verify)
-        return StoredImage.of(image.facts, self.root, written=written)
+        return StoredImage.of(image.facts, self.root, self.uri(image.facts), written=written)
 
     def read(self, locator: str, expected_hash: str | None = None) -> bytes:
         """The bytes of a stored image, verified.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -41,13 +41,12 @@ class StoredImage:
     bytes_written: int
 
     @classmethod
-    def of(cls, facts: ImageFacts, root: Path, *, written: bool) -> StoredImage:
+    def of(cls, facts: ImageFacts, root: Path, uri: str, *, written: bool) -> StoredImage:
         """The image with these facts, in the store at `root`."""
-        path = root / facts.raw_image_id
         return cls(
-            raw_image_id=path.name,
-            uri=path.as_uri(),
-            path=path,
+            raw_image_id=facts.raw_image_id,
+            uri=uri,
+            path=root / facts.raw_image_id,
             sha256=facts.sha256,
             media_type=facts.header.media_type,
             width=facts.header.width,
@@ -91,12 +90,16 @@ class Tally:
     """The counters of one store, added to by many threads."""
 
     def __init__(self) -> None:
-        self.counters = StoreCounters()
+        self._counted = dict.fromkeys(StoreCounters.__slots__, 0)
+
+    @property
+    def counters(self) -> StoreCounters:
+        """A snapshot."""
+        with _LOCK:
+            return StoreCounters(**self._counted)
 
     def add(self, **more: int) -> None:
         """Add to the counters of these names."""
         with _LOCK:
-            now = self.counters
-            self.counters = replace(
-                now, **{name: getattr(now, name) + value for name, value in more.items()}
-            )
+            for name, value in more.items():
+                self._counted[name] += value

@@ -5,7 +5,6 @@ Only asked whether all is well; what is wrong, `rawmm.validate.collect` says.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Final, NamedTuple, get_args, get_origin
 
 import msgspec
@@ -17,8 +16,6 @@ from rawmm.validate.children import LEAVES, bearing, children, only_numbers
 from rawmm.validate.convert import dec_hook
 from rawmm.validate.glance import looks_fine
 
-_CONTAINERS: Final = frozenset({dict, list, tuple})
-
 
 def recheck(value: Any) -> None:
     """Check every struct again, as one may have been changed since it was built.
@@ -27,21 +24,29 @@ def recheck(value: Any) -> None:
         msgspec.ValidationError: a shape or a rule is broken; `errors_at` says which.
     """
     kind: Any = type(value)
-    if kind in _CONTAINERS:
-        below = (() if only_numbers(value) else value) if kind is not dict else value.values()
-        for child in below:
+    shape = _SHAPES.get(kind)
+    if shape is not None:
+        _recheck_struct(value, shape)
+    elif kind is list or kind is tuple:
+        if not only_numbers(value):
+            for child in value:
+                if type(child) not in LEAVES:
+                    recheck(child)
+    elif kind is dict:
+        for child in value.values():
             if type(child) not in LEAVES:
                 recheck(child)
     elif isinstance(value, Contract):
-        if isinstance(value, PackedStream) and value.is_fine():
-            return
-        _recheck_struct(value, _shape_of(kind))
+        _SHAPES[kind] = _shape_of(kind)
+        recheck(value)
     else:
         for _, child in children(value):
             recheck(child)
 
 
-def _recheck_struct(value: Contract, shape: _Shape) -> None:
+def _recheck_struct(value: Any, shape: _Shape) -> None:
+    if shape.packed and value.is_fine():
+        return
     fields = msgspec.structs.astuple(value)
     if shape.fields is not None:
         _check_shape(fields, shape)
@@ -62,7 +67,7 @@ def _recheck_struct(value: Contract, shape: _Shape) -> None:
 
 def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
     """Check the fields of a struct. Structs among them are only asked for their type."""
-    named = dict(zip(shape.names, fields, strict=True))
+    named = dict(zip(shape.names, fields))  # noqa: B905  (to be strict takes as long as the rest)
     for name in shape.optional:
         if named[name] is UNSET:
             del named[name]
@@ -90,9 +95,13 @@ class _Shape(NamedTuple):
     """Whether msgspec needs help with its types."""
     ruled: bool
     """Whether it has rules."""
+    packed: bool
+    """Whether it is a packed stream, which tells by itself whether it is right."""
 
 
-@cache
+_SHAPES: Final[dict[type[Any], _Shape]] = {}
+
+
 def _shape_of(kind: type[Contract]) -> _Shape:
     found = msgspec.structs.fields(kind)
     field: Any = msgspec.field
@@ -109,6 +118,7 @@ def _shape_of(kind: type[Contract]) -> _Shape:
         tuple((index, passed_over) for _, index, passed_over in bearing(kind)),
         any(_is_hooked(one.type) for one in found),
         bool(kind.__rules__),
+        issubclass(kind, PackedStream),
     )
 
 
