@@ -31,12 +31,19 @@ def run(settings: Settings) -> Iterator[Row]:
         yield from _encode(form, encoded, settings)
     sizes = settings.pick((5, 20, 80), (1, 2, 4))
     yield growth("decode", "time over turns, MessagePack", sizes, _decoding, settings, at_most(1.1))
+    what = "time over turns, bare typed msgspec, MessagePack"
+    yield growth("decode", what, sizes, _decoding_bare, settings)
     yield growth("encode", "time over turns, MessagePack", sizes, _encoding, settings, at_most(1.1))
 
 
 def _decoding(turns: int) -> Callable[[], object]:
     encoded = msgspec.msgpack.encode(data.trace(turns))
     return partial(rawmm.decode_msgpack, encoded, rawmm.Trace)
+
+
+def _decoding_bare(turns: int) -> Callable[[], object]:
+    decoder = msgspec.msgpack.Decoder(floor.bare(rawmm.Trace))
+    return partial(decoder.decode, msgspec.msgpack.encode(data.trace(turns)))
 
 
 def _encoding(turns: int) -> Callable[[], object]:

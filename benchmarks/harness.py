@@ -30,7 +30,7 @@ class Settings:
     @property
     def rounds(self) -> int:
         """Rounds of a race."""
-        return int(self.pick(11, 2))
+        return int(self.pick(25, 2))
 
     @property
     def seconds(self) -> float:

@@ -11,6 +11,7 @@ from rawmm.validate.collect import graph_broken, has_bad_text
 from rawmm.validate.convert import to_struct
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
+from rawmm.validate.plain import contains
 from rawmm.validate.recheck import recheck
 from rawmm.validate.types import has_type, schema_of
 from rawmm.writing import check_writable, enc_hook, in_form, spread
@@ -33,9 +34,9 @@ def convert(obj: Any, type: Any = MessageNode) -> Any:  # noqa: A002
     """
     schema_of(type)
     try:
-        if isinstance(obj, Contract):
+        if contains(obj, (Contract,)):
             recheck(obj)
-            if has_type(obj, type):
+            if isinstance(obj, Contract) and has_type(obj, type):
                 return obj
         value = to_struct(obj, type)
     except (msgspec.ValidationError, RecursionError):

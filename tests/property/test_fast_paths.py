@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from rawmm import RawMMError, convert, decode_json, encode_msgpack, schemas
+from rawmm import RawMMError, convert, decode_json, encode_msgpack, schemas, to_builtins
 from rawmm.structs import TYPES, Contract
 from rawmm.testing import strategies
 from rawmm.validate import collect
@@ -39,6 +39,18 @@ def structs(value: Any) -> Iterator[Contract]:
         yield value
     for _, child in children(value):
         yield from structs(child)
+
+
+def with_a_dict_in_it(value: Any) -> Any:
+    """A field in which plain data stands in place of the first struct."""
+    if isinstance(value, Contract):
+        return to_builtins(value)
+    if isinstance(value, list) and value:
+        return [with_a_dict_in_it(value[0]), *value[1:]]
+    if isinstance(value, dict) and value:
+        first = next(iter(value))
+        return value | {first: with_a_dict_in_it(value[first])}
+    return value
 
 
 def check_glances(document: Any, name: str) -> None:
@@ -91,6 +103,7 @@ class TestCheckedAgain:
         new = data.draw(
             st.sampled_from(ODD).map(lambda odd: odd if odd is Contract else copy.deepcopy(odd))
             | st.just(old[:-1] if isinstance(old, (list, str)) else old)
+            | st.just(old).map(with_a_dict_in_it)
         )
         setattr(one, field, new)
         refused = any(True for _ in collect.errors_at(value, TYPES[name], ()))

@@ -6,7 +6,8 @@ import copy
 import dataclasses
 import json
 import math
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import msgspec
 import pydantic
@@ -387,3 +388,67 @@ class TestConvert:
             assert caught.value.code == "unknown_type"
         with pytest.raises(ProcessedPayloadError):
             validate({"mm_items": {"image": [{"pixel_values": 1}]}})
+
+
+class TestSomethingInPlaceOfAStruct:
+    """An assignment is no door: what it leaves in a struct is found where the struct goes on."""
+
+    SIDECAR: ClassVar[dict[str, Any]] = {
+        "mm_hashes": {"image": ["a" * 32]},
+        "mm_placeholders": {"image": [{"offset": 1, "length": 2}]},
+        "mm_items": {"image": [{"kind": "prime_raw_mm_item", "version": 1, "modality": "image",
+                                "family": "qwen_vl", "payload": {"image_grid_thw": [1, 2, 4]}}]},
+    }  # fmt: skip
+    PART: ClassVar[dict[str, Any]] = {"type": "image_url", "image_url": {"url": "file:///i/a.png"}}
+
+    @classmethod
+    def trace(cls) -> Trace:
+        node = {
+            "message": {"role": "user", "content": [cls.PART]},
+            "token_ids": [1, 5, 5, 2],
+            "mask": [False] * 4,
+            "multi_modal_data": cls.SIDECAR,
+        }
+        return convert({"nodes": [node], "mm_token_type_id_map": {"5": 1}}, Trace)
+
+    @pytest.mark.parametrize(
+        ("place", "value", "path"),
+        [
+            (lambda node: (node, "multi_modal_data"), SIDECAR, "multi_modal_data"),
+            (lambda node: (node, "message"), {"role": "user", "content": "x"}, "message"),
+            (lambda node: (node.message.content, 0), PART, "message.content[0]"),
+            (
+                lambda node: (node.multi_modal_data.mm_placeholders["image"], 0),
+                {"offset": 0, "length": 2},
+                "multi_modal_data.mm_placeholders.image[0]",
+            ),
+            (
+                lambda node: (node.multi_modal_data.mm_items["image"], 0),
+                SIDECAR["mm_items"]["image"][0],
+                "multi_modal_data.mm_items.image[0]",
+            ),
+        ],
+    )
+    def test_is_a_wrong_type(self, place: Any, value: Any, path: str) -> None:
+        trace = self.trace()
+        holder, key = place(trace.nodes[0])
+        (setattr if isinstance(key, str) else type(holder).__setitem__)(holder, key, value)
+        for refuse in (
+            encode_json, encode_msgpack, to_builtins, validate, partial(convert, type=Trace)
+        ):  # fmt: skip
+            error = refused(lambda refuse=refuse: refuse(trace))
+            assert (error.code, error.path) == ("wrong_type", f"$.nodes[0].{path}")
+            assert "rawmm.convert" in (error.hint or "")
+        error = refused(lambda: convert(trace.nodes, list[MessageNode]))
+        assert (error.code, error.path) == ("wrong_type", f"$[0].{path}")
+
+    def test_a_part_that_is_no_struct_hides_no_image(self) -> None:
+        node = MessageNode(message={"role": "user", "content": []}, token_ids=[1], mask=[False])
+        node.message.content = [self.PART]
+        assert refused(lambda: encode_json(node)).path == "$.message.content[0]"
+
+    def test_a_new_struct_is_built_of_what_it_says(self) -> None:
+        node = self.trace().nodes[0]
+        node.multi_modal_data = self.SIDECAR  # type: ignore[assignment]
+        built = Trace(nodes=[node], mm_token_type_id_map={"5": 1})
+        assert encode_json(built) == encode_json(self.trace())

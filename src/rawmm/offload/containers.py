@@ -229,10 +229,14 @@ _BY_BASE: Final[tuple[tuple[type, Container | None], ...]] = (
     (msgspec.Struct, _Struct()),
     (type, None),
 )
+_BY_TYPE: Final = {base: container for base, container in _BY_BASE if container is not None}
 
 
 def container_of(value: object) -> Container | None:
     """How a value is read and changed; None if it holds no image parts."""
+    exact = _BY_TYPE.get(type(value))
+    if exact is not None:
+        return exact
     for base, container in _BY_BASE:
         if isinstance(value, base):
             return container

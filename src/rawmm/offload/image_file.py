@@ -82,7 +82,11 @@ def make_directory(path: Path, *, durable: bool) -> list[Path]:
     Returns:
         Those that were not there, the innermost first.
     """
-    missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    missing = []
+    for each in (path, *path.parents):
+        if os.path.lexists(each):
+            break
+        missing.append(each)
     path.mkdir(parents=True, exist_ok=True)
     if durable:
         for created in missing:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UnsetType
 
 from rawmm._contract import OneOf
+from rawmm.errors import contract_error, shown
 from rawmm.structs import Contract
-from rawmm.validate.plain import SCALARS
+from rawmm.validate.plain import SCALARS, as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rawmm.errors import RawMMError
+
+    Path = tuple[str | int, ...]
 
 LEAVES: Final = SCALARS | {bytes}
 """Types of values that hold nothing."""
@@ -25,9 +32,9 @@ def children(value: Any) -> Iterator[tuple[str | int, Any]]:
     """What may hold structs directly below `value`, by wire key or index."""
     if isinstance(value, Contract):
         fields = msgspec.structs.astuple(value)
-        for key, index, passed_over in bearing(type(value)):
-            if type(fields[index]) not in passed_over:
-                yield key, fields[index]
+        for place in bearing(type(value)):
+            if type(fields[place.number]) not in place.passed_over:
+                yield place.key, fields[place.number]
     elif isinstance(value, dict):
         yield from value.items()
     elif isinstance(value, (list, tuple)) and not only_numbers(value):
@@ -39,26 +46,89 @@ def only_numbers(value: list[Any] | tuple[Any, ...]) -> bool:
     return bool(value) and type(value[0]) in _NUMBERS and _NUMBERS.issuperset(map(type, value))
 
 
+class Place(NamedTuple):
+    """A field of a struct class that may hold structs."""
+
+    key: str | int
+    """As it stands in a path."""
+    number: int
+    """Among the fields of the class."""
+    passed_over: frozenset[Any]
+    """Types of values that hold none."""
+    keyed: bool
+    """Whether the field itself is a dict. Another dict stands where a struct should."""
+    holds: str
+    """The structs it may hold, for people."""
+
+
 @cache
-def bearing(kind: type[Contract]) -> tuple[tuple[str | int, int, frozenset[Any]], ...]:
-    """Fields of a struct class that may hold structs: wire key, place, types that hold none."""
+def bearing(kind: type[Contract]) -> tuple[Place, ...]:
+    """Fields of a struct class that may hold structs."""
     array_like = kind.__struct_config__.array_like
     return tuple(
-        (index if array_like else field.encode_name, index, passed_over)
+        Place(
+            index if array_like else field.encode_name,
+            index,
+            _NO_STRUCTS | {list} if _plain_lists(field.type) else _NO_STRUCTS,
+            _is_keyed(field.type),
+            " or ".join(sorted(one.__name__ for one in _structs_in(field.type))),
+        )
         for index, field in enumerate(msgspec.structs.fields(kind))
-        if _holds_structs(field.type)
-        for passed_over in (_NO_STRUCTS | {list} if _plain_lists(field.type) else _NO_STRUCTS,)
+        if _structs_in(field.type)
     )
 
 
-def _holds_structs(kind: Any) -> bool:
+def stand_ins(value: Any, path: Path) -> Iterator[RawMMError]:
+    """Whatever stands in a struct in place of another: rules read structs.
+
+    Building and decoding never leave one there; an assignment can.
+    """
+    if isinstance(value, Contract):
+        fields = msgspec.structs.astuple(value)
+        for place in bearing(type(value)):
+            child = fields[place.number]
+            if type(child) not in place.passed_over:
+                yield from _stand_ins_below(child, place, (*path, place.key), keyed=place.keyed)
+    else:
+        for key, child in children(value):
+            if type(child) not in LEAVES:
+                yield from stand_ins(child, (*path, key))
+
+
+def _stand_ins_below(value: Any, place: Place, path: Path, *, keyed: bool) -> Iterator[RawMMError]:
+    if isinstance(value, Contract):
+        yield from stand_ins(value, path)
+    elif (isinstance(value, Mapping) and keyed) or as_sequence(value) is not None:
+        for key, child in children(value):
+            if type(child) not in LEAVES:
+                yield from _stand_ins_below(child, place, (*path, key), keyed=False)
+    else:
+        yield contract_error(
+            "wrong_type",
+            path,
+            expected=f"a struct: {place.holds}",
+            got=shown(value),
+            hint="assign what rawmm.convert makes of it",
+        )
+
+
+def _structs_in(kind: Any) -> set[type[Any]]:
+    """The struct classes that a type speaks of."""
     if isinstance(kind, type) and get_origin(kind) is None:
-        return issubclass(kind, (Contract, OneOf))
-    return any(_holds_structs(arg) for arg in get_args(kind))
+        if issubclass(kind, Contract):
+            return {kind}
+        return set(kind.members) if issubclass(kind, OneOf) else set()
+    return set().union(*map(_structs_in, get_args(kind)))
+
+
+def _is_keyed(kind: Any) -> bool:
+    if get_origin(kind) in (Union, UnionType):
+        return any(map(_is_keyed, get_args(kind)))
+    return get_origin(kind) is dict
 
 
 def _plain_lists(kind: Any) -> bool:
     """Whether a list of this type holds no structs, as a stream that is not packed."""
     if get_origin(kind) is list:
-        return not _holds_structs(kind)
+        return not _structs_in(kind)
     return all(_plain_lists(arg) for arg in get_args(kind))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from rawmm.structs import Contract, MessageNode, Trace
-from rawmm.validate.children import children
+from rawmm.validate.children import children, stand_ins
 from rawmm.validate.convert import to_struct
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import is_text
@@ -61,16 +62,22 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
         found = True
         yield error
     if not found:
-        yield from _rule_errors(_as_struct(value, kind), kind, path)
-        return
+        for error in stand_ins(value, path):
+            found = True
+            yield error
+        if not found:
+            yield from _rule_errors(_as_struct(value, kind), kind, path)
+            return
     # The whole has no shape to check rules on; its nodes may.
     nodes, at = _nodes_of(value, kind, path)
     structs: list[MessageNode | None] = []
     for index, node in enumerate(nodes):
         struct = None
-        if not any(True for _ in shape_errors(node, schema_of(MessageNode), (*at, index))):
+        here = (*at, index)
+        wrong = chain(shape_errors(node, schema_of(MessageNode), here), stand_ins(node, here))
+        if not any(True for _ in wrong):
             struct = _as_struct(node, MessageNode)
-            yield from rule_errors(struct, (*at, index))
+            yield from rule_errors(struct, here)
         structs.append(struct)
     yield from graph_errors(structs, at)
 

@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 
 def check(struct: Any) -> None:
     """Raise the first broken rule of a struct that has just come to be."""
-    if looks_fine(struct) or rules_paused():
+    if rules_paused():
         return
-    for error in own_errors(struct, ()):
-        raise error
+    try:
+        if looks_fine(struct):
+            return
+        for error in own_errors(struct, ()):
+            raise error
+    except AttributeError:
+        # A struct that it is built of holds a dict in place of another. msgspec takes it for a
+        # wrong type, and what is built is tried again from plain data.
+        raise TypeError from None
     settle(struct)
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import UNSET
+
 from rawmm._contract import reader
 from rawmm.locators import names_image
 from rawmm.structs import (
@@ -19,8 +21,10 @@ from rawmm.structs import (
     MessageNode,
     MultiModalData,
     RawMMItem,
+    Trace,
     Usage,
 )
+from rawmm.validate.graph import covered, inline_so_far, media_ids
 from rawmm.validate.payload import Mode, is_clean
 
 if TYPE_CHECKING:
@@ -127,7 +131,45 @@ def _usage(usage: Usage) -> bool:
     return not cost or isfinite(cost)
 
 
+_trace_values = reader(Trace, "nodes", "mm_token_type_id_map", *Trace.__json_fields__)
+_placed_values = reader(MessageNode, "parent", "message", "token_ids", "multi_modal_data")
+
+
+def _trace(trace: Trace) -> bool:
+    nodes, token_types, *free = _trace_values(trace)
+    for value in free:
+        if value is not UNSET and value is not None and not is_clean(value, Mode.WIRE):
+            return False
+    ids = media_ids(token_types or {})
+    ends: list[int] = []
+    inline: list[bool | None] = []
+    for index, node in enumerate(nodes):
+        parent, message, tokens, sidecar = _placed_values(node)
+        start, above = 0, None
+        if parent is not None:
+            if parent >= index:
+                return False
+            start, above = ends[parent], inline[parent]
+        end = start + len(tokens)
+        ends.append(end)
+        if sidecar:
+            for ranges in sidecar.mm_placeholders.values() if tokens else ():
+                for one in ranges:
+                    if one.offset < start or one.offset + one.length > end:
+                        return False
+            within: bool | None = False
+        elif above is False or type(message.content) is not list:
+            within = above
+        else:
+            within = inline_so_far(above, node)
+        inline.append(within)
+        if ids and end > start and not within and not covered(tokens, sidecar or None, start, ids):
+            return False
+    return True
+
+
 _GLANCES: Final[dict[type[Contract], Callable[[Any], bool]]] = {
+    Trace: _trace,
     MessageNode: _node,
     MultiModalData: _sidecar,
     RawMMItem: _item,

@@ -101,7 +101,7 @@ def placed_errors(
         sidecar = node.multi_modal_data
         if sidecar is not None:
             yield from _ranges(sidecar, start, start + size, path)
-        if ids and not inline and not _covered(node, sidecar, start, ids):
+        if ids and not inline and not covered(node.token_ids, sidecar, start, ids):
             yield from _image_tokens(node, start, ids, path)
 
 
@@ -119,15 +119,18 @@ def _ranges(sidecar: MultiModalData, start: int, end: int, path: Path) -> Iterat
                 )
 
 
-def _covered(
-    node: MessageNode, sidecar: MultiModalData | None, start: int, ids: Mapping[str, list[int]]
+def covered(
+    tokens: list[int] | PackedTokenIds,
+    sidecar: MultiModalData | None,
+    start: int,
+    ids: Mapping[str, list[int]],
 ) -> bool:
-    """Whether a glance shows what `_image_tokens` looks for, by searching bytes.
+    """Whether a glance shows that tokens typed as media are those of the sidecar's ranges.
 
     False may also mean that bytes of two tokens look like one, or that a modality has several
-    token ids.
+    token ids. `start` and `ids` are as in `placed_errors`.
     """
-    found = token_bytes(node.token_ids)
+    found = token_bytes(tokens)
     if found is None:
         return False
     data, size = found

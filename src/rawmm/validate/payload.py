@@ -95,7 +95,11 @@ def _count(value: Any, depth: int, banned: frozenset[str], limit: int) -> int:
         children = value.values()
     for child in children:
         kind = type(child)
-        if kind is dict or kind is list:
+        if kind is int:  # what descriptors are made of
+            if banned and not -MAX_INT <= child <= MAX_INT:
+                return 0
+            total += 1
+        elif kind is dict or kind is list:
             size = _count(child, depth + 1, banned, limit - total)
             if size <= 0:
                 return size

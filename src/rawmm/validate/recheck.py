@@ -5,6 +5,7 @@ Only asked whether all is well; what is wrong, `rawmm.validate.collect` says.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, get_args, get_origin
 
 import msgspec
@@ -23,25 +24,12 @@ def recheck(value: Any) -> None:
     Raises:
         msgspec.ValidationError: a shape or a rule is broken; `errors_at` says which.
     """
-    kind: Any = type(value)
-    shape = _SHAPES.get(kind)
-    if shape is not None:
-        _recheck_struct(value, shape)
-    elif kind is list or kind is tuple:
-        if not only_numbers(value):
-            for child in value:
-                if type(child) not in LEAVES:
-                    recheck(child)
-    elif kind is dict:
-        for child in value.values():
-            if type(child) not in LEAVES:
-                recheck(child)
-    elif isinstance(value, Contract):
-        _SHAPES[kind] = _shape_of(kind)
-        recheck(value)
+    if isinstance(value, Contract):
+        _recheck_struct(value, _shape_of(type(value)))
     else:
         for _, child in children(value):
-            recheck(child)
+            if type(child) not in LEAVES:
+                recheck(child)
 
 
 def _recheck_struct(value: Any, shape: _Shape) -> None:
@@ -50,19 +38,35 @@ def _recheck_struct(value: Any, shape: _Shape) -> None:
     fields = msgspec.structs.astuple(value)
     if shape.fields is not None:
         _check_shape(fields, shape)
-    for index, passed_over in shape.below:
-        if type(fields[index]) not in passed_over:
-            recheck(fields[index])
+    for index, passed_over, keyed in shape.below:
+        child = fields[index]
+        kind = type(child)
+        if kind not in passed_over:
+            _recheck_below(child, kind, keyed=keyed)
     # Not before: rules read what is below.
-    if shape.fields is None:
+    if shape.fields is None or (shape.ruled and not looks_fine(value)):
         _rebuild(value)
-    elif shape.ruled:
-        try:
-            if looks_fine(value):
-                return
-        except (AttributeError, TypeError):
-            pass  # it holds dicts in place of structs
-        _rebuild(value)
+
+
+def _recheck_below(value: Any, kind: type[Any], *, keyed: bool) -> None:
+    shape = _SHAPES.get(kind)
+    if shape is not None:
+        _recheck_struct(value, shape)
+    elif kind is list or kind is tuple:
+        if not only_numbers(value):
+            for child in value:
+                if type(child) not in LEAVES:
+                    _recheck_below(child, type(child), keyed=False)
+    elif keyed and isinstance(value, Mapping):
+        for child in value.values():
+            if type(child) not in LEAVES:
+                _recheck_below(child, type(child), keyed=False)
+    elif isinstance(value, Contract):
+        _recheck_struct(value, _shape_of(kind))
+    elif isinstance(value, (list, tuple)):
+        _recheck_below(list(value), list, keyed=False)
+    else:
+        raise msgspec.ValidationError  # it stands where a struct should
 
 
 def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
@@ -89,8 +93,8 @@ class _Shape(NamedTuple):
     """Its attributes."""
     optional: tuple[str, ...]
     """Those that may be absent."""
-    below: tuple[tuple[int, frozenset[Any]], ...]
-    """Places of fields that may hold structs, and types that hold none."""
+    below: tuple[tuple[int, frozenset[Any], bool], ...]
+    """Of fields that may hold structs: the place, types that hold none, whether it is a dict."""
     hooked: bool
     """Whether msgspec needs help with its types."""
     ruled: bool
@@ -103,23 +107,27 @@ _SHAPES: Final[dict[type[Any], _Shape]] = {}
 
 
 def _shape_of(kind: type[Contract]) -> _Shape:
+    known = _SHAPES.get(kind)
+    if known is not None:
+        return known
     found = msgspec.structs.fields(kind)
     field: Any = msgspec.field
     fields = [
         (one.name, one.type, field(default=one.default, default_factory=one.default_factory))
         for one in found
     ]
-    return _Shape(
+    shape = _SHAPES[kind] = _Shape(
         None
         if kind.__open__
         else msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True),
         kind.__struct_fields__,
         tuple(one.name for one in found if one.default is UNSET),
-        tuple((index, passed_over) for _, index, passed_over in bearing(kind)),
+        tuple((place.number, place.passed_over, place.keyed) for place in bearing(kind)),
         any(_is_hooked(one.type) for one in found),
         bool(kind.__rules__),
         issubclass(kind, PackedStream),
     )
+    return shape
 
 
 def _is_hooked(kind: Any) -> bool:
