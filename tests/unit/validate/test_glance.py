@@ -1,0 +1,235 @@
+"""Rollouts as they mostly are pass at a glance, and one change to them is seen."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from rawmm import (
+    MessageNode,
+    PackedFlags,
+    PackedFloats,
+    PackedTokenIds,
+    RawMMError,
+    Trace,
+    decode_json,
+    decode_msgpack,
+    to_builtins,
+)
+from rawmm.validate.children import children
+from rawmm.validate.collect import errors_at
+from rawmm.validate.glance import looks_fine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rawmm.structs import Contract
+
+STREAMS: dict[str, Any] = {
+    "token_ids": PackedTokenIds,
+    "mask": PackedFlags,
+    "is_content": PackedFlags,
+    "logprobs": PackedFloats,
+    "advantages": PackedFloats,
+}
+HASH = "a1" * 32
+OTHER = "b2" * 32
+
+
+def rollout() -> dict[str, Any]:
+    """Two turns; the second image stands behind the first one's tokens."""
+    nodes: list[dict[str, Any]] = []
+    for turn, sha in enumerate((HASH, OTHER)):
+        url = f"file:///images/{sha}.png"
+        content = [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": url}}]
+        item = {
+            "kind": "prime_raw_mm_item", "version": 1, "modality": "image", "family": "qwen_vl",
+            "payload": {"image_grid_thw": [1, 2, 4]}, "raw_image_id": f"{sha}.png",
+        }  # fmt: skip
+        sidecar = {
+            "mm_hashes": {"image": [sha[:32]]},
+            "mm_placeholders": {"image": [{"offset": 1 + 8 * turn, "length": 2}]},
+            "mm_items": {"image": [item]},
+        }
+        nodes += [
+            {
+                "message": {"role": "user", "content": content},
+                "timestamp": 1.5, "token_ids": [9, 5, 5, 8], "mask": [False] * 4,
+                "is_content": [True] * 4, "multi_modal_data": sidecar,
+            },
+            {
+                "message": {"role": "assistant", "content": "x"}, "sampled": True,
+                "token_ids": [6, 7, 8, 9], "mask": [True, True, True, False],
+                "is_content": [True] * 4, "logprobs": [-0.5, -1.0, -2.0],
+                "usage": {"prompt_tokens": 4, "completion_tokens": 4, "cost": 0.5},
+            },
+        ]  # fmt: skip
+    for index, node in enumerate(nodes):
+        node["parent"] = index - 1 if index else None
+    return {"nodes": nodes, "mm_token_type_id_map": {"5": 1}, "info": {"a": [1]}}
+
+
+def structs(value: Any) -> Iterator[Contract]:
+    if hasattr(value, "__rules__") and value.__rules__:
+        yield value
+    for _, child in children(value):
+        yield from structs(child)
+
+
+def test_a_usual_rollout_passes_at_a_glance() -> None:
+    trace = decode_json(json.dumps(rollout()), Trace)
+    found = list(structs(trace))
+    assert {type(one).__name__ for one in found} == {
+        "Trace", "MessageNode", "MultiModalData", "RawMMItem", "AssistantMessage", "Usage",
+    }  # fmt: skip
+    assert all(looks_fine(one) for one in found)
+
+
+def sidecar(nodes: list[Any], turn: int = 0) -> Any:
+    return nodes[2 * turn]["multi_modal_data"]
+
+
+def image(nodes: list[Any], turn: int = 0) -> Any:
+    return nodes[2 * turn]["message"]["content"][1]["image_url"]
+
+
+def swap(nodes: list[Any], key: str) -> None:
+    """Exchange a list of the sidecars of two turns."""
+    one, two = sidecar(nodes), sidecar(nodes, 1)
+    one[key], two[key] = two[key], one[key]
+
+
+def add(nodes: list[Any]) -> None:
+    """Give the first message another image, without an item for it."""
+    nodes[0]["message"]["content"].append(nodes[0]["message"]["content"][1])
+
+
+def add_item(nodes: list[Any], *keys: str) -> None:
+    for key in keys:
+        sidecar(nodes)[key]["image"] *= 2
+
+
+def add_twice(nodes: list[Any]) -> None:
+    """Give the first message its image again, in the same place."""
+    add(nodes)
+    add_item(nodes, "mm_hashes", "mm_items", "mm_placeholders")
+
+
+def swap_sidecars(nodes: list[Any]) -> None:
+    swap(nodes, "mm_items")
+    swap(nodes, "mm_hashes")
+
+
+def inline_above(nodes: list[Any], tokens: list[int]) -> None:
+    """The first turn as released verifiers writes it, the second one's tokens as given."""
+    del nodes[0]["multi_modal_data"], nodes[2]["multi_modal_data"]
+    image(nodes)["url"] = image(nodes, 1)["url"] = "data:image/png;base64,AAAA"
+    nodes[1]["parent"] = None
+    nodes[1]["token_ids"] = tokens
+
+
+CHANGES: list[tuple[Callable[[Any], Any], str | None]] = [
+    # Streams
+    (lambda n: n[0]["mask"].pop(), "stream_length $.nodes[0].mask"),
+    (lambda n: n[0]["is_content"].pop(), "stream_length $.nodes[0].is_content"),
+    (lambda n: n[0]["is_content"].clear(), None),
+    (lambda n: n[1]["logprobs"].pop(), "stream_length $.nodes[1].logprobs"),
+    (lambda n: n[1]["logprobs"].append(-1.0), "stream_length $.nodes[1].logprobs"),
+    (lambda n: n[1]["logprobs"].clear(), None),
+    (lambda n: n[1].update(advantages=[1.0] * 4), "stream_length $.nodes[1].advantages"),
+    (lambda n: n[1].update(entropies=[1.0] * 3), None),
+    (lambda n: n[1].update(loss_weights={"a": [1.0]}), "stream_length $.nodes[1].loss_weights.a"),
+    (lambda n: n[1].update(loss_weights={"a": [1.0] * 4}), None),
+    # Images of a message
+    (add, "count_mismatch $.nodes[0].multi_modal_data.mm_items.image"),
+    (lambda n: n[0]["message"]["content"].pop(),
+     "count_mismatch $.nodes[0].multi_modal_data.mm_items.image"),
+    (lambda n: n[0]["message"].update(content="x"),
+     "count_mismatch $.nodes[0].multi_modal_data.mm_items.image"),
+    (lambda n: n[0].pop("multi_modal_data"), "count_mismatch $.nodes[0].multi_modal_data"),
+    (lambda n: n[1].update(multi_modal_data=sidecar(n)),
+     "count_mismatch $.nodes[1].multi_modal_data.mm_items.image"),
+    (lambda n: n[1].update(multi_modal_data={}), None),
+    (lambda n: image(n).update(url=image(n, 1)["url"]),
+     "hash_mismatch $.nodes[0].message.content[1].image_url.url"),
+    (lambda n: image(n).update(url="file:///images/x.png"), None),
+    # Sidecars
+    (lambda n: add_item(n, "mm_hashes"),
+     "count_mismatch $.nodes[0].multi_modal_data.mm_hashes.image"),
+    (lambda n: add_item(n, "mm_placeholders"),
+     "count_mismatch $.nodes[0].multi_modal_data.mm_placeholders.image"),
+    (lambda n: add_item(n, "mm_items"),
+     "count_mismatch $.nodes[0].multi_modal_data.mm_items.image"),
+    (lambda n: sidecar(n).pop("mm_hashes"), None),
+    (add_twice,
+     "placeholder_order $.nodes[0].multi_modal_data.mm_placeholders.image[1]"),
+    (lambda n: swap(n, "mm_items"),
+     "hash_mismatch $.nodes[0].multi_modal_data.mm_items.image[0].raw_image_id"),
+    (swap_sidecars,
+     "hash_mismatch $.nodes[0].message.content[1].image_url.url"),
+    (lambda n: sidecar(n)["mm_items"]["image"][0].update(modality="video"),
+     "modality_mismatch $.nodes[0].multi_modal_data.mm_items.image[0].modality"),
+    # Descriptors
+    (lambda n: sidecar(n)["mm_items"]["image"][0].update(raw_image_uri=image(n)["url"]),
+     "locator_conflict $.nodes[0].multi_modal_data.mm_items.image[0]"),
+    (lambda n: sidecar(n)["mm_items"]["image"][0]["payload"].update(a=[{"pixel_values": 1}]),
+     "processed_payload $.nodes[0].multi_modal_data.mm_items.image[0].payload.a[0].pixel_values"),
+    (lambda n: sidecar(n)["mm_items"]["image"][0]["payload"].update(a=2**53),
+     "not_json $.nodes[0].multi_modal_data.mm_items.image[0].payload.a"),
+    (lambda n: sidecar(n)["mm_items"]["image"][0]["payload"].update(a=2**53 - 1), None),
+    # The graph
+    (lambda n: n[1].update(parent=1), "parent_order $.nodes[1].parent"),
+    (lambda n: n[1].update(parent=2), "parent_order $.nodes[1].parent"),
+    (lambda n: sidecar(n, 1)["mm_placeholders"]["image"][0].update(offset=7),
+     "placeholder_order $.nodes[2].multi_modal_data.mm_placeholders.image[0]"),
+    (lambda n: sidecar(n, 1)["mm_placeholders"]["image"][0].update(offset=11),
+     "placeholder_order $.nodes[2].multi_modal_data.mm_placeholders.image[0]"),
+    (lambda n: sidecar(n, 1)["mm_placeholders"]["image"][0].update(offset=10),
+     "orphan_image $.nodes[2].multi_modal_data.mm_placeholders.image[0]"),
+    (lambda n: sidecar(n)["mm_placeholders"]["image"][0].update(offset=0),
+     "orphan_image $.nodes[0].multi_modal_data.mm_placeholders.image[0]"),
+    (lambda n: sidecar(n)["mm_placeholders"]["image"][0].update(length=1),
+     "orphan_image $.nodes[0].token_ids"),
+    (lambda n: n[0].update(token_ids=[5, 5, 5, 8]), "orphan_image $.nodes[0].token_ids"),
+    (lambda n: n[0].update(token_ids=[9, 5, 5, 5]), "orphan_image $.nodes[0].token_ids"),
+    (lambda n: n[0].update(token_ids=[9, 5, 6, 8]),
+     "orphan_image $.nodes[0].multi_modal_data.mm_placeholders.image[0]"),
+    (lambda n: n[0].update(token_ids=[5 << 8, 5, 5, 5 << 16]), None),
+    (lambda n: n[1]["token_ids"].__setitem__(2, 5), "orphan_image $.nodes[1].token_ids"),
+    # Images that travel in their messages excuse the tokens below them, and no others.
+    (lambda n: inline_above(n, [6, 7, 8, 9]), None),
+    (lambda n: inline_above(n, [6, 5, 5, 9]), "orphan_image $.nodes[1].token_ids"),
+]  # fmt: skip
+
+
+def packed(document: dict[str, Any]) -> dict[str, Any]:
+    """The same with its token streams packed, whatever is wrong with their lengths."""
+    for node in document["nodes"]:
+        for name, kind in STREAMS.items():
+            if node.get(name):
+                node[name] = to_builtins(kind.pack(node[name]))
+    return document
+
+
+@pytest.mark.parametrize("form", [lambda document: document, packed], ids=["lists", "packed"])
+@pytest.mark.parametrize("number", range(len(CHANGES)))
+def test_one_change_is_seen(number: int, form: Any) -> None:
+    change, expected = CHANGES[number]
+    document = rollout()
+    change(document["nodes"])
+    wrong = [f"{error.code} {error.path}" for error in errors_at(form(document), Trace, ())]
+    assert (expected in wrong) if expected else not wrong
+    assert refused(document, Trace) == bool(wrong)
+    for node in document["nodes"]:
+        assert refused(node, MessageNode) == any(True for _ in errors_at(node, MessageNode, ()))
+
+
+def refused(document: Any, kind: Any) -> bool:
+    try:
+        decode_msgpack(msgspec.msgpack.encode(document), kind)
+    except RawMMError:
+        return True
+    return False
