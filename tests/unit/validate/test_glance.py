@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,8 +18,10 @@ from rawmm import (
     Trace,
     decode_json,
     decode_msgpack,
+    encode_json,
     to_builtins,
 )
+from rawmm.locators import names_image
 from rawmm.validate.children import children
 from rawmm.validate.collect import errors_at
 from rawmm.validate.glance import looks_fine
@@ -118,6 +121,12 @@ def add_twice(nodes: list[Any]) -> None:
     add_item(nodes, "mm_hashes", "mm_items", "mm_placeholders")
 
 
+def add_overlapping(nodes: list[Any]) -> None:
+    """Give it again, in a range that begins on the last token of the first."""
+    add_twice(nodes)
+    sidecar(nodes)["mm_placeholders"]["image"][1:] = [{"offset": 2, "length": 1}]
+
+
 def swap_sidecars(nodes: list[Any]) -> None:
     swap(nodes, "mm_items")
     swap(nodes, "mm_hashes")
@@ -143,6 +152,9 @@ CHANGES: list[tuple[Callable[[Any], Any], str | None]] = [
     (lambda n: n[1].update(entropies=[1.0] * 3), None),
     (lambda n: n[1].update(loss_weights={"a": [1.0]}), "stream_length $.nodes[1].loss_weights.a"),
     (lambda n: n[1].update(loss_weights={"a": [1.0] * 4}), None),
+    (lambda n: n[0].update(timestamp=float("nan")), "not_json $.nodes[0].timestamp"),
+    (lambda n: n[1]["logprobs"].__setitem__(1, float("inf")), "not_json $.nodes[1].logprobs[1]"),
+    (lambda n: n[1]["usage"].update(cost=float("nan")), "not_json $.nodes[1].usage.cost"),
     # Images of a message
     (add, "count_mismatch $.nodes[0].multi_modal_data.mm_items.image"),
     (lambda n: n[0]["message"]["content"].pop(),
@@ -164,6 +176,8 @@ CHANGES: list[tuple[Callable[[Any], Any], str | None]] = [
     (lambda n: add_item(n, "mm_items"),
      "count_mismatch $.nodes[0].multi_modal_data.mm_items.image"),
     (lambda n: sidecar(n).pop("mm_hashes"), None),
+    (add_overlapping,
+     "placeholder_order $.nodes[0].multi_modal_data.mm_placeholders.image[1]"),
     (add_twice,
      "placeholder_order $.nodes[0].multi_modal_data.mm_placeholders.image[1]"),
     (lambda n: swap(n, "mm_items"),
@@ -198,6 +212,8 @@ CHANGES: list[tuple[Callable[[Any], Any], str | None]] = [
     (lambda n: n[0].update(token_ids=[9, 5, 6, 8]),
      "orphan_image $.nodes[0].multi_modal_data.mm_placeholders.image[0]"),
     (lambda n: n[0].update(token_ids=[5 << 8, 5, 5, 5 << 16]), None),
+    (lambda n: n[0].update(token_ids=[2**31, 5, 5, 8]), None),
+    (lambda n: n[0].update(token_ids=[2**31, 5, 5, 5]), "orphan_image $.nodes[0].token_ids"),
     (lambda n: n[1]["token_ids"].__setitem__(2, 5), "orphan_image $.nodes[1].token_ids"),
     # Images that travel in their messages excuse the tokens below them, and no others.
     (lambda n: inline_above(n, [6, 7, 8, 9]), None),
@@ -206,10 +222,10 @@ CHANGES: list[tuple[Callable[[Any], Any], str | None]] = [
 
 
 def packed(document: dict[str, Any]) -> dict[str, Any]:
-    """The same with its token streams packed, whatever is wrong with their lengths."""
+    """The same with its token streams packed, but for one that no packed stream can say."""
     for node in document["nodes"]:
         for name, kind in STREAMS.items():
-            if node.get(name):
+            if node.get(name) and all(map(isfinite, node[name])):
                 node[name] = to_builtins(kind.pack(node[name]))
     return document
 
@@ -233,3 +249,27 @@ def refused(document: Any, kind: Any) -> bool:
     except RawMMError:
         return True
     return False
+
+
+def test_each_of_several_token_ids_of_a_modality_counts() -> None:
+    document = rollout()
+    document["mm_token_type_id_map"]["11"] = 1
+    assert not refused(document, Trace)
+    document["nodes"][3]["token_ids"][1] = 11
+    assert refused(document, Trace)
+
+
+@pytest.mark.parametrize("ids", [[2**40], ["x"], [None], [1.5], 5])
+def test_tokens_that_are_none_raise_nothing_else(ids: Any) -> None:
+    trace = decode_msgpack(msgspec.msgpack.encode(rollout()), Trace)
+    trace.nodes[3].token_ids = ids
+    with pytest.raises(RawMMError):
+        encode_json(trace)
+    with pytest.raises(RawMMError):
+        encode_json(Trace(nodes=trace.nodes, mm_token_type_id_map=trace.mm_token_type_id_map))
+
+
+def test_only_the_name_of_a_file_says_which_image_it_is() -> None:
+    assert names_image(f"file:///images/{HASH}.png", HASH[:32])
+    assert not names_image(f"file:///{HASH}/{OTHER}.png", HASH)
+    assert not names_image(f"file:///{HASH}.d/{OTHER}.png", HASH[:32])
