@@ -29,6 +29,7 @@ from rawmm import (
     RawMMItem,
     SamplingMask,
     TextContentPart,
+    Tool,
     ToolCall,
     Trace,
     UserMessage,
@@ -452,3 +453,26 @@ class TestSomethingInPlaceOfAStruct:
         node.multi_modal_data = self.SIDECAR  # type: ignore[assignment]
         built = Trace(nodes=[node], mm_token_type_id_map={"5": 1})
         assert encode_json(built) == encode_json(self.trace())
+
+
+@pytest.mark.parametrize(
+    ("build", "read"),
+    [
+        (lambda free: AssistantMessage(provider_state=[free]), lambda one: one.provider_state[0]),
+        (lambda free: Tool(name="t", parameters=free), lambda one: one.parameters),
+        (
+            lambda free: raw_mm_item(
+                modality="image", family="f", layout_fingerprint="0" * 16, payload=free
+            ),
+            lambda one: one.payload,
+        ),
+    ],
+)
+def test_free_values_are_held_as_they_will_be_decoded(build: Any, read: Any) -> None:
+    class Text(str):
+        pass
+
+    one = build({"a": (1, 2), "b": Text("x")})
+    assert read(one) == {"a": [1, 2], "b": "x"}
+    assert type(read(one)["b"]) is str
+    assert read(decode_json(encode_json(one), type(one))) == read(one)
