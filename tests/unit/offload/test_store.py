@@ -55,6 +55,13 @@ def test_an_image_is_stored_under_its_hash(store: ImageStore, kind: str) -> None
     assert os.listdir(store.root) == [name]  # noqa: PTH208
 
 
+@pytest.mark.parametrize("root", ["/", "/with space", "/über/%41"])
+def test_the_url_of_an_image_is_that_of_its_path(root: str) -> None:
+    store = ImageStore(root)
+    facts = store.prepare(picture()).facts
+    assert store.uri(facts) == (Path(root) / facts.raw_image_id).as_uri()
+
+
 def test_a_second_time_nothing_is_written(store: ImageStore) -> None:
     raw = picture()
     first = store.put(raw)
