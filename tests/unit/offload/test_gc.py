@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm.errors import ContractError, OffloadError
-from rawmm.offload import ImageStore, collect_garbage, offload_images_inplace
+from rawmm.offload import ImageStore, collect_garbage, gc, offload_images_inplace
 from tests.unit.offload.images import part, picture, temporary_files, url_of
 
 if TYPE_CHECKING:
@@ -320,3 +320,27 @@ def test_writers_and_collectors_in_many_processes(tmp_path: Path) -> None:
     assert sum(kept for _, _, kept in collectors) > 0
     assert temporary_files(Path(root)) == []
     assert ImageStore(root).verify() == []
+
+
+def test_an_image_that_is_put_back_has_its_name_on_the_disk(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer may have synced the directory while the name was away."""
+    stored = store.put(picture())
+    let_time_pass(store.root)
+    move_aside, fsync = gc.move_aside, os.fsync
+    synced: list[bool] = []
+
+    def stored_again(directory: int, name: str, why: str) -> str:
+        os.utime(stored.path)
+        return move_aside(directory, name, why)
+
+    def spy(file: int) -> None:
+        synced.append(stored.path.exists())
+        fsync(file)
+
+    monkeypatch.setattr(gc, "move_aside", stored_again)
+    monkeypatch.setattr(os, "fsync", spy)
+    stats = collect_garbage(store.root, [], grace=NOW, allow_empty=True)
+    assert (stats.deleted, stats.young) == ([], 1)
+    assert synced == [True]
