@@ -76,7 +76,8 @@ def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
         if named[name] is UNSET:
             del named[name]
     try:
-        if shape.hooked:
+        # Another argument, whatever it is, costs as much as four small structs.
+        if shape.hooked and not shape.hooked.isdisjoint(named):
             msgspec.convert(named, shape.fields, dec_hook=dec_hook)
         else:
             msgspec.convert(named, shape.fields)
@@ -95,8 +96,8 @@ class _Shape(NamedTuple):
     """Those that may be absent."""
     below: tuple[tuple[int, frozenset[Any], bool], ...]
     """Of fields that may hold structs: the place, types that hold none, whether it is a dict."""
-    hooked: bool
-    """Whether msgspec needs help with its types."""
+    hooked: frozenset[str]
+    """Those with whose types msgspec needs help."""
     ruled: bool
     """Whether it has rules."""
     packed: bool
@@ -123,7 +124,7 @@ def _shape_of(kind: type[Contract]) -> _Shape:
         kind.__struct_fields__,
         tuple(one.name for one in found if one.default is UNSET),
         tuple((place.number, place.passed_over, place.keyed) for place in bearing(kind)),
-        any(_is_hooked(one.type) for one in found),
+        frozenset(one.name for one in found if _is_hooked(one.type)),
         bool(kind.__rules__),
         issubclass(kind, PackedStream),
     )

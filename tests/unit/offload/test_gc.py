@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm.errors import ContractError, OffloadError
-from rawmm.offload import ImageStore, collect_garbage, gc, offload_images_inplace
+from rawmm.offload import ImageStore, collect_garbage, offload_images_inplace
+from rawmm.offload.listing import move_aside
 from tests.unit.offload.images import part, picture, temporary_files, url_of
 
 if TYPE_CHECKING:
@@ -328,7 +329,7 @@ def test_an_image_that_is_put_back_has_its_name_on_the_disk(
     """Its writer may have synced the directory while the name was away."""
     stored = store.put(picture())
     let_time_pass(store.root)
-    move_aside, fsync = gc.move_aside, os.fsync
+    fsync = os.fsync
     synced: list[bool] = []
 
     def stored_again(directory: int, name: str, why: str) -> str:
@@ -339,7 +340,7 @@ def test_an_image_that_is_put_back_has_its_name_on_the_disk(
         synced.append(stored.path.exists())
         fsync(file)
 
-    monkeypatch.setattr(gc, "move_aside", stored_again)
+    monkeypatch.setattr("rawmm.offload.gc.move_aside", stored_again)
     monkeypatch.setattr(os, "fsync", spy)
     stats = collect_garbage(store.root, [], grace=NOW, allow_empty=True)
     assert (stats.deleted, stats.young) == ([], 1)
