@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, get_args, get_origin
 
 import msgspec
 
 from rawmm._contract import Extra, OneOf
+from rawmm.structs import Contract
 from rawmm.validate.open_objects import gathered, value_errors
 from rawmm.validate.plain import contains, to_plain
 from rawmm.validate.types import decoded_as
@@ -26,6 +28,16 @@ def dec_hook(kind: type[Any], value: Any) -> Any:
         msg = f"Expected `object`, got `{type(value).__name__}`"
         raise TypeError(msg)
     return msgspec.convert(value, kind.choose(value), dec_hook=dec_hook)
+
+
+@cache
+def needs_hook(kind: Any) -> bool:
+    """Whether a type has a part that msgspec reads with `dec_hook` alone."""
+    if isinstance(kind, type) and get_origin(kind) is None:
+        if not issubclass(kind, Contract):
+            return kind is Extra or issubclass(kind, OneOf)
+        return any(needs_hook(field.type) for field in msgspec.structs.fields(kind))
+    return any(needs_hook(arg) for arg in get_args(kind))
 
 
 def wire_hook(kind: type[Any], value: Any) -> Any:
@@ -61,7 +73,10 @@ def decoded_to_struct(value: Any, kind: Any) -> Any:
         msgspec.ValidationError: the shape is wrong, or a rule is broken.
     """
     try:
-        return msgspec.convert(gathered(value, kind), decoded_as(kind), dec_hook=dec_hook)
+        if needs_hook(kind):
+            return msgspec.convert(gathered(value, kind), decoded_as(kind), dec_hook=dec_hook)
+        # Another argument, whatever it is, costs as much as four small structs.
+        return msgspec.convert(value, decoded_as(kind))
     except UnicodeEncodeError:
         # msgspec looks a field up by UTF-8, which a name with a lone surrogate does not have.
         raise msgspec.ValidationError from None

@@ -6,15 +6,15 @@ Only asked whether all is well; what is wrong, `rawmm.validate.collect` says.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, get_args, get_origin
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
-from rawmm._contract import EXTRA, Extra, OneOf, own_fields
+from rawmm._contract import EXTRA, own_fields
 from rawmm.structs import Contract, PackedStream
 from rawmm.validate.children import LEAVES, bearing, children, only_numbers
-from rawmm.validate.convert import dec_hook
+from rawmm.validate.convert import dec_hook, needs_hook
 from rawmm.validate.glance import looks_fine
 
 
@@ -76,7 +76,6 @@ def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
         if named[name] is UNSET:
             del named[name]
     try:
-        # Another argument, whatever it is, costs as much as four small structs.
         if shape.hooked and not shape.hooked.isdisjoint(named):
             msgspec.convert(named, shape.fields, dec_hook=dec_hook)
         else:
@@ -124,17 +123,11 @@ def _shape_of(kind: type[Contract]) -> _Shape:
         kind.__struct_fields__,
         tuple(one.name for one in found if one.default is UNSET),
         tuple((place.number, place.passed_over, place.keyed) for place in bearing(kind)),
-        frozenset(one.name for one in found if _is_hooked(one.type)),
+        frozenset(one.name for one in found if needs_hook(one.type)),
         bool(kind.__rules__),
         issubclass(kind, PackedStream),
     )
     return shape
-
-
-def _is_hooked(kind: Any) -> bool:
-    if isinstance(kind, type) and get_origin(kind) is None:
-        return kind is Extra or issubclass(kind, OneOf)
-    return any(_is_hooked(arg) for arg in get_args(kind))
 
 
 def _rebuild(value: Contract) -> None:
