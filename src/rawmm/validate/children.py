@@ -98,8 +98,8 @@ def stand_ins(value: Any, path: Path) -> Iterator[RawMMError]:
 def _stand_ins_below(value: Any, place: Place, path: Path, *, keyed: bool) -> Iterator[RawMMError]:
     if isinstance(value, Contract):
         yield from stand_ins(value, path)
-    elif (isinstance(value, Mapping) and keyed) or as_sequence(value) is not None:
-        for key, child in children(value):
+    elif (keyed and isinstance(value, Mapping)) or as_sequence(value) is not None:
+        for key, child in value.items() if isinstance(value, Mapping) else children(value):
             if type(child) not in LEAVES:
                 yield from _stand_ins_below(child, place, (*path, key), keyed=False)
     else:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import UNSET
 
 from rawmm._contract import reader
-from rawmm.locators import names_image
+from rawmm.locators import locator_of, names_image
 from rawmm.structs import (
     AssistantMessage,
     Contract,
-    ImageUrlContentPart,
     MessageNode,
     MultiModalData,
     RawMMItem,
@@ -25,6 +24,7 @@ from rawmm.structs import (
     Usage,
 )
 from rawmm.validate.graph import covered, inline_so_far, media_ids
+from rawmm.validate.node_rules import PER_SAMPLED, image_urls
 from rawmm.validate.payload import Mode, is_clean
 
 if TYPE_CHECKING:
@@ -32,33 +32,27 @@ if TYPE_CHECKING:
 
 _streams = reader(
     MessageNode,
-    "token_ids", "mask", "is_content", "timestamp", "message", "multi_modal_data",
-    # One number per sampled token.
-    "logprobs", "advantages", "reference_logprobs", "trainer_logprobs", "entropies",
     # Seldom there; the rules look at them.
     "loss_weights", "routed_experts", "sampling_mask", "kept_tokens",
+    "token_ids", "mask", "is_content", "timestamp", "message", "multi_modal_data",
+    *PER_SAMPLED,
 )  # fmt: skip
-_SAMPLED: Final = slice(6, 11)
-_SELDOM: Final = slice(11, None)
+_SELDOM: Final = 4
 
 
 def _node(node: MessageNode) -> bool:
     values = _streams(node)
-    if any(values[_SELDOM]):
+    if any(values[:_SELDOM]):
         return False
-    ids, mask, content, timestamp, message, sidecar = values[:6]
+    ids, mask, content, timestamp, message, sidecar, *sampled = values[_SELDOM:]
     size = len(ids)
     if len(mask) != size or (content and len(content) != size):
         return False
     if timestamp and not isfinite(timestamp):
         return False
-    sampled = values[_SAMPLED]
     if any(sampled) and not _same_length(sampled, mask.count(True)):
         return False
-    parts = message.content
-    if type(parts) is not list:
-        return not sidecar
-    urls = [part.image_url.url for part in parts if type(part) is ImageUrlContentPart]
+    urls = image_urls(message)
     if not urls or not sidecar:
         return not urls and not sidecar
     hashes = sidecar.mm_hashes.get("image", ())
@@ -95,9 +89,7 @@ def _sidecar(sidecar: MultiModalData) -> bool:
             return False
         end = 0
         for item, span, sha256 in zip(found, spans, shas, strict=True):
-            locator = item.raw_image_id
-            if locator is None:
-                locator = item.raw_image_uri
+            locator = locator_of(item)
             if (
                 item.modality != modality
                 or span.offset < end

@@ -128,14 +128,14 @@ def covered(
     """Whether a glance shows that tokens typed as media are those of the sidecar's ranges.
 
     False may also mean that bytes of two tokens look like one, or that a modality has several
-    token ids. `start` and `ids` are as in `placed_errors`.
+    token ids, or one that is beyond those of tokens. `start` and `ids` are as in `placed_errors`.
     """
     found = token_bytes(tokens)
     if found is None:
         return False
     data, size = found
     for modality, wanted in ids.items():
-        if len(wanted) != 1:
+        if len(wanted) != 1 or wanted[0].bit_length() > 8 * size:
             return False
         token = wanted[0].to_bytes(size, "little")
         done = 0

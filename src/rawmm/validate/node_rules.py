@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Path = tuple[str | int, ...]
 
-_PER_SAMPLED: Final = (
+PER_SAMPLED: Final = (
     "logprobs",
     "advantages",
     "reference_logprobs",
@@ -27,7 +27,7 @@ _PER_SAMPLED: Final = (
     "entropies",
 )
 _optional_streams = reader(
-    MessageNode, "loss_weights", "routed_experts", "sampling_mask", "kept_tokens", *_PER_SAMPLED
+    MessageNode, "loss_weights", "routed_experts", "sampling_mask", "kept_tokens", *PER_SAMPLED
 )
 
 
@@ -52,7 +52,7 @@ def streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
                 (*path, "loss_weights"),
             )
     sampled: int | None = None
-    for name, stream in zip(_PER_SAMPLED, per_sampled, strict=True):
+    for name, stream in zip(PER_SAMPLED, per_sampled, strict=True):
         if not stream:
             continue
         if sampled is None:
@@ -106,7 +106,7 @@ def _finite_list(values: list[float], path: Path) -> Iterator[RawMMError]:
 _FLOATS: Final[dict[type[Contract], tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]]] = {
     kind: (names, reader(kind, *names))
     for kind, names in (
-        (MessageNode, ("timestamp", "loss_weights", *_PER_SAMPLED)),
+        (MessageNode, ("timestamp", "loss_weights", *PER_SAMPLED)),
         (Usage, ("cost",)),
     )
 }

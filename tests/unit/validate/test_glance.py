@@ -259,6 +259,26 @@ def test_each_of_several_token_ids_of_a_modality_counts() -> None:
     assert refused(document, Trace)
 
 
+def text_only(token: int) -> dict[str, Any]:
+    """A rollout without images, in which `token` would stand for one."""
+    document = rollout()
+    document["mm_token_type_id_map"] = {str(token): 1}
+    for node in document["nodes"]:
+        node["multi_modal_data"] = None
+        node["message"] = {"role": "user", "content": "x"}
+    return document
+
+
+@pytest.mark.parametrize("token", [2**31 - 1, 2**31, 2**32 - 1, 2**32, 9_999_999_999])
+@pytest.mark.parametrize("form", [lambda document: document, packed], ids=["lists", "packed"])
+def test_a_token_id_of_a_modality_may_be_any_that_the_schema_has(token: int, form: Any) -> None:
+    assert not refused(form(text_only(token)), Trace)
+    if token < 2**32:
+        document = text_only(token)
+        document["nodes"][3]["token_ids"][1] = token
+        assert refused(form(document), Trace)
+
+
 @pytest.mark.parametrize("ids", [[2**40], ["x"], [None], [1.5], 5])
 def test_tokens_that_are_none_raise_nothing_else(ids: Any) -> None:
     trace = decode_msgpack(msgspec.msgpack.encode(rollout()), Trace)
