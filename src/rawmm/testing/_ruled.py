@@ -237,6 +237,10 @@ def _trace(draw: st.DrawFn) -> Json:
         ids = nodes[-1]["token_ids"]
         ends.append(start + (len(ids) if isinstance(ids, list) else ids["shape"][0]))
     trace["nodes"] = nodes
+    if not any(node.get("multi_modal_data") for node in nodes) and draw(st.booleans()):
+        # Beyond every token, and still ten digits: a medium that no node can hold.
+        token = draw(st.integers(schemas.bundle()["$defs"]["TokenId"]["maximum"] + 1, 10**10 - 1))
+        trace["mm_token_type_id_map"] = {str(token): 1}
     return trace
 
 
