@@ -10,12 +10,14 @@ IN_WHEEL = (
     "rawmm/py.typed",
     "rawmm/_generated/v1/structs.py",
     "rawmm/_generated/v1/bundle.json",
+    "rawmm/_generated/v1/annotations.json",
     "rawmm/_generated/v1/conformance.json",
     "rawmm/testing/strategies.py",
     "rawmm/cli/__init__.py",
 )
 IN_SDIST = (
     "schemas/v1/sidecar.schema.json",
+    "schemas/v1/annotations.json",
     "schemas/conformance/v1/manifest.json",
     "codegen/emit.py",
     "tests/conftest.py",
