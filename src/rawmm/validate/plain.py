@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from rawmm._contract import wire_fields
-from rawmm.structs import MAX_VALUES, Contract
+from rawmm.structs import MAX_FREE_VALUES, Contract
 
 _ARRAY_PROTOCOLS: Final = (
     "__array__",
@@ -87,7 +87,7 @@ def contains(root: Any, kinds: tuple[type, ...]) -> bool:
     """
     stack = [root]
     seen: dict[int, Any] = {}
-    while stack and len(seen) < MAX_VALUES:
+    while stack and len(seen) < MAX_FREE_VALUES:
         value = stack.pop()
         if isinstance(value, kinds):
             return True
