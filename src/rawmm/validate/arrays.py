@@ -9,7 +9,7 @@ from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted
-from rawmm.validate.payload import MAX_INT
+from rawmm.validate.plain import MAX_INT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

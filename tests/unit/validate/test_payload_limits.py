@@ -28,7 +28,7 @@ from rawmm import (
 )
 from rawmm.structs import MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES
 from rawmm.validate.payload import Mode, is_clean, payload_errors
-from rawmm.validate.plain import contains
+from rawmm.validate.plain import contains_struct
 
 FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee0d"
 HASH = "a07e50973f7c13761a4022033440544e"
@@ -208,4 +208,4 @@ def test_free_values_are_bounded(mode: Mode) -> None:
 def test_structs_are_found_behind_many_containers() -> None:
     """The bound of payloads is not that of documents."""
     item = RawMMItem(**document({}))
-    assert contains([item, *([[]] for _ in range(2 * MAX_VALUES))], (RawMMItem,))
+    assert contains_struct([item, *([[]] for _ in range(2 * MAX_VALUES))])
