@@ -63,6 +63,7 @@ def test_invalid(vector: schemas.Vector) -> None:
     with pytest.raises(RawMMError) as caught:
         decode_json(vector["document"], TYPES[vector["type"]])
     assert (caught.value.code, caught.value.path) == (vector["code"], vector["path"])
+    assert len(str(caught.value)) < 600, "a message is a sentence, whatever the document holds"
 
 
 @pytest.mark.parametrize("vector", INVALID, ids=case)
