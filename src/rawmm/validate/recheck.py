@@ -28,7 +28,7 @@ def recheck(value: Any) -> None:
     """
     if isinstance(value, Contract):
         _recheck_struct(value, _shape_of(type(value)))
-    else:
+    elif not (isinstance(value, (list, tuple)) and value and type(value[0]) in LEAVES):
         for _, child in children(value):
             if type(child) not in LEAVES:
                 recheck(child)
