@@ -1,4 +1,4 @@
-"""One record's bytes as plain data, strictly: complete, UTF-8, no key twice."""
+"""One record's bytes as plain data, strictly: complete, UTF-8, no key twice, nothing rounded."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rawmm.codec import decode_json, decode_msgpack
+from rawmm.cli.msgpack_scan import Scan, is_exact
+from rawmm.codec import malformed, too_deep
 from rawmm.plain_json import duplicate_keys, has_all_keys
-from rawmm.structs import Trace
 
 if TYPE_CHECKING:
-    from rawmm.cli.records import Format
+    from collections.abc import Iterator
 
-_FAILURES: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+    from rawmm.cli.records import Format
+    from rawmm.errors import RawMMError
+
+_UNREADABLE: Final = object()
+_FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def decode_plain(data: bytes, form: Format) -> Any:
@@ -25,20 +29,66 @@ def decode_plain(data: bytes, form: Format) -> Any:
     binary = form == "msgpack"
     try:
         return msgspec.msgpack.decode(data) if binary else msgspec.json.decode(data)
-    except _FAILURES:
-        # The same failure again, in rawmm's words.
-        (decode_msgpack if binary else decode_json)(data, Trace)
-        raise
+    except _FAILURES as error:
+        fault = _fault(data, form, error)
+    raise fault
+
+
+def key_errors(data: bytes, form: Format, value: Any) -> Iterator[RawMMError]:
+    """An error for each key of a document that `value`, decoded from it, cannot have.
+
+    Raises:
+        ContractError: ``too_deep``.
+    """
+    if form == "msgpack":
+        if not is_exact(data, value):
+            yield from Scan(data).faults()
+    elif not has_all_keys(data, value):
+        yield from duplicate_keys(data)
 
 
 def decode_strict(data: bytes, form: Format) -> Any:
-    """A document as dicts and lists.
+    """A document as dicts and lists, as it can be written again.
+
+    A time of MessagePack that is not a datetime of whole microseconds is a `msgspec.msgpack.Ext`
+    of type -1, with the bytes that it had.
 
     Raises:
         ContractError: ``malformed``, ``too_deep`` or ``duplicate_key``.
+        ProcessedPayloadError: ``not_json`` for a time with nanoseconds as a key.
     """
+    if form == "msgpack":
+        return _decode_msgpack(data)
     value = decode_plain(data, form)
-    if form != "msgpack" and not has_all_keys(data, value):
-        for error in duplicate_keys(data):
-            raise error
+    for error in key_errors(data, form, value):
+        raise error
     return value
+
+
+def _decode_msgpack(data: bytes) -> Any:
+    fault, value = None, None
+    try:
+        value = msgspec.msgpack.decode(data)
+    except _FAILURES as error:
+        fault = _fault(data, "msgpack", error)
+        if not isinstance(error, msgspec.ValidationError):  # a time that no datetime can be
+            value = _UNREADABLE
+    if value is not _UNREADABLE and (fault or not is_exact(data, value)):
+        scan = Scan(data)
+        for duplicate in scan.faults():
+            raise duplicate
+        if scan.times:
+            fault = None
+            try:
+                return scan.decoded_in_full()
+            except _FAILURES as error:
+                fault = _fault(data, "msgpack", error)
+    if fault is not None:
+        raise fault
+    return value
+
+
+def _fault(data: bytes, form: Format, error: Exception) -> RawMMError:
+    if isinstance(error, RecursionError):
+        return too_deep()
+    return malformed(data, "MessagePack" if form == "msgpack" else "JSON", error)
