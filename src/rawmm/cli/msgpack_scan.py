@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rawmm.cli.boundaries import COUNTS, SIZES, skip
-from rawmm.errors import ContractError, contract_error, json_path, shown
+from rawmm.errors import contract_error, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
-from rawmm.cli.output import console, progress
+from rawmm.cli.output import UsageError, console, progress
 from rawmm.cli.passes import decode_record
 from rawmm.cli.records import Format, Input, open_source
 from rawmm.cli.report import error_text
@@ -41,6 +41,15 @@ class ReferenceFiles:
     """
 
     def __init__(self, paths: list[str], form: Format | None) -> None:
+        """Take the files of --refs.
+
+        Raises:
+            UsageError: the option stands without a file.
+        """
+        if not paths:
+            raise UsageError(
+                "--refs takes one or more files: all that hold records which may need an image"
+            )
         self._inputs = [Input(path, form, "--input-format") for path in paths]
         self.places: list[tuple[str, int | None]] = []
         self.at: tuple[str, int | None] = ("", None)

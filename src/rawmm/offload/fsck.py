@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from rawmm.errors import MaterializeError, OffloadError, RawMMError, counted, shown_text
-from rawmm.locators import file_path
+from rawmm.locators import file_path, scheme_of
 from rawmm.offload.image_header import check_complete, read_header
 from rawmm.offload.listing import (
     aside,
@@ -23,22 +23,23 @@ from rawmm.offload.listing import (
     put_back,
     writer_of,
 )
-from rawmm.offload.references import Referenced, locators
+from rawmm.offload.references import Referenced
 from rawmm.offload.store import ImageStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
-Kind: TypeAlias = Literal["missing", "corrupt", "orphaned", "stale", "foreign"]
+Kind: TypeAlias = Literal["missing", "corrupt", "outside", "orphaned", "stale", "foreign"]
 
 WRONG: Final[frozenset[Kind]] = frozenset({"missing", "corrupt"})
-"""What costs a rollout its images. The other findings cost space."""
+"""What costs a rollout its images. Of what is outside nothing is known; the rest costs space."""
 
 STALE_AFTER: Final = timedelta(hours=1)
 """How long a temporary file is unchanged when its writer is dead: that one writes without pause."""
 STALE_AT_LAST: Final = timedelta(days=1)
 """How long when a process has its writer's id. It may be another host's, or long be another's."""
 
+_OUTSIDE: Final = frozenset({"path_escape", "bad_locator"})
 _OF_BYTES: Final = frozenset({"hash_mismatch", "not_an_image"})
 
 
@@ -48,13 +49,14 @@ class Finding:
 
     Attributes:
         kind: ``missing``, a record names it and it is not there; ``corrupt``, its bytes are not
-            those of its name, or no image, or it is no regular file; ``orphaned``, no record
+            those of its name, or no image, or it is no regular file; ``outside``, a record names
+            it, and it is not of this directory, so nothing looked for it; ``orphaned``, no record
             names it; ``stale``, a process left it behind when it died; ``foreign``, no store
             gives such names.
-        file: where it is, or would be.
+        file: where it is, or would be; for ``outside``, the directory.
         error: the same as an error, with its code.
-        record: for a missing file, the first record that names it, counted from 0; ``error.path``
-            is the place in it.
+        record: for a missing or outside file, the first record that names it, counted from 0;
+            ``error.path`` is the place in it.
         repaired: whether this call set it right.
     """
 
@@ -63,6 +65,21 @@ class Finding:
     error: RawMMError
     record: int | None = None
     repaired: bool = False
+
+
+@dataclass(slots=True)
+class Looked:
+    """What a check has looked at so far.
+
+    Attributes:
+        images: files of the directory.
+        references: places of the records that refer to an image, in the directory or outside.
+        outside: those of them whose images are not of the directory.
+    """
+
+    images: int = 0
+    references: int = 0
+    outside: int = 0
 
 
 def fsck(
@@ -96,25 +113,27 @@ def findings(
     *,
     repair: bool = False,
     quarantine: bool = False,
-    checked: Callable[[str], None] = lambda _: None,
+    looked: Looked | None = None,
 ) -> Iterator[Finding]:
-    """What `fsck` finds, as it goes on. `checked` is told the name of each image."""
-    check = _Check(ImageStore(image_dir), repair=repair, quarantine=quarantine)
+    """What `fsck` finds, as it goes on. `looked` is kept up to date meanwhile."""
+    check = _Check(ImageStore(image_dir), looked or Looked(), repair=repair, quarantine=quarantine)
     with opened(check.root, "to check") as directory:
-        yield from check.run(directory, references, checked)
+        yield from check.run(directory, references)
 
 
 class _Check:
-    def __init__(self, store: ImageStore, *, repair: bool, quarantine: bool) -> None:
+    def __init__(
+        self, store: ImageStore, looked: Looked, *, repair: bool, quarantine: bool
+    ) -> None:
         self.root = store.root
         self._store = store
+        self._looked = looked
+        self._parents: dict[Path, bool] = {}
         self._repair = repair
         self._quarantine = quarantine
         self._now = time.time_ns()
 
-    def run(
-        self, directory: int, references: Iterable[Any] | None, checked: Callable[[str], None]
-    ) -> Iterator[Finding]:
+    def run(self, directory: int, references: Iterable[Any] | None) -> Iterator[Finding]:
         # First, because a repair gives images their names back.
         left = list_images(directory)
         for name in left.temporary:
@@ -125,7 +144,7 @@ class _Check:
         referenced = None
         if references is not None:
             referenced = Referenced(images)
-            yield from self._missing(references, referenced)
+            yield from self._not_there(directory, references, referenced)
         for name in images:
             yield from self._image(directory, name)
             if referenced is not None and name not in referenced.names:
@@ -137,32 +156,71 @@ class _Check:
                     got="none",
                     hint="rawmm gc deletes it when it is old enough",
                 )
-            checked(name)
+            self._looked.images += 1
         for name in left.foreign:
             yield self._foreign(directory, name)
 
-    def _missing(self, references: Iterable[Any], referenced: Referenced) -> Iterator[Finding]:
-        known: set[str | Path] = set()
+    def _not_there(
+        self, directory: int, references: Iterable[Any], referenced: Referenced
+    ) -> Iterator[Finding]:
+        """Missing and outside images: each once, at the first place that names it."""
+        known: dict[str, Kind | None] = {}
+        missing: set[Path] = set()
         for number, record in enumerate(references):
-            referenced.add(record)
-            for path, locator in locators(record):
-                if locator in known:
+            for path, locator in referenced.read(record):
+                self._looked.references += 1
+                new = locator not in known
+                if new:
+                    file, error = self._lookup(directory, locator)
+                    known[locator] = _kind_of(error)
+                kind = known[locator]
+                self._looked.outside += kind == "outside"
+                if not new or error is None or kind is None:
                     continue
-                known.add(locator)
-                try:
-                    self._store.check_present(locator)
-                except OffloadError as error:
-                    # An image elsewhere, or a locator that is none, is not this directory's affair.
-                    file = self._file(locator)
-                    if error.code == "missing_image" and file not in known:
-                        known.add(file)
-                        if is_image_name(file.name):
-                            error.got = f"none of the name {file.name!r}"  # whole, it is no secret
-                        yield Finding("missing", file, error.under(path), number)
+                if kind == "outside":
+                    error = self._outside(locator, error, referenced)
+                elif file in missing:
+                    continue
+                else:
+                    missing.add(file)
+                yield Finding(kind, file, error.under(path), number)
 
-    def _file(self, locator: str) -> Path:
-        path = file_path(locator)
-        return Path(path) if isinstance(path, str) else self.root / locator
+    def _lookup(self, directory: int, locator: str) -> tuple[Path, OffloadError | None]:
+        """The file that a locator names, and why it cannot be opened in the directory, or None."""
+        path = file_path(locator) if scheme_of(locator) == "file" else None
+        file = Path(path) if isinstance(path, str) else self.root / locator
+        if isinstance(path, str) and self._is_root(directory, file.parent):
+            # The directory by another path, such as that of a mount.
+            file = self.root / file.name
+            locator = file.as_uri()
+        try:
+            self._store.check_present(locator)
+        except OffloadError as error:
+            if error.code == "missing_image" and is_image_name(file.name):
+                error.got = f"none of the name {file.name!r}"  # whole, it is no secret
+            return file, error
+        return file, None
+
+    def _is_root(self, directory: int, parent: Path) -> bool:
+        """Whether a path leads to the directory."""
+        if parent not in self._parents:
+            try:
+                same = os.path.samestat(parent.stat(), os.fstat(directory))
+            except (OSError, ValueError):
+                same = False
+            self._parents[parent] = same
+        return self._parents[parent]
+
+    def _outside(self, locator: str, error: OffloadError, referenced: Referenced) -> OffloadError:
+        path = file_path(locator) if scheme_of(locator) == "file" else None
+        got, hint = error.got, "it was not looked for"
+        if isinstance(path, str):
+            folder, _, name = path.rpartition("/")
+            got = repr(path if is_image_name(name) else f"{folder}/")
+        if referenced.holds(locator):
+            hint += "; an image with the hash in its name is here, so the run may have moved"
+        expected = f"an image in {str(self.root)!r}"
+        return OffloadError(error.code, expected=expected, got=got, hint=hint)
 
     def _image(self, directory: int, name: str) -> Iterator[Finding]:
         try:
@@ -266,6 +324,13 @@ class _Check:
     ) -> Finding:
         error = MaterializeError(code, expected=expected, got=got, hint=hint)
         return Finding(kind, self.root / name, error, repaired=repaired)
+
+
+def _kind_of(error: OffloadError | None) -> Kind | None:
+    """What an image is that was looked up with this outcome."""
+    if error is None:
+        return None
+    return "outside" if error.code in _OUTSIDE else "missing"
 
 
 def _is_alive(pid: int) -> bool:

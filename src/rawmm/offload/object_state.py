@@ -107,7 +107,7 @@ def members(value: Any) -> Iterator[Member]:
     if isinstance(value, enum.Enum):
         yield from (Member(value.value, None), Member(value.name, None))
         return
-    layout = _layout_of(kind)
+    layout: _Layout = _layout_of(kind)  # type: ignore[arg-type]  # every class can be hashed
     if isinstance(value, msgspec.Struct):
         yield from _struct_fields(value)
         layout = layout._replace(slots={})
@@ -127,9 +127,10 @@ def _elements(value: Any) -> Iterable[Member] | None:
         return _pairs(pairs)
     if isinstance(value, Sequence | AbstractSet | ValuesView | deque):
         items = _read(lambda: list(value))
-        for base in (list, tuple):
-            if isinstance(value, base) and type(value) is not base:
-                items += base.__iter__(value)
+        if isinstance(value, list) and type(value) is not list:
+            items += list.__iter__(value)
+        elif isinstance(value, tuple) and type(value) is not tuple:
+            items += tuple.__iter__(value)
         return [Member(item, index) for index, item in enumerate(items)]
     return None
 

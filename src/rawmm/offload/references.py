@@ -183,6 +183,11 @@ class Referenced:
             self._look(found)
             yield from _locators_of(found)
 
+    def holds(self, locator: str) -> bool:
+        """Whether the directory has an image of the hash that a locator's file name is."""
+        digits = stored_hash(file_name(locator))
+        return digits is not None and digits[:_SHORTEST] in self._by_digits
+
     def _look(self, found: Text) -> None:
         if not self._by_digits or len(found.text) < _SHORTEST:
             return
@@ -202,6 +207,11 @@ class Referenced:
             names = self._by_digits.get(digits[start : start + _SHORTEST])
             if names is not None:
                 self.names.update(names)
+
+
+def file_name(locator: str) -> str:
+    """The name of the file that an id or a URL names."""
+    return unquote(locator).rpartition("/")[2]
 
 
 def _runs(text: str) -> list[str]:

@@ -119,7 +119,9 @@ def test_an_extension_is_written_back_as_it_was(kind: int, content: bytes, besid
 
 
 KEYS = st.sampled_from([b"\xa1a", STR8_A, b"\x01", b"\xc3", FLOAT_1, b"\xc0", b"\xc4\x01a"])
-SCALARS = st.sampled_from([b"\x07", b"\xa1x", b"\xca\x3f\x80\0\0", b"\xd9\x01y", TIME, b"\xd4\x05z"])
+SCALARS = st.sampled_from(
+    [b"\x07", b"\xa1x", b"\xca\x3f\x80\0\0", b"\xd9\x01y", TIME, b"\xd4\x05z"]
+)
 
 
 def array(items: list[bytes]) -> bytes:
@@ -132,8 +134,10 @@ def mapping(pairs: list[tuple[bytes, bytes]]) -> bytes:
 
 DOCUMENTS = st.recursive(
     SCALARS,
-    lambda below: st.lists(below, max_size=4).map(array)
-    | st.lists(st.tuples(KEYS, below), max_size=4).map(mapping),
+    lambda below: (
+        st.lists(below, max_size=4).map(array)
+        | st.lists(st.tuples(KEYS, below), max_size=4).map(mapping)
+    ),
     max_leaves=12,
 )
 
