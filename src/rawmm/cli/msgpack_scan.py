@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _TIME: Final = 0xFF
 """The extension type of times, -1, as a byte."""
+_RUN: Final = 16
+_CHUNK: Final = 1024
+"""Elements of one size that are gone over at once, and how far ahead one looks for such a run."""
 # By first byte of an extension: where its type stands.
 _TYPE_AT: Final = {**dict.fromkeys(range(0xD4, 0xD9), 1), 0xC7: 2, 0xC8: 3, 0xC9: 5}
 _SIZES: Final = bytes(0 if byte in _TYPE_AT else size for byte, size in enumerate(SIZES))
@@ -139,8 +142,15 @@ class _Container:
         """Go over the next elements as long as they are of a size that their first byte says."""
         left, end, sizes = self.left, len(data), _SIZES
         while left and at < end and (size := sizes[data[at]]):
-            at += size
-            left -= 1
+            ahead = at + _RUN * size
+            if left > _RUN and ahead < end and sizes[data[ahead]] == size == sizes[data[at + size]]:
+                # Numbers of one size, one after the other: their first bytes are a slice.
+                firsts = data[at : at + min(left, _CHUNK) * size : size].translate(sizes)
+                run = len(firsts) - len(firsts.lstrip(bytes([size])))
+            else:
+                run = 1
+            at += run * size
+            left -= run
         self.index += self.left - left
         self.left = left
         return at

@@ -109,6 +109,14 @@ def texts(value: Any) -> Iterator[Text]:
         seen[id(current)] = current
         if kind is list and _NO_TEXT.issuperset(map(type, current)):
             continue
+        if kind is dict:  # what most objects are, without a detour
+            for key, each in reversed(current.items()):
+                name = key if type(key) is str else shown(key)
+                at = _Place(place, name)
+                if type(each) not in _NO_TEXT:
+                    stack.append((each, at, name))
+                stack.append((key, at, None))
+            continue
         fault = None
         below: list[Member] = []
         try:

@@ -107,6 +107,27 @@ def test_a_time_with_nanoseconds_as_a_key_is_refused() -> None:
     assert encode(decode_strict(whole, "msgpack")) == whole
 
 
+RUNS = st.lists(
+    st.tuples(
+        st.sampled_from([b"\x07", b"\xca\xca\xca\xca\xca", b"\xcd\x01\x02", b"\xc3", b"\xa2ab"]),
+        st.integers(1, 40),
+    ),
+    max_size=6,
+)
+
+
+@given(RUNS)
+def test_a_duplicate_behind_runs_of_numbers_is_found(runs: list[tuple[bytes, int]]) -> None:
+    count = sum(length for _, length in runs)
+    numbers = b"\xdc" + count.to_bytes(2, "big") + b"".join(one * length for one, length in runs)
+    twins = b"\x82\xa1a\x01\xa1a\x02"
+    (error,) = Scan(b"\x92" + numbers + twins).faults()
+    assert error.path == "$[1].a"
+    inside = b"\xdc" + (count + 1).to_bytes(2, "big") + numbers[3:] + twins
+    (error,) = Scan(inside).faults()
+    assert error.path == f"$[{count}].a"
+
+
 @given(st.integers(0, 255), st.binary(max_size=20), st.booleans())
 def test_an_extension_is_written_back_as_it_was(kind: int, content: bytes, beside: bool) -> None:  # noqa: FBT001
     value = [Ext(kind if kind < 128 else kind - 256, content)]
