@@ -166,24 +166,35 @@ class _Check:
         """Missing and outside images: each once, at the first place that names it."""
         known: dict[str, Kind | None] = {}
         missing: set[Path] = set()
+        outside: list[tuple[str, Finding]] = []
         for number, record in enumerate(references):
             for path, locator in referenced.read(record):
                 self._looked.references += 1
-                new = locator not in known
-                if new:
-                    file, error = self._lookup(directory, locator)
-                    known[locator] = _kind_of(error)
-                kind = known[locator]
-                self._looked.outside += kind == "outside"
-                if not new or error is None or kind is None:
+                if locator in known:
+                    self._looked.outside += known[locator] == "outside"
                     continue
+                file, error = self._lookup(directory, locator)
+                kind = known[locator] = _kind_of(error)
+                if error is None or kind is None:
+                    continue
+                finding = Finding(kind, file, error.under(path), number)
                 if kind == "outside":
-                    error = self._outside(locator, error, referenced)
-                elif file in missing:
-                    continue
-                else:
+                    self._looked.outside += 1
+                    outside.append((locator, finding))
+                elif file not in missing:
                     missing.add(file)
-                yield Finding(kind, file, error.under(path), number)
+                    yield finding
+        # A directory that is gone, and of whose images some are here: this is where it went.
+        moved = {
+            one.file.parent
+            for locator, one in outside
+            if scheme_of(locator) == "file"
+            and referenced.holds(locator)
+            and not one.file.parent.exists()
+        }
+        for locator, finding in outside:
+            here = referenced.holds(locator)
+            yield self._outside(finding, lost=finding.file.parent in moved and not here, here=here)
 
     def _lookup(self, directory: int, locator: str) -> tuple[Path, OffloadError | None]:
         """The file that a locator names, and why it cannot be opened in the directory, or None."""
@@ -211,16 +222,29 @@ class _Check:
             self._parents[parent] = same
         return self._parents[parent]
 
-    def _outside(self, locator: str, error: OffloadError, referenced: Referenced) -> OffloadError:
-        path = file_path(locator) if scheme_of(locator) == "file" else None
-        got, hint = error.got, "it was not looked for"
-        if isinstance(path, str):
-            folder, _, name = path.rpartition("/")
-            got = repr(path if is_image_name(name) else f"{folder}/")
-        if referenced.holds(locator):
+    def _outside(self, finding: Finding, *, lost: bool, here: bool) -> Finding:
+        """A finding of an image outside, in full."""
+        file, error = finding.file, finding.error
+        got = error.got
+        if error.code == "path_escape" and is_image_name(file.name):
+            got = repr(str(file))  # whole, it is no secret
+        hint = "it was not looked for"
+        if lost:
+            hint = "its directory is gone; other images of it are here, and this one is not"
+        elif here:
             hint += "; an image with the hash in its name is here, so the run may have moved"
-        expected = f"an image in {str(self.root)!r}"
-        return OffloadError(error.code, expected=expected, got=got, hint=hint)
+        return Finding(
+            "missing" if lost else "outside",
+            file,
+            OffloadError(
+                "missing_image" if lost else error.code,
+                error.path,
+                expected=f"an image in {str(self.root)!r}",
+                got=got,
+                hint=hint,
+            ),
+            finding.record,
+        )
 
     def _image(self, directory: int, name: str) -> Iterator[Finding]:
         try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import numbers
-import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence, ValuesView
@@ -35,7 +34,6 @@ SCALARS: Final = (
 
 _NUMERIC: Final = frozenset({*"?bBhHiIlLqQnNefdgcs", "Ze", "Zf", "Zd", "Zg"})
 """Formats of buffers whose elements are numbers or bytes."""
-_TEXT: Final = (str, bytes, bytearray, memoryview)
 _PLAIN: Final = frozenset({dict, list, tuple, set, frozenset})
 _CLASS_DATA: Final = (str, bytes, dict, list, tuple, set, frozenset)
 _LIBRARIES: Final = sys.stdlib_module_names | {"builtins", "msgspec", "pydantic", "rawmm"}
@@ -90,16 +88,19 @@ def buffer_bytes(value: Any) -> bytes | None:
         return view.tobytes()
 
 
-def members(value: Any) -> Iterator[Member]:
+def members(value: Any, *, is_text: bool) -> Iterator[Member]:
     """Every value that an object holds: elements, attributes, and what its properties return.
 
-    Of text and numbers, which are looked at as they are, only what stands beside them.
+    Args:
+        value: the object.
+        is_text: whether it was looked at as text or bytes. Then only what stands beside these
+            is left, as with numbers.
 
     Raises:
         UnreadableError: the object holds state that Python cannot see, or reading it fails.
     """
     kind = type(value)
-    elements = _elements(value)
+    elements = () if is_text else _elements(value)
     if elements is not None:
         yield from elements
     if kind in _PLAIN:
@@ -111,14 +112,16 @@ def members(value: Any) -> Iterator[Member]:
     if isinstance(value, msgspec.Struct):
         yield from _struct_fields(value)
         layout = layout._replace(slots={})
-    elif elements is None and not layout.is_visible:
+    elif elements is not None:
+        layout = layout._replace(slots=layout.own_slots)  # the others are the library's
+    elif not layout.is_visible:
         raise UnreadableError
     yield from _attributes(value, layout)
 
 
 def _elements(value: Any) -> Iterable[Member] | None:
-    """The elements of a container, () for text and numbers; None for another object."""
-    if isinstance(value, (*_TEXT, *SCALARS, os.PathLike)):
+    """The elements of a container, () for numbers; None for another object."""
+    if isinstance(value, SCALARS):
         return ()
     if isinstance(value, Mapping):
         pairs = list(dict.items(value)) if isinstance(value, dict) else []
@@ -156,12 +159,14 @@ class _Layout(NamedTuple):
 
     Attributes:
         slots: attributes that stand in the object itself, with their descriptors.
+        own_slots: those of them that no class of a library brings along.
         computed: attributes that are made when they are read.
         constants: data that stands in the class.
         is_visible: whether there is nothing beside these and the object's dict.
     """
 
     slots: dict[str, Any]
+    own_slots: dict[str, Any]
     computed: dict[str, Any]
     constants: list[tuple[str, Any]]
     is_visible: bool
@@ -170,6 +175,7 @@ class _Layout(NamedTuple):
 @lru_cache(maxsize=1024)
 def _layout_of(kind: type) -> _Layout:
     slots: dict[str, Any] = {}
+    own_slots: dict[str, Any] = {}
     computed: dict[str, Any] = {}
     constants: list[tuple[str, Any]] = []
     visible = kind.__itemsize__ == 0 and not issubclass(kind, type)
@@ -182,6 +188,7 @@ def _layout_of(kind: type) -> _Layout:
         visible &= base.__basicsize__ - parent.__basicsize__ <= room * _POINTER
         if base.__module__.partition(".")[0] in _LIBRARIES:
             continue
+        own_slots |= members
         for name, item in own.items():
             computed.pop(name, None)
             if isinstance(item, property | cached_property):
@@ -189,7 +196,7 @@ def _layout_of(kind: type) -> _Layout:
             elif isinstance(item, _CLASS_DATA) and not name.startswith(("__", "model_")):
                 constants.append((name, item))
     # What a C type keeps to itself shows in its size; object() has nothing to keep.
-    return _Layout(slots, computed, constants, visible and kind is not object)
+    return _Layout(slots, own_slots, computed, constants, visible and kind is not object)
 
 
 def _attributes(value: Any, layout: _Layout) -> Iterator[Member]:

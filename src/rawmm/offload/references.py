@@ -124,7 +124,7 @@ def texts(value: Any) -> Iterator[Text]:
             if text is not None:
                 yield Text(text, place, field)
             if kind is not bytes and kind is not msgspec.msgpack.Ext:
-                below = list(members(current))
+                below = list(members(current, is_text=text is not None))
         except UnreadableError as error:
             fault = error
         if fault is not None:
