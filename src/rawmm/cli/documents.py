@@ -8,6 +8,7 @@ import msgspec
 
 from rawmm.cli.msgpack_scan import Scan, is_exact
 from rawmm.codec import malformed, too_deep
+from rawmm.errors import contract_error
 from rawmm.plain_json import duplicate_keys, has_all_keys
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from rawmm.cli.records import Format
     from rawmm.errors import RawMMError
 
-_UNREADABLE: Final = object()
 _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
@@ -24,7 +24,8 @@ def decode_plain(data: bytes, form: Format) -> Any:
     """A document as dicts and lists. Of a key that stands twice, the last value is taken.
 
     Raises:
-        ContractError: ``malformed`` or ``too_deep``.
+        ContractError: ``malformed`` or ``too_deep``; ``out_of_range`` for a time that no datetime
+            can be.
     """
     binary = form == "msgpack"
     try:
@@ -54,7 +55,7 @@ def decode_strict(data: bytes, form: Format) -> Any:
     of type -1, with the bytes that it had.
 
     Raises:
-        ContractError: ``malformed``, ``too_deep`` or ``duplicate_key``.
+        ContractError: as `decode_plain`; ``duplicate_key``.
         ProcessedPayloadError: ``not_json`` for a time with nanoseconds as a key.
     """
     if form == "msgpack":
@@ -66,29 +67,29 @@ def decode_strict(data: bytes, form: Format) -> Any:
 
 
 def _decode_msgpack(data: bytes) -> Any:
-    fault, value = None, None
-    try:
-        value = msgspec.msgpack.decode(data)
-    except _FAILURES as error:
-        fault = _fault(data, "msgpack", error)
-        if not isinstance(error, msgspec.ValidationError):  # a time that no datetime can be
-            value = _UNREADABLE
-    if value is not _UNREADABLE and (fault or not is_exact(data, value)):
-        scan = Scan(data)
-        for duplicate in scan.faults():
-            raise duplicate
-        if scan.times:
-            fault = None
-            try:
-                return scan.decoded_in_full()
-            except _FAILURES as error:
-                fault = _fault(data, "msgpack", error)
-    if fault is not None:
-        raise fault
-    return value
+    value = decode_plain(data, "msgpack")
+    if is_exact(data, value):
+        return value
+    scan = Scan(data)
+    for error in scan.faults():
+        raise error
+    return scan.decoded_in_full() if scan.times else value
 
 
 def _fault(data: bytes, form: Format, error: Exception) -> RawMMError:
     if isinstance(error, RecursionError):
         return too_deep()
-    return malformed(data, "MessagePack" if form == "msgpack" else "JSON", error)
+    if form != "msgpack":
+        return malformed(data, "JSON", error)
+    if isinstance(error, msgspec.ValidationError):
+        scan = Scan(data)
+        for _ in scan.faults():
+            pass
+        if scan.odd_time is not None:
+            return contract_error(
+                "out_of_range",
+                scan.odd_time,
+                expected="a time of the years 1 to 9999, with less than a second of nanoseconds",
+                got="another one",
+            )
+    return malformed(data, "MessagePack", error)

@@ -12,10 +12,11 @@ from rawmm.cli.output import UsageError, complain, console, counted, printable, 
 from rawmm.cli.references import InputFormat, ReferenceFiles, References
 from rawmm.cli.report import Report, Style
 from rawmm.errors import OffloadError, RawMMError
-from rawmm.offload.fsck import WRONG, Looked, findings
+from rawmm.offload.findings import WRONG, Looked
+from rawmm.offload.fsck import findings
 
 if TYPE_CHECKING:
-    from rawmm.offload.fsck import Finding, Kind
+    from rawmm.offload.findings import Finding, Kind
 
 _KINDS: Final[dict[Kind, str]] = {
     "missing": "a record names them, and they are not there",

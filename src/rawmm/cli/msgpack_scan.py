@@ -48,12 +48,14 @@ class Scan:
 
     Attributes:
         times: where the type of each time that is no key stands.
+        odd_time: the path of the first of them that no datetime can be, or None.
         types: the extension types in use, as bytes.
     """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.times: list[int] = []
+        self.odd_time: list[str | int] | None = None
         self.types: set[int] = set()
 
     def faults(self) -> Iterator[RawMMError]:
@@ -95,15 +97,25 @@ class Scan:
                 stack.append(_Container(number, is_map=values == 2))
                 at += 1 + width
             else:
-                self._note_type(at, byte)
+                start = at
                 at, _ = skip(data, at, 1)
+                if (
+                    self._note_type(start, byte)
+                    and self.odd_time is None
+                    and _is_odd(data[start:at])
+                ):
+                    self.odd_time = [one.index for one in stack[1:]]
 
-    def _note_type(self, at: int, byte: int) -> None:
+    def _note_type(self, at: int, byte: int) -> bool:
+        """Note the type of an extension; whether it is a time."""
         place = at + _TYPE_AT.get(byte, 0)
-        if at < place < len(self._data):
-            self.types.add(self._data[place])
-            if self._data[place] == _TIME:
-                self.times.append(place)
+        if not at < place < len(self._data):
+            return False
+        self.types.add(self._data[place])
+        if self._data[place] != _TIME:
+            return False
+        self.times.append(place)
+        return True
 
     def decoded_in_full(self) -> Any:
         """The document with each time as an extension of type -1, as it was written.
@@ -120,6 +132,14 @@ class Scan:
             return msgspec.msgpack.Ext(-1 if kind == stand_in else kind, bytes(content))
 
         return msgspec.msgpack.decode(data, ext_hook=extension)
+
+
+def _is_odd(time: bytes) -> bool:
+    try:
+        msgspec.msgpack.decode(time)
+    except msgspec.DecodeError:
+        return True
+    return False
 
 
 class _Container:

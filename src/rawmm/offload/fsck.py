@@ -6,80 +6,33 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import MaterializeError, OffloadError, RawMMError, counted, shown_text
-from rawmm.locators import file_path, scheme_of
+from rawmm.errors import MaterializeError, RawMMError, counted, shown_text
+from rawmm.offload.findings import Finding, Kind, Looked
 from rawmm.offload.image_header import check_complete, read_header
 from rawmm.offload.listing import (
     aside,
-    is_image_name,
     list_images,
     move_aside,
     opened,
     put_back,
     writer_of,
 )
+from rawmm.offload.named_images import NamedImages
 from rawmm.offload.references import Referenced
 from rawmm.offload.store import ImageStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Kind: TypeAlias = Literal["missing", "corrupt", "outside", "orphaned", "stale", "foreign"]
-
-WRONG: Final[frozenset[Kind]] = frozenset({"missing", "corrupt"})
-"""What costs a rollout its images. Of what is outside nothing is known; the rest costs space."""
-
 STALE_AFTER: Final = timedelta(hours=1)
 """How long a temporary file is unchanged when its writer is dead: that one writes without pause."""
 STALE_AT_LAST: Final = timedelta(days=1)
 """How long when a process has its writer's id. It may be another host's, or long be another's."""
 
-_OUTSIDE: Final = frozenset({"path_escape", "bad_locator"})
 _OF_BYTES: Final = frozenset({"hash_mismatch", "not_an_image"})
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something about one file of an image directory.
-
-    Attributes:
-        kind: ``missing``, a record names it and it is not there; ``corrupt``, its bytes are not
-            those of its name, or no image, or it is no regular file; ``outside``, a record names
-            it, and it is not of this directory, so nothing looked for it; ``orphaned``, no record
-            names it; ``stale``, a process left it behind when it died; ``foreign``, no store
-            gives such names.
-        file: where it is, or would be; for ``outside``, the directory.
-        error: the same as an error, with its code.
-        record: for a missing or outside file, the first record that names it, counted from 0;
-            ``error.path`` is the place in it.
-        repaired: whether this call set it right.
-    """
-
-    kind: Kind
-    file: Path
-    error: RawMMError
-    record: int | None = None
-    repaired: bool = False
-
-
-@dataclass(slots=True)
-class Looked:
-    """What a check has looked at so far.
-
-    Attributes:
-        images: files of the directory.
-        references: places of the records that refer to an image, in the directory or outside.
-        outside: those of them whose images are not of the directory.
-    """
-
-    images: int = 0
-    references: int = 0
-    outside: int = 0
 
 
 def fsck(
@@ -128,7 +81,6 @@ class _Check:
         self.root = store.root
         self._store = store
         self._looked = looked
-        self._parents: dict[Path, bool] = {}
         self._repair = repair
         self._quarantine = quarantine
         self._now = time.time_ns()
@@ -144,7 +96,8 @@ class _Check:
         referenced = None
         if references is not None:
             referenced = Referenced(images)
-            yield from self._not_there(directory, references, referenced)
+            named = NamedImages(self._store, directory, self._looked)
+            yield from named.findings(references, referenced)
         for name in images:
             yield from self._image(directory, name)
             if referenced is not None and name not in referenced.names:
@@ -159,92 +112,6 @@ class _Check:
             self._looked.images += 1
         for name in left.foreign:
             yield self._foreign(directory, name)
-
-    def _not_there(
-        self, directory: int, references: Iterable[Any], referenced: Referenced
-    ) -> Iterator[Finding]:
-        """Missing and outside images: each once, at the first place that names it."""
-        known: dict[str, Kind | None] = {}
-        missing: set[Path] = set()
-        outside: list[tuple[str, Finding]] = []
-        for number, record in enumerate(references):
-            for path, locator in referenced.read(record):
-                self._looked.references += 1
-                if locator in known:
-                    self._looked.outside += known[locator] == "outside"
-                    continue
-                file, error = self._lookup(directory, locator)
-                kind = known[locator] = _kind_of(error)
-                if error is None or kind is None:
-                    continue
-                finding = Finding(kind, file, error.under(path), number)
-                if kind == "outside":
-                    self._looked.outside += 1
-                    outside.append((locator, finding))
-                elif file not in missing:
-                    missing.add(file)
-                    yield finding
-        # A directory that is gone, and of whose images some are here: this is where it went.
-        moved = {
-            one.file.parent
-            for locator, one in outside
-            if scheme_of(locator) == "file"
-            and referenced.holds(locator)
-            and not one.file.parent.exists()
-        }
-        for locator, finding in outside:
-            here = referenced.holds(locator)
-            yield self._outside(finding, lost=finding.file.parent in moved and not here, here=here)
-
-    def _lookup(self, directory: int, locator: str) -> tuple[Path, OffloadError | None]:
-        """The file that a locator names, and why it cannot be opened in the directory, or None."""
-        path = file_path(locator) if scheme_of(locator) == "file" else None
-        file = Path(path) if isinstance(path, str) else self.root / locator
-        if isinstance(path, str) and self._is_root(directory, file.parent):
-            # The directory by another path, such as that of a mount.
-            file = self.root / file.name
-            locator = file.as_uri()
-        try:
-            self._store.check_present(locator)
-        except OffloadError as error:
-            if error.code == "missing_image" and is_image_name(file.name):
-                error.got = f"none of the name {file.name!r}"  # whole, it is no secret
-            return file, error
-        return file, None
-
-    def _is_root(self, directory: int, parent: Path) -> bool:
-        """Whether a path leads to the directory."""
-        if parent not in self._parents:
-            try:
-                same = os.path.samestat(parent.stat(), os.fstat(directory))
-            except (OSError, ValueError):
-                same = False
-            self._parents[parent] = same
-        return self._parents[parent]
-
-    def _outside(self, finding: Finding, *, lost: bool, here: bool) -> Finding:
-        """A finding of an image outside, in full."""
-        file, error = finding.file, finding.error
-        got = error.got
-        if error.code == "path_escape" and is_image_name(file.name):
-            got = repr(str(file))  # whole, it is no secret
-        hint = "it was not looked for"
-        if lost:
-            hint = "its directory is gone; other images of it are here, and this one is not"
-        elif here:
-            hint += "; an image with the hash in its name is here, so the run may have moved"
-        return Finding(
-            "missing" if lost else "outside",
-            file,
-            OffloadError(
-                "missing_image" if lost else error.code,
-                error.path,
-                expected=f"an image in {str(self.root)!r}",
-                got=got,
-                hint=hint,
-            ),
-            finding.record,
-        )
 
     def _image(self, directory: int, name: str) -> Iterator[Finding]:
         try:
@@ -348,13 +215,6 @@ class _Check:
     ) -> Finding:
         error = MaterializeError(code, expected=expected, got=got, hint=hint)
         return Finding(kind, self.root / name, error, repaired=repaired)
-
-
-def _kind_of(error: OffloadError | None) -> Kind | None:
-    """What an image is that was looked up with this outcome."""
-    if error is None:
-        return None
-    return "outside" if error.code in _OUTSIDE else "missing"
 
 
 def _is_alive(pid: int) -> bool:

@@ -9,7 +9,8 @@ import pytest
 
 from rawmm.errors import ContractError, OffloadError
 from rawmm.offload import Finding, ImageStore, fsck
-from rawmm.offload.fsck import Looked, findings
+from rawmm.offload.findings import Looked
+from rawmm.offload.fsck import findings
 from tests.unit.offload.images import picture
 
 if TYPE_CHECKING:
