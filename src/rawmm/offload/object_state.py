@@ -220,8 +220,21 @@ def _attributes(value: Any, layout: _Layout) -> Iterator[Member]:
     for name, descriptor in layout.computed.items():
         if name in own:
             continue
-        item = _read(partial(_getter(descriptor), value), name)
+        try:
+            item = _read(partial(_getter(descriptor), value), name)
+        except UnreadableError:
+            # Many properties raise where there is nothing to return, such as the last message of
+            # an empty record. A computed field is written with its record.
+            if name in _computed_fields(value):
+                raise
+            continue
         yield Member(item, name, name, computed=True)
+
+
+def _computed_fields(value: Any) -> Iterable[str]:
+    """The fields that pydantic computes when it writes a model."""
+    decorators = getattr(type(value), "__pydantic_decorators__", None)
+    return getattr(decorators, "computed_fields", ())
 
 
 def _getter(descriptor: property | cached_property[Any]) -> Any:

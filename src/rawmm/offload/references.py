@@ -260,7 +260,7 @@ def _unreadable(value: Any, place: _Place | None, error: UnreadableError) -> Raw
         "not_json",
         path if error.name is None else (*path, error.name),
         expected="plain data, or objects whose state can be read",
-        got=shown(value) if error.name is None else "a property that raises an error",
+        got=shown(value) if error.name is None else "a computed field that raises an error",
         hint="convert the record first: what it names in there cannot be known",
     )
 

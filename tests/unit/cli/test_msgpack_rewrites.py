@@ -79,12 +79,12 @@ def test_what_is_no_time_is_refused_at_its_path(rawmm: Run, tmp_path: Path, comm
     source, images = tmp_path / "in.msgpack", tmp_path / "images"
     images.mkdir()
     source.write_bytes(trace_with(b"\xa3own\xc7\x0c\xff\0\0\0\1\x40" + bytes(7)))
-    argv: list[Path | str] = {
+    arguments: dict[str, list[Path | str]] = {
         "offload": [source, "-o", tmp_path / "out.msgpack", "--image-dir", images],
         "upgrade": [source, "-o", tmp_path / "out.msgpack"],
         "check": [source],
         "gc": [images, "--refs", source],
-    }[command]
-    code, out, err = rawmm(command, *argv)
+    }
+    code, out, err = rawmm(command, *arguments[command])
     assert code == 1
     assert "in.msgpack::$.own: expected a time of the years 1 to 9999" in out + err

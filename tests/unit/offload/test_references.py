@@ -456,11 +456,22 @@ def test_an_object_with_hidden_state_is_an_error(kind: str) -> None:
     assert caught.value.__context__ is None
 
 
-def test_a_property_that_raises_is_an_error_without_its_words() -> None:
+class RaisingModel(BaseModel):
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def url(self) -> str:
+        raise ValueError(SHA)
+
+
+def test_a_property_that_raises_holds_nothing() -> None:
+    assert named([with_attribute(Raises())]) == {NAME, OLD}
+
+
+def test_a_computed_field_that_raises_is_an_error_without_its_words() -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
-        named([Raises()])
+        named([RaisingModel()])
     assert (caught.value.code, caught.value.path) == ("not_json", "$[0].url")
-    assert caught.value.got == "a property that raises an error"
+    assert caught.value.got == "a computed field that raises an error"
     assert SHA[:16] not in str(caught.value)
     assert caught.value.__context__ is None
 
