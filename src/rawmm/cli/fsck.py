@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from rawmm.cli.output import UsageError, complain, console, counted, printable, say
-from rawmm.cli.references import InputFormat, ReferenceFiles, References
+from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
 from rawmm.cli.report import Report, Style
 from rawmm.errors import OffloadError, RawMMError
 from rawmm.offload.findings import WRONG, Looked
@@ -68,6 +68,7 @@ def fsck(
     another place than DIR, where nothing is looked for). Exit code 1 is for missing and corrupt
     images. No image is ever deleted.
     """
+    check_named(image_dir)
     if max_errors < 0:
         raise UsageError("--max-errors takes a number from 0, which lists all")
     files = None if refs is None else ReferenceFiles(refs, input_format_name)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from rawmm.cli.output import UsageError, complain, console, counted, printable, say, size
-from rawmm.cli.references import InputFormat, ReferenceFiles, References
+from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
 from rawmm.errors import OffloadError, RawMMError
 from rawmm.offload.gc import GRACE, collect_garbage
 from rawmm.offload.run_dir import resolved_dir
@@ -47,6 +47,7 @@ def gc(
     references of any version, also inside of texts. If one file cannot be read to its end, nothing
     is deleted. The files that were deleted are listed on standard output.
     """
+    check_named(image_dir)
     if refs is None:
         raise UsageError(
             "give --refs: all files of records that may need an image; age alone deletes none"

@@ -32,6 +32,16 @@ InputFormat: TypeAlias = Annotated[
 ]
 
 
+def check_named(image_dir: str) -> None:
+    """Refuse an empty DIR, which would be the working directory.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    if not image_dir:
+        raise UsageError("DIR is empty; is a variable not set?")
+
+
 class ReferenceFiles:
     """The records of files, one after the other, and where each stands.
 

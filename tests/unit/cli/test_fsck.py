@@ -144,3 +144,12 @@ def test_refs_without_a_file_is_wrong_usage(rawmm: Run, images: Path, command: s
         assert (code, out) == (2, "")
         assert err.startswith("rawmm: --refs takes one or more files")
     assert sorted(images.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", ["fsck", "gc"])
+def test_an_empty_name_is_wrong_usage(rawmm: Run, images: Path, command: str) -> None:
+    refs = images.with_name("refs.jsonl")
+    for argv in (("", "--refs", refs), (images, "--refs", "")):
+        code, out, err = rawmm(command, *argv)
+        assert (code, out) == (2, "")
+        assert err.endswith("is empty; is a variable not set?\n")

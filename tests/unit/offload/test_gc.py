@@ -255,8 +255,8 @@ def test_a_directory_that_is_none_is_an_error(tmp_path: Path) -> None:
 
 # --- writers and collectors in other processes
 
-ROUNDS = 24
-WRITERS = 3
+ROUNDS = 12
+WRITERS = 2
 COLLECTORS = 2
 IMAGES = 6
 HANGS = 300
