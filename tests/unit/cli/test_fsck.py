@@ -150,6 +150,6 @@ def test_refs_without_a_file_is_wrong_usage(rawmm: Run, images: Path, command: s
 def test_an_empty_name_is_wrong_usage(rawmm: Run, images: Path, command: str) -> None:
     refs = images.with_name("refs.jsonl")
     for argv in (("", "--refs", refs), (images, "--refs", "")):
-        code, out, err = rawmm(command, *argv)
-        assert (code, out) == (2, "")
+        code, _, err = rawmm(command, *argv)
+        assert code == 2
         assert err.endswith("is empty; is a variable not set?\n")
