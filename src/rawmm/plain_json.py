@@ -55,12 +55,12 @@ def duplicate_keys(data: bytes) -> Iterator[ContractError]:
     Raises:
         ContractError: ``too_deep``; `data` is a JSON text otherwise.
     """
-    pairs = None
+    fault = pairs = None
     try:
         pairs = _PAIRS.decode(data.decode())
     except RecursionError:
         fault = too_deep()
-    if pairs is None:
+    if fault is not None:
         raise fault
     stack: list[tuple[Any, tuple[str | int, ...]]] = [(pairs, ())]
     while stack:
