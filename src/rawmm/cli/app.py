@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from cyclopts import App, CycloptsError
 
 from rawmm._version import __version__
+from rawmm.cli.bugs import bug_of
 from rawmm.cli.check import check
 from rawmm.cli.fsck import fsck
 from rawmm.cli.gc import gc
@@ -83,6 +84,9 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         _close_stdout()
         return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  (the last resort: one line, no traceback)
+        complain(str(bug_of(error)))
+        return USAGE
     return code if isinstance(code, int) else OK
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 from rich.table import Table
 
-from rawmm.cli.output import UsageError, complain, console, counted, printable, say
+from rawmm.cli.output import complain, console, counted, printable, say
 from rawmm.cli.references import InputFormat, ReferenceFiles, References
-from rawmm.cli.report import Report, Style
+from rawmm.cli.report import MaxErrors, Report, Style
 from rawmm.errors import OffloadError, RawMMError
 from rawmm.offload.fsck import WRONG, findings
 
@@ -54,7 +54,7 @@ def fsck(
             help="Format of the report: lines of text, JSON Lines, or annotations for GitHub.",
         ),
     ] = "text",
-    max_errors: Annotated[int, Parameter(help="Findings to list; 0 lists all.")] = 20,
+    max_errors: MaxErrors = None,
 ) -> int:
     """Compare every file of an image directory with the hash in its name.
 
@@ -62,8 +62,6 @@ def fsck(
     name that no store gives), and with --refs images that are missing or orphaned. Exit code 1 is
     for missing and corrupt images; the rest costs space alone. No image is ever deleted.
     """
-    if max_errors < 0:
-        raise UsageError("--max-errors takes a number from 0, which lists all")
     files = ReferenceFiles(refs or [], input_format_name)
     report = Report(style, max_errors)
     counts: Counter[str] = Counter()
