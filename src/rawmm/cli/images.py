@@ -11,7 +11,7 @@ from rawmm.locators import Problem, file_path, locator_of, scheme_of
 from rawmm.offload import offload_images_inplace
 from rawmm.offload.image_parts import ImageParts
 from rawmm.refs import split_raw_mm_ref
-from rawmm.structs import GenerateFeatures, MMImageRef, RawMMItem, RawMMRef
+from rawmm.structs import Contract, GenerateFeatures, MMImageRef
 from rawmm.validate.children import children
 
 if TYPE_CHECKING:
@@ -158,10 +158,11 @@ def _descriptor_locators(value: Any) -> Iterator[tuple[Path, str]]:
     stack: list[tuple[Path, Any]] = [((), value)]
     while stack:
         path, current = stack.pop()
-        if isinstance(current, (RawMMItem, RawMMRef)):
+        if isinstance(current, Contract) and "raw_image_id" in current.__struct_fields__:
             locator = locator_of(current)
             if locator is not None:
-                name = "raw_image_uri" if current.raw_image_id is None else "raw_image_id"
+                own = locator == current.raw_image_id  # type: ignore[attr-defined]
+                name = "raw_image_id" if own else "raw_image_uri"
                 yield (*path, name), locator
             continue
         if isinstance(current, MMImageRef) and locator_of(current.item) is None:

@@ -40,7 +40,10 @@ _PROGRAM: Final = """
 import sys
 from multiprocessing.connection import Connection
 connection = Connection(int(sys.argv[1]))
-sys.path[:] = connection.recv()
+try:
+    sys.path[:] = connection.recv()
+except (EOFError, OSError):
+    sys.exit()  # the parent has ended
 from rawmm.cli.parallel import work
 work(connection)
 """

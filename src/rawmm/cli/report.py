@@ -61,7 +61,7 @@ class Report:
     """Writes errors as they are found, up to a number, and counts the rest.
 
     Styles: ``text`` is ``file:line:column::$.path: message [code]``; ``json`` is JSON Lines, an
-    object per error with level, file, line, column, path, code, message, expected, got and hint,
+    object per error with file, line, column, path, code, message, expected, got, hint and level,
     null where there is none; ``github`` is a workflow command per error.
 
     Raises:
@@ -155,7 +155,6 @@ def _write_text(place: Place, error: RawMMError, _: Level) -> None:
 
 def _write_json(place: Place, error: RawMMError, level: Level) -> None:
     fields = {
-        "level": level,
         **place._asdict(),
         "path": error.path,
         "code": error.code,
@@ -163,6 +162,7 @@ def _write_json(place: Place, error: RawMMError, level: Level) -> None:
         "expected": error.expected,
         "got": error.got,
         "hint": error.hint,
+        "level": level,
     }
     sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
@@ -178,7 +178,7 @@ def _write_github(place: Place, error: RawMMError, level: Level) -> None:
 
 def _json_notice(text: str) -> None:
     fields = dict.fromkeys(
-        ("level", "file", "line", "column", "path", "code", "message", "expected", "got", "hint")
+        ("file", "line", "column", "path", "code", "message", "expected", "got", "hint")
     )
     sys.stdout.write(json.dumps({**fields, "level": "notice", "message": text}) + "\n")
 
