@@ -56,7 +56,6 @@ def offload(
     in the data stays as it is.
     """
     check_output(source, output, output_format)
-    store = _store(image_dir, durable=durable, writes=mode == "offload")
     stats = ImageOffloadStats()
 
     def offloaded(value: Any) -> Any:
@@ -64,6 +63,7 @@ def offload(
         return value
 
     with open_source(Input(source, form, "--input-format")) as opened:
+        store = _store(image_dir, durable=durable, writes=mode == "offload")
         run = Pass(opened, "offload")
         writes = output_format or written_as(source, output, opened.form)
         failure = run.write(output, writes, offloaded, durable=durable)

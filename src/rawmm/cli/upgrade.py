@@ -105,11 +105,11 @@ def upgrade(
         raise UsageError("--max-errors takes a number from 0, which lists all")
     if output is not None:
         check_output(source, output, output_format)
-    opener = open_store if dry_run else open_writable_store
-    store = None if image_dir is None else opener(image_dir, durable=durable)
     kind = None if type_name is None else _kind(type_name)
     known_layout = None if layout is None else _layout(layout)
     with open_source(Input(source, form, "--input-format")) as opened:
+        opener = open_store if dry_run else open_writable_store
+        store = None if image_dir is None else opener(image_dir, durable=durable)
         run = Pass(opened, "upgrade")
         upgrader = _Upgrader(
             run, kind, store, known_layout, notes=notes, dry_run=dry_run, most=max_errors
