@@ -190,13 +190,14 @@ if TYPE_CHECKING:
     Extra: TypeAlias = dict[str, Any]
 else:
 
-    class Extra(ABC):  # noqa: B024  (abstract so that dict can be registered)
-        """The unknown properties of an open object: a dict, but never one in the bytes.
+    class Extra(dict):
+        """The unknown properties of an open object.
 
-        Were the field a dict to msgspec, a document could fill it under its internal name.
+        Were the field a `dict` to msgspec, a document could fill it under its internal name. No
+        decoder makes an `Extra`.
         """
 
-    Extra.register(dict)
+        __slots__ = ()
 
 
 def reader(kind: type[Contract], *names: str) -> Callable[[Any], tuple[Any, ...]]:

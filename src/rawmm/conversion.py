@@ -6,12 +6,13 @@ from typing import Any, Final, TypeVar, overload
 
 import msgspec
 
+from rawmm.errors import RawMMError
 from rawmm.structs import Contract, MessageNode
 from rawmm.validate.collect import graph_broken, has_bad_text
-from rawmm.validate.convert import to_struct
+from rawmm.validate.convert import made_plain, to_struct
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
-from rawmm.validate.plain import contains
+from rawmm.validate.plain import contains_struct
 from rawmm.validate.recheck import recheck
 from rawmm.validate.types import has_type, schema_of
 from rawmm.writing import check_writable, enc_hook, in_form, spread
@@ -34,12 +35,13 @@ def convert(obj: Any, type: Any = MessageNode) -> Any:  # noqa: A002
     """
     schema_of(type)
     try:
-        if contains(obj, (Contract,)):
-            recheck(obj)
-            if isinstance(obj, Contract) and has_type(obj, type):
-                return obj
-        value = to_struct(obj, type)
-    except (msgspec.ValidationError, RecursionError):
+        plain = made_plain(obj, type)
+        if contains_struct(plain):
+            recheck(plain)
+            if isinstance(plain, Contract) and has_type(plain, type):
+                return plain
+        value = to_struct(plain, type)
+    except (msgspec.ValidationError, RecursionError, RawMMError):
         value = _FAILED  # raised below: msgspec's words become no context
     if (
         value is _FAILED

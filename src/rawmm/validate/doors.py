@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rawmm._contract import EXTRA, Doors
-from rawmm.errors import contract_error, shown
+from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.validate.collect import errors_at, has_bad_text, rules_paused
-from rawmm.validate.convert import to_struct
+from rawmm.validate.convert import made_plain, to_struct
 from rawmm.validate.glance import looks_fine
 from rawmm.validate.open_objects import place_errors
 from rawmm.validate.rules import own_errors, settle
 from rawmm.validate.shape import missing, unknown
 
 if TYPE_CHECKING:
-    from rawmm.errors import RawMMError
     from rawmm.structs import Contract
 
 
@@ -60,11 +59,11 @@ def build(cls: type[Contract], values: dict[str, Any]) -> Any:
             raise error
         data = values | extra
     try:
-        built = to_struct(data, cls)
-    except msgspec.ValidationError:
-        raise first_error(data, cls) from None
-    if has_bad_text(built):
-        raise first_error(built, cls)
+        built = to_struct(made_plain(data, cls), cls)
+    except (msgspec.ValidationError, RecursionError, RawMMError):
+        built = None  # raised below: what msgspec says becomes no context
+    if built is None or has_bad_text(built):
+        raise first_error(data, cls)
     return built
 
 
