@@ -81,7 +81,7 @@ class ContractMeta(msgspec.StructMeta):
         by_name = dict(zip(names, cls.__struct_encode_fields__, strict=True))
         # The last fields have the defaults. Types are not read here: that takes an import's time.
         for field, default in zip(reversed(names), reversed(defaults), strict=False):
-            if default is UNSET:
+            if default is UNSET and field in cls.__dict__:  # a subclass inherits the others
                 type.__setattr__(cls, field, _Presence(cls.__dict__[field], field))
         config = cls.__struct_config__
         tag = {config.tag_field: config.tag} if config.tag_field else {}

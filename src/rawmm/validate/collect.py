@@ -69,8 +69,8 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
     if not is_plain(value):
         try:
             value = to_plain(value, kind, path)
-        except RawMMError as error:
-            foreign = error
+        except RawMMError as reason:
+            foreign = reason
     found = False
     for error in shape_errors(value, schema_of(kind), path):
         found = True
@@ -109,7 +109,7 @@ def _nodes_of(value: Any, kind: Any, path: Path) -> tuple[Any, Path]:
 
 
 def graph_broken(value: Any, kind: Any) -> bool:
-    """Whether a bare list of nodes in `value` breaks a rule across nodes; a trace checks its own."""
+    """Whether a bare list of nodes in `value` breaks a rule; a trace checks its own nodes."""
     return may_hold_nodes(kind) and any(True for _ in bare_graph_errors(value, ()))
 
 

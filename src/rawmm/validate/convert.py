@@ -69,7 +69,7 @@ def to_struct(value: Any, kind: Any) -> Any:
     except msgspec.ValidationError:
         if not contains_struct(value):
             raise
-    # A struct of another class may say the same, and one that was written to may hold plain data.
+    # A struct of another class may say the same.
     return decoded_to_struct(to_plain(value, kind, open_structs=True), kind)
 
 

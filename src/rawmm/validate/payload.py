@@ -200,7 +200,7 @@ class _Walk:
                 yield key_error(given, path)
             elif descriptor and key in PROCESSED_KEYS:
                 found = True
-                yield _processed(key, child, path)
+                yield processed(key, child, path)
             else:
                 if not is_text(key):
                     found = True
@@ -252,7 +252,17 @@ def _truthy(value: Any) -> bool:
 
 def not_finite(value: float, path: Path) -> RawMMError:
     """NaN or an infinity, which JSON cannot say and msgspec would write as null."""
-    return contract_error("not_json", path, expected="a finite number", got=repr(float(value)))
+    floored = value < 0 and any(isinstance(key, str) and key.endswith("logprobs") for key in path)
+    return contract_error(
+        "not_json",
+        path,
+        expected="a finite number",
+        got=repr(float(value)),
+        hint="engines write -inf for tokens that cannot be sampled; read them with "
+        "logprob_floor=-9999.0, or another number"
+        if floored
+        else None,
+    )
 
 
 def _surrogate(path: Path, what: str) -> RawMMError:
@@ -261,7 +271,8 @@ def _surrogate(path: Path, what: str) -> RawMMError:
     )
 
 
-def _processed(key: str, value: Any, path: Path) -> RawMMError:
+def processed(key: str, value: Any, path: Path) -> RawMMError:
+    """A key that only an image processor writes, where raw data belongs."""
     return contract_error(
         "processed_payload",
         (*path, key),

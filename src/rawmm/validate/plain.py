@@ -24,8 +24,8 @@ from rawmm.structs import Contract, PackedStream
 
 Path = tuple[str | int, ...]
 
-SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-LEAVES: Final = SCALARS | {bytes}
+SCALARS: Final[frozenset[type[Any]]] = frozenset({str, int, float, bool, type(None)})
+LEAVES: Final[frozenset[type[Any]]] = SCALARS | {bytes}
 """Types of plain values that hold nothing."""
 MAX_INT: Final = 2**53 - 1
 """Integers beyond this are rounded by readers whose numbers are doubles."""
@@ -313,9 +313,9 @@ def slot_of(kind: Any) -> Slot:
     if get_origin(kind) in (Union, UnionType):
         return _merged([slot_of(member) for member in get_args(kind)])
     if get_origin(kind) is list:
-        return Slot(items=get_args(kind)[0])
+        return Slot(items=get_args(kind)[0], free=slot_of(get_args(kind)[0]).free)
     if get_origin(kind) is dict:
-        return Slot(values=get_args(kind)[1])
+        return Slot(values=get_args(kind)[1], free=slot_of(get_args(kind)[1]).free)
     if kind is bytes:
         return Slot(binary=True)
     if kind is float:
@@ -340,7 +340,8 @@ def _merged(slots: list[Slot]) -> Slot:
 
 
 @cache
-def _field_slots(kind: type[Contract]) -> dict[str, Slot]:
+def field_slots(kind: type[Contract]) -> dict[str, Slot]:
+    """The slots of a struct class by wire name, in order."""
     return {field.encode_name: slot_of(field.type) for field in msgspec.structs.fields(kind)}
 
 
@@ -404,7 +405,7 @@ class _Walk:
             (kind for kind in slot.structs if kind.__struct_config__.array_like), None
         )
         if array_like is not None:
-            slots = list(_field_slots(array_like).values())
+            slots = list(field_slots(array_like).values())
             return [
                 self.read(item, slots[i] if i < len(slots) else _OTHER, (*path, i), depth + 1)
                 for i, item in enumerate(items)
@@ -416,7 +417,7 @@ class _Walk:
         self, pairs: Mapping[Any, Any], slot: Slot, path: Path, depth: int
     ) -> dict[str, Any]:
         struct = _struct_for(slot.structs, pairs)
-        slots = {} if struct is None else _field_slots(struct)
+        slots = {} if struct is None else field_slots(struct)
         other = slot_of(Any) if struct and struct.__open__ else slot_of(slot.values)
         if slot.free:
             other = slot
@@ -439,20 +440,19 @@ class _Walk:
 def _stream_element(value: Any, slot: Slot, path: Path) -> Any:
     if issubclass(type(value), _SCALAR_BASES):
         return _scalar(value, slot, path)
-    if (
-        is_array(value)
-        and getattr(value, "shape", None) == ()
-        and callable(getattr(value, "tolist", None))
-    ):
-        try:
-            number = value.tolist()  # a scalar of numpy
-        except Exception:  # noqa: BLE001  (the scalar's own code)
-            number = None
-        if type(number) in _NUMBERS:
-            return number
+    if is_array(value) and type(number := _scalar_of_array(value)) in _NUMBERS:
+        return number
     if value is None or type(value) in (bytes, dict, list, tuple):
         return value  # of a wrong type, which the reader says
     raise foreign_error(value, path) or not_json(value, path)
+
+
+def _scalar_of_array(value: Any) -> Any:
+    """The number that a scalar of numpy or a tensor without dimensions is."""
+    try:
+        return value.tolist() if value.shape == () else None
+    except Exception:  # noqa: BLE001  (the object's own code)
+        return None
 
 
 def _scalar(value: Any, slot: Slot, path: Path) -> Any:
@@ -497,7 +497,7 @@ def foreign_error(value: Any, path: Path, *, stream: bool = False) -> RawMMError
             got=shown(value),
             hint=None
             if stream
-            else "numbers stand in JSON lists, an encoded array holds bytes, and pixels are never here",
+            else "give plain Python numbers, lists and dicts; pixels have no place here",
         )
     scalar = value is None or issubclass(type(value), _SCALAR_BASES)
     if scalar or as_mapping(value) is not None or as_sequence(value) is not None:

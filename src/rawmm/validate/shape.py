@@ -13,11 +13,11 @@ from rawmm import schemas
 from rawmm._contract import EXTRA, own_fields
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.locators import id_problem
-from rawmm.structs import SCHEMA_VERSION, TYPES, Contract
+from rawmm.structs import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.arrays import elements, raw, shown_shape, size_error
 from rawmm.validate.forms import historical_form
 from rawmm.validate.open_objects import place_errors
-from rawmm.validate.payload import ND, Mode, is_text, payload_errors
+from rawmm.validate.payload import ND, Mode, is_text, payload_errors, processed
 from rawmm.validate.plain import (
     array_values,
     as_mapping,
@@ -298,6 +298,8 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
             )
         elif key in properties:
             yield from shape_errors(child, properties[key], (*path, key))
+        elif extra is False and key in PROCESSED_KEYS:
+            yield processed(key, child, path)
         elif extra is False:
             yield unknown(key, properties, path)
         else:
