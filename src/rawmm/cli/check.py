@@ -74,11 +74,11 @@ def check(
         ),
     ] = 1,
 ) -> int:
-    """Check files against the contract, and list every error as FILE:LINE::$.path: message.
+    """Check files against the contract, and list every error as FILE:LINE:COLUMN::$.path: message.
 
     JSON, JSON Lines and MessagePack files of traces, nodes, messages, sidecars, references or
     OpenAI chat requests. LINE is the line in JSON Lines and the document in a MessagePack
-    stream.
+    stream; where a text is not JSON, LINE and COLUMN are those of the first fault.
     """
     if not files:
         raise UsageError("nothing to check: give one or more files, or - for standard input")

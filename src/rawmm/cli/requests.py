@@ -8,14 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rawmm.cli.output import UsageError
-from rawmm.errors import OffloadError, contract_error, shown
+from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.offload import ImageStore
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
-
-    from rawmm.errors import RawMMError
 
     Path = tuple[str | int, ...]
 
@@ -28,7 +26,7 @@ def open_store(image_dir: str | os.PathLike[str], *, durable: bool = True) -> Im
     """
     try:
         return ImageStore(image_dir, durable=durable)
-    except OffloadError as error:
+    except RawMMError as error:
         raise UsageError(error.message) from None
 
 
@@ -41,7 +39,7 @@ def open_writable_store(image_dir: str | os.PathLike[str], *, durable: bool) -> 
     store = open_store(image_dir, durable=durable)
     try:
         store.probe()
-    except OffloadError as error:
+    except RawMMError as error:
         raise UsageError(error.message) from None
     return store
 

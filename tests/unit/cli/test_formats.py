@@ -149,3 +149,24 @@ def test_reports_for_programs_are_not_cut(style: str, rawmm: Run, source: Path) 
     assert out.count("\n") == 30
     assert err == "1 file, 30 records, 30 errors\n"
     assert rawmm("check", source, "--format", style, "--max-errors", "7").out.count("\n") == 7
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("nope",), '"nope". Available commands: check, offload, upgrade, fsck, gc, schema.'),
+        (("check", "--nope"), "(see rawmm check --help)"),
+        (
+            ("offload", "a.json", "b.json", "-o", "c.json"),
+            "Unexpected argument: b.json. (see rawmm",
+        ),
+        (("upgrade",), "parameter IN requires an argument. (see rawmm upgrade --help)"),
+    ],
+)
+def test_wrong_usage_names_the_help_of_its_command(
+    argv: tuple[str, ...], says: str, rawmm: Run
+) -> None:
+    code, out, err = rawmm(*argv)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.count("\n") == 1
