@@ -163,7 +163,7 @@ def test_a_bug_ends_the_check_of_its_record_alone(number: int) -> None:
         found = list(workers.findings(records(5000), "jsonl"))
     errors = [(line, each.got) for line, each in found if isinstance(each, RawMMError)]
     assert errors == [(line, str(line)) for line in range(1, 5001)]
-    ((line, bug),) = [one for one in found if isinstance(one[1], Bug)]
+    ((line, bug),) = [(line, each) for line, each in found if isinstance(each, Bug)]
     assert (line, bug.name) == (1500, "ZeroDivisionError")
     assert found.index((line, bug)) == 1500  # behind what the record had before
     assert "a secret" not in str(bug)

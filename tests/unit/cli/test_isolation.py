@@ -172,7 +172,7 @@ def documents() -> list[Any]:
 
 
 DOCUMENTS = documents()
-ODD = (
+ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1 << 63, 1 << 70, 1.5, 1e308, "", "x", "\0", "é" * 40, "image",
     "image_url", "data:", "data:image/png;base64,", "file:///a.png", "file://host/%00", "mmraw:",
     "mmraw:e30", "mmraw:v9:", [], {}, [[]], [{}], {"": []}, {"role": []}, {"type": {}},
@@ -223,7 +223,7 @@ def garbage(draw: st.DrawFn) -> Any:
 def test_no_document_of_json_is_a_bug_to_check(value: Any) -> None:
     record = Record(json.dumps(value).encode(), None)
     for image_dir in (None, "/nowhere"):
-        checker = rawmm.cli.check.checker_of(None, image_dir, False)  # noqa: FBT003
+        checker = rawmm.cli.check.checker_of(None, image_dir, False)
         found = list(serial(checker, iter([record]), "json"))
         assert not [one for _, one in found if isinstance(one, Bug)], found
 

@@ -65,7 +65,7 @@ def test_a_document_of_many_lines_has_line_and_column(
 @pytest.mark.parametrize("command", ["offload", "upgrade"])
 def test_commands_that_write_tell_the_place_too(command: str, rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text(f'{{"mm_items": {{}}}}\n{{"x": NaN}}\n')
+    path.write_text('{"mm_items": {}}\n{"x": NaN}\n')
     code, _, err = rawmm(command, path, "-o", path, "--image-dir", tmp_path)
     assert code == 1
     assert err == (

@@ -14,7 +14,6 @@ import types
 import uuid
 from collections import (
     ChainMap,
-    Counter,
     OrderedDict,
     UserDict,
     UserList,
@@ -33,7 +32,14 @@ from rawmm import MessageNode, MMRefs, MultiModalData, RawMMError, RawMMItem, Ra
 from rawmm.structs import GenerateFeatures
 from rawmm.upgrade import upgrade
 from tests.unit.upgrade.forms import (
-    FINGERPRINT, SHA, URL, bare_grid, envelope, node, sidecar, without_version,
+    FINGERPRINT,
+    SHA,
+    URL,
+    bare_grid,
+    envelope,
+    node,
+    sidecar,
+    without_version,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -46,7 +52,7 @@ FORMS: dict[str, tuple[Any, Any]] = {
     "uri": (without_version(raw_image_uri="file:///images/a.png"), RawMMItem),
     "inline": (without_version(raw_image_data=URL), RawMMItem),
     "envelope_v1": (envelope(raw_image_id="a.png"), RawMMItem),
-    "sidecar": (sidecar(bare_grid(), hashes=[SHA[:32]]), MultiModalData),
+    "sidecar": (sidecar(bare_grid(), hashes=["a07e50973f7c1376" * 2]), MultiModalData),
     "node": (node(sidecar(without_version(raw_image_data=URL), hashes=[SHA[:32]])), MessageNode),
     "descriptor_and_uris": (
         [sidecar(envelope(), hashes=[SHA[:32]]), ["file:///images/a.png"]],
@@ -78,7 +84,7 @@ class Whole(int):
         return "another"
 
 
-class Word(str, enum.Enum):
+class Word(str, enum.Enum):  # noqa: UP042  (its str() is another than a StrEnum's)
     GRID = "image"
 
 
@@ -131,7 +137,7 @@ class HostileMapping(dict):  # type: ignore[type-arg]
     def __getitem__(self, key: Any) -> Any:
         raise RuntimeError("a secret")
 
-    def get(self, key: Any, default: Any = None) -> Any:
+    def get(self, *_: Any) -> Any:
         raise RuntimeError("a secret")
 
 
@@ -175,7 +181,7 @@ NOT_JSON: dict[str, Callable[[], Any]] = {
     "array of objects": lambda: np.array([{}, None], dtype=object), "bytes": lambda: b"x",
     "bytearray": lambda: bytearray(b"x"), "memoryview": lambda: memoryview(b"x"),
     "array.array": lambda: array.array("f", [1.0]), "set": lambda: {"a"},
-    "frozenset": lambda: frozenset({"a"}), "keys": lambda: {"a": 1}.keys(),
+    "frozenset": lambda: frozenset({"a"}), "keys": {"a": 1}.keys,
     "generator": generator, "iterator": lambda: iter([1]), "map": lambda: map(str, [1]),
     "zip": lambda: zip([1], [2], strict=True), "Decimal": lambda: decimal.Decimal("1.5"),
     "Fraction": lambda: fractions.Fraction(1, 2), "complex": lambda: 1j,
@@ -235,15 +241,13 @@ def test_what_is_no_json_is_refused_at_every_field(name: str, form: str) -> None
     for path in ((), *places(document)):
         value = replaced(document, path, NOT_JSON[name]())
         for as_kind in (kind, None):
-            try:
-                result = upgrade(value, as_kind)
-            except RawMMError as error:
-                assert "secret" not in str(error)
-                assert error.__cause__ is None
-                assert error.__context__ is None or isinstance(error.__context__, RawMMError)
-                assert error.path.startswith("$")
-            else:
-                pytest.fail(f"{path}: {result}")
+            with pytest.raises(RawMMError) as caught:
+                upgrade(value, as_kind)
+            error = caught.value
+            assert "secret" not in str(error)
+            assert error.__cause__ is None
+            assert error.__context__ is None or isinstance(error.__context__, RawMMError)
+            assert error.path.startswith("$")
 
 
 def rewrapped(value: Any, wrap: Callable[[Any], Any]) -> Any:
@@ -287,14 +291,17 @@ EQUIVALENT: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("name", EQUIVALENT)
 def test_what_says_the_same_upgrades_to_the_same(name: str, form: str) -> None:
     document, kind = FORMS[form]
-    try:
-        wanted: Any = upgrade(document, kind)
-    except RawMMError as error:
-        with pytest.raises(type(error)) as caught:
-            upgrade(rewrapped(document, EQUIVALENT[name]), kind)
-        assert str(caught.value) == str(error)
+    said = rewrapped(document, EQUIVALENT[name])
+    if form == "inline_urls":  # needs a layout
+        refusals = []
+        for value in (document, said):
+            with pytest.raises(RawMMError) as caught:
+                upgrade(value, kind)
+            refusals.append(str(caught.value))
+        assert refusals[0] == refusals[1]
         return
-    result: Any = upgrade(rewrapped(document, EQUIVALENT[name]), kind)
+    wanted: Any = upgrade(document, kind)
+    result: Any = upgrade(said, kind)
     assert (result.form, result.notes) == (wanted.form, wanted.notes)
     assert plainly(to_builtins(result.value)) == plainly(to_builtins(wanted.value))
 
