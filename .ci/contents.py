@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 IN_WHEEL = (
     "rawmm/py.typed",
@@ -15,27 +17,23 @@ IN_WHEEL = (
     "rawmm/testing/strategies.py",
     "rawmm/cli/__init__.py",
 )
-IN_SDIST = (
-    "schemas/v1/sidecar.schema.json",
-    "schemas/v1/annotations.json",
-    "schemas/conformance/v1/manifest.json",
-    "codegen/emit.py",
-    "tests/conftest.py",
-    "examples/rollout.jsonl",
-    "benchmarks/__main__.py",
-    "README.md",
-    "LICENSE",
-)
+ADDED_TO_SDIST = {"PKG-INFO"}
 
 
 def main(wheel: str, sdist: str) -> int:
-    """0 when both hold what they must."""
+    """0 when both hold what they must: the sdist, every file that git tracks and no other."""
     names = set(zipfile.ZipFile(wheel).namelist())
     wrong = [f"wheel lacks {name}" for name in IN_WHEEL if name not in names]
     wrong += [f"wheel holds {name}" for name in names if not name.startswith(("rawmm/", "rawmm-"))]
     with tarfile.open(sdist) as archive:
-        inside = {name.partition("/")[2] for name in archive.getnames()}
-    wrong += [f"sdist lacks {name}" for name in IN_SDIST if name not in inside]
+        inside = {member.name.partition("/")[2] for member in archive if not member.isdir()}
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"],  # noqa: S607
+        cwd=Path(__file__).parent.parent, capture_output=True, check=True,
+    )  # fmt: skip
+    tracked = {name for name in listed.stdout.decode().split("\0") if name}
+    wrong += [f"sdist lacks {name}" for name in sorted(tracked - inside)]
+    wrong += [f"sdist holds {name}" for name in sorted(inside - tracked - ADDED_TO_SDIST)]
     print(*wrong or [f"wheel: {len(names)} files, sdist: {len(inside)} files"], sep="\n")
     return bool(wrong)
 

@@ -260,7 +260,7 @@ def _cycle_dict() -> dict[str, Any]:
     return cycle
 
 
-def _deep(container: Callable[[Any], Any], levels: int = 5_000) -> Any:
+def _deep(container: Callable[[Any], Any], levels: int = 1_200) -> Any:
     value: Any = 1
     for _ in range(levels):
         value = container(value)

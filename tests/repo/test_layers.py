@@ -14,6 +14,7 @@ PACKAGE = ROOT / "src" / "rawmm"
 
 LAYERS = {
     "errors": 0,
+    "json_text": 0,
     "_version": 0,
     "locators": 1,
     "_contract": 1,

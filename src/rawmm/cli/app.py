@@ -8,14 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from rawmm._version import __version__
+from rawmm.cli.bugs import bug_of
 from rawmm.cli.check import check
 from rawmm.cli.fsck import fsck
 from rawmm.cli.gc import gc
 from rawmm.cli.offload import offload
-from rawmm.cli.output import UsageError, complain
+from rawmm.cli.output import UsageError, complain, printable
 from rawmm.cli.records import STDIO
 from rawmm.cli.schema import schema
 from rawmm.cli.upgrade import upgrade
@@ -66,7 +67,7 @@ def run(argv: Sequence[str]) -> int:
         code = app([STDIO if word == "-" else word for word in argv])
         sys.stdout.flush()
     except CycloptsError as error:
-        complain(f"{error} (see rawmm --help)".replace("\n", " "))
+        complain(_usage_text(error))
         return USAGE
     except UsageError as error:
         complain(str(error))
@@ -83,7 +84,18 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         _close_stdout()
         return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  (the last resort: one line, no traceback)
+        complain(str(bug_of(error)))
+        return USAGE
     return code if isinstance(code, int) else OK
+
+
+def _usage_text(error: CycloptsError) -> str:
+    what = str(error)
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        what = f"Unexpected argument: {printable(error.unused_tokens[0])}."
+    command = " ".join(("rawmm", *(error.command_chain or ())))
+    return f"{what} (see {command} --help)".replace("\n", " ")
 
 
 def _close_stdout() -> None:

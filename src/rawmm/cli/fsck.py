@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 from rich.table import Table
 
-from rawmm.cli.output import UsageError, complain, console, counted, printable, say
+from rawmm.cli.output import complain, console, counted, printable, say
 from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
-from rawmm.cli.report import Report, Style
+from rawmm.cli.report import MaxErrors, Report, Style
 from rawmm.errors import OffloadError, RawMMError
 from rawmm.offload.findings import WRONG, Looked
 from rawmm.offload.fsck import findings
@@ -59,7 +59,7 @@ def fsck(
             help="Format of the report: lines of text, JSON Lines, or annotations for GitHub.",
         ),
     ] = "text",
-    max_errors: Annotated[int, Parameter(help="Findings to list; 0 lists all.")] = 20,
+    max_errors: MaxErrors = None,
 ) -> int:
     """Compare every file of an image directory with the hash in its name.
 
@@ -69,8 +69,6 @@ def fsck(
     images. No image is ever deleted.
     """
     check_named(image_dir)
-    if max_errors < 0:
-        raise UsageError("--max-errors takes a number from 0, which lists all")
     files = None if refs is None else ReferenceFiles(refs, input_format_name)
     report = Report(style, max_errors)
     counts: Counter[str] = Counter()

@@ -68,7 +68,7 @@ def _is_wire_message(message: Any) -> bool:
     """Whether a chat message is in OpenAI's form where that differs from the contract's."""
     if not isinstance(message, dict) or "role" not in message:
         return False
-    if message["role"] in _WIRE_ROLES:
+    if _is_one_of(message["role"], _WIRE_ROLES):
         return True
     calls, content = message.get("tool_calls"), message.get("content")
     return any(
@@ -76,6 +76,10 @@ def _is_wire_message(message: Any) -> bool:
         for call in (calls if isinstance(calls, list) else ())
     ) or any(
         isinstance(part, dict)
-        and (part.get("type") in _WIRE_PARTS or isinstance(part.get("image_url"), str))
+        and (_is_one_of(part.get("type"), _WIRE_PARTS) or isinstance(part.get("image_url"), str))
         for part in (content if isinstance(content, list) else ())
     )
+
+
+def _is_one_of(value: Any, names: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in names

@@ -14,6 +14,7 @@ from rawmm.cli.passes import (
     InputName,
     OutputFormat,
     Pass,
+    check_output,
     written_as,
 )
 from rawmm.cli.records import Input, open_source
@@ -54,14 +55,15 @@ def offload(
     Chat requests, message lists, traces and nodes, as JSON, JSON Lines or MessagePack. All else
     in the data stays as it is.
     """
-    store = _store(image_dir, durable=durable, writes=mode == "offload")
+    check_output(source, output, output_format)
     stats = ImageOffloadStats()
 
     def offloaded(value: Any) -> Any:
         stats.add(offload_images_inplace(value, store=store, mode=mode))
         return value
 
-    with open_source(Input(source, form, "--format")) as opened:
+    with open_source(Input(source, form, "--input-format")) as opened:
+        store = _store(image_dir, durable=durable, writes=mode == "offload")
         run = Pass(opened, "offload")
         writes = output_format or written_as(source, output, opened.form)
         failure = run.write(output, writes, offloaded, durable=durable)
@@ -116,5 +118,5 @@ def _summary(run: Pass, stats: ImageOffloadStats, mode: str, damaged: int) -> No
     table.add_row("deduplicated", f"{stats.images_deduplicated:,}")
     if damaged:
         table.add_row("damaged, replaced", f"{damaged:,}")
-    table.add_row("saved", f"{max(saved, 0) / before:.0%}", gain)
+    table.add_row("saved", f"{max(saved, 0) / max(before, 1):.0%}", gain)
     screen.print(table)

@@ -1,23 +1,22 @@
-"""Worker processes for `check`: records in chunks, errors in document order, memory constant.
+"""Worker processes for `check`: records in chunks, findings in document order, memory constant.
 
-Every worker has one chunk at most, and the one to hear next has waited longest. It sends errors
-as it finds them, and waits while nobody reads.
+Every worker has one chunk at most, and the one to hear next has waited longest. It sends findings
+as it makes them, and waits while nobody reads.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
-import traceback
 from collections import deque
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from multiprocessing.connection import Pipe
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
+from rawmm.cli.bugs import Bug, InternalError, bug_of
 from rawmm.cli.output import UsageError
 from rawmm.errors import RawMMError
 
@@ -25,21 +24,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
 
+    from rawmm.cli.images import NotChecked
     from rawmm.cli.records import Format, Record
 
-    Check: TypeAlias = Callable[[Record, Format], Iterator[RawMMError]]
+    Finding: TypeAlias = RawMMError | NotChecked | Bug
+    Check: TypeAlias = Callable[[Record, Format], Iterator[RawMMError | NotChecked]]
     Chunk: TypeAlias = list[Record]
-    Found: TypeAlias = tuple[int | None, RawMMError]
+    Found: TypeAlias = tuple[int | None, Finding]
 
 _CHUNK_BYTES: Final = 1 << 20
 _CHUNK_RECORDS: Final = 512
-_ERRORS_AT_ONCE: Final = 256
+_FINDINGS_AT_ONCE: Final = 256
 # Not multiprocessing's processes: those run the caller's script again.
 _PROGRAM: Final = """
 import sys
 from multiprocessing.connection import Connection
 connection = Connection(int(sys.argv[1]))
-sys.path[:] = connection.recv()
+try:
+    sys.path[:] = connection.recv()
+except (EOFError, OSError):
+    sys.exit()  # the parent has ended
 from rawmm.cli.parallel import work
 work(connection)
 """
@@ -54,10 +58,13 @@ def available_cores() -> int:
 
 
 def serial(check: Check, records: Iterator[Record], form: Format) -> Iterator[Found]:
-    """Each error of each record, with the record's line."""
+    """What is found in each record, with the record's line. A bug ends the check of one record."""
     for record in records:
-        for error in check(record, form):
-            yield record.line, error
+        try:
+            for finding in check(record, form):
+                yield record.line, finding
+        except Exception as error:  # noqa: BLE001  (a bug, reported as one; it says nothing of others)
+            yield record.line, bug_of(error)
 
 
 class Workers:
@@ -85,7 +92,7 @@ class Workers:
         """End the processes, whatever they do."""
         self._stop()
 
-    def errors(self, records: Iterator[Record], form: Format) -> Iterator[Found]:
+    def findings(self, records: Iterator[Record], form: Format) -> Iterator[Found]:
         """What `serial` gives, in the same order; what `records` raises comes last.
 
         Raises:
@@ -138,7 +145,7 @@ class _Chunks:
 
     def __init__(self, records: Iterator[Record]) -> None:
         self._records = records
-        self.failure: RawMMError | UsageError | None = None
+        self.failure: RawMMError | UsageError | InternalError | None = None
 
     def __iter__(self) -> Iterator[Chunk]:
         return self
@@ -152,7 +159,7 @@ class _Chunks:
                 size += len(record.data)
                 if size >= _CHUNK_BYTES or len(chunk) == _CHUNK_RECORDS:
                     break
-        except (RawMMError, UsageError) as error:
+        except (RawMMError, UsageError, InternalError) as error:
             self.failure = error
         if not chunk:
             raise StopIteration
@@ -164,11 +171,10 @@ class _WorkerDiedError(Exception):
 
 
 class _Message(NamedTuple):
-    """What a worker says: errors, and if it is done with its chunk, how that ended."""
+    """What a worker says: findings, and whether it is done with its chunk."""
 
     found: list[Found]
     done: bool
-    failure: tuple[BaseException, str] | None = None
 
 
 class _Worker:
@@ -191,18 +197,14 @@ class _Worker:
             raise _WorkerDiedError from None
 
     def results(self) -> Iterator[Found]:
-        """The errors of the chunk sent last. Raises what stopped the worker."""
+        """What is found in the chunk sent last."""
         done = False
         while not done:
             try:
-                found, done, failure = self._connection.recv()
+                found, done = self._connection.recv()
             except _GONE:
                 raise _WorkerDiedError from None
             yield from found
-            if failure is not None:
-                error, where = failure
-                error.add_note(f"In a worker process:\n{where}")
-                raise error
 
     def stop(self) -> None:
         self._connection.close()
@@ -233,22 +235,9 @@ def work(connection: Connection) -> None:
 
 def _messages(check: Check, chunk: Chunk, form: Format) -> Iterator[_Message]:
     found: list[Found] = []
-    failure = None
-    try:
-        for one in serial(check, iter(chunk), form):
-            found.append(one)
-            if len(found) == _ERRORS_AT_ONCE:
-                yield _Message(found, done=False)
-                found = []
-    except Exception as error:  # noqa: BLE001  (whatever it is, the parent raises it)
-        failure = (_portable(error), traceback.format_exc())
-    yield _Message(found, done=True, failure=failure)
-
-
-def _portable(error: Exception) -> Exception:
-    """An exception as it can be sent; not every class can be built again from its arguments."""
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301  (our own bytes)
-    except Exception:  # noqa: BLE001  (pickling runs the code of any class)
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+    for one in serial(check, iter(chunk), form):
+        found.append(one)
+        if len(found) == _FINDINGS_AT_ONCE:
+            yield _Message(found, done=False)
+            found = []
+    yield _Message(found, done=True)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from cyclopts import Parameter
 
+from rawmm.cli.bugs import InternalError, bugs_named
 from rawmm.cli.documents import decode_strict
-from rawmm.cli.output import complain, console, progress
-from rawmm.cli.records import STDIO, Format, format_of, is_json_lines
-from rawmm.cli.report import error_text
+from rawmm.cli.extensions import unwritable
+from rawmm.cli.malformed import placed
+from rawmm.cli.output import UsageError, complain, console, printable, progress
+from rawmm.cli.records import EXTENSIONS, STDIO, Format, format_of
+from rawmm.cli.report import error_text, place_of
 from rawmm.cli.writing import Target, Writer
 from rawmm.errors import RawMMError
 
@@ -24,7 +28,7 @@ InputName: TypeAlias = Annotated[
 ]
 InputFormat: TypeAlias = Annotated[
     Format | None,
-    Parameter(name=["--format", "--input-format"], help="Format of IN. Its extension by default."),
+    Parameter(name="--input-format", help="Format of IN. Its extension by default."),
 ]
 OutputFormat: TypeAlias = Annotated[
     Format | None,
@@ -63,7 +67,7 @@ class Pass:
 
     def write(
         self, output: str, form: Format, change: Callable[[Any], Any], *, durable: bool
-    ) -> RawMMError | None:
+    ) -> RawMMError | InternalError | None:
         """Write what `change` makes of each record; the error that stopped the pass, or None.
 
         Nothing is written to `output` unless every record was.
@@ -72,19 +76,24 @@ class Pass:
             try:
                 with Target(output, durable=durable) as target:
                     writer = Writer(target, form, self.source.form)
-                    for record in self.source.records():
+                    for record in self.source.records(may_be_empty=True):
                         self.line = record.line
-                        writer.write(change(decode_record(record, self.source.form)))
+                        with bugs_named():
+                            writer.write(change(decode_record(record, self.source.form)))
                         self.records += 1
                         self.line = None
                         advance(self.source.done)
-            except RawMMError as error:
+                    writer.finish()
+            except (RawMMError, InternalError) as error:
                 return error
         self.written = target.written
         return None
 
-    def failed(self, error: RawMMError) -> int:
+    def failed(self, error: RawMMError | InternalError) -> int:
         """Say what stopped the pass; the exit code."""
+        if isinstance(error, InternalError):
+            complain(f"{place_of(self.source.name, self.line)}: {error}")
+            return 2
         if error.code in _ENVIRONMENT:
             complain(error.message)
             return 2
@@ -101,12 +110,35 @@ def decode_record(record: Record, form: Format) -> Any:
     try:
         return decode_strict(record.data, form)
     except RawMMError as error:
-        if form == "json" and is_json_lines(record.data):
-            error.hint = "if it is JSON Lines, say that its format is jsonl"
-        raise
+        fault = placed(error, record.data, form)
+    raise fault
+
+
+def check_output(source: str, output: str, given: Format | None) -> None:
+    """Refuse a name for OUT that promises a format in which nothing is written.
+
+    Raises:
+        UsageError: the name is empty, or its extension is that of another format, or of none that
+            is known while no format is `given`.
+    """
+    if not output:
+        raise UsageError("the name after --output is empty; give a path, or - for standard output")
+    if _is_same(source, output) or format_of(output) is not None:
+        return
+    why_not = unwritable(output)
+    if why_not is not None:
+        raise UsageError(f"{printable(output)}: {why_not}")
+    if given is None and output != STDIO and PurePath(output).suffix:
+        raise UsageError(
+            f"{printable(output)}: the extension is none of {', '.join(EXTENSIONS)}; "
+            "give --output-format json, jsonl or msgpack"
+        )
 
 
 def written_as(source: str, output: str, form: Format) -> Format:
     """The format of `output`: what its extension says, or that of the file it is or comes from."""
-    same = STDIO not in (source, output) and os.path.realpath(source) == os.path.realpath(output)
-    return form if same else format_of(output) or form
+    return form if _is_same(source, output) else format_of(output) or form
+
+
+def _is_same(source: str, output: str) -> bool:
+    return STDIO not in (source, output) and os.path.realpath(source) == os.path.realpath(output)

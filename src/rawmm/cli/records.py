@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple, TypeAlia
 import msgspec
 
 from rawmm.cli.boundaries import NotADocumentError, documents
+from rawmm.cli.extensions import unreadable
 from rawmm.cli.output import UsageError, printable
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError
@@ -32,7 +33,7 @@ NAMES: Final[dict[Format, str]] = {
     "jsonl": "JSON Lines",
     "msgpack": "one or more complete MessagePack documents",
 }
-_FORMATS: Final[dict[str, Format]] = {
+EXTENSIONS: Final[dict[str, Format]] = {
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -54,7 +55,7 @@ class Record(NamedTuple):
 
 def format_of(path: str) -> Format | None:
     """The format that a file's extension says."""
-    return None if path == STDIO else _FORMATS.get(PurePath(path).suffix.lower())
+    return None if path == STDIO else EXTENSIONS.get(PurePath(path).suffix.lower())
 
 
 class Input(NamedTuple):
@@ -77,10 +78,13 @@ class Input(NamedTuple):
         """
         found = self.form or format_of(self.path)
         if found is None:
+            why_not = unreadable(self.path)
+            if why_not is not None:
+                raise UsageError(f"{self.name}: {why_not}")
             what = (
                 "standard input has no extension"
                 if self.path == STDIO
-                else f"{self.name}: the extension is none of {', '.join(_FORMATS)}"
+                else f"{self.name}: the extension is none of {', '.join(EXTENSIONS)}"
             )
             raise UsageError(f"{what}; give {self.option} json, jsonl or msgpack")
         return found
@@ -106,15 +110,21 @@ class Source:
         if S_ISREG(status.st_mode):
             self.size = status.st_size
 
-    def records(self) -> Iterator[Record]:
+    def records(self, *, may_be_empty: bool = False) -> Iterator[Record]:
         """The records, one at a time.
+
+        Args:
+            may_be_empty: whether a JSON Lines file without a record is one.
 
         Raises:
             ContractError: ``malformed`` when the file is empty or of another type.
             UsageError: the file cannot be read to its end.
         """
+        may_be_empty = may_be_empty and self.form == "jsonl"
         head = self._begin()
         if not head:
+            if may_be_empty:
+                return
             raise self._malformed("nothing")
         other = looks_like(head, binary=self.form == "msgpack")
         if other is not None:
@@ -123,22 +133,23 @@ class Source:
         for record in getattr(self, f"_{self.form}")():
             found = True
             yield record
-        if not found:
+        if not found and not may_be_empty:
             raise self._malformed("nothing but blank lines")
 
     def _json(self) -> Iterator[Record]:
         yield Record(self._read(-1), None)
 
     def _jsonl(self) -> Iterator[Record]:
-        line = 0
+        line, found = 0, False
         while data := self._readline():
             line += 1
             if data.isspace():
                 continue
-            if data.strip() in (b"{", b"["):
+            if not found and data.strip() in (b"{", b"["):
                 raise self._malformed(
-                    "a document of many lines", "if it is one, say that its format is json"
+                    "a document of many lines", "if it is one, say --input-format json"
                 )
+            found = True
             yield Record(data, line)
 
     def _msgpack(self) -> Iterator[Record]:
@@ -186,6 +197,8 @@ def open_source(given: Input) -> Iterator[Source]:
         UsageError: it does not exist, is a directory, may not be read, or its format is not known.
     """
     name = given.name
+    if not given.path:
+        raise UsageError("a file name is empty; give a path, or - for standard input")
     if given.path == STDIO:
         if sys.stdin is None:
             raise UsageError("standard input is closed")

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, TypeAlias
 
+from cyclopts import Parameter
 from rich.text import Text
 
-from rawmm.cli.output import console, counted, say
+from rawmm.cli.images import NotChecked
+from rawmm.cli.malformed import MalformedJsonError
+from rawmm.cli.output import UsageError, complain, console, counted, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rawmm.cli.bugs import Bug
     from rawmm.cli.records import Record
     from rawmm.errors import RawMMError
 
 Style: TypeAlias = Literal["text", "json", "github"]
 Level: TypeAlias = Literal["error", "notice"]
+MaxErrors: TypeAlias = Annotated[
+    int | None,
+    Parameter(
+        help="Errors to list, in all files together; 0 lists all. By default 20 as text, and all "
+        "in the other formats.",
+    ),
+]
 
+_MOST_AS_TEXT: Final = 20
 # https://docs.github.com/actions/reference/workflow-commands-for-github-actions; the runner
 # undoes these escapes (actions/toolkit, packages/core/src/command.ts).
 _DATA: Final = {"%": "%25", "\r": "%0D", "\n": "%0A"}
@@ -26,21 +38,48 @@ _GITHUB_DATA: Final = str.maketrans(_DATA)
 _GITHUB_PROPERTY: Final = str.maketrans({**_DATA, ":": "%3A", ",": "%2C"})
 
 
+class Place(NamedTuple):
+    """A file, and a line and column in it where they are known."""
+
+    file: str
+    line: int | None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        """``file``, ``file:line`` or ``file:line:column``."""
+        return ":".join(str(part) for part in self if part is not None)
+
+
+def place_of(file: str, line: int | None, error: RawMMError | None = None) -> Place:
+    """Where an error of a record stands, whose first line is `line` of its file."""
+    if isinstance(error, MalformedJsonError):
+        return Place(file, (line or 1) + error.fault.line - 1, error.fault.column)
+    return Place(file, line)
+
+
 class Report:
     """Writes errors as they are found, up to a number, and counts the rest.
 
-    Styles: ``text`` is ``file:line::$.path: message [code]``; ``json`` is JSON Lines, an object
-    per error with file, line (or null), path, code, message, expected, got and hint (or null);
-    ``github`` is a workflow command per error.
+    Styles: ``text`` is ``file:line:column::$.path: message [code]``; ``json`` is JSON Lines, an
+    object per error with file, line, column, path, code, message, expected, got, hint and level,
+    null where there is none; ``github`` is a workflow command per error.
+
+    Raises:
+        UsageError: `most` is negative.
     """
 
-    def __init__(self, style: Style, most: int) -> None:
-        self._most = most
+    def __init__(self, style: Style, most: int | None) -> None:
+        if most is not None and most < 0:
+            raise UsageError("--max-errors takes a number from 0, which lists all")
+        self._style = style
+        self._most = (_MOST_AS_TEXT if style == "text" else 0) if most is None else most
         self._write = {"text": _write_text, "json": _write_json, "github": _write_github}[style]
         self.files = 0
         self.unreadable = 0
         self.records = 0
         self.errors = 0
+        self.bugs = 0
+        self.not_checked = NotChecked()
 
     def counting(self, records: Iterator[Record]) -> Iterator[Record]:
         """The records, each counted as it passes."""
@@ -52,7 +91,12 @@ class Report:
         """Report an error of a record or file. A notice counts as one, and reads like one."""
         self.errors += 1
         if not self._most or self.errors <= self._most:
-            self._write(file, line, error, level)
+            self._write(place_of(file, line, error), error, level)
+
+    def add_bug(self, file: str, line: int | None, bug: Bug) -> None:
+        """Report that a record or file could not be checked, on standard error."""
+        self.bugs += 1
+        complain(f"{place_of(file, line)}: {bug}")
 
     def flush(self) -> None:
         """Write what is left, and say how many errors are not listed."""
@@ -61,25 +105,40 @@ class Report:
             say(f"… {self.errors - self._most} more (--max-errors 0 lists all)")
 
     def finish(self) -> None:
-        """Write the summary."""
+        """Write the summary, and in the styles for programs what was not checked."""
+        not_checked = _not_checked_text(self.not_checked)
+        if not_checked and self._style != "text":
+            _WRITE_NOTICE[self._style](not_checked)
         self.flush()
         colour = "bold red" if self.errors else "bold green"
         say(
             f"{counted(self.files, 'file')}, {counted(self.records, 'record')}, ",
             (counted(self.errors, "error"), colour),
             (f", {self.unreadable} unreadable" if self.unreadable else "", "bold red"),
+            (f", {counted(self.bugs, 'internal error')}" if self.bugs else "", "bold red"),
+            (f", {not_checked}" if not_checked else "", "bold yellow"),
         )
 
 
-def place(file: str, line: int | None) -> str:
-    """``file`` or ``file:line``."""
-    return file if line is None else f"{file}:{line}"
+def _not_checked_text(number: NotChecked) -> str:
+    parts = []
+    if number.files:
+        parts.append(f"{counted(number.files, 'image')} not checked (give --image-dir)")
+    if number.elsewhere:
+        parts.append(
+            f"{counted(number.elsewhere, 'image')} not checked (neither inline nor a file:// URL)"
+        )
+    return ", ".join(parts)
 
 
 def error_text(file: str, line: int | None, error: RawMMError) -> Text:
-    """``file:line::$.path: message [code]``, in colours for a terminal."""
+    """``file:line:column::$.path: message [code]``, in colours for a terminal."""
+    return _text(place_of(file, line, error), error)
+
+
+def _text(place: Place, error: RawMMError) -> Text:
     return Text.assemble(
-        (place(file, line), "bold"),
+        (str(place), "bold"),
         "::",
         (error.path, "cyan"),
         f": {error.message} ",
@@ -87,31 +146,45 @@ def error_text(file: str, line: int | None, error: RawMMError) -> Text:
     )
 
 
-def _write_text(file: str, line: int | None, error: RawMMError, _: Level) -> None:
+def _write_text(place: Place, error: RawMMError, _: Level) -> None:
     if sys.stdout.isatty():
-        console(stderr=False).print(error_text(file, line, error))
+        console(stderr=False).print(_text(place, error))
     else:
-        sys.stdout.write(f"{place(file, line)}::{error}\n")
+        sys.stdout.write(f"{place}::{error}\n")
 
 
-def _write_json(file: str, line: int | None, error: RawMMError, _: Level) -> None:
+def _write_json(place: Place, error: RawMMError, level: Level) -> None:
     fields = {
-        "file": file,
-        "line": line,
+        **place._asdict(),
         "path": error.path,
         "code": error.code,
         "message": error.message,
         "expected": error.expected,
         "got": error.got,
         "hint": error.hint,
+        "level": level,
     }
     sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
-def _write_github(file: str, line: int | None, error: RawMMError, level: Level) -> None:
-    at = "" if line is None else f",line={line}"
+def _write_github(place: Place, error: RawMMError, level: Level) -> None:
+    line = "" if place.line is None else f",line={place.line}"
+    column = "" if place.column is None else f",col={place.column}"
     title = f"rawmm {error.code}".translate(_GITHUB_PROPERTY)
     message = f"{error.path}: {error.message}".translate(_GITHUB_DATA)
-    sys.stdout.write(
-        f"::{level} file={file.translate(_GITHUB_PROPERTY)}{at},title={title}::{message}\n"
+    file = place.file.translate(_GITHUB_PROPERTY)
+    sys.stdout.write(f"::{level} file={file}{line}{column},title={title}::{message}\n")
+
+
+def _json_notice(text: str) -> None:
+    fields = dict.fromkeys(
+        ("file", "line", "column", "path", "code", "message", "expected", "got", "hint")
     )
+    sys.stdout.write(json.dumps({**fields, "level": "notice", "message": text}) + "\n")
+
+
+def _github_notice(text: str) -> None:
+    sys.stdout.write(f"::notice title=rawmm check::{text.translate(_GITHUB_DATA)}\n")
+
+
+_WRITE_NOTICE: Final = {"json": _json_notice, "github": _github_notice}

@@ -1,7 +1,6 @@
-"""What `check` asks of chat requests, and of the images of any record.
+"""What `check` asks of chat requests, which are no type of the contract: messages.
 
-An OpenAI request body is no type of the contract; its images are its business all the same.
-So the messages must be messages, and every image part one that `offload` would take.
+Their images are judged by `rawmm.cli.images`.
 """
 
 from __future__ import annotations
@@ -9,16 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rawmm.cli.output import UsageError
-from rawmm.errors import OffloadError, contract_error, shown
-from rawmm.locators import Problem, file_path, scheme_of
-from rawmm.offload import ImageStore, offload_images_inplace
-from rawmm.offload.image_parts import ImageParts
+from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.offload import ImageStore
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
-
-    from rawmm.errors import RawMMError
 
     Path = tuple[str | int, ...]
 
@@ -31,7 +26,7 @@ def open_store(image_dir: str | os.PathLike[str], *, durable: bool = True) -> Im
     """
     try:
         return ImageStore(image_dir, durable=durable)
-    except OffloadError as error:
+    except RawMMError as error:
         raise UsageError(error.message) from None
 
 
@@ -44,13 +39,16 @@ def open_writable_store(image_dir: str | os.PathLike[str], *, durable: bool) -> 
     store = open_store(image_dir, durable=durable)
     try:
         store.probe()
-    except OffloadError as error:
+    except RawMMError as error:
         raise UsageError(error.message) from None
     return store
 
 
-def request_errors(value: Any, store: ImageStore | None) -> Iterator[RawMMError]:
-    """Every error of a request body ``{"messages": [...]}``, a list of messages, or one."""
+def request_errors(value: Any) -> Iterator[RawMMError]:
+    """Every error of a request body ``{"messages": [...]}``, a list of messages, or one.
+
+    Images are not looked at.
+    """
     if isinstance(value, dict) and "role" not in value:
         if "messages" not in value:
             yield _missing("messages", ())
@@ -60,48 +58,6 @@ def request_errors(value: Any, store: ImageStore | None) -> Iterator[RawMMError]
         yield from _message_errors(value, ())
     else:
         yield from _message_list_errors(value, ())
-    yield from image_errors(value, store)
-
-
-def image_errors(value: Any, store: ImageStore | None) -> Iterator[RawMMError]:
-    """Every image part that `offload` would refuse. Nothing is written or changed.
-
-    Args:
-        value: any record, plain or of structs.
-        store: where ``file://`` images must be; without it only their URLs are checked.
-    """
-    faults: dict[str, OffloadError | None] = {}
-    found = ImageParts(value)
-    for part in found.parts:
-        fault = part.fault
-        if fault is not None:
-            yield OffloadError(fault.code, found.path(part), expected=fault.expected, got=fault.got)
-            continue
-        if part.url not in faults:
-            faults[part.url] = _url_error(part.url, store)
-        error = faults[part.url]
-        if error is not None:
-            yield OffloadError(
-                error.code,
-                found.path(part),
-                expected=error.expected,
-                got=error.got,
-                hint=error.hint,
-            )
-
-
-def _url_error(url: str, store: ImageStore | None) -> OffloadError | None:
-    if store is None and scheme_of(url) == "file":
-        path = file_path(url)
-        if isinstance(path, Problem):
-            return OffloadError(path.code, expected=path.expected, got=path.got)
-        return None
-    part = {"type": "image_url", "image_url": {"url": url}}
-    try:
-        offload_images_inplace(part, store=store, mode="inline")
-    except OffloadError as error:
-        return error
-    return None
 
 
 def _message_list_errors(messages: Any, path: Path) -> Iterator[RawMMError]:

@@ -27,7 +27,6 @@ _COMPRESSED: Final[tuple[tuple[bytes, str], ...]] = (
     (b"PK\x03\x04", "a ZIP file"),
 )
 _MARKS: Final[tuple[tuple[bytes, str], ...]] = (
-    (b"\xef\xbb\xbf", "a byte order mark before the text"),
     (b"\xff\xfe", "text in UTF-16"),
     (b"\xfe\xff", "text in UTF-16"),
 )
@@ -49,12 +48,12 @@ def looks_like(head: bytes, *, binary: bool) -> tuple[str, str | None] | None:
     if binary:
         # In MessagePack these would be the numbers 123 and 91, which are no documents.
         text = head.lstrip()[:1] in (b"{", b"[")
-        return ("what looks like JSON", "say that its format is json or jsonl") if text else None
+        return ("what looks like JSON", "say --input-format json or jsonl") if text else None
     for signature, name in _MARKS:
         if head.startswith(signature):
-            return name, "write it as UTF-8 without a byte order mark"
+            return name, "write it as UTF-8"
     if head[0] in _CONTAINERS:
-        return "what looks like MessagePack", "say that its format is msgpack"
+        return "what looks like MessagePack", "say --input-format msgpack"
     return None
 
 

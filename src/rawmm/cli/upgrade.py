@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rawmm import layouts
+from rawmm.cli.bugs import InternalError, bugs_named
 from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, is_chat_request, named_kind
 from rawmm.cli.output import UsageError, console, counted, progress, say
 from rawmm.cli.passes import (
@@ -19,11 +20,12 @@ from rawmm.cli.passes import (
     InputName,
     OutputFormat,
     Pass,
+    check_output,
     decode_record,
     written_as,
 )
 from rawmm.cli.records import Input, open_source
-from rawmm.cli.report import error_text, place
+from rawmm.cli.report import error_text, place_of
 from rawmm.cli.requests import open_store, open_writable_store
 from rawmm.codec import decode_json, decode_msgpack
 from rawmm.errors import RawMMError, contract_error
@@ -35,9 +37,6 @@ from rawmm.validate.types import schema_of
 if TYPE_CHECKING:
     from rawmm.layouts import Layout
     from rawmm.offload import ImageStore
-
-_MOST: Final = 20
-"""Refused records that a dry run lists."""
 
 
 def upgrade(
@@ -84,6 +83,9 @@ def upgrade(
     notes: Annotated[
         bool, Parameter(negative=(), help="List every change as FILE:LINE::$.path: change.")
     ] = False,
+    max_errors: Annotated[
+        int, Parameter(help="Refused records that a dry run lists; 0 lists all.")
+    ] = 20,
     form: InputFormat = None,
     output_format: OutputFormat = None,
     durable: Durable = True,
@@ -99,22 +101,28 @@ def upgrade(
     """
     if output is None and not dry_run:
         raise UsageError("give --output, or --dry-run to write nothing")
-    opener = open_store if dry_run else open_writable_store
-    store = None if image_dir is None else opener(image_dir, durable=durable)
+    if max_errors < 0:
+        raise UsageError("--max-errors takes a number from 0, which lists all")
+    if output is not None:
+        check_output(source, output, output_format)
     kind = None if type_name is None else _kind(type_name)
     known_layout = None if layout is None else _layout(layout)
-    with open_source(Input(source, form, "--format")) as opened:
+    with open_source(Input(source, form, "--input-format")) as opened:
+        opener = open_store if dry_run else open_writable_store
+        store = None if image_dir is None else opener(image_dir, durable=durable)
         run = Pass(opened, "upgrade")
-        upgrader = _Upgrader(run, kind, store, known_layout, notes=notes, dry_run=dry_run)
+        upgrader = _Upgrader(
+            run, kind, store, known_layout, notes=notes, dry_run=dry_run, most=max_errors
+        )
         if output is None or dry_run:
-            failure = upgrader.look()
+            failure: RawMMError | InternalError | None = upgrader.look()
         else:
             writes = output_format or written_as(source, output, opened.form)
             failure = run.write(output, writes, upgrader.upgraded, durable=durable)
     if failure is not None:
         return run.failed(failure)
     upgrader.summary()
-    return 1 if upgrader.refused else 0
+    return 2 if upgrader.bugs else 1 if upgrader.refused else 0
 
 
 class _Upgrader:
@@ -122,6 +130,7 @@ class _Upgrader:
 
     Attributes:
         refused: records that a dry run found no way to upgrade.
+        bugs: records at which a dry run met a bug of rawmm.
     """
 
     def __init__(
@@ -133,8 +142,11 @@ class _Upgrader:
         *,
         notes: bool,
         dry_run: bool,
+        most: int,
     ) -> None:
         self.refused = 0
+        self.bugs = 0
+        self._most = most
         self._run = run
         self._kind = kind
         self._store = store
@@ -160,7 +172,7 @@ class _Upgrader:
         self._records[record.form] += 1
         self._changes[record.form] += len(record.notes)
         for note in record.notes if self._notes else ():
-            console().print(Text(f"{place(self._run.source.name, self._run.line)}::{note}"))
+            console().print(Text(f"{place_of(self._run.source.name, self._run.line)}::{note}"))
         return canonical
 
     def look(self) -> RawMMError | None:
@@ -168,12 +180,16 @@ class _Upgrader:
         source = self._run.source
         with progress("upgrade", source.size) as advance:
             try:
-                for record in source.records():
+                for record in source.records(may_be_empty=True):
                     self._run.line = record.line
                     try:
-                        self.upgraded(decode_record(record, source.form))
+                        with bugs_named():
+                            self.upgraded(decode_record(record, source.form))
                     except RawMMError as error:
                         self._refuse(error)
+                    except InternalError as error:
+                        self._run.failed(error)
+                        self.bugs += 1
                     self._run.line = None
                     advance(source.done)
             except RawMMError as error:
@@ -182,7 +198,7 @@ class _Upgrader:
 
     def _refuse(self, error: RawMMError) -> None:
         self.refused += 1
-        if self.refused <= _MOST:
+        if not self._most or self.refused <= self._most:
             console().print(error_text(self._run.source.name, self._run.line, error))
 
     def _check(self, value: Any, kind: Any) -> None:
@@ -196,11 +212,13 @@ class _Upgrader:
 
     def summary(self) -> None:
         """What was done, on standard error: a table on a terminal, else a line."""
-        if self.refused > _MOST:
-            say(f"… {self.refused - _MOST} more refused")
+        if self._most and self.refused > self._most:
+            say(f"… {self.refused - self._most} more refused (--max-errors 0 lists all)")
         counts = {form: self._records[form] for form in FORMS if self._records[form]}
         if self.refused:
             counts["refused"] = self.refused
+        if self.bugs:
+            counts["with an internal error"] = self.bugs
         stored = self._stored if self._store and not self._dry_run else None
         screen = console()
         if screen.is_terminal:
@@ -209,7 +227,7 @@ class _Upgrader:
         listed = ", ".join(f"{count} {form}" for form, count in counts.items())
         say(
             "dry run: " if self._dry_run else "",
-            f"{counted(sum(counts.values()), 'record')} ({listed}), ",
+            f"{counted(sum(counts.values()), 'record')}{f' ({listed})' if listed else ''}, ",
             counted(self._changes.total(), "change"),
             "" if stored is None else f", {counted(stored, 'image')} stored",
         )

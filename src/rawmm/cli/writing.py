@@ -170,6 +170,18 @@ class Writer:
             data = msgspec.json.encode(value if self._from_json else to_json(value)) + b"\n"
         self._target.write(data)
 
+    def finish(self) -> None:
+        """Say that there are no more records.
+
+        Raises:
+            UsageError: a JSON file without its document.
+        """
+        if self._form == "json" and not self._records:
+            raise UsageError(
+                "a JSON file holds one document, and the input has none; "
+                "write JSON Lines (--output-format jsonl, or another extension)"
+            )
+
 
 def _msgpack(value: Any) -> bytes:
     try:

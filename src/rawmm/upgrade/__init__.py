@@ -110,12 +110,12 @@ def upgrade(
     # `import rawmm` loads this module, as the function has its name; what it takes loads here.
     from rawmm import layouts
     from rawmm.offload import ImageStore
-    from rawmm.upgrade.kinds import TRAINING_SAMPLE, kind_of
+    from rawmm.upgrade.kinds import TRAINING_SAMPLE, kind_of, told_type
     from rawmm.upgrade.walk import Walk
 
     store = None if image_dir is None else ImageStore(image_dir)
     walk = Walk(store, layouts.get(layout) if isinstance(layout, str) else layout)
-    document = to_plain(value, type, open_structs=True)
+    document = to_plain(value, told_type(value) if type is None else type, open_structs=True)
     kind = kind_of(document) if type is None else type
     if kind is TRAINING_SAMPLE:
         upgraded = walk.upgraded_sample(document)

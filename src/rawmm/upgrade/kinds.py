@@ -26,6 +26,14 @@ def kind_of(value: Any) -> Any:
     return reference_kind(value) or detect(value)
 
 
+def told_type(value: Any) -> Any:
+    """The type of any object, so that its streams may be arrays; None if nothing tells it."""
+    try:
+        return detect(value)
+    except ContractError:
+        return None
+
+
 def reference_kind(value: Any) -> Any:
     """`RawMMRef` for a reference string, a list or dict of it for those of several; else None."""
     if isinstance(value, list) and value and all(map(_is_reference, value)):

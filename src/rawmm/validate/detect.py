@@ -71,8 +71,9 @@ def _detected(value: Any, depth: int) -> Any:
         for marks, kind in _MARKS:
             if marks <= keys:
                 return kind
-        if pairs.get("type") in ("text", "image_url"):
-            return ImageUrlContentPart if pairs["type"] == "image_url" else TextContentPart
+        part = pairs.get("type")
+        if isinstance(part, str) and part in ("text", "image_url"):
+            return ImageUrlContentPart if part == "image_url" else TextContentPart
     items = as_sequence(value) if pairs is None else None
     if items and depth < MAX_DEPTH:
         if _is_image_refs(items):

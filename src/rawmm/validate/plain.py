@@ -142,7 +142,9 @@ def as_mapping(value: object) -> Mapping[Any, Any] | None:
 
 def _pairs(value: Any, kind: type[Any]) -> Mapping[Any, Any] | None:
     if issubclass(kind, Mapping):
-        return value if issubclass(kind, dict) else {key: value[key] for key in value}
+        if issubclass(kind, dict):
+            return dict(value.items())  # its other methods may be the subclass's own
+        return {key: value[key] for key in value}
     if issubclass(kind, msgspec.Struct):
         return msgspec.structs.asdict(value)
     if hasattr(kind, "model_fields") and callable(getattr(kind, "model_dump", None)):
@@ -352,7 +354,8 @@ def _struct_for(structs: tuple[type[Contract], ...], pairs: Mapping[Any, Any]) -
         return structs[0] if structs else None
     for kind in structs:
         config = kind.__struct_config__
-        if config.tag_field and pairs.get(config.tag_field) == config.tag:
+        tag = base_value(pairs.get(config.tag_field)) if config.tag_field else None
+        if type(tag) is str and tag == config.tag:  # other types have an equality of their own
             return kind
     untagged = [kind for kind in structs if not kind.__struct_config__.tag_field]
     if len(untagged) != len(structs):

@@ -11,7 +11,7 @@ import pytest
 
 from rawmm.cli.check import Checker
 from rawmm.cli.records import Record
-from rawmm.errors import CODES
+from rawmm.errors import CODES, RawMMError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +26,19 @@ def user(url: str) -> dict[str, Any]:
     return {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
 
 
-@pytest.mark.parametrize("name", ["rollout.jsonl", "trace.json", "nodes.json"])
-def test_examples_are_clean(name: str, rawmm: Run, examples: Path) -> None:
-    code, out, err = rawmm("check", examples / name)
-    assert (code, out) == (0, "")
-    assert err.endswith("no errors\n")
+@pytest.mark.parametrize(
+    ("name", "summary"),
+    [
+        ("rollout.jsonl", "1 file, 5 records, no errors\n"),
+        ("trace.json", "1 file, 1 record, no errors\n"),
+        (
+            "nodes.json",
+            "1 file, 1 record, no errors, 3 images not checked (give --image-dir)\n",
+        ),
+    ],
+)
+def test_examples_are_clean(name: str, summary: str, rawmm: Run, examples: Path) -> None:
+    assert rawmm("check", examples / name) == (0, "", summary)
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
@@ -38,7 +46,7 @@ def test_a_broken_example_has_its_code_and_no_other(path: Path, rawmm: Run) -> N
     code, out, _ = rawmm("check", path)
     assert code == 1
     (line,) = out.splitlines()
-    assert line.startswith(f"{path}::$")
+    assert line.startswith(f"{path}:22:151::$" if path.stem == "malformed" else f"{path}::$")
     assert line.endswith(f"[{path.stem}]")
     assert path.stem in CODES
 
@@ -59,7 +67,7 @@ def test_lines_of_json_lines_are_numbered_and_blank_ones_counted(
     assert code == 1
     assert [line.split(": ")[0] for line in out.splitlines()] == [
         f"{path}:4::$.nodes",
-        f"{path}:5::$",
+        f"{path}:5:12::$",
     ]
     assert err == "1 file, 4 records, 2 errors\n"
 
@@ -93,16 +101,15 @@ def test_duplicate_keys_are_all_found_at_their_paths(rawmm: Run, tmp_path: Path)
     ("name", "data", "got"),
     [
         ("a.json", b"", "nothing"),
-        ("a.jsonl", b"", "nothing"),
         ("a.msgpack", b"", "nothing"),
-        ("a.jsonl", b"\n \n", "nothing but blank lines"),
+        ("a.json", b"\n \n", "nothing but white space"),
         ("a.json", b'{"nodes": [', "a document cut short after 11 bytes"),
         ("a.msgpack", b"\x81\xa5nod", "a document cut short after 5 bytes"),
         ("a.json", b'{"nodes": "\xff"}', "text that is not UTF-8"),
         ("a.msgpack", b"\x81\xa1\xff\x01", "text that is not UTF-8"),
-        ("a.json", b'{"nodes": []} x', "something else at byte 14 of 15"),
-        ("a.json", b'{"nodes": []}\n{"nodes": []}\n', "something else at byte 14 of 28"),
-        ("a.json", b'{"nodes": [], "a": NaN}', "something else at byte 19 of 23"),
+        ("a.json", b'{"nodes": []} x', "something else after the document"),
+        ("a.json", b'{"nodes": []}\n{"nodes": []}\n', "a second document"),
+        ("a.json", b'{"nodes": [], "a": NaN}', "NaN, which JSON does not have"),
         ("a.json", b'{"nodes": [], "a": "\\ud800"}', "a string with a lone surrogate"),
         ("a.json", b"\xef\xbb\xbf{}", "a byte order mark before the text"),
         ("a.json", b"\xff\xfe{\0", "text in UTF-16"),
@@ -146,7 +153,7 @@ def test_an_image_is_named_as_what_it_is(
 def test_json_lines_in_a_json_file_are_hinted_at(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b'{"nodes": []}\n{"nodes": []}\n')
-    assert "if it is JSON Lines, say that its format is jsonl" in rawmm("check", path).out
+    assert "if it is JSON Lines, say --input-format jsonl" in rawmm("check", path).out
 
 
 def test_deep_nesting_is_an_error_and_no_crash(rawmm: Run, tmp_path: Path) -> None:
@@ -309,16 +316,18 @@ def test_the_messages_of_chat_requests_are_messages(
     assert out.count("\n") == 1
 
 
+def _codes(checker: Checker, data: bytes) -> list[str]:
+    found = checker.findings(Record(data, None), "json")
+    return [error.code for error in found if isinstance(error, RawMMError)]
+
+
 def test_a_forced_chat_request_needs_messages() -> None:
     checker = Checker(None, None)
-    assert [error.code for error in checker.errors(Record(b"{}", None), "json")] == ["unknown_type"]
+    assert _codes(checker, b"{}") == ["unknown_type"]
     from rawmm.cli.kinds import named_kind
 
     forced = Checker(named_kind("ChatRequest"), None)
-    codes = [
-        [error.code for error in forced.errors(Record(data, None), "json")]
-        for data in (b"{}", b'{"messages": 1}', b"7")
-    ]
+    codes = [_codes(forced, data) for data in (b"{}", b'{"messages": 1}', b"7")]
     assert codes == [["missing_field"], ["wrong_type"], ["wrong_type"]]
 
 
@@ -352,6 +361,7 @@ def test_the_json_report_is_an_object_a_line(rawmm: Run, tmp_path: Path) -> None
     assert json.loads(out) == {
         "file": str(path),
         "line": 1,
+        "column": None,
         "path": "$.nodes",
         "code": "wrong_type",
         "message": "expected array, got 1"
@@ -360,6 +370,7 @@ def test_the_json_report_is_an_object_a_line(rawmm: Run, tmp_path: Path) -> None
         "expected": json.loads(out)["expected"],
         "got": "1",
         "hint": None,
+        "level": "error",
     }
     assert out.count("\n") == 1
     assert err.endswith("1 error\n")
@@ -383,7 +394,7 @@ def test_names_of_files_cannot_move_the_cursor(rawmm: Run, tmp_path: Path) -> No
     path.write_text("{")
     _, out, _ = rawmm("check", path)
     assert out.count("\n") == 1
-    assert r"a\n\x1b[31m.json::$: " in out
+    assert r"a\n\x1b[31m.json:1:2::$: " in out
 
 
 def test_max_errors_counts_over_all_files(rawmm: Run, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,14 @@ import msgspec
 import pytest
 
 from rawmm.cli import parallel
+from rawmm.cli.bugs import Bug
+from rawmm.cli.malformed import MalformedJsonError, placed
 from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
 from rawmm.cli.records import Record
 from rawmm.errors import CODES, ContractError, RawMMError
+from rawmm.json_text import JsonFault
+from tests.unit.cli.test_process import HANGS, INTERRUPTIBLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Any]
 
-COMMAND = [sys.executable, "-m", "rawmm", "check"]
+COMMAND = [*INTERRUPTIBLE, "check"]
 GOOD = b'{"nodes": []}'
 BROKEN = b'{"nodes": [{"message": {"role": "user", "content": 1}}, {}]}'
 
@@ -76,12 +79,13 @@ def test_standard_input_is_shared_out_too(many: Path, process: Run) -> None:
     )
 
 
-def test_what_is_wrong_with_the_file_comes_after_its_records(many: Path, rawmm: Run) -> None:
-    with many.open("ab") as file:
-        file.write(b"\n{\n" + BROKEN)
-    serial = rawmm("check", many, "--max-errors=0")
-    assert "a document of many lines" in serial.out.splitlines()[-1]
-    assert rawmm("check", many, "--max-errors=0", "--jobs=2") == serial
+def test_what_is_wrong_with_the_file_comes_after_its_records(rawmm: Run, tmp_path: Path) -> None:
+    path = tmp_path / "many.msgpack"
+    path.write_bytes(msgspec.msgpack.encode({"nodes": 1}) * 1600 + b"\x05")
+    serial = rawmm("check", path, "--max-errors=0")
+    assert serial.out.count("\n") == 1601
+    assert "neither a map nor an array at byte" in serial.out.splitlines()[-1]
+    assert rawmm("check", path, "--max-errors=0", "--jobs=2") == serial
 
 
 def test_options_reach_the_workers(
@@ -96,6 +100,20 @@ def test_options_reach_the_workers(
     found = rawmm(*argv, "--jobs=2")
     assert found.out.count("[missing_image]") == 20
     assert found == rawmm(*argv)
+    argv = ("check", many, "--require-images")
+    found = rawmm(*argv, "--jobs=2")
+    assert found.out.count("[no_image_dir]") == 20
+    assert found == rawmm(*argv)
+
+
+def test_images_that_workers_did_not_check_are_counted(rawmm: Run, tmp_path: Path) -> None:
+    part = {"type": "image_url", "image_url": {"url": "file:///images/a.png"}}
+    request = json.dumps({"messages": [{"role": "user", "content": [part] * 3}]})
+    path = tmp_path / "many.jsonl"
+    path.write_text(f"{request}\n" * 1200)
+    code, out, err = rawmm("check", path, "--jobs=2")
+    assert (code, out) == (0, "")
+    assert err.endswith("1200 records, no errors, 3600 images not checked (give --image-dir)\n")
 
 
 def test_too_little_to_share_starts_no_process(
@@ -134,50 +152,38 @@ def make_faulty(fault: str) -> Callable[[Record, Format], Iterator[RawMMError]]:
         if record.line == 1500:
             if fault == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
-            if fault == "portable":
-                raise ZeroDivisionError(fault)
-            raise Unportable(1, 2)
+            raise ZeroDivisionError(fault)
 
     return check
 
 
-class Unportable(Exception):  # noqa: N818  (not the subject)
-    """Cannot be built again from its args."""
-
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__(f"{one} and {two}")
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind", "says"),
-    [
-        ("portable", ZeroDivisionError, "portable"),
-        ("unportable", RuntimeError, "Unportable: 1 and 2"),
-    ],
-)
-def test_an_exception_in_a_worker_is_raised(fault: str, kind: type[Exception], says: str) -> None:
-    with Workers(2, make_faulty, fault) as workers, pytest.raises(kind, match=says) as caught:
-        list(workers.errors(records(5000), "jsonl"))
-    (note,) = caught.value.__notes__
-    assert "in check" in note
-
-
-def test_errors_before_an_exception_are_not_lost() -> None:
-    with Workers(2, make_faulty, "portable") as workers:
-        errors = workers.errors(records(5000), "jsonl")
-        seen = [next(errors) for _ in range(1500)]
-        with pytest.raises(ZeroDivisionError):
-            next(errors)
-    assert [line for line, _ in seen] == list(range(1, 1501))
-    assert [error.got for _, error in seen] == [str(line) for line, _ in seen]
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_bug_ends_the_check_of_its_record_alone(number: int) -> None:
+    with Workers(number, make_faulty, "a secret") as workers:
+        found = list(workers.findings(records(5000), "jsonl"))
+    errors = [(line, each.got) for line, each in found if isinstance(each, RawMMError)]
+    assert errors == [(line, str(line)) for line in range(1, 5001)]
+    ((line, bug),) = [(line, each) for line, each in found if isinstance(each, Bug)]
+    assert (line, bug.name) == (1500, "ZeroDivisionError")
+    assert found.index((line, bug)) == 1500  # behind what the record had before
+    assert "a secret" not in str(bug)
 
 
 def test_a_worker_that_is_killed_is_told_and_replaced() -> None:
     with Workers(2, make_faulty, "killed") as workers:
         for _ in range(2):
             with pytest.raises(UsageError, match="a worker process was killed"):
-                list(workers.errors(records(5000), "jsonl"))
-        assert len(list(workers.errors(records(1200), "jsonl"))) == 1200
+                list(workers.findings(records(5000), "jsonl"))
+        assert len(list(workers.findings(records(1200), "jsonl"))) == 1200
+
+
+def test_the_place_of_a_malformed_record_crosses_processes() -> None:
+    import pickle
+
+    error = placed(ContractError("malformed", expected="b", got="c"), b'{"a": NaN}', "jsonl")
+    again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, MalformedJsonError)
+    assert (str(again), again.fault) == (str(error), JsonFault(1, 7, *again.fault[2:]))
 
 
 def test_an_error_crosses_processes_as_it_is() -> None:
@@ -205,7 +211,7 @@ def children(pid: int) -> list[int]:
 
 def gone(pids: list[int]) -> bool:
     """Whether all of them end within some seconds."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + HANGS
     while time.monotonic() < until:
         if not any(Path(f"/proc/{pid}").exists() for pid in pids):
             return True
@@ -213,10 +219,10 @@ def gone(pids: list[int]) -> bool:
     return False
 
 
-def started(child: subprocess.Popen[bytes], *, seconds: float = 30) -> list[int]:
+def started(child: subprocess.Popen[bytes]) -> list[int]:
     """Feed a command until its workers run; their ids."""
     assert child.stdin is not None
-    until = time.monotonic() + seconds
+    until = time.monotonic() + HANGS
     while len(found := children(child.pid)) < 2 and time.monotonic() < until:
         child.stdin.write(b"\n".join([GOOD] * 600) + b"\n")
         child.stdin.flush()
@@ -239,6 +245,7 @@ def test_control_c_is_quiet_and_leaves_no_process(delay: float) -> None:
         time.sleep(delay)
         assert children(child.pid) == workers  # they leave it to their parent
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+        child.wait(HANGS)
         assert child.stderr is not None
         err = child.stderr.read()
     assert (child.returncode, err) == (130, b"")
@@ -253,6 +260,7 @@ def test_workers_do_not_outlive_a_parent_that_is_killed() -> None:
     ) as child:
         workers = started(child)
         child.kill()
+        child.wait(HANGS)
         assert child.stderr is not None
         assert child.stderr.read() == b""
     assert len(workers) == 2

@@ -73,7 +73,7 @@ def test_json_and_github(rawmm: Run, images: Path) -> None:
     assert len(found) == 5
     for one in found:
         assert list(one) == [
-            "file", "line", "path", "code", "message", "expected", "got", "hint",
+            "file", "line", "column", "path", "code", "message", "expected", "got", "hint", "level",
         ]  # fmt: skip
     assert (found[1]["file"], found[1]["line"]) == (str(refs), 3)
     lines = rawmm("fsck", images, "--refs", refs, "--format", "github").out.splitlines()
@@ -98,7 +98,7 @@ def test_what_cannot_be_read(rawmm: Run, images: Path, tmp_path: Path) -> None:
     broken.write_text('{}\n{"a": \n')
     code, _, err = rawmm("fsck", images, "--refs", broken)
     assert code == 1
-    assert err.startswith(f"{broken}:2::$: ")
+    assert err.startswith(f"{broken}:2:6::$: ")
     assert err.endswith("[malformed]\n")
 
 

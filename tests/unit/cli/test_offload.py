@@ -76,9 +76,9 @@ def test_all_else_in_the_data_is_unchanged(rawmm: Run, tmp_path: Path, image_url
 @pytest.mark.parametrize(
     ("line", "code", "path"),
     [
-        ('{"messages": [', "malformed", "$"),
+        ('{"messages": [', "malformed", "15::$"),
         ('{"a": 1, "a": 2}', "duplicate_key", "$.a"),
-        ('{"m": "\xff"}', "malformed", "$"),
+        ('{"m": "\xff"}', "malformed", "8::$"),
         ('[{"type": "image_url", "image_url": "http://x/y.png"}]', "bad_locator", "$[0].image_url"),
         ('{"a": {"type": "image", "image": "file:///etc/passwd"}}', "path_escape", "$.a.image"),
         (
@@ -101,7 +101,8 @@ def test_a_failing_record_leaves_the_output_as_it_was(
     out.write_text("before")
     result = rawmm("offload", source, "-o", out, "--image-dir", tmp_path / "images")
     assert result.code == 1
-    assert result.err.startswith(f"{source}:3::{path}: expected ")
+    place = path if "::" in path else f":{path}"
+    assert result.err.startswith(f"{source}:3:{place}: expected ")
     assert result.err.endswith(f" [{code}]\n")
     assert "AAAA" not in result.err
     assert "bG8" not in result.err
@@ -110,9 +111,7 @@ def test_a_failing_record_leaves_the_output_as_it_was(
     assert len(left(tmp_path / "images")) == 1  # the record before it was fine
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\n\n", b"\x89PNG\r\n\x1a\n", b"\x81\xa1a\x01", b"{\n}\n"], ids=repr
-)
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"\x81\xa1a\x01", b"{\n}\n"], ids=repr)
 def test_what_is_no_json_lines_is_malformed(data: bytes, rawmm: Run, tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
     source.write_bytes(data)
@@ -128,7 +127,16 @@ def test_input_and_output_may_be_the_same_file(rawmm: Run, tmp_path: Path, image
     real.write_text(json.dumps([part(image_url)]) + "\n")
     real.chmod(0o640)
     link.symlink_to(real)
-    args = ("offload", real, "-o", link, "--format", "jsonl", "--image-dir", tmp_path / "images")
+    args = (
+        "offload",
+        real,
+        "-o",
+        link,
+        "--input-format",
+        "jsonl",
+        "--image-dir",
+        tmp_path / "images",
+    )
     assert rawmm(*args).code == 0
     assert link.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640

@@ -270,7 +270,7 @@ class TestDryRun:
             assert (code, stdout) == (1, "")
             first, second, last = err.splitlines()
             assert first.startswith(f"{source}:2::$: ")
-            assert second.startswith(f"{source}:4::$: ")
+            assert second.startswith(f"{source}:4:6::$: ")
             assert last == (
                 "dry run: 5 records (1 uri, 1 inline, 1 envelope_v1, 2 refused), 2 changes"
             )
@@ -290,7 +290,9 @@ class TestDryRun:
         code, _, err = rawmm("upgrade", source, "--dry-run")
         assert code == 1
         assert len(err.splitlines()) == 22
-        assert err.endswith("… 3 more refused\ndry run: 23 records (23 refused), no changes\n")
+        assert err.endswith(
+            "… 3 more refused (--max-errors 0 lists all)\ndry run: 23 records (23 refused), no changes\n"
+        )
 
     def test_of_a_file_that_is_none_says_so(self, rawmm: Run, tmp_path: Path) -> None:
         source = tmp_path / "in.jsonl"
@@ -321,7 +323,7 @@ def test_input_and_output_may_be_the_same_file_or_streams(
     data = source.read_bytes()
     assert rawmm("upgrade", source, "-o", source).code == 0
     assert read(source) == [sidecar(NEW)]
-    done = process("upgrade", "-", "-o", "-", "--format", "jsonl", input=data)
+    done = process("upgrade", "-", "-o", "-", "--input-format", "jsonl", input=data)
     assert done.returncode == 0
     assert json.loads(done.stdout) == sidecar(NEW)
     assert done.stderr.startswith(b"1 record (1 uri), 1 change")
@@ -352,7 +354,7 @@ def test_json_lines_in_a_json_file_get_a_hint(rawmm: Run, tmp_path: Path) -> Non
     source = lines(tmp_path / "in.json", sidecar(OLD), sidecar(OLD))
     code, _, err = rawmm("upgrade", source, "-o", source)
     assert code == 1
-    assert err.endswith("if it is JSON Lines, say that its format is jsonl [malformed]\n")
+    assert err.endswith("if it is JSON Lines, say --input-format jsonl [malformed]\n")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -28,6 +28,7 @@ from rawmm import (
     validate,
 )
 from rawmm.upgrade import FORMS, Note, upgrade
+from rawmm.upgrade.record import Record
 from tests.unit.offload.images import assert_silent
 from tests.unit.upgrade.forms import URL, bare_grid, envelope, node, sidecar, without_version
 
@@ -257,3 +258,36 @@ def test_importing_it_loads_no_image_library() -> None:
     code = "import sys, rawmm.upgrade; print({'PIL', 'pybase64', 'numpy'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "set()\n"
+
+
+BY_AGE = (
+    "descriptor_only", "descriptor_and_uris", "mmraw_v2", "mmraw_v3", "uri", "inline",
+    "mmraw_base64", "mmraw_json", "inline_urls",
+)  # fmt: skip
+"""The old forms, the oldest first."""
+
+
+def test_forms_are_listed_by_age_and_those_without_a_change_come_last() -> None:
+    assert tuple(FORMS)[: len(BY_AGE)] == BY_AGE
+    for form in BY_AGE:
+        assert not FORMS[form].startswith("nothing to change")
+    for form in [*FORMS][len(BY_AGE) :]:
+        assert FORMS[form].startswith("nothing to change: ")
+
+
+@pytest.mark.parametrize("older", FORMS)
+@pytest.mark.parametrize("newer", FORMS)
+def test_of_two_forms_the_older_is_named_in_any_order(older: str, newer: str) -> None:
+    expected = min(older, newer, key=[*FORMS].index)
+    for forms in ((older, newer), (newer, older)):
+        record = Record()
+        for form in forms:
+            record.saw(form)
+        assert record.form == expected
+
+
+def test_an_upgraded_value_is_not_reassigned() -> None:
+    result = upgrade(OLD, RawMMItem)
+    for name in ("value", "form", "notes"):
+        with pytest.raises(AttributeError):
+            setattr(result, name, None)

@@ -1,0 +1,65 @@
+"""Faults of rawmm itself, told apart from faults of the data."""
+
+from __future__ import annotations
+
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rawmm.cli.output import UsageError
+from rawmm.errors import RawMMError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
+
+
+class Bug(NamedTuple):
+    """An exception that no caller of rawmm should see.
+
+    Its text is left out: it may quote the data.
+    """
+
+    name: str
+    where: str
+
+    def __str__(self) -> str:
+        """``internal error: KeyError at rawmm/refs.py:17; ...``."""
+        return (
+            f"internal error: {self.name} at {self.where}; "
+            "this is a bug in rawmm and says nothing about the data, please report it"
+        )
+
+
+class InternalError(Exception):
+    """A bug that stopped the reading or writing of a file."""
+
+    def __init__(self, bug: Bug) -> None:
+        super().__init__(str(bug))
+        self.bug = bug
+
+
+def bug_of(error: BaseException) -> Bug:
+    """What to report of an unexpected exception: its class and its place in rawmm."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
+    frame = (own or frames)[-1]
+    path = Path(frame.filename)
+    name = path.relative_to(_PACKAGE.parent) if own else path.name
+    return Bug(type(error).__name__, f"{name}:{frame.lineno}")
+
+
+@contextmanager
+def bugs_named() -> Iterator[None]:
+    """Raise an `InternalError` for an exception that neither the data nor the disk explains."""
+    bug = None
+    try:
+        yield
+    except (RawMMError, UsageError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is a bug)
+        bug = bug_of(error)
+    if bug is not None:
+        raise InternalError(bug)

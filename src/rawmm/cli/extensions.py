@@ -1,0 +1,70 @@
+"""File names that promise a format which rawmm neither reads nor writes."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Final
+
+_COMPRESSED: Final[dict[str, str | None]] = {
+    ".gz": "gzip",
+    ".tgz": None,
+    ".zst": "zstd",
+    ".bz2": "bzip2",
+    ".xz": "xz",
+    ".lzma": "xz",
+    ".lz4": "lz4",
+    ".br": "brotli",
+    ".z": "uncompress",
+    ".zip": None,
+    ".7z": None,
+    ".tar": None,
+}
+"""Extensions of compressed files and archives, with the tool that has ``-c`` and ``-d``."""
+_FOREIGN: Final[dict[str, str]] = {
+    ".parquet": "Parquet",
+    ".arrow": "Arrow",
+    ".feather": "Feather",
+    ".orc": "ORC",
+    ".avro": "Avro",
+    ".csv": "CSV",
+    ".tsv": "TSV",
+    ".xlsx": "Excel",
+    ".yaml": "YAML",
+    ".yml": "YAML",
+    ".toml": "TOML",
+    ".h5": "HDF5",
+    ".hdf5": "HDF5",
+    ".npy": "NumPy",
+    ".npz": "NumPy",
+    ".pkl": "pickle",
+    ".pickle": "pickle",
+    ".pt": "PyTorch",
+    ".safetensors": "safetensors",
+    ".db": "SQLite",
+    ".sqlite": "SQLite",
+    ".tfrecord": "TFRecord",
+}
+
+
+def unreadable(path: str) -> str | None:
+    """Why a file of this name is not read, and what to do; None if the name promises nothing."""
+    suffix = PurePath(path).suffix.lower()
+    if suffix in _COMPRESSED:
+        tool = _COMPRESSED[suffix]
+        how = f": {tool} -dc FILE | rawmm COMMAND - --input-format jsonl" if tool else ""
+        return f"rawmm reads no {suffix} files; decompress it first{how}"
+    if suffix in _FOREIGN:
+        return f"rawmm reads no {_FOREIGN[suffix]} files; write the records as JSON Lines first"
+    return None
+
+
+def unwritable(path: str) -> str | None:
+    """Why no file of this name is written, and what to do; None if the name promises nothing."""
+    suffix = PurePath(path).suffix.lower()
+    if suffix in _COMPRESSED:
+        tool = _COMPRESSED[suffix]
+        how = f": -o - --output-format jsonl | {tool} -c > FILE" if tool else ""
+        return f"rawmm writes no {suffix} files; write JSON Lines and compress them{how}"
+    if suffix in _FOREIGN:
+        return f"rawmm writes no {_FOREIGN[suffix]} files; write JSON Lines, e.g. to a .jsonl file"
+    return None

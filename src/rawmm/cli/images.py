@@ -1,0 +1,182 @@
+"""What `check` asks of the images of a record. Nothing is written or changed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from rawmm.errors import OffloadError, RawMMError, json_path, shown_text
+from rawmm.locators import Problem, file_path, locator_of, scheme_of
+from rawmm.offload import offload_images_inplace
+from rawmm.offload.image_parts import ImageParts
+from rawmm.refs import split_raw_mm_ref
+from rawmm.structs import Contract, GenerateFeatures, MMImageRef
+from rawmm.validate.children import children
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rawmm.offload import ImageStore
+
+    Path: TypeAlias = tuple[str | int, ...]
+
+
+class NotChecked(NamedTuple):
+    """How many images of a record were not looked at.
+
+    Attributes:
+        files: those in an image directory, where none is given.
+        elsewhere: those whose URL has a scheme that no store serves.
+    """
+
+    files: int = 0
+    elsewhere: int = 0
+
+    def plus(self, other: NotChecked) -> NotChecked:
+        """The sum of two."""
+        return NotChecked(self.files + other.files, self.elsewhere + other.elsewhere)
+
+
+_FILE: Final = NotChecked(files=1)
+_ELSEWHERE: Final = NotChecked(elsewhere=1)
+
+
+class _Reference(NamedTuple):
+    """A place of a record that names an image, or holds it."""
+
+    locator: str | Problem
+    path: Callable[[], str]
+    in_part: bool
+
+
+class ImageChecker:
+    """Checks the images of records. Inline images are judged as `offload` judges them.
+
+    Args:
+        store: where the other images must be; None to look at no file.
+        required: whether an image that is not looked at is an error.
+    """
+
+    def __init__(self, store: ImageStore | None, *, required: bool = False) -> None:
+        self._store = store
+        self._required = required
+
+    def findings(self, value: Any, *, is_request: bool) -> Iterator[OffloadError | NotChecked]:
+        """Every error of the images of a record, then what was not looked at, if anything.
+
+        An image that a message and its descriptor both name is one image.
+
+        Args:
+            value: a request as plain data, or any other record as structs.
+            is_request: whether its image parts must be such that `offload` takes them.
+        """
+        strict = is_request or self._store is not None
+        verdicts: dict[str, OffloadError | NotChecked | None] = {}
+        names: set[str] = set()
+        not_checked = NotChecked()
+        for locator, path, in_part in _references(value, is_request=is_request):
+            if isinstance(locator, Problem):
+                if strict:
+                    yield OffloadError(
+                        locator.code, path(), expected=locator.expected, got=locator.got
+                    )
+                continue
+            name = "" if scheme_of(locator) == "data" else locator.rpartition("/")[2]
+            if name and not in_part and name in names:
+                continue
+            names.add(name)
+            if locator not in verdicts:
+                verdicts[locator] = self._verdict(locator, strict=strict)
+            verdict = verdicts[locator]
+            if isinstance(verdict, NotChecked):
+                not_checked = not_checked.plus(verdict)
+                verdict = _required(locator) if self._required else None
+            if verdict is not None:
+                yield OffloadError(
+                    verdict.code,
+                    path(),
+                    expected=verdict.expected,
+                    got=verdict.got,
+                    hint=verdict.hint,
+                )
+        if any(not_checked) and not self._required:
+            yield not_checked
+
+    def _verdict(self, locator: str, *, strict: bool) -> OffloadError | NotChecked | None:
+        scheme = scheme_of(locator)
+        if not scheme or (scheme == "file" and self._store is None):
+            return self._file_verdict(locator, strict=strict)
+        if scheme not in {"data", "file"} and not strict:
+            return _ELSEWHERE
+        part = {"type": "image_url", "image_url": {"url": locator}}
+        try:
+            offload_images_inplace(part, store=self._store, mode="inline")
+        except OffloadError as error:
+            return error
+        return None
+
+    def _file_verdict(self, locator: str, *, strict: bool) -> OffloadError | NotChecked | None:
+        if self._store is None:
+            where = file_path(locator) if strict else None
+            if isinstance(where, Problem):
+                return OffloadError(where.code, expected=where.expected, got=where.got)
+            return _FILE
+        try:
+            self._store.check_present(locator)
+        except OffloadError as error:
+            return error
+        return None
+
+
+def _required(locator: str) -> OffloadError:
+    scheme = scheme_of(locator)
+    if scheme in {"", "file"}:
+        return OffloadError(
+            "no_image_dir",
+            expected="an image directory, in which the image can be looked for",
+            got="none",
+            hint="give --image-dir",
+        )
+    return OffloadError(
+        "bad_locator",
+        expected="an image that is inline or in the image directory",
+        got=f"the scheme {shown_text(scheme)}, which no store serves",
+    )
+
+
+def _references(value: Any, *, is_request: bool) -> Iterator[_Reference]:
+    found = ImageParts(value)
+    for part in found.parts:
+        yield _Reference(part.fault or part.url, partial(found.path, part), in_part=True)
+    for path, locator in () if is_request else _descriptor_locators(value):
+        yield _Reference(locator, partial(json_path, path), in_part=False)
+
+
+def _descriptor_locators(value: Any) -> Iterator[tuple[Path, str]]:
+    """The locator of every descriptor and reference in structs, with its path."""
+    stack: list[tuple[Path, Any]] = [((), value)]
+    while stack:
+        path, current = stack.pop()
+        if isinstance(current, Contract) and "raw_image_id" in current.__struct_fields__:
+            locator = locator_of(current)
+            if locator is not None:
+                own = locator == current.raw_image_id  # type: ignore[attr-defined]
+                name = "raw_image_id" if own else "raw_image_uri"
+                yield (*path, name), locator
+            continue
+        if isinstance(current, MMImageRef) and locator_of(current.item) is None:
+            yield (*path, 2), current.uri
+        elif isinstance(current, GenerateFeatures):
+            yield from _slot_locators(current, path)
+        stack += reversed([((*path, key), child) for key, child in children(current)])
+
+
+def _slot_locators(features: GenerateFeatures, path: Path) -> Iterator[tuple[Path, str]]:
+    for modality, slots in (features.kwargs_data or {}).items():
+        for index, slot in enumerate(slots):
+            locator = None
+            with suppress(RawMMError):  # a string that is no reference is another rule's error
+                locator = None if slot is None else locator_of(split_raw_mm_ref(slot))
+            if locator is not None:
+                yield (*path, "kwargs_data", modality, index), locator

@@ -1,0 +1,46 @@
+"""Where in a file a JSON record is malformed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rawmm.cli.records import is_json_lines
+from rawmm.errors import ContractError
+from rawmm.json_text import JsonFault, find_fault
+
+if TYPE_CHECKING:
+    from rawmm.cli.records import Format
+    from rawmm.errors import RawMMError
+
+JSON_LINES_HINT = "if it is JSON Lines, say --input-format jsonl"
+
+
+class MalformedJsonError(ContractError):
+    """A record that is not one JSON document, and the place of its first fault.
+
+    Attributes:
+        fault: the fault; its line is counted from the first line of the record.
+    """
+
+    def __init__(self, fault: JsonFault, *, expected: str, hint: str | None) -> None:
+        super().__init__("malformed", expected=expected, got=fault.cause, hint=hint)
+        self.fault = fault
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the place when a worker process sends the error."""
+        return _rebuild, (self.fault, self.expected, self.hint)
+
+
+def _rebuild(fault: JsonFault, expected: str, hint: str | None) -> MalformedJsonError:
+    return MalformedJsonError(fault, expected=expected, hint=hint)
+
+
+def placed(error: RawMMError, data: bytes, form: Format) -> RawMMError:
+    """`error`; if it says that a record is no JSON, the same with place, cause and hint."""
+    if error.code != "malformed" or form == "msgpack":
+        return error
+    fault = find_fault(data)
+    if fault is None:
+        return error
+    hint = JSON_LINES_HINT if form == "json" and is_json_lines(data) else fault.hint
+    return MalformedJsonError(fault, expected=error.expected, hint=hint)

@@ -1,0 +1,172 @@
+"""Names of formats: of files that rawmm does not read or write, and of the options."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from rawmm.cli.app import app
+from rawmm.cli.extensions import unreadable, unwritable
+from rawmm.cli.records import EXTENSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., Any]
+
+COMMANDS = ("check", "offload", "upgrade", "fsck", "gc", "schema")
+FOREIGN = [
+    "x.jsonl.gz", "x.json.GZ", "x.tgz", "x.jsonl.zst", "x.bz2", "x.xz", "x.zip", "x.tar", "x.7z",
+    "x.lz4", "x.parquet", "x.Parquet", "x.arrow", "x.feather", "x.csv", "x.tsv", "x.yaml", "x.h5",
+    "x.npy", "x.npz", "x.pkl", "x.pt", "x.safetensors", "x.sqlite",
+]  # fmt: skip
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"nodes": []}\n')
+    return path
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("command", ["offload", "upgrade"])
+def test_a_name_that_promises_another_format_is_not_written(
+    command: str, name: str, rawmm: Run, source: Path
+) -> None:
+    out = source.with_name(name)
+    for more in ((), ("--output-format", "jsonl")):
+        images = source.with_name("images")
+        code, stdout, err = rawmm(command, source, "-o", out, "--image-dir", images, *more)
+        assert (code, stdout) == (2, "")
+        assert err.startswith(f"rawmm: {out}: rawmm writes no ")
+        assert err.count("\n") == 1
+        assert [path.name for path in source.parent.iterdir()] == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("command", ["check", "offload", "upgrade"])
+def test_a_name_that_promises_another_format_is_not_read(
+    command: str, name: str, rawmm: Run, source: Path
+) -> None:
+    source = source.rename(source.with_name(name))
+    more = () if command == "check" else ("-o", source.with_name("out.jsonl"))
+    code, stdout, err = rawmm(command, source, *more)
+    assert (code, stdout) == (2, "")
+    assert f"rawmm: {source}: rawmm reads no " in err
+    assert "first" in err
+    code, *_ = rawmm("check", source, "--input-format", "jsonl")
+    assert code == 0  # it says who knows better
+
+
+def test_what_to_do_is_a_command_where_there_is_one() -> None:
+    assert unreadable("a.jsonl.gz") == (
+        "rawmm reads no .gz files; decompress it first: "
+        "gzip -dc FILE | rawmm COMMAND - --input-format jsonl"
+    )
+    assert unwritable("a.jsonl.zst") == (
+        "rawmm writes no .zst files; write JSON Lines and compress them: "
+        "-o - --output-format jsonl | zstd -c > FILE"
+    )
+    assert unwritable("a.parquet") == (
+        "rawmm writes no Parquet files; write JSON Lines, e.g. to a .jsonl file"
+    )
+    for name in (*EXTENSIONS, "a", "a.", "gz", ".gz", "a.gz/b", "a.gz.jsonl"):
+        assert unreadable(f"x{name}" if name in EXTENSIONS else name) is None
+        assert unwritable(f"x{name}" if name in EXTENSIONS else name) is None
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.jsonl.bak", "x.2024"])
+def test_an_extension_that_says_nothing_needs_a_format(name: str, rawmm: Run, source: Path) -> None:
+    out = source.with_name(name)
+    code, _, err = rawmm("upgrade", source, "-o", out)
+    assert code == 2
+    known = ".json, .jsonl, .ndjson, .msgpack, .mpk; give --output-format json, jsonl or msgpack"
+    assert err == f"rawmm: {out}: the extension is none of {known}\n"
+    assert rawmm("upgrade", source, "-o", out, "--output-format", "msgpack").code == 0
+    assert out.read_bytes() == msgspec.msgpack.encode({"nodes": []})
+    source.rename(out)
+    assert rawmm("upgrade", out, "--input-format", "jsonl", "-o", out).code == 0
+
+
+def test_a_name_without_an_extension_gets_the_format_of_in(rawmm: Run, source: Path) -> None:
+    out = source.with_name("out")
+    assert rawmm("upgrade", source, "-o", out).code == 0
+    assert out.read_bytes() == b'{"nodes":[]}\n'
+
+
+@pytest.mark.parametrize("command", ["check", "offload", "upgrade"])
+def test_an_empty_name_is_wrong_usage(command: str, rawmm: Run, source: Path) -> None:
+    more = () if command == "check" else ("-o", source)
+    code, _, err = rawmm(command, "", *more)
+    assert code == 2
+    assert err.startswith("rawmm: a file name is empty; give a path, or - for standard input\n")
+    if command != "check":
+        code, _, err = rawmm(command, source, "-o", "")
+        assert code == 2
+        assert err.startswith("rawmm: the name after --output is empty")
+
+
+def options(command: str) -> set[str]:
+    """The long names of the options of a command."""
+    return {
+        name
+        for argument in app[command].assemble_argument_collection()
+        for name in argument.names
+        if name.startswith("--")
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_format_is_the_report_s_and_no_data_s(command: str) -> None:
+    function = inspect.unwrap(app[command].default_command)
+    reports = "style" in inspect.signature(function).parameters
+    names = options(command)
+    assert ("--format" in names) == reports
+    reads = command != "schema"
+    assert ("--input-format" in names) == reads
+    assert ("--output-format" in names) == (command in {"offload", "upgrade"})
+
+
+@pytest.mark.parametrize("command", ["offload", "upgrade"])
+def test_the_old_name_of_the_option_points_at_the_new_one(
+    command: str, rawmm: Run, source: Path
+) -> None:
+    code, _, err = rawmm(command, source, "-o", source, "--format", "jsonl")
+    assert code == 2
+    assert "--input-format" in err
+
+
+@pytest.mark.parametrize("style", ["json", "github"])
+def test_reports_for_programs_are_not_cut(style: str, rawmm: Run, source: Path) -> None:
+    source.write_text('{"nodes": 1}\n' * 30)
+    code, out, err = rawmm("check", source, "--format", style)
+    assert code == 1
+    assert out.count("\n") == 30
+    assert err == "1 file, 30 records, 30 errors\n"
+    assert rawmm("check", source, "--format", style, "--max-errors", "7").out.count("\n") == 7
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("nope",), '"nope". Available commands: check, offload, upgrade, fsck, gc, schema.'),
+        (("check", "--nope"), "(see rawmm check --help)"),
+        (
+            ("offload", "a.json", "b.json", "-o", "c.json"),
+            "Unexpected argument: b.json. (see rawmm",
+        ),
+        (("upgrade",), "parameter IN requires an argument. (see rawmm upgrade --help)"),
+    ],
+)
+def test_wrong_usage_names_the_help_of_its_command(
+    argv: tuple[str, ...], says: str, rawmm: Run
+) -> None:
+    code, out, err = rawmm(*argv)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.count("\n") == 1
