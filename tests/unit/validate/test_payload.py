@@ -429,7 +429,7 @@ def test_opaque_provider_state_is_json_but_not_a_descriptor() -> None:
     assert json.loads(encode_json(message))["provider_state"] == state
     with pytest.raises(ProcessedPayloadError):
         AssistantMessage(provider_state=[{"x": np.ones(2)}])
-    with pytest.raises(ContractError):
+    with pytest.raises(ProcessedPayloadError):
         UserMessage(content=[{"type": "text", "text": "x", "pixel_values": 1}])
 
 
