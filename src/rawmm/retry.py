@@ -87,8 +87,8 @@ async def generate_with_image_ref_retry(generate: Callable[..., Awaitable[T]], *
         if any(cause is error for cause in _causes(missed)):
             raise  # linked the other way round already, or the same object
         own = _safely(attrgetter("__cause__"), error, default=None)
-        if own is not None:
-            error.__context__ = own
+        if isinstance(own, BaseException):  # its class may say otherwise
+            _safely(setattr, error, "__context__", own, default=None)
         raise error from missed
     finally:
         del missed  # its traceback holds this frame, and so every argument

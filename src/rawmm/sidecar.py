@@ -8,19 +8,22 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import contract_error, counted
-from rawmm.structs import MultiModalData, PlaceholderRange
+from rawmm.conversion import convert
+from rawmm.errors import RawMMError, contract_error, counted
+from rawmm.structs import Message, MultiModalData, PlaceholderRange
+from rawmm.validate.guard import guarded, in_order
 from rawmm.validate.node_rules import image_urls
 from rawmm.validate.payload import plain_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rawmm.structs import Message, RawMMItem
+    from rawmm.structs import RawMMItem
 
 LISTS: Final = ("mm_hashes", "mm_placeholders", "mm_items")
 """The lists of a sidecar, each by modality."""
-MODALITIES: Final = ("image",)
+IMAGE: Final = "image"
+MODALITIES: Final = (IMAGE,)
 """The modalities that parts of a message can have."""
 
 
@@ -33,10 +36,12 @@ def merge(sidecars: Iterable[MultiModalData | None]) -> MultiModalData | None:
     Raises:
         ContractError: ``placeholder_order`` if the ranges are not in order when put together,
             ``count_mismatch`` if a list is present in some sidecars with the modality only: what
-            follows in it would be taken for that of other media.
+            follows in it would be taken for that of other media; and what breaks the contract
+            in one of them, with its index in ``path``.
+        ProcessedPayloadError: an item is not raw.
     """
     merged: dict[str, dict[str, list[Any]]] = {}
-    for (name, modality), entries in _lists(_uniform(sidecars)).items():
+    for (name, modality), entries in _lists(_uniform(_each_checked(sidecars))).items():
         merged.setdefault(name, {})[modality] = [_own(entry) for entry in entries]
     return MultiModalData(**merged) if merged else None
 
@@ -61,11 +66,25 @@ def attribute(
 
     Raises:
         ContractError: ``count_mismatch`` if a list of the sidecar is longer or shorter than the
-            media of all messages; ``path`` is that of the list in the sidecar.
+            media of all messages, ``path`` being that of the list in the sidecar; and what breaks
+            the contract in the parts that are returned.
+        ProcessedPayloadError: an item is not raw.
     """
+    if type(sidecar) is not MultiModalData:
+        sidecar = convert(sidecar, MultiModalData | None)
+    return guarded(
+        lambda: _attribute(sidecar, messages, start),
+        (sidecar, MultiModalData | None, ()),
+        (messages, list[Message], ("messages",)),
+    )
+
+
+def _attribute(
+    sidecar: MultiModalData | None, messages: Sequence[Message], start: int
+) -> list[MultiModalData | None]:
     if sidecar is None:
         return [None] * len(messages[start:])
-    media = [introduced(message) for message in messages]
+    media = list(map(introduced, messages))
     _check_counts(sidecar, _total(media))
     cursors = _total(media[:start])
     out: list[MultiModalData | None] = []
@@ -77,13 +96,18 @@ def attribute(
                 lists.setdefault(name, {})[modality] = [_own(entry) for entry in part]
         for modality, size in sizes.items():
             cursors[modality] += size
-        out.append(MultiModalData(**lists) if lists else None)
+        # What was copied may have been changed since it was built.
+        out.append(convert(MultiModalData(**lists), MultiModalData) if lists else None)
     return out
 
 
 def introduced(message: Message) -> dict[str, int]:
-    """How many media of each modality a message brings into the prompt."""
-    return {"image": len(image_urls(message))}
+    """How many media of each modality a message brings into the prompt.
+
+    Raises:
+        ContractError: it is no message of the contract.
+    """
+    return {IMAGE: len(guarded(lambda: image_urls(message), (message, Message, ())))}
 
 
 def difference(
@@ -102,6 +126,23 @@ def difference(
     Returns:
         The list, the modality and the index in the sidecar; None if they agree.
     """
+    if type(sidecar) is not MultiModalData:
+        sidecar = convert(sidecar, MultiModalData)
+    of_nodes = [
+        one if one is None or type(one) is MultiModalData else convert(one, MultiModalData)
+        for one in in_order(stored, ("stored",), "the sidecars of several messages")
+    ]
+    of_prompt = list(in_order(messages, ("messages",), "a list of messages"))
+    return guarded(
+        lambda: _difference(of_nodes, sidecar, of_prompt),
+        (sidecar, MultiModalData, ()),
+        (of_nodes, list[MultiModalData | None], ("stored",)),
+    )
+
+
+def _difference(
+    stored: Iterable[MultiModalData | None], sidecar: MultiModalData, messages: Iterable[Message]
+) -> tuple[str, str, int] | None:
     sizes = _total(map(introduced, messages))
     one = _lists(stored)
     other = {
@@ -119,6 +160,18 @@ def difference(
             if not (both and name == "mm_items" and _same_item(left[index], right[index])):
                 return name, modality, index
     return None
+
+
+def _each_checked(sidecars: Any) -> Iterator[MultiModalData | None]:
+    for index, sidecar in enumerate(in_order(sidecars, (), "the sidecars of several messages")):
+        try:
+            checked: MultiModalData | None = convert(sidecar, MultiModalData | None)
+        except RawMMError as error:
+            refusal = error.under((index,))
+        else:
+            yield checked
+            continue
+        raise refusal
 
 
 def _uniform(sidecars: Iterable[MultiModalData | None]) -> Iterator[MultiModalData | None]:

@@ -8,6 +8,7 @@ is per medium and per message; tokens are compared in slices.
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import compress, count
 from typing import TYPE_CHECKING, Final
 
 from rawmm.errors import contract_error, counted
@@ -47,7 +48,8 @@ class Alignment:
         self.same = renderer_ids is prompt_ids or renderer_ids == prompt_ids
         if self.same:
             return
-        self._positions = sorted(at for one in media_ids for at in _all(renderer_ids, one))
+        is_medium = frozenset(media_ids).__contains__
+        self._positions = list(compress(count(), map(is_medium, renderer_ids)))
         ranges = list(placeholders or ())
         if len(ranges) != len(self._positions):
             raise contract_error(
@@ -95,16 +97,6 @@ class Alignment:
             out += values[position : position + 1] * (self.at(position + 1) - self.at(position))
             done = position + 1
         return out + values[done:]
-
-
-def _all(ids: list[int], token: int) -> list[int]:
-    """Every position of a token."""
-    found: list[int] = []
-    start = 0
-    for _ in range(ids.count(token)):
-        start = ids.index(token, start) + 1
-        found.append(start - 1)
-    return found
 
 
 def _same_run(run: list[int], prompt_ids: list[int], start: int) -> int:

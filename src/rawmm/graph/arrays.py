@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.graph.reading import field_of, read
 from rawmm.structs import EncodedArray, SamplingMask
-from rawmm.validate.shape import missing
+from rawmm.validate.children import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rawmm.structs import MessageNode
 
+T = TypeVar("T")
 _PATH: Final = ("tokens", "routed_experts")
 _MASK: Final = ("tokens", "sampling_mask")
 
@@ -29,14 +31,16 @@ def encoded(value: Any) -> EncodedArray:
     Raises:
         ContractError: it is none of these, or has a type that the contract does not know.
     """
-    if isinstance(value, EncodedArray):
-        return value
-    if isinstance(value, Mapping):
+    if isinstance(value, (EncodedArray, Mapping)):
         return convert(value, EncodedArray)
-    if not all(hasattr(value, name) for name in ("dtype", "shape", "tobytes")):
+    try:
+        dtype: Any = str(value.dtype)
+        shape, data = list(value.shape), value.tobytes()
+    except Exception:  # noqa: BLE001  (no array, or one whose own code fails)
+        data = None
+    if type(data) is not bytes:
         raise contract_error("wrong_type", (), expected="an array", got=shown(value))
-    dtype: Any = str(value.dtype)
-    return EncodedArray(dtype=dtype, shape=list(value.shape), data=value.tobytes())
+    return EncodedArray(dtype=dtype, shape=shape, data=data)
 
 
 def sampling_mask(value: Any) -> SamplingMask | None:
@@ -45,21 +49,27 @@ def sampling_mask(value: Any) -> SamplingMask | None:
     Raises:
         ContractError: one is missing, is no array, or does not fit the other.
     """
-    if value is None or isinstance(value, SamplingMask):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, SamplingMask):
+        mask: SamplingMask = read(value, SamplingMask, *_MASK)
+        return mask
     arrays = {}
     for name in ("ids", "counts"):
-        own = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+        own = field_of(value, name)
         if own is None:
             raise missing(name, _MASK)
-        try:
-            arrays[name] = encoded(own)
-        except RawMMError as error:
-            raise error.under((*_MASK, name)) from None
+        arrays[name] = _under((*_MASK, name), encoded, own)
+    return _under(_MASK, SamplingMask, **arrays)
+
+
+def _under(path: tuple[str, ...], work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """``work(*args, **kwargs)``, its errors those of a value at `path`."""
     try:
-        return SamplingMask(**arrays)
+        return work(*args, **kwargs)
     except RawMMError as error:
-        raise error.under(_MASK) from None
+        refusal = error.under(path)
+    raise refusal
 
 
 class Routing:
@@ -80,26 +90,24 @@ class Routing:
         for name in ("data", "shape"):
             if name not in payload:
                 raise missing(name, _PATH)
-        try:
-            raw = binascii.a2b_base64(payload["data"], strict_mode=True)
-        except (ValueError, TypeError):
-            raise contract_error(
-                "bad_base64", (*_PATH, "data"), expected="base64", got=shown(payload["data"])
-            ) from None
-        try:
-            # Checks type and size; the whole array is not kept.
-            whole = EncodedArray(
-                dtype=payload.get("dtype") or "uint8", shape=payload["shape"], data=raw
-            )
-        except RawMMError as error:
-            raise error.under(_PATH) from None
+        raw = _decoded(payload["data"])
+        dtype = payload.get("dtype")
+        # Checks type and size; the whole array is not kept.
+        whole: EncodedArray = _under(
+            _PATH,
+            EncodedArray,
+            dtype="uint8" if dtype is None or (type(dtype) is str and not dtype) else dtype,
+            shape=payload["shape"],
+            data=raw,
+        )
         self._raw = memoryview(raw)
         self.dtype: str = whole.dtype
         self.count: int = whole.shape[0] if whole.shape else 0
         self.row: list[int] = whole.shape[1:]
         self._size = len(raw) // self.count if self.count else 0
-        self.start = payload.get("start") or 0
-        if not isinstance(self.start, int) or self.start < 0:
+        start = payload.get("start")
+        self.start = 0 if start is None else start
+        if type(self.start) is not int or self.start < 0:
             raise contract_error(
                 "bad_value",
                 (*_PATH, "start"),
@@ -156,6 +164,14 @@ class Routing:
 
     def _encoded(self, dtype: Any, rows: int, data: bytes) -> EncodedArray:
         return EncodedArray(dtype=dtype, shape=[rows, *self.row], data=data)
+
+
+def _decoded(data: Any) -> bytes:
+    try:
+        return binascii.a2b_base64(data, strict_mode=True)
+    except (ValueError, TypeError, BufferError):
+        pass  # raised below: the decoder's words become no context
+    raise contract_error("bad_base64", (*_PATH, "data"), expected="base64", got=shown(data))
 
 
 def _item_size(dtype: str) -> int:

@@ -6,11 +6,18 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import contract_error
+from rawmm.errors import contract_error, shown
+from rawmm.graph.reading import read, token_types
+from rawmm.graph.streams import stream_of
 from rawmm.sidecar import merge
+from rawmm.structs import Message, MessageNode, Tool, Trace
+from rawmm.validate.guard import in_order
+from rawmm.validate.node_rules import PER_SAMPLED
 
 if TYPE_CHECKING:
-    from rawmm.structs import Message, MessageNode, MultiModalData, Tool, Trace
+    from collections.abc import Iterator
+
+    from rawmm.structs import MultiModalData
 
 _ATTEMPT: Final = "compaction_attempt"
 _ACCEPTED: Final = "compaction"
@@ -37,22 +44,25 @@ class Branch:
     @property
     def messages(self) -> list[Message]:
         """The conversation, root first."""
-        return [node.message for node in self.nodes]
+        return [read(node.message, Message, "nodes", i, "message") for i, node in self._numbered()]
 
     @property
     def tools(self) -> list[Tool]:
         """Tools rendered into its prompt."""
-        return self.nodes[0].tools or []
+        for i, node in self._numbered():
+            tools: list[Tool] = read(node.tools or [], list[Tool], "nodes", i, "tools")
+            return tools
+        return []
 
     @property
     def token_ids(self) -> list[int]:
         """All tokens of the path, as the model saw and sampled them."""
-        return list(chain.from_iterable(node.token_ids for node in self.nodes))
+        return self._joined("token_ids", "TokenIds")
 
     @property
     def mask(self) -> list[bool]:
         """For each token whether the model sampled it."""
-        return list(chain.from_iterable(node.mask for node in self.nodes))
+        return self._joined("mask", "TokenFlags")
 
     @property
     def logprobs(self) -> list[float]:
@@ -62,7 +72,7 @@ class Branch:
     @property
     def multi_modal_data(self) -> MultiModalData | None:
         """The sidecar of the whole path, as its renderer returned it; None without media."""
-        return merge(node.multi_modal_data for node in self.nodes)
+        return merge([node.multi_modal_data for _, node in self._numbered()])
 
     @property
     def mm_token_type_ids(self) -> list[int] | None:
@@ -79,19 +89,29 @@ class Branch:
                 ``trainer_logprobs`` or ``entropies``. A node without it counts as zeros.
 
         Raises:
-            ContractError: ``stream_length`` if a node has another number than sampled tokens.
+            ContractError: ``stream_length`` if a node has another number than sampled tokens,
+                ``bad_value`` for another name, and what breaks the contract in the streams.
+            ProcessedPayloadError: ``not_json`` for a number that is not finite.
         """
+        if type(name) is not str or name not in PER_SAMPLED:
+            raise contract_error(
+                "bad_value",
+                (),
+                expected=f"the name of a stream: {', '.join(PER_SAMPLED)}",
+                got=shown(name),
+            )
         out: list[float] = []
-        for node_id, node in zip(self.node_ids, self.nodes, strict=True):
-            values: list[float] = getattr(node, name) or []
-            mask = node.mask
+        for node_id, node in self._numbered():
+            mask = stream_of(node.mask, "TokenFlags", ("nodes", node_id, "mask"))
+            given, path = getattr(node, name), ("nodes", node_id, name)
+            values = [] if given is None else stream_of(given, "TokenStream", path)
             if not values:
                 out += [0.0] * len(mask)
             elif len(values) != mask.count(True):
                 # A struct that grew may hold what its constructor would have refused.
                 raise contract_error(
                     "stream_length",
-                    ("nodes", node_id, name),
+                    path,
                     expected=f"none or {mask.count(True)}, one per sampled token",
                     got=str(len(values)),
                 )
@@ -104,33 +124,47 @@ class Branch:
                 out += [next(one_by_one) if sampled else 0.0 for sampled in mask]
         return out
 
+    def _joined(self, name: str, definition_name: str) -> list[Any]:
+        return list(
+            chain.from_iterable(
+                stream_of(getattr(node, name), definition_name, ("nodes", i, name))
+                for i, node in self._numbered()
+            )
+        )
+
+    def _numbered(self) -> Iterator[tuple[int, MessageNode]]:
+        """The nodes with their indices in the trace."""
+        for node_id, node in zip(self.node_ids, self.nodes, strict=True):
+            if not isinstance(node, MessageNode):
+                raise contract_error(
+                    "wrong_type", ("nodes", node_id), expected="a MessageNode", got=shown(node)
+                )
+            yield node_id, node
+
 
 def leaves(trace: Trace) -> list[int]:
-    """Indices of the nodes that are no node's parent, one per branch, in order."""
-    parents = {node.parent for node in trace.nodes}
-    return [index for index in range(len(trace.nodes)) if index not in parents]
+    """Indices of the nodes that are no node's parent, one per branch, in order.
+
+    Raises:
+        ContractError, ProcessedPayloadError: a node breaks the contract, as ``parent_order`` if
+            its parent is not an earlier node.
+    """
+    return _leaves(_checked(trace))
 
 
 def branches(trace: Trace) -> list[Branch]:
     """Every branch of a trace, in the order of its leaves.
 
     Raises:
-        ContractError: ``parent_order`` if a node's parent is not an earlier node.
+        ContractError, ProcessedPayloadError: a node breaks the contract, as ``parent_order`` if
+            its parent is not an earlier node.
     """
-    nodes = trace.nodes
-    for index, node in enumerate(nodes):
-        # Those of a cycle may have no leaf, so each is asked.
-        if node.parent is not None and not 0 <= node.parent < index:
-            raise contract_error(
-                "parent_order",
-                ("nodes", index, "parent"),
-                expected="an earlier node",
-                got=str(node.parent),
-            )
+    nodes = _checked(trace)
+    types = dict(token_types(trace.mm_token_type_id_map, ()) or {})
     links: list[Any] = [node.semantic_parents or [] for node in nodes]
     accepted = {link.node for of in links for link in of if link.type == _ACCEPTED}
     out = []
-    for number, leaf in enumerate(leaves(trace)):
+    for number, leaf in enumerate(_leaves(nodes)):
         ids = _path_to(nodes, leaf)
         attempt = any(link.type == _ATTEMPT for link in links[leaf])
         out.append(
@@ -139,10 +173,37 @@ def branches(trace: Trace) -> list[Branch]:
                 node_ids=ids,
                 nodes=[nodes[i] for i in ids],
                 trainable=not attempt or leaf in accepted,
-                mm_token_type_id_map=trace.mm_token_type_id_map or {},
+                mm_token_type_id_map=types,
             )
         )
     return out
+
+
+def _checked(trace: Trace) -> list[MessageNode]:
+    """The nodes of a trace, each checked again, as it may have been written to."""
+    if not isinstance(trace, Trace):
+        raise contract_error("wrong_type", (), expected="a Trace", got=shown(trace))
+    nodes = in_order(trace.nodes, ("nodes",), "a list of nodes")
+    return [_checked_node(node, index) for index, node in enumerate(nodes)]
+
+
+def _checked_node(node: Any, index: int) -> MessageNode:
+    parent = node.parent if isinstance(node, MessageNode) else None
+    if isinstance(parent, int) and not 0 <= parent < index:
+        raise contract_error(
+            "parent_order",
+            ("nodes", index, "parent"),
+            expected="an earlier node",
+            got=shown(parent),
+        )
+    checked: MessageNode = read(node, MessageNode, "nodes", index)
+    # What was made of something else shows its parent only now.
+    return checked if checked is node else _checked_node(checked, index)
+
+
+def _leaves(nodes: list[MessageNode]) -> list[int]:
+    parents = {node.parent for node in nodes}
+    return [index for index in range(len(nodes)) if index not in parents]
 
 
 def _path_to(nodes: list[MessageNode], leaf: int) -> list[int]:

@@ -6,7 +6,6 @@ import time
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, counted
 from rawmm.graph.alignment import Alignment
 from rawmm.graph.arrays import Routing, sampling_mask
@@ -14,7 +13,8 @@ from rawmm.graph.reading import field_of, read, token_types, tokens_of
 from rawmm.graph.reuse import Cursor, Reuse
 from rawmm.sidecar import attribute, difference, introduced
 from rawmm.structs import AssistantMessage, MessageNode, MultiModalData, PlaceholderRange, Usage
-from rawmm.validate.graph import inline_so_far, media_ids, placed_errors
+from rawmm.validate.graph import inline_so_far, media_ids, owed_after, placed_errors
+from rawmm.validate.guard import guarded
 from rawmm.validate.node_rules import image_urls
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rawmm.graph.index import GraphIndex, Key
     from rawmm.graph.turn import PendingTurn
     from rawmm.structs import EncodedArray, Message, Tool
+    from rawmm.validate.graph import Owed
 
 _SIDECAR: Final = ("tokens", "multi_modal_data")
 
@@ -30,18 +31,27 @@ _SIDECAR: Final = ("tokens", "multi_modal_data")
 class Commit:
     """One commit of one turn. See `PendingTurn.commit`."""
 
-    def __init__(self, turn: PendingTurn, index: GraphIndex, response: Any) -> None:
+    def __init__(
+        self,
+        turn: PendingTurn,
+        index: GraphIndex,
+        response: Any,
+        logprob_floor: float | None = None,
+    ) -> None:
         self._turn = turn
         self._index = index
         self._trace = turn.trace
         self._nodes = turn.trace.nodes
         self._response = response
-        self._has_tokens = field_of(response, "tokens") is not None
-        self._tokens = tokens = tokens_of(field_of(response, "tokens"))
+        given = field_of(response, "tokens")
+        self._has_tokens = given is not None
+        self._tokens = tokens = tokens_of(given, logprob_floor)
         self._prompt_ids = tokens.prompt_ids
         rendered = tokens.renderer_prompt_ids
         self._rendered = tokens.prompt_ids if rendered is None else rendered
-        found = token_types(tokens.mm_token_type_id_map) or turn.trace.mm_token_type_id_map
+        found = token_types(tokens.mm_token_type_id_map, ("tokens",))
+        if not found:
+            found = token_types(turn.trace.mm_token_type_id_map, ("trace",))
         self._token_types = {int(token): kind for token, kind in (found or {}).items()}
         self._spans = tokens.message_spans or ()
         self._new: list[MessageNode] = []
@@ -57,20 +67,23 @@ class Commit:
             self._index,
             self._prompt_ids if self._has_tokens else None,
             self._rendered,
-            described=tokens.multi_modal_data is not None and not tokens.bridged,
         )
-        self._reuse.keep_equal(bridged=tokens.bridged)
+        if tokens.bridged:
+            self._reuse.keep_extended()
         self._alignment = Alignment(
             self._rendered, self._prompt_ids, self._token_types, tokens.mm_placeholders
         )
+        whole = self._whole_sidecar()
+        if not tokens.bridged:
+            self._reuse.keep_equal(whole)  # it may go on from a shorter path
         self._reuse.extend(self._spans, self._alignment)
         self._path, self._at = self._reuse.path, self._reuse.at
         start = self._at.engine
         self._flags = self._content_flags()
-        self._add_prompt(self._sidecars())
+        self._add_prompt(self._sidecars(whole))
         self._add_reply(reply)
         corrected = self._route(start)
-        self._check_placed(start)
+        self._check_placed(start, whole)
         # Nothing below can fail.
         if corrected is not None:
             node, rows = corrected
@@ -95,10 +108,9 @@ class Commit:
             )
         return self._alignment.flags(flags)
 
-    def _sidecars(self) -> list[MultiModalData | None]:
+    def _sidecars(self, whole: MultiModalData | None) -> list[MultiModalData | None]:
         """What each new prompt message introduces; reused ones must agree with their nodes."""
         stored = [self._nodes[i].multi_modal_data for i in self._path]
-        whole = self._whole_sidecar()
         if whole is None:
             urls = (url for message in self._turn.prompt for url in image_urls(message))
             stand_alone = not any(stored) and all(url.startswith("data:") for url in urls)
@@ -113,16 +125,17 @@ class Commit:
                 )
             return [None] * len(self._turn.prompt[len(stored) :])
         try:
-            return self._introduced(whole, stored)
+            return guarded(lambda: self._introduced(whole, stored), (whole, MultiModalData, ()))
         except RawMMError as error:
-            # What is wrong within the sidecar says more than what does not fit the prompt.
-            read(whole, MultiModalData, *_SIDECAR)
-            raise error.under(_SIDECAR) from None
+            refusal = error
+        # What is wrong within the sidecar says more than what does not fit the prompt.
+        read(whole, MultiModalData, *_SIDECAR)
+        raise refusal.under(_SIDECAR)
 
     def _introduced(
         self, whole: MultiModalData, stored: Sequence[MultiModalData | None]
     ) -> list[MultiModalData | None]:
-        """The parts of the new messages, checked; those before need only be equal."""
+        """The parts of the new messages; those before need only be equal."""
         prompt, reused = self._turn.prompt, len(stored)
         parts = attribute(whole, prompt, reused)
         where = difference(stored, whole, prompt[:reused])
@@ -134,7 +147,7 @@ class Commit:
                 got="another entry",
                 hint="the renderer changed, moved or added media of earlier turns",
             )
-        return [None if part is None else convert(part, MultiModalData) for part in parts]
+        return parts
 
     def _whole_sidecar(self) -> MultiModalData | None:
         """The sidecar of the prompt, its ranges in the engine's tokens."""
@@ -146,6 +159,11 @@ class Commit:
             sidecar = read(sidecar, MultiModalData, *_SIDECAR)
         if self._alignment.same and tokens.mm_placeholders is None:
             return sidecar
+        return guarded(lambda: self._aligned(sidecar), (sidecar, MultiModalData, _SIDECAR))
+
+    def _aligned(self, sidecar: MultiModalData) -> MultiModalData:
+        """A sidecar with its ranges in the engine's tokens, which must be those of the engine."""
+        tokens = self._tokens
         by_modality = sidecar.mm_placeholders
         flat = sorted((one.offset, one.length) for of in by_modality.values() for one in of)
         engine = tokens.mm_placeholders
@@ -251,17 +269,38 @@ class Commit:
         rows = routing.corrected(last, start)
         return None if last is None or rows is None else (last, rows)
 
-    def _check_placed(self, start: int) -> None:
+    def _check_placed(self, start: int, whole: MultiModalData | None) -> None:
         """New nodes hold the placeholders of their media, and no others."""
         ids = media_ids(self._token_types)
         inline: bool | None = None
+        owed: Owed | None = None
         for i in self._path:
             inline = inline_so_far(inline, self._nodes[i])
+            owed = owed_after(owed, self._nodes[i])
         for index, node in enumerate(self._new, len(self._nodes)):
             inline = inline_so_far(inline, node)
-            for error in placed_errors(node, start, ids, ("nodes", index), inline=inline):
+            if whole is not None and owed is not None and len(node.token_ids):
+                self._check_owed(whole, ids)
+            path = ("nodes", index)
+            for error in placed_errors(node, start, ids, path, inline=inline, owed=owed):
                 raise error
+            owed = owed_after(owed, node)
             start += len(node.token_ids)
+
+    def _check_owed(self, whole: MultiModalData, ids: dict[str, list[int]]) -> None:
+        """Where nodes do not hold the tokens of their media, those of the prompt show them."""
+        for modality, tokens in ids.items():
+            is_medium = frozenset(tokens).__contains__
+            for index, one in enumerate(whole.mm_placeholders.get(modality, ())):
+                found = self._prompt_ids[one.offset : one.offset + one.length]
+                typed = sum(map(is_medium, found))
+                if typed != one.length:
+                    raise contract_error(
+                        "orphan_image",
+                        (*_SIDECAR, "mm_placeholders", modality, index),
+                        expected=f"{counted(one.length, f'{modality}-typed token')} in the range",
+                        got=str(typed),
+                    )
 
 
 def new_node(
@@ -278,4 +317,5 @@ def new_node(
     try:
         return MessageNode(parent=parent, message=message, timestamp=time.time(), **present)
     except RawMMError as error:
-        raise error.under(("nodes", at)) from None
+        refusal = error.under(("nodes", at))
+    raise refusal

@@ -10,11 +10,11 @@ from rawmm.conversion import convert, to_builtins
 from rawmm.structs import (
     AssistantMessage,
     Message,
-    SystemMessage,
     TextContentPart,
     ToolMessage,
-    UserMessage,
 )
+from rawmm.validate.guard import guarded
+from rawmm.validate.payload import Mode, payload_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rawmm.structs import Tool, ToolCall
 
 _DIGEST_SIZE: Final = 16
-_MESSAGES: Final = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
 _STATE_FIELDS: Final = frozenset({"encrypted_content", "signature", "data", "phase"})
 """What a provider wants back on replay and no typed field holds."""
 _TEXT_PARTS: Final = frozenset({"input_text", "output_text"})
@@ -31,14 +30,11 @@ _CALL_KINDS: Final = frozenset({"function_call", "custom_tool_call"})
 
 
 def as_message(message: Any) -> Message:
-    """A message as a struct: itself, or converted from a dict or a model.
+    """A message as a struct: itself, checked again, or converted from a dict or a model.
 
     Raises:
         ContractError: it is no message of the contract.
     """
-    if type(message) in _MESSAGES:
-        typed: Message = message
-        return typed
     converted: Message = convert(message, Message)
     return converted
 
@@ -58,7 +54,10 @@ def message_hash(message: Any) -> str:
     Raises:
         ContractError: it is no message of the contract.
     """
-    message = as_message(message)
+    return guarded(lambda: _message_hash(as_message(message)), (message, Message, ()))
+
+
+def _message_hash(message: Message) -> str:
     digest = hashlib.blake2b(digest_size=_DIGEST_SIZE)
 
     def add(text: str) -> None:
@@ -141,11 +140,19 @@ def _canonical(arguments: str) -> str:
 
 
 def tools_hash(tools: Sequence[Tool]) -> str:
-    """The hash of the tools rendered into a prompt, by their values with defaults filled in."""
-    payload = [
-        {"type": "function", "description": "", "parameters": {}}
-        | {key: value for key, value in to_builtins(tool).items() if value is not None}
-        for tool in tools
-    ]
+    """The hash of the tools rendered into a prompt, by their values with defaults filled in.
+
+    Raises:
+        ProcessedPayloadError: a tool has fields of its own with values that JSON cannot say.
+    """
+    payload = []
+    for index, tool in enumerate(tools):
+        fields = to_builtins(tool)
+        for error in payload_errors(fields, ("tools", index), Mode.JSON):
+            raise error
+        payload.append(
+            {"type": "function", "description": "", "parameters": {}}
+            | {key: value for key, value in fields.items() if value is not None}
+        )
     data = json.dumps(payload, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.blake2b(data, digest_size=_DIGEST_SIZE).hexdigest()

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.graph.streams import floored, stream_of
 from rawmm.response import TurnTokens
 from rawmm.structs import Trace
+from rawmm.validate.children import missing
 from rawmm.validate.plain import as_sequence
-from rawmm.validate.shape import missing
 
-T = TypeVar("T")
-_IDS: Final = ("prompt_ids", "completion_ids", "renderer_prompt_ids")
+_STREAMS: Final = {
+    "prompt_ids": "TokenIds",
+    "completion_ids": "TokenIds",
+    "renderer_prompt_ids": "TokenIds",
+    "is_content": "TokenFlags",
+    "completion_logprobs": "TokenStream",
+}
+"""Fields that are per-token streams, by the definition of such a stream in a node."""
 _PAIRS: Final[dict[str, Any]] = {
     "message_spans": list[tuple[int, int] | None],
     "mm_placeholders": list[tuple[int, int]],
@@ -27,12 +34,22 @@ _PAIRS: Final[dict[str, Any]] = {
 
 
 def field_of(value: Any, name: str) -> Any:
-    """A field of an object or a mapping; None where it has none."""
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    """A field of an object or a mapping; None where it has none.
+
+    Raises:
+        ContractError: the object fails when it is asked for the field.
+    """
+    try:
+        return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    except Exception:  # noqa: BLE001, S110  (an object of another library may raise anything)
+        pass
+    raise contract_error(
+        "wrong_type", (name,), expected="a field that can be read", got="an exception"
+    )
 
 
-def read(value: Any, kind: type[T], *path: str) -> T:
-    """A part of the response as a struct; `path` is where in the response it stands.
+def read(value: Any, kind: Any, *path: str | int) -> Any:
+    """A part of a larger value as a struct, or a list of them; `path` is where it stands.
 
     Raises:
         ContractError, ProcessedPayloadError: it breaks the contract.
@@ -40,50 +57,71 @@ def read(value: Any, kind: type[T], *path: str) -> T:
     try:
         return convert(value, kind)
     except RawMMError as error:
-        raise error.under(path) from None
+        refusal = error.under(path)
+    raise refusal
 
 
-def tokens_of(tokens: Any) -> TurnTokens:
+def tokens_of(tokens: Any, logprob_floor: float | None = None) -> TurnTokens:
     """The turn's tokens, from any object that has some of their fields.
 
+    Args:
+        tokens: the object; None for a turn without tokens.
+        logprob_floor: see `PendingTurn.commit`.
+
     Raises:
-        ContractError: it has no prompt, or what only this module reads has another shape.
+        ContractError, ProcessedPayloadError: it has no prompt, or a field breaks the contract.
     """
     if tokens is None:
         return TurnTokens()
-    present = {
-        field.name: value
-        for field in dataclasses.fields(TurnTokens)
-        if (value := field_of(tokens, field.name)) is not None
-    }
+    present: dict[str, Any] = {}
+    for field in dataclasses.fields(TurnTokens):
+        try:
+            value = field_of(tokens, field.name)
+        except RawMMError as error:
+            refusal: RawMMError | None = error.under(("tokens",))
+        else:
+            refusal = None
+        if refusal is not None:
+            raise refusal
+        if value is not None:
+            present[field.name] = value
     if "prompt_ids" not in present:
         raise missing("prompt_ids", ("tokens",))
-    for name in (*_IDS, "is_content"):
-        value = present.get(name, [])
-        # Slices of it are compared with lists, which a tuple never equals.
-        if type(value) is not list:
-            items = as_sequence(value)
-            if items is None:
-                raise _wrong_type(name, value, "an array")
-            present[name] = list(items)
+    present["completion_logprobs"] = floored(
+        present.get("completion_logprobs", []), logprob_floor, ("tokens", "completion_logprobs")
+    )
+    for name, definition_name in _STREAMS.items():
+        if name in present:
+            present[name] = stream_of(present[name], definition_name, ("tokens", name))
     for name, kind in _PAIRS.items():
         if name in present:
-            try:
-                present[name] = msgspec.convert(present[name], kind)
-            except msgspec.ValidationError:
-                raise _wrong_type(name, present[name], "an array of pairs of integers") from None
+            present[name] = _pairs(present[name], kind, name)
+    if type(present.get("bridged", False)) is not bool:
+        raise _wrong_type("bridged", present["bridged"], "true or false")
     return TurnTokens(**present)
+
+
+def _pairs(value: Any, kind: Any, name: str) -> Any:
+    if as_sequence(value) is not None:
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            pass  # raised below: msgspec's words become no context
+    raise _wrong_type(name, value, "an array of pairs of integers")
 
 
 def _wrong_type(name: str, value: Any, expected: str) -> RawMMError:
     return contract_error("wrong_type", ("tokens", name), expected=expected, got=shown(value))
 
 
-def token_types(found: Any) -> Mapping[str, int] | None:
-    """A response's map of token types as a trace holds it, checked."""
+def token_types(found: Any, path: tuple[str, ...]) -> Mapping[str, int] | None:
+    """A map of token types as a trace holds it, checked; `path` is that of its owner."""
+    if found is None:
+        return None
     if isinstance(found, Mapping):
-        found = {str(token): kind for token, kind in found.items()}
+        found = {str(token) if type(token) is int else token: kind for token, kind in found.items()}
     try:
         return Trace(nodes=[], mm_token_type_id_map=found).mm_token_type_id_map
     except RawMMError as error:
-        raise error.under(("tokens",)) from None
+        refusal = error.under(path)
+    raise refusal

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from rawmm.errors import contract_error, counted
 from rawmm.graph.hashing import message_hash, tools_hash
-from rawmm.validate.node_rules import image_urls
+from rawmm.graph.streams import elements
+from rawmm.sidecar import IMAGE, introduced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rawmm.graph.alignment import Alignment
     from rawmm.graph.index import GraphIndex, Key
     from rawmm.graph.turn import PendingTurn
-    from rawmm.structs import Message
+    from rawmm.structs import Message, MessageNode, MultiModalData
 
     Span = tuple[int, int] | None
 
@@ -40,7 +41,6 @@ class Reuse:
         index: the index of its trace.
         prompt_ids: the engine's tokens; None if the turn has none, and messages decide alone.
         rendered: the renderer's tokens; the same list where they do not differ.
-        described: whether the turn describes the media of the whole prompt.
     """
 
     def __init__(
@@ -49,8 +49,6 @@ class Reuse:
         index: GraphIndex,
         prompt_ids: list[int] | None,
         rendered: list[int],
-        *,
-        described: bool,
     ) -> None:
         self.path = list(turn.prefix_node_ids)
         self.at = Cursor(turn.path_len, turn.renderer_path_len)
@@ -59,28 +57,22 @@ class Reuse:
         self._nodes = turn.trace.nodes
         self._prompt_ids = prompt_ids
         self._rendered = rendered
-        self._described = described
         self._root = tools_hash(turn.tools)
+        self._sidecar: MultiModalData | None = None
+        self._media = 0
 
     def key(self, parent: int | None, message: Message) -> Key:
         """The index key of a message under `parent`."""
         return parent, self._root if parent is None else None, message_hash(message)
 
-    def keep_equal(self, *, bridged: bool) -> None:
-        """Cut the path where the turn's tokens are no longer those of its nodes.
+    def keep_extended(self) -> None:
+        """Keep the whole path, which the renderer says it extended.
 
         Raises:
-            ContractError: ``token_mismatch`` if the renderer says that it extended the path.
+            ContractError: ``token_mismatch`` if the turn's tokens are not those of its nodes.
         """
-        if self._prompt_ids is None:
-            return
-        path, self.path, self.at = self.path, [], Cursor()
-        for node_id in path:
-            if (end := self._match(node_id)) is None:
-                break
-            self.path.append(node_id)
-            self.at = end
-        if bridged and len(self.path) < len(path):
+        path = self._keep()
+        if len(self.path) < len(path):
             raise contract_error(
                 "token_mismatch",
                 ("tokens", "prompt_ids"),
@@ -90,6 +82,32 @@ class Reuse:
                 f"position {self.at.engine}",
                 hint="the engine tokenized or cut the prompt by itself",
             )
+
+    def keep_equal(self, sidecar: MultiModalData | None) -> None:
+        """Cut the path where the turn's tokens, or the places of its media, are other ones.
+
+        Args:
+            sidecar: the sidecar of the whole prompt, its ranges in the engine's tokens.
+        """
+        self._sidecar = sidecar
+        self._keep()
+
+    def _keep(self) -> list[int]:
+        """Cut the path at the first node that does not match. Returns the path as it was."""
+        if self._prompt_ids is None:
+            return self.path
+        path, self.path, self.at = self.path, [], Cursor()
+        for node_id in path:
+            if (end := self._match(node_id)) is None:
+                break
+            self._advance(node_id, end)
+        return path
+
+    def _advance(self, node_id: int, end: Cursor) -> None:
+        self.path.append(node_id)
+        self.at = end
+        if self._sidecar is not None:
+            self._media += introduced(self._nodes[node_id].message)[IMAGE]
 
     def extend(self, spans: Sequence[Span], alignment: Alignment) -> None:
         """Take up nodes that other turns committed since this one was prepared.
@@ -114,8 +132,7 @@ class Reuse:
                 found, end = self._best(variants, wanted, bounds[i])
             if found is None or end is None:
                 return
-            self.path.append(found)
-            self.at = end
+            self._advance(found, end)
 
     def _best(
         self, variants: Sequence[int], wanted: Cursor | None, bound: Cursor
@@ -138,10 +155,8 @@ class Reuse:
     def _match(self, node_id: int) -> Cursor | None:
         """Where a node's tokens end if the prompt goes on with them."""
         prompt_ids, at, node = self._prompt_ids or [], self.at, self._nodes[node_id]
-        own, logical = node.token_ids, self._index.logical_ids(node_id)
-        undescribed = not own and node.multi_modal_data is None and image_urls(node.message)
-        if self._described and undescribed:
-            # It was recorded without a renderer, and cannot be given its descriptors now.
+        own, logical = elements(node.token_ids), elements(self._index.logical_ids(node_id))
+        if self._sidecar is not None and not own and not self._same_places(node):
             return None
         end = Cursor(at.engine + len(own), at.renderer + len(logical))
         if prompt_ids[at.engine : end.engine] != own:
@@ -149,6 +164,20 @@ class Reuse:
         if self._rendered is prompt_ids and logical is own:
             return end
         return end if self._rendered[at.renderer : end.renderer] == logical else None
+
+    def _same_places(self, node: MessageNode) -> bool:
+        """Whether the media of a node without tokens stand where this turn has them.
+
+        A renderer that does not say whose the tokens are leaves all of them to the reply. Other
+        ranges then show that the message was rendered in another way, as other tokens do.
+        """
+        stored, images = node.multi_modal_data, introduced(node.message)[IMAGE]
+        if stored is None:
+            # It was recorded without a renderer, and cannot be given its descriptors now.
+            return not images
+        given = self._sidecar.mm_placeholders.get(IMAGE) if self._sidecar is not None else None
+        ranges = stored.mm_placeholders.get(IMAGE)
+        return not given or not ranges or ranges == given[self._media : self._media + images]
 
     @property
     def _end(self) -> Cursor:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rawmm.conversion import convert, to_builtins
-from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.errors import (
+    RawMMError,
+    contract_error,
+    shown,
+)
 from rawmm.graph.commit import Commit, new_node
 from rawmm.graph.hashing import as_message, message_hash, tools_hash
 from rawmm.graph.index import index_of
+from rawmm.graph.reading import field_of
+from rawmm.graph.streams import as_list, elements, not_a_stream
 from rawmm.sidecar import merge
-from rawmm.structs import Tool
+from rawmm.structs import Tool, Trace
+from rawmm.validate.guard import guarded, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import TypeVar
 
-    from rawmm.graph.index import Key
-    from rawmm.structs import Message, MessageNode, MultiModalData, PackedTokenIds, Trace
+    from rawmm.graph.index import GraphIndex, Key
+    from rawmm.structs import Message, MessageNode, MultiModalData
+
+    T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,7 @@ class PendingTurn:
     tools: list[Tool]
     prefix_node_ids: list[int]
     path_len: int
+    _index: GraphIndex = field(repr=False, compare=False)
 
     @property
     def tail_start(self) -> int:
@@ -52,8 +63,8 @@ class PendingTurn:
     @property
     def renderer_path_len(self) -> int:
         """Number of tokens of the prefix before the engine expanded media."""
-        index = index_of(self.trace)
-        return sum(len(index.logical_ids(i)) for i in self.prefix_node_ids)
+        index = self._current_index()
+        return self._guarded(lambda: sum(len(index.logical_ids(i)) for i in self.prefix_node_ids))
 
     def previous_token_ids(self) -> tuple[list[int], list[int]] | None:
         """Prompt and completion of the turn that the prefix ends with, for a renderer to extend.
@@ -64,12 +75,15 @@ class PendingTurn:
         Returns:
             None unless the prefix ends with a sampled message.
         """
-        return self._previous([node.token_ids for node in self._prefix])
+        self._current_index()
+        return self._guarded(lambda: self._previous([node.token_ids for node in self._prefix]))
 
     def previous_renderer_token_ids(self) -> tuple[list[int], list[int]] | None:
         """`previous_token_ids` as the renderer wrote them, one token per medium."""
-        index = index_of(self.trace)
-        return self._previous([index.logical_ids(i) for i in self.prefix_node_ids])
+        index = self._current_index()
+        return self._guarded(
+            lambda: self._previous([index.logical_ids(i) for i in self.prefix_node_ids])
+        )
 
     def previous_multi_modal_data(self) -> MultiModalData | None:
         """The sidecars of the prefix, merged; None if it has none. It is the caller's own.
@@ -77,7 +91,8 @@ class PendingTurn:
         A renderer that extends the prefix needs it: without it the earlier images have tokens
         in the prompt, and no items.
         """
-        return merge(node.multi_modal_data for node in self._prefix)
+        self._current_index()
+        return merge([node.multi_modal_data for node in self._prefix])
 
     def prompt_message_spans(self, attribution: Any) -> list[tuple[int, int] | None]:
         """Token spans of all prompt messages, from the attribution of an extended prompt.
@@ -92,16 +107,21 @@ class PendingTurn:
             tokens; for ``TurnTokens.message_spans``.
         """
         spans: list[tuple[int, int] | None] = [None] * len(self.prompt)
-        start, end = self.renderer_path_len, len(attribution.message_indices)
-        own = list(attribution.message_indices[start:])
-        backwards = own[::-1]
-        present = set(own)
+        found = field_of(attribution, "message_indices")
+        indices = as_list(found)
+        if indices is None or not {int}.issuperset(map(type, indices)):
+            raise not_a_stream(found, ("message_indices",))
+        start = self.renderer_path_len
+        own = indices[start:]
+        # Of equal keys the last one counts: so these are the first and the last token of each.
+        first = dict(zip(reversed(own), range(len(own) - 1, -1, -1), strict=True))
+        last = dict(zip(own, range(len(own)), strict=True))
         for i in range(len(self.tail)):
-            if i in present:
-                spans[self.tail_start + i] = (start + own.index(i), end - backwards.index(i))
+            if i in first:
+                spans[self.tail_start + i] = (start + first[i], start + last[i] + 1)
         return spans
 
-    def commit(self, response: Any) -> int:
+    def commit(self, response: Any, *, logprob_floor: float | None = None) -> int:
         """Add the turn to the graph: its new messages, and the reply.
 
         Messages that other turns committed in the meantime are reused. If the tokens differ from
@@ -111,6 +131,10 @@ class PendingTurn:
 
         Args:
             response: a `Response`, or any object with its fields, such as that of verifiers.
+                Its per-token streams may be arrays of one dimension.
+            logprob_floor: a finite negative number to put in place of minus infinity among the
+                log-probabilities, which some engines write for a token that they could not have
+                sampled. By default it is refused; NaN and plus infinity always are.
 
         Returns:
             Index of the reply's node.
@@ -121,10 +145,15 @@ class PendingTurn:
                 moved (``placeholder_order``), a stream has another length, or the engine's tokens
                 are not the renderer's (``token_mismatch``). Paths begin with ``$.tokens`` or
                 ``$.message`` of the response, or with ``$.nodes[...]``, the nodes to be.
-            ProcessedPayloadError: the sidecar holds what is not raw.
+            ProcessedPayloadError: the sidecar holds what is not raw, or a log-probability is
+                not finite.
+
+        Warns:
+            NonFiniteLogprobWarning: log-probabilities were replaced by `logprob_floor`. Nothing
+                was changed yet, so a filter may make it an error.
         """
-        tools = self._tools_so_far()
-        node_id = Commit(self, index_of(self.trace), response).run()
+        index, tools = self._current_index(), self._tools_so_far()
+        node_id = self._guarded(Commit(self, index, response, logprob_floor).run)
         if tools:
             self.trace.tools = tools
         return node_id
@@ -137,7 +166,12 @@ class PendingTurn:
         Raises:
             ContractError: a message breaks the contract.
         """
-        index, tools = index_of(self.trace), self._tools_so_far()
+        index, tools = self._current_index(), self._tools_so_far()
+        self._guarded(lambda: self._commit_prompt(index))
+        if tools:
+            self.trace.tools = tools
+
+    def _commit_prompt(self, index: GraphIndex) -> None:
         parent = self.prefix_node_ids[-1] if self.prefix_node_ids else None
         root = tools_hash(self.tools)
         new: list[tuple[MessageNode, Key]] = []
@@ -152,20 +186,46 @@ class PendingTurn:
         for node, key in new:
             self.trace.nodes.append(node)
             index.add(key)
-        if tools:
-            self.trace.tools = tools
 
     @property
     def _prefix(self) -> list[MessageNode]:
         return [self.trace.nodes[i] for i in self.prefix_node_ids]
 
-    def _previous(
-        self, streams: Sequence[list[int] | PackedTokenIds]
-    ) -> tuple[list[int], list[int]] | None:
+    def _guarded(self, work: Callable[[], T]) -> T:
+        return guarded(work, (self.trace, Trace, ("trace",)))
+
+    def _current_index(self) -> GraphIndex:
+        """The index of the trace, in which the prefix is still what it was.
+
+        Raises:
+            ContractError: ``hash_mismatch`` if a node of the prefix was replaced, changed or
+                removed.
+        """
+        index = index_of(self.trace)
+        if index is self._index:
+            return index
+        keys: list[Key] = []
+        root = tools_hash(self.tools)
+        for parent, message in zip([None, *self.prefix_node_ids], self.prompt, strict=False):
+            if len(keys) == len(self.prefix_node_ids):
+                break
+            keys.append((parent, root if parent is None else None, message_hash(message)))
+        if not index.holds(self.prefix_node_ids, keys):
+            raise contract_error(
+                "hash_mismatch",
+                ("trace", "nodes"),
+                expected="the nodes that prepare_turn() found for the prompt",
+                got="other nodes in their places",
+                hint="nodes were replaced, changed or removed since: prepare the turn again",
+            )
+        return index
+
+    def _previous(self, given: Sequence[Any]) -> tuple[list[int], list[int]] | None:
+        streams = list(map(elements, given))
         if not streams:
             return None
         last = self._prefix[-1]
-        sampled = last.mask.count(True)
+        sampled = elements(last.mask).count(True)
         if not last.sampled or not sampled:
             return None
         prompt = list(chain.from_iterable(streams[:-1]))
@@ -209,28 +269,53 @@ def prepare_turn(
         ContractError: a message or a tool breaks the contract; ``path`` is ``$.prompt[...]`` or
             ``$.tools[...]``.
     """
-    messages = [_converted(as_message, one, ("prompt", i)) for i, one in enumerate(prompt)]
-    typed = [_converted(_as_tool, one, ("tools", i)) for i, one in enumerate(tools or ())]
     index = index_of(trace)
+    given = in_order(() if tools is None else tools, ("tools",), "a list of tools")
+    typed = [_converted(_as_tool, one, ("tools", i)) for i, one in enumerate(given)]
     root = tools_hash(typed)
-    parent: int | None = None
+    messages: list[Message] = []
     prefix: list[int] = []
-    for message in messages:
-        at = root if parent is None else None
-        known = index.only_child(parent, at, message)
-        if known is None:
-            known = index.latest((parent, at, message_hash(message)))
-        if known is None:
-            break
-        prefix.append(known)
-        parent = known
+    prompt = in_order(prompt, ("prompt",), "a list of messages")
+    guarded(
+        lambda: _match(index, prompt, root, messages, prefix),
+        (trace, Trace, ("trace",)),
+    )
     return PendingTurn(
         trace=trace,
         prompt=messages,
         tools=typed,
         prefix_node_ids=prefix,
-        path_len=sum(len(trace.nodes[i].token_ids) for i in prefix),
+        path_len=guarded(
+            lambda: sum(len(trace.nodes[i].token_ids) for i in prefix), (trace, Trace, ("trace",))
+        ),
+        _index=index,
     )
+
+
+def _match(
+    index: GraphIndex,
+    prompt: Iterable[Any],
+    root: str,
+    messages: list[Message],
+    prefix: list[int],
+) -> None:
+    """Fill `messages` with those of the prompt, `prefix` with the nodes of the first of them."""
+    matching, parent = True, None
+    for i, one in enumerate(prompt):
+        at = root if parent is None else None
+        # The very message of a node was checked when the node was indexed.
+        known = index.same_child(parent, at, one) if matching else None
+        message = _converted(as_message, one, ("prompt", i)) if known is None else one
+        messages.append(message)
+        if matching and known is None:
+            known = index.equal_child(parent, at, message)
+            if known is None:
+                known = index.latest((parent, at, message_hash(message)))
+        if known is None:
+            matching = False
+        else:
+            prefix.append(known)
+            parent = known
 
 
 def _as_tool(tool: Any) -> Tool:
@@ -241,4 +326,5 @@ def _converted(build: Any, value: Any, path: tuple[str | int, ...]) -> Any:
     try:
         return build(value)
     except RawMMError as error:
-        raise error.under(path) from None
+        refusal = error.under(path)
+    raise refusal

@@ -51,8 +51,8 @@ def from_renderers(value: Any) -> Any:
         return convert(value, PlaceholderRange)
     if not isinstance(value, RendererSidecar):
         raise _not_one_of("dataclasses of renderers.base", value)
-    # Whatever a dataclass holds is converted from a copy, to the bottom.
-    return convert(value, MultiModalData)
+    # A dataclass may hold structs, which `convert` keeps as the objects they are.
+    return convert(to_builtins(convert(value, MultiModalData)), MultiModalData)
 
 
 def _not_one_of(kinds: str, value: Any) -> Exception:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rawmm.conversion import convert
-from rawmm.errors import RawMMError, contract_error
+from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.graph.arrays import encoded
 from rawmm.structs import Contract, EncodedArray
 from rawmm.validate.arrays import shown_shape
@@ -25,17 +25,35 @@ def as_experts(value: Any, path: Path) -> EncodedArray | None:
     Raises:
         ContractError: it is none of these, or its bytes do not fill its shape.
     """
-    if isinstance(value, msgspec.Struct) and not isinstance(value, Contract):
-        value = msgspec.to_builtins(value, builtin_types=(bytes,))
+    if value is None:
+        return None
+    value = opened(value, path)
+    fields = as_sequence(value)
     try:
         if isinstance(value, EncodedArray):
             return convert(value, EncodedArray)
-        if (fields := as_sequence(value)) is not None and len(fields) == 3:
+        if fields is not None and len(fields) == 3:
             data, shape, dtype = fields
             return EncodedArray(data=data, shape=shape, dtype=dtype)
-        return None if value is None else encoded(value)
+        return encoded(value)
     except RawMMError as error:
-        raise error.under(path) from None
+        refusal = error.under(path)
+    raise refusal
+
+
+def opened(value: Any, path: Path) -> Any:
+    """A struct of another package, such as the array-like ones of a transport, as plain data.
+
+    Raises:
+        ProcessedPayloadError: it holds what is no plain data.
+    """
+    if not isinstance(value, msgspec.Struct) or isinstance(value, Contract):
+        return value
+    try:
+        return msgspec.to_builtins(value, builtin_types=(bytes,))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass  # raised below: msgspec's words become no context
+    raise contract_error("not_json", path, expected="plain data", got=shown(value))
 
 
 def size(experts: EncodedArray) -> int:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from rawmm.conversion import convert
-from rawmm.errors import RawMMError, contract_error, counted, json_path, shown, shown_text
+from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
 from rawmm.features import media
+from rawmm.graph.streams import stream_of
 from rawmm.sidecar import LISTS
 from rawmm.structs import MMImageItem, MMImageRef, MMRefs, MultiModalData
 from rawmm.trainer.spans import IMAGE, span_errors, uri_error
 from rawmm.validate.payload import plain_copy
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     from rawmm.features import Medium
@@ -60,9 +61,20 @@ def build_mm_refs(
     checked = convert(MultiModalData() if sidecar is None else sidecar, MultiModalData)
     _only_images(checked)
     found = list(media(checked))
+    if to_uri is not None and not callable(to_uri):
+        raise contract_error("wrong_type", (), expected="a function in to_uri", got=shown(to_uri))
     locate = to_uri if image_dir is None else _in(image_dir)
     images = [_image_ref(one, locate) for one in found]
-    types = mm_token_type_ids
+    if num_tokens is not None and (type(num_tokens) is not int or num_tokens < 0):
+        raise contract_error(
+            "out_of_range",
+            ("num_tokens",),
+            expected="a number of tokens, at least 0",
+            got=shown(num_tokens),
+        )
+    types = None
+    if mm_token_type_ids is not None:
+        types = stream_of(mm_token_type_ids, "TokenIds", ("mm_token_type_ids",))
     if types is not None and num_tokens not in (None, len(types)):
         raise contract_error(
             "stream_length",
@@ -94,6 +106,8 @@ def _only_images(sidecar: MultiModalData) -> None:
 
 
 def _in(image_dir: str | os.PathLike[str]) -> ToUri:
+    if not isinstance(image_dir, (str, os.PathLike)):
+        raise contract_error("wrong_type", (), expected="an image directory", got=shown(image_dir))
     directory = FilePath(image_dir)
     if not directory.is_absolute() or ".." in directory.parts:
         raise contract_error(
@@ -142,11 +156,8 @@ def _image_ref(one: Medium, locate: ToUri | None) -> MMImageRef:
             length=one.placeholder.length,
         )
     except RawMMError as error:
-        # The rest was checked with the sidecar, so it is the URI.
-        raise type(error)(
-            error.code,
-            json_path(path),
-            expected=error.expected,
-            got=error.got,
-            hint=error.hint,
-        ) from None
+        refusal = error
+    # The rest was checked with the sidecar, so it is the URI.
+    raise contract_error(
+        refusal.code, path, expected=refusal.expected, got=refusal.got, hint=refusal.hint
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
 from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, counted, shown
+from rawmm.graph.streams import as_list, not_a_stream, stream_of
 from rawmm.structs import EncodedArray, MMRefs
 from rawmm.trainer import experts
 from rawmm.trainer.sample import (
+    FIELDS,
     FILL,
     REQUIRED,
     TrainingSample,
@@ -19,6 +22,8 @@ from rawmm.trainer.sample import (
     part,
     sample_of,
 )
+from rawmm.validate.guard import in_order
+from rawmm.validate.plain import as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -128,43 +133,114 @@ def unpack(batch: MicroBatch) -> list[TrainingSample]:
             ``placeholder_order`` for an image across two samples, and what `as_sample` raises.
         ProcessedPayloadError: an image's payload is not raw.
     """
-    lengths = batch.sequence_lengths
-    if sum(lengths) != len(batch.input_ids):
+    if not isinstance(batch, MicroBatch):
+        raise contract_error("wrong_type", (), expected="a MicroBatch", got=shown(batch))
+    lengths = _lengths(batch.sequence_lengths)
+    tokens = stream_of(batch.input_ids, "TokenIds", ("input_ids",))
+    if sum(lengths) != len(tokens):
         raise contract_error(
             "stream_length",
             ("sequence_lengths",),
-            expected=f"lengths of {counted(len(batch.input_ids), 'token')} together",
+            expected=f"lengths of {counted(len(tokens), 'token')} together",
             got=str(sum(lengths)),
         )
-    for name in ("absent", "info"):
-        if len(getattr(batch, name)) != len(lengths):
-            raise contract_error(
-                "count_mismatch",
-                (name,),
-                expected=f"{counted(len(lengths), 'entry', 'entries')}, one per sample",
-                got=str(len(getattr(batch, name))),
-            )
+    absent = _per_sample(batch.absent, "absent", len(lengths))
+    infos = _per_sample(batch.info, "info", len(lengths))
     whole = _whole(batch)
     bounds = list(pairwise([0, *accumulate(lengths)]))
     _check_whole_images(whole, bounds)
     out = []
-    for (start, end), absent, info in zip(bounds, batch.absent, batch.info, strict=True):
+    env_names = _env_names(batch.env_names, bounds)
+    for index, ((start, end), lacked) in enumerate(zip(bounds, absent, strict=True)):
         one = part(whole, start, end)
-        one.env_name = batch.env_names[start] if start < end else ""
-        one.info = dict(info)
-        for name in absent & FILL.keys():
-            setattr(one, name, None)
-        out.append(one)
+        values = {name: getattr(one, name) for name in FIELDS}
+        values |= {"env_name": env_names[index], "info": infos[index]}
+        for name in _absent_names(lacked, ("absent", index)):
+            values[name] = None
+        out.append(sample_of(values, lambda name, index=index: (name, index)))  # type: ignore[misc]
     return out
+
+
+def _lengths(given: Any) -> list[int]:
+    lengths = as_list(given)
+    if lengths is None:
+        raise contract_error(
+            "wrong_type", ("sequence_lengths",), expected="a list of lengths", got=shown(given)
+        )
+    for index, length in enumerate(lengths):
+        if type(length) is not int or length < 1:
+            raise contract_error(
+                "out_of_range" if type(length) is int else "wrong_type",
+                ("sequence_lengths", index),
+                expected="a number of tokens, at least 1",
+                got=shown(length),
+            )
+    return list(lengths)
+
+
+def _per_sample(given: Any, name: str, size: int) -> Sequence[Any]:
+    entries = as_sequence(given)
+    if entries is None:
+        raise contract_error(
+            "wrong_type", (name,), expected="a list of one entry per sample", got=shown(given)
+        )
+    if len(entries) != size:
+        raise contract_error(
+            "count_mismatch",
+            (name,),
+            expected=f"{counted(size, 'entry', 'entries')}, one per sample",
+            got=str(len(entries)),
+        )
+    return entries
+
+
+def _absent_names(given: Any, path: tuple[str | int, ...]) -> list[str]:
+    if not isinstance(given, (AbstractSet, list, tuple)):
+        raise contract_error("wrong_type", path, expected="a set of names", got=shown(given))
+    for name in given:
+        if not isinstance(name, str) or name not in FILL:
+            raise contract_error(
+                "bad_value",
+                path,
+                expected=f"names of streams: {', '.join(FILL)}",
+                got=shown(name),
+            )
+    return list(given)
+
+
+def _env_names(given: Any, bounds: list[tuple[int, int]]) -> list[str]:
+    """The environment of each sample: that of its first token. Trainers pad with other names."""
+    names = as_sequence(given)
+    if names is None:
+        raise not_a_stream(given, ("env_names",))
+    tokens = bounds[-1][1] if bounds else 0
+    if len(names) != tokens:
+        raise contract_error(
+            "stream_length",
+            ("env_names",),
+            expected=f"{counted(tokens, 'value')}, one per token",
+            got=str(len(names)),
+        )
+    kinds = [type(name) is str for name in names]
+    if not all(kinds):
+        index = kinds.index(False)
+        raise contract_error(
+            "wrong_type", ("env_names", index), expected="a string", got=shown(names[index])
+        )
+    return [names[start] for start, _ in bounds]
 
 
 def _checked(samples: Iterable[Any]) -> list[TrainingSample]:
     out = []
-    for index, one in enumerate(samples):
+    for index, one in enumerate(in_order(samples, (), "samples")):
         try:
             sample = as_sample(one)
         except RawMMError as error:
-            raise error.under((index,)) from None
+            refusal: RawMMError | None = error.under((index,))
+        else:
+            refusal = None
+        if refusal is not None:
+            raise refusal
         if not sample.token_ids:
             raise contract_error(
                 "bad_length",
@@ -251,16 +327,8 @@ def _whole(batch: MicroBatch) -> TrainingSample:
     values = {back.get(one.name, one.name): getattr(batch, one.name) for one in fields(batch)}
     for name in ("position_ids", "sequence_lengths", "absent", "info"):
         del values[name]
-    names = values.pop("env_names")
-    whole = sample_of(values, lambda name: (_NAMES.get(name, name),))
-    if len(names) != len(batch.input_ids):
-        raise contract_error(
-            "stream_length",
-            ("env_names",),
-            expected=f"{counted(len(batch.input_ids), 'value')}, one per token",
-            got=str(len(names)),
-        )
-    return whole
+    del values["env_names"]
+    return sample_of(values, lambda name: (_NAMES.get(name, name),))
 
 
 def _check_whole_images(whole: TrainingSample, bounds: list[tuple[int, int]]) -> None:

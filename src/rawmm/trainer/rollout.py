@@ -5,8 +5,11 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from rawmm.errors import RawMMError, contract_error, counted
+from rawmm.errors import RawMMError, contract_error, counted, shown
+from rawmm.graph import Branch
+from rawmm.graph.reading import read
 from rawmm.sidecar import introduced
+from rawmm.structs import MessageNode
 from rawmm.trainer import experts
 from rawmm.trainer.mm_refs import build_mm_refs
 from rawmm.trainer.sample import TrainingSample, sample_of
@@ -16,8 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from rawmm.graph import Branch
-    from rawmm.structs import EncodedArray, MultiModalData
+    from rawmm.structs import EncodedArray, MMRefs, MultiModalData
 
 
 def sample_from(
@@ -51,12 +53,18 @@ def sample_from(
             ``path`` in the branch's ``multi_modal_data``; and what `as_sample` raises.
         ProcessedPayloadError: an item is not raw.
     """
+    if not isinstance(branch, Branch):
+        raise contract_error(
+            "wrong_type",
+            (),
+            expected="a Branch",
+            got=shown(branch),
+            hint="rawmm.graph.branches(trace) gives them",
+        )
+    nodes = _checked(branch)
     sidecar = branch.multi_modal_data
     _check_images(branch, sidecar)
-    try:
-        refs = build_mm_refs(sidecar, image_dir=image_dir, to_uri=to_uri)
-    except RawMMError as error:
-        raise error.under(("multi_modal_data",)) from None
+    refs = _refs(sidecar, image_dir, to_uri)
     token_ids = branch.token_ids
     values: dict[str, Any] = {
         "token_ids": token_ids,
@@ -66,13 +74,33 @@ def sample_from(
         "env_name": env_name,
         "ref_logprobs": _spread(branch, "reference_logprobs"),
         "mm_refs": refs,
-        "routed_experts": _routed(branch),
+        "routed_experts": _routed(nodes),
         "mm_token_type_ids": branch.mm_token_type_ids,
         "advantages": _spread(branch, "advantages"),
     }
     for name in ("rl", "ce", "ref_kl"):
-        values[f"{name}_weights"] = _weights(branch, name)
+        values[f"{name}_weights"] = _weights(nodes, name)
     return sample_of(values, lambda name: (name,))
+
+
+def _checked(branch: Branch) -> dict[int, MessageNode]:
+    """The nodes of a branch by their indices, checked again: they may have been written to."""
+    return {
+        index: read(node, MessageNode, "nodes", index)
+        for index, node in zip(branch.node_ids, branch.nodes, strict=True)
+    }
+
+
+def _refs(
+    sidecar: MultiModalData | None,
+    image_dir: str | os.PathLike[str] | None,
+    to_uri: Callable[[str], str] | None,
+) -> MMRefs | None:
+    try:
+        return build_mm_refs(sidecar, image_dir=image_dir, to_uri=to_uri)
+    except RawMMError as error:
+        refusal = error.under(("multi_modal_data",))
+    raise refusal
 
 
 def _check_images(branch: Branch, sidecar: MultiModalData | None) -> None:
@@ -95,21 +123,21 @@ def _spread(branch: Branch, name: str) -> list[float] | None:
     return branch.spread(name)
 
 
-def _weights(branch: Branch, name: str) -> list[float] | None:
-    own = [(node.loss_weights or {}).get(name) for node in branch.nodes]
+def _weights(nodes: dict[int, MessageNode], name: str) -> list[float] | None:
+    own = [(node.loss_weights or {}).get(name) for node in nodes.values()]
     if all(one is None for one in own):
         return None
     return list(
         chain.from_iterable(
             [0.0] * len(node.token_ids) if weights is None else weights
-            for node, weights in zip(branch.nodes, own, strict=True)
+            for node, weights in zip(nodes.values(), own, strict=True)
         )
     )
 
 
-def _routed(branch: Branch) -> EncodedArray | None:
+def _routed(nodes: dict[int, MessageNode]) -> EncodedArray | None:
     parts = []
-    for index, node in zip(branch.node_ids, branch.nodes, strict=True):
+    for index, node in nodes.items():
         if node.token_ids:
             if node.routed_experts is None:
                 return None

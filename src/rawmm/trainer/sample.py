@@ -6,23 +6,17 @@ from copy import copy
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, counted, shown
-from rawmm.structs import (
-    Contract,
-    EncodedArray,
-    MMRefs,
-    PackedStream,
-    TokenFlags,
-    TokenIds,
-    TokenStream,
-)
+from rawmm.graph.streams import as_list, check_finite, not_a_stream, stream_of
+from rawmm.structs import EncodedArray, MMRefs
 from rawmm.trainer import experts
+from rawmm.trainer.experts import opened
 from rawmm.trainer.spans import IMAGE, span_errors, uri_error
-from rawmm.validate.plain import SCALARS, as_mapping, as_sequence
-from rawmm.validate.shape import definition, missing, shape_errors
+from rawmm.validate.children import missing
+from rawmm.validate.payload import Mode, payload_errors, plain_copy
+from rawmm.validate.plain import as_mapping, base_value, foreign_error, is_array, key_error
+from rawmm.validate.shape import shape_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -86,28 +80,35 @@ FILL: Final = {
 
 FIELDS: Final = frozenset(one.name for one in fields(TrainingSample))
 
-_LIKE: Final[dict[str, tuple[str, Any]]] = {
-    "token_ids": ("TokenIds", TokenIds),
-    "mm_token_type_ids": ("TokenIds", TokenIds),
-    "mask": ("TokenFlags", TokenFlags),
+MM_KWARGS: Final = "mm_kwargs"
+"""The transport's field for what an image processor wrote."""
+
+_DEFINITIONS: Final = {
+    "token_ids": "TokenIds",
+    "mm_token_type_ids": "TokenIds",
+    "mask": "TokenFlags",
 }
-"""Streams by the definition of such a stream in a message node; the others are as logprobs."""
+"""Streams by the definition of such a stream in a message node; the others are `TokenStream`."""
+_NUMBERS: Final = frozenset({int, float, bool})
 
 
 def as_sample(value: Any) -> TrainingSample:
     """A checked sample of whatever has its fields: a mapping, or a struct such as prime-rl's.
 
-    Of fields that `TrainingSample` does not have, a list as long as the tokens is one of its
-    `streams`, and a single value goes to `info`.
+    Of fields that `TrainingSample` does not have, a stream as long as the tokens is one of its
+    `streams`, and a single value goes to `info`. A stream is a list, another sequence, or an
+    array of one dimension, whose elements become Python numbers.
 
     Raises:
         ContractError: ``stream_length`` for a stream of another length than the tokens;
             ``placeholder_order`` for an image outside of them; ``orphan_image`` for image-typed
             tokens without an image and the other way round; ``unsupported_modality`` for media
             that are no images; ``bad_locator`` for an inline image; ``unknown_field`` for a
-            field that can neither be cut nor kept; ``historical_form`` for old references; and
-            what else breaks the contract.
-        ProcessedPayloadError: it has ``mm_kwargs``, the output of an image processor.
+            field that can neither be cut nor kept; ``duplicate_key`` for a name that is given
+            twice; ``historical_form`` for old references; and what else breaks the contract.
+        ProcessedPayloadError: a field or a name in `info` is one that only image processors
+            write, such as ``mm_kwargs`` and ``image_embeds``; ``array_payload`` for an array
+            in `info`, ``not_json`` for a number in a stream that is not finite.
     """
     if isinstance(value, TrainingSample):
         own: Mapping[str, Any] | None = {name: getattr(value, name) for name in FIELDS}
@@ -118,38 +119,63 @@ def as_sample(value: Any) -> TrainingSample:
     return sample_of(own, lambda name: (name,))
 
 
-def sample_of(values: Mapping[str, Any], at: Callable[[str], Path]) -> TrainingSample:
+def sample_of(values: Mapping[Any, Any], at: Callable[[str], Path]) -> TrainingSample:
     """`as_sample` for values by name; `at` gives the path of each."""
-    if values.get("mm_kwargs") is not None:
-        raise contract_error(
-            "processed_payload",
-            at("mm_kwargs"),
-            expected="references to raw images, in mm_refs",
-            got="what an image processor wrote",
-            hint="build the sample again from its rollout",
-        )
+    for name, value in values.items():
+        if type(name) is not str:
+            raise key_error(name, ())
+        if value is not None:
+            _check_name(name, at(name))
     for name in REQUIRED:
         if values.get(name) is None:
             raise missing(name, ())
     found: dict[str, Any] = {}
     for name in (*REQUIRED, *FILL):
         if values.get(name) is not None:
-            found[name] = _stream(values[name], name, at(name))
-    env_name = values.get("env_name") or ""
-    if not isinstance(env_name, str):
-        raise contract_error("wrong_type", at("env_name"), expected="a string", got=shown(env_name))
+            definition_name = _DEFINITIONS.get(name, "TokenStream")
+            found[name] = stream_of(values[name], definition_name, at(name))
+    env_name = values.get("env_name")
+    env_name = "" if env_name is None else env_name
+    for error in shape_errors(env_name, {"type": "string"}, at("env_name")):
+        raise error
     sample = TrainingSample(
         **found,
-        env_name=env_name,
+        env_name=base_value(env_name),
         mm_refs=_mm_refs(values.get("mm_refs"), at("mm_refs")),
         routed_experts=experts.as_experts(values.get("routed_experts"), at("routed_experts")),
-        streams=_named(values, "streams", at),
-        info=_named(values, "info", at),
+        streams=_own_streams(values, at),
+        info=_own_info(values, at),
     )
     _take_unknown(sample, values, at)
+    for name in sample.streams.keys() & sample.info.keys():
+        raise _twice((*at("info"), name))
     for error in _errors(sample, lambda name: _place(name, values, at)):
         raise error
     return sample
+
+
+def _check_name(name: str, path: Path) -> None:
+    """Refuse a name that says that an image processor wrote the value.
+
+    Raises:
+        ProcessedPayloadError: it does, or UTF-8 cannot say it.
+    """
+    if name == MM_KWARGS:
+        raise contract_error(
+            "processed_payload",
+            path,
+            expected="references to raw images, in mm_refs",
+            got="what an image processor wrote",
+            hint="build the sample again from its rollout",
+        )
+    for error in payload_errors({name: None}, (), Mode.DESCRIPTOR):
+        raise contract_error(
+            error.code, path, expected=error.expected, got=error.got, hint=error.hint
+        )
+
+
+def _twice(path: Path) -> RawMMError:
+    return contract_error("duplicate_key", path, expected="each name once", got="it again")
 
 
 def _place(name: str, values: Mapping[str, Any], at: Callable[[str], Path]) -> Path:
@@ -157,37 +183,20 @@ def _place(name: str, values: Mapping[str, Any], at: Callable[[str], Path]) -> P
     return at(name) if name in FIELDS or name in values else (*at("streams"), name)
 
 
-def _stream(value: Any, name: str, path: Path) -> list[Any]:
-    """A list of the type that the contract has for such a stream, checked at the speed of C."""
-    like, kind = _LIKE.get(name, ("TokenStream", TokenStream))
-    if isinstance(value, PackedStream):
-        value = value.tolist()
-    if as_sequence(value) is not None:
-        try:
-            converted: list[Any] = msgspec.convert(value, kind)
-        except msgspec.ValidationError:
-            for error in shape_errors(value, definition(like), path):
-                raise error from None
-        else:
-            return converted
-    raise _no_stream(value, path)
-
-
-def _no_stream(value: Any, path: Path) -> RawMMError:
-    return contract_error(
-        "wrong_type", path, expected="a list of one value per token", got=shown(value)
-    )
-
-
-def _named(values: Mapping[str, Any], name: str, at: Callable[[str], Path]) -> dict[str, Any]:
+def _pairs(values: Mapping[str, Any], name: str, at: Callable[[str], Path]) -> dict[str, Any]:
     """Values by names that no field has."""
     value = values.get(name)
     if value is None:
         return {}
     pairs = as_mapping(value)
     if pairs is None:
-        raise contract_error("wrong_type", at(name), expected="an object", got=shown(value))
-    for key, one in pairs.items():
+        raise foreign_error(value, at(name)) or contract_error(
+            "wrong_type", at(name), expected="an object", got=shown(value)
+        )
+    for key in pairs:
+        if type(key) is not str:
+            raise key_error(key, at(name))
+        _check_name(key, (*at(name), key))
         if key in FIELDS:
             raise contract_error(
                 "bad_value",
@@ -195,23 +204,57 @@ def _named(values: Mapping[str, Any], name: str, at: Callable[[str], Path]) -> d
                 expected="a name that no field of a sample has",
                 got=shown(key),
             )
-        if name == "streams" and as_sequence(one) is None:
-            raise _no_stream(one, (*at(name), key))
-    return {
-        key: one.tolist() if isinstance(one, PackedStream) else one for key, one in pairs.items()
-    }
+    return dict(pairs)
+
+
+def _own_streams(values: Mapping[str, Any], at: Callable[[str], Path]) -> dict[str, list[Any]]:
+    pairs = _pairs(values, "streams", at)
+    return {name: _own_stream(one, (*at("streams"), name)) for name, one in pairs.items()}
+
+
+def _own_stream(value: Any, path: Path) -> list[Any]:
+    """A stream that rawmm does not know: of finite numbers, flags, or other JSON values."""
+    items = as_list(value)
+    if items is None:
+        raise not_a_stream(value, path)
+    if _NUMBERS.issuperset(map(type, items)):
+        check_finite(items, path)
+        return list(items)
+    plain: list[Any] = _plain_json(items, path)
+    return plain
+
+
+def _own_info(values: Mapping[str, Any], at: Callable[[str], Path]) -> dict[str, Any]:
+    pairs = _pairs(values, "info", at)
+    return {name: _plain_json(one, (*at("info"), name)) for name, one in pairs.items()}
+
+
+def _plain_json(value: Any, path: Path) -> Any:
+    """A value as plain JSON.
+
+    Raises:
+        ProcessedPayloadError: it is or holds an array, what an image processor writes, or what
+            JSON cannot say.
+    """
+    for error in payload_errors(value, path, Mode.DESCRIPTOR):
+        if error.code != "not_json":  # an integer beyond 2^53 is no descriptor's, and fine here
+            raise error
+    for error in payload_errors(value, path, Mode.JSON):
+        raise error
+    return plain_copy(value)
 
 
 def _mm_refs(value: Any, path: Path) -> MMRefs | None:
-    if isinstance(value, msgspec.Struct) and not isinstance(value, Contract):
-        value = msgspec.to_builtins(value)  # another's array-like struct, as its array
     if value is None:
         return None
+    value = opened(value, path)
     try:
         refs = convert(value, MMRefs)
     except RawMMError as error:
-        raise error.under(path) from None
-    return refs if refs.images else None
+        refusal = error.under(path)
+    else:
+        return refs if refs.images else None
+    raise refusal
 
 
 def _take_unknown(
@@ -220,11 +263,15 @@ def _take_unknown(
     for name, value in values.items():
         if name in FIELDS or value is None:
             continue
-        if type(value) in SCALARS:
-            sample.info[name] = value
-        elif isinstance(value, list) and len(value) == len(sample.token_ids):
-            sample.streams[name] = value
-        else:
+        if name in sample.streams or name in sample.info:
+            raise _twice(at(name))
+        if issubclass(type(value), (str, int, float)) and not is_array(value):
+            sample.info[name] = _plain_json(value, at(name))
+            continue
+        items = as_list(value)
+        if items is None and is_array(value) and type(value) is not bytes:
+            raise not_a_stream(value, at(name))
+        if items is None or len(items) != len(sample.token_ids):
             raise contract_error(
                 "unknown_field",
                 at(name),
@@ -232,6 +279,7 @@ def _take_unknown(
                 got=shown(value),
                 hint="take it out first: it can neither be cut with the tokens nor kept",
             )
+        sample.streams[name] = _own_stream(items, at(name))
 
 
 def _errors(sample: TrainingSample, at: Callable[[str], Path]) -> Iterator[RawMMError]:

@@ -10,6 +10,7 @@ from rawmm.codec import decode_msgpack
 from rawmm.errors import contract_error, counted, shown
 from rawmm.structs import MMRefs
 from rawmm.trainer.sample import FIELDS, TrainingSample, as_sample, sample_of
+from rawmm.validate.plain import as_sequence
 from rawmm.writing import enc_hook
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ SAMPLE_FIELDS: Final = (
 )
 """The transport's fields of a sample in August 2026, in order."""
 
+_FAILED: Final = object()
 _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=enc_hook)
 
 
@@ -51,24 +53,29 @@ def decode_sample(data: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> Traini
             second image.
         ProcessedPayloadError: the sample holds the output of an image processor.
     """
+    names = _names(fields)
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise contract_error(
+            "wrong_type", (), expected="the bytes of one document", got=shown(data)
+        )
     try:
         values = msgspec.msgpack.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError, BufferError):
-        # The same failure again, in rawmm's words.
-        decode_msgpack(data, MMRefs)
-        raise
+        values = _FAILED  # raised below: msgspec's words become no context
+    if values is _FAILED:
+        decode_msgpack(data, MMRefs)  # the same failure again, in rawmm's words
     if not isinstance(values, list):
         raise contract_error("wrong_type", (), expected="an array", got=shown(values))
-    if len(values) != len(fields):
+    if len(values) != len(names):
         raise contract_error(
             "bad_length",
             (),
-            expected=f"{counted(len(fields), 'field')}: {', '.join(fields)}",
+            expected=f"{counted(len(names), 'field')}: {', '.join(names)}",
             got=str(len(values)),
             hint="name the fields of the transport that wrote it",
         )
-    places = {name: index for index, name in enumerate(fields)}
-    return sample_of(dict(zip(fields, values, strict=True)), lambda name: (places.get(name, name),))
+    places = {name: index for index, name in enumerate(names)}
+    return sample_of(dict(zip(names, values, strict=True)), lambda name: (places.get(name, name),))
 
 
 def encode_sample(sample: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> bytes:
@@ -81,20 +88,46 @@ def encode_sample(sample: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> byte
     Raises:
         ContractError: ``unknown_field`` if the transport has no place for what the sample holds,
             and what `as_sample` raises.
-        ProcessedPayloadError: the sample holds the output of an image processor.
+        ProcessedPayloadError: the sample holds the output of an image processor, or a value that
+            the format cannot say.
     """
+    names = _names(fields)
     checked = as_sample(sample)
     values = {name: getattr(checked, name) for name in FIELDS - {"streams", "info"}}
     values |= checked.streams | checked.info
     for name, value in values.items():
-        if name not in fields and value is not None and value != "":
+        if name not in names and value is not None and (name, value) != ("env_name", ""):
             raise contract_error(
                 "unknown_field",
                 (name,),
-                expected=f"only the fields {', '.join(fields)}",
+                expected=f"only the fields {', '.join(names)}",
                 got=shown(value),
                 hint="it would be lost: name the fields of the transport",
             )
     if (routed := checked.routed_experts) is not None:
         values["routed_experts"] = [routed.data, routed.shape, routed.dtype]
-    return _ENCODER.encode([values.get(name) for name in fields])
+    try:
+        return _ENCODER.encode([values.get(name) for name in names])
+    except OverflowError:
+        pass  # raised below: an integer beyond 64 bits, which is the only thing left
+    raise contract_error(
+        "not_json",
+        (),
+        expected="values that the format can say",
+        got="an integer beyond 64 bits",
+    )
+
+
+def _names(fields: Any) -> list[str]:
+    """Names of the transport's fields."""
+    names = as_sequence(fields)
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise contract_error(
+            "wrong_type", ("fields",), expected="a list of names", got=shown(fields)
+        )
+    for name in names:
+        if names.count(name) > 1:
+            raise contract_error(
+                "duplicate_key", ("fields",), expected="each name once", got=shown(name)
+            )
+    return list(names)

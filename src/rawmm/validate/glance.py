@@ -145,7 +145,9 @@ def _trace(trace: Trace) -> bool:
         end = start + len(tokens)
         ends.append(end)
         if sidecar:
-            for ranges in sidecar.mm_placeholders.values() if tokens else ():
+            if not tokens and sidecar.mm_placeholders:
+                return False  # the tokens of its media are those of another node
+            for ranges in sidecar.mm_placeholders.values():
                 for one in ranges:
                     if one.offset < start or one.offset + one.length > end:
                         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm._packed import token_bytes
 from rawmm.errors import contract_error, counted
@@ -31,13 +31,16 @@ def graph_errors(
     ids = media_ids(token_types or {})
     ends: list[int | None] = []
     inline: list[bool | None] = []
+    owed: list[Owed | None] = []
     for index, node in enumerate(nodes):
         if node is None:
             ends.append(None)
             inline.append(None)
+            owed.append(None)
             continue
         start: int | None = 0
         above: bool | None = None
+        before: Owed | None = None
         parent = node.parent
         if parent is not None:
             if parent >= index:
@@ -49,11 +52,41 @@ def graph_errors(
                 )
                 start = None
             else:
-                start, above = ends[parent], inline[parent]
+                start, above, before = ends[parent], inline[parent], owed[parent]
         ends.append(None if start is None else start + len(node.token_ids))
         inline.append(inline_so_far(above, node))
+        owed.append(owed_after(before, node))
         if start is not None:
-            yield from placed_errors(node, start, ids, (*path, index), inline=inline[-1])
+            here = (*path, index)
+            yield from placed_errors(node, start, ids, here, inline=inline[-1], owed=before)
+
+
+class Owed(NamedTuple):
+    """What the tokens of a path's next node with tokens must hold for the messages before it.
+
+    A renderer that does not say whose the tokens are leaves all of them to the reply. The media
+    of its messages then lie in the reply's tokens.
+    """
+
+    end: int
+    """Where the last range ends."""
+    sizes: dict[str, int]
+    """Number of tokens by modality."""
+
+
+def owed_after(before: Owed | None, node: MessageNode) -> Owed | None:
+    """What is owed after a node, by what is owed before it; None for nothing."""
+    if len(node.token_ids):
+        return None
+    if node.multi_modal_data is None:
+        return before
+    end, sizes = before or (0, {})
+    sizes = dict(sizes)
+    for modality in TOKEN_TYPES.values():
+        for one in node.multi_modal_data.mm_placeholders.get(modality, ()):
+            end = max(end, one.offset + one.length)
+            sizes[modality] = sizes.get(modality, 0) + one.length
+    return Owed(end, sizes) if sizes else None
 
 
 def inline_so_far(above: bool | None, node: MessageNode) -> bool | None:  # noqa: FBT001
@@ -91,18 +124,28 @@ def placed_errors(
     path: Path,
     *,
     inline: bool | None,
+    owed: Owed | None = None,
 ) -> Iterator[RawMMError]:
     """Broken rules of a node whose first token is number `start` of its branch.
 
-    `ids` is what `media_ids` returns, `inline` what `inline_so_far` does.
+    `ids` is what `media_ids` returns, `inline` what `inline_so_far` does, `owed` what
+    `owed_after` does for the node's parent.
     """
     size = len(node.token_ids)
     if size:
         sidecar = node.multi_modal_data
         if sidecar is not None:
             yield from _ranges(sidecar, start, start + size, path)
-        if ids and not inline and not covered(node.token_ids, sidecar, start, ids):
-            yield from _image_tokens(node, start, ids, path)
+        if owed is not None and owed.end > start + size:
+            yield contract_error(
+                "placeholder_order",
+                (*path, "token_ids"),
+                expected=f"tokens up to {owed.end}, where a range of the messages before ends",
+                got=f"tokens up to {start + size}",
+                hint="messages without tokens leave the tokens of their media to the next node",
+            )
+        if ids and not inline and (owed or not covered(node.token_ids, sidecar, start, ids)):
+            yield from _image_tokens(node, start, ids, path, owed.sizes if owed else {})
 
 
 def _ranges(sidecar: MultiModalData, start: int, end: int, path: Path) -> Iterator[RawMMError]:
@@ -159,6 +202,7 @@ def _image_tokens(
     start: int,
     ids: Mapping[str, list[int]],
     path: Path,
+    owed: Mapping[str, int],
 ) -> Iterator[RawMMError]:
     """Tokens typed as media are exactly those that the items' ranges cover."""
     sidecar, tokens = node.multi_modal_data, node.token_ids
@@ -179,11 +223,13 @@ def _image_tokens(
                     got=str(typed),
                 )
         outside += _number_of(wanted, tokens, done, len(tokens))
-        if outside:
+        before = owed.get(modality, 0)
+        if outside != before:
+            typed_in_all = counted(covered + before, f"{modality}-typed token")
             yield contract_error(
                 "orphan_image",
                 (*path, "token_ids"),
-                expected=f"{counted(covered, f'{modality}-typed token')}, as the items cover",
+                expected=f"{typed_in_all}, as the items cover",
                 got=str(covered + outside),
                 hint=f"{modality} tokens without an item: their media were lost",
             )

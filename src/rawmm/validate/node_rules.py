@@ -122,11 +122,15 @@ def image_urls(message: Message) -> list[str]:
 
 
 def images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
-    """A message that carries tokens has one item per image part, of the same image."""
-    if not node.token_ids:
-        return
+    """A message has one item per image part, of the same image.
+
+    Without tokens it needs no sidecar, and without image parts as well it is not asked.
+    """
     urls = image_urls(node.message)
     sidecar = node.multi_modal_data
+    has_tokens = len(node.token_ids) > 0
+    if not has_tokens and (sidecar is None or not urls):
+        return
     if sidecar is None:
         # Without a sidecar the images must travel in the message itself.
         lost = sum(not url.startswith("data:") for url in urls)

@@ -72,7 +72,7 @@ class Calls:
         self.counts: Counter[str] = Counter()
         for module in (index, reuse, turn):
             monkeypatch.setattr(module, "message_hash", self.counted("hash", message_hash))
-        for name in ("only_child", "latest", "variants"):
+        for name in ("same_child", "equal_child", "latest", "variants"):
             monkeypatch.setattr(GraphIndex, name, self.counted(name, getattr(GraphIndex, name)))
 
     def counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -108,7 +108,10 @@ class TestWork:
             # The new message to look for it, to look again at the commit, and to note it; and
             # the reply to note it. What is sent again is compared with the one child.
             assert asked["hash"] == 4
-            assert asked["only_child"] == len(prompt)
+            assert asked["same_child"] == len(prompt)
+            assert asked["equal_child"] == (
+                number + 1 if resent == "the same objects" else len(prompt)
+            )
             assert asked["latest"] == asked["variants"] == 1
         assert len(trace.nodes) == 2000
 
@@ -134,7 +137,7 @@ class TestWork:
             play(trace, history, answer)
             asked = calls.take()
             assert asked["hash"] == 4
-            assert asked["only_child"] == len(history)
+            assert asked["same_child"] == len(history)
             history, ids = [*history, reply(str(number))], [*ids, 90, 91]
         validate(trace)
 
@@ -172,7 +175,7 @@ class TestWork:
         calls = Calls(monkeypatch)
         assert prefix_of(trace, [user("root"), user("17"), reply()]) == [0, 35, 36]
         asked = calls.take()
-        assert (asked["hash"], asked["only_child"], asked["latest"]) == (1, 3, 1)
+        assert (asked["hash"], asked["equal_child"], asked["latest"]) == (1, 3, 1)
 
     def test_provider_state_that_is_sent_again_is_not_hashed(
         self, monkeypatch: pytest.MonkeyPatch
@@ -390,7 +393,7 @@ class TestReindex:
         trace = new_trace()
         play(trace, [UserMessage(content="a")], response())
         play(trace, [UserMessage(content="b")], response())
-        trace.nodes[0].message = UserMessage(content="changed")
+        trace.nodes[0].message.content = "changed"
         assert prefix_of(trace, [user("a")]) == [0]
         reindex(trace)
         assert prefix_of(trace, [user("a")]) == []

@@ -258,9 +258,15 @@ class TestMessageAndSidecar:
         span = {"offset": 0, "length": 1}
         accepted(node([url_of(A)], mm_placeholders=[span]), MessageNode)
 
-    def test_a_message_without_tokens_is_not_asked(self) -> None:
-        document = node([url_of(A)], mm_hashes=[B]) | {"token_ids": [], "mask": []}
-        accepted(document, MessageNode)
+    def test_a_message_without_tokens_is_compared_as_well(self) -> None:
+        bare: dict[str, Any] = {"token_ids": [], "mask": []}
+        accepted(node([url_of(A)], mm_hashes=[A]) | bare, MessageNode)
+        accepted(node([], mm_hashes=[A]) | bare, MessageNode)
+        accepted(node([url_of(A)]) | bare | {"multi_modal_data": None}, MessageNode)
+        document = node([url_of(A)], mm_hashes=[B]) | bare
+        assert [error.code for error in iter_errors(document, MessageNode)] == ["hash_mismatch"]
+        document = node([url_of(A), url_of(B)], mm_hashes=[A]) | bare
+        assert [error.code for error in iter_errors(document, MessageNode)] == ["count_mismatch"]
 
     def test_a_missing_image_is_told_as_such(self) -> None:
         document = node([url_of(A), url_of(B)], mm_hashes=[B])

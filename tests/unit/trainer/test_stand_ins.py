@@ -1,0 +1,128 @@
+"""Odd objects in samples, their references and micro-batches: a value, or a `RawMMError`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rawmm import build_mm_refs
+from rawmm.graph import branches
+from rawmm.trainer import (
+    SAMPLE_FIELDS,
+    MicroBatch,
+    TrainingSample,
+    as_sample,
+    decode_sample,
+    encode_sample,
+    pack,
+    sample_from,
+    truncate,
+    unpack,
+)
+from tests.unit.graph.test_stand_ins import Tried, odd_places
+from tests.unit.graph.turns import with_images
+from tests.unit.graph.zoo import MAKERS
+from tests.unit.trainer.samples import experts, sample, sidecar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIELDS = (*SAMPLE_FIELDS, "own", "reward")
+
+
+def whole() -> TrainingSample:
+    return sample(
+        4, (1, 2), streams={"own": [1, 2, 3, 4]}, info={"reward": 1}, routed_experts=experts(4)
+    )
+
+
+def written(value: Any) -> bytes:
+    """The sample's bytes, which must read as the same sample."""
+    data, whole = encode_sample(value, fields=FIELDS), as_sample(value)
+    # Null and absent are one on this transport.
+    whole.info = {name: one for name, one in whole.info.items() if one is not None}
+    decoded = decode_sample(data, fields=FIELDS)
+    assert (decoded.streams, decoded.info) == (whole.streams, whole.info)
+    assert encode_sample(decoded, fields=FIELDS) == data
+    return data
+
+
+def through_a_batch(value: Any) -> None:
+    assert unpack(pack([value])) == [as_sample(value)]
+
+
+USES: tuple[Callable[[Any], Any], ...] = (
+    as_sample,
+    lambda value: truncate(value, 3),
+    through_a_batch,
+    written,
+)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_in_a_sample(name: str) -> None:
+    make, tried = MAKERS[name], Tried()
+    for use in USES:
+        tried.call("a sample", use, make())
+        for field in dataclasses.fields(TrainingSample):
+            odd = whole()
+            setattr(odd, field.name, make())
+            tried.call(field.name, use, odd)
+        for place, key in (("streams", "own"), ("info", "reward")):
+            odd = whole()
+            getattr(odd, place)[key] = make()
+            tried.call(f"{place} {key}", use, odd)
+        for place in ("streams", "info"):
+            odd = whole()
+            try:
+                getattr(odd, place)[make()] = [1, 2, 3, 4]
+            except Exception:  # noqa: BLE001  (an unhashable key)
+                continue
+            tried.call(f"a key of {place}", use, odd)
+        document = {one.name: getattr(whole(), one.name) for one in dataclasses.fields(whole())}
+        tried.call("a field of its own", use, document | {"more": make()})
+
+
+def test_in_the_references_of_a_sample() -> None:
+    tried = Tried()
+    for what, _, assign in odd_places(lambda: sample(4, (1, 2)).mm_refs):
+        odd = sample(4, (1, 2))
+        odd.mm_refs = assign()
+        for use in USES:
+            tried.call(what, use, odd)
+    assert tried.outcomes["refused"] > 200
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_in_a_batch(name: str) -> None:
+    make, tried = MAKERS[name], Tried()
+    for field in dataclasses.fields(MicroBatch):
+        odd = pack([sample(4, (1, 2)), sample(3)])
+        setattr(odd, field.name, make())
+        tried.call(field.name, unpack, odd)
+        odd = pack([sample(4, (1, 2)), sample(3)])
+        if (entries := getattr(odd, field.name)) and isinstance(entries, list):
+            entries[0] = make()
+            tried.call(f"{field.name}[0]", unpack, odd)
+    assert sum(tried.outcomes.values()) > 20
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_as_arguments(name: str) -> None:
+    make, tried = MAKERS[name], Tried()
+    for function in (as_sample, pack, unpack, decode_sample, encode_sample, sample_from):
+        tried.call(function.__name__, function, make())
+    tried.call("pack", pack, [make()])
+    tried.call("truncate", truncate, sample(4, (1, 2)), make())
+    tried.call("fields", encode_sample, sample(4), fields=make())
+    tried.call("fields", decode_sample, encode_sample(sample(4)), fields=make())
+    for key in ("image_dir", "num_tokens", "mm_token_type_ids", "to_uri"):
+        if key == "to_uri" and callable(make()):
+            continue  # it is called, and what it raises is the caller's
+        more = {} if key in ("image_dir", "to_uri") else {"image_dir": "/x"}
+        tried.call(key, build_mm_refs, sidecar((1, 2)), **more | {key: make()})
+    branch = branches(with_images())[0]
+    for key in ("env_name", "temperature", "mask"):
+        tried.call(key, sample_from, branch, image_dir="/x", **{key: make()})
