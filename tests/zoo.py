@@ -8,7 +8,7 @@ from __future__ import annotations
 import array
 import collections
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -351,8 +351,8 @@ ZOO: Final[dict[str, Animal]] = {
     "endless range": Animal(lambda: range(10**15)),
     "set": Animal(lambda: {1}),
     "frozenset": Animal(lambda: frozenset({"a"})),
-    "dict keys": Animal(lambda: {"a": 1}.keys()),
-    "dict values": Animal(lambda: {"a": 1}.values()),
+    "dict keys": Animal({"a": 1}.keys),
+    "dict values": Animal({"a": 1}.values),
     "generator": Animal(_generator),
     "iterator": Animal(lambda: iter([1])),
     "map": Animal(lambda: map(int, "12")),
@@ -381,9 +381,9 @@ ZOO: Final[dict[str, Animal]] = {
     "complex": Animal(lambda: 1j),
     "Decimal": Animal(lambda: decimal.Decimal("0.1")),
     "Fraction": Animal(lambda: fractions.Fraction(1, 2)),
-    "datetime": Animal(lambda: datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC)),
-    "date": Animal(lambda: datetime.date(2026, 11, 27)),
-    "timedelta": Animal(lambda: datetime.timedelta(1)),
+    "datetime": Animal(lambda: dt.datetime(2026, 11, 27, tzinfo=dt.UTC)),
+    "date": Animal(lambda: dt.date(2026, 11, 27)),
+    "timedelta": Animal(lambda: dt.timedelta(1)),
     "UUID": Animal(lambda: uuid.UUID(int=1)),
     "path": Animal(lambda: pathlib.Path("x")),
     "lone surrogate": Animal(lambda: "\ud800"),

@@ -10,7 +10,9 @@ import asyncio
 import copy
 import inspect
 import json
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -87,21 +89,19 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def check_written(struct: Any, name: str, field: Any, label: str, animal: Animal) -> None:
+def check_written(struct: Any, name: str, field: Any, label: str) -> None:
     """What was taken is written as what it says."""
-    binary = not isinstance(field, int) and field in field_slots(TYPES[name])
-    slot = field_slots(TYPES[name])[field] if binary else None
+    slot = None if isinstance(field, int) else field_slots(TYPES[name]).get(field)
     if label in WIRE_ONLY and (field == "unknown" or (slot is not None and slot.free)):
         return
     if slot is not None and slot.binary and label in {"bytes", "bytearray", "memoryview"}:
         return
-    says = meaning(animal, name, field)
+    says = meaning(ZOO[label], name, field)
     assert says is not REFUSED, "taken although it says nothing"
-    try:
-        written = msgspec.msgpack.decode(rawmm.encode_msgpack(struct))
-    except RawMMError as error:
-        assert label == "huge int", error  # the format has no room for it
-        return
+    encoded = outcome(lambda: rawmm.encode_msgpack(struct))
+    if label == "huge int" and isinstance(encoded, RawMMError):
+        return  # the format has no room for it
+    written = msgspec.msgpack.decode(encoded)
     if says is None and isinstance(written, dict) and field not in written:
         return
     wrote = written[field]
@@ -113,86 +113,110 @@ def check_written(struct: Any, name: str, field: Any, label: str, animal: Animal
 
 def outcome(call: Callable[[], Any]) -> Any:
     """The value of a call, or the `RawMMError` that it raises; nothing else is one."""
+    error: BaseException | None
     try:
         return call()
-    except RawMMError as error:
-        assert error.code
-        assert error.path.startswith("$")
-        chained = error.__cause__ or error.__context__
-        while chained is not None:
-            assert isinstance(chained, RawMMError), "an exception of another library is chained"
-            chained = chained.__cause__ or chained.__context__
-        return error
+    except RawMMError as raised:
+        error = found = raised
+    while error is not None:
+        assert isinstance(error, RawMMError), "an exception of another library is chained"
+        error = error.__cause__ or error.__context__
+    assert found.code
+    assert found.path.startswith("$")
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(TYPES))
 def test_animal_at_a_field_is_written_as_what_it_says_or_refused(name: str) -> None:
-    kind: Any = TYPES[name]
-    failures: list[str] = []
-    for field, document in fields_of(name):
-        for label, animal in ZOO.items():
-            if label == "UNSET":
-                continue  # in a constructor, the way to leave a field out
-            where = f"{name}.{field}: {label}"
-
-            def put(animal: Animal = animal, document: Any = document, field: Any = field) -> Any:
-                changed = copy.copy(document)
-                changed[field] = animal.make()
-                return changed
-
-            try:
-                built = outcome(lambda put=put: rawmm.convert(put(), kind))
-                if not isinstance(built, RawMMError):
-                    check_written(built, name, field, label, animal)
-                errors = outcome(lambda put=put: list(rawmm.iter_errors(put(), kind)))
-                assert bool(errors) == isinstance(built, RawMMError), errors
-                # To a constructor, None is a way to leave a field out.
-                if not kind.__struct_config__.array_like and label != "null":
-                    taken = put()
-                    tag = kind.__struct_config__.tag_field
-                    attributes = {
-                        _attribute(kind, key): value for key, value in taken.items() if key != tag
-                    }
-                    if "unknown" in attributes:
-                        attributes["extra"] = {"unknown": attributes.pop("unknown")}
-                    called = outcome(lambda attributes=attributes: kind(**attributes))
-                    assert isinstance(called, RawMMError) == isinstance(built, RawMMError), called
-            except Exception as failure:  # noqa: BLE001  (all are listed)
-                failures.append(f"{where}: {type(failure).__name__}: {failure}")
+    failures = [
+        failure
+        for field, document in fields_of(name)
+        for label in ZOO
+        if label != "UNSET"  # in a constructor, the way to leave a field out
+        and (failure := failure_of(lambda: put_in_document(name, field, document, label)))  # noqa: B023
+    ]
     assert not failures, "\n".join(failures)
 
 
-def _attribute(kind: Any, wire: str) -> str:
-    names = {wire: name for name, wire in kind.__wire_names__.items()}
+def failure_of(attempt: Callable[[], None]) -> str | None:
+    try:
+        attempt()
+    except Exception as failure:  # noqa: BLE001  (all are listed)
+        where = "".join(traceback.format_exception_only(failure)).strip()
+        return f"{getattr(failure, '__notes__', [''])[0]}: {where}"
+    return None
+
+
+def put_in_document(name: str, field: Any, document: Any, label: str) -> None:
+    kind: Any = TYPES[name]
+
+    def document_with_animal() -> Any:
+        changed = copy.copy(document)
+        changed[field] = ZOO[label].make()
+        return changed
+
+    with noted(f"{name}.{field}: {label}"):
+        built = outcome(lambda: rawmm.convert(document_with_animal(), kind))
+        if not isinstance(built, RawMMError):
+            check_written(built, name, field, label)
+        errors = outcome(lambda: list(rawmm.iter_errors(document_with_animal(), kind)))
+        assert bool(errors) == isinstance(built, RawMMError), errors
+        # To a constructor, None is a way to leave a field out.
+        if not kind.__struct_config__.array_like and label != "null":
+            arguments = {
+                attribute_of(kind, key): value
+                for key, value in document_with_animal().items()
+                if key != kind.__struct_config__.tag_field
+            }
+            if "unknown" in arguments:
+                arguments["extra"] = {"unknown": arguments.pop("unknown")}
+            called = outcome(lambda: kind(**arguments))
+            assert isinstance(called, RawMMError) == isinstance(built, RawMMError), called
+
+
+@contextmanager
+def noted(note: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as failure:
+        failure.add_note(note)
+        raise
+
+
+def attribute_of(kind: Any, wire: str) -> str:
+    names: dict[str, str] = {wire: name for name, wire in kind.__wire_names__.items()}
     return names.get(wire, wire)
 
 
-@pytest.mark.parametrize(
-    "name", sorted(set(TYPES) - {"PackedFlags", "PackedFloats", "PackedTokenIds"})
-)
+@pytest.mark.parametrize("name", [name for name in sorted(TYPES) if not name.startswith("Packed")])
 def test_assigned_animal_is_written_as_what_it_says_or_refused(name: str) -> None:
-    kind: Any = TYPES[name]
-    failures: list[str] = []
-    for field, document in fields_of(name):
-        attribute = kind.__struct_fields__[field] if isinstance(field, int) else field
-        attribute = "extra" if field == "unknown" else _attribute(kind, attribute)
-        for label, animal in ZOO.items():
-            struct = rawmm.convert(document, kind)
-            value = animal.make()
-            setattr(struct, attribute, {"unknown": value} if field == "unknown" else value)
-            try:
-                encoded = outcome(lambda struct=struct: rawmm.encode_msgpack(struct))
-                errors = outcome(lambda struct=struct: list(rawmm.iter_errors(struct)))
-                if label != "huge int":  # a free value that only MessagePack has no room for
-                    assert bool(errors) == isinstance(encoded, RawMMError), errors
-                outcome(lambda struct=struct: rawmm.to_builtins(struct))
-                outcome(lambda struct=struct: rawmm.encode_json(struct))
-                outcome(lambda struct=struct: rawmm.convert(struct, kind))
-                if not isinstance(encoded, RawMMError) and label != "UNSET":
-                    check_written(struct, name, field, label, animal)
-            except Exception as failure:  # noqa: BLE001  (all are listed)
-                failures.append(f"{attribute} = {label}: {type(failure).__name__}: {failure}")
+    failures = [
+        failure
+        for field, document in fields_of(name)
+        for label in ZOO
+        if (failure := failure_of(lambda: assign(name, field, document, label)))  # noqa: B023
+    ]
     assert not failures, "\n".join(failures)
+
+
+def assign(name: str, field: Any, document: Any, label: str) -> None:
+    kind: Any = TYPES[name]
+    struct = rawmm.convert(document, kind)
+    if field == "unknown":
+        struct.extra = {"unknown": ZOO[label].make()}
+    else:
+        attribute = kind.__struct_fields__[field] if isinstance(field, int) else field
+        setattr(struct, attribute_of(kind, attribute), ZOO[label].make())
+    with noted(f"{name}.{field} = {label}"):
+        encoded = outcome(lambda: rawmm.encode_msgpack(struct))
+        errors = outcome(lambda: list(rawmm.iter_errors(struct)))
+        if label != "huge int":  # a free value that only MessagePack has no room for
+            assert bool(errors) == isinstance(encoded, RawMMError), errors
+        outcome(lambda: rawmm.to_builtins(struct))
+        outcome(lambda: rawmm.encode_json(struct))
+        outcome(lambda: rawmm.convert(struct, kind))
+        if not isinstance(encoded, RawMMError) and label != "UNSET":
+            check_written(struct, name, field, label)
 
 
 # The public callables.
@@ -231,8 +255,26 @@ def _branch() -> Any:
 
 
 OPTIONS: Final = frozenset(
-    "type store limits cached to_uri generate fields image_processor layout cache mode packed "
-    "return_tensors kwargs knobs values materialize_all_image_refs environ".split()
+    {
+        "type",
+        "store",
+        "limits",
+        "cached",
+        "to_uri",
+        "generate",
+        "fields",
+        "image_processor",
+        "layout",
+        "cache",
+        "mode",
+        "packed",
+        "return_tensors",
+        "kwargs",
+        "knobs",
+        "values",
+        "materialize_all_image_refs",
+        "environ",
+    }
 )
 """Parameters that say how a callable works, and hold no data."""
 
@@ -303,20 +345,24 @@ def test_animal_as_an_argument_gives_a_value_or_a_rawmm_error(name: str, tmp_pat
         if key not in OPTIONS
     }
     assert set(parameters) <= set(RECIPES), "a parameter without a recipe"
-    failures: list[str] = []
-    for tried in parameters:
-        for label, animal in ZOO.items():
-            arguments = {
-                key: RECIPES[key](tmp_path)
-                for key, one in parameters.items()
-                if one.default is inspect.Parameter.empty
-            } | _required_options(function)
-            try:
-                arguments[tried] = animal.make()
-                outcome(lambda arguments=arguments: _finished(function(**arguments)))
-            except Exception as failure:  # noqa: BLE001  (all are listed)
-                failures.append(f"{tried}={label}: {type(failure).__name__}: {failure}")
+    failures = [
+        failure
+        for tried in parameters
+        for label in ZOO
+        if (failure := failure_of(lambda: call_with(function, parameters, tried, label, tmp_path)))  # noqa: B023
+    ]
     assert not failures, "\n".join(failures)
+
+
+def call_with(function: Any, parameters: Any, tried: str, label: str, folder: Path) -> None:
+    arguments = {
+        key: RECIPES[key](folder)
+        for key, one in parameters.items()
+        if one.default is inspect.Parameter.empty
+    } | _required_options(function)
+    arguments[tried] = ZOO[label].make()
+    with noted(f"{function.__name__}({tried}={label})"):
+        outcome(lambda: _finished(function(**arguments)))
 
 
 def _required_options(function: Any) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.upgrade.step import Step
+from rawmm.validate.children import missing
 from rawmm.validate.payload import Mode, payload_errors
-from rawmm.validate.shape import missing, shape_errors, unknown
+from rawmm.validate.shape import shape_errors, unknown
 
 if TYPE_CHECKING:
     from rawmm.upgrade.step import Path

@@ -8,6 +8,7 @@ import msgspec
 
 from rawmm._contract import EXTRA, Doors
 from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.validate.children import missing
 from rawmm.validate.collect import errors_at, has_bad_text, rules_paused
 from rawmm.validate.convert import made_plain, to_struct
 from rawmm.validate.glance import looks_fine
@@ -15,7 +16,7 @@ from rawmm.validate.open_objects import place_errors
 from rawmm.validate.plain import contains_struct, to_plain
 from rawmm.validate.recheck import recheck
 from rawmm.validate.rules import own_errors, settle
-from rawmm.validate.shape import missing, unknown
+from rawmm.validate.shape import unknown
 
 if TYPE_CHECKING:
     from rawmm.structs import Contract
