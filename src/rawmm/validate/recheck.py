@@ -15,7 +15,7 @@ from rawmm._contract import EXTRA, own_fields
 from rawmm.structs import Contract, PackedStream
 from rawmm.validate.children import LEAVES, bearing, children, only_numbers
 from rawmm.validate.convert import dec_hook, needs_hook
-from rawmm.validate.glance import looks_fine
+from rawmm.validate.rules import rules_hold
 
 
 def recheck(value: Any) -> None:
@@ -33,7 +33,7 @@ def recheck(value: Any) -> None:
 
 
 def _recheck_struct(value: Any, shape: _Shape) -> None:
-    if shape.packed and value.is_fine():
+    if shape.packed and rules_hold(value):
         return
     fields = msgspec.structs.astuple(value)
     if shape.fields is not None:
@@ -44,7 +44,7 @@ def _recheck_struct(value: Any, shape: _Shape) -> None:
         if kind not in passed_over:
             _recheck_below(child, kind, keyed=keyed)
     # Not before: rules read what is below.
-    if shape.fields is None or (shape.ruled and not looks_fine(value)):
+    if shape.fields is None or (shape.ruled and not rules_hold(value)):
         _rebuild(value)
 
 

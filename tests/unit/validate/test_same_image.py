@@ -258,8 +258,13 @@ class TestMessageAndSidecar:
         span = {"offset": 0, "length": 1}
         accepted(node([url_of(A)], mm_placeholders=[span]), MessageNode)
 
-    def test_a_message_without_tokens_is_not_asked(self) -> None:
+    def test_a_message_without_tokens_is_compared_too(self) -> None:
         document = node([url_of(A)], mm_hashes=[B]) | {"token_ids": [], "mask": []}
+        assert [error.code for error in iter_errors(document, MessageNode)] == ["hash_mismatch"]
+        accepted(document | {"multi_modal_data": {"mm_hashes": {"image": [A]}}}, MessageNode)
+
+    def test_a_message_without_tokens_may_have_fewer_items(self) -> None:
+        document = node([url_of(A), url_of(B)], mm_hashes=[B]) | {"token_ids": [], "mask": []}
         accepted(document, MessageNode)
 
     def test_a_missing_image_is_told_as_such(self) -> None:
