@@ -37,6 +37,8 @@ def _packed(stream: PackedStream[Any], path: Path) -> Iterator[RawMMError]:
 
 
 def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
+    if not (_fills_its_shape(mask.ids) and _fills_its_shape(mask.counts)):
+        return  # the array's own error says so
     found = False
     for name in ("ids", "counts"):
         for error in _tokens_of_mask(getattr(mask, name), (*path, name)):
@@ -63,8 +65,6 @@ def _tokens_of_mask(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
             expected=f"{_ELEMENTS} of one dimension",
             got=f"{encoded.dtype} of shape {shown_shape(encoded.shape)}",
         )
-    elif error := size_error(encoded.dtype, encoded.shape, encoded.data, path):
-        yield error
     else:
         # A count is no id, but both are below the same bounds in an int32.
         yield from element_errors(

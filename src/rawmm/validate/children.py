@@ -8,12 +8,12 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union, get_args, get_origin
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from rawmm._contract import OneOf
 from rawmm.errors import contract_error, shown
 from rawmm.structs import Contract
-from rawmm.validate.plain import SCALARS, as_sequence
+from rawmm.validate.plain import LEAVES, as_mapping, is_array, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     Path = tuple[str | int, ...]
 
-LEAVES: Final = SCALARS | {bytes}
-"""Types of values that hold nothing."""
+ASSIGNABLE: Final = (Contract, str, int, float, bytes, list, tuple, Mapping)
+"""What may be assigned to a field, subclasses included."""
 _NO_STRUCTS: Final[frozenset[Any]] = LEAVES | {UnsetType}
 _NUMBERS: Final = frozenset({int, float, bool})
 
@@ -57,6 +57,8 @@ class Place(NamedTuple):
     """Types of values that hold none."""
     keyed: bool
     """Whether the field itself is a dict. Another dict stands where a struct should."""
+    stream: bool
+    """Whether it is a per-token stream, which may be packed."""
     holds: str
     """The structs it may hold, for people."""
 
@@ -71,6 +73,7 @@ def bearing(kind: type[Contract]) -> tuple[Place, ...]:
             index,
             _NO_STRUCTS | {list} if _plain_lists(field.type) else _NO_STRUCTS,
             _is_keyed(field.type),
+            slot_of(field.type).stream or slot_of(slot_of(field.type).values).stream,
             " or ".join(sorted(one.__name__ for one in _structs_in(field.type))),
         )
         for index, field in enumerate(msgspec.structs.fields(kind))
@@ -79,29 +82,90 @@ def bearing(kind: type[Contract]) -> tuple[Place, ...]:
 
 
 def stand_ins(value: Any, path: Path) -> Iterator[RawMMError]:
-    """Whatever stands in a struct in place of another: rules read structs.
+    """Whatever stands in a struct in place of another, or of a list: rules read both.
 
     Building and decoding never leave one there; an assignment can.
     """
     if isinstance(value, Contract):
         fields = msgspec.structs.astuple(value)
-        for place in bearing(type(value)):
-            child = fields[place.number]
-            if type(child) not in place.passed_over:
-                yield from _stand_ins_below(child, place, (*path, place.key), keyed=place.keyed)
+        places = {place.number: place for place in bearing(type(value))}
+        for name, key, number in typed_fields(type(value)):
+            child, place = fields[number], places.get(number)
+            if child is UNSET and name is not None:
+                yield missing(name, path)
+            elif type(child) in _NO_STRUCTS:
+                continue
+            elif place is None:
+                yield from _unread_below(child, (*path, key))
+            elif type(child) not in place.passed_over:
+                yield from _stand_ins_below(child, place, (*path, key), keyed=place.keyed)
     else:
         for key, child in children(value):
             if type(child) not in LEAVES:
                 yield from stand_ins(child, (*path, key))
 
 
+@cache
+def typed_fields(kind: type[Contract]) -> tuple[tuple[str | None, str | int, int], ...]:
+    """Fields of a struct class that are no free JSON.
+
+    Each is its name where it is required, as it stands in a path, and its number.
+    """
+    array_like = kind.__struct_config__.array_like
+    return tuple(
+        (
+            None if field.default is UNSET else field.encode_name,
+            index if array_like else field.encode_name,
+            index,
+        )
+        for index, field in enumerate(msgspec.structs.fields(kind))
+        if not slot_of(field.type).free
+    )
+
+
+def missing(name: str, path: Path) -> RawMMError:
+    """A required field that is absent; the path is that of its object."""
+    return contract_error(
+        "missing_field", path, expected=f"the field {name!r}", got="an object without it"
+    )
+
+
+def _unread_below(value: Any, path: Path) -> Iterator[RawMMError]:
+    """Objects that are read as lists where a struct is built, but not where one is assigned."""
+    kind = type(value)
+    if issubclass(kind, Mapping) and (pairs := as_mapping(value)) is not None:
+        for key, child in pairs.items():
+            if type(child) not in LEAVES:
+                yield from _unread_below(child, (*path, key))
+    elif issubclass(kind, (list, tuple)):
+        for index, child in () if only_numbers(value) else enumerate(value):
+            if type(child) not in LEAVES:
+                yield from _unread_below(child, (*path, index))
+    elif issubclass(kind, Mapping) or not issubclass(kind, (*ASSIGNABLE, bytearray, memoryview)):
+        yield _unread(value, path)
+
+
+def _unread(value: Any, path: Path) -> RawMMError:
+    return contract_error(
+        "array_payload" if is_array(value) else "wrong_type",
+        path,
+        expected="a list",
+        got=shown(value),
+        hint="assign its elements as a list",
+    )
+
+
 def _stand_ins_below(value: Any, place: Place, path: Path, *, keyed: bool) -> Iterator[RawMMError]:
-    if isinstance(value, Contract):
+    kind = type(value)
+    pairs = as_mapping(value) if keyed and issubclass(kind, Mapping) else None
+    if issubclass(kind, Contract):
         yield from stand_ins(value, path)
-    elif (keyed and isinstance(value, Mapping)) or as_sequence(value) is not None:
-        for key, child in value.items() if isinstance(value, Mapping) else children(value):
+    elif pairs is not None or issubclass(kind, (list, tuple)):
+        for key, child in children(value) if pairs is None else pairs.items():
             if type(child) not in LEAVES:
                 yield from _stand_ins_below(child, place, (*path, key), keyed=False)
+    elif place.stream:
+        yield _unread(value, path)
     else:
         yield contract_error(
             "wrong_type",

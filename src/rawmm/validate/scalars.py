@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from functools import cache
 from math import isfinite
 from string import ascii_letters, digits
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.validate.payload import is_text, not_finite
-from rawmm.validate.plain import as_mapping
+from rawmm.validate.plain import as_mapping, holds_exactly, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,10 +95,8 @@ def _number(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
     elif isinstance(value, float):
         if not isfinite(value):
             yield not_finite(value, path)
-    elif abs(value) > sys.float_info.max:
-        yield contract_error(
-            "out_of_range", path, expected="a number that a double can hold", got=shown(value)
-        )
+    elif not holds_exactly(value):
+        yield rounded(value, path)
 
 
 _BASE64: Final = (ascii_letters + digits + "+/").encode()
