@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings) -> Iterator[Row]:
-    """Each rule on an object of a real rollout; the walk at many sizes."""
+    """Each rule's fast check on an object of a real rollout; the walk at many sizes."""
     for name, one in _subjects(settings).items():
-        # A packed stream asks its rule only for what is wrong.
-        call = one.is_fine if name == "packed" else partial(_all, RULES[name], one)
+        call = partial(RULES[name].fast(), one)
         timed = race({"rule": call}, settings)
         what = f"{name}, on one {type(one).__name__}"
         yield single("rules", what, timed.median("rule") * 1e6, "µs")
@@ -41,11 +40,6 @@ def run(settings: Settings) -> Iterator[Row]:
 
 def _walk(values: int) -> Callable[[], object]:
     return partial(is_clean, data.payload(values), Mode.DESCRIPTOR)
-
-
-def _all(rule: Any, one: Any) -> None:
-    for error in rule(one, ()):
-        raise error
 
 
 def _subjects(settings: Settings) -> dict[str, Any]:
@@ -76,6 +70,13 @@ def _subjects(settings: Settings) -> dict[str, Any]:
         "wire_values": trace,
         "free_json": tool,
         "features": features,
+        "ref": rawmm.RawMMRef(
+            family=item.family,
+            fingerprint=item.layout_fingerprint,
+            modality="image",
+            mm_hash=sha,
+            raw_image_uri=url,
+        ),
         "image_ref": refs.images[0],
         "image_refs": refs,
         "array_size": mask.ids,

@@ -35,6 +35,16 @@ _FREE = {
 }
 _ELEMENTS: Final = {"integer": "int", "boolean": "bool", "number": "float"}
 _WIDTH = 96
+_IMPLIED: Final = {
+    "__descriptor_fields__": ("payload", {"DescriptorObject", "DescriptorValue"}),
+    "__json_fields__": ("free_json", {"JsonObject"}),
+    "__wire_fields__": ("wire_values", {"JsonValue"}),
+    "__float_fields__": ("finite", {"number"}),
+}
+"""Class variables that list the fields which hold one of these; the rule that looks at them.
+
+A type with such fields has the rule without a word in its schema, so a new field cannot miss it.
+"""
 
 
 class Emitter:
@@ -134,8 +144,14 @@ class Emitter:
 
     def _struct(self, name: str, schema: dict[str, Any]) -> str:
         array_like = "prefixItems" in schema
-        base = "Ruled" if "x-rawmm-rules" in schema else "Contract"
         options = "array_like=True" if array_like else "kw_only=True"
+        fields = (
+            {item["title"]: item for item in schema["prefixItems"]}
+            if array_like
+            else schema["properties"]
+        )
+        lists = self._lists(schema, fields)
+        base = "Ruled" if lists["__rules__"] else "Contract"
         if element := schema.get("x-rawmm-items"):
             resolved = self.defs[_target(element)] if "$ref" in element else element
             base = f"PackedStream[{_ELEMENTS[resolved['type']]}]"
@@ -147,13 +163,8 @@ class Emitter:
         if "frozen" in options:
             head += "  # type: ignore[misc]  # the base of all structs is mutable"
         lines = [head, _doc(schema["description"], 4)]
-        fields = (
-            {item["title"]: item for item in schema["prefixItems"]}
-            if array_like
-            else schema["properties"]
-        )
         required = list(fields)[: schema["minItems"]] if array_like else schema.get("required", [])
-        lines.extend(self._class_vars(name, schema, fields, required))
+        lines.extend(self._class_vars(name, fields, required, lists))
         for key, value in fields.items():
             lines.append(self._field(name, key, value, required=key in required))
         if is_open(schema):
@@ -164,7 +175,11 @@ class Emitter:
         return "\n".join(lines)
 
     def _class_vars(
-        self, name: str, schema: dict[str, Any], fields: dict[str, Any], required: list[str]
+        self,
+        name: str,
+        fields: dict[str, Any],
+        required: list[str],
+        lists: dict[str, list[str]],
     ) -> list[str]:
         tag = self.tags.get(name, ("",))[0]
         filled = {
@@ -172,33 +187,43 @@ class Emitter:
             for key, value in fields.items()
             if key in required and key != tag and ("const" in value or "default" in value)
         }
-        free = {key: self._free_kind(value) for key, value in fields.items()}
         out = []
         if filled:
             items = ", ".join(f"{json.dumps(k)}: {v!r}" for k, v in filled.items())
             out.append(
                 f"    __filled__: ClassVar[dict[str, Any]] = {{{items.replace(chr(39), chr(34))}}}"
             )
-        for attribute, kind in (
-            ("__json_fields__", "Json"),
-            ("__descriptor_fields__", "Descriptor"),
-        ):
-            names = [f'"{_attribute(key)}",' for key, found in free.items() if found == kind]
+        for attribute, names in lists.items():
             if names:
-                out.append(f"    {attribute}: ClassVar[tuple[str, ...]] = ({' '.join(names)})")
-        if "x-rawmm-items" in schema:
-            listed = " ".join(f'"{dtype}",' for dtype in fields["dtype"]["enum"])
-            out.append(f"    __dtypes__: ClassVar[tuple[str, ...]] = ({listed})")
-        if rules := schema.get("x-rawmm-rules"):
-            listed = " ".join(f'"{rule}",' for rule in rules)
-            out.append(f"    __rules__: ClassVar[tuple[str, ...]] = ({listed})")
+                listed = " ".join(f'"{one}",' for one in names)
+                out.append(f"    {attribute}: ClassVar[tuple[str, ...]] = ({listed})")
         return ["\n".join(_wrap_tuple(line) for line in out) + "\n"] if out else []
 
-    def _free_kind(self, schema: dict[str, Any]) -> str:
-        targets = set(_targets(schema))
-        if targets & {"JsonValue", "JsonObject"}:
-            return "Json"
-        return "Descriptor" if targets & {"DescriptorObject", "DescriptorValue"} else ""
+    def _lists(self, schema: dict[str, Any], fields: dict[str, Any]) -> dict[str, list[str]]:
+        """Names that a struct lists in class variables, by variable."""
+        held = {_attribute(key): self._held(value) for key, value in fields.items()}
+        lists = {
+            attribute: [name for name, kinds in held.items() if kinds & wanted]
+            for attribute, (_, wanted) in _IMPLIED.items()
+        }
+        rules = [rule for attribute, (rule, _) in _IMPLIED.items() if lists[attribute]]
+        if "x-rawmm-items" in schema:
+            lists["__dtypes__"] = fields["dtype"]["enum"]
+            rules.append("packed")
+        lists["__rules__"] = rules + schema.get("x-rawmm-rules", [])
+        return lists
+
+    def _held(self, schema: dict[str, Any]) -> set[str]:
+        """What a field holds outside of other structs: definitions of free JSON, and JSON types."""
+        if "$ref" in schema:
+            name = _target(schema)
+            if name in FREE_JSON:
+                return {name}
+            return set() if self._is_class(name) else self._held(self.defs[name])
+        below = [schema[key] for key in ("items", "additionalProperties") if key in schema]
+        below += [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+        held = {str(schema["type"])} if "type" in schema else set()
+        return held.union(*(self._held(one) for one in below if isinstance(one, dict)))
 
     def _field(self, owner: str, key: str, schema: dict[str, Any], *, required: bool) -> str:
         attribute = _attribute(key)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from abc import ABC
 from functools import cache
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 import msgspec
@@ -134,9 +133,13 @@ class Contract(
     __filled__: ClassVar[dict[str, Any]] = {}
     """Values the constructor fills in where none is given: the schema leaves no other choice."""
     __json_fields__: ClassVar[tuple[str, ...]] = ()
-    """Fields that hold free JSON values."""
+    """Fields that hold free JSON objects."""
+    __wire_fields__: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold free values of an open record: any that the wire has."""
     __descriptor_fields__: ClassVar[tuple[str, ...]] = ()
     """Fields that hold free JSON values under the rules of a descriptor."""
+    __float_fields__: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold numbers: one, or lists or dicts of them."""
     __rules__: ClassVar[tuple[str, ...]] = ()
     """Names of the rules beyond shape that the schema lists for the type."""
     __tag__: ClassVar[dict[str, Any]]
@@ -198,18 +201,6 @@ else:
         """
 
         __slots__ = ()
-
-
-def reader(kind: type[Contract], *names: str) -> Callable[[Any], tuple[Any, ...]]:
-    """What reads these fields of a `kind` as they are held, at the speed of C.
-
-    An absent one is UNSET, which is false like null and the empty list.
-    """
-    places = map(kind.__struct_fields__.index, names)
-    pick, astuple = itemgetter(*places), msgspec.structs.astuple
-    if len(names) == 1:  # then `itemgetter` makes no tuple
-        return lambda struct: (pick(astuple(struct)),)
-    return lambda struct: pick(astuple(struct))
 
 
 def own_fields(struct: Contract) -> dict[str, Any]:

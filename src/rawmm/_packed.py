@@ -11,6 +11,8 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, overload
 
 import msgspec
@@ -30,8 +32,81 @@ _CODES: Final[dict[str, Any]] = {
 _SIZES: Final = {dtype: memoryview(b"").cast(code).itemsize for dtype, code in _CODES.items()}
 _TYPE_NAMES: Final = {"?": "|b1", "i": "<i4", "q": "<i8", "f": "<f4", "d": "<f8"}
 _SWAP: Final = sys.byteorder == "big"
-_FLAGS: Final = b"\0\1"
 _INTEGERS: Final = frozenset({"int32", "int64"})
+_ONLY_PACKED: Final = ("packed",)
+_PART: Final = 1 << 16
+"""Elements that are looked at together."""
+
+
+def _ones(first: int, *more: int) -> bytes:
+    """A table for `bytes.translate`: 1 for the bytes from `first` on and for `more`, 0 else."""
+    return bytes(byte >= first or byte in more for byte in range(256))
+
+
+_FLAGS: Final = b"\0\1"
+_NO_FLAG: Final = _ones(2)
+_NEGATIVE: Final = _ones(0x80)
+_NOT_ZERO: Final = _ones(1)
+_FULL_EXPONENT: Final = _ones(0xFF, 0x7F)
+"""Of the last byte of a float; if the byte before it agrees, the float is not finite."""
+_EXPONENT_TAIL: Final = {4: _ones(0x80), 8: _ones(0xF0)}
+
+
+def _illegal(dtype: str, data: bytes) -> bytes:
+    """One byte for each element: 1 if no stream of this type may hold it, else 0.
+
+    Token ids take 32 bits and no sign, flags are 0 or 1, floats are finite.
+    """
+    size = _SIZES[dtype]
+    top = data[size - 1 :: size]
+    if size == 1:
+        return top.translate(_NO_FLAG)
+    if dtype == "int32":
+        return top.translate(_NEGATIVE)
+    count = len(top)
+    if dtype == "int64":
+        high = (int.from_bytes(data[byte::8], "big") for byte in range(4, 8))
+        return reduce(or_, high).to_bytes(count, "big").translate(_NOT_ZERO)
+    full = int.from_bytes(top.translate(_FULL_EXPONENT), "big")
+    tail = int.from_bytes(data[size - 2 :: size].translate(_EXPONENT_TAIL[size]), "big")
+    return (full & tail).to_bytes(count, "big")
+
+
+def illegal_elements(dtype: str, data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The parts of a stream that hold illegal elements, in order.
+
+    Nothing is done per element in Python, and the memory is that of one part.
+
+    Args:
+        dtype: an element type of packed streams.
+        data: whole elements.
+
+    Yields:
+        The number of the part's first element, and one byte for each of its elements: 1 if it
+        is illegal, else 0.
+    """
+    size = _SIZES[dtype]
+    for start in range(0, len(data), _PART * size):
+        found = _illegal(dtype, data[start : start + _PART * size])
+        if 1 in found:
+            yield start // size, found
+
+
+def elements_of(dtype: str, data: bytes) -> memoryview:
+    """Elements in little-endian bytes, typed; not copied on a little-endian machine."""
+    if _SWAP and _SIZES[dtype] > 1:
+        swapped = array(_CODES[dtype], data)
+        swapped.byteswap()
+        data = swapped.tobytes()
+    typed: memoryview = memoryview(data).cast(_CODES[dtype])
+    return typed
+
+
+def element(dtype: str, data: bytes, number: int) -> Any:
+    """One element of a stream, legal or not. A byte that is no flag is the number that it is."""
+    code = _CODES[dtype].replace("?", "B")
+    value = struct.unpack_from(f"<{code}", data, number * _SIZES[dtype])[0]
+    return bool(value) if code == "B" and value < 2 else value
 
 
 class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # others are mutable
@@ -50,12 +125,12 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
     """The element types of the class, each wider than the one before."""
 
     def __post_init__(self) -> None:
-        """Check the rules; at once where the bytes as such show that all hold."""
-        if not self.is_fine():
+        """Check the rules. Where `packed` is the only one, its fast check saves the way to them."""
+        if type(self).__rules__ != _ONLY_PACKED or not self.holds():
             super().__post_init__()
 
-    def is_fine(self) -> bool:
-        """Whether all rules hold, told without an object per element. False: look closer."""
+    def holds(self) -> bool:
+        """Fast check of the rule `packed`. If it fails, the rule says why."""
         data, dtype, shape = self.data, self.dtype, self.shape
         size = _SIZES[dtype]
         if len(shape) != 1 or type(shape[0]) is not int or len(data) != shape[0] * size:
@@ -67,7 +142,9 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
             return top.isascii()
         if dtype == "int64":
             return not any(data[byte::8].strip(b"\0") for byte in range(4, 8))
-        return b"\x7f" not in top and b"\xff" not in top
+        if b"\x7f" not in top and b"\xff" not in top:
+            return True
+        return not any(illegal_elements(dtype, data))
 
     @classmethod
     def pack(cls, values: Iterable[T]) -> Self:
@@ -106,12 +183,7 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         data = self.data
         if len(data) % size:  # it is being judged
             data = data[: len(data) // size * size]
-        if _SWAP and size > 1:
-            swapped = array(_CODES[self.dtype], data)
-            swapped.byteswap()
-            data = swapped.tobytes()
-        typed: memoryview = memoryview(data).cast(_CODES[self.dtype])
-        return typed
+        return elements_of(self.dtype, data)
 
     def tolist(self) -> list[T]:
         """The elements as a list."""
@@ -167,7 +239,7 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
             first, last, _ = slice(start, stop).indices(len(data))
             zeros = data.count(0, first, last)
             return max(0, last - first) - zeros if value else zeros
-        return self.tolist()[start:stop].count(value)  # type: ignore[arg-type]
+        return sum(part.count(value) for _, part in self._parts(start, stop))
 
     def index(self, value: object, start: int = 0, stop: int = sys.maxsize) -> int:
         """The first place of `value`.
@@ -175,7 +247,24 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         Raises:
             ValueError: it does not stand there.
         """
-        return self.tolist().index(value, start, stop)  # type: ignore[arg-type]
+        for first, part in self._parts(start, stop):
+            if value in part:
+                return first + part.index(value)
+        msg = "the value is not in list"
+        raise ValueError(msg)
+
+    def _parts(self, start: int, stop: int) -> Iterator[tuple[int, list[Any]]]:
+        """The elements from `start` to before `stop` in parts, each with its place.
+
+        Parts grow, so that what is found early costs little, and the memory is that of one part.
+        """
+        view = self.memoryview()
+        at, last, _ = slice(start, stop).indices(len(view))
+        size = 16
+        while at < last:
+            end = min(at + size, last)
+            yield at, view[at:end].tolist()
+            at, size = end, min(2 * size, _PART)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, PackedStream):

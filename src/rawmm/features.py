@@ -110,6 +110,8 @@ def generate_features(
         raise contract_error(
             "wrong_type", (), expected="hashes in `cached`, or a function", got="a string"
         )
+    if isinstance(cached, (list, tuple)):  # each of the media is looked for in it
+        cached = frozenset(cached)
     by_name: dict[str, list[Medium]] = defaultdict(list)
     for one in media(convert(sidecar, MultiModalData)):
         by_name[one.item.vllm_modality or one.modality].append(one)

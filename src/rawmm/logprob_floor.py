@@ -12,9 +12,9 @@ import warnings
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from rawmm._packed import elements_of
 from rawmm.errors import NonFiniteLogprobWarning, contract_error, counted, json_path, shown
 from rawmm.structs import MessageNode, PackedFloats
-from rawmm.validate.arrays import elements
 from rawmm.validate.payload import ND
 from rawmm.validate.plain import Slot, field_slots, slot_of
 
@@ -90,7 +90,7 @@ def _floored_stream(value: Any, floor: float, path: Path) -> Any:
         size = {"float32": 4, "float64": 8}.get(str(dtype))
         if type(data) is not bytes or size is None or len(data) % size:
             return value
-        values = elements(str(dtype), data)
+        values = elements_of(str(dtype), data).tolist()
         replaced = floored_stream(values, floor, path)
         if replaced is values:
             return value

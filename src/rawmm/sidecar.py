@@ -87,10 +87,11 @@ def _attribute(
     media = list(map(introduced, messages))
     _check_counts(sidecar, _total(media))
     cursors = _total(media[:start])
+    present = list(_entries(sidecar))
     out: list[MultiModalData | None] = []
     for sizes in media[start:]:
         lists: dict[str, dict[str, Any]] = {}
-        for name, modality, entries in _entries(sidecar):
+        for name, modality, entries in present:
             start = cursors[modality]
             if part := entries[start : start + sizes[modality]]:
                 lists.setdefault(name, {})[modality] = [_own(entry) for entry in part]

@@ -90,8 +90,7 @@ def _not_json(obj: Any) -> Iterator[RawMMError]:
     """Free values of open objects that only MessagePack can say."""
     for path, one in open_objects(obj):
         free = dict(one.extra or {})
-        if "wire_values" in one.__rules__:  # no other rule lets more than JSON into them
-            free |= {name: getattr(one, name) for name in one.__json_fields__}
+        free |= {name: getattr(one, name) for name in one.__wire_fields__}
         for name, value in free.items():
             yield from payload_errors(value, (*path, name), Mode.JSON)
 

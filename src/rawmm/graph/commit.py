@@ -287,10 +287,10 @@ class Commit:
             owed = owed_after(owed, node)
             start += len(node.token_ids)
 
-    def _check_owed(self, whole: MultiModalData, ids: dict[str, list[int]]) -> None:
+    def _check_owed(self, whole: MultiModalData, ids: dict[str, set[int]]) -> None:
         """Where nodes do not hold the tokens of their media, those of the prompt show them."""
         for modality, tokens in ids.items():
-            is_medium = frozenset(tokens).__contains__
+            is_medium = tokens.__contains__
             for index, one in enumerate(whole.mm_placeholders.get(modality, ())):
                 found = self._prompt_ids[one.offset : one.offset + one.length]
                 typed = sum(map(is_medium, found))

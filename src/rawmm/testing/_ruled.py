@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rawmm import schemas
 from rawmm.locators import names_image, stored_hash
+from rawmm.refs import raw_mm_ref
 from rawmm.testing._profile import MAX_LIST, Json, Strategy, drawn_as, from_schema
 
 if TYPE_CHECKING:
@@ -99,15 +100,33 @@ def _sidecar(draw: st.DrawFn, modality: str | None = None, ranges: Json = None) 
 @st.composite
 def _features(draw: st.DrawFn) -> Json:
     sidecar = draw(_sidecar("image"))
-    count = len(sidecar["mm_hashes"]["image"])
     out = {key: sidecar[key] for key in ("mm_hashes", "mm_placeholders")}
-    slots = st.lists(
-        st.none() | st.text(max_size=5).map("mmraw:".__add__), min_size=count, max_size=count
-    )
     choice = draw(st.sampled_from(["absent", "null", "slots"]))
-    if choice != "absent":
-        out["kwargs_data"] = None if choice == "null" else {"image": draw(slots)}
+    if choice == "null":
+        out["kwargs_data"] = None
+    elif choice == "slots":
+        shas = sidecar["mm_hashes"]["image"]
+        out["kwargs_data"] = {"image": [draw(st.none() | _slot(sha)) for sha in shas]}
     return out
+
+
+@st.composite
+def _slot(draw: st.DrawFn, sha: str) -> str:
+    """A reference to the image of this hash, or to that of more or less digits of it."""
+    fields = draw(_ref())
+    longer = sha + draw(st.text(_HEX, max_size=8))
+    fields["mm_hash"] = draw(st.sampled_from([sha, sha[:16], longer[:128]]))
+    fields.pop("raw_image_uri", None)
+    fields["raw_image_id"] = f"{sha[:16]}.png"
+    return raw_mm_ref(**fields | {"modality": "image"})
+
+
+@st.composite
+def _ref(draw: st.DrawFn) -> Json:
+    """A reference's fields: its locator names no other image than its hash."""
+    fields = draw(_located("RawMMRef"))
+    locators = [locator for locator in _locators(fields) if locator]
+    return fields | {"mm_hash": draw(_hash_of(*locators))}
 
 
 def _encoded(dtype: str, shape: list[int], raw: bytes) -> Json:
@@ -257,8 +276,12 @@ def _image_refs(draw: st.DrawFn) -> Json:
 def _image_ref(draw: st.DrawFn) -> Json:
     """One image: its item, its hash and its URL do not name different ones."""
     item, _, uri, offset, length = draw(from_schema(schemas.bundle()["$defs"]["MMImageRef"]))
+    item["modality"] = "image"
     sha = draw(_hash_of(*_locators(item), uri))
-    uri = uri if names_image(uri, sha) else f"file:///images/{sha[:16]}.png"
+    own = item.get("raw_image_uri", "")
+    if own.startswith("file:") and uri.startswith("file:"):
+        uri = f"file:///images/{own.rpartition('/')[2]}"
+    uri = uri if names_image(uri, sha) else f"s3://bucket/{sha[:16]}.png"
     return [item, sha, uri, offset, length]
 
 
@@ -266,7 +289,7 @@ BY_NAME: Final[dict[str, Callable[[], Strategy]]] = {
     "RawImageUri": _uri,
     "RawMMItem": lambda: _located("RawMMItem"),
     "MMImageItem": lambda: _located("MMImageItem"),
-    "RawMMRef": lambda: _located("RawMMRef"),
+    "RawMMRef": _ref,
     "MultiModalData": _sidecar,
     "GenerateFeatures": _features,
     "EncodedArray": _array_doc,

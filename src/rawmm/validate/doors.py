@@ -11,11 +11,11 @@ from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.validate.children import missing
 from rawmm.validate.collect import errors_at, has_bad_text, rules_paused
 from rawmm.validate.convert import made_plain, to_struct
-from rawmm.validate.glance import looks_fine
+from rawmm.validate.free_values import settle
 from rawmm.validate.open_objects import place_errors
 from rawmm.validate.plain import contains_struct, to_plain
 from rawmm.validate.recheck import recheck
-from rawmm.validate.rules import own_errors, settle
+from rawmm.validate.rules import own_errors, rules_hold
 from rawmm.validate.shape import unknown
 
 if TYPE_CHECKING:
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
 def check(struct: Any) -> None:
     """Raise the first broken rule of a struct that has just come to be."""
-    if rules_paused():
-        return
     try:
-        if looks_fine(struct):
+        if rules_hold(struct) or rules_paused():
             return
         for error in own_errors(struct, ()):
             raise error

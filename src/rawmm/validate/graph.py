@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from array import array
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm._packed import token_bytes
 from rawmm.errors import contract_error, counted
 from rawmm.structs import PackedStream
 from rawmm.validate.node_rules import image_urls
+from rawmm.validate.rule import Rule, reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rawmm.errors import RawMMError
-    from rawmm.structs import MessageNode, MultiModalData, PackedTokenIds
+    from rawmm.structs import (
+        MessageNode,
+        MultiModalData,
+        PackedTokenIds,
+        PlaceholderRange,
+        Trace,
+    )
 
     Path = tuple[str | int, ...]
 
@@ -108,19 +117,19 @@ def inline_so_far(above: bool | None, node: MessageNode) -> bool | None:  # noqa
     return all(url.startswith("data:") for url in urls) if urls else above
 
 
-def media_ids(token_types: Mapping[Any, int]) -> dict[str, list[int]]:
+def media_ids(token_types: Mapping[Any, int]) -> dict[str, set[int]]:
     """Modality to its placeholder token ids, from a trace's mm_token_type_id_map."""
-    ids: dict[str, list[int]] = {}
+    ids: dict[str, set[int]] = {}
     for token, kind in token_types.items():
         if kind in TOKEN_TYPES:
-            ids.setdefault(TOKEN_TYPES[kind], []).append(int(token))
+            ids.setdefault(TOKEN_TYPES[kind], set()).add(int(token))
     return ids
 
 
 def placed_errors(
     node: MessageNode,
     start: int,
-    ids: Mapping[str, list[int]],
+    ids: Mapping[str, set[int]],
     path: Path,
     *,
     inline: bool | None,
@@ -144,7 +153,11 @@ def placed_errors(
                 got=f"tokens up to {start + size}",
                 hint="messages without tokens leave the tokens of their media to the next node",
             )
-        if ids and not inline and (owed or not covered(node.token_ids, sidecar, start, ids)):
+        if (
+            ids
+            and not inline
+            and (owed or not placeholders_match(node.token_ids, sidecar, start, ids))
+        ):
             yield from _image_tokens(node, start, ids, path, owed.sizes if owed else {})
 
 
@@ -162,58 +175,82 @@ def _ranges(sidecar: MultiModalData, start: int, end: int, path: Path) -> Iterat
                 )
 
 
-def covered(
+def placeholders_match(
     tokens: list[int] | PackedTokenIds,
     sidecar: MultiModalData | None,
     start: int,
-    ids: Mapping[str, list[int]],
+    ids: Mapping[str, set[int]],
 ) -> bool:
-    """Whether a glance shows that tokens typed as media are those of the sidecar's ranges.
+    """Fast check: whether the tokens typed as media are those of the sidecar's ranges.
 
-    False may also mean that bytes of two tokens look like one, or that a modality has several
-    token ids, or one that is beyond those of tokens. `start` and `ids` are as in `placed_errors`.
+    `start` and `ids` are as in `placed_errors`.
     """
+    for modality, wanted in ids.items():
+        ranges = sidecar.mm_placeholders.get(modality, ()) if sidecar is not None else ()
+        if not (
+            (len(wanted) == 1 and _one_id_matches(tokens, ranges, start, *wanted))
+            or _exactly_in(_typed(tokens, wanted), b"\1", ranges, start)
+        ):
+            return False
+    return True
+
+
+def _one_id_matches(
+    tokens: list[int] | PackedTokenIds, ranges: Sequence[PlaceholderRange], start: int, wanted: int
+) -> bool:
+    """`placeholders_match` of one id. False may also mean that bytes of two tokens look like it."""
     found = token_bytes(tokens)
     if found is None:
         return False
     data, size = found
-    for modality, wanted in ids.items():
-        if len(wanted) != 1 or wanted[0].bit_length() > 8 * size:
+    if wanted.bit_length() > 8 * size:
+        return not ranges
+    return _exactly_in(data, wanted.to_bytes(size, "little"), ranges, start)
+
+
+def _exactly_in(data: bytes, token: bytes, ranges: Sequence[PlaceholderRange], start: int) -> bool:
+    """Whether `token` stands everywhere in the ranges, and nowhere else in `data`."""
+    size, done = len(token), 0
+    for one in ranges:
+        first = (one.offset - start) * size
+        end = first + one.length * size
+        if (
+            first < done
+            or end > len(data)
+            or data.find(token, done, first) >= 0
+            or not data.startswith(token * one.length, first)
+        ):
             return False
-        token = wanted[0].to_bytes(size, "little")
-        done = 0
-        if sidecar is not None:
-            for one in sidecar.mm_placeholders.get(modality, ()):
-                first = (one.offset - start) * size
-                if (
-                    first < done
-                    or data.find(token, done, first) >= 0
-                    or not data.startswith(token * one.length, first)
-                ):
-                    return False
-                done = first + one.length * size
-        if data.find(token, done) >= 0:
-            return False
-    return True
+        done = end
+    return data.find(token, done) < 0
+
+
+def _typed(tokens: list[int] | PackedTokenIds, wanted: set[int]) -> bytes:
+    """One byte for each token: 1 if it is one of `wanted`, else 0."""
+    one_by_one = tokens.memoryview() if isinstance(tokens, PackedStream) else tokens
+    return bytes(map(wanted.__contains__, one_by_one))
 
 
 def _image_tokens(
     node: MessageNode,
     start: int,
-    ids: Mapping[str, list[int]],
+    ids: Mapping[str, set[int]],
     path: Path,
     owed: Mapping[str, int],
 ) -> Iterator[RawMMError]:
     """Tokens typed as media are exactly those that the items' ranges cover."""
-    sidecar, tokens = node.multi_modal_data, node.token_ids
+    sidecar = node.multi_modal_data
     for modality, wanted in ids.items():
         ranges = sidecar.mm_placeholders.get(modality, []) if sidecar is not None else []
+        # Typed tokens before each one, so that a range costs the same however long it is.
+        before = array("Q", accumulate(_typed(node.token_ids, wanted), initial=0))
+        size = len(before) - 1
         covered = outside = done = 0
         for index, one in enumerate(ranges):
-            first = max(0, one.offset - start)
-            end = max(0, one.offset - start + one.length)
-            outside += _number_of(wanted, tokens, done, first)
-            typed = _number_of(wanted, tokens, first, end)
+            first = min(max(0, one.offset - start), size)
+            end = min(max(0, one.offset - start + one.length), size)
+            outside += max(0, before[first] - before[done])
+            typed = before[end] - before[first]
             covered, done = covered + typed, max(done, end)
             if typed != one.length:
                 yield contract_error(
@@ -222,24 +259,61 @@ def _image_tokens(
                     expected=f"{counted(one.length, f'{modality}-typed token')} in the range",
                     got=str(typed),
                 )
-        outside += _number_of(wanted, tokens, done, len(tokens))
-        before = owed.get(modality, 0)
-        if outside != before:
-            typed_in_all = counted(covered + before, f"{modality}-typed token")
+        outside += before[size] - before[done]
+        if outside != (missing := owed.get(modality, 0)):
+            wanted_in_all = counted(covered + missing, f"{modality}-typed token")
             yield contract_error(
                 "orphan_image",
                 (*path, "token_ids"),
-                expected=f"{typed_in_all}, as the items cover",
+                expected=f"{wanted_in_all}, as the items cover",
                 got=str(covered + outside),
                 hint=f"{modality} tokens without an item: their media were lost",
             )
 
 
-def _number_of(wanted: list[int], tokens: list[int] | PackedTokenIds, start: int, end: int) -> int:
-    """How many of `tokens` from `start` to before `end` are wanted."""
-    if start >= end:
-        return 0
-    if isinstance(tokens, PackedStream):
-        return sum([tokens.count(one, start, end) for one in wanted])
-    part = tokens if end - start == len(tokens) else tokens[start:end]
-    return sum(map(part.count, wanted))
+def _graph(trace: Trace, path: Path) -> Iterator[RawMMError]:
+    yield from graph_errors(trace.nodes, (*path, "nodes"), trace.mm_token_type_id_map)
+
+
+_read_trace = reader("nodes", "mm_token_type_id_map")
+_read_node = reader("parent", "message", "token_ids", "multi_modal_data")
+
+
+def _graph_holds(trace: Trace) -> bool:
+    nodes, token_types = _read_trace(trace)
+    ids = media_ids(token_types or {})
+    ends: list[int] = []
+    inline: list[bool | None] = []
+    for index, node in enumerate(nodes):
+        parent, message, tokens, sidecar = _read_node(node)
+        start, above = 0, None
+        if parent is not None:
+            if parent >= index:
+                return False
+            start, above = ends[parent], inline[parent]
+        end = start + len(tokens)
+        ends.append(end)
+        if sidecar:
+            if not tokens and sidecar.mm_placeholders:
+                return False  # the tokens of its media are those of another node
+            for ranges in sidecar.mm_placeholders.values():
+                for one in ranges:
+                    if one.offset < start or one.offset + one.length > end:
+                        return False
+            within: bool | None = False
+        elif above is False or type(message.content) is not list:
+            within = above
+        else:
+            within = inline_so_far(above, node)
+        inline.append(within)
+        if (
+            ids
+            and end > start
+            and not within
+            and not placeholders_match(tokens, sidecar or None, start, ids)
+        ):
+            return False
+    return True
+
+
+GRAPH: Final = Rule("graph", _graph, _graph_holds)

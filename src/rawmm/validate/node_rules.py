@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm._contract import reader
 from rawmm.errors import contract_error, counted
 from rawmm.locators import locator_of, names_image, stored_hash
-from rawmm.structs import ImageUrlContentPart, MessageNode, SamplingMask, Usage
-from rawmm.validate.payload import not_finite
+from rawmm.structs import ImageUrlContentPart, SamplingMask
+from rawmm.validate.rule import Rule, reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rawmm.errors import RawMMError
-    from rawmm.structs import Contract, Message, MultiModalData
+    from rawmm.structs import EncodedArray, Message, MessageNode, MultiModalData
 
     Path = tuple[str | int, ...]
 
@@ -26,12 +24,12 @@ PER_SAMPLED: Final = (
     "trainer_logprobs",
     "entropies",
 )
-_optional_streams = reader(
-    MessageNode, "loss_weights", "routed_experts", "sampling_mask", "kept_tokens", *PER_SAMPLED
-)
+_SELDOM: Final = ("loss_weights", "sampling_mask", "kept_tokens")
+_read_optional = reader(*_SELDOM, "routed_experts", *PER_SAMPLED)
+_read_streams = reader("token_ids", "mask", "is_content", *_SELDOM, "routed_experts", *PER_SAMPLED)
 
 
-def streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
+def _streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
     """Every stream is as long as the tokens, or the sampled tokens, it belongs to."""
     tokens = len(node.token_ids)
     if len(node.mask) != tokens:
@@ -39,10 +37,7 @@ def streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
     if (size := len(node.is_content)) and size != tokens:
         wanted = f"none or {counted(tokens, 'flag')}, one per token"
         yield _length("is_content", size, wanted, path)
-    optional = _optional_streams(node)
-    if not any(optional):
-        return
-    weights, experts, sets, kept, *per_sampled = optional
+    weights, sets, kept, experts, *per_sampled = _read_optional(node)
     for key, stream in weights.items() if weights else ():
         if len(stream) != tokens:
             yield _length(
@@ -59,11 +54,9 @@ def streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
             sampled = node.mask.count(True)
         if len(stream) != sampled:
             yield _length(name, len(stream), f"none or {sampled}, one per sampled token", path)
-    if experts:
-        rows = experts.shape[0] if experts.shape else 0
-        if rows != tokens:
-            wanted = f"{counted(tokens, 'row')}, one per token"
-            yield _length("routed_experts", rows, wanted, path)
+    if experts and (rows := _rows(experts)) != tokens:
+        wanted = f"{counted(tokens, 'row')}, one per token"
+        yield _length("routed_experts", rows, wanted, path)
     for name, one in (("sampling_mask", sets), ("kept_tokens", kept)):
         if isinstance(one, SamplingMask) and one.counts.shape:
             sampled = node.mask.count(True)
@@ -76,41 +69,21 @@ def _length(name: str, got: int, expected: str, path: Path) -> RawMMError:
     return contract_error("stream_length", (*path, name), expected=expected, got=str(got))
 
 
-def finite(struct: Any, path: Path) -> Iterator[RawMMError]:
-    """Every float is finite. The sum of a list tells of all at once; overflow looks closer."""
-    names, read = _FLOATS[type(struct)]
-    values = read(struct)
-    if not any(values):
-        return
-    for name, value in zip(names, values, strict=True):
-        if not value:
-            continue
-        if type(value) is float:
-            if not isfinite(value):
-                yield not_finite(value, (*path, name))
-        elif type(value) is list:
-            yield from _finite_list(value, (*path, name))
-        elif type(value) is dict:
-            for key, stream in value.items():
-                if type(stream) is list:
-                    yield from _finite_list(stream, (*path, name, key))
+def _streams_hold(node: MessageNode) -> bool:
+    ids, mask, content, weights, sets, kept, experts, *per_sampled = _read_streams(node)
+    size = len(ids)
+    if len(mask) != size or (content and len(content) != size) or weights or sets or kept:
+        return False
+    if any(per_sampled):
+        sampled = mask.count(True)
+        for stream in per_sampled:
+            if stream and len(stream) != sampled:
+                return False
+    return not experts or _rows(experts) == size
 
 
-def _finite_list(values: list[float], path: Path) -> Iterator[RawMMError]:
-    if not isfinite(sum(values)):
-        for index, value in enumerate(values):
-            if not isfinite(value):
-                yield not_finite(value, (*path, index))
-
-
-_FLOATS: Final[dict[type[Contract], tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]]] = {
-    kind: (names, reader(kind, *names))
-    for kind, names in (
-        (MessageNode, ("timestamp", "loss_weights", *PER_SAMPLED)),
-        (Usage, ("cost",)),
-    )
-}
-"""Fields that hold floats. Those of a packed stream are its own to check."""
+def _rows(encoded: EncodedArray) -> int:
+    return encoded.shape[0] if encoded.shape else 0
 
 
 def image_urls(message: Message) -> list[str]:
@@ -121,19 +94,16 @@ def image_urls(message: Message) -> list[str]:
     return [part.image_url.url for part in content if type(part) is ImageUrlContentPart]
 
 
-def images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
+def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
     """A message has one item per image part, of the same image.
 
     Without tokens it needs no sidecar, and without image parts as well it is not asked.
     """
     urls = image_urls(node.message)
     sidecar = node.multi_modal_data
-    has_tokens = len(node.token_ids) > 0
-    if not has_tokens and (sidecar is None or not urls):
-        return
     if sidecar is None:
         # Without a sidecar the images must travel in the message itself.
-        lost = sum(not url.startswith("data:") for url in urls)
+        lost = node.token_ids and not all(url.startswith("data:") for url in urls)
         if lost:
             yield contract_error(
                 "count_mismatch",
@@ -146,7 +116,9 @@ def images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
     by_field = (sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes)
     sizes = [len(by["image"]) for by in by_field if "image" in by]
     items = sizes[0] if sizes else 0
-    if items != len(urls):
+    if items == len(urls):
+        yield from _same_images(node, urls, sidecar, path)
+    elif node.token_ids or urls:
         yield contract_error(
             "count_mismatch",
             (*path, "multi_modal_data", "mm_items", "image"),
@@ -154,8 +126,6 @@ def images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
             got=str(items),
             hint="an image was lost or added on the way",
         )
-        return
-    yield from _same_images(node, urls, sidecar, path)
 
 
 def _same_images(
@@ -166,11 +136,11 @@ def _same_images(
     if not hashes:
         located = map(locator_of, sidecar.mm_items.get("image", ()))
         hashes = [stored_hash(locator) if locator else None for locator in located]
-    for index, (url, sha) in enumerate(zip(urls, hashes, strict=False)):
+    parts: list[Any] = node.message.content if urls else []  # type: ignore[assignment]
+    places = (at for at, part in enumerate(parts) if type(part) is ImageUrlContentPart)
+    for at, url, sha in zip(places, urls, hashes, strict=False):
         if sha is None or names_image(url, sha):
             continue
-        content: list[Any] = node.message.content  # type: ignore[assignment]  # it has image parts
-        at = [i for i, part in enumerate(content) if type(part) is ImageUrlContentPart][index]
         yield contract_error(
             "hash_mismatch",
             (*path, "message", "content", at, "image_url", "url"),
@@ -178,3 +148,21 @@ def _same_images(
             got=f"one named {(stored_hash(url) or '')[:16]}",
             hint="images and sidecar are in different order, or one was replaced",
         )
+
+
+_read_media = reader("message", "multi_modal_data", "token_ids")
+
+
+def _images_hold(node: MessageNode) -> bool:
+    message, sidecar, ids = _read_media(node)
+    urls = image_urls(message)
+    if not sidecar:
+        return not urls or not ids
+    hashes = sidecar.mm_hashes.get("image", ())
+    if not urls or not len(urls) == len(hashes) == len(sidecar.mm_items.get("image", ())):
+        return False
+    return all(map(names_image, urls, hashes))
+
+
+STREAMS: Final = Rule("streams", _streams, _streams_hold)
+IMAGES: Final = Rule("images", _images, _images_hold)

@@ -16,8 +16,8 @@ from rawmm._contract import EXTRA, Extra, own_fields
 from rawmm.structs import Contract, PackedStream
 from rawmm.validate.children import ASSIGNABLE, bearing, children, only_numbers
 from rawmm.validate.convert import dec_hook, needs_hook
-from rawmm.validate.glance import looks_fine
 from rawmm.validate.plain import LEAVES, Slot, as_mapping, base_value, slot_of
+from rawmm.validate.rules import rules_hold
 
 
 def recheck(value: Any) -> None:
@@ -35,7 +35,7 @@ def recheck(value: Any) -> None:
 
 
 def _recheck_struct(value: Any, shape: _Shape) -> None:
-    if shape.packed and value.is_fine():
+    if shape.packed and rules_hold(value):
         return
     fields = msgspec.structs.astuple(value)
     if shape.fields is not None:
@@ -46,7 +46,7 @@ def _recheck_struct(value: Any, shape: _Shape) -> None:
         if kind not in passed_over:
             _recheck_below(child, kind, keyed=keyed)
     # Not before: rules read what is below.
-    if shape.fields is None or (shape.ruled and not looks_fine(value)):
+    if shape.fields is None or (shape.ruled and not rules_hold(value)):
         _rebuild(value)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from string import ascii_letters, digits
+from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.validate.payload import is_text, not_finite
@@ -98,6 +99,17 @@ def _number(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
         yield rounded(value, path)
 
 
+_BASE64: Final = (ascii_letters + digits + "+/").encode()
+
+
+def _is_base64(text: str) -> bool:
+    """Whether `text` matches the pattern of base64, for which `re` takes 40 bytes a character."""
+    if len(text) % 4 or not text.isascii():
+        return False
+    body = text.rstrip("=")
+    return len(text) - len(body) <= 2 and not body.encode().translate(None, _BASE64)
+
+
 def _string(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     binary = schema.get("contentEncoding") == "base64"
     if binary and isinstance(value, (bytes, bytearray, memoryview)):
@@ -117,7 +129,9 @@ def _string(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
             expected=f"a string of at most {most} characters",
             got=shown_text(value),
         )
-    elif "pattern" in schema and not _compiled(schema["pattern"]).search(value):
+    elif "pattern" in schema and not (
+        _is_base64(value) if binary else _compiled(schema["pattern"]).search(value)
+    ):
         yield contract_error(
             schema.get("x-rawmm-code", "bad_format"),
             path,

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from rawmm import schemas
 from rawmm._contract import EXTRA, own_fields
+from rawmm._packed import element, illegal_elements
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
 from rawmm.locators import id_problem
 from rawmm.structs import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
-from rawmm.validate.arrays import elements, raw, shown_shape, size_error
+from rawmm.validate.arrays import raw, shown_shape, size_error
 from rawmm.validate.children import missing
 from rawmm.validate.forms import historical_form
 from rawmm.validate.open_objects import place_errors
@@ -42,6 +43,8 @@ _FREE = {
     "DescriptorObject": Mode.DESCRIPTOR,
 }
 _ARRAY = ("dtype", "shape", "data")
+MAX_ELEMENTS = 100
+"""Illegal elements of one packed stream that are listed one by one."""
 _PLAIN = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
 _BYTES = (bytes, bytearray, memoryview)
 _SCALAR_KINDS = frozenset({"null", "boolean", "integer", "number", "string"})
@@ -153,8 +156,34 @@ def packed_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError
     elif error := size_error(dtype, shape, data := raw(data), path):
         yield error
     else:
-        for index, one in enumerate(elements(dtype, data)):
-            yield from shape_errors(one, schema["x-rawmm-items"], (*path, "data", index))
+        items: Schema = schema["x-rawmm-items"]
+        yield from element_errors(dtype, data, items, (*path, "data"))
+
+
+def element_errors(dtype: str, data: bytes, items: Schema, path: Path) -> Iterator[RawMMError]:
+    """Elements in the bytes at `path` that break their schema, up to `MAX_ELEMENTS` of them.
+
+    One more error counts the rest.
+    """
+    left, rest, code = MAX_ELEMENTS, 0, ""
+    for first, illegal in illegal_elements(dtype, data):
+        at = -1
+        for _ in range(min(illegal.count(1), left)):
+            at = illegal.index(1, at + 1)
+            left -= 1
+            value = element(dtype, data, first + at)
+            for error in shape_errors(value, items, (*path, first + at)):
+                code = error.code
+                yield error
+        rest += illegal.count(1, at + 1)
+    if rest:
+        yield contract_error(
+            code,
+            path,
+            expected="legal elements throughout",
+            got=f"{rest} more that are not",
+            hint=f"{MAX_ELEMENTS} are listed",
+        )
 
 
 def _overrides(user: Schema) -> Schema:

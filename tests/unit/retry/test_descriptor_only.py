@@ -16,7 +16,7 @@ import pydantic
 import pytest
 from hypothesis import given
 
-from rawmm import GenerateFeatures, MultiModalData, PlaceholderRange, to_builtins
+from rawmm import GenerateFeatures, MultiModalData, PlaceholderRange, raw_mm_ref, to_builtins
 from rawmm.schemas import schema
 from rawmm.testing.strategies import instances
 from tests.unit.retry.engine import (
@@ -31,7 +31,9 @@ from tests.unit.retry.engine import (
 
 WIRE = Path(__file__).parent.parent.parent / "data" / "wire"
 HASH = "0" * 32
-REF = "mmraw:{}"
+REF = raw_mm_ref(
+    family="qwen_vl", fingerprint=HASH, modality="image", mm_hash=HASH, raw_image_id="a.png"
+)
 
 
 @dataclasses.dataclass
@@ -161,7 +163,7 @@ def test_sidecars_are_read_in_any_form(name: str) -> None:
     assert images_of(prompt_attribution={"multi_modal_data": held}) == wanted
 
 
-HASHES = {"image": [HASH, "1" * 32]}
+HASHES = {"image": [HASH, HASH]}
 
 FEATURES: dict[str, tuple[Any, int]] = {
     "null for all": ({"mm_hashes": HASHES, "kwargs_data": None}, 2),

@@ -398,6 +398,7 @@ class Tool(Ruled, kw_only=True):
 class Usage(Ruled, kw_only=True):
     """The provider's token account of one model call."""
 
+    __float_fields__: ClassVar[tuple[str, ...]] = ("cost",)
     __rules__: ClassVar[tuple[str, ...]] = ("finite",)
 
     prompt_tokens: TokenCount
@@ -485,7 +486,11 @@ class MessageNode(Ruled, kw_only=True):
     root-to-leaf path, concatenated, are one training sample.
     """
 
-    __rules__: ClassVar[tuple[str, ...]] = ("streams", "finite", "images",)
+    __float_fields__: ClassVar[tuple[str, ...]] = (
+        "timestamp", "logprobs", "advantages", "reference_logprobs", "trainer_logprobs",
+        "entropies", "loss_weights",
+    )
+    __rules__: ClassVar[tuple[str, ...]] = ("finite", "streams", "images",)
 
     parent: Annotated[int, Meta(ge=0, le=9007199254740991)] | None = field(default=None)
     """Index of the message before this one, an earlier node; null for a root."""
@@ -559,7 +564,7 @@ class Trace(Ruled, kw_only=True):
     """
 
     __filled__: ClassVar[dict[str, Any]] = {"nodes": []}
-    __json_fields__: ClassVar[tuple[str, ...]] = (
+    __wire_fields__: ClassVar[tuple[str, ...]] = (
         "version", "id", "verifiers", "task", "agent", "tools", "calls", "request_rewrites",
         "response_rewrites", "rewards", "metrics", "info", "root_reply", "extra_usage",
         "is_completed", "ok", "stop_condition", "is_timeout", "errors", "timing",
@@ -655,7 +660,7 @@ class RawMMRef(Ruled, kw_only=True):
     """
 
     __descriptor_fields__: ClassVar[tuple[str, ...]] = ("payload",)
-    __rules__: ClassVar[tuple[str, ...]] = ("payload", "locator",)
+    __rules__: ClassVar[tuple[str, ...]] = ("payload", "locator", "ref",)
 
     family: Name
     """The image layout that owns the payload."""

@@ -1,4 +1,4 @@
-"""Rollouts as they mostly are pass at a glance, and one change to them is seen."""
+"""Fast checks: a usual rollout passes all of them, and one change to it is seen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rawmm import (
 from rawmm.locators import names_image
 from rawmm.validate.children import children
 from rawmm.validate.collect import errors_at
-from rawmm.validate.glance import looks_fine
+from rawmm.validate.rules import rules_hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,13 +82,13 @@ def structs(value: Any) -> Iterator[Contract]:
         yield from structs(child)
 
 
-def test_a_usual_rollout_passes_at_a_glance() -> None:
+def test_usual_rollout_passes_every_fast_check() -> None:
     trace = decode_json(json.dumps(rollout()), Trace)
     found = list(structs(trace))
     assert {type(one).__name__ for one in found} == {
         "Trace", "MessageNode", "MultiModalData", "RawMMItem", "AssistantMessage", "Usage",
     }  # fmt: skip
-    assert all(looks_fine(one) for one in found)
+    assert all(rules_hold(one) for one in found)
 
 
 def sidecar(nodes: list[Any], turn: int = 0) -> Any:

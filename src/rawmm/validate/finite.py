@@ -1,0 +1,73 @@
+"""The rule of fields that hold numbers: all are finite."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import UNSET
+
+from rawmm.validate.payload import not_finite
+from rawmm.validate.rule import Rule, list_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rawmm.errors import RawMMError
+
+    Path = tuple[str | int, ...]
+
+_read = list_reader("__float_fields__")
+
+
+def _errors(struct: Any, path: Path) -> Iterator[RawMMError]:
+    for name, value in zip(struct.__float_fields__, _read(struct), strict=True):
+        yield from _below(value, (*path, name))
+
+
+def _below(value: Any, path: Path) -> Iterator[RawMMError]:
+    if _is_finite(value):
+        return
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _below(child, (*path, key))
+    elif isinstance(value, (list, tuple)):
+        for index, child in enumerate(value):
+            yield from _below(child, (*path, index))
+    else:
+        yield not_finite(value, path)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers in `value` are finite. Those of a packed stream are its own to check.
+
+    The sum of a list tells of all at once. False may mean an overflow, or that a list holds
+    other values than numbers.
+    """
+    kind = type(value)
+    if kind is float:
+        return isfinite(value)
+    if kind is list or kind is tuple:
+        try:
+            return isfinite(sum(value, 0.0))
+        except (TypeError, OverflowError):
+            return False
+    if kind is dict:
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, float) or isfinite(value)
+
+
+def _holds(struct: Any) -> bool:
+    for value in _read(struct):
+        if value is UNSET or value is None:
+            continue
+        kind = type(value)
+        if kind is float:
+            if not isfinite(value):
+                return False
+        elif (kind is not list or value) and not _is_finite(value):
+            return False
+    return True
+
+
+FINITE: Final = Rule("finite", _errors, _holds)
