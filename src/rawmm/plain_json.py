@@ -55,10 +55,13 @@ def duplicate_keys(data: bytes) -> Iterator[ContractError]:
     Raises:
         ContractError: ``too_deep``; `data` is a JSON text otherwise.
     """
+    fault = pairs = None
     try:
         pairs = _PAIRS.decode(data.decode())
     except RecursionError:
-        raise too_deep() from None
+        fault = too_deep()
+    if fault is not None:
+        raise fault
     stack: list[tuple[Any, tuple[str | int, ...]]] = [(pairs, ())]
     while stack:
         value, path = stack.pop()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from rawmm.cli.bugs import Bug, InternalError, bugs_named
-from rawmm.cli.documents import decode_plain
+from rawmm.cli.documents import decode_plain, key_errors
 from rawmm.cli.images import ImageChecker, NotChecked
 from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, kind_of, named_kind
 from rawmm.cli.malformed import placed
@@ -18,7 +18,6 @@ from rawmm.cli.report import MaxErrors, Report, Style
 from rawmm.cli.requests import open_store, request_errors
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
-from rawmm.plain_json import duplicate_keys, has_all_keys
 from rawmm.validate import iter_errors
 
 if TYPE_CHECKING:
@@ -165,8 +164,7 @@ class Checker:
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | NotChecked]:
         binary = form == "msgpack"
         plain = decode_plain(data, form)
-        if not binary and not has_all_keys(data, plain):
-            yield from duplicate_keys(data)
+        yield from key_errors(data, form, plain)
         kind = kind_of(plain) if self._kind is None else self._kind
         if kind is CHAT_REQUEST:
             yield from request_errors(plain)
