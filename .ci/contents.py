@@ -12,6 +12,7 @@ IN_WHEEL = (
     "rawmm/py.typed",
     "rawmm/_generated/v1/structs.py",
     "rawmm/_generated/v1/bundle.json",
+    "rawmm/_generated/v1/annotations.json",
     "rawmm/_generated/v1/conformance.json",
     "rawmm/testing/strategies.py",
     "rawmm/cli/__init__.py",

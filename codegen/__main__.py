@@ -18,12 +18,13 @@ def outputs(root: Path) -> dict[Path, str]:
     out = {target / "__init__.py": _INIT}
     for folder in sorted((root / "schemas").glob("v*")):
         version = folder.name
-        document = bundle.build(bundle.read(folder), version)
+        source = bundle.read(folder)
         vectors = bundle.vectors(root / "schemas/conformance" / version)
         out[target / version / "__init__.py"] = _INIT
-        out[target / version / "bundle.json"] = bundle.dump(document)
+        out[target / version / "bundle.json"] = bundle.dump(source.bundle)
+        out[target / version / "annotations.json"] = bundle.dump(source.annotations)
         out[target / version / "conformance.json"] = bundle.dump(vectors)
-        out[target / version / "structs.py"] = emit.Emitter(document, version).source()
+        out[target / version / "structs.py"] = emit.Emitter(source.annotated, version).source()
     return out
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codegen import profile
 
@@ -11,22 +11,61 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_ORDER = ("common", "sidecar", "messages", "trace", "refs", "trainer")
+ANNOTATIONS = "annotations.json"
 
 
-def read(folder: Path) -> dict[str, dict[str, Any]]:
-    """The schema files of one version, by name, in reading order; they obey the profile."""
-    found = {path.name for path in folder.glob("*.schema.json")}
+class Sources(NamedTuple):
+    """What the files of one version say."""
+
+    bundle: dict[str, Any]
+    """Every definition in one document: JSON Schema and nothing else."""
+    annotations: dict[str, dict[str, Any]]
+    """What JSON Schema cannot say, by JSON pointer into the bundle."""
+    annotated: dict[str, Any]
+    """The bundle with the annotations in their places."""
+
+
+def read(folder: Path) -> Sources:
+    """The files of one version; they obey the profile."""
+    found = {path.name for path in folder.glob("*.json")}
     named = [f"{stem}.schema.json" for stem in FILE_ORDER]
-    if found != set(named):
-        msg = f"{folder}: files and FILE_ORDER differ: {', '.join(sorted(found ^ set(named)))}"
+    if differ := found ^ {*named, ANNOTATIONS}:
+        msg = f"{folder}: files and FILE_ORDER differ: {', '.join(sorted(differ))}"
         raise profile.ProfileError(msg)
     files = {name: profile.load(folder / name) for name in named}
+    annotations = profile.load(folder / ANNOTATIONS)
+    bundle = build(files, folder.name, annotations[""]["x-rawmm-version"])
+    annotate(files, annotations)
     profile.check(files)
-    return files
+    annotated = build(files, folder.name, annotations[""]["x-rawmm-version"]) | annotations[""]
+    return Sources(bundle, annotations, annotated)
+
+
+def annotate(files: dict[str, dict[str, Any]], annotations: dict[str, dict[str, Any]]) -> None:
+    """Put each annotation where it points."""
+    if plain := sorted(name for name, document in files.items() if _has_own(document)):
+        msg = f"{', '.join(plain)}: x-rawmm- keywords stand in {ANNOTATIONS}"
+        raise profile.ProfileError(msg)
+    definitions = {t: s for document in files.values() for t, s in document["$defs"].items()}
+    for pointer, notes in annotations.items():
+        node: Any = {"$defs": definitions}
+        for part in pointer.split("/")[1:]:
+            node = node.get(part)
+            if not isinstance(node, dict):
+                msg = f"{ANNOTATIONS}: {pointer} points to nothing"
+                raise profile.ProfileError(msg)
+        node.update(notes)
+
+
+def _has_own(node: Any) -> bool:
+    """Whether a keyword stands in a schema that JSON Schema does not know."""
+    if isinstance(node, dict):
+        return any(key.startswith("x-rawmm-") or _has_own(node[key]) for key in node)
+    return isinstance(node, list) and any(map(_has_own, node))
 
 
 def _local(node: Any) -> Any:
-    """References to other files, rewritten to the bundle's own definitions."""
+    """A copy whose references to other files are to the bundle's own definitions."""
     if isinstance(node, dict):
         return {
             key: "#" + value.partition("#")[2] if key == "$ref" else _local(value)
@@ -37,16 +76,23 @@ def _local(node: Any) -> Any:
     return node
 
 
-def build(files: dict[str, dict[str, Any]], version: str) -> dict[str, Any]:
-    """One document with every definition under ``$defs``."""
+def build(files: dict[str, dict[str, Any]], version: str, contract: str) -> dict[str, Any]:
+    """One document with every definition under ``$defs``.
+
+    Its root is any document that is the root of a file, or a list of such.
+    """
     definitions: dict[str, Any] = {}
+    roots: list[dict[str, Any]] = []
     for document in files.values():
         definitions.update(_local(document["$defs"]))
+        roots += _local(profile.root(document))
+    lists = [profile.listed(root) for root in roots if root.get("type") != "array"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"rawmm:/schemas/{version}/bundle.json",
-        "title": f"rawmm data contract {files['common.schema.json']['x-rawmm-version']}",
-        "x-rawmm-version": files["common.schema.json"]["x-rawmm-version"],
+        "title": f"rawmm data contract {contract}",
+        "description": "A document that 'rawmm check' knows by itself, or a list of such.",
+        "anyOf": roots + [one for one in lists if one not in roots],
         "$defs": definitions,
     }
 
@@ -55,7 +101,7 @@ def vectors(folder: Path) -> list[dict[str, Any]]:
     """The conformance vectors of one version, found by their place.
 
     ``<Type>/valid/<case>.json`` is a document; ``<Type>/invalid/<case>.json`` is one, too, and
-    ``manifest.json`` names its code and path.
+    ``manifest.json`` names its code and path, and what refuses it where the schema does not.
     """
     manifest = profile.load(folder / "manifest.json")
     out = []
@@ -67,7 +113,7 @@ def vectors(folder: Path) -> list[dict[str, Any]]:
             if name not in manifest:
                 msg = f"{folder}/manifest.json: no entry for {name}"
                 raise profile.ProfileError(msg)
-            entry |= {"code": manifest[name]["code"], "path": manifest[name]["path"]}
+            entry |= manifest[name]
         elif verdict != "valid":
             msg = f"{path}: stands in neither valid/ nor invalid/"
             raise profile.ProfileError(msg)

@@ -89,6 +89,10 @@ class Emitter:
             '"""Levels that a payload may nest."""\n\n'
             f"MAX_VALUES: Final = {payload['x-rawmm-max-values']}\n"
             '"""Values that a payload may hold, shared ones counted each time they are met."""\n\n'
+            f"MAX_TEXT: Final = {payload['x-rawmm-max-text']}\n"
+            '"""Bytes of UTF-8 that the keys and strings of a payload may have together."""\n\n'
+            f"MAX_FREE_VALUES: Final = {self.defs['JsonValue']['x-rawmm-max-values']}\n"
+            '"""Values that free JSON of others may hold, counted likewise."""\n\n'
             f"PATTERNS: Final[dict[str, str]] = {{\n{self._patterns()}}}\n"
             '"""Patterns of the named strings, by definition."""\n'
         )
@@ -259,13 +263,18 @@ class Emitter:
         if "const" in schema or "enum" in schema:
             values = schema.get("enum", [schema.get("const")])
             return f"Literal[{', '.join(json.dumps(value) for value in values)}]"
+        bounds = []
         if "pattern" in schema:
-            pattern = _python_pattern(schema["pattern"])
-            return f'Annotated[str, Meta(pattern=r"{pattern}")]'
-        return "str"
+            bounds.append(f'pattern=r"{_python_pattern(schema["pattern"])}"')
+        if "maxLength" in schema:
+            bounds.append(f"max_length={schema['maxLength']}")
+        return f"Annotated[str, Meta({', '.join(bounds)})]" if bounds else "str"
 
     def _array(self, schema: dict[str, Any]) -> str:
-        return f"list[{self._type(schema['items'])}]"
+        kind = f"list[{self._type(schema['items'])}]"
+        if "maxItems" not in schema:
+            return kind
+        return f"Annotated[{kind}, Meta(max_length={schema['maxItems']})]"
 
     def _object(self, schema: dict[str, Any]) -> str:
         key = self._type(schema["propertyNames"]) if "propertyNames" in schema else "str"

@@ -11,6 +11,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from codegen.patterns import AmbiguousError, check_linear
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -39,6 +41,7 @@ _ANNOTATIONS: Final = frozenset(
         "x-rawmm-rules",
         "x-rawmm-max-depth",
         "x-rawmm-max-values",
+        "x-rawmm-max-text",
     }
 )
 _BY_TYPE: Final = {
@@ -46,14 +49,13 @@ _BY_TYPE: Final = {
     "boolean": frozenset({"const"}),
     "integer": frozenset({"const", "minimum", "maximum"}),
     "number": frozenset[str](),
-    "string": frozenset({"const", "enum", "pattern", "contentEncoding"}),
+    "string": frozenset({"const", "enum", "pattern", "maxLength", "contentEncoding"}),
     "array": frozenset({"items", "prefixItems", "minItems", "maxItems"}),
     "object": frozenset({"properties", "required", "additionalProperties", "propertyNames"}),
 }
 _ENGINE_DEPENDENT: Final = re.compile(r"\\[wWdDsSbBpP]|\(\?")
-_FILE_KEYS: Final = frozenset(
-    {"$schema", "$id", "title", "description", "$defs", "x-rawmm-version"}
-)
+_FILE_KEYS: Final = frozenset({"$schema", "title", "description", "$defs", "$ref", "anyOf"})
+_ROOT_KEYS: Final = frozenset({"$ref", "type", "items", "minItems", "minProperties", "required"})
 
 
 class ProfileError(Exception):
@@ -88,6 +90,7 @@ def violations(files: dict[str, dict[str, Any]]) -> Iterator[str]:
     for name, document in files.items():
         if extra := sorted(set(document) - _FILE_KEYS):
             yield f"{name}: unknown top-level keys {', '.join(extra)}"
+        yield from _root(document, name)
         for title, schema in document.get("$defs", {}).items():
             if title in homes:
                 yield f"{name}#/$defs/{title}: already defined in {homes[title]}"
@@ -100,6 +103,17 @@ def violations(files: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield from _open_in_unions(files)
 
 
+def root(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The members of a file's root: the documents that the file is a schema of."""
+    alone = [{"$ref": document["$ref"]}] if "$ref" in document else []
+    return [*alone, *document.get("anyOf", ())]
+
+
+def listed(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a list, not empty, of what `schema` describes."""
+    return {"type": "array", "items": schema, "minItems": 1}
+
+
 def is_open(schema: dict[str, Any]) -> bool:
     """Whether an object keeps properties that its schema does not know."""
     return "properties" in schema and isinstance(schema.get("additionalProperties"), dict)
@@ -109,6 +123,17 @@ def check(files: dict[str, dict[str, Any]]) -> None:
     """Raise `ProfileError` with every violation, if there is one."""
     if found := list(violations(files)):
         raise ProfileError("\n".join(found))
+
+
+def _root(document: dict[str, Any], name: str) -> Iterator[str]:
+    """Without a root, a validator that is given the file accepts every document."""
+    members = root(document)
+    if not members or ("$ref" in document and "anyOf" in document):
+        yield f"{name}: the root needs a $ref to its main type, or anyOf of several"
+    for member in members:
+        item = member.get("items", {}) if member.get("type") == "array" else member
+        if set(member) - _ROOT_KEYS or "$ref" not in item:
+            yield f"{name}: a member of the root is a $ref, or a list of one"
 
 
 def _walk(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
@@ -132,6 +157,7 @@ def _walk(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
         yield from _bounds(schema, at)
     if "pattern" in schema:
         yield from _pattern(schema["pattern"], at)
+    yield from _most(schema, "maxLength", at)
     if kind == "array":
         yield from _array(schema, at, title)
     if kind == "object":
@@ -147,6 +173,12 @@ def _bounds(schema: dict[str, Any], at: str) -> Iterator[str]:
         yield f"{at}: an integer needs minimum and maximum within +-(2^53-1)"
 
 
+def _most(schema: dict[str, Any], key: str, at: str) -> Iterator[str]:
+    most = schema.get(key, 1)
+    if type(most) is not int or not 0 < most <= MAX_INT:
+        yield f"{at}: {key} must be a positive integer"
+
+
 def _pattern(pattern: str, at: str) -> Iterator[str]:
     outside = re.sub(r"\\.|\[(?:\\.|[^\]])*\]", "", pattern)
     if not pattern.startswith("^") or "$" in outside[:-1] or "\n" in pattern:
@@ -157,6 +189,11 @@ def _pattern(pattern: str, at: str) -> Iterator[str]:
         re.compile(pattern)
     except re.error as error:
         yield f"{at}: not a pattern: {error}"
+        return
+    try:
+        check_linear(pattern)
+    except AmbiguousError as error:
+        yield f"{at}: engines may backtrack over the pattern: {error}"
 
 
 def _array(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
@@ -164,9 +201,9 @@ def _array(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
         if "items" not in schema:
             yield f"{at}: an array needs items"
             return
-        for key in ("minItems", "maxItems"):
-            if key in schema:
-                yield f"{at}: {key} belongs to array-like types only"
+        if "minItems" in schema:
+            yield f"{at}: minItems belongs to array-like types only"
+        yield from _most(schema, "maxItems", at)
         yield from _walk(schema["items"], f"{at}/items", title)
         return
     fields = schema["prefixItems"]
@@ -272,7 +309,7 @@ def _open_in_unions(files: dict[str, dict[str, Any]]) -> Iterator[str]:
     while more := {t for t, used in users.items() if used & opened} - opened:
         opened |= more
     for name, document in files.items():
-        for members in _unions(document):
+        for members in _unions(document["$defs"]):
             titles = [_title(member) for member in members if "$ref" in member]
             if len(titles) > 1 and (found := opened & set(titles)):
                 yield f"{name}: {', '.join(sorted(found))} in a union, but holds an open object"

@@ -33,7 +33,7 @@ CODES: Final[dict[str, str]] = {
     "bad_value": "a value is not one of those the schema allows",
     "bad_format": "a string does not match the pattern of its field",
     "out_of_range": "a number is outside the bounds of its field",
-    "bad_length": "an array has more or fewer elements than its type",
+    "bad_length": "a string or array is too long, or an array-like type too short",
     "unsupported_version": "the version is not one this package knows",
     "historical_form": "the data has a wire form from before the contract",
     "unknown_type": "nothing in the value tells which type of the contract it is",
@@ -43,7 +43,7 @@ CODES: Final[dict[str, str]] = {
     "array_payload": "a payload holds an array, tensor, image object or bytes",
     "not_json": "a payload holds a value that JSON cannot say",
     "too_deep": "a payload nests deeper than 64 levels, or contains itself",
-    "too_large": "a payload expands to more values than any real descriptor has",
+    "too_large": "a payload holds more values or text than any image's geometry",
     # Rules between fields.
     "count_mismatch": "lists that describe the same media have different lengths",
     "modality_mismatch": "an item stands under another modality than its own",

@@ -21,11 +21,13 @@ class _Entry(TypedDict):
 class Vector(_Entry, total=False):
     """One conformance vector: `document` is JSON text of a `type`.
 
-    An invalid one also has the `code` and JSON `path` that a checker must report.
+    An invalid one also has the `code` and JSON `path` that a checker must report. Where a JSON
+    Schema validator accepts it, `beyond_schema` names what refuses it.
     """
 
     code: str
     path: str
+    beyond_schema: str
 
 
 def _text(name: str) -> str:
@@ -36,9 +38,29 @@ def _text(name: str) -> str:
 
 @cache
 def bundle() -> dict[str, Any]:
-    """Every definition in one document, under ``$defs``. Do not change it: it is shared."""
+    """Every definition in one document, under ``$defs``. Do not change it: it is shared.
+
+    It is plain JSON Schema. Its root is every document that `rawmm.validate` knows without being
+    told the type, and every list of such.
+    """
     loaded: dict[str, Any] = json.loads(_text("bundle.json"))
     return loaded
+
+
+@cache
+def annotated() -> dict[str, Any]:
+    """A copy of the bundle with what JSON Schema cannot say: codes, rules, tags, bounds.
+
+    These are keywords that begin with ``x-rawmm-``. Their home is ``annotations.json``, by JSON
+    pointer into the bundle.
+    """
+    whole: dict[str, Any] = json.loads(_text("bundle.json"))
+    for pointer, notes in json.loads(_text("annotations.json")).items():
+        node = whole
+        for part in pointer.split("/")[1:]:
+            node = node[part]
+        node.update(notes)
+    return whole
 
 
 def schema(name: str | None = None) -> dict[str, Any]:
@@ -56,10 +78,13 @@ def schema(name: str | None = None) -> dict[str, Any]:
         for target in _targets(definitions[current]):
             if target not in wanted:
                 wanted.append(target)
-    head = {key: value for key, value in whole.items() if key != "$defs"}
-    parts = {key: value for key, value in definitions.items() if key in wanted}
-    head["$id"] = f"rawmm:/schemas/{VERSION}/{name}.json"
-    return {**head, "title": name, "$ref": f"#/$defs/{name}", "$defs": parts}
+    return {
+        "$schema": whole["$schema"],
+        "$id": f"rawmm:/schemas/{VERSION}/{name}.json",
+        "title": name,
+        "$ref": f"#/$defs/{name}",
+        "$defs": {key: value for key, value in definitions.items() if key in wanted},
+    }
 
 
 def conformance_vectors() -> list[Vector]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from rawmm._contract import Contract, OneOf
 from rawmm._generated.v1.structs import (
     MAX_DEPTH,
+    MAX_FREE_VALUES,
+    MAX_TEXT,
     MAX_VALUES,
     PATTERNS,
     PROCESSED_KEYS,
@@ -48,6 +50,8 @@ from rawmm._packed import PackedStream
 
 __all__ = [
     "MAX_DEPTH",
+    "MAX_FREE_VALUES",
+    "MAX_TEXT",
     "MAX_VALUES",
     "PATTERNS",
     "PROCESSED_KEYS",

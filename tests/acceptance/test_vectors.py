@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import cache
 from typing import Any
 
+import jsonschema
+import jsonschema_rs
 import pytest
 
 from rawmm import RawMMError, decode_json, encode_json, iter_errors, schemas
@@ -34,7 +37,6 @@ RUNTIME_CODES = {
     "stale_file",
     "store_failed",
     "token_mismatch",
-    "too_large",
     "unknown_type",
     "unreferenced_image",
     "unsupported_modality",
@@ -61,6 +63,7 @@ def test_invalid(vector: schemas.Vector) -> None:
     with pytest.raises(RawMMError) as caught:
         decode_json(vector["document"], TYPES[vector["type"]])
     assert (caught.value.code, caught.value.path) == (vector["code"], vector["path"])
+    assert len(str(caught.value)) < 600, "a message is a sentence, whatever the document holds"
 
 
 @pytest.mark.parametrize("vector", INVALID, ids=case)
@@ -72,6 +75,46 @@ def test_one_defect_each(vector: schemas.Vector) -> None:
         return
     errors = list(iter_errors(document, TYPES[vector["type"]]))
     assert [error.code for error in errors] == [vector["code"]]
+
+
+@cache
+def _by_schema_alone(name: str) -> tuple[Any, Any]:
+    """Other validators of one type in their default mode."""
+    schema = schemas.schema(name)
+    return (
+        jsonschema.Draft202012Validator(oracle._with_ecma_patterns(schema)),
+        jsonschema_rs.validator_for(schema),
+    )
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=case)
+def test_schema_alone_accepts_what_the_manifest_says(vector: schemas.Vector) -> None:
+    """An invalid vector is accepted if, and only if, it is marked as beyond the schema."""
+    try:
+        document = json.loads(vector["document"], parse_constant=_refuse)
+    except ValueError:
+        assert vector["code"] == "malformed"
+        assert "beyond_schema" not in vector
+        return
+    expected = "code" not in vector or "beyond_schema" in vector
+    for validator in _by_schema_alone(vector["type"]):
+        assert validator.is_valid(document) == expected, type(validator)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+@pytest.mark.parametrize("vector", [one for one in VECTORS if "beyond_schema" in one], ids=case)
+def test_mark_names_what_refuses(vector: schemas.Vector) -> None:
+    """A rule of the type, or of one below it, or one of two promises about the text."""
+    below = schemas.schema(vector["type"])["$defs"]
+    rules = {
+        rule
+        for name in below
+        for rule in schemas.annotated()["$defs"][name].get("x-rawmm-rules", ())
+    }
+    assert vector["beyond_schema"] in rules | {"integer lexeme", "strict parse"}
 
 
 def test_three_valid_of_every_type() -> None:
@@ -102,7 +145,9 @@ def test_every_rule_of_every_type_has_a_vector() -> None:
 
 def _constraints(schema: dict[str, Any], path: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Every constraint of an object's own properties, as (property, keyword)."""
-    keywords = ("const", "enum", "pattern", "minimum", "maximum")
+    keywords = ["const", "enum", "pattern", "maxLength", "minimum", "maximum"]
+    if "prefixItems" not in schema:
+        keywords.append("maxItems")
     out = [(*path, keyword) for keyword in keywords if keyword in schema]
     for member in schema.get("anyOf", ()):
         out += _constraints(member, path)
@@ -111,7 +156,7 @@ def _constraints(schema: dict[str, Any], path: tuple[str, ...]) -> list[tuple[st
             out += _constraints(schema[key], path)
     if "$ref" in schema:
         target = schemas.bundle()["$defs"][schema["$ref"].rpartition("/")[2]]
-        if target.get("type") in ("string", "integer"):
+        if target.get("type") in ("string", "integer", "array"):
             out += _constraints(target, path)
     return out
 
@@ -120,6 +165,8 @@ _EXPECTED = {
     "const": {"bad_value", "unsupported_version"},
     "enum": {"bad_value"},
     "pattern": {"bad_format", "bad_locator"},
+    "maxLength": {"bad_length", "bad_locator"},
+    "maxItems": {"bad_length"},
     "minimum": {"out_of_range"},
     "maximum": {"out_of_range"},
     "required": {"missing_field"},

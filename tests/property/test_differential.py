@@ -37,6 +37,7 @@ RULES_ONLY = {
     "placeholder_order",
     "stream_length",
     "too_deep",
+    "too_large",
 }
 """Codes that a document may earn although its schema accepts it."""
 

@@ -17,7 +17,12 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def files(**definitions: Any) -> dict[str, Any]:
-    return {"x.schema.json": {"$defs": definitions}}
+    first = next(iter(definitions))  # any root will do
+    return {"x.schema.json": {"$ref": f"#/$defs/{first}", "$defs": definitions}}
+
+
+def rooted(root: dict[str, Any]) -> dict[str, Any]:
+    return {"x.schema.json": {**root, "$defs": {"A": thing()}}}
 
 
 def thing(**properties: Any) -> dict[str, Any]:
@@ -81,6 +86,22 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
         "belongs to array-like types",
         files(A={"type": "array", "description": "d", "items": {"type": "null"}, "minItems": 1}),
     ),
+    ("may backtrack", files(A=thing(a={"type": "string", "pattern": "^(a+)+$"}))),
+    ("may backtrack", files(A=thing(a={"type": "string", "pattern": "^a*a*$"}))),
+    ("may backtrack", files(A=thing(a={"type": "string", "pattern": "^a|b$"}))),
+    ("may backtrack", files(A={"type": "object", "description": "d", "additionalProperties": {"type": "null"}, "propertyNames": {"type": "string", "pattern": "^(a|aa)*$"}})),
+    ("maxLength must be a positive", files(A=thing(a={"type": "string", "maxLength": 0}))),
+    ("maxLength must be a positive", files(A=thing(a={"type": "string", "maxLength": "9"}))),
+    ("maxItems must be a positive", files(A=thing(a={"type": "array", "items": {"type": "null"}, "maxItems": 2.5}))),
+    ("keyword 'maxLength' is not", files(A=thing(a={"type": "boolean", "maxLength": 1}))),
+    ("the root needs", rooted({})),
+    ("the root needs", rooted({"$ref": "#/$defs/A", "anyOf": [{"$ref": "#/$defs/A"}]})),
+    ("a member of the root", rooted({"anyOf": [{}]})),
+    ("a member of the root", rooted({"anyOf": [{"type": "object"}]})),
+    ("a member of the root", rooted({"anyOf": [{"type": "array", "items": {}}]})),
+    ("a member of the root", rooted({"anyOf": [{"$ref": "#/$defs/A", "not": {}}]})),
+    ("names no definition", rooted({"$ref": "#/$defs/B"})),
+    ("unknown top-level keys $id", rooted({"$ref": "#/$defs/A", "$id": "x"})),
     ("unknown top-level keys", {"x.schema.json": {"$defs": {}, "definitions": {}}}),
     ("already defined", {"x.json": {"$defs": {"A": thing()}}, "y.json": {"$defs": {"A": thing()}}}),
 ]  # fmt: skip
@@ -161,7 +182,9 @@ def test_the_committed_files_are_current() -> None:
     assert command.main(["--check"]) == 0
 
 
-@pytest.mark.parametrize("name", ["structs.py", "bundle.json", "conformance.json", "__init__.py"])
+@pytest.mark.parametrize(
+    "name", ["structs.py", "bundle.json", "annotations.json", "conformance.json", "__init__.py"]
+)
 def test_an_edited_generated_file_is_found(tree: Path, name: str) -> None:
     path = tree / "src/rawmm/_generated/v1" / name
     path.write_text(path.read_text("utf-8") + "\n", "utf-8")
@@ -187,6 +210,51 @@ def test_a_changed_schema_is_found(
     assert "run: python -m codegen" in capsys.readouterr().out
     assert command.main([]) == 0
     assert command.stale(tree) == []
+
+
+def test_bounds_reach_the_struct(tree: Path) -> None:
+    path = tree / "schemas/v1/common.schema.json"
+    text = path.read_text()
+    path.write_text(
+        text.replace('"maxLength": 255', '"maxLength": 7').replace(
+            '"maxItems": 64', '"maxItems": 5'
+        )
+    )
+    source = command.outputs(tree)[tree / "src/rawmm/_generated/v1/structs.py"]
+    assert (
+        'Name: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\\Z", max_length=7)]'
+        in source
+    )
+    assert "Meta(max_length=5)]" in source
+
+
+@pytest.mark.parametrize(
+    ("pointer", "text"),
+    [("/$defs/None", "points to nothing"), ("/$defs/Name/type", "points to nothing")],
+)
+def test_annotation_of_nothing_is_refused(tree: Path, pointer: str, text: str) -> None:
+    path = tree / "schemas/v1/annotations.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), pointer: {"x-rawmm-code": "x"}}))
+    with pytest.raises(profile.ProfileError, match=text):
+        command.outputs(tree)
+
+
+def test_unknown_annotation_is_refused(tree: Path) -> None:
+    path = tree / "schemas/v1/annotations.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "/$defs/Name": {"x-rawmm-odd": 1}}))
+    with pytest.raises(profile.ProfileError, match="keyword 'x-rawmm-odd' is not in the profile"):
+        command.outputs(tree)
+
+
+def test_annotation_in_a_schema_file_is_refused(tree: Path) -> None:
+    path = tree / "schemas/v1/common.schema.json"
+    document = json.loads(path.read_text())
+    document["$defs"]["Name"]["x-rawmm-code"] = "bad_locator"
+    path.write_text(json.dumps(document))
+    with pytest.raises(
+        profile.ProfileError, match=r"common.schema.json: x-rawmm- keywords stand in"
+    ):
+        command.outputs(tree)
 
 
 def test_vectors_and_manifest_belong_together(tree: Path) -> None:

@@ -58,11 +58,15 @@ def _one_change(draw: st.DrawFn, document: Json) -> Json:
     elif change == "repeat" and isinstance(parent, list):
         parent.insert(key, copy.deepcopy(value))
     elif change == "bend" and isinstance(value, str):
-        parent[key] = draw(st.sampled_from([value + "\n", " " + value, value.upper(), value[:-1]]))
+        parent[key] = draw(
+            st.sampled_from([value + "\n", " " + value, value.upper(), value[:-1], value * 256])
+        )
     elif change == "bend" and isinstance(value, bool):
         parent[key] = int(value)
     elif change == "bend" and isinstance(value, int):
         parent[key] = draw(st.sampled_from([-value - 1, float(value), str(value), bool(value)]))
+    elif change == "bend" and isinstance(value, list) and value and type(value[0]) is int:
+        parent[key] = value * 65
     elif isinstance(value, dict):
         poison = draw(st.sampled_from([*sorted(PROCESSED_KEYS), "__nd__"]))
         extra = poison if change == "poison" else draw(st.text(max_size=5))

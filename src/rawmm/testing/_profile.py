@@ -22,9 +22,10 @@ RULED: Final[dict[str, Callable[[], Strategy]]] = {}
 
 _KNOWN: Final = frozenset(
     {
-        "$ref", "anyOf", "oneOf", "type", "const", "enum", "pattern", "contentEncoding",
-        "minimum", "maximum", "items", "prefixItems", "minItems", "maxItems", "properties",
-        "required", "additionalProperties", "propertyNames", "title", "description", "default",
+        "$ref", "anyOf", "oneOf", "type", "const", "enum", "pattern", "maxLength",
+        "contentEncoding", "minimum", "maximum", "items", "prefixItems", "minItems", "maxItems",
+        "properties", "required", "additionalProperties", "propertyNames", "title", "description",
+        "default",
     }
 )  # fmt: skip
 MAX_LIST: Final = 3
@@ -72,19 +73,21 @@ def _integer(schema: dict[str, Any], _: bool) -> Strategy:  # noqa: FBT001
 def _string(schema: dict[str, Any], _: bool) -> Strategy:  # noqa: FBT001
     if schema.get("contentEncoding") == "base64":
         return st.binary(max_size=12).map(lambda raw: base64.b64encode(raw).decode())
+    most = schema.get("maxLength")
     if "pattern" in schema:
         pattern = schema["pattern"]
-        if pattern.endswith("$"):
-            return st.from_regex(pattern[:-1] + r"\Z", fullmatch=True)
-        return st.from_regex(pattern)
-    return st.text(max_size=12)
+        whole = pattern.endswith("$")
+        text = st.from_regex(pattern[:-1] + r"\Z" if whole else pattern, fullmatch=whole)
+        return text if most is None else text.filter(lambda drawn: len(drawn) <= most)
+    return st.text(max_size=12 if most is None else min(12, most))
 
 
 def _array(schema: dict[str, Any], rules: bool) -> Strategy:  # noqa: FBT001
     if "prefixItems" in schema:
         fields = [from_schema(item, rules=rules) for item in schema["prefixItems"]]
         return st.tuples(*fields).map(list)
-    return st.lists(from_schema(schema["items"], rules=rules), max_size=MAX_LIST)
+    most = min(MAX_LIST, schema.get("maxItems", MAX_LIST))
+    return st.lists(from_schema(schema["items"], rules=rules), max_size=most)
 
 
 def _object(schema: dict[str, Any], rules: bool) -> Strategy:  # noqa: FBT001

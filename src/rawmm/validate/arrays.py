@@ -9,6 +9,7 @@ from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted
+from rawmm.validate.plain import MAX_INT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,9 @@ def size_error(dtype: str, shape: Sequence[int], data: bytes, path: Path) -> Raw
     return contract_error(
         "array_size",
         (*path, "data"),
-        expected=f"{counted(wanted, 'byte')} for {dtype} of shape {shown_shape(shape)}",
+        # The product of a shape may have a thousand digits.
+        expected=f"{counted(wanted, 'byte') if wanted <= MAX_INT else 'more than 2^53 bytes'}"
+        f" for {dtype} of shape {shown_shape(shape)}",
         got=counted(len(data), "byte"),
     )
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rawmm.errors import contract_error, shown, shown_text
-from rawmm.structs import MAX_DEPTH, MAX_VALUES, PROCESSED_KEYS
+from rawmm.structs import MAX_DEPTH, MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES, PROCESSED_KEYS
 from rawmm.validate.plain import (
     LEAVES,
     MAX_INT,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 ND: Final = "__nd__"
 """The key that marks an object as an encoded array."""
 _NONE: Final[frozenset[str]] = frozenset()
-_OVER: Final = -1
 
 
 class Mode(Enum):
@@ -49,29 +48,30 @@ class Mode(Enum):
     """Free values of an open record: on MessagePack also bytes and non-finite numbers."""
 
 
-_LIMIT: Final = {
-    Mode.DESCRIPTOR: MAX_VALUES,
-    # Free values are others' business; the bound only stops what shares containers endlessly.
-    Mode.JSON: 10 * MAX_VALUES,
-    Mode.WIRE: 10 * MAX_VALUES,
-}
+# How many values, and bytes of text in keys and strings together, may be in one.
+_PAYLOAD: Final[tuple[int, float]] = (MAX_VALUES, MAX_TEXT)
+# Free values are others' business; the bound only stops what shares containers endlessly.
+_FREE: Final[tuple[int, float]] = (MAX_FREE_VALUES, inf)
 
 
 def is_text(value: str) -> bool:
     """Whether `value` can be written as UTF-8: it has no lone surrogate."""
+    return _text_size(value) >= 0
+
+
+def _text_size(value: str) -> int:
+    """The bytes of `value` in UTF-8; -1 if it has a lone surrogate."""
     if value.isascii():
-        return True
+        return len(value)
     try:
-        value.encode()
+        return len(value.encode())
     except UnicodeEncodeError:
-        return False
-    return True
+        return -1
 
 
-def is_clean(value: Any, mode: Mode, depth: int = 1) -> bool:
+def is_clean(value: Any, mode: Mode) -> bool:
     """Whether `value` is plain, allowed JSON. False may also mean: look closer."""
-    banned = PROCESSED_KEYS if mode is Mode.DESCRIPTOR else _NONE
-    return _count(value, depth, banned, _LIMIT[mode]) > 0
+    return _judge(value, mode) == "clean"
 
 
 def _is_clean_scalar(value: Any, kind: type, banned: frozenset[str]) -> bool:
@@ -84,73 +84,96 @@ def _is_clean_scalar(value: Any, kind: type, banned: frozenset[str]) -> bool:
     return kind is bool or value is None
 
 
-def _count(value: Any, depth: int, banned: frozenset[str], limit: int) -> int:
-    """The number of values in `value`; 0 when one is not plain and allowed; `_OVER` the limit."""
-    kind = type(value)
-    if kind is not dict and kind is not list:
-        return int(_is_clean_scalar(value, kind, banned))
-    if depth > MAX_DEPTH:
-        return 0
-    total = 1
-    children = value
-    if kind is dict:
-        for key in value:
-            if type(key) is not str or key in banned or not is_text(key):
-                return 0
-        if banned and ND in value:
-            return 0
-        children = value.values()
-    for child in children:
-        kind = type(child)
-        if kind is int:  # what descriptors are made of
-            if banned and not -MAX_INT <= child <= MAX_INT:
-                return 0
-            total += 1
-        elif kind is dict or kind is list:
-            size = _count(child, depth + 1, banned, limit - total)
-            if size <= 0:
-                return size
-            total += size
-            if total > limit:
-                return _OVER
-        elif not _is_clean_scalar(child, kind, banned):
-            return 0
+def _judge(value: Any, mode: Mode) -> Literal["clean", "unclear", "too_large"]:
+    """The fast pass: stops at the first doubt, and as soon as a limit is passed."""
+    descriptor = mode is Mode.DESCRIPTOR
+    banned = PROCESSED_KEYS if descriptor else _NONE
+    most, longest = _PAYLOAD if descriptor else _FREE
+    values, text = 1, 0
+    levels: list[Iterator[Any]] = []
+    children: Iterator[Any] = iter((value,))
+    while True:
+        for child in children:
+            kind = type(child)
+            if kind is int:  # what descriptors are made of
+                if descriptor and not -MAX_INT <= child <= MAX_INT:
+                    return "unclear"
+            elif kind is list or kind is dict:
+                values += len(child)
+                if values > most:
+                    return "too_large"
+                levels.append(children)
+                if len(levels) > MAX_DEPTH:
+                    return "unclear"
+                if kind is list:
+                    children = iter(child)
+                    break
+                for key in child:
+                    if type(key) is not str or key in banned or (size := _text_size(key)) < 0:
+                        return "unclear"
+                    text += size
+                if descriptor and ND in child:
+                    return "unclear"
+                children = iter(child.values())
+                break
+            elif kind is str:
+                if (size := _text_size(child)) < 0:
+                    return "unclear"
+                text += size
+            elif not _is_clean_scalar(child, kind, banned):
+                return "unclear"
         else:
-            total += 1
-    return total if total <= limit else _OVER
+            if not levels:
+                return "clean"
+            children = levels.pop()
+        if text > longest:
+            return "too_large"
 
 
 def payload_errors(value: Any, path: Path, mode: Mode, depth: int = 1) -> Iterator[RawMMError]:
     """Every offender below `value`, in document order.
 
-    `depth` is the level that `value` itself stands at: 1 for a payload, 0 for its owner.
+    `depth` is the level that `value` itself stands at: 1 for a payload, 0 for its owner. Limits
+    are those of a payload; an owner may have a long field beside it, such as a data URL.
     """
-    banned = PROCESSED_KEYS if mode is Mode.DESCRIPTOR else _NONE
-    count = _count(value, depth, banned, _LIMIT[mode])
-    if count == _OVER:
-        yield _too_large(path, _LIMIT[mode])
-    elif not count:
-        yield from _Walk(mode).errors(value, path, depth, ())
+    if depth:
+        verdict = _judge(value, mode)
+        if verdict == "too_large":
+            yield _too_large(path, mode)
+        if verdict != "unclear":
+            return
+    yield from _Walk(mode, owner=not depth).errors(value, path, depth, ())
 
 
 class _Walk:
     """One walk with paths. It ends: depth, cycles and the number of values are bounded."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, *, owner: bool) -> None:
         self.mode = mode
+        self.owner = owner
         self.banned = PROCESSED_KEYS if mode is Mode.DESCRIPTOR else _NONE
-        self.seen = 0
+        self.most, self.longest = _PAYLOAD if mode is Mode.DESCRIPTOR else _FREE
+        self.values = 0
+        self.text = 0
+        self.payload: Path = ()
+
+    def within(self) -> bool:
+        """Whether the payload that is walked through is within its limits so far."""
+        return self.values <= self.most and self.text <= self.longest
 
     def errors(
         self, value: Any, path: Path, depth: int, above: tuple[int, ...]
     ) -> Iterator[RawMMError]:
         kind = type(value)
-        if _is_clean_scalar(value, kind, self.banned):
+        if depth == 1:
+            self.values, self.text, self.payload = 0, 0, path
+        self.values += 1
+        if issubclass(kind, str) and not (self.owner and depth == 1):
+            self.text += max(_text_size(base_value(value)), 0)
+        if not self.within():
+            yield _too_large(self.payload, self.mode)
             return
-        self.seen += 1
-        if self.seen > MAX_VALUES:
-            if self.seen == MAX_VALUES + 1:
-                yield _too_large(path, MAX_VALUES)
+        if _is_clean_scalar(value, kind, self.banned):
             return
         pairs: Mapping[Any, Any] | None = None
         items: Sequence[Any] | None = None
@@ -179,7 +202,7 @@ class _Walk:
         if pairs is not None:
             yield from self._mapping(value, pairs, path, depth, above)
         for index, child in enumerate(items or ()):
-            if self.seen > MAX_VALUES:
+            if depth and not self.within():
                 return
             yield from self.errors(child, (*path, index), depth + 1, above)
 
@@ -192,7 +215,7 @@ class _Walk:
             return
         found = False
         for given, child in pairs.items():
-            if self.seen > MAX_VALUES:
+            if depth and not self.within():
                 return
             key = base_value(given)  # a subclass may compare and hash as it likes
             if type(key) is not str:
@@ -202,9 +225,10 @@ class _Walk:
                 found = True
                 yield processed(key, child, path)
             else:
-                if not is_text(key):
+                if (size := _text_size(key)) < 0:
                     found = True
                     yield _surrogate(path, "a key")
+                self.text += max(size, 0)
                 for error in self.errors(child, (*path, key), depth + 1, above):
                     found = True
                     yield error
@@ -236,14 +260,14 @@ class _Walk:
             yield not_json(value, path)
 
 
-def _too_large(path: Path, limit: int) -> RawMMError:
-    return contract_error(
-        "too_large",
-        path,
-        expected=f"at most {limit} values in a payload",
-        got="more",
-        hint="shared containers count each time they are met",
-    )
+def _too_large(path: Path, mode: Mode) -> RawMMError:
+    if mode is Mode.DESCRIPTOR:
+        expected = f"at most {MAX_VALUES} values and {MAX_TEXT} bytes of text in a payload"
+        hint = "a payload is geometry, which is small; pixels belong in the raw image file"
+    else:
+        expected = f"at most {MAX_FREE_VALUES} values"
+        hint = "shared containers count each time they are met"
+    return contract_error("too_large", path, expected=expected, got="more", hint=hint)
 
 
 def _truthy(value: Any) -> bool:

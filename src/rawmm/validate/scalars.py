@@ -110,6 +110,13 @@ def _string(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         )
     elif "const" in schema or "enum" in schema:
         yield from _const(value, schema, path)
+    elif len(value) > (most := schema.get("maxLength", len(value))):
+        yield contract_error(
+            schema.get("x-rawmm-code", "bad_length"),
+            path,
+            expected=f"a string of at most {most} characters",
+            got=shown_text(value),
+        )
     elif "pattern" in schema and not _compiled(schema["pattern"]).search(value):
         yield contract_error(
             schema.get("x-rawmm-code", "bad_format"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawmm import schemas
 from rawmm._contract import EXTRA, own_fields
-from rawmm.errors import RawMMError, contract_error, shown, shown_text
+from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
 from rawmm.locators import id_problem
 from rawmm.structs import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.arrays import elements, raw, shown_shape, size_error
@@ -91,8 +91,8 @@ def _takes_bytes(value: Any, schema: Schema) -> bool:
 
 
 def definition(name: str) -> Schema:
-    """One definition of the bundle."""
-    found: Schema = schemas.bundle()["$defs"][name]
+    """One definition of the bundle, with its annotations."""
+    found: Schema = schemas.annotated()["$defs"][name]
     return found
 
 
@@ -238,6 +238,14 @@ def _array(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     items = as_sequence(value)
     if items is None or as_mapping(value) is not None:
         yield wrong_type(value, "array", path)
+        return
+    if len(items) > (most := schema.get("maxItems", len(items))):
+        yield contract_error(
+            "bad_length",
+            path,
+            expected=f"an array of at most {most} elements",
+            got=counted(len(items), "element"),
+        )
         return
     for index, item in enumerate(items):
         yield from shape_errors(item, schema["items"], (*path, index))

@@ -289,7 +289,7 @@ def test_deep_msgpack_is_an_error() -> None:
 
 def test_deep_objects_are_an_error_at_every_door() -> None:
     value: Any = []
-    for _ in range(100_000):
+    for _ in range(10_000):
         value = [value]
     for refuse in (
         lambda: item({"a": value}),
@@ -341,7 +341,7 @@ def test_shared_containers_do_not_explode(kind: Any) -> None:
 
 
 def test_a_wide_payload_is_fine() -> None:
-    made = item({"a": list(range(100_000))})
+    made = item({"a": list(range(10_000))})
     assert decode_msgpack(encode_msgpack(made), RawMMItem) == made
 
 
@@ -429,7 +429,7 @@ def test_opaque_provider_state_is_json_but_not_a_descriptor() -> None:
     assert json.loads(encode_json(message))["provider_state"] == state
     with pytest.raises(ProcessedPayloadError):
         AssistantMessage(provider_state=[{"x": np.ones(2)}])
-    with pytest.raises(ContractError):
+    with pytest.raises(ProcessedPayloadError):
         UserMessage(content=[{"type": "text", "text": "x", "pixel_values": 1}])
 
 

@@ -22,23 +22,29 @@ PROCESSED_KEYS: Final = frozenset({"pixel_values", "image_embeds", "image_featur
 MAX_DEPTH: Final = 64
 """Levels that a payload may nest."""
 
-MAX_VALUES: Final = 1000000
+MAX_VALUES: Final = 16384
 """Values that a payload may hold, shared ones counted each time they are met."""
+
+MAX_TEXT: Final = 262144
+"""Bytes of UTF-8 that the keys and strings of a payload may have together."""
+
+MAX_FREE_VALUES: Final = 10000000
+"""Values that free JSON of others may hold, counted likewise."""
 
 PATTERNS: Final[dict[str, str]] = {
     "Name": r"^[A-Za-z0-9_.-]+\Z",
     "LayoutFingerprint": r"^[0-9a-f]{16,64}\Z",
     "ImageHash": r"^[0-9a-f]{16,128}\Z",
-    "RawImageId": r"^(\.{0,2}[A-Za-z0-9_-][A-Za-z0-9_.-]*|\.{3,}[A-Za-z0-9_.-]*)\Z",
+    "RawImageId": r"^([A-Za-z0-9_-]|\.([A-Za-z0-9_-]|\.[A-Za-z0-9_.-]))[A-Za-z0-9_.-]*\Z",
     "RawImageUri": r"^(file://|data:image/[a-z0-9.+-]+;base64,|[a-z][a-z0-9+.-]*://)",
     "ArrayData": r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z",
 }
 """Patterns of the named strings, by definition."""
 
 
-Name: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z")]
+Name: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=255)]
 """A name that is safe in a file name and in a reference: ASCII letters, digits, '_', '.' and
-'-'.
+'-', at most 255 of them.
 """
 
 
@@ -54,7 +60,7 @@ use 32 digits; a reader compares every digit given.
 """
 
 
-RawImageId: TypeAlias = Annotated[str, Meta(pattern=r"^(\.{0,2}[A-Za-z0-9_-][A-Za-z0-9_.-]*|\.{3,}[A-Za-z0-9_.-]*)\Z")]
+RawImageId: TypeAlias = Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]|\.([A-Za-z0-9_-]|\.[A-Za-z0-9_.-]))[A-Za-z0-9_.-]*\Z", max_length=255)]
 """A file name inside the run's image directory, never '.' or '..'. It stays valid when the
 directory moves.
 """
@@ -74,8 +80,8 @@ TokenId: TypeAlias = Annotated[int, Meta(ge=0, le=4294967295)]
 """A token of the model's vocabulary, by its number."""
 
 
-ArrayShape: TypeAlias = list[Annotated[int, Meta(ge=0, le=9007199254740991)]]
-"""Length of each dimension of an array, outermost first."""
+ArrayShape: TypeAlias = Annotated[list[Annotated[int, Meta(ge=0, le=9007199254740991)]], Meta(max_length=64)]
+"""Length of each dimension of an array, outermost first; at most 64, as in numpy."""
 
 
 ArrayData: TypeAlias = bytes
@@ -83,7 +89,7 @@ ArrayData: TypeAlias = bytes
 
 
 class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
-    """Token ids as the bytes of one array. Each element obeys x-rawmm-items."""
+    """Token ids as the bytes of one array. Each element is a TokenId."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
     __dtypes__: ClassVar[tuple[str, ...]] = ("int32", "int64",)
@@ -108,8 +114,7 @@ class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):  # type: ign
 
 
 class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
-    """Flags as the bytes of one array, one byte each: 0 or 1. Each element obeys x-rawmm-items.
-    """
+    """Flags as the bytes of one array, one byte each: 0 or 1."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
     __dtypes__: ClassVar[tuple[str, ...]] = ("bool", "uint8",)
@@ -132,7 +137,7 @@ class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):  # type: ignor
 
 
 class PackedFloats(PackedStream[float], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
-    """Finite numbers as the bytes of one array. Each element obeys x-rawmm-items."""
+    """Finite numbers as the bytes of one array."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
     __dtypes__: ClassVar[tuple[str, ...]] = ("float32", "float64",)

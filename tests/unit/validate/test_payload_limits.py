@@ -1,0 +1,193 @@
+"""A payload is geometry, so it is small: the bounds of its values and its text."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from rawmm import (
+    AssistantMessage,
+    ContractError,
+    MMImageItem,
+    RawMMItem,
+    RawMMRef,
+    Trace,
+    convert,
+    decode_json,
+    decode_msgpack,
+    encode_json,
+    encode_msgpack,
+    iter_errors,
+    raw_mm_item,
+    validate,
+)
+from rawmm.structs import MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES
+from rawmm.validate.payload import Mode, _Walk, is_clean, payload_errors
+from rawmm.validate.plain import contains_struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee0d"
+HASH = "a07e50973f7c13761a4022033440544e"
+
+# The payload and the list in it are values, too.
+MOST: dict[str, Any] = {"a": [0] * (MAX_VALUES - 2)}
+MORE: dict[str, Any] = {"a": [0] * (MAX_VALUES - 1)}
+LONGEST: dict[str, Any] = {"a": "x" * (MAX_TEXT - 1)}
+LONGER: dict[str, Any] = {"a": "x" * MAX_TEXT}
+
+WITHIN = {
+    "values": MOST,
+    "text": LONGEST,
+    "text of two bytes": {"ab": "ä" * (MAX_TEXT // 2 - 1)},
+    "values in many lists": {"a": [[0] * 126] * 128},
+    "keys": {"x" * (MAX_TEXT - 2): "yz"},
+    "both": {"a": [0] * (MAX_VALUES - 3), "b": "x" * (MAX_TEXT - 2)},
+}
+OVER = {
+    "values": MORE,
+    "text": LONGER,
+    "text of two bytes": {"abc": "ä" * (MAX_TEXT // 2 - 1)},
+    "values in many lists": {"a": [[0] * 126] * 129},
+    "keys": {"x" * (MAX_TEXT - 1): "yz"},
+    "5 MB of text": {"a": "x" * 5_000_000},
+    "600,000 numbers": {"a": list(range(600_000))},
+    "600,000 floats below": {"vision": {"a": [[0.5] * 600_000]}},
+    "many keys": {f"k{number}": None for number in range(MAX_VALUES)},
+    "many short texts": {"a": ["x" * 32] * 10_000},
+}
+
+
+def document(payload: Any) -> dict[str, Any]:
+    return {
+        "kind": "prime_raw_mm_item",
+        "version": 1,
+        "modality": "image",
+        "family": "qwen_vl",
+        "payload": payload,
+    }
+
+
+def assigned(payload: Any) -> bytes:
+    item = RawMMItem(**document({}))
+    item.payload = payload
+    return encode_json(item)
+
+
+ENTRY_POINTS: dict[str, Callable[[Any], Any]] = {
+    "construct": lambda payload: RawMMItem(**document(payload)),
+    "convert": lambda payload: convert(document(payload), RawMMItem),
+    "validate": lambda payload: validate(document(payload)),
+    "decode_json": lambda payload: decode_json(json.dumps(document(payload)), RawMMItem),
+    "decode_msgpack": lambda payload: decode_msgpack(
+        msgspec.msgpack.encode(document(payload)), RawMMItem
+    ),
+    "encode_json": assigned,
+    "raw_mm_item": lambda payload: raw_mm_item(
+        modality="image", family="qwen_vl", layout_fingerprint=FINGERPRINT, payload=payload
+    ),
+    "MMImageItem": lambda payload: MMImageItem(**document(payload)),
+    "RawMMRef": lambda payload: RawMMRef(
+        family="qwen_vl", fingerprint=FINGERPRINT, modality="image", mm_hash=HASH, payload=payload
+    ),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRY_POINTS)
+@pytest.mark.parametrize("payload", WITHIN.values(), ids=WITHIN)
+def test_payload_within_the_limits_is_accepted(entry: str, payload: Any) -> None:
+    ENTRY_POINTS[entry](payload)
+
+
+@pytest.mark.parametrize("entry", ENTRY_POINTS)
+@pytest.mark.parametrize("payload", OVER.values(), ids=OVER)
+def test_payload_over_a_limit_is_too_large(entry: str, payload: Any) -> None:
+    with pytest.raises(ContractError) as caught:
+        ENTRY_POINTS[entry](payload)
+    assert (caught.value.code, caught.value.path) == ("too_large", "$.payload")
+    assert "raw image" in (caught.value.hint or "")
+    assert len(str(caught.value)) < 400
+
+
+class CountingWalk(_Walk):
+    """The walk with paths, which counts the values that it looks at."""
+
+    seen = 0
+
+    def errors(self, *args: Any) -> Iterator[Any]:
+        self.seen += 1
+        yield from super().errors(*args)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [(0,) * 1_000_000, OrderedDict.fromkeys(map(str, range(100_000))), ("x" * 64,) * 100_000],
+    ids=["tuple", "mapping", "text"],
+)
+def test_walk_stops_at_the_limit(value: Any) -> None:
+    """Whatever the size of the payload, the work is that of the largest legal one."""
+    walk = CountingWalk(Mode.DESCRIPTOR, owner=False)
+    (error,) = walk.errors({"a": value}, ("payload",), 1, ())
+    assert (error.code, error.path) == ("too_large", "$.payload")
+    assert walk.seen <= MAX_VALUES + 1
+
+
+@pytest.mark.parametrize("convert_to", [tuple, MappingProxyType], ids=["tuple", "mapping"])
+@pytest.mark.parametrize(
+    ("payload", "code"), [(MOST, None), (MORE, "too_large"), (LONGEST, None), (LONGER, "too_large")]
+)
+def test_both_passes_have_the_same_limits(payload: Any, code: str | None, convert_to: Any) -> None:
+    """The fast pass reads dicts and lists, the other one all else."""
+    slow = MappingProxyType(payload) if convert_to is not tuple else payload
+    if convert_to is tuple and isinstance(payload["a"], list):
+        slow = {"a": tuple(payload["a"])}
+    assert is_clean(payload, Mode.DESCRIPTOR) == (code is None)
+    for value in (payload, slow):
+        found = [error.code for error in payload_errors(value, (), Mode.DESCRIPTOR)]
+        assert found == ([] if code is None else [code])
+
+
+def test_offender_before_the_limit_is_named_first() -> None:
+    payload = {"a": {"pixel_values": [0.5] * 600_000}}
+    found = [error.code for error in iter_errors(document(payload), RawMMItem)]
+    assert found == ["processed_payload"]
+
+
+def test_each_payload_has_limits_of_its_own() -> None:
+    """What an item has beside its payload does not count, and neither does the next item."""
+    url = "data:image/png;base64," + "A" * 1_000_000
+    item = {**document(MOST), "raw_image_uri": url}
+    assert convert([item, item], list[RawMMItem])
+    wrong = {**item, "version": 2}
+    assert [error.code for error in iter_errors(wrong, RawMMItem)] == ["unsupported_version"]
+    wrong = {**item, "payload": MORE, "family": "!"}
+    assert [error.code for error in iter_errors(wrong, RawMMItem)] == ["too_large"]
+
+
+def test_values_of_others_have_a_limit_of_their_own() -> None:
+    state = [{"a": MORE["a"], "b": LONGER["a"]}]
+    message = AssistantMessage(content="x", provider_state=state)
+    assert decode_msgpack(encode_msgpack(message), AssistantMessage) == message
+    trace = Trace(nodes=[], info=state)
+    assert decode_json(encode_json(trace), Trace) == trace
+
+
+@pytest.mark.parametrize("mode", [Mode.JSON, Mode.WIRE])
+def test_free_values_are_bounded(mode: Mode) -> None:
+    shared = [0] * 999
+    wide = [shared] * (MAX_FREE_VALUES // 1000)
+    assert is_clean(wide[:-1], mode)
+    (error,) = payload_errors([*wide, shared], ("info",), mode)
+    assert (error.code, error.path) == ("too_large", "$.info")
+
+
+def test_structs_are_found_behind_many_containers() -> None:
+    """The bound of payloads is not that of documents."""
+    item = RawMMItem(**document({}))
+    assert contains_struct([item, *([[]] for _ in range(2 * MAX_VALUES))])
