@@ -122,7 +122,7 @@ def check_output(source: str, output: str, given: Format | None) -> None:
             is known while no format is `given`.
     """
     if not output:
-        raise UsageError("the name after --output is empty; give a path, or - for standard output")
+        raise UsageError("the name after --output is empty; is a variable not set?")
     if _is_same(source, output) or format_of(output) is not None:
         return
     why_not = unwritable(output)

@@ -7,7 +7,7 @@ import sys
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydantic
@@ -31,6 +31,9 @@ from rawmm.upgrade import FORMS, Note, upgrade
 from rawmm.upgrade.record import Record
 from tests.unit.offload.images import assert_silent
 from tests.unit.upgrade.forms import URL, bare_grid, envelope, node, sidecar, without_version
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OLD = without_version(raw_image_uri="file:///images/a.png")
 NEW = envelope(raw_image_uri="file:///images/a.png")
@@ -291,3 +294,23 @@ def test_an_upgraded_value_is_not_reassigned() -> None:
     for name in ("value", "form", "notes"):
         with pytest.raises(AttributeError):
             setattr(result, name, None)
+
+
+def test_a_message_without_an_image_is_not_released() -> None:
+    text = {"role": "user", "content": [{"type": "text", "text": "image_url"}]}
+    assert upgrade({"message": text, "token_ids": [1], "mask": [False]}).form == "canonical"
+
+
+@pytest.mark.parametrize("value", [[[1], [True]], [[1], [1], []], [[True], [True], []], [1, 2, 3]])
+def test_an_array_that_is_no_sample_is_of_no_type(value: Any) -> None:
+    with pytest.raises(ContractError) as caught:
+        upgrade(value, None)
+    assert caught.value.code == "unknown_type"
+
+
+def test_an_image_that_cannot_be_stored_is_told_at_its_first_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    items = [without_version(raw_image_data=URL), without_version(raw_image_data=URL)]
+    with pytest.raises(RawMMError) as caught:
+        upgrade(sidecar(*items), MultiModalData, image_dir=tmp_path / "file")
+    assert (caught.value.code, caught.value.path) == ("store_failed", "$.mm_items.image[0]")
