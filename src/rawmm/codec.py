@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, overload
 
 import msgspec
 
-from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.errors import RawMMError, contract_error, raise_alone, shown
 from rawmm.structs import MessageNode
 from rawmm.validate.collect import graph_broken
 from rawmm.validate.convert import decoded_to_struct, wire_hook
@@ -188,13 +188,15 @@ def _encode(obj: Any, encoder: Any, mode: Mode, packed: bool | None) -> bytes:  
         encoded: bytes = encoder.encode(spread(in_form(obj, packed=packed)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         for reason in reasons(obj, ()):
-            raise reason from None
+            raise_alone(reason)
         # The checks above see all that the contract knows; what is left is a number that
         # MessagePack has no room for, in a field that keeps values as they are.
-        raise contract_error(
-            "not_json",
-            (),
-            expected="values that the format can say",
-            got="an integer beyond 64 bits" if isinstance(error, OverflowError) else shown(obj),
-        ) from None
+        raise_alone(
+            contract_error(
+                "not_json",
+                (),
+                expected="values that the format can say",
+                got="an integer beyond 64 bits" if isinstance(error, OverflowError) else shown(obj),
+            )
+        )
     return encoded

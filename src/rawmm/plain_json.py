@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rawmm.codec import malformed, too_deep
-from rawmm.errors import ContractError, json_path, shown_text
+from rawmm.errors import ContractError, json_path, raise_alone, shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def duplicate_keys(data: bytes) -> Iterator[ContractError]:
     try:
         pairs = _PAIRS.decode(data.decode())
     except RecursionError:
-        raise too_deep() from None
+        raise_alone(too_deep())
     stack: list[tuple[Any, tuple[str | int, ...]]] = [(pairs, ())]
     while stack:
         value, path = stack.pop()

@@ -21,7 +21,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rawmm.conversion import convert
-from rawmm.errors import RawMMError, contract_error, shown, shown_text
+from rawmm.errors import RawMMError, contract_error, raise_alone, shown, shown_name, shown_text
 from rawmm.structs import PATTERNS, RawMMRef
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def split_raw_mm_ref(ref: str) -> RawMMRef:
             "bad_format",
             (),
             expected=f"a reference that begins with {_PREFIX}",
-            got=f"one that begins with {scheme[0]}" if scheme else shown_text(ref),
+            got=f"one that begins with {shown_name(scheme[0])}" if scheme else shown_text(ref),
         )
     return _read(ref)
 
@@ -238,7 +238,7 @@ def _decoded(encoded: str, path: tuple[str, ...]) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise _malformed(path, "text that is not UTF-8") from None
+        raise_alone(_malformed(path, "text that is not UTF-8"))
 
 
 def _object(text: str, path: tuple[str, ...]) -> dict[str, Any]:
@@ -246,15 +246,14 @@ def _object(text: str, path: tuple[str, ...]) -> dict[str, Any]:
     try:
         value = _JSON.decode(text)
     except RecursionError:
-        raise contract_error(
-            "too_deep", path, expected="JSON of sane nesting", got="too many levels"
-        ) from None
+        raise_alone(
+            contract_error("too_deep", path, expected="JSON of sane nesting", got="too many levels")
+        )
     except _DuplicateKeyError as error:
-        raise contract_error(
-            "duplicate_key", path, expected="each key once", got=f"{shown_text(error.key)} again"
-        ) from None
+        got = f"{shown_text(error.key)} again"
+        raise_alone(contract_error("duplicate_key", path, expected="each key once", got=got))
     except ValueError:
-        raise _malformed(path, f"{len(text)} characters that are not") from None
+        raise_alone(_malformed(path, f"{len(text)} characters that are not"))
     if not isinstance(value, dict):
         raise contract_error("wrong_type", path, expected="an object", got=shown(value))
     return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import contract_error, counted
+from rawmm.errors import contract_error, counted, shown_name
 from rawmm.structs import MultiModalData, PlaceholderRange
 from rawmm.validate.node_rules import image_urls
 from rawmm.validate.payload import plain_copy
@@ -134,7 +134,8 @@ def _uniform(sidecars: Iterable[MultiModalData | None]) -> Iterator[MultiModalDa
                     raise contract_error(
                         "count_mismatch",
                         (name, modality),
-                        expected=f"a list in every sidecar with media of {modality}, or in none",
+                        expected="a list in every sidecar with media of "
+                        f"{shown_name(modality)}, or in none",
                         got="one in some",
                     )
         yield sidecar
@@ -187,8 +188,8 @@ def _check_counts(sidecar: MultiModalData, totals: dict[str, int]) -> None:
                 raise contract_error(
                     "count_mismatch",
                     (name, modality),
-                    expected=f"{counted(wanted, 'entry', 'entries')}, one per {modality} of the "
-                    "prompt's messages",
+                    expected=f"{counted(wanted, 'entry', 'entries')}, one per "
+                    f"{shown_name(modality)} of the prompt's messages",
                     got=str(len(entries)),
                     hint="the sidecar must cover the whole prompt; give a bridging renderer the "
                     "previous sidecar",
@@ -198,8 +199,8 @@ def _check_counts(sidecar: MultiModalData, totals: dict[str, int]) -> None:
             raise contract_error(
                 "count_mismatch",
                 ("mm_items",),
-                expected=counted(wanted, f"{modality} item"),
-                got=f"no list of {modality}s",
+                expected=counted(wanted, f"{shown_name(modality)} item"),
+                got=f"no list of {shown_name(modality)}s",
                 hint="the renderer lost them",
             )
 

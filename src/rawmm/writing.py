@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import msgspec
 
 from rawmm._contract import wire_fields
-from rawmm.errors import contract_error
+from rawmm.errors import contract_error, raise_alone
 from rawmm.structs import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
 from rawmm.validate.collect import errors_at
 from rawmm.validate.graph import graph_errors
@@ -48,7 +48,7 @@ def check_writable(obj: Any, mode: Mode) -> None:
                 raise error
     except (msgspec.ValidationError, RecursionError):
         for reason in reasons(obj, ()):
-            raise reason from None
+            raise_alone(reason)
         raise
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.conversion import convert
-from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.errors import RawMMError, contract_error, raise_alone, shown, shown_name
 from rawmm.structs import EncodedArray, SamplingMask
 from rawmm.validate.shape import missing
 
@@ -83,9 +83,11 @@ class Routing:
         try:
             raw = binascii.a2b_base64(payload["data"], strict_mode=True)
         except (ValueError, TypeError):
-            raise contract_error(
-                "bad_base64", (*_PATH, "data"), expected="base64", got=shown(payload["data"])
-            ) from None
+            raise_alone(
+                contract_error(
+                    "bad_base64", (*_PATH, "data"), expected="base64", got=shown(payload["data"])
+                )
+            )
         try:
             # Checks type and size; the whole array is not kept.
             whole = EncodedArray(
@@ -172,7 +174,7 @@ def _widened(data: bytes, dtype: str, wider: str) -> bytes:
             "bad_value",
             (*_PATH, "dtype"),
             expected=f"{wider}, as the tokens before, or another unsigned type",
-            got=dtype,
+            got=shown_name(dtype),
         )
     out = bytearray(len(data) // small * big)
     for byte in range(small):

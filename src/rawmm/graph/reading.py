@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from rawmm.conversion import convert
-from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.errors import RawMMError, contract_error, raise_alone, shown
 from rawmm.response import TurnTokens
 from rawmm.structs import Trace
 from rawmm.validate.plain import as_sequence
@@ -71,7 +71,7 @@ def tokens_of(tokens: Any) -> TurnTokens:
             try:
                 present[name] = msgspec.convert(present[name], kind)
             except msgspec.ValidationError:
-                raise _wrong_type(name, present[name], "an array of pairs of integers") from None
+                raise_alone(_wrong_type(name, present[name], "an array of pairs of integers"))
     return TurnTokens(**present)
 
 

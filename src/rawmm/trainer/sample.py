@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rawmm.conversion import convert
-from rawmm.errors import RawMMError, contract_error, counted, shown
+from rawmm.errors import RawMMError, contract_error, counted, raise_alone, shown
 from rawmm.structs import (
     Contract,
     EncodedArray,
@@ -167,7 +167,7 @@ def _stream(value: Any, name: str, path: Path) -> list[Any]:
             converted: list[Any] = msgspec.convert(value, kind)
         except msgspec.ValidationError:
             for error in shape_errors(value, definition(like), path):
-                raise error from None
+                raise_alone(error)
         else:
             return converted
     raise _no_stream(value, path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rawmm.codec import decode_msgpack
-from rawmm.errors import contract_error, counted, shown
+from rawmm.errors import contract_error, counted, shown, shown_names
 from rawmm.structs import MMRefs
 from rawmm.trainer.sample import FIELDS, TrainingSample, as_sample, sample_of
 from rawmm.writing import enc_hook
@@ -63,7 +63,7 @@ def decode_sample(data: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> Traini
         raise contract_error(
             "bad_length",
             (),
-            expected=f"{counted(len(fields), 'field')}: {', '.join(fields)}",
+            expected=f"{counted(len(fields), 'field')}: {shown_names(fields)}",
             got=str(len(values)),
             hint="name the fields of the transport that wrote it",
         )
@@ -91,7 +91,7 @@ def encode_sample(sample: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> byte
             raise contract_error(
                 "unknown_field",
                 (name,),
-                expected=f"only the fields {', '.join(fields)}",
+                expected=f"only the fields {shown_names(fields)}",
                 got=shown(value),
                 hint="it would be lost: name the fields of the transport",
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rawmm._contract import EXTRA, Doors
-from rawmm.errors import contract_error, shown
+from rawmm.errors import contract_error, raise_alone, shown
 from rawmm.validate.collect import errors_at, has_bad_text, rules_paused
 from rawmm.validate.convert import to_struct
 from rawmm.validate.glance import looks_fine
@@ -62,7 +62,7 @@ def build(cls: type[Contract], values: dict[str, Any]) -> Any:
     try:
         built = to_struct(data, cls)
     except msgspec.ValidationError:
-        raise first_error(data, cls) from None
+        raise_alone(first_error(data, cls))
     if has_bad_text(built):
         raise first_error(built, cls)
     return built

@@ -11,7 +11,7 @@ from enum import Enum
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import contract_error, shown, shown_text
+from rawmm.errors import contract_error, shown, shown_text, type_name
 from rawmm.structs import MAX_DEPTH, MAX_VALUES, PROCESSED_KEYS
 from rawmm.validate.plain import as_mapping, as_sequence, is_array
 
@@ -193,7 +193,7 @@ class _Walk:
                     "not_json",
                     path,
                     expected="an object with strings as keys",
-                    got=f"a key of type {type(key).__name__}",
+                    got=f"a key of type {type_name(type(key))}",
                 )
             elif descriptor and key in PROCESSED_KEYS:
                 found = True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawmm import schemas
 from rawmm._contract import EXTRA, own_fields
-from rawmm.errors import RawMMError, contract_error, shown, shown_text
+from rawmm.errors import RawMMError, contract_error, shown, shown_text, type_name
 from rawmm.locators import id_problem
 from rawmm.structs import SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.arrays import elements, raw, shown_shape, size_error
@@ -226,7 +226,7 @@ def _array_like(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
 def missing(name: str, path: Path) -> RawMMError:
     """A required field that is absent; the path is that of its object."""
     return contract_error(
-        "missing_field", path, expected=f"the field {name!r}", got="an object without it"
+        "missing_field", path, expected=f"the field {shown_text(name)}", got="an object without it"
     )
 
 
@@ -258,7 +258,7 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
                 "not_json",
                 path,
                 expected="an object with strings as keys",
-                got=f"a key of type {type(key).__name__}",
+                got=f"a key of type {type_name(type(key))}",
             )
         elif not is_text(key):
             yield contract_error(
