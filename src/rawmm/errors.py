@@ -102,10 +102,10 @@ _THRICE = re.compile(r"(.)\1\1")
 _CONSONANT = "[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]"
 _WORD = re.compile(
     rf"(?=.*[AEIOUYaeiouy])(?!.*{_CONSONANT}{{5}})"
-    r"(?:[A-Z]?[a-z]{2,}|[A-Z]?[a-z]+(?:[A-Z][a-z]{2,})+)[0-9]{0,2}\Z"
+    r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*[0-9]{0,2}\Z"
 )
 _ABBREVIATION = re.compile(rf"(?:[A-Z]{{3,}}|[a-z]{{1,2}}|{_CONSONANT}{{3,4}})[0-9]{{0,2}}\Z")
-_HASH = re.compile(r"/?[0-9a-f]{16}")
+_HASH = re.compile(r"[0-9a-f]{16}")
 _SEPARATOR = re.compile(r"[^\\%]{1,4}\Z")
 
 
@@ -148,6 +148,8 @@ def _readable(text: str, limit: int) -> int:
                 alike, first, size = 0, place, len(token)
             alike += 1
             cost = _cost(token)
+            if cost > 0 and not doubt and _HASH.match(token):
+                start = place
             # What separates is as doubtful as what it separates.
             doubt = max(0, doubt + cost + (between if doubt and cost > 0 else 0))
             between = 0
