@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import types
 from functools import cache
-from typing import Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from rawmm.structs import TYPES, ContentPart, Contract, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _UNIONS = {frozenset(get_args(Message)): "Message", frozenset(get_args(ContentPart)): "ContentPart"}
 _NAMES = {struct: name for name, struct in TYPES.items()}
@@ -20,10 +23,8 @@ def schema_of(kind: Any) -> dict[str, Any]:
     Raises:
         TypeError: the type is not one of the contract.
     """
-    if kind in _TAGGED:
-        return {"$ref": f"#/$defs/{_NAMES[kind]}"}
-    if kind in _NAMES:
-        return {"$ref": f"#/$defs/{_NAMES[kind]}"}
+    if isinstance(kind, type) and issubclass(kind, Contract):
+        return {"$ref": f"#/$defs/{name_of(kind)}"}
     origin, args = get_origin(kind), get_args(kind)
     if origin is list and len(args) == 1:
         return {"type": "array", "items": schema_of(args[0])}
@@ -41,17 +42,41 @@ def schema_of(kind: Any) -> dict[str, Any]:
     raise TypeError(msg)
 
 
+def name_of(kind: type[Contract]) -> str:
+    """The definition that a struct class is generated from, or the class that it extends.
+
+    Raises:
+        TypeError: it extends none.
+    """
+    for base in kind.__mro__:
+        if base in _NAMES:
+            return _NAMES[base]
+    msg = f"{kind.__name__} is not a type of the contract"
+    raise TypeError(msg)
+
+
 @cache
 def decoded_as(kind: Any) -> Any:
     """The type to decode for `kind`: alone, a tagged struct would not be asked for its tag."""
     if kind in _TAGGED:
         return _TAGGED[kind]
     origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        members = dict.fromkeys(_members(decoded_as(member) for member in args))
+        return Union[tuple(members)]  # noqa: UP007
     if origin is list:
         return list[decoded_as(args[0])]  # type: ignore[misc]
     if origin is dict:
         return dict[args[0], decoded_as(args[1])]  # type: ignore[misc,valid-type]
     return kind
+
+
+def _members(kinds: Iterable[Any]) -> Iterator[Any]:
+    for kind in kinds:
+        if get_origin(kind) in (Union, types.UnionType):
+            yield from get_args(kind)
+        else:
+            yield kind
 
 
 def has_type(value: Any, kind: Any) -> bool:
