@@ -18,6 +18,8 @@ import warnings
 from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,9 +30,11 @@ from pydantic import TypeAdapter, ValidationError
 import rawmm
 from rawmm import RawMMError, schemas
 from rawmm.cli import main
-from rawmm.graph import branches
-from rawmm.structs import TYPES, Contract
-from rawmm.trainer import sample_from
+from rawmm.graph import branches, prepare_turn
+from rawmm.materialize import materialize
+from rawmm.offload import collect_garbage, fsck
+from rawmm.structs import TYPES
+from rawmm.trainer import SAMPLE_FIELDS, as_sample, pack, sample_from
 from tests.canaries import IMAGE, SPELLINGS, leaked
 
 TEXT = {name: spell(IMAGE) for name, spell in SPELLINGS.items()}
@@ -143,11 +147,11 @@ class Watch:
         self.errors = 0
         self._formatted: set[tuple[object, ...]] = set()
 
-    def run(self, place: str, action: Callable[[], object]) -> None:
+    def run(self, place: str, action: Callable[..., object], /, *args: Any, **named: Any) -> None:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             try:
-                result = action()
+                result = action(*args, **named)
                 if inspect.isawaitable(result):
                     asyncio.run(_awaited(result))
                 elif isinstance(result, Iterator):
@@ -197,20 +201,27 @@ def watch(
     written = capfd.readouterr()
     watched._look("log", caplog.text)
     watched._look("terminal", written.out, written.err)
-    assert not watched.leaks, "\n".join(f"{k}: {v}" for k, v in list(watched.leaks.items())[:40])
+    told = [f"{place[:120]}: {what[:240]}" for place, what in watched.leaks.items()]
+    assert not told, "\n".join([f"{len(told)} leaks", *told[:20]])
     assert watched.errors > 20
 
 
 def valid(name: str) -> Any:
-    """The valid document of a type that says most."""
-    found = (v for v in schemas.conformance_vectors() if v["type"] == name and not v.get("code"))
-    return json.loads(max((one["document"] for one in found), key=len))
+    """The valid document of a type that says most, without being there for its size."""
+    found = [v["document"] for v in _VECTORS if v["type"] == name and not v.get("code")]
+    return json.loads(max((text for text in found if len(text) < 3000), key=len))
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Each value below `value`; of an array the first two."""
     yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value[:2])
+        if isinstance(value, list)
+        else ()
+    )
     for key, item in items:
         yield from places(item, (*path, key))
 
@@ -229,33 +240,49 @@ def planted(value: Any, path: tuple[Any, ...], canary: Any, *, as_key: bool) -> 
     return root
 
 
-KEYS = {name: TEXTS[name] for name in ("base64", "hex", "latin-1", "repr", "base64 with dots", "a data URL", "a file URL")}
+_VECTORS = schemas.conformance_vectors()
+KEYS = {
+    name: TEXTS[name]
+    for name in ("base64", "hex", "latin-1", "repr", "base64 with dots", "a data URL", "a file URL")
+}
 KEYS_OF_PYTHON = KEYS | {"bytes": IMAGE, "a member of an enum": MORE["a member of an enum"]}
 
 
-def documents(name: str, canaries: Mapping[str, Any], keys: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def documents(
+    name: str, canaries: Mapping[str, Any], keys: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
     """Documents of a type with a canary somewhere."""
     whole = valid(name)
-    for number, path in enumerate(places(whole)):
-        # Every canary stands at some place of every depth, and each place has several.
-        few = [one for at, one in enumerate(canaries.items()) if at % 4 == number % 4 or len(path) < 2]
-        for label, canary in few:
+    found = list(places(whole))
+    # The root has every canary, and each place below it some, so that a type has some two hundred.
+    few = max(3, len(found) * len(canaries) // 120)
+    for number, path in enumerate(found):
+        step = few if path else 1
+        for label, canary in list(canaries.items())[number % step :: step]:
             yield f"{name}{list(path)} = {label}", planted(whole, path, canary, as_key=False)
         at = whole
         for key in path:
             at = at[key]
         if isinstance(at, dict):
-            for label, canary in keys.items():
-                yield f"{name}{list(path)} with the key {label}", planted(whole, path, canary, as_key=True)
+            for label, canary in list(keys.items())[number % 4 :: 4]:
+                yield (
+                    f"{name}{list(path)} with the key {label}",
+                    planted(whole, path, canary, as_key=True),
+                )
 
 
 @pytest.mark.parametrize("name", TYPES)
 def test_no_field_of_a_document_leaks(name: str, watch: Watch) -> None:
     kind = TYPES[name]
     for place, value in documents(name, JSON, KEYS):
-        watch.run(f"decode_json {place}", lambda: rawmm.decode_json(json.dumps(value), kind))
-        watch.run(f"decode_msgpack {place}", lambda: rawmm.decode_msgpack(msgspec.msgpack.encode(value), kind))
-        watch.run(f"iter_errors {place}", lambda: rawmm.iter_errors(value, kind))
+        watch.run(f"decode_json {place}", rawmm.decode_json, json.dumps(value), kind)
+        watch.run(
+            f"decode_msgpack {place}",
+            rawmm.decode_msgpack,
+            msgspec.msgpack.encode(value),
+            kind,
+        )
+        watch.run(f"iter_errors {place}", rawmm.iter_errors, value, kind)
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -263,16 +290,257 @@ def test_no_field_of_an_object_leaks(name: str, watch: Watch) -> None:
     kind = TYPES[name]
     adapter = TypeAdapter(kind)
     for place, value in documents(name, CANARIES, KEYS_OF_PYTHON):
-        watch.run(f"convert {place}", lambda: rawmm.convert(value, kind))
-        watch.run(f"iter_errors {place}", lambda: rawmm.iter_errors(value, kind))
-        if isinstance(value, dict):
-            watch.run(f"{name}() {place}", lambda: kind(**value))
-        watch.run(f"upgrade {place}", lambda: rawmm.upgrade(value, kind))
-        watch.run(f"pydantic {place}", lambda: validated(adapter, value))
+        watch.run(f"convert {place}", rawmm.convert, value, kind)
+        watch.run(f"iter_errors {place}", rawmm.iter_errors, value, kind)
+        if isinstance(value, dict) and all(type(key) is str for key in value):
+            watch.run(f"{name}() {place}", kind, **value)
+        watch.run(f"upgrade {place}", rawmm.upgrade, value, kind)
+        watch.run(f"pydantic {place}", validated, adapter, value)
 
 
 def validated(adapter: TypeAdapter[Any], value: Any) -> None:
     try:
         adapter.validate_python(value)
     except ValidationError as error:
-        raise AssertionError(str(error), repr(error), error.errors(include_url=False)) from None
+        told = str(error), repr(error), error.errors(include_url=False)
+    else:
+        return
+    raise AssertionError(told)
+
+
+def arguments(tmp: Path) -> dict[str, Any]:
+    """A good value for every parameter that a public function has, by the parameter's name."""
+    node = {"message": rawmm.UserMessage(content="x"), "token_ids": [1], "mask": [False]}
+    trace = rawmm.Trace(nodes=[rawmm.MessageNode(**node)])
+    sidecar = rawmm.convert(valid("MultiModalData"), rawmm.MultiModalData)
+    branch = branches(trace)[0]
+    sample = sample_from(branch)
+    return {
+        "allow_empty": True,
+        "batch": pack([sample]),
+        "body": b'{"messages": []}',
+        "branch": branch,
+        "cache": None,
+        "cached": None,
+        "data": b"{}",
+        "decoding": None,
+        "dry_run": True,
+        "env_name": "",
+        "environ": {},
+        "family": "qwen_vl",
+        "fields": SAMPLE_FIELDS,
+        "fingerprint": "0" * 32,
+        "grace": timedelta(),
+        "image": IMAGE,
+        "image_dir": tmp,
+        "image_processor": print,
+        "layout": None,
+        "layout_fingerprint": "0" * 32,
+        "limits": None,
+        "mask": None,
+        "materialize_all_image_refs": False,
+        "max_tokens": 1,
+        "message": rawmm.UserMessage(content="x"),
+        "mm_hash": "0" * 32,
+        "mm_token_type_ids": None,
+        "modality": "image",
+        "mode": "offload",
+        "num_tokens": 4,
+        "obj": {},
+        "packed": None,
+        "payload": {},
+        "prompt": [],
+        "quarantine": False,
+        "raw_image_id": "a.png",
+        "raw_image_uri": None,
+        "ref": "mmraw:{}",
+        "references": [],
+        "refs": rawmm.convert(valid("MMRefs"), rawmm.MMRefs),
+        "repair": False,
+        "return_tensors": "np",
+        "sample": sample,
+        "samples": [sample],
+        "sidecar": sidecar,
+        "store": None,
+        "temperature": 1.0,
+        "to_uri": None,
+        "tools": None,
+        "trace": trace,
+        "type": rawmm.MessageNode,
+        "url": f"data:image/png;base64,{B64}",
+        "value": {},
+        "vllm_modality": None,
+    }
+
+
+MODULES = ("graph", "layouts", "materialize", "offload", "trainer", "upgrade")
+SILENT = {
+    "generate_with_image_ref_retry": "passes on what the caller's own function raises",
+}
+CLASSES = (
+    "ImageStore",
+    "Limits",
+    "Response",
+    "TurnTokens",
+    "TrainingSample",
+    "ProcessedImageCache",
+)
+
+
+def functions(tmp: Path) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every public function, and the methods of the classes that do something."""
+    for module in (rawmm, *(importlib.import_module(f"rawmm.{name}") for name in MODULES)):
+        for name in module.__all__:
+            one = getattr(module, name)
+            if (inspect.isfunction(one) and name not in SILENT) or name in CLASSES:
+                yield f"{module.__name__}.{name}", one
+    good = arguments(tmp)
+    for thing in (rawmm.ImageStore(tmp), rawmm.Limits(), prepare_turn(good["trace"], [])):
+        for name in vars(type(thing)):
+            if not name.startswith("_") and inspect.isfunction(getattr(type(thing), name)):
+                yield f"{type(thing).__name__}.{name}", getattr(thing, name)
+
+
+GOOD_OF_METHODS: dict[str, Any] = {
+    "attribution": {},
+    "count": 1,
+    "expected_hash": "0" * 32,
+    "height": 1,
+    "images": 1,
+    "keep": False,
+    "locator": "a.png",
+    "raw": IMAGE,
+    "response": rawmm.Response(message=rawmm.AssistantMessage(content="x")),
+    "size": 1,
+    "source": IMAGE,
+    "verify": False,
+    "width": 1,
+}
+
+
+VALUES = {
+    "body",
+    "data",
+    "image",
+    "message",
+    "obj",
+    "ref",
+    "refs",
+    "sample",
+    "sidecar",
+    "url",
+    "value",
+}
+"""Arguments that are data. Others are the program's: of what they are not, Python says the class."""
+OBJECTS = {"a class", "hostile", "a hostile mapping"}
+
+
+def test_no_argument_of_a_public_function_leaks(watch: Watch, tmp_path: Path) -> None:
+    called = set()
+    for name, function in functions(tmp_path):
+        parameters = inspect.signature(function).parameters.values()
+        good = arguments(tmp_path) | GOOD_OF_METHODS
+        needed = {
+            one.name: good[one.name]
+            for one in parameters
+            if one.default is one.empty
+            and one.kind is not one.VAR_KEYWORD
+            and name.rpartition(".")[2] not in CLASSES
+        }
+        for one in parameters:
+            for label, canary in CANARIES.items():
+                place = f"{name}({one.name}={label})"
+                if label in OBJECTS and (one.name not in VALUES or name.endswith("commit")):
+                    continue
+                if one.kind is one.VAR_KEYWORD:
+                    watch.run(place, function, **needed, x=canary)
+                    if isinstance(canary, str):
+                        watch.run(place, function, **needed, **{canary: 1})
+                else:
+                    watch.run(place, function, **needed | {one.name: canary})
+        called.add(name)
+    assert len(called) > 40
+
+
+def test_no_part_of_a_value_leaks_where_it_is_used(watch: Watch, tmp_path: Path) -> None:
+    """The functions that read a whole value: each with a canary at each place of it."""
+    for name, function, kind in (
+        ("upgrade", partial(rawmm.upgrade, type=rawmm.Trace), "Trace"),
+        ("build_mm_refs", rawmm.build_mm_refs, "MultiModalData"),
+        ("generate_features", rawmm.generate_features, "MultiModalData"),
+        ("encode_json", rawmm.encode_json, "MessageNode"),
+        ("materialize", partial(materialize, image_processor=print, image_dir=tmp_path), "MMRefs"),
+        ("offload", partial(rawmm.offload_images_inplace, image_dir=tmp_path), "UserMessage"),
+        ("as_sample", as_sample, "sample"),
+        ("collect_garbage", lambda value: collect_garbage(tmp_path, [value]), "MessageNode"),
+        ("fsck", lambda value: [one.error for one in fsck(tmp_path, [value])], "MessageNode"),
+    ):
+        whole = SAMPLE if kind == "sample" else valid(kind)
+        for number, path in enumerate(places(whole)):
+            for label, canary in list(CANARIES.items())[number % 19 :: 19]:
+                value = planted(whole, path, canary, as_key=False)
+                watch.run(f"{name}({kind}{list(path)} = {label})", function, value)
+
+
+SAMPLE = {
+    "token_ids": [1, 2],
+    "mask": [True, False],
+    "logprobs": [0.0, 0.0],
+    "temperatures": [1.0, 1.0],
+    "env_name": "x",
+    "mm_refs": None,
+    "routed_experts": None,
+    "info": {"a": 1},
+}
+
+
+def test_no_assigned_value_leaks(watch: Watch) -> None:
+    """An assignment is no entry point: what was put in place of a struct is told when it is used."""
+    for name, kind in TYPES.items():
+        good = rawmm.convert(valid(name), kind)
+        for number, field in enumerate(kind.__struct_fields__):
+            for label, canary in list(CANARIES.items())[number % 17 :: 17]:
+                value = deepcopy(good)
+                try:
+                    setattr(value, field, canary)
+                except AttributeError:
+                    continue  # frozen
+                place = f"{name}.{field} = {label}"
+                watch.run(f"encode_json {place}", rawmm.encode_json, value)
+                watch.run(f"encode_msgpack {place}", rawmm.encode_msgpack, value)
+                watch.run(f"validate {place}", rawmm.validate, value)
+                watch.run(f"to_builtins {place}", rawmm.to_builtins, value)
+
+
+def test_no_command_leaks(watch: Watch, tmp_path: Path) -> None:
+    trace = valid("Trace")
+    message = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
+    request = {"messages": [message]}
+    values = [
+        planted(whole, path, canary, as_key=False)
+        for whole in (trace, request)
+        for number, path in enumerate(places(whole))
+        for canary in list(JSON.values())[number % 29 :: 29]
+    ]
+    values += [planted(trace, (), key, as_key=True) for key in KEYS.values()]
+    values += [{"raw_image_data": text} for text in TEXTS.values()]
+    lines = "\n".join([*map(json.dumps, values), *TEXTS.values()])
+    Path("records.jsonl").write_text(lines, "utf-8", errors="surrogatepass")
+    Path("records.msgpack").write_bytes(b"".join(map(msgspec.msgpack.encode, values)) + IMAGE)
+    Path("one.json").write_text(json.dumps(values))
+    Path("image.json").write_bytes(IMAGE)
+    images = tmp_path / "images"
+    rawmm.ImageStore(images).put(IMAGE)
+    (images / f"{B64URL[:100]}.png").write_bytes(IMAGE)
+    (images / f"{'0' * 64}.png").write_bytes(IMAGE)
+    files = ("records.jsonl", "records.msgpack", "one.json", "image.json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for file in files:
+            for form in ("text", "json", "github"):
+                main(["check", file, "--format", form, "--max-errors", "0", "--jobs", "1"])
+            main(["offload", file, "-o", "out.jsonl", "--image-dir", str(images)])
+            main(["upgrade", file, "-o", "out.jsonl", "--image-dir", str(images)])
+            main(["gc", str(images), "--refs", file, "--dry-run"])
+        main(["fsck", str(images), "--refs", "records.jsonl"])
+    watch.errors = len(values)

@@ -17,7 +17,7 @@ from rawmm.structs import Contract, PackedStream
 from rawmm.validate.children import ASSIGNABLE, bearing, children, only_numbers
 from rawmm.validate.convert import dec_hook, needs_hook
 from rawmm.validate.glance import looks_fine
-from rawmm.validate.plain import LEAVES, base_value, slot_of
+from rawmm.validate.plain import LEAVES, as_mapping, base_value, slot_of
 
 
 def recheck(value: Any) -> None:
@@ -102,7 +102,10 @@ def _as_plain(value: Any) -> Any:
     if not isinstance(value, ASSIGNABLE):
         raise msgspec.ValidationError
     if isinstance(value, Mapping):
-        return {base_value(key): child for key, child in value.items()}
+        pairs = as_mapping(value)
+        if pairs is None:  # its own code fails
+            raise msgspec.ValidationError
+        return {base_value(key): child for key, child in pairs.items()}
     if isinstance(value, (list, tuple)):
         return list(value)
     return base_value(value)
