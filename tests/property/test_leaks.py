@@ -60,7 +60,7 @@ class HostileMapping(UserDict[str, Any]):
     def _said(self, *_: Any) -> NoReturn:
         raise KeyError(B64)
 
-    keys = items = values = __iter__ = __getitem__ = __len__ = _said  # type: ignore[assignment]
+    keys = items = values = __iter__ = __getitem__ = __len__ = _said
 
 
 def cut(text: str, separator: str, size: int) -> str:
@@ -88,6 +88,7 @@ TEXTS: dict[str, str] = {
     "a path": f"/data/images/../{B64URL}",
     "broken JSON": f'{{"{B64}": "{B64}", "{B64}"',
 }
+NAMED: Any = enum.Enum("NAMED", {"Ie" + TEXT["hex"]: B64})  # type: ignore[misc]
 MORE: dict[str, Any] = {
     "bytes": IMAGE,
     "bytes of base64": B64.encode(),
@@ -104,8 +105,8 @@ MORE: dict[str, Any] = {
     "keys of integers": {int.from_bytes(IMAGE[:24], "big"): 1},
     "a tuple": (B64, IMAGE),
     "a set": {B64, IMAGE},
-    "an enum": enum.Enum("E", {"Ie" + TEXT["hex"]: B64}),  # type: ignore[misc]
-    "a member of an enum": next(iter(enum.Enum("E", {"Ie" + TEXT["hex"]: B64}))),  # type: ignore[misc]
+    "an enum": NAMED,
+    "a member of an enum": next(iter(NAMED)),
     "a class": type("Ie" + TEXT["hex"], (), {})(),
     "a type": {"type": B64, "role": B64URL},
     "an image part": {"type": "image_url", "image_url": {"url": B64}},
@@ -310,8 +311,8 @@ def validated(adapter: TypeAdapter[Any], value: Any) -> None:
 
 def arguments(tmp: Path) -> dict[str, Any]:
     """A good value for every parameter that a public function has, by the parameter's name."""
-    node = {"message": rawmm.UserMessage(content="x"), "token_ids": [1], "mask": [False]}
-    trace = rawmm.Trace(nodes=[rawmm.MessageNode(**node)])
+    user = rawmm.UserMessage(content="x")
+    trace = rawmm.Trace(nodes=[rawmm.MessageNode(message=user, token_ids=[1], mask=[False])])
     sidecar = rawmm.convert(valid("MultiModalData"), rawmm.MultiModalData)
     branch = branches(trace)[0]
     sample = sample_from(branch)

@@ -18,7 +18,7 @@ import rawmm
 SOURCES = Path(rawmm.__file__).parents[1]
 USES = Path(__file__).with_name("uses.py")
 BIN = Path(sys.executable).parent
-CHECKERS = {
+CHECKERS: dict[str, list[str | Path]] = {
     "mypy": [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file="],
     # pyright itself fetches its program where it first runs; this is the same one in a wheel.
     "pyright": [BIN / "basedpyright", "--level", "error", "--pythonpath", sys.executable],
