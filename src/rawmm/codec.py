@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
 import msgspec
 
-from rawmm.errors import RawMMError, contract_error, raise_alone, shown
+from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.logprob_floor import check_floor, floored_document
 from rawmm.structs import MessageNode
 from rawmm.validate.collect import graph_broken
@@ -175,6 +175,7 @@ def _malformed(data: Any, reader: _Reader) -> RawMMError:
         return too_deep()
     except (msgspec.DecodeError, UnicodeError) as error:
         return malformed(data, reader.name, error)
+    # It is one but for numbers that no JSON says.
     return contract_error(
         "malformed", (), expected=f"one complete {reader.name} document", got="something else"
     )
@@ -222,20 +223,23 @@ def too_deep() -> RawMMError:
 
 def malformed(data: Any, name: str, error: Exception) -> RawMMError:
     """What msgspec said of bytes that are no document of the format `name`, in rawmm's words."""
+    size = len(
+        data.encode(errors="replace") if isinstance(data, str) else memoryview(data).cast("B")
+    )
     if isinstance(error, UnicodeError):
         got = "text that is not UTF-8"
-    elif len(data) == 0:
+    elif size == 0:
         got = "nothing"
     elif place := _AT_BYTE.search(str(error)):
         # msgspec counts a byte too many where one document is over.
         at = int(place[1]) - ("trailing characters" in str(error))
-        got = f"something else at byte {at} of {len(data)}"
+        got = f"something else at byte {at} of {size}"
     elif "out of range" in str(error):
         got = "a number that a double cannot hold"
     elif name == "JSON" and _has_lone_surrogate(data):
         got = "a string with a lone surrogate"
     else:
-        got = f"a document cut short after {len(data)} bytes"
+        got = f"a document cut short after {size} bytes"
     return contract_error("malformed", (), expected=f"one complete {name} document", got=got)
 
 
@@ -270,19 +274,22 @@ def encode_msgpack(obj: Any, *, packed: bool | None = None) -> bytes:
 
 def _encode(obj: Any, encoder: Any, mode: Mode, packed: bool | None) -> bytes:  # noqa: FBT001
     check_writable(obj, mode)
+    too_big = False
     try:
         encoded: bytes = encoder.encode(spread(in_form(obj, packed=packed)))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        for reason in reasons(obj, ()):
-            raise_alone(reason)
-        # The checks above see all that the contract knows; what is left is a number that
-        # MessagePack has no room for, in a field that keeps values as they are.
-        raise_alone(
-            contract_error(
-                "not_json",
-                (),
-                expected="values that the format can say",
-                got="an integer beyond 64 bits" if isinstance(error, OverflowError) else shown(obj),
-            )
-        )
-    return encoded
+    except OverflowError:
+        too_big = True
+    except (TypeError, ValueError, RecursionError):
+        pass  # raised below: what msgspec says becomes no context
+    else:
+        return encoded
+    for reason in reasons(obj, ()):
+        raise reason
+    # The checks above see all that the contract knows; what is left is a number that MessagePack
+    # has no room for, in a field that keeps values as they are.
+    raise contract_error(
+        "not_json",
+        (),
+        expected="values that the format can say",
+        got="an integer beyond 64 bits" if too_big else shown(obj),
+    )

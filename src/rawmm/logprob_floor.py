@@ -7,8 +7,9 @@ place, and is told which streams had it.
 
 from __future__ import annotations
 
+import sys
 import warnings
-from math import inf, isfinite
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import NonFiniteLogprobWarning, contract_error, counted, json_path, shown
@@ -33,7 +34,7 @@ def check_floor(floor: object) -> None:
     if (
         isinstance(floor, bool)
         or not isinstance(floor, (int, float))
-        or not (isfinite(floor) and floor < 0)
+        or not -sys.float_info.max <= floor < 0
     ):
         raise contract_error(
             "bad_value", (), expected="logprob_floor to be finite and negative", got=shown(floor)

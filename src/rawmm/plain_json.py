@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rawmm.codec import malformed, too_deep
-from rawmm.errors import ContractError, json_path, raise_alone, shown_text
+from rawmm.errors import ContractError, json_path, shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,10 +55,13 @@ def duplicate_keys(data: bytes) -> Iterator[ContractError]:
     Raises:
         ContractError: ``too_deep``; `data` is a JSON text otherwise.
     """
+    fault = pairs = None
     try:
         pairs = _PAIRS.decode(data.decode())
     except RecursionError:
-        raise_alone(too_deep())
+        fault = too_deep()
+    if fault is not None:
+        raise fault
     stack: list[tuple[Any, tuple[str | int, ...]]] = [(pairs, ())]
     while stack:
         value, path = stack.pop()

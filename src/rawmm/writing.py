@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import msgspec
 
 from rawmm._contract import wire_fields
-from rawmm.errors import contract_error, raise_alone
+from rawmm.errors import contract_error
 from rawmm.structs import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
 from rawmm.validate.collect import bare_graph_errors, errors_at
+from rawmm.validate.doors import unexplained
 from rawmm.validate.open_objects import open_objects
 from rawmm.validate.payload import Mode, payload_errors, plain_copy
 from rawmm.validate.plain import as_sequence, contains_struct
@@ -33,19 +34,22 @@ def enc_hook(value: Any) -> Any:
 
 def check_writable(obj: Any, mode: Mode) -> None:
     """Raise the first reason why `obj` cannot be written."""
+    for error in _unwritable(obj, mode, ()):
+        raise error
     try:
-        for error in _unwritable(obj, mode, ()):
-            raise error
         recheck(obj)
+    except (msgspec.ValidationError, RecursionError):
+        pass  # raised below: what msgspec says becomes no context
+    else:
         for error in bare_graph_errors(obj, ()):
             raise error
         if mode is Mode.JSON:
             for error in _not_json(obj):
                 raise error
-    except (msgspec.ValidationError, RecursionError):
-        for reason in reasons(obj, ()):
-            raise_alone(reason)
-        raise
+        return
+    for error in reasons(obj, ()):
+        raise error
+    raise unexplained(obj)
 
 
 def reasons(obj: Any, path: tuple[str | int, ...]) -> Iterator[RawMMError]:

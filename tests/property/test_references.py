@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import json
+import random
+import re
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, computed_field
 
 import rawmm
 from rawmm import RawMMRef, to_builtins
@@ -28,19 +34,26 @@ NAMES = st.builds(
 )
 
 
-def found_plainly(value: Any) -> Iterator[str]:
+STORED = re.compile(
+    r"(?i:[a-z][a-z0-9+.-]*)://(?:.*/)?(?:[0-9a-f]{64}|(?=[0-9]*[a-f])[0-9a-f]{16})\.[a-z0-9]+",
+    re.DOTALL,
+)
+
+
+def found_plainly(value: Any, key: str | None = None) -> Iterator[str]:
     """By the simplest way there is: fields of that name, and strings that begin so."""
-    if isinstance(value, str) and value.lower().startswith("file:"):
-        yield value
+    if isinstance(value, str):
+        named = STORED.fullmatch(value) or key == "raw_image_uri"
+        scheme = value.partition(":")[0].lower()
+        if key == "raw_image_id" or scheme == "file" or (named and scheme != "data"):
+            yield value
     elif isinstance(value, list):
         for each in value:
             yield from found_plainly(each)
     elif isinstance(value, dict):
-        for key, each in value.items():
-            yield from found_plainly(key)
-            if key == "raw_image_id" and isinstance(each, str):
-                yield each
-            yield from found_plainly(each)
+        for name, each in value.items():
+            yield from found_plainly(name)
+            yield from found_plainly(each, name)
 
 
 def on_both_wires(document: Any) -> Iterator[Any]:
@@ -145,3 +158,190 @@ def test_every_form_of_a_reference_names_its_image(
             referenced = Referenced([name])
             referenced.add([hidden])
             assert referenced.names == {name}, form
+
+
+# Every form of a name that a reader accepts, in every nesting of these forms.
+
+NAME_16 = st.from_regex(r"[a-f][0-9a-f]{15}", fullmatch=True)
+ONE_NAME = st.builds("{}.{}".format, NAME_16 | st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+                     st.sampled_from(["png", "jpg"]))  # fmt: skip
+
+
+def escaped_in_json(text: str, data: st.DataObject) -> str:
+    """The text as it may stand in a JSON string: any of its characters as an escape."""
+    chance, dense = random.Random(data.draw(st.integers(0, 9999))), data.draw(st.booleans())
+    return "".join(
+        f"\\u{ord(char):04{chance.choice('xX')}}"
+        if char in '"\\' or ord(char) < 32 or dense or chance.random() < 0.2
+        else char
+        for char in text
+    )
+
+
+def percent_encoded(text: str, data: st.DataObject) -> str:
+    chance, dense = random.Random(data.draw(st.integers(0, 9999))), data.draw(st.booleans())
+    return "".join(
+        f"%{ord(char):02{chance.choice('xX')}}" if dense or chance.random() < 0.2 else char
+        for char in text
+    )
+
+
+def as_locator(name: str, data: st.DataObject) -> dict[str, Any]:
+    if data.draw(st.booleans()):
+        return {"raw_image_id": name}
+    path = percent_encoded(name, data) if data.draw(st.booleans()) else name
+    start = data.draw(st.sampled_from(["file:///run/", "file://localhost/a%20b/", "s3://bucket/"]))
+    return {"raw_image_uri": start + path}
+
+
+def as_reference(name: str, data: st.DataObject) -> str:
+    """A reference in one of its forms, with the name in its locator alone."""
+    fields = {
+        "family": "qwen_vl", "fingerprint": "0" * 32, "modality": "image",
+        "mm_hash": "0" * 32, "payload": {"grid": [1, 2, 2]}, **as_locator(name, data),
+    }  # fmt: skip
+    form = data.draw(st.sampled_from(["json", "escaped", "base64", "v3", "v2"]))
+    if form == "json":
+        return "mmraw:" + json.dumps(fields, separators=(",", ":"))
+    if form == "escaped":
+        inner = ",".join(
+            f'"{key}":{json.dumps(value)}' if key == "payload" else
+            f'"{escaped_in_json(key, data)}":"{escaped_in_json(value, data)}"'
+            for key, value in fields.items()
+        )  # fmt: skip
+        return "mmraw:{" + inner + "}"
+    if form == "v2" and "raw_image_id" in fields:
+        payload = base64.urlsafe_b64encode(b"{}").rstrip(b"=").decode()
+        return f"mmraw:v2:run:qwen_vl:{'0' * 32}:image:{'0' * 32}:{name}:{payload}"
+    if form in {"v3", "v2"}:
+        fields["raw_uri"] = fields.pop("raw_image_uri", None)
+        fields = {key: value for key, value in fields.items() if value is not None}
+    encoded = base64.urlsafe_b64encode(json.dumps(fields).encode()).rstrip(b"=").decode()
+    return f"mmraw:{encoded}" if form == "base64" else f"mmraw:v3:{encoded}"
+
+
+def as_text(name: str, data: st.DataObject) -> str:
+    """A text that a reader takes the name from."""
+    if data.draw(st.booleans()):
+        text = as_reference(name, data)
+        assert rawmm.split_raw_mm_ref(text) is not None
+        return text
+    (text,) = as_locator(name, data).values()
+    return str(text)
+
+
+def nested(text: str, data: st.DataObject) -> str:
+    """The text inside of JSON that is text itself, as tool arguments are; some levels of it."""
+    for _ in range(data.draw(st.integers(0, 3))):
+        kind = data.draw(st.sampled_from(["plain", "escaped", "key", "prose", "data", "sse"]))
+        if kind == "plain":
+            text = json.dumps({"image": [text, 1]})
+        elif kind == "escaped":
+            text = f'{{"image": "{escaped_in_json(text, data)}"}}'
+            assert isinstance(json.loads(text)["image"], str)
+        elif kind == "key":
+            text = json.dumps({text: None})
+        elif kind == "prose":
+            text = f"100% of C:\\x, see {text}, please"
+        elif kind == "data":
+            text = data.draw(st.sampled_from(["data:", "Data: compare ", "DATA:image/png;base64,AAAA\n"])) + text  # fmt: skip
+        else:
+            text = f"data: {text}\n\ndata: [DONE]"
+    return text
+
+
+@dataclasses.dataclass
+class Note:
+    """A dataclass, whose instances here get an attribute that is no field."""
+
+    number: int
+
+
+class Slotted:
+    """An object without a dict."""
+
+    __slots__ = ("_url", "unset")
+
+    def __init__(self, url: Any) -> None:
+        self._url = url
+
+
+class WithProperty:
+    """An object whose text comes into being when it is asked for."""
+
+    def __init__(self, text: str) -> None:
+        self.head, self.tail = text[:3], text[3:]
+
+    @property
+    def whole(self) -> str:
+        return self.head + self.tail
+
+
+class Computed(BaseModel):
+    """A model that writes a field it does not hold."""
+
+    head: str
+    tail: str
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def whole(self) -> str:
+        return self.head + self.tail
+
+
+class Text(str):
+    """A string of a class of its own."""
+
+    __slots__ = ()
+
+
+def noted(text: str) -> Note:
+    note = Note(1)
+    note.beside = [text]  # type: ignore[attr-defined]
+    return note
+
+
+def in_a_cycle(text: str) -> Any:
+    one: dict[str, Any] = {"text": text}
+    one["self"] = [one]
+    return one
+
+
+PLACES: dict[str, Callable[[str], Any]] = {
+    "value": lambda text: text,
+    "key": lambda text: {text: 1},
+    "deep": lambda text: {"a": [{"b": [[text]]}]},
+    "bytes": lambda text: {"data": text.encode()},
+    "bytearray": lambda text: [bytearray(text.encode())],
+    "bytes as a key": lambda text: {text.encode(): None},
+    "tuple as a key": lambda text: {(1, text): None},
+    "messagepack in bytes": lambda text: [msgspec.msgpack.encode({"a": [text]})],
+    "json in bytes": lambda text: [json.dumps({"a": text}).encode()],
+    "set": lambda text: {text},
+    "mapping": lambda text: MappingProxyType({"a": text}),
+    "namespace": lambda text: SimpleNamespace(a=text),
+    "dataclass": noted,
+    "slots": Slotted,
+    "property": WithProperty,
+    "computed field": lambda text: Computed(head=text[:3], tail=text[3:]),
+    "subclass of str": Text,
+    "cycle": in_a_cycle,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@given(data=st.data())
+def test_an_image_survives_in_any_form_and_nesting_of_its_name(
+    place: str, data: st.DataObject
+) -> None:
+    name = data.draw(ONE_NAME)
+    text = nested(as_text(name, data), data)
+    record = PLACES[place](text)
+    referenced = Referenced([name])
+    referenced.add([0, record])
+    assert referenced.names == {name}, text
+    if place in {"value", "key", "deep"}:
+        for form in on_both_wires(record):
+            referenced = Referenced([name])
+            referenced.add(form)
+            assert referenced.names == {name}, text

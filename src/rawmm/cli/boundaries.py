@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _CHUNK: Final = 1 << 20
 
 # By first byte: the size of a value whose size that byte alone says, else 0.
-_SIZES: Final = bytes(
+SIZES: Final = bytes(
     1 + (byte & 0x1F) if 0xA0 <= byte <= 0xBF  # fixstr
     else 1 if byte < 0x80 or byte >= 0xE0 or byte in (0xC0, 0xC1, 0xC2, 0xC3)
     else {
@@ -34,7 +34,7 @@ _LENGTHS: Final = {
     0xD9: (1, 0), 0xDA: (2, 0), 0xDB: (4, 0),  # str
 }  # fmt: skip
 # By first byte: bytes of the count that follows, and values per count.
-_COUNTS: Final = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
+COUNTS: Final = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 
 
 class NotADocumentError(Exception):
@@ -80,13 +80,13 @@ def documents(read: Callable[[int], bytes]) -> Iterator[tuple[bytes, bool]]:
             buffer += more
 
 
-def skip(buffer: bytearray, at: int, pending: int) -> tuple[int, int]:
+def skip(buffer: bytes | bytearray, at: int, pending: int) -> tuple[int, int]:
     """Go over up to `pending` values from `at`: where that ends, and how many are left.
 
     Stops early where the buffer ends. The place may lie beyond it: inside a long string.
     """
     end = len(buffer)
-    sizes, lengths = _SIZES, _LENGTHS
+    sizes, lengths = SIZES, _LENGTHS
     while pending and at < end:
         byte = buffer[at]
         if size := sizes[byte]:
@@ -96,7 +96,7 @@ def skip(buffer: bytearray, at: int, pending: int) -> tuple[int, int]:
             pending += (byte & 0x0F) * (2 if byte < 0x90 else 1) - 1
             at += 1
         else:
-            width, more = lengths.get(byte) or _COUNTS[byte]
+            width, more = lengths.get(byte) or COUNTS[byte]
             body = at + 1 + width
             if body > end:
                 break
@@ -111,4 +111,4 @@ def skip(buffer: bytearray, at: int, pending: int) -> tuple[int, int]:
 
 
 def _is_container(byte: int) -> bool:
-    return 0x80 <= byte <= 0x9F or byte in _COUNTS
+    return 0x80 <= byte <= 0x9F or byte in COUNTS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from rawmm.cli.documents import decode_plain
+from rawmm.cli.documents import decode_plain, key_errors
 from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, kind_of, named_kind
 from rawmm.cli.output import UsageError, complain
 from rawmm.cli.parallel import Workers, available_cores
@@ -15,7 +15,6 @@ from rawmm.cli.report import Report
 from rawmm.cli.requests import image_errors, open_store, request_errors
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
-from rawmm.plain_json import duplicate_keys, has_all_keys
 from rawmm.validate import iter_errors
 
 if TYPE_CHECKING:
@@ -140,8 +139,7 @@ class Checker:
     def _errors(self, data: bytes, form: Format) -> Iterator[RawMMError]:
         binary = form == "msgpack"
         plain = decode_plain(data, form)
-        if not binary and not has_all_keys(data, plain):
-            yield from duplicate_keys(data)
+        yield from key_errors(data, form, plain)
         kind = kind_of(plain) if self._kind is None else self._kind
         if kind is CHAT_REQUEST:
             yield from request_errors(plain, self._store)

@@ -1,4 +1,4 @@
-"""One record's bytes as plain data, strictly: complete, UTF-8, no key twice."""
+"""One record's bytes as plain data, strictly: complete, UTF-8, no key twice, nothing rounded."""
 
 from __future__ import annotations
 
@@ -6,39 +6,90 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rawmm.codec import decode_json, decode_msgpack
+from rawmm.cli.msgpack_scan import Scan, is_exact
+from rawmm.codec import malformed, too_deep
+from rawmm.errors import contract_error
 from rawmm.plain_json import duplicate_keys, has_all_keys
-from rawmm.structs import Trace
 
 if TYPE_CHECKING:
-    from rawmm.cli.records import Format
+    from collections.abc import Iterator
 
-_FAILURES: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+    from rawmm.cli.records import Format
+    from rawmm.errors import RawMMError
+
+_FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def decode_plain(data: bytes, form: Format) -> Any:
     """A document as dicts and lists. Of a key that stands twice, the last value is taken.
 
     Raises:
-        ContractError: ``malformed`` or ``too_deep``.
+        ContractError: ``malformed`` or ``too_deep``; ``out_of_range`` for a time that no datetime
+            can be.
     """
     binary = form == "msgpack"
     try:
         return msgspec.msgpack.decode(data) if binary else msgspec.json.decode(data)
-    except _FAILURES:
-        # The same failure again, in rawmm's words.
-        (decode_msgpack if binary else decode_json)(data, Trace)
-        raise
+    except _FAILURES as error:
+        fault = _fault(data, form, error)
+    raise fault
+
+
+def key_errors(data: bytes, form: Format, value: Any) -> Iterator[RawMMError]:
+    """An error for each key of a document that `value`, decoded from it, cannot have.
+
+    Raises:
+        ContractError: ``too_deep``.
+    """
+    if form == "msgpack":
+        if not is_exact(data, value):
+            yield from Scan(data).faults()
+    elif not has_all_keys(data, value):
+        yield from duplicate_keys(data)
 
 
 def decode_strict(data: bytes, form: Format) -> Any:
-    """A document as dicts and lists.
+    """A document as dicts and lists, as it can be written again.
+
+    A time of MessagePack that is not a datetime of whole microseconds is a `msgspec.msgpack.Ext`
+    of type -1, with the bytes that it had.
 
     Raises:
-        ContractError: ``malformed``, ``too_deep`` or ``duplicate_key``.
+        ContractError: as `decode_plain`; ``duplicate_key``.
+        ProcessedPayloadError: ``not_json`` for a time with nanoseconds as a key.
     """
+    if form == "msgpack":
+        return _decode_msgpack(data)
     value = decode_plain(data, form)
-    if form != "msgpack" and not has_all_keys(data, value):
-        for error in duplicate_keys(data):
-            raise error
+    for error in key_errors(data, form, value):
+        raise error
     return value
+
+
+def _decode_msgpack(data: bytes) -> Any:
+    value = decode_plain(data, "msgpack")
+    if is_exact(data, value):
+        return value
+    scan = Scan(data)
+    for error in scan.faults():
+        raise error
+    return scan.decoded_in_full() if scan.times else value
+
+
+def _fault(data: bytes, form: Format, error: Exception) -> RawMMError:
+    if isinstance(error, RecursionError):
+        return too_deep()
+    if form != "msgpack":
+        return malformed(data, "JSON", error)
+    if isinstance(error, msgspec.ValidationError):
+        scan = Scan(data)
+        for _ in scan.faults():
+            pass
+        if scan.odd_time is not None:
+            return contract_error(
+                "out_of_range",
+                scan.odd_time,
+                expected="a time of the years 1 to 9999, with less than a second of nanoseconds",
+                got="another one",
+            )
+    return malformed(data, "MessagePack", error)

@@ -9,13 +9,14 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from rawmm.cli.output import UsageError, complain, console, counted, printable, say
-from rawmm.cli.references import InputFormat, ReferenceFiles, References
+from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
 from rawmm.cli.report import Report, Style
 from rawmm.errors import OffloadError, RawMMError
-from rawmm.offload.fsck import WRONG, findings
+from rawmm.offload.findings import WRONG, Looked
+from rawmm.offload.fsck import findings
 
 if TYPE_CHECKING:
-    from rawmm.offload.fsck import Finding, Kind
+    from rawmm.offload.findings import Finding, Kind
 
 _KINDS: Final[dict[Kind, str]] = {
     "missing": "a record names them, and they are not there",
@@ -24,6 +25,10 @@ _KINDS: Final[dict[Kind, str]] = {
     "stale": "left behind by processes that died",
     "foreign": "of names that no store gives",
 }
+
+_OF_RECORDS: Final = frozenset({"missing", "orphaned"})
+_OUTSIDE: Final = "references to other places, where nothing was looked for"
+_NOT_LOOKED_FOR: Final = "missing and orphaned images were not looked for (give --refs)"
 
 
 def fsck(
@@ -59,65 +64,76 @@ def fsck(
     """Compare every file of an image directory with the hash in its name.
 
     Lists files that are corrupt, stale (left behind by a process that died) and foreign (of a
-    name that no store gives), and with --refs images that are missing or orphaned. Exit code 1 is
-    for missing and corrupt images; the rest costs space alone. No image is ever deleted.
+    name that no store gives), and with --refs images that are missing, orphaned or outside (of
+    another place than DIR, where nothing is looked for). Exit code 1 is for missing and corrupt
+    images. No image is ever deleted.
     """
+    check_named(image_dir)
     if max_errors < 0:
         raise UsageError("--max-errors takes a number from 0, which lists all")
-    files = ReferenceFiles(refs or [], input_format_name)
+    files = None if refs is None else ReferenceFiles(refs, input_format_name)
     report = Report(style, max_errors)
     counts: Counter[str] = Counter()
-    images = 0
-
-    def checked(_: str) -> None:
-        nonlocal images
-        images += 1
-
+    looked = Looked()
     try:
         for finding in findings(
             image_dir,
-            files.records() if refs else None,
+            None if files is None else files.records(),
             repair=repair,
             quarantine=quarantine,
-            checked=checked,
+            looked=looked,
         ):
             counts[finding.kind] += 1
             counts["repaired"] += finding.repaired
             _report(report, finding, files)
     except OffloadError as error:
+        report.flush()
         complain(error.message)
         return 2
     except RawMMError as error:
+        report.flush()
+        if files is None:
+            raise
         return files.refused(error)
     report.flush()
-    _summary(counts, images, referenced=bool(refs))
+    _summary(counts, looked, referenced=files is not None)
     return 1 if any(counts[kind] for kind in WRONG) else 0
 
 
-def _report(report: Report, finding: Finding, files: ReferenceFiles) -> None:
+def _report(report: Report, finding: Finding, files: ReferenceFiles | None) -> None:
     file, line = printable(str(finding.file)), None
-    if finding.record is not None:
+    if finding.record is not None and files is not None:
         file, line = files.places[finding.record]
     report.add(file, line, finding.error, "error" if finding.kind in WRONG else "notice")
 
 
-def _summary(counts: Counter[str], images: int, *, referenced: bool) -> None:
+def _summary(counts: Counter[str], looked: Looked, *, referenced: bool) -> None:
     """What was found, on standard error: a table on a terminal, else a line."""
-    kinds = [kind for kind in _KINDS if referenced or kind not in {"missing", "orphaned"}]
+    kinds = [kind for kind in _KINDS if referenced or kind not in _OF_RECORDS]
     screen = console()
     if not screen.is_terminal:
         found = ", ".join(f"{counts[kind] or 'no'} {kind}" for kind in kinds)
         repaired = f", {counts['repaired']} set right" if counts["repaired"] else ""
-        say(f"{counted(images, 'image')}: {found}{repaired}")
+        left_out = "" if referenced else f"; {_NOT_LOOKED_FOR}"
+        if looked.outside:
+            references = counted(looked.references, "reference")
+            left_out = f"; {looked.outside} of {references} lead outside and were not looked for"
+        say(f"{counted(looked.images, 'image')}: {found}{repaired}{left_out}")
         return
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_column(style="dim")
-    table.add_row("images", f"{images:,}")
+    table.add_row("images", f"{looked.images:,}")
+    if referenced:
+        table.add_row("references", f"{looked.references:,}")
     for kind in kinds:
         bad = kind in WRONG and counts[kind]
         table.add_row(kind, f"{counts[kind]:,}", _KINDS[kind], style="bold red" if bad else None)
+    if referenced:
+        table.add_row("outside", f"{looked.outside:,}", _OUTSIDE)
     if counts["repaired"]:
         table.add_row("set right", f"{counts['repaired']:,}", style="bold green")
     screen.print(table)
+    if not referenced:
+        say((_NOT_LOOKED_FOR, "dim"))

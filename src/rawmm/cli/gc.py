@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from rawmm.cli.output import UsageError, complain, console, counted, printable, say, size
-from rawmm.cli.references import InputFormat, ReferenceFiles, References
+from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
 from rawmm.errors import OffloadError, RawMMError
 from rawmm.offload.gc import GRACE, collect_garbage
 from rawmm.offload.run_dir import resolved_dir
@@ -47,7 +47,8 @@ def gc(
     references of any version, also inside of texts. If one file cannot be read to its end, nothing
     is deleted. The files that were deleted are listed on standard output.
     """
-    if not refs:
+    check_named(image_dir)
+    if refs is None:
         raise UsageError(
             "give --refs: all files of records that may need an image; age alone deletes none"
         )
@@ -79,10 +80,15 @@ def _summary(stats: GarbageStats, *, dry_run: bool) -> None:
     screen = console()
     if not screen.is_terminal:
         restored = f", {len(stats.restored)} put back" if stats.restored else ""
+        left_out = ""
+        if stats.elsewhere:
+            references = counted(stats.elsewhere, "reference")
+            left_out = f"; {references} to images that are not here, not looked for"
         say(
             "dry run: " if dry_run else "",
             f"{counted(len(stats.deleted), 'image')} deleted, {freed} freed, "
-            f"{stats.referenced} referenced, {stats.young} younger than the grace{restored}",
+            f"{stats.referenced} referenced, {stats.young} younger than the grace",
+            f"{restored}{left_out}",
         )
         return
     table = Table.grid(padding=(0, 2))
@@ -94,4 +100,6 @@ def _summary(stats: GarbageStats, *, dry_run: bool) -> None:
     table.add_row("young", f"{stats.young:,}", "stored within the grace")
     if stats.restored:
         table.add_row("put back", f"{len(stats.restored):,}", "a gc was stopped before")
+    if stats.elsewhere:
+        table.add_row("elsewhere", f"{stats.elsewhere:,}", "references, not looked for")
     screen.print(table)

@@ -191,6 +191,8 @@ def open_source(given: Input) -> Iterator[Source]:
             raise UsageError("standard input is closed")
         yield Source(sys.stdin.buffer, name, given.format())
         return
+    if not given.path:
+        raise UsageError("a file name is empty; is a variable not set?")
     try:
         file = Path(given.path).open("rb")  # noqa: SIM115  (only opening is guarded)
     except IsADirectoryError:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
-from rawmm.cli.output import console, progress
+from rawmm.cli.output import UsageError, console, progress
 from rawmm.cli.passes import decode_record
 from rawmm.cli.records import Format, Input, open_source
 from rawmm.cli.report import error_text
@@ -32,6 +32,16 @@ InputFormat: TypeAlias = Annotated[
 ]
 
 
+def check_named(image_dir: str) -> None:
+    """Refuse an empty DIR, which would be the working directory.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    if not image_dir:
+        raise UsageError("DIR is empty; is a variable not set?")
+
+
 class ReferenceFiles:
     """The records of files, one after the other, and where each stands.
 
@@ -41,6 +51,15 @@ class ReferenceFiles:
     """
 
     def __init__(self, paths: list[str], form: Format | None) -> None:
+        """Take the files of --refs.
+
+        Raises:
+            UsageError: the option stands without a file.
+        """
+        if not paths:
+            raise UsageError(
+                "--refs takes one or more files: all that hold records which may need an image"
+            )
         self._inputs = [Input(path, form, "--input-format") for path in paths]
         self.places: list[tuple[str, int | None]] = []
         self.at: tuple[str, int | None] = ("", None)

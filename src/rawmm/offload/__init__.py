@@ -7,7 +7,8 @@ checks one, `collect_garbage` empties it of what nobody refers to.
 
 from __future__ import annotations
 
-from rawmm.offload.fsck import Finding, fsck
+from rawmm.offload.findings import Finding
+from rawmm.offload.fsck import fsck
 from rawmm.offload.gc import GarbageStats, collect_garbage
 from rawmm.offload.limits import Limits
 from rawmm.offload.request import OffloadedRequest, offload_request

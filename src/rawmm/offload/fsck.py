@@ -6,33 +6,26 @@ import os
 import stat
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import MaterializeError, OffloadError, RawMMError, counted, shown_text
-from rawmm.locators import file_path
+from rawmm.errors import MaterializeError, RawMMError, counted, shown_text
+from rawmm.offload.findings import Finding, Kind, Looked
 from rawmm.offload.image_header import check_complete, read_header
 from rawmm.offload.listing import (
     aside,
-    is_image_name,
     list_images,
     move_aside,
     opened,
     put_back,
     writer_of,
 )
-from rawmm.offload.references import Referenced, locators
+from rawmm.offload.named_images import NamedImages
+from rawmm.offload.references import Referenced
 from rawmm.offload.store import ImageStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-Kind: TypeAlias = Literal["missing", "corrupt", "orphaned", "stale", "foreign"]
-
-WRONG: Final[frozenset[Kind]] = frozenset({"missing", "corrupt"})
-"""What costs a rollout its images. The other findings cost space."""
+    from collections.abc import Iterable, Iterator
 
 STALE_AFTER: Final = timedelta(hours=1)
 """How long a temporary file is unchanged when its writer is dead: that one writes without pause."""
@@ -40,29 +33,6 @@ STALE_AT_LAST: Final = timedelta(days=1)
 """How long when a process has its writer's id. It may be another host's, or long be another's."""
 
 _OF_BYTES: Final = frozenset({"hash_mismatch", "not_an_image"})
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something about one file of an image directory.
-
-    Attributes:
-        kind: ``missing``, a record names it and it is not there; ``corrupt``, its bytes are not
-            those of its name, or no image, or it is no regular file; ``orphaned``, no record
-            names it; ``stale``, a process left it behind when it died; ``foreign``, no store
-            gives such names.
-        file: where it is, or would be.
-        error: the same as an error, with its code.
-        record: for a missing file, the first record that names it, counted from 0; ``error.path``
-            is the place in it.
-        repaired: whether this call set it right.
-    """
-
-    kind: Kind
-    file: Path
-    error: RawMMError
-    record: int | None = None
-    repaired: bool = False
 
 
 def fsck(
@@ -96,25 +66,26 @@ def findings(
     *,
     repair: bool = False,
     quarantine: bool = False,
-    checked: Callable[[str], None] = lambda _: None,
+    looked: Looked | None = None,
 ) -> Iterator[Finding]:
-    """What `fsck` finds, as it goes on. `checked` is told the name of each image."""
-    check = _Check(ImageStore(image_dir), repair=repair, quarantine=quarantine)
+    """What `fsck` finds, as it goes on. `looked` is kept up to date meanwhile."""
+    check = _Check(ImageStore(image_dir), looked or Looked(), repair=repair, quarantine=quarantine)
     with opened(check.root, "to check") as directory:
-        yield from check.run(directory, references, checked)
+        yield from check.run(directory, references)
 
 
 class _Check:
-    def __init__(self, store: ImageStore, *, repair: bool, quarantine: bool) -> None:
+    def __init__(
+        self, store: ImageStore, looked: Looked, *, repair: bool, quarantine: bool
+    ) -> None:
         self.root = store.root
         self._store = store
+        self._looked = looked
         self._repair = repair
         self._quarantine = quarantine
         self._now = time.time_ns()
 
-    def run(
-        self, directory: int, references: Iterable[Any] | None, checked: Callable[[str], None]
-    ) -> Iterator[Finding]:
+    def run(self, directory: int, references: Iterable[Any] | None) -> Iterator[Finding]:
         # First, because a repair gives images their names back.
         left = list_images(directory)
         for name in left.temporary:
@@ -125,7 +96,8 @@ class _Check:
         referenced = None
         if references is not None:
             referenced = Referenced(images)
-            yield from self._missing(references, referenced)
+            named = NamedImages(self._store, directory, self._looked)
+            yield from named.findings(references, referenced)
         for name in images:
             yield from self._image(directory, name)
             if referenced is not None and name not in referenced.names:
@@ -137,32 +109,9 @@ class _Check:
                     got="none",
                     hint="rawmm gc deletes it when it is old enough",
                 )
-            checked(name)
+            self._looked.images += 1
         for name in left.foreign:
             yield self._foreign(directory, name)
-
-    def _missing(self, references: Iterable[Any], referenced: Referenced) -> Iterator[Finding]:
-        known: set[str | Path] = set()
-        for number, record in enumerate(references):
-            referenced.add(record)
-            for path, locator in locators(record):
-                if locator in known:
-                    continue
-                known.add(locator)
-                try:
-                    self._store.check_present(locator)
-                except OffloadError as error:
-                    # An image elsewhere, or a locator that is none, is not this directory's affair.
-                    file = self._file(locator)
-                    if error.code == "missing_image" and file not in known:
-                        known.add(file)
-                        if is_image_name(file.name):
-                            error.got = f"none of the name {file.name!r}"  # whole, it is no secret
-                        yield Finding("missing", file, error.under(path), number)
-
-    def _file(self, locator: str) -> Path:
-        path = file_path(locator)
-        return Path(path) if isinstance(path, str) else self.root / locator
 
     def _image(self, directory: int, name: str) -> Iterator[Finding]:
         try:

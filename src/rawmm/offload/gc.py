@@ -59,7 +59,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm.errors import ContractError, counted, shown_path
 from rawmm.offload.image_file import open_regular, probe_directory
 from rawmm.offload.listing import aside, list_images, move_aside, opened, put_back
-from rawmm.offload.references import Referenced
+from rawmm.offload.references import Referenced, file_name
 from rawmm.offload.run_dir import resolved_dir
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class GarbageStats:
         bytes_freed: their bytes.
         referenced: images that stay because a record names them.
         young: images that stay because they were stored, or found, within the grace.
+        elsewhere: different references in the records to images that are not in the directory.
+            Nothing looked for them.
         restored: names of images that an earlier collection was about to delete when it was
             stopped. They were put back, and are young.
     """
@@ -86,6 +88,7 @@ class GarbageStats:
     bytes_freed: int = 0
     referenced: int = 0
     young: int = 0
+    elsewhere: int = 0
     restored: list[str] = field(default_factory=list)
 
 
@@ -113,7 +116,8 @@ def collect_garbage(
 
     Raises:
         ContractError: ``out_of_range`` for a negative grace; ``no_references`` when the records
-            name no image of the directory; and for a reference that cannot be read.
+            name no image of the directory; and for a reference, or the escapes in a text, that
+            cannot be read.
         ProcessedPayloadError: ``not_json`` for a record that cannot be looked through.
         OffloadError: ``store_failed`` when the directory cannot be read or written.
     """
@@ -128,10 +132,16 @@ def collect_garbage(
         now = time.time_ns() if dry_run else probe_directory(root, durable=False)
         if not dry_run:
             stats.restored = _restored(directory)
-        images = list_images(directory).images
-    referenced = Referenced(images)
+        listing = list_images(directory)
+    images = listing.images
+    referenced, elsewhere = Referenced(images), set[str]()
     for record in references:
-        referenced.add(record)
+        for _, locator in referenced.read(record):
+            if not referenced.holds(locator):
+                elsewhere.add(locator)
+    # Files of other names are named by records as well; they are never deleted.
+    others = set(listing.foreign)
+    stats.elsewhere = sum(file_name(one) not in others for one in elsewhere)
     if images and not referenced.names and not allow_empty:
         raise _nothing_named(root, len(images))
     stats.referenced = len(referenced.names)

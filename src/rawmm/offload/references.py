@@ -1,17 +1,18 @@
 """Which images of a directory a record names, in whatever form it was written.
 
-`locators` is exact: what a reader would look for. `Referenced` is generous, because it decides
-what may be deleted: every file name, URL, hash or reference string in a record, under any key and
-inside of any text, keeps the images whose hash begins with the same 16 digits.
+`Referenced` is generous, because it decides what may be deleted: every file name, URL, hash or
+reference string in a record, under any key and inside of any text, keeps the images whose hash
+begins with the same 16 digits. A name may be written in every form that a reader of rawmm
+accepts, and in any nesting of these: escapes of JSON and of URLs, base64url in references. What
+cannot be looked into is an error. In other encodings, such as UTF-16 or gzip in bytes, no reader
+looks for names, and neither does this module.
+
+`locators` is exact: what a reader would look for.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import numbers
 import re
-from base64 import urlsafe_b64decode
-from contextlib import suppress
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -20,7 +21,8 @@ import msgspec
 
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.locators import scheme_of, stored_hash
-from rawmm.offload.containers import container_of
+from rawmm.offload.object_state import SCALARS, Member, UnreadableError, buffer_bytes, members
+from rawmm.offload.text_forms import decoded_forms
 from rawmm.refs import is_raw_mm_ref, split_raw_mm_ref
 
 if TYPE_CHECKING:
@@ -31,16 +33,22 @@ if TYPE_CHECKING:
     Path = tuple[str | int, ...]
 
 _ID: Final = "raw_image_id"
+_URI: Final = "raw_image_uri"
 _SHORTEST: Final = 16
 """Digits of a hash in the shortest file name that a store gave."""
 _DIGITS: Final = re.compile(r"[0-9a-f]{16,}", re.IGNORECASE)
-_ENCODED: Final = re.compile(r"mmraw:(?:v[0-9]+:)?([A-Za-z0-9_-]{16,})")
+_LONG: Final = 1024
+"""Characters of a text in which a search for digits takes longer than two passes in C."""
+_AS_DIGIT: Final = bytes(
+    ord("x") if chr(byte) in "0123456789abcdefABCDEF" else 0 for byte in range(256)
+)
+_RUN: Final = b"x" * _SHORTEST
 
 _NO_TEXT: Final = frozenset({int, float, bool, type(None)})
-_SCALARS: Final = (
-    numbers.Number, type(None), msgspec.UnsetType,
-    dt.date, dt.time, dt.timedelta,  # of MessagePack, and of models
-)  # fmt: skip
+_TIMESTAMP: Final = -1
+"""The extension type of MessagePack's times."""
+_MOST_COMPUTED: Final = 100_000
+"""Values that the properties in one record may return: some return a new object for ever."""
 # Of a reference that cannot be read, nobody knows what it names. In all other errors it is
 # refused for what it says, and what it says was seen.
 _UNREADABLE: Final = frozenset(
@@ -74,7 +82,7 @@ class Text(NamedTuple):
 
 
 class Locator(NamedTuple):
-    """An image as a record names it: a ``raw_image_id`` or a ``file://`` URL."""
+    """An image as a record names it: a ``raw_image_id`` or a URL that is no data URL."""
 
     path: Path
     locator: str
@@ -85,61 +93,68 @@ def texts(value: Any) -> Iterator[Text]:
 
     Raises:
         ProcessedPayloadError: ``not_json`` for an object that cannot be looked into.
+        ContractError: ``too_large`` where properties return ever more objects.
     """
     stack: list[tuple[Any, _Place | None, str | None]] = [(value, None, None)]
     seen: dict[int, Any] = {}  # kept, so that no other object gets the same id meanwhile
+    computed = 0
     while stack:
         current, place, field = stack.pop()
-        text = _text(current)
-        if text is not None:
-            yield Text(text, place, field)
+        kind = type(current)
+        if kind is str:
+            yield Text(current, place, field)
             continue
-        if isinstance(current, _SCALARS) or id(current) in seen:
+        if kind in _NO_TEXT or id(current) in seen:
             continue
         seen[id(current)] = current
-        below: list[tuple[Any, _Place | None, str | None]]
-        if isinstance(current, list | tuple | set | frozenset):
-            if _NO_TEXT.issuperset(map(type, current)):
-                continue
-            below = [(each, _Place(place, i), None) for i, each in enumerate(current)]
-        else:
-            container = container_of(current)
-            if container is None:
-                raise contract_error(
-                    "not_json",
-                    Text("", place, None).path,
-                    expected="plain data, structs, models or dataclasses",
-                    got=shown(current),
-                    hint="convert the record first: what it names in there cannot be known",
-                )
-            below = []
-            for key, each in container.items(current):
-                name = container.path_key(current, key)
-                at = place if name is None else _Place(place, name)
-                if isinstance(current, dict):
-                    below.append((key, at, None))
-                below.append((each, at, str(name)))
-        stack += reversed(below)
+        if kind is list and _NO_TEXT.issuperset(map(type, current)):
+            continue
+        if kind is dict:  # what most objects are, without a detour
+            for key, each in reversed(current.items()):
+                name = key if type(key) is str else shown(key)
+                at = _Place(place, name)
+                if type(each) not in _NO_TEXT:
+                    stack.append((each, at, name))
+                stack.append((key, at, None))
+            continue
+        fault = None
+        below: list[Member] = []
+        try:
+            text = _text(current)
+            if text is not None:
+                yield Text(text, place, field)
+            if kind is not bytes and kind is not msgspec.msgpack.Ext:
+                below = list(members(current, is_text=text is not None))
+        except UnreadableError as error:
+            fault = error
+        if fault is not None:
+            raise _unreadable(current, place, fault)
+        computed += sum(member.computed for member in below)
+        if computed > _MOST_COMPUTED:
+            raise contract_error(
+                "too_large",
+                (),  # where it ends is as far down as the limit goes
+                expected=f"properties that return at most {_MOST_COMPUTED} values in a record",
+                got="more",
+                hint="convert the record first",
+            )
+        stack += [
+            (each, place if name is None else _Place(place, name), of)
+            for each, name, of, _ in reversed(below)
+        ]
 
 
 def locators(value: Any) -> Iterator[Locator]:
-    """Every ``raw_image_id`` and ``file://`` URL of a value, those in references included.
+    """Every ``raw_image_id`` and image URL of a value, those in references included.
+
+    URLs are those of ``file://``, and of other stores where they are a ``raw_image_uri`` or name
+    a file by its hash.
 
     Raises:
         ContractError: a reference that cannot be read, at its path.
         ProcessedPayloadError: as `texts`.
     """
-    for found in texts(value):
-        uri: str | None = found.text
-        if is_raw_mm_ref(found.text):
-            ref = _read(found)
-            uri = ref.raw_image_uri if ref else None
-            if ref and ref.raw_image_id is not None:
-                yield Locator(found.path, ref.raw_image_id)
-        elif found.field == _ID:
-            yield Locator(found.path, found.text)
-        if uri is not None and scheme_of(uri) == "file":
-            yield Locator(found.path, uri)
+    return Referenced(()).read(value)
 
 
 class Referenced:
@@ -164,35 +179,111 @@ class Referenced:
         """Look through one record.
 
         Raises:
-            ContractError, ProcessedPayloadError: as `locators`.
+            ContractError, ProcessedPayloadError: as `locators`; ``too_deep`` for a text with
+                more layers of escapes than any writer produces.
         """
-        for found in texts(record):
-            if is_raw_mm_ref(found.text):
-                _read(found)
-            self._look(found.text)
-            for match in _ENCODED.finditer(found.text):
-                self._look(_decoded(match[1]))
+        for _ in self.read(record):
+            pass
 
-    def _look(self, text: str) -> None:
-        if text[:5].lower() == "data:":
-            return  # the image itself
-        for form in {text, unquote(text)}:
-            for run in _DIGITS.findall(form):
-                # What stands before a hash may be a digit, too: an escape, or a name's end.
-                digits = run.lower()
-                for start in range(len(digits) - _SHORTEST + 1):
-                    self.names.update(self._by_digits.get(digits[start : start + _SHORTEST], ()))
+    def read(self, record: Any) -> Iterator[Locator]:
+        """Look through one record; its `locators`, as they are found. Raises as `add` does."""
+        for found in texts(record):
+            self._look(found)
+            yield from _locators_of(found)
+
+    def holds(self, locator: str) -> bool:
+        """Whether the directory has an image of the hash that a locator's file name is."""
+        digits = stored_hash(file_name(locator))
+        return digits is not None and digits[:_SHORTEST] in self._by_digits
+
+    def _look(self, found: Text) -> None:
+        if not self._by_digits or len(found.text) < _SHORTEST:
+            return
+        fault = None
+        try:
+            for form in decoded_forms(found.text):
+                for run in _runs(form):
+                    self._keep(run.lower())
+        except RawMMError as error:
+            fault = error
+        if fault is not None:
+            raise fault.under(found.path)
+
+    def _keep(self, digits: str) -> None:
+        # What stands before a hash may be a digit, too: an escape, or a name's end.
+        for start in range(len(digits) - _SHORTEST + 1):
+            names = self._by_digits.get(digits[start : start + _SHORTEST])
+            if names is not None:
+                self.names.update(names)
+
+
+def file_name(locator: str) -> str:
+    """The name of the file that an id or a URL names."""
+    return unquote(locator).rpartition("/")[2]
+
+
+def _runs(text: str) -> list[str]:
+    """Every run of digits that may be, or hold, a hash."""
+    if len(text) >= _LONG:
+        raw = text.encode("ascii" if text.isascii() else "utf-8", "surrogatepass")
+        if _RUN not in raw.translate(_AS_DIGIT):
+            return []
+    return _DIGITS.findall(text)
 
 
 def _text(value: Any) -> str | None:
-    """A value that is text, or may hold text, as a string."""
+    """A value that is text, or may hold text, as a string.
+
+    Raises:
+        UnreadableError: an extension type of MessagePack, whose encoding nobody knows.
+    """
     if isinstance(value, str):
-        return value
+        return str.__str__(value)
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
     if isinstance(value, msgspec.msgpack.Ext):
-        value = value.data
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).decode("latin-1")
-    return str(fspath(value)) if isinstance(value, PathLike) else None
+        if value.code == _TIMESTAMP:
+            return ""
+        raise UnreadableError
+    if isinstance(value, PathLike):
+        path = fspath(value)
+        return path.decode("latin-1") if isinstance(path, bytes) else path
+    if isinstance(value, (dict, list, tuple, *SCALARS)):
+        return None
+    raw = buffer_bytes(value)
+    return None if raw is None else raw.decode("latin-1")
+
+
+def _unreadable(value: Any, place: _Place | None, error: UnreadableError) -> RawMMError:
+    path = Text("", place, None).path
+    return contract_error(
+        "not_json",
+        path if error.name is None else (*path, error.name),
+        expected="plain data, or objects whose state can be read",
+        got=shown(value) if error.name is None else "a computed field that raises an error",
+        hint="convert the record first: what it names in there cannot be known",
+    )
+
+
+def _locators_of(found: Text) -> Iterator[Locator]:
+    text, field = found.text, found.field
+    if is_raw_mm_ref(text):
+        ref = _read(found)
+        if ref is None:
+            return
+        if ref.raw_image_id is not None:
+            yield Locator(found.path, ref.raw_image_id)
+        if ref.raw_image_uri is None:
+            return
+        text, field = ref.raw_image_uri, _URI
+    elif field == _ID:
+        yield Locator(found.path, text)
+    scheme = scheme_of(text)
+    if scheme == "file" or (
+        scheme not in ("", "data")
+        and (field == _URI or ("://" in text and stored_hash(unquote(text)) is not None))
+    ):
+        yield Locator(found.path, text)
 
 
 def _read(found: Text) -> RawMMRef | None:
@@ -201,14 +292,8 @@ def _read(found: Text) -> RawMMRef | None:
         return split_raw_mm_ref(found.text)
     except RawMMError as error:
         # Inside of it, a path leads to what was read.
-        if error.code in _UNREADABLE and error.path == "$":
-            raise error.under(found.path) from None
-        return None
-
-
-def _decoded(encoded: str) -> str:
-    """The text of base64url, as far as it is; for looking only."""
-    whole = encoded[: len(encoded) - (len(encoded) % 4 == 1)]
-    with suppress(ValueError):
-        return urlsafe_b64decode(whole + "=" * (-len(whole) % 4)).decode("latin-1")
-    return ""
+        unreadable = error.code in _UNREADABLE and error.path == "$"
+        fault = error
+    if unreadable:
+        raise fault.under(found.path)
+    return None

@@ -8,12 +8,12 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Union, get_args, get_origin
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from rawmm._contract import OneOf
 from rawmm.errors import contract_error, shown
 from rawmm.structs import Contract
-from rawmm.validate.plain import LEAVES, is_array, slot_of
+from rawmm.validate.plain import LEAVES, as_mapping, is_array, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,17 +81,6 @@ def bearing(kind: type[Contract]) -> tuple[Place, ...]:
     )
 
 
-@cache
-def typed_fields(kind: type[Contract]) -> tuple[tuple[str | int, int], ...]:
-    """Fields of a struct class that are no free JSON: as they stand in a path, and their number."""
-    array_like = kind.__struct_config__.array_like
-    return tuple(
-        (index if array_like else field.encode_name, index)
-        for index, field in enumerate(msgspec.structs.fields(kind))
-        if not slot_of(field.type).free
-    )
-
-
 def stand_ins(value: Any, path: Path) -> Iterator[RawMMError]:
     """Whatever stands in a struct in place of another, or of a list: rules read both.
 
@@ -100,12 +89,13 @@ def stand_ins(value: Any, path: Path) -> Iterator[RawMMError]:
     if isinstance(value, Contract):
         fields = msgspec.structs.astuple(value)
         places = {place.number: place for place in bearing(type(value))}
-        for key, number in typed_fields(type(value)):
-            child = fields[number]
-            if type(child) in _NO_STRUCTS:
+        for name, key, number in typed_fields(type(value)):
+            child, place = fields[number], places.get(number)
+            if child is UNSET and name is not None:
+                yield missing(name, path)
+            elif type(child) in _NO_STRUCTS:
                 continue
-            place = places.get(number)
-            if place is None:
+            elif place is None:
                 yield from _unread_below(child, (*path, key))
             elif type(child) not in place.passed_over:
                 yield from _stand_ins_below(child, place, (*path, key), keyed=place.keyed)
@@ -115,14 +105,43 @@ def stand_ins(value: Any, path: Path) -> Iterator[RawMMError]:
                 yield from stand_ins(child, (*path, key))
 
 
+@cache
+def typed_fields(kind: type[Contract]) -> tuple[tuple[str | None, str | int, int], ...]:
+    """Fields of a struct class that are no free JSON.
+
+    Each is its name where it is required, as it stands in a path, and its number.
+    """
+    array_like = kind.__struct_config__.array_like
+    return tuple(
+        (
+            None if field.default is UNSET else field.encode_name,
+            index if array_like else field.encode_name,
+            index,
+        )
+        for index, field in enumerate(msgspec.structs.fields(kind))
+        if not slot_of(field.type).free
+    )
+
+
+def missing(name: str, path: Path) -> RawMMError:
+    """A required field that is absent; the path is that of its object."""
+    return contract_error(
+        "missing_field", path, expected=f"the field {name!r}", got="an object without it"
+    )
+
+
 def _unread_below(value: Any, path: Path) -> Iterator[RawMMError]:
     """Objects that are read as lists where a struct is built, but not where one is assigned."""
-    if isinstance(value, (Mapping, list, tuple)):
-        if isinstance(value, Mapping) or not only_numbers(value):
-            for key, child in value.items() if isinstance(value, Mapping) else enumerate(value):
-                if type(child) not in LEAVES:
-                    yield from _unread_below(child, (*path, key))
-    elif not isinstance(value, (*ASSIGNABLE, bytearray, memoryview)):
+    kind = type(value)
+    if issubclass(kind, Mapping) and (pairs := as_mapping(value)) is not None:
+        for key, child in pairs.items():
+            if type(child) not in LEAVES:
+                yield from _unread_below(child, (*path, key))
+    elif issubclass(kind, (list, tuple)):
+        for index, child in () if only_numbers(value) else enumerate(value):
+            if type(child) not in LEAVES:
+                yield from _unread_below(child, (*path, index))
+    elif issubclass(kind, Mapping) or not issubclass(kind, (*ASSIGNABLE, bytearray, memoryview)):
         yield _unread(value, path)
 
 
@@ -137,10 +156,12 @@ def _unread(value: Any, path: Path) -> RawMMError:
 
 
 def _stand_ins_below(value: Any, place: Place, path: Path, *, keyed: bool) -> Iterator[RawMMError]:
-    if isinstance(value, Contract):
+    kind = type(value)
+    pairs = as_mapping(value) if keyed and issubclass(kind, Mapping) else None
+    if issubclass(kind, Contract):
         yield from stand_ins(value, path)
-    elif (keyed and isinstance(value, Mapping)) or isinstance(value, (list, tuple)):
-        for key, child in value.items() if isinstance(value, Mapping) else children(value):
+    elif pairs is not None or issubclass(kind, (list, tuple)):
+        for key, child in children(value) if pairs is None else pairs.items():
             if type(child) not in LEAVES:
                 yield from _stand_ins_below(child, place, (*path, key), keyed=False)
     elif place.stream:

@@ -41,6 +41,11 @@ def first_error(value: Any, kind: Any) -> RawMMError:
     """Why `value` is not a `kind`: the first error, with its real path."""
     for error in errors_at(value, kind, ()):
         return error
+    return unexplained(value)
+
+
+def unexplained(value: Any) -> RawMMError:
+    """The error of a value that the fast check refuses and no rule explains: a fault of rawmm."""
     return contract_error(
         "wrong_type",
         (),

@@ -219,7 +219,10 @@ def is_plain(root: Any) -> bool:
                 return False
             children: Any = value.values()
         elif kind is list or kind is tuple:
-            if value and type(value[0]) in _NUMBERS:
+            first = type(value[0]) if value else None
+            if first is bool:
+                continue  # msgspec takes nothing but flags beside one
+            if first is int or first is float:
                 if not _only_small_numbers(value):
                     return False
                 continue

@@ -17,7 +17,7 @@ from rawmm.structs import Contract, PackedStream
 from rawmm.validate.children import ASSIGNABLE, bearing, children, only_numbers
 from rawmm.validate.convert import dec_hook, needs_hook
 from rawmm.validate.glance import looks_fine
-from rawmm.validate.plain import LEAVES, as_mapping, base_value, slot_of
+from rawmm.validate.plain import LEAVES, Slot, as_mapping, base_value, slot_of
 
 
 def recheck(value: Any) -> None:
@@ -28,7 +28,7 @@ def recheck(value: Any) -> None:
     """
     if isinstance(value, Contract):
         _recheck_struct(value, _shape_of(type(value)))
-    else:
+    elif not (isinstance(value, (list, tuple)) and value and type(value[0]) in LEAVES):
         for _, child in children(value):
             if type(child) not in LEAVES:
                 recheck(child)
@@ -78,10 +78,9 @@ def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
         for name, value in named.items():
             if type(value) not in _PLAIN and name not in shape.free:
                 named[name] = _as_plain(value)
-    for name in shape.keyed:
-        value = named[name]
-        if isinstance(value, dict) and not _PLAIN.issuperset(map(type, value.values())):
-            named[name] = {key: _as_plain(child) for key, child in value.items()}
+    for name in shape.nested:
+        if not _is_plain_below(named[name]):
+            named[name] = _as_plain(named[name])
     for name in shape.optional:
         if named[name] is UNSET:
             del named[name]
@@ -94,20 +93,33 @@ def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
         raise msgspec.ValidationError from None
 
 
+def _is_plain_below(value: Any) -> bool:
+    """Whether the containers in a field hold values of plain types."""
+    kind = type(value)
+    if kind is dict:
+        value = value.values()
+    elif (kind is not list and kind is not tuple) or not value or type(value[0]) in LEAVES:
+        return True
+    return _PLAIN.issuperset(map(type, value)) and all(map(_is_plain_below, value))
+
+
 def _as_plain(value: Any) -> Any:
     """An assigned value for msgspec, which reads foreign objects as mappings.
 
     Rules read lists, so an array or another sequence is not taken here.
     """
-    if not isinstance(value, ASSIGNABLE):
+    kind = type(value)
+    if kind in _PLAIN and kind not in _CONTAINERS:
+        return value
+    if not issubclass(kind, ASSIGNABLE):
         raise msgspec.ValidationError
-    if isinstance(value, Mapping):
+    if issubclass(kind, Mapping):
         pairs = as_mapping(value)
-        if pairs is None:  # its own code fails
+        if pairs is None:
             raise msgspec.ValidationError
-        return {base_value(key): child for key, child in pairs.items()}
-    if isinstance(value, (list, tuple)):
-        return list(value)
+        return {base_value(key): _as_plain(child) for key, child in pairs.items()}
+    if issubclass(kind, (list, tuple)):
+        return [_as_plain(child) for child in value]
     return base_value(value)
 
 
@@ -122,10 +134,10 @@ class _Shape(NamedTuple):
     """Those that may be absent."""
     below: tuple[tuple[int, frozenset[Any], bool], ...]
     """Of fields that may hold structs: the place, types that hold none, whether it is a dict."""
-    keyed: tuple[str, ...]
-    """Those that are dicts of what is no free JSON."""
+    nested: tuple[str, ...]
+    """Those that are lists or dicts, other than per-token streams."""
     free: frozenset[str]
-    """Those that hold anything, which rules walk."""
+    """Those that hold anything, which rules walk, by wire name: none has another attribute."""
     hooked: frozenset[str]
     """Those with whose types msgspec needs help."""
     ruled: bool
@@ -135,7 +147,8 @@ class _Shape(NamedTuple):
 
 
 _SHAPES: Final[dict[type[Any], _Shape]] = {}
-_PLAIN: Final[set[type[Any]]] = {*LEAVES, dict, list, tuple, UnsetType}
+_CONTAINERS: Final = frozenset({dict, list, tuple})
+_PLAIN: Final[set[type[Any]]] = {*LEAVES, *_CONTAINERS, UnsetType}
 """Types that msgspec reads as what they are, the struct classes met so far among them."""
 
 
@@ -157,13 +170,17 @@ def _shape_of(kind: type[Contract]) -> _Shape:
         kind.__struct_fields__,
         tuple(one.name for one in found if one.default is UNSET),
         tuple((place.number, place.passed_over, place.keyed) for place in bearing(kind)),
-        tuple(one.name for one in found if slot_of(one.type).values and not slot_of(one.type).free),
-        frozenset(one.name for one in found if _holds_anything(one.type)),
+        tuple(one.name for one in found if _is_nested(slot_of(one.type))),
+        frozenset(one.encode_name for one in found if _holds_anything(one.type)),
         frozenset(one.name for one in found if needs_hook(one.type)),
         bool(kind.__rules__),
         issubclass(kind, PackedStream),
     )
     return shape
+
+
+def _is_nested(slot: Slot) -> bool:
+    return bool(slot.values or slot.items) and not slot.stream
 
 
 def _holds_anything(kind: Any) -> bool:

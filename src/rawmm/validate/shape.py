@@ -15,6 +15,7 @@ from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.locators import id_problem
 from rawmm.structs import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.arrays import elements, raw, shown_shape, size_error
+from rawmm.validate.children import missing
 from rawmm.validate.forms import historical_form
 from rawmm.validate.open_objects import place_errors
 from rawmm.validate.payload import ND, Mode, is_text, payload_errors, processed
@@ -258,13 +259,6 @@ def _array_like(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         )
     for index, (item, field) in enumerate(zip(items, fields, strict=False)):
         yield from shape_errors(item, field, (*path, index))
-
-
-def missing(name: str, path: Path) -> RawMMError:
-    """A required field that is absent; the path is that of its object."""
-    return contract_error(
-        "missing_field", path, expected=f"the field {shown_text(name)}", got="an object without it"
-    )
 
 
 def unknown(name: str, known: Iterable[str], path: Path) -> RawMMError:

@@ -51,7 +51,10 @@ def test_without_records_nothing_is_missing_or_orphaned(rawmm: Run, images: Path
     code, out, err = rawmm("fsck", images)
     assert code == 1
     assert len(out.splitlines()) == 3
-    assert err == "2 images: 1 corrupt, 1 stale, 1 foreign\n"
+    assert err == (
+        "2 images: 1 corrupt, 1 stale, 1 foreign; missing and orphaned images were not looked for "
+        "(give --refs)\n"
+    )
 
 
 def test_what_costs_space_alone_is_exit_code_0(rawmm: Run, images: Path) -> None:
@@ -59,8 +62,8 @@ def test_what_costs_space_alone_is_exit_code_0(rawmm: Run, images: Path) -> None
     code, out, err = rawmm("fsck", images, "--repair")
     assert code == 0
     assert "removed [stale_file]" in out
-    assert err == "1 image: no corrupt, 1 stale, 2 foreign, 1 set right\n"
-    assert rawmm("fsck", images).err == "1 image: no corrupt, no stale, 2 foreign\n"
+    assert err.startswith("1 image: no corrupt, 1 stale, 2 foreign, 1 set right; missing and ")
+    assert rawmm("fsck", images).err.startswith("1 image: no corrupt, no stale, 2 foreign; ")
 
 
 def test_json_and_github(rawmm: Run, images: Path) -> None:
@@ -106,3 +109,47 @@ def test_a_terminal_gets_a_table(images: Path) -> None:
     rows = [line.split() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).splitlines()]
     assert ["images", "2"] in rows
     assert [row[:2] for row in rows if row[:1] == ["corrupt"]] == [["corrupt", "1"]]
+
+
+def test_references_to_another_directory_are_counted_and_named(
+    rawmm: Run, tmp_path: Path, examples: Path
+) -> None:
+    records, empty = tmp_path / "out.jsonl", tmp_path / "empty"
+    empty.mkdir()
+    images = tmp_path / "images"
+    rawmm("offload", examples / "rollout.jsonl", "-o", records, "--image-dir", images)
+    code, out, err = rawmm("fsck", empty, "--refs", records)
+    assert code == 0
+    lines = out.splitlines()
+    assert len(lines) == len(list(images.iterdir())) == 4
+    for line in lines:
+        assert f"got '{images}/" in line
+        assert line.endswith("it was not looked for [path_escape]")
+    assert err == (
+        "no images: no missing, no corrupt, no orphaned, no stale, no foreign; "
+        "14 of 14 references lead outside and were not looked for\n"
+    )
+    levels = rawmm("fsck", empty, "--refs", records, "--format", "github").out.splitlines()
+    assert {line.split()[0] for line in levels} == {"::notice"}
+
+
+@pytest.mark.parametrize("command", ["fsck", "gc"])
+def test_refs_without_a_file_is_wrong_usage(rawmm: Run, images: Path, command: str) -> None:
+    before = sorted(images.iterdir())
+    for argv in (
+        ["--refs"],
+        ["--refs", "--allow-empty"] if command == "gc" else ["--refs", "--repair"],
+    ):
+        code, out, err = rawmm(command, images, *argv)
+        assert (code, out) == (2, "")
+        assert err.startswith("rawmm: --refs takes one or more files")
+    assert sorted(images.iterdir()) == before
+
+
+@pytest.mark.parametrize("command", ["fsck", "gc"])
+def test_an_empty_name_is_wrong_usage(rawmm: Run, images: Path, command: str) -> None:
+    refs = images.with_name("refs.jsonl")
+    for argv in (("", "--refs", refs), (images, "--refs", "")):
+        code, _, err = rawmm(command, *argv)
+        assert code == 2
+        assert err.endswith("is empty; is a variable not set?\n")

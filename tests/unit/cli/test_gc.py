@@ -72,6 +72,8 @@ def test_the_grace_is_a_day(rawmm: Run, store: ImageStore, tmp_path: Path) -> No
         ('["NAME"', 1, "[malformed]"),
         ('{"a": "NAME", "a": 1}', 1, "[duplicate_key]"),
         ('["NAME", "mmraw:v9:x"]', 1, "::$[1]: expected mmraw:"),
+        ('["NAME", "\\ud800"]', 1, "[malformed]"),
+        ("[" * 100_000, 1, "[too_deep]"),
     ],
 )
 def test_what_cannot_be_read_stops_it_all(
@@ -128,3 +130,45 @@ def test_standard_input(store: ImageStore, process: Run) -> None:
     )
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 3
+
+
+def test_references_to_images_that_are_not_here_are_counted(
+    rawmm: Run, store: ImageStore, tmp_path: Path
+) -> None:
+    refs = tmp_path / "a.json"
+    refs.write_text(json.dumps([name_of(store, 0), f"file:///a/{'a' * 64}.png"]))
+    err = rawmm("gc", store.root, "--refs", refs).err
+    assert err.endswith(
+        " younger than the grace; 1 reference to images that are not here, not looked for\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"\x82\xa1aNAME\xa1a\x01", "::$.a: expected each key once, got 'a' again [duplicate_key]"),
+        (b"\x82\x01NAME\xc3\x01", "::$.true: expected each key once, got true beside 1"),
+        (b"\x92NAME\xd5\x05xx", "::$[1]: expected plain data"),
+        (b"\x92NAME\xa1\xff", "[malformed]"),
+        (b"\x92NAME", "[malformed]"),
+        (b"\x91" * 100_000 + b"\x90", "[too_deep]"),
+    ],
+)
+def test_messagepack_that_cannot_be_read_wholly_stops_it_all(
+    data: bytes, says: str, rawmm: Run, store: ImageStore, tmp_path: Path
+) -> None:
+    refs = tmp_path / "a.msgpack"
+    refs.write_bytes(data.replace(b"NAME", msgspec.msgpack.encode(name_of(store, 0))))
+    for command in (("gc", "--grace", "0s"), ("gc", "--dry-run"), ("fsck",)):
+        result = rawmm(command[0], store.root, "--refs", refs, *command[1:])
+        assert (result.code, result.out) == (1, "")
+        assert says in result.err
+    assert len(list(store.root.iterdir())) == 4
+
+
+def test_times_of_messagepack_do_not_stop_it(rawmm: Run, store: ImageStore, tmp_path: Path) -> None:
+    refs = tmp_path / "a.msgpack"
+    time = b"\xd7\xff" + (1 << 34 | 1_700_000_000).to_bytes(8, "big")
+    refs.write_bytes(b"\x92" + time + msgspec.msgpack.encode(name_of(store, 0)))
+    result = rawmm("gc", store.root, "--refs", refs, "--dry-run", "--grace", "0s")
+    assert (result.code, len(result.out.splitlines())) == (0, 3)

@@ -9,12 +9,18 @@ import pytest
 
 from rawmm.errors import ContractError, OffloadError
 from rawmm.offload import Finding, ImageStore, fsck
+from rawmm.offload.findings import Looked
+from rawmm.offload.fsck import findings
 from tests.unit.offload.images import picture
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HOUR = 3600
+REF = (
+    f'"family":"f","fingerprint":"{"0" * 32}","mm_hash":"{"0" * 32}","modality":"image",'
+    '"payload":{}'
+)
 
 
 @pytest.fixture
@@ -22,8 +28,8 @@ def store(tmp_path: Path) -> ImageStore:
     return ImageStore(tmp_path / "images", durable=False)
 
 
-def told(findings: list[Finding]) -> list[tuple[str, str, str]]:
-    return [(one.kind, one.file.name, one.error.code) for one in findings]
+def told(found: list[Finding]) -> list[tuple[str, str, str]]:
+    return [(one.kind, one.file.name, one.error.code) for one in found]
 
 
 def old(path: Path, seconds: float) -> None:
@@ -58,16 +64,16 @@ def test_a_missing_image_is_told_once_with_its_first_place(store: ImageStore) ->
         {"a": [{"raw_image_id": image.raw_image_id}]},
         [image.uri, {"raw_image_id": "cat.png"}],
     ]
-    findings = fsck(store.root, records)
-    assert told(findings) == [
+    found = [one for one in fsck(store.root, records) if one.kind != "outside"]
+    assert told(found) == [
         ("missing", image.raw_image_id, "missing_image"),
         ("missing", "cat.png", "missing_image"),
     ]
-    assert [(one.record, one.error.path) for one in findings] == [
+    assert [(one.record, one.error.path) for one in found] == [
         (1, "$.a[0].raw_image_id"),
         (2, "$[1].raw_image_id"),
     ]
-    assert image.raw_image_id in findings[0].error.got
+    assert image.raw_image_id in found[0].error.got
     assert fsck(store.root) == []
 
 
@@ -81,8 +87,8 @@ def test_corrupt_files_are_those_with_other_bytes_and_no_images(store: ImageStor
     named.write_bytes(text)
     link = store.root / f"{'a' * 64}.png"
     link.symlink_to(good.path.name)
-    findings = fsck(store.root, quarantine=False)
-    assert sorted(told(findings)) == sorted(
+    found = fsck(store.root, quarantine=False)
+    assert sorted(told(found)) == sorted(
         [
             ("corrupt", image.raw_image_id, "hash_mismatch"),
             ("corrupt", named.name, "not_an_image"),
@@ -90,7 +96,7 @@ def test_corrupt_files_are_those_with_other_bytes_and_no_images(store: ImageStor
         ]
     )
     before = {path.name for path in store.root.iterdir()}
-    assert told(fsck(store.root, repair=True)) == told(findings)
+    assert told(fsck(store.root, repair=True)) == told(found)
     assert {path.name for path in store.root.iterdir()} == before
 
 
@@ -128,8 +134,8 @@ def test_a_file_that_was_replaced_meanwhile_is_put_back(
 
 def test_orphans_are_what_no_record_names(store: ImageStore) -> None:
     image, other = store.put(picture()), store.put(picture(seed=1))
-    findings = fsck(store.root, [f"see {image.sha256[:32]}"], repair=True, quarantine=True)
-    assert told(findings) == [("orphaned", other.raw_image_id, "unreferenced_image")]
+    found = fsck(store.root, [f"see {image.sha256[:32]}"], repair=True, quarantine=True)
+    assert told(found) == [("orphaned", other.raw_image_id, "unreferenced_image")]
     assert len(fsck(store.root, [])) == 2
     assert other.path.exists()
 
@@ -176,8 +182,8 @@ def test_an_image_that_a_collector_left_gets_its_name_back(store: ImageStore) ->
     image.path.rename(away)
     record = {"raw_image_id": image.raw_image_id}
     assert [one.kind for one in fsck(store.root, [record])] == ["stale", "missing"]
-    findings = fsck(store.root, [record], repair=True)
-    assert [(one.kind, one.repaired) for one in findings] == [("stale", True)]
+    found = fsck(store.root, [record], repair=True)
+    assert [(one.kind, one.repaired) for one in found] == [("stale", True)]
     assert image.path.read_bytes() == picture()
     assert fsck(store.root, [record]) == []
     image.path.rename(away)
@@ -189,12 +195,12 @@ def test_foreign_names_are_told_and_left_alone(store: ImageStore) -> None:
     store.put(picture())
     (store.root / "sub").mkdir()
     (store.root / "notes.txt").write_text("x")
-    findings = fsck(store.root, repair=True, quarantine=True)
-    assert told(findings) == [
+    found = fsck(store.root, repair=True, quarantine=True)
+    assert told(found) == [
         ("foreign", "notes.txt", "foreign_file"),
         ("foreign", "sub", "foreign_file"),
     ]
-    assert findings[1].error.got == "a directory"
+    assert found[1].error.got == "a directory"
     assert len(list(store.root.iterdir())) == 3
 
 
@@ -205,3 +211,60 @@ def test_what_cannot_be_checked_is_an_error(store: ImageStore) -> None:
     store.put(picture())
     with pytest.raises(ContractError):
         fsck(store.root, [["mmraw:v9:x"]])
+
+
+def test_references_outside_are_named_once_and_counted_each_time(store: ImageStore) -> None:
+    store.put(picture())
+    elsewhere = f"file:///elsewhere/{'a' * 64}.png"
+    records: list[Any] = [
+        {"url": elsewhere, "raw_image_id": "../x"},
+        [elsewhere, {"raw_image_uri": "s3://bucket/x.png"}, "file://host/x.png"],
+        [f'mmraw:{{{REF},"raw_image_uri":"{elsewhere}"}}'],
+    ]
+    looked = Looked()
+    found = [one for one in findings(store.root, records, looked=looked) if one.kind == "outside"]
+    assert [(one.record, one.error.path, one.error.code) for one in found] == [
+        (0, "$.url", "path_escape"),
+        (0, "$.raw_image_id", "path_escape"),
+        (1, "$[1].raw_image_uri", "bad_locator"),
+        (1, "$[2]", "bad_locator"),
+    ]
+    assert elsewhere.removeprefix("file://") in found[0].error.got
+    assert (looked.references, looked.outside, looked.images) == (6, 6, 1)
+    assert {one.kind for one in fsck(store.root, records)} == {"outside", "orphaned"}
+
+
+def test_a_url_by_another_path_to_the_directory_is_inside(
+    store: ImageStore, tmp_path: Path
+) -> None:
+    image = store.put(picture())
+    link = tmp_path / "link"
+    link.symlink_to(store.root)
+    here, gone = f"file://{link}/{image.raw_image_id}", f"file://{link}/{'a' * 64}.png"
+    assert told(fsck(store.root, [[here, gone]])) == [
+        ("missing", f"{'a' * 64}.png", "missing_image")
+    ]
+
+
+def test_images_of_a_moved_directory_are_missing(store: ImageStore, tmp_path: Path) -> None:
+    image, gone = store.put(picture()), f"{'a' * 64}.png"
+    old = tmp_path / "old"
+    record = [f"file://{old}/{image.raw_image_id}", f"file://{old}/{gone}", f"s3://b/{gone}"]
+    found = fsck(store.root, [record])
+    assert [(one.kind, one.error.code) for one in found] == [
+        ("outside", "path_escape"),
+        ("missing", "missing_image"),
+        ("outside", "bad_locator"),
+    ]
+    assert found[1].error.path == "$[1]"
+    assert "the run may have moved" in str(found[0].error)
+    old.mkdir()  # the directory of another run, which has an image in common
+    assert [one.kind for one in fsck(store.root, [record])] == ["outside"] * 3
+
+
+def test_an_id_of_a_moved_run_is_looked_for_here(store: ImageStore) -> None:
+    store.put(picture())
+    record = [f'mmraw:{{{REF},"raw_image_id":"{"a" * 64}.png"}}']
+    assert told(fsck(store.root, [record]))[0] == (
+        "missing", f"{'a' * 64}.png", "missing_image",
+    )  # fmt: skip

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
 import time
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -18,7 +18,8 @@ from tests.unit.offload.images import part, picture, temporary_files, url_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.queues import Queue
-    from multiprocessing.synchronize import Event
+    from multiprocessing.synchronize import Barrier
+    from pathlib import Path
 
 NOW = timedelta(0)
 HOUR = timedelta(hours=1)
@@ -102,15 +103,10 @@ def test_the_clock_is_that_of_the_files(store: ImageStore, monkeypatch: pytest.M
 
 def test_storing_again_makes_an_image_young(store: ImageStore) -> None:
     image = store.put(picture())
+    before = image.path.stat().st_mtime_ns
     let_time_pass(store.root)
-    begin = time.monotonic()
-    time.sleep(0.3)
-    store.put(picture())
-    stats = collect_garbage(
-        store.root, [], grace=timedelta(seconds=time.monotonic() - begin - 0.2), allow_empty=True
-    )
-    assert (stats.deleted, stats.young) == ([], 1)
-    assert image.path.exists()
+    assert not store.put(picture()).written
+    assert image.path.stat().st_mtime_ns > before
 
 
 def test_what_is_stored_while_the_records_are_read_stays(store: ImageStore) -> None:
@@ -257,70 +253,104 @@ def test_a_directory_that_is_none_is_an_error(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"file"}
 
 
-# --- writers in other processes
+# --- writers and collectors in other processes
 
-IMAGES = 8
-GRACE = 0.15
+ROUNDS = 12
+WRITERS = 2
+COLLECTORS = 2
+IMAGES = 6
+HANGS = 300
+"""Seconds after which a process must have died; no outcome depends on them."""
 
 
-def _write(root: str, seed: int, stop: Event, answers: Queue[tuple[int, int, int]]) -> None:
-    """Store images again and again, and look for each within its grace."""
+class Gates(NamedTuple):
+    """Where the processes of a test wait for each other, so that it asks no clock.
+
+    In each round all files are old at first. The collectors read the clock and the directory,
+    then everybody starts: writers store, collectors judge and delete.
+    """
+
+    old: Barrier
+    read: Barrier
+    written: Barrier
+    over: Barrier
+
+
+def _write(root: str, seed: int, gates: Gates, answers: Queue[tuple[str, int]]) -> None:
+    """Store some of the images in each round; count those that are gone when it is over."""
     store = ImageStore(root, durable=False)
     images = [store.prepare(picture(seed=each)) for each in range(IMAGES)]
     chance = random.Random(seed)
-    stored = found = lost = 0
-    while not stop.is_set():
-        image = chance.choice(images)
-        begin = time.monotonic()
-        store.commit(image)
-        stored += 1
-        there, late = False, 0.0
-        # Moved aside and put back it may be, for an instant, but not gone.
-        while not there and late < GRACE / 2:
-            there = store.path(image.raw_image_id).exists()
-            late = time.monotonic() - begin
-        found += there
-        lost += not there and late < GRACE  # or this process was kept waiting
-        # So long that files get older than the grace, and collectors have work.
-        time.sleep(chance.choice([0, 0, 0, 0, 0.001, 0.001, GRACE]))
-    answers.put((stored, found, lost))
+    lost = 0
+    for _ in range(ROUNDS):
+        chosen = chance.choices(images[1:], k=8)  # the first one is never stored again
+        gates.old.wait(HANGS)
+        gates.read.wait(HANGS)
+        for image in chosen:
+            store.commit(image)
+        gates.written.wait(HANGS)
+        gates.over.wait(HANGS)
+        lost += sum(not store.path(image.raw_image_id).exists() for image in chosen)
+    answers.put(("lost", lost))
 
 
-def _collect(root: str, stop: Event, answers: Queue[tuple[int, int, int]]) -> None:
+def _collect(root: str, gates: Gates, answers: Queue[tuple[str, int]]) -> None:
+    """Collect in each round; in every third one only after all is written."""
     deleted = kept = 0
-    while not stop.is_set():
-        stats = collect_garbage(root, [], grace=timedelta(seconds=GRACE), allow_empty=True)
+    for number in range(ROUNDS):
+        gates.old.wait(HANGS)
+        late = number % 3 == 0
+
+        def records(*, late: bool = late) -> Iterator[Any]:
+            gates.read.wait(HANGS)
+            if late:
+                gates.written.wait(HANGS)
+            yield []
+
+        stats = collect_garbage(root, records(), grace=NOW, allow_empty=True)
+        if not late:
+            gates.written.wait(HANGS)
         deleted += len(stats.deleted)
-        kept += stats.young
-    answers.put((-1, deleted, kept))
+        kept += stats.young if late else 0
+        gates.over.wait(HANGS)
+    answers.put(("deleted", deleted))
+    answers.put(("kept", kept))
 
 
 def test_writers_and_collectors_in_many_processes(tmp_path: Path) -> None:
-    root = str(tmp_path / "images")
-    ImageStore(root).put(picture())
+    store = ImageStore(tmp_path / "images", durable=False)
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    answers: Queue[tuple[int, int, int]] = context.Queue()
+    everybody = WRITERS + COLLECTORS
+    gates = Gates(
+        old=context.Barrier(everybody + 1),
+        read=context.Barrier(everybody),
+        written=context.Barrier(everybody),
+        over=context.Barrier(everybody + 1),
+    )
+    answers: Queue[tuple[str, int]] = context.Queue()
+    root = str(store.root)
     workers = [
-        *(context.Process(target=_write, args=(root, seed, stop, answers)) for seed in range(3)),
-        *(context.Process(target=_collect, args=(root, stop, answers)) for _ in range(2)),
+        *(context.Process(target=_write, args=(root, n, gates, answers)) for n in range(WRITERS)),
+        *(context.Process(target=_collect, args=(root, gates, answers)) for _ in range(COLLECTORS)),
     ]
     for worker in workers:
         worker.start()
-    time.sleep(4)
-    stop.set()
-    told = [answers.get(timeout=30) for _ in workers]
+    for _ in range(ROUNDS):
+        for seed in range(IMAGES):
+            store.put(picture(seed=seed))
+        let_time_pass(store.root)
+        gates.old.wait(HANGS)
+        gates.over.wait(HANGS)
+    told = [answers.get(timeout=HANGS) for _ in range(WRITERS + 2 * COLLECTORS)]
     for worker in workers:
-        worker.join(30)
+        worker.join(HANGS)
         assert worker.exitcode == 0
-    writers = [one for one in told if one[0] >= 0]
-    collectors = [one for one in told if one[0] < 0]
-    assert sum(lost for _, _, lost in writers) == 0
-    assert sum(found for _, found, _ in writers) > 20
-    assert sum(deleted for _, deleted, _ in collectors) > 0
-    assert sum(kept for _, _, kept in collectors) > 0
-    assert temporary_files(Path(root)) == []
-    assert ImageStore(root).verify() == []
+    count = {what: sum(number for name, number in told if name == what) for what, _ in told}
+    assert count["lost"] == 0
+    assert count["deleted"] >= ROUNDS  # in each round, the image that nobody stores again
+    assert count["kept"] >= ROUNDS // 3
+    assert temporary_files(store.root) == []
+    assert store.verify() == []
 
 
 def test_an_image_that_is_put_back_has_its_name_on_the_disk(
@@ -345,3 +375,32 @@ def test_an_image_that_is_put_back_has_its_name_on_the_disk(
     stats = collect_garbage(store.root, [], grace=NOW, allow_empty=True)
     assert (stats.deleted, stats.young) == ([], 1)
     assert synced == [True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Data: compare file:///a/NAME",
+        "data: [see NAME]",
+        "DATA:image/png;base64,AAAA and NAME",
+    ],
+)
+def test_a_text_that_begins_like_a_data_url_keeps_its_image(store: ImageStore, text: str) -> None:
+    name = store.put(picture()).raw_image_id
+    text = text.replace("NAME", name)
+    for record in (text, {text: 1}, [text.encode()], {"a": json.dumps([text])}):
+        assert collect(store, record) == []
+
+
+def test_references_to_images_elsewhere_are_counted(store: ImageStore) -> None:
+    image = store.put(picture())
+    (store.root / "cat.png").write_bytes(b"x")
+    record = [
+        image.uri,
+        f"file:///moved/{image.raw_image_id}",
+        {"raw_image_id": "cat.png"},
+        f"file:///a/{'a' * 64}.png",
+        f"file:///a/{'a' * 64}.png",
+        {"raw_image_id": "dog.png"},
+    ]
+    assert collect_garbage(store.root, [record]).elsewhere == 2

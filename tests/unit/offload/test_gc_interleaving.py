@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from rawmm.errors import OffloadError
 from rawmm.offload import GarbageStats, ImageStore, StoredImage, collect_garbage, fsck
 from tests.unit.offload.images import picture, temporary_files
 from tests.unit.offload.interleaving import Stage, Stopped, every_order, some_orders
+from tests.unit.offload.test_gc import let_time_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,15 +39,7 @@ class Scene:
         self.path.unlink(missing_ok=True)
         if self.content is not None:
             self.path.write_bytes(self.content)
-            written = self.path.stat().st_ctime_ns
-            clock = self.path.with_name(".clock")
-            # The clock of files ticks slower than the processor.
-            while True:
-                clock.write_bytes(b"")
-                if clock.stat().st_mtime_ns > written:
-                    break
-                time.sleep(0.001)
-            clock.unlink()
+            let_time_pass(self.store.root)
 
     def write(self) -> StoredImage:
         return self.store.commit(self.image)
@@ -171,7 +163,7 @@ def test_a_copy_that_brings_its_old_time_along_stays(tmp_path: Path) -> None:
     def reset() -> None:
         scene_reset()
         os.utime(scene.path, ns=(0, 0))
-        time.sleep(0.02)
+        let_time_pass(scene.store.root)
 
     scene_reset, scene.reset = scene.reset, reset  # type: ignore[method-assign]
 

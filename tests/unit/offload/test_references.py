@@ -1,19 +1,31 @@
 from __future__ import annotations
 
+import array
 import base64
 import dataclasses
 import datetime as dt
+import enum
+import io
 import json
+from collections import ChainMap, UserDict, defaultdict, deque
+from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr, computed_field
 
 import rawmm
 from rawmm.errors import ContractError, ProcessedPayloadError
 from rawmm.offload.references import Referenced, locators
+from rawmm.offload.text_forms import decoded_forms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHA = "2e7c616c370f1c87c9311bc410fcf43b0123456789abcdef0123456789abcdef"
 NAME = f"{SHA}.png"
@@ -84,7 +96,6 @@ def test_whatever_could_name_an_image_does(text: str) -> None:
         [1, 2, text, 3],
         ["x", text],
         {"x", text},
-        msgspec.msgpack.Ext(7, text.encode()),
         Plain([text]),
         Model(where={"a": text}),
         Model(where=1, more=[text]),
@@ -100,7 +111,6 @@ def test_whatever_could_name_an_image_does(text: str) -> None:
         "",
         SHA[:15],
         SHA[1:],
-        f"data:image/png;base64,{SHA}",
         "b" * 15,
         f"mmraw {SHA[:15]}",
         "image.png",
@@ -232,3 +242,310 @@ def test_every_sample_of_every_form_names_its_images(path: Path) -> None:
     assert referenced.names == NAMED_BY_SAMPLES[key]
     exact = {one.locator.rpartition("/")[2] for one in locators(value)}
     assert exact == (set() if key == "inline/nodes" else NAMED_BY_SAMPLES[key])
+
+
+# Objects: everything that they hold, or an error.
+
+HEAD, TAIL = NAME[:30], NAME[30:]
+
+
+class Halves:
+    def __init__(self) -> None:
+        self.head, self.tail = HEAD, TAIL
+
+
+class WithProperty(Halves):
+    @property
+    def whole(self) -> str:
+        return self.head + self.tail
+
+
+class WithCachedProperty(Halves):
+    @cached_property
+    def whole(self) -> list[str]:
+        return [self.head + self.tail]
+
+
+class Derived(WithProperty):
+    """A property of a base class."""
+
+
+class ComputedModel(BaseModel):
+    head: str = HEAD
+    tail: str = TAIL
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def whole(self) -> str:
+        return self.head + self.tail
+
+
+class PrivateModel(BaseModel):
+    _url: str = PrivateAttr(default=NAME)
+
+
+class ComputedStruct(msgspec.Struct):
+    head: str = HEAD
+    tail: str = TAIL
+
+    @property
+    def whole(self) -> str:
+        return self.head + self.tail
+
+
+class StructWithDict(msgspec.Struct, dict=True):
+    pass
+
+
+class Slots:
+    __slots__ = ("_url", "unset")
+
+    def __init__(self) -> None:
+        self._url = NAME
+
+
+class MoreSlots(Slots):
+    __slots__ = ("other",)
+
+
+@dataclasses.dataclass
+class Constant:
+    number: int = 1
+    url = NAME  # without an annotation it is no field
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class FrozenSlots:
+    url: str
+
+
+class TextWithNote(str):  # noqa: SLOT000  (it has a dict)
+    """A string that carries an attribute."""
+
+
+class ListWithNote(list[Any]):
+    """A list that carries an attribute."""
+
+
+class DictThatShowsOthers(dict[str, Any]):
+    """A dict whose class makes up items."""
+
+    def items(self) -> Any:
+        return [("url", NAME)]
+
+
+class Color(enum.Enum):
+    RED = NAME
+
+
+class Reading(float):
+    """A number that carries an attribute."""
+
+
+class Pair(NamedTuple):
+    left: int
+    right: str
+
+
+def with_attribute(value: Any, attribute: Any = NAME) -> Any:
+    value.beside = attribute
+    return value
+
+
+HOLDERS: dict[str, Callable[[], Any]] = {
+    "property": WithProperty,
+    "cached property": WithCachedProperty,
+    "property of a base": Derived,
+    "computed field": ComputedModel,
+    "private attribute of a model": PrivateModel,
+    "property of a struct": ComputedStruct,
+    "attribute beside the fields of a struct": lambda: with_attribute(StructWithDict()),
+    "attribute beside the fields of a dataclass": lambda: with_attribute(Plain(1)),
+    "constant of a dataclass": Constant,
+    "frozen dataclass with slots": lambda: FrozenSlots(NAME),
+    "slots": Slots,
+    "slots of a base": MoreSlots,
+    "namespace": lambda: SimpleNamespace(a=[NAME]),
+    "attribute of a str": lambda: with_attribute(TextWithNote("x")),
+    "attribute of a list": lambda: with_attribute(ListWithNote([1])),
+    "elements of a list of a class of its own": lambda: ListWithNote([NAME]),
+    "attribute of a number": lambda: with_attribute(Reading(1.0)),
+    "made-up items": DictThatShowsOthers,
+    "items behind made-up ones": lambda: DictThatShowsOthers({NAME: 1}),
+    "enum": lambda: Color.RED,
+    "named tuple": lambda: Pair(1, NAME),
+    "UserDict": lambda: UserDict({"a": NAME}),
+    "ChainMap": lambda: ChainMap({}, {NAME: 1}),
+    "defaultdict": lambda: defaultdict(list, a=[NAME]),
+    "deque": lambda: deque([1, NAME]),
+    "values of a dict": {"a": NAME}.values,
+    "keys of a dict": {NAME: 1}.keys,
+    "proxy": lambda: MappingProxyType({"a": NAME}),
+    "array of bytes": lambda: array.array("B", NAME.encode()),
+    "numpy array of bytes": lambda: np.frombuffer(NAME.encode(), dtype=np.uint8),
+    "part of a numpy array": lambda: np.frombuffer(("x" + "x".join(NAME)).encode(), np.uint8)[1::2],
+    "numpy string": lambda: np.str_(NAME),
+    "memoryview": lambda: memoryview(NAME.encode()),
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_whatever_an_object_holds_keeps_its_image(holder: str) -> None:
+    assert named({"a": [HOLDERS[holder]()]}) == {NAME, OLD}
+
+
+def test_looking_does_not_change_an_object() -> None:
+    value = WithCachedProperty()
+    named(value)
+    assert vars(value) == {"head": HEAD, "tail": TAIL}
+    filled: defaultdict[str, Any] = defaultdict(list)
+    named(filled)
+    assert filled == {}
+
+
+def test_objects_in_a_cycle() -> None:
+    one, other = SimpleNamespace(url=NAME), SimpleNamespace()
+    one.other, other.one, other.itself = other, one, other
+    assert named(other) == {NAME, OLD}
+
+
+class Raises:
+    @property
+    def url(self) -> str:
+        raise ValueError(SHA)
+
+
+class Stream(io.BytesIO):
+    """Python sees no content in it."""
+
+
+class Endless:
+    @property
+    def more(self) -> Endless:
+        return Endless()
+
+
+def unreadable() -> dict[str, Any]:
+    return {
+        "generator": (each for each in [NAME]),
+        "stream": Stream(NAME.encode()),
+        "function": lambda: NAME,
+        "partial": partial(str, NAME),
+        "iterator": iter([NAME]),
+        "exception": ValueError(NAME),
+        "array of objects": np.array([NAME], dtype=object),
+        "array of texts": np.array([NAME]),
+        "records": np.zeros(2, dtype=[("a", "i4")]),
+        "extension of MessagePack": msgspec.msgpack.Ext(5, NAME.encode()),
+        "released memoryview": _released(),
+    }
+
+
+def _released() -> memoryview:
+    view = memoryview(NAME.encode())
+    view.release()
+    return view
+
+
+@pytest.mark.parametrize("kind", unreadable())
+def test_an_object_with_hidden_state_is_an_error(kind: str) -> None:
+    with pytest.raises(ProcessedPayloadError) as caught:
+        named({"a": [1, unreadable()[kind]]})
+    assert (caught.value.code, caught.value.path) == ("not_json", "$.a[1]")
+    assert SHA[:16] not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+class RaisingModel(BaseModel):
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def url(self) -> str:
+        raise ValueError(SHA)
+
+
+def test_a_property_that_raises_holds_nothing() -> None:
+    assert named([with_attribute(Raises())]) == {NAME, OLD}
+
+
+def test_a_computed_field_that_raises_is_an_error_without_its_words() -> None:
+    with pytest.raises(ProcessedPayloadError) as caught:
+        named([RaisingModel()])
+    assert (caught.value.code, caught.value.path) == ("not_json", "$[0].url")
+    assert caught.value.got == "a computed field that raises an error"
+    assert SHA[:16] not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_objects_without_end_are_an_error() -> None:
+    with pytest.raises(ContractError) as caught:
+        named([Endless()])
+    assert caught.value.code == "too_large"
+
+
+def test_times_of_messagepack_hold_no_text() -> None:
+    assert named([msgspec.msgpack.Ext(-1, bytes(8))]) == set()
+
+
+# Texts: every layer of escapes, or an error.
+
+
+def escaped(text: str) -> str:
+    return "".join(f"\\u{ord(char):04x}" for char in text)
+
+
+def quoted(text: str) -> str:
+    return "".join(f"%{ord(char):02x}" for char in text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        escaped(NAME),
+        escaped(NAME).upper().replace("U00", "u00"),
+        quoted(NAME),
+        quoted(quoted(NAME)),
+        escaped(escaped(NAME)),
+        escaped(quoted(NAME)),
+        quoted(escaped(NAME)),
+        json.dumps(json.dumps(f'{{"a": "{escaped(NAME)}"}}')),
+        f"data:{escaped(NAME)}",
+        f"\\x {escaped(NAME)}",
+        f"mmraw:{b64({'raw_uri': quoted(NAME)})}",
+        json.dumps({"a": json.dumps({"b": f"mmraw:v3:{b64({'raw_uri': NAME})}"})}),
+        f"{escaped('mmraw')}:{b64({'raw_image_id': NAME})}",
+        f"see mmraw:{b64({'payload': f'mmraw:{b64([NAME])}'})}",
+        f"see mmraw:v2:r:f:{SHA[:0]}0:image:0:x.png:{b64([NAME])}",
+        "é" * 2000 + NAME,
+        "x" * 2000 + NAME.upper(),
+        "\ud800" * 2000 + NAME,
+    ],
+)
+def test_a_name_in_layers_of_escapes_keeps_its_image(text: str) -> None:
+    for record in ([text], {text: 1}, [text.encode("utf-8", "surrogatepass")]):
+        assert named(record) == {NAME, OLD}
+
+
+@pytest.mark.parametrize("escape", [escaped, quoted])
+def test_more_layers_than_anybody_writes_are_an_error(escape: Callable[[str], str]) -> None:
+    text = "a"
+    while len(text) < 100_000:
+        text = (
+            escape("\\" if escape is escaped else "%") + text[1:] if text != "a" else escape(text)
+        )
+        text = escape(text[0]) + text[1:]
+    with pytest.raises(ContractError) as caught:
+        named({"a": [text]})
+    assert (caught.value.code, caught.value.path) == ("too_deep", "$.a[0]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["%25" * 20_000 + "61", "\\u005c" * 20_000 + "u0061", "\\" * 50_000, "mmraw:" * 20_000],
+    ids=["percent", "backslash", "pairs", "references"],
+)
+def test_the_work_on_a_text_is_bounded_by_its_length(text: str) -> None:
+    length = 0
+    with suppress(ContractError):
+        for form in decoded_forms(text):
+            length += len(form)
+    assert length <= 17 * len(text) + 4096

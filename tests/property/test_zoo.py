@@ -1,0 +1,387 @@
+"""Every public callable times every object of the zoo: a right value, or a `RawMMError`.
+
+The callables are found by looking through the public modules, so that a new one is tried, too. A
+parameter that no recipe names fails the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+import rawmm
+from rawmm import RawMMError, schemas
+from rawmm.structs import TYPES, Contract
+from rawmm.validate.plain import field_slots
+from tests.zoo import REFUSED, ZOO, Animal
+
+MODULES: Final = ("rawmm", "rawmm.graph", "rawmm.layouts", "rawmm.materialize", "rawmm.trainer")
+
+WIRE_ONLY: Final = frozenset({"bytes", "nan", "infinity"})
+"""What free values of open objects may be on MessagePack."""
+
+
+@cache
+def documents(name: str) -> tuple[dict[str, Any], ...]:
+    """Valid documents of a type, as many as it takes to show each of its fields."""
+    found: list[Any] = [
+        json.loads(vector["document"])
+        for vector in schemas.conformance_vectors()
+        if vector["type"] == name and "code" not in vector
+    ]
+    found.sort(key=len, reverse=True)
+    seen: set[Any] = set()
+    chosen = []
+    for document in found:
+        fields = set(document if isinstance(document, dict) else range(len(document)))
+        if not fields <= seen:
+            seen |= fields
+            chosen.append(document)
+    return tuple(chosen)
+
+
+def fields_of(name: str) -> Iterator[tuple[Any, Any]]:
+    """Each field of a type, with a valid document to put something into."""
+    kind = TYPES[name]
+    for number, field in enumerate(field_slots(kind)):
+        if field == "__extra__":
+            yield "unknown", documents(name)[0]
+        elif kind.__struct_config__.array_like:
+            yield number, documents(name)[0]
+        else:
+            yield field, next((one for one in documents(name) if field in one), documents(name)[0])
+
+
+def meaning(animal: Animal, name: str, field: Any) -> Any:
+    """What the animal says at a field of type `name`."""
+    slot = list(field_slots(TYPES[name]).items())
+    if isinstance(field, int):
+        field = slot[field][0]
+    own = dict(slot).get(field)
+    if own is not None and own.stream and animal.stream is not REFUSED:
+        return animal.stream
+    return animal.means
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equality of JSON values, for which 1 and true are two things and 1 and 1.0 are not."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def check_written(struct: Any, name: str, field: Any, label: str, animal: Animal) -> None:
+    """What was taken is written as what it says."""
+    binary = not isinstance(field, int) and field in field_slots(TYPES[name])
+    slot = field_slots(TYPES[name])[field] if binary else None
+    if label in WIRE_ONLY and (field == "unknown" or (slot is not None and slot.free)):
+        return
+    if slot is not None and slot.binary and label in {"bytes", "bytearray", "memoryview"}:
+        return
+    says = meaning(animal, name, field)
+    assert says is not REFUSED, "taken although it says nothing"
+    try:
+        written = msgspec.msgpack.decode(rawmm.encode_msgpack(struct))
+    except RawMMError as error:
+        assert label == "huge int", error  # the format has no room for it
+        return
+    if says is None and isinstance(written, dict) and field not in written:
+        return
+    wrote = written[field]
+    # A struct may be written with more than it was given: defaults and constants.
+    if isinstance(says, dict) and isinstance(wrote, dict) and not (slot and slot.free):
+        wrote = {key: wrote[key] for key in wrote if key in says}
+    assert same(wrote, says), f"{says!r} is written as {wrote!r}"
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """The value of a call, or the `RawMMError` that it raises; nothing else is one."""
+    try:
+        return call()
+    except RawMMError as error:
+        assert error.code
+        assert error.path.startswith("$")
+        chained = error.__cause__ or error.__context__
+        while chained is not None:
+            assert isinstance(chained, RawMMError), "an exception of another library is chained"
+            chained = chained.__cause__ or chained.__context__
+        return error
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_animal_at_a_field_is_written_as_what_it_says_or_refused(name: str) -> None:
+    kind: Any = TYPES[name]
+    failures: list[str] = []
+    for field, document in fields_of(name):
+        for label, animal in ZOO.items():
+            if label == "UNSET":
+                continue  # in a constructor, the way to leave a field out
+            where = f"{name}.{field}: {label}"
+
+            def put(animal: Animal = animal, document: Any = document, field: Any = field) -> Any:
+                changed = copy.copy(document)
+                changed[field] = animal.make()
+                return changed
+
+            try:
+                built = outcome(lambda put=put: rawmm.convert(put(), kind))
+                if not isinstance(built, RawMMError):
+                    check_written(built, name, field, label, animal)
+                errors = outcome(lambda put=put: list(rawmm.iter_errors(put(), kind)))
+                assert bool(errors) == isinstance(built, RawMMError), errors
+                # To a constructor, None is a way to leave a field out.
+                if not kind.__struct_config__.array_like and label != "null":
+                    taken = put()
+                    tag = kind.__struct_config__.tag_field
+                    attributes = {
+                        _attribute(kind, key): value for key, value in taken.items() if key != tag
+                    }
+                    if "unknown" in attributes:
+                        attributes["extra"] = {"unknown": attributes.pop("unknown")}
+                    called = outcome(lambda attributes=attributes: kind(**attributes))
+                    assert isinstance(called, RawMMError) == isinstance(built, RawMMError), called
+            except Exception as failure:  # noqa: BLE001  (all are listed)
+                failures.append(f"{where}: {type(failure).__name__}: {failure}")
+    assert not failures, "\n".join(failures)
+
+
+def _attribute(kind: Any, wire: str) -> str:
+    names = {wire: name for name, wire in kind.__wire_names__.items()}
+    return names.get(wire, wire)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(TYPES) - {"PackedFlags", "PackedFloats", "PackedTokenIds"})
+)
+def test_assigned_animal_is_written_as_what_it_says_or_refused(name: str) -> None:
+    kind: Any = TYPES[name]
+    failures: list[str] = []
+    for field, document in fields_of(name):
+        attribute = kind.__struct_fields__[field] if isinstance(field, int) else field
+        attribute = "extra" if field == "unknown" else _attribute(kind, attribute)
+        for label, animal in ZOO.items():
+            struct = rawmm.convert(document, kind)
+            value = animal.make()
+            setattr(struct, attribute, {"unknown": value} if field == "unknown" else value)
+            try:
+                encoded = outcome(lambda struct=struct: rawmm.encode_msgpack(struct))
+                errors = outcome(lambda struct=struct: list(rawmm.iter_errors(struct)))
+                if label != "huge int":  # a free value that only MessagePack has no room for
+                    assert bool(errors) == isinstance(encoded, RawMMError), errors
+                outcome(lambda struct=struct: rawmm.to_builtins(struct))
+                outcome(lambda struct=struct: rawmm.encode_json(struct))
+                outcome(lambda struct=struct: rawmm.convert(struct, kind))
+                if not isinstance(encoded, RawMMError) and label != "UNSET":
+                    check_written(struct, name, field, label, animal)
+            except Exception as failure:  # noqa: BLE001  (all are listed)
+                failures.append(f"{attribute} = {label}: {type(failure).__name__}: {failure}")
+    assert not failures, "\n".join(failures)
+
+
+# The public callables.
+
+ITEM: Final[dict[str, Any]] = {
+    "kind": "prime_raw_mm_item",
+    "version": 1,
+    "modality": "image",
+    "family": "qwen_vl",
+    "layout_fingerprint": "1dc5ae5b68174891b6aa9850aa05ee0d",
+    "payload": {"image_grid_thw": [1, 4, 4]},
+    "raw_image_uri": "s3://bucket/a.png",
+}
+SIDECAR: Final[dict[str, Any]] = {
+    "mm_hashes": {"image": ["a" * 32]},
+    "mm_placeholders": {"image": [{"offset": 0, "length": 4}]},
+    "mm_items": {"image": [ITEM]},
+}
+SAMPLE: Final[dict[str, Any]] = {
+    "token_ids": [1, 2],
+    "mask": [False, True],
+    "logprobs": [0.0, -0.5],
+    "temperatures": [1.0, 1.0],
+}
+PNG: Final = (Path(__file__).parents[1] / "data/wire/inline/2afc26d7855ad16e.png").read_bytes()
+
+
+def _trace() -> Any:
+    message = rawmm.UserMessage(content="x")
+    node = rawmm.MessageNode(message=message, token_ids=[1, 2], mask=[False, True], logprobs=[-0.5])
+    return rawmm.Trace(nodes=[node])
+
+
+def _branch() -> Any:
+    return rawmm.graph.branches(_trace())[0]
+
+
+OPTIONS: Final = frozenset(
+    [
+        "type",
+        "store",
+        "limits",
+        "cached",
+        "to_uri",
+        "generate",
+        "fields",
+        "image_processor",
+        "layout",
+        "cache",
+        "mode",
+        "packed",
+        "return_tensors",
+        "kwargs",
+        "knobs",
+        "values",
+        "materialize_all_image_refs",
+        "environ",
+    ]
+)
+"""Parameters that say how a callable works, and hold no data."""
+
+RECIPES: Final[dict[str, Callable[[Path], Any]]] = {
+    "obj": lambda _: rawmm.convert(SIDECAR, rawmm.MultiModalData),
+    "value": lambda _: copy.deepcopy(SIDECAR),
+    "data": lambda _: b'{"message": {"role": "user", "content": "x"}}',
+    "body": lambda _: b'{"messages": []}',
+    "url": lambda _: "data:image/png;base64,AAAA",
+    "image": lambda _: PNG,
+    "image_dir": lambda folder: folder / "images",
+    "family": lambda _: "qwen_vl",
+    "modality": lambda _: "image",
+    "layout_fingerprint": lambda _: ITEM["layout_fingerprint"],
+    "fingerprint": lambda _: ITEM["layout_fingerprint"],
+    "mm_hash": lambda _: "a" * 32,
+    "payload": lambda _: {"image_grid_thw": [1, 4, 4]},
+    "raw_image_id": lambda _: "a.png",
+    "raw_image_uri": lambda _: None,
+    "vllm_modality": lambda _: None,
+    "sidecar": lambda _: copy.deepcopy(SIDECAR),
+    "ref": lambda _: "mmraw:{}",
+    "refs": lambda _: None,
+    "trace": lambda _: _trace(),
+    "branch": lambda _: _branch(),
+    "prompt": lambda _: [{"role": "user", "content": "x"}],
+    "tools": lambda _: None,
+    "message": lambda _: {"role": "user", "content": "x"},
+    "sample": lambda _: copy.deepcopy(SAMPLE),
+    "samples": lambda _: [copy.deepcopy(SAMPLE)],
+    "batch": lambda _: rawmm.trainer.pack([copy.deepcopy(SAMPLE)]),
+    "max_tokens": lambda _: 2,
+    "num_tokens": lambda _: None,
+    "mm_token_type_ids": lambda _: None,
+    "env_name": lambda _: "",
+    "temperature": lambda _: 1.0,
+    "mask": lambda _: None,
+    "logprob_floor": lambda _: None,
+}
+
+
+def callables() -> Iterator[tuple[str, Any]]:
+    """Every public function of the package, found in its public modules."""
+    found: dict[int, str] = {}
+    for module in map(import_module, MODULES):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isfunction(value) and id(value) not in found:
+                found[id(value)] = name
+                yield f"{module.__name__}.{name}", value
+
+
+CALLABLES: Final = dict(callables())
+
+
+def test_public_callables_are_found() -> None:
+    assert {"rawmm.convert", "rawmm.graph.prepare_turn", "rawmm.trainer.pack"} <= set(CALLABLES)
+    assert len(CALLABLES) >= 35
+
+
+@pytest.mark.parametrize("name", sorted(CALLABLES))
+@pytest.mark.filterwarnings("ignore:.*were -inf")
+def test_animal_as_an_argument_gives_a_value_or_a_rawmm_error(name: str, tmp_path: Path) -> None:
+    function = CALLABLES[name]
+    parameters = {
+        key: one
+        for key, one in inspect.signature(function).parameters.items()
+        if key not in OPTIONS
+    }
+    assert set(parameters) <= set(RECIPES), "a parameter without a recipe"
+    failures: list[str] = []
+    for tried in parameters:
+        for label, animal in ZOO.items():
+            arguments = {
+                key: RECIPES[key](tmp_path)
+                for key, one in parameters.items()
+                if one.default is inspect.Parameter.empty
+            } | _required_options(function)
+            try:
+                arguments[tried] = animal.make()
+                outcome(lambda arguments=arguments: _finished(function(**arguments)))
+            except Exception as failure:  # noqa: BLE001  (all are listed)
+                failures.append(f"{tried}={label}: {type(failure).__name__}: {failure}")
+    assert not failures, "\n".join(failures)
+
+
+def _required_options(function: Any) -> dict[str, Any]:
+    def processor(**_: Any) -> Any:
+        raise ValueError
+
+    async def generate(**_: Any) -> str:
+        return "done"
+
+    wanted = inspect.signature(function).parameters
+    options = {"image_processor": processor, "generate": generate}
+    return {key: value for key, value in options.items() if key in wanted}
+
+
+def _finished(value: Any) -> Any:
+    if inspect.iscoroutine(value):
+        return asyncio.run(value)
+    return list(value) if isinstance(value, Iterator) else value
+
+
+def test_subclass_of_a_struct_is_taken_as_what_it_extends() -> None:
+    class Mine(rawmm.MessageNode):
+        """Adds behaviour, and no field."""
+
+        def size(self) -> int:
+            return len(self.token_ids)
+
+    node = Mine(message=rawmm.UserMessage(content="x"), token_ids=[1], mask=[False])
+    assert node.size() == 1
+    assert list(rawmm.iter_errors(node)) == []
+    assert type(rawmm.convert(rawmm.to_builtins(node), Mine)) is Mine
+    decoded = rawmm.decode_msgpack(rawmm.encode_msgpack(node), Mine)
+    assert type(decoded) is Mine
+    assert rawmm.to_builtins(rawmm.Trace(nodes=[node]))["nodes"][0]["token_ids"] == [1]
+    node.mask = [True, True]
+    with pytest.raises(rawmm.ContractError) as caught:
+        rawmm.encode_json(node)
+    assert (caught.value.code, caught.value.path) == ("stream_length", "$.mask")
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_subclass_of_every_struct_converts_and_encodes(name: str) -> None:
+    kind: Any = TYPES[name]
+    mine: Any = type(f"My{name}", (kind,), {})
+    for document in documents(name):
+        struct = rawmm.convert(document, mine)
+        assert isinstance(struct, mine)
+        assert rawmm.to_builtins(struct) == rawmm.to_builtins(rawmm.convert(document, kind))
+        assert list(rawmm.iter_errors(struct, mine)) == []
+
+
+def test_structs_are_the_only_classes_of_the_contract() -> None:
+    assert all(issubclass(kind, Contract) for kind in TYPES.values())
