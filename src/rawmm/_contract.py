@@ -89,8 +89,10 @@ class ContractMeta(msgspec.StructMeta):
         type.__setattr__(cls, "__open__", EXTRA in by_name.values())
         type.__setattr__(cls, "__known__", frozenset(by_name.values()) - {EXTRA})
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return Doors.build(cls, _bind(cls, args, kwargs))
+    if not TYPE_CHECKING:  # to a type checker a call makes an instance, of the fields as they are
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            return Doors.build(cls, _bind(cls, args, kwargs))
 
 
 def _bind(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

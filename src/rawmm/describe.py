@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from rawmm import layouts
 from rawmm.descriptors import raw_mm_item
-from rawmm.errors import OffloadError, shown, shown_text
+from rawmm.errors import OffloadError, shown, shown_path, shown_text
 from rawmm.locators import Problem, file_path, scheme_of
 from rawmm.offload.limits import Limits
 from rawmm.offload.prepare import prepare_image
@@ -130,7 +130,7 @@ def _source_and_locator(image: Any, image_dir: _Path | None) -> tuple[Any, dict[
     if store.root != resolved_dir(image_dir):
         raise OffloadError(
             "path_escape",
-            expected=f"a file directly in {os.fspath(image_dir)!r}",
+            expected=f"a file directly in {shown_path(image_dir)}",
             got=shown_text(uri),
             hint="leave image_dir out, or store the image there first",
         )

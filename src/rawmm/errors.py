@@ -10,15 +10,20 @@
 
 Each carries ``code`` (a key of `CODES`), ``path`` (a JSON path from the value that was
 checked), ``expected``, ``got`` and, where one helps, a ``hint``. The sentence is built in
-``__str__``. Values are shown through `shown`, which cuts them to 64 characters and never
-shows image bytes, base64 or the text after the comma of a data URL.
+``__str__``.
+
+Nothing of an image stands in a message. Whatever comes from a value goes through `shown`,
+`shown_text`, `shown_path`, `type_name` or `json_path`, which show at most 16 characters in a row
+that could be content. No exception of another library stays in the chain, as their texts quote
+values: `raise_alone` is for the places that handle one.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,31 +87,127 @@ CODES: Final[dict[str, str]] = {
 """Every error code, with its meaning. Codes are stable; messages are not."""
 
 _SHOWN: Final = 64
+_PATH_SHOWN: Final = 1024
+_RUN: Final = 16
+"""More characters in a row that could be content are not shown, but for the first of them."""
+_HEAD: Final = 8
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_ENCODED_RUN = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
-_HEX = re.compile(r"[0-9a-f]+\Z")
+_DATA_URL = re.compile(
+    r"data:(?:(?:application|audio|font|image|model|multipart|text|video)/[a-z0-9.+-]{0,16})?"
+    r"(?:;charset=utf-8)?(?:;base64)?,",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(r"[^\W_]+|[\W_]+")
+_THRICE = re.compile(r"(.)\1\1")
+_CONSONANT = "[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]"
+_WORD = re.compile(
+    rf"(?=.*[AEIOUYaeiouy])(?!.*{_CONSONANT}{{5}})"
+    r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*[0-9]{0,2}\Z"
+)
+_ABBREVIATION = re.compile(rf"(?:[A-Z]{{3,}}|[a-z]{{1,2}}|{_CONSONANT}{{3,4}})[0-9]{{0,2}}\Z")
+_HASH = re.compile(r"[0-9a-f]{16}")
+_SEPARATOR = re.compile(r"[^\\%]{1,4}\Z")
 
 
-def _is_encoded(text: str) -> bool:
-    """Whether a run in `text` may be base64: long, and not a hash or a plain word path."""
-    return any(
-        not _HEX.match(run) and re.search(r"[A-Z]", run) and re.search(r"[a-z0-9]", run)
-        for run in _ENCODED_RUN.findall(text)
-    )
+def _is_word(token: str) -> bool:
+    if token.isascii():
+        return bool(_WORD.match(token))
+    one_case = token.islower() or token.isupper() or token.istitle() or token.swapcase() == token
+    return one_case and token.isalpha()
+
+
+def _cost(token: str) -> int:
+    """What a word, or what stands in the place of one, adds to the doubt about a text."""
+    size = len(token)
+    if size > 24 or _THRICE.search(token):
+        return _width(token)
+    if size > 2 and _is_word(token):
+        return -size if size > 5 else 3 - size  # three letters are soon a word by chance
+    return 0 if _ABBREVIATION.match(token) else _width(token)
+
+
+def _width(text: str) -> int:
+    return len(json.dumps(text)) - 2
+
+
+def _readable(text: str, limit: int) -> int:
+    """How many leading characters of `text` may be shown, at most `limit`.
+
+    Image bytes in any spelling (base64, hex, percent-encoded, escaped, with dots or line breaks
+    between) hardly ever look like words. So what is no word adds its width to a doubt, and words
+    take theirs from it. Five parts of one length were cut by a machine, whatever they look like.
+    Where the doubt is over 16, the text ends soon after the last words without one: after 8
+    characters, or 16 digits of a hash.
+    """
+    place = start = doubt = between = 0
+    alike = first = size = cost = 0
+    for token in _TOKEN.findall(text[: 4 * limit]):
+        after = place + len(token)
+        if token[0].isalnum():
+            if len(token) != size:
+                alike, first, size = 0, place, len(token)
+            alike += 1
+            cost = _cost(token)
+            if cost > 0 and not doubt and _HASH.match(token):
+                start = place
+            # What separates is as doubtful as what it separates.
+            doubt = max(0, doubt + cost + (between if doubt and cost > 0 else 0))
+            between = 0
+            if not doubt and size > 5:
+                start = after
+        elif token.isprintable() and _SEPARATOR.match(token):
+            between = len(token)
+            if cost < 0 and not doubt and " " in token:
+                start = place + token.rfind(" ") + 1
+        else:
+            doubt += _width(token)
+        if doubt > _RUN or (alike > 4 and after - first > _RUN):
+            return min(_fitting(text, min(start, first)), limit)
+        place = after
+    return min(len(text), limit)
+
+
+def _fitting(text: str, start: int) -> int:
+    """Where the part of `text` that begins at `start` is cut."""
+    if digits := _HASH.match(text, start):
+        return digits.end()
+    end = start
+    while _width(text[start : end + 1]) <= _HEAD:
+        end += 1
+    return end
+
+
+def _cut(text: str, limit: int = _SHOWN) -> str:
+    """`text`, or as much of it as may be shown and '…'."""
+    length = _readable(text, limit)
+    if length == len(text):
+        return text
+    return text[: min(length, limit - 1)] + "…"
 
 
 def shown_text(text: str) -> str:
-    """A string as it may stand in a message: cut to 64 characters, no base64, no secrets."""
+    """A string as it may stand in a message: at most 64 characters, and no content."""
     if text[:5].lower() == "data:":
-        head, comma, _ = text[: _SHOWN + 1].partition(",")
-        # Without a comma near the start, nothing tells the head from image bytes.
-        head = f"{head + comma!r} (" if comma else "a data URL ("
-        return f"{head}{len(text)} characters)"
-    if _is_encoded(text[:4096]):
-        return f"a string of {len(text)} characters"
-    if len(text) > _SHOWN:
-        return f"{text[: _SHOWN - 1] + '…'!r} ({len(text)} characters)"
-    return repr(text)
+        head = _DATA_URL.match(text)
+        # Any other head may be made of the image.
+        return f"{f'{head[0]!r}' if head else 'a data URL'} ({len(text)} characters)"
+    cut = _cut(text)
+    return repr(cut) if cut == text else f"{cut!r} ({len(text)} characters)"
+
+
+def shown_path(path: object) -> str:
+    """The path of a file or directory as it may stand in a message: whole, but no content."""
+    return repr(_cut(str(path), _PATH_SHOWN))
+
+
+def shown_name(name: str) -> str:
+    """A name as it may stand in a sentence: without quotes, and no content."""
+    return _cut(name)
+
+
+def shown_names(names: Iterable[Any]) -> str:
+    """Names with commas between. They are cut as one text: an image may be spread over them."""
+    return _cut(", ".join(one if type(one) is str else shown(one) for one in names), _PATH_SHOWN)
 
 
 def shown(value: Any) -> str:
@@ -116,19 +217,29 @@ def shown(value: Any) -> str:
     if value is True or value is False:
         return "true" if value else "false"
     kind = type(value)
-    if kind is int or kind is float:
-        text = repr(value) if kind is float or abs(value) < 1 << 256 else "an integer too large"
-        return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    if kind is int:
+        if abs(value) >= 1 << 256:
+            return "an integer too large"
+        return re.sub(r"(\d{16})\d+", r"\1…", str(value))
+    if kind is float:
+        text = repr(value)
+        return text if len(re.findall(r"\d", text)) <= _RUN else f"{value:.9g}"
     if kind is str:
         return shown_text(value)
     if kind is bytes:
-        return f"{len(value)} bytes"
+        return counted(len(value), "byte")
     if kind is list or kind is tuple:
         return f"an array of {len(value)}"
     if kind is dict:
-        keys = ", ".join(shown_text(str(key)).strip("'") for key in list(value)[:4])
-        return f"an object with {keys}{', …' if len(value) > 4 else ''}" if value else "{}"
-    return f"a {kind.__module__}.{kind.__qualname__}".replace("a builtins.", "a ")
+        keys = shown_names(key[:_SHOWN] if type(key) is str else key for key in islice(value, 4))
+        more = ", …" if len(value) > 4 and keys[-1:] != "…" else ""
+        return f"an object with {keys}{more}" if value else "{}"
+    return f"a {type_name(kind)}"
+
+
+def type_name(kind: type) -> str:
+    """The name of a class as it may stand in a message."""
+    return _cut(f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."))
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -142,12 +253,12 @@ def json_path(parts: Iterable[str | int]) -> str:
     for part in parts:
         if isinstance(part, int):
             out.append(f"[{part}]")
-        elif _PLAIN_KEY.match(part) and len(part) <= _SHOWN:
-            out.append(f".{part}")
+        elif _readable(part, _SHOWN) < len(part):
+            # A key is the sender's text, and cut like any other.
+            cut = f"{part[: _readable(part, _SHOWN)]}... ({len(part)} characters)"
+            out.append(f"[{json.dumps(cut)}]")
         else:
-            # A key is the sender's text: it is cut, and escaped, like any other.
-            safe = f"({len(part)} characters)" if _is_encoded(part[:4096]) else part[:_SHOWN]
-            out.append(f"[{json.dumps(safe)}]")
+            out.append(f".{part}" if _PLAIN_KEY.match(part) else f"[{json.dumps(part)}]")
     return "".join(out)
 
 
@@ -191,6 +302,17 @@ class RawMMError(Exception):
         """The sentence without path and code."""
         tail = f"; {self.hint}" if self.hint else ""
         return f"expected {self.expected}, got {self.got}{tail}"
+
+
+def raise_alone(error: RawMMError) -> NoReturn:
+    """Raise `error` where another exception is being handled, and keep that out of its chain.
+
+    ``from None`` only hides the other one: it stays the context, and its text may quote an image.
+    """
+    try:
+        raise error from None
+    finally:
+        error.__context__ = None
 
 
 def _rebuild(

@@ -112,7 +112,7 @@ def uri_problem(uri: str) -> Problem | None:
         return Problem(
             "bad_locator",
             "a file:// URL, a data:image/...;base64, URL or a store URL",
-            shown_text(uri) if scheme in _WEB or not scheme else f"the scheme {scheme!r}",
+            shown_text(uri) if scheme in _WEB or not scheme else f"the scheme {shown_text(scheme)}",
         )
     if _leads_out(unquote(uri)):
         return Problem("path_escape", "a path without '..' or NUL", shown_text(uri))

@@ -9,7 +9,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.conversion import convert
-from rawmm.errors import RawMMError, contract_error, counted
+from rawmm.errors import RawMMError, contract_error, counted, shown_name
 from rawmm.structs import Message, MultiModalData, PlaceholderRange
 from rawmm.validate.guard import guarded, in_order
 from rawmm.validate.node_rules import image_urls
@@ -188,7 +188,8 @@ def _uniform(sidecars: Iterable[MultiModalData | None]) -> Iterator[MultiModalDa
                     raise contract_error(
                         "count_mismatch",
                         (name, modality),
-                        expected=f"a list in every sidecar with media of {modality}, or in none",
+                        expected="a list in every sidecar with media of "
+                        f"{shown_name(modality)}, or in none",
                         got="one in some",
                     )
         yield sidecar
@@ -241,8 +242,8 @@ def _check_counts(sidecar: MultiModalData, totals: dict[str, int]) -> None:
                 raise contract_error(
                     "count_mismatch",
                     (name, modality),
-                    expected=f"{counted(wanted, 'entry', 'entries')}, one per {modality} of the "
-                    "prompt's messages",
+                    expected=f"{counted(wanted, 'entry', 'entries')}, one per "
+                    f"{shown_name(modality)} of the prompt's messages",
                     got=str(len(entries)),
                     hint="the sidecar must cover the whole prompt; give a bridging renderer the "
                     "previous sidecar",
@@ -252,8 +253,8 @@ def _check_counts(sidecar: MultiModalData, totals: dict[str, int]) -> None:
             raise contract_error(
                 "count_mismatch",
                 ("mm_items",),
-                expected=counted(wanted, f"{modality} item"),
-                got=f"no list of {modality}s",
+                expected=counted(wanted, f"{shown_name(modality)} item"),
+                got=f"no list of {shown_name(modality)}s",
                 hint="the renderer lost them",
             )
 

@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
 def in_child(
     function: Callable[..., Any],
     *args: Any,
-    timeout: float = 60,
+    timeout: float = 600,
     address_space: int | None = None,
 ) -> Outcome:
     """Call a function of a module in a child; an assertion that fails there fails here.

@@ -35,7 +35,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         [*pip, f"--dest={folder}", f"pillow=={PILLOW}"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=False,
     )
     assert fetched.returncode == 0, fetched.stderr

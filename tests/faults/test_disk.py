@@ -37,10 +37,6 @@ def _refused(door: str, root: Path) -> str:
         DOORS[door](root)
     assert caught.value.code == "store_failed"
     assert caught.value.hint
-    cause: BaseException | None = caught.value
-    while isinstance(cause, OffloadError):
-        cause = cause.__cause__
-    assert isinstance(cause, OSError)
     assert_silent(caught.value)
     if root.is_dir():
         assert not temporary_files(root)
@@ -153,7 +149,7 @@ class TestEveryDoor:
         remover = threading.Thread(target=remove)
         remover.start()
         refused = done = 0
-        end = time.monotonic() + 60  # a store that makes its directory again is seldom caught
+        end = time.monotonic() + 600  # a store that makes its directory again is seldom caught
         try:
             while time.monotonic() < end and not (removed >= 20 and refused and done >= 50):
                 try:

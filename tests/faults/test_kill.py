@@ -83,7 +83,7 @@ class Killable:
 
     def begin(self) -> float:
         """Let them begin; when that was."""
-        self._start.wait(60)
+        self._start.wait(600)
         return time.monotonic()
 
     def kill(self, *indices: int) -> list[int]:
@@ -99,7 +99,7 @@ class Killable:
 
     def wait_for(self, index: int) -> None:
         """Until one has ended its work."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while self.states[index] != AFTER:
             assert time.monotonic() < deadline, "one that was not killed did not end"
             assert self._processes[index].is_alive()

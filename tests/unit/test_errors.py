@@ -6,7 +6,8 @@ import base64
 import json
 import os
 import pickle
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +24,11 @@ from rawmm import (
     decode_json,
     iter_errors,
 )
-from rawmm.errors import json_path, shown
+from rawmm.errors import json_path, raise_alone, shown, shown_name, shown_path, shown_text
+from tests.canaries import IMAGE, SPELLINGS, leaked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NODE = '{"message": {"role": "user", "content": "x"}'
 ITEM = {
@@ -224,10 +229,31 @@ def test_no_base64_in_any_message(document: Any) -> None:
         (None, "null"),
         (True, "true"),
         (10**400, "an integer too large"),
-        (10**70, "1" + "0" * 62 + "…"),
-        ("x y " * 30, "'" + ("x y " * 30)[:63] + "…' (120 characters)"),
+        (10**70, "1" + "0" * 15 + "…"),
+        (-(2**53), "-9007199254740992"),
+        (12345678901234567, "1234567890123456…"),
+        (2.5e-300, "2.5e-300"),
+        (1.7976931348623157e308, "1.79769313e+308"),
+        ("a word " * 30, "'" + ("a word " * 30)[:63] + "…' (210 characters)"),
+        ("0123456789abcdef" * 4 + ".png", "'0123456789abcdef…' (68 characters)"),
+        (
+            "/run/images/" + "0123456789abcdef" * 4,
+            "'/run/images/0123456789abcdef…' (76 characters)",
+        ),
+        ("3f2504e0-4f89-41d3-9a0c-0305e82c3301", "'3f2504e0…' (36 characters)"),
         ("data:image/png;base64,iVBORw0KGgo=", "'data:image/png;base64,' (34 characters)"),
+        (
+            "data:image/png;charset=utf-8;base64,x",
+            "'data:image/png;charset=utf-8;base64,' (37 characters)",
+        ),
+        ("data:iVBORw0KGgoAAAANSUhEUgAAA,x", "a data URL (32 characters)"),
+        ("data:image/iVBORw0KGgoAAAANSUhEUgAAA,x", "a data URL (38 characters)"),
+        ("data:image/png;iVBORw0KGgoAAAANSUhEUgAAA,x", "a data URL (42 characters)"),
+        (b"a", "1 byte"),
         (b"abc", "3 bytes"),
+        ({b"iVBORw0KGgoAAAANSUhEUgAAA": 1, 7: 2}, "an object with 25 bytes, 7"),
+        ({"iVBORw0KGgoAAAANSUhEUgAAA": 1}, "an object with iVBORw0K…"),
+        ({"iVBORw": 1, "0KGgoA": 1, "AAANSU": 1, "hEUgAA": 1}, "an object with iVBORw, …"),
         ([1, 2], "an array of 2"),
         ({}, "{}"),
         ({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}, "an object with a, b, c, d, …"),
@@ -236,3 +262,84 @@ def test_no_base64_in_any_message(document: Any) -> None:
 )
 def test_shown(value: Any, text: str) -> None:
     assert shown(value) == text
+
+
+READABLE = [
+    "mm_token_type_id_map",
+    "finish_reason_for_the_last_token_of_the_turn",
+    "camelCaseFieldName",
+    "VF_RENDERER_IMAGE_OFFLOAD_DIR",
+    "Qwen/Qwen2.5-VL-7B-Instruct",
+    "PIL.PngImagePlugin.PngImageFile",
+    "tests.unit.test_errors.<locals>.Thing",
+    "https://example.com/a/b.png",
+    "http://10.0.0.1:8080/v1/generate",
+    "s3://bucket/run-12/image.png",
+    "/data/outputs/run_7/assets/images",
+    "What is in the picture?",
+    "is it a cat or a dog on a mat",
+    "这是一张图片的说明文字",
+    "^[A-Za-z0-9_.-]+$",
+]
+
+
+@pytest.mark.parametrize("text", READABLE)
+def test_names_paths_and_sentences_are_shown_whole(text: str) -> None:
+    assert shown(text) == repr(text)
+    assert shown_name(text) == text
+    assert shown_path(text) == repr(text)
+    path = json_path([text])
+    assert path == f"$.{text}" or json.loads(path[2:-1]) == text
+
+
+def test_a_directory_is_shown_whole_where_it_is_long() -> None:
+    directory = "/data/" + "outputs/images/" * 10
+    assert shown_path(directory) == repr(directory)
+    assert len(shown_text(directory)) < 100
+
+
+SEPARATORS = ["", ".", "-", "\n", "\r\n", " ", "\\", "/", "_", ",", ":"]
+
+
+@pytest.mark.parametrize("separator", SEPARATORS, ids=repr)
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_no_spelling_of_an_image_is_shown(spelling: str, separator: str) -> None:
+    """From any byte on, in pieces of any size, behind words or not."""
+    for start in (0, 1, 2, 8, 33, 90):
+        text = SPELLINGS[spelling](IMAGE[start:])
+        for size in (1, 2, 3, 4, 6, 8, 12, 16, 30) if separator else (len(text),):
+            cut = separator.join(text[at : at + size] for at in range(0, len(text), size))
+            for before in ("", "the image is ", "/data/images/"):
+                for said in (shown_text(before + cut), json_path([before + cut])):
+                    assert not leaked(said), (before + cut, said)
+                    assert len(said) < 120
+
+
+def test_an_image_spread_over_keys_is_not_shown() -> None:
+    text = SPELLINGS["base64"](IMAGE)
+    for size in (4, 8, 12, 16):
+        pieces = [text[at : at + size] for at in range(0, 4 * size, size)]
+        assert not leaked(shown(dict.fromkeys(pieces)))
+
+
+def test_raise_alone_keeps_what_is_handled_out_of_the_chain() -> None:
+    def fails() -> None:
+        try:
+            int("no number")
+        except ValueError:
+            raise_alone(ContractError("bad_value", expected="x", got="y"))
+
+    with pytest.raises(ContractError) as caught:
+        fails()
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    with pytest.raises(ContractError) as caught, converting():
+        int("no number")
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@contextmanager
+def converting() -> Iterator[None]:
+    try:
+        yield
+    except ValueError:
+        raise_alone(ContractError("bad_value", expected="x", got="y"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import pickle
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -335,12 +334,11 @@ HOSTILE: dict[str, Callable[[], str]] = {
 
 class TestHostile:
     @pytest.mark.parametrize("name", HOSTILE)
-    def test_ten_megabytes_end_soon(self, name: str) -> None:
+    def test_ten_megabytes_are_refused(self, name: str) -> None:
+        """Each takes hours if any step is quadratic."""
         ref = HOSTILE[name]()
-        start = time.monotonic()
         with pytest.raises(RawMMError) as caught:
             split_raw_mm_ref(ref)
-        assert time.monotonic() - start < 20
         assert len(str(caught.value)) < 400
 
     def test_a_large_inline_image_is_fine(self) -> None:

@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from math import isfinite
 from typing import Any
 
-from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.errors import RawMMError, contract_error, raise_alone, shown
 
 _PLAIN = frozenset({str, int, bool, type(None)})
 
@@ -31,12 +31,14 @@ def from_json(value: Any) -> Any:
                 try:
                     current["data"] = b64decode(data, validate=True)
                 except (binascii.Error, ValueError):
-                    raise contract_error(
-                        "bad_format",
-                        (*path, "data"),
-                        expected="strict base64",
-                        got=f"{len(data)} characters",
-                    ) from None
+                    raise_alone(
+                        contract_error(
+                            "bad_format",
+                            (*path, "data"),
+                            expected="strict base64",
+                            got=f"{len(data)} characters",
+                        )
+                    )
             stack.extend((item, (*path, key)) for key, item in current.items())
         elif isinstance(current, list) and not _PLAIN.issuperset(map(type, current)):
             stack.extend((item, (*path, index)) for index, item in enumerate(current))

@@ -18,7 +18,7 @@ from rawmm.cli.boundaries import NotADocumentError, documents
 from rawmm.cli.extensions import unreadable
 from rawmm.cli.output import UsageError, printable
 from rawmm.cli.sniff import looks_like
-from rawmm.errors import ContractError
+from rawmm.errors import ContractError, raise_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,7 +157,7 @@ class Source:
             for number, (data, alone) in enumerate(documents(self._read), 1):
                 yield Record(data, None if alone else number)
         except NotADocumentError as error:
-            raise self._malformed(str(error)) from None
+            raise_alone(self._malformed(str(error)))
 
     def _begin(self) -> bytes:
         try:

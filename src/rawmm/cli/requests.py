@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rawmm.cli.output import UsageError
-from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.offload import ImageStore
 
 if TYPE_CHECKING:
@@ -94,5 +94,5 @@ def _wrong_type(value: Any, expected: str, path: Path) -> RawMMError:
 
 def _missing(name: str, path: Path) -> RawMMError:
     return contract_error(
-        "missing_field", path, expected=f"the field {name!r}", got="an object without it"
+        "missing_field", path, expected=f"the field {shown_text(name)}", got="an object without it"
     )

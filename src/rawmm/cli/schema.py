@@ -12,6 +12,7 @@ from rich.table import Table
 
 from rawmm import schemas
 from rawmm.cli.output import UsageError, console
+from rawmm.errors import shown_text
 
 
 def schema(
@@ -42,7 +43,7 @@ def unknown_name(name: str, known: list[str]) -> str:
     by_lower = {one.lower(): one for one in known}
     close = [by_lower[one] for one in get_close_matches(name.lower(), by_lower, n=2)]
     tail = f"did you mean {' or '.join(close)}?" if close else "see rawmm schema --list"
-    return f"no type of the contract has the name {name[:64]!r}; {tail}"
+    return f"no type of the contract has the name {shown_text(name)}; {tail}"
 
 
 def _print_names(names: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ from rawmm.cli.records import Input, open_source
 from rawmm.cli.report import error_text, place_of
 from rawmm.cli.requests import open_store, open_writable_store
 from rawmm.codec import decode_json, decode_msgpack
-from rawmm.errors import RawMMError, contract_error
+from rawmm.errors import RawMMError, contract_error, shown_text
 from rawmm.upgrade.kinds import TRAINING_SAMPLE, kind_of, reference_kind
 from rawmm.upgrade.record import FORMS
 from rawmm.upgrade.walk import Walk
@@ -275,7 +275,7 @@ def _layout(text: str) -> Layout:
     for knob in given:
         name, _, number = knob.partition("=")
         if not (number.isascii() and number.isdigit()) or name == "family":
-            raise UsageError(f"--layout takes FAMILY,KNOB=INTEGER,...; got {knob[:64]!r}")
+            raise UsageError(f"--layout takes FAMILY,KNOB=INTEGER,...; got {shown_text(knob)}")
         knobs[name] = int(number)
     try:
         return layouts.get(family, **knobs)

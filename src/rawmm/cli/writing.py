@@ -15,7 +15,7 @@ import msgspec
 from rawmm.cli.convert import from_json, to_json
 from rawmm.cli.output import UsageError, printable
 from rawmm.cli.records import STDIO
-from rawmm.errors import contract_error
+from rawmm.errors import contract_error, raise_alone
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -187,10 +187,12 @@ def _msgpack(value: Any) -> bytes:
     try:
         return msgspec.msgpack.encode(value)
     except OverflowError:
-        raise contract_error(
-            "out_of_range",
-            (),
-            expected="integers that MessagePack can say, of 64 bits",
-            got="a larger one",
-            hint="write JSON instead",
-        ) from None
+        raise_alone(
+            contract_error(
+                "out_of_range",
+                (),
+                expected="integers that MessagePack can say, of 64 bits",
+                got="a larger one",
+                hint="write JSON instead",
+            )
+        )

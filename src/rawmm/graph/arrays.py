@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rawmm.conversion import convert
-from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.errors import RawMMError, contract_error, shown, shown_name
 from rawmm.graph.reading import field_of, read
 from rawmm.structs import EncodedArray, SamplingMask
 from rawmm.validate.children import missing
@@ -188,7 +188,7 @@ def _widened(data: bytes, dtype: str, wider: str) -> bytes:
             "bad_value",
             (*_PATH, "dtype"),
             expected=f"{wider}, as the tokens before, or another unsigned type",
-            got=dtype,
+            got=shown_name(dtype),
         )
     out = bytearray(len(data) // small * big)
     for byte in range(small):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 
-from rawmm.errors import RawMMError, contract_error, counted, shown
+from rawmm.errors import RawMMError, contract_error, counted, raise_alone, shown
 from rawmm.graph import message_hash
 from rawmm.validate.payload import Mode, payload_errors
 
@@ -177,13 +177,15 @@ def _read(plain: Any) -> Carried:
     try:
         return msgspec.convert(plain, Carried)
     except msgspec.ValidationError:
-        raise contract_error(
-            "wrong_type",
-            _PLACE,
-            expected="what to_verifiers() put there",
-            got=shown(plain),
-            hint="use another key of trace.info for other notes",
-        ) from None
+        raise_alone(
+            contract_error(
+                "wrong_type",
+                _PLACE,
+                expected="what to_verifiers() put there",
+                got=shown(plain),
+                hint="use another key of trace.info for other notes",
+            )
+        )
 
 
 def _put(root: Any, left: Leftover, above: Path) -> None:

@@ -37,7 +37,7 @@ from pydantic_core import (
 from rawmm import schemas
 from rawmm.codec import encode_json
 from rawmm.conversion import convert, to_builtins
-from rawmm.errors import RawMMError, contract_error, json_path, shown
+from rawmm.errors import RawMMError, contract_error, json_path, shown, shown_name
 from rawmm.structs import TYPES, Contract
 from rawmm.validate import errors_at
 
@@ -116,7 +116,7 @@ class _Field:
         """`value` as dicts and lists; in JSON mode with bytes in base64."""
         if self._is_other(value):
             # A union goes on to its next member; elsewhere pydantic warns and asks the value.
-            msg = f"Expected `{_NAMES[self._kind]}` but got `{type(value).__name__}`"
+            msg = f"Expected `{_NAMES[self._kind]}` but got `{shown_name(type(value).__name__)}`"
             raise PydanticSerializationUnexpectedValue(msg)
         struct = value if isinstance(value, Contract) else convert(value, self._kind)
         if info.mode_is_json():

@@ -293,7 +293,7 @@ class RawImageClientMixin:
         try:
             await self.prepare_messages(dialect, body.get("messages"))
         except OffloadError as error:
-            raise error.under(("messages",)) from error.__cause__
+            raise error.under(("messages",)) from None
         return body
 
     async def prepare_messages(self, dialect: Dialect, messages: Messages) -> Messages:

@@ -224,4 +224,4 @@ def _at(path: Path, **by_code: Path) -> Iterator[None]:
             expected=error.expected,
             got=error.got,
             hint=error.hint,
-        ) from error.__cause__
+        ) from None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm import layouts
-from rawmm.errors import MaterializeError, json_path, shown, shown_text
+from rawmm.errors import MaterializeError, json_path, raise_alone, shown, type_name
 from rawmm.materialize.arrays import as_lists
 from rawmm.structs import PROCESSED_KEYS
 
@@ -27,6 +27,7 @@ _IN_SIZE: Final = {
     "patch_limit_on_one_side": "max_height",
 }
 """Knobs that image processors of transformers have in ``size``, under these names."""
+_GRID_SHOWN: Final = 32  # two images and their brackets; more is no grid
 _RENAMED: Final = {
     "merge_kernel_size": "merge_size",
     "in_patch_limit": "max_patches",
@@ -82,12 +83,15 @@ def call(
     """
     try:
         outputs = image_processor(images=[image], return_tensors=return_tensors)
-    except Exception as error:  # another's code: there is no telling what it raises
-        raise MaterializeError(
-            "processor_failed",
-            expected=f"pixel_values of an image of {image.width} x {image.height} pixels",
-            got=f"{type(error).__name__} from the image processor",
-        ) from error
+    except Exception as error:  # noqa: BLE001  (another's code raises anything)
+        raise_alone(
+            MaterializeError(
+                "processor_failed",
+                expected=f"pixel_values of an image of {image.width} x {image.height} pixels",
+                got=f"{type_name(type(error))} from the image processor",
+                hint="call it with the image alone to see all of its error",
+            )
+        )
     if not isinstance(outputs, Mapping) or not PROCESSED_KEYS & outputs.keys():
         raise MaterializeError(
             "processor_failed",
@@ -155,5 +159,7 @@ def _unwrapped(grid: Any) -> Any:
 
 def _text(grid: Any) -> str:
     if isinstance(grid, list):
-        return shown_text(json.dumps(_unwrapped(grid))).replace("'", "")
+        text = json.dumps(_unwrapped(grid))
+        if len(text) <= _GRID_SHOWN:
+            return text
     return "nothing" if grid is None else shown(grid)

@@ -8,7 +8,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from rawmm.errors import MaterializeError, shown
+from rawmm.errors import MaterializeError, shown, shown_name, shown_text
 from rawmm.locators import Problem, file_path, names_image, scheme_of
 from rawmm.offload.image_header import FORMATS
 from rawmm.offload.prepare import check_image
@@ -82,7 +82,7 @@ def _reader_of(locator: str) -> ImageStore:
         raise MaterializeError(
             "bad_locator",
             expected="a raw_image_id or a file:// URL",
-            got=f"the scheme {scheme!r}",
+            got=f"the scheme {shown_text(scheme)}",
             hint="pass a store that reads it",
         )
     path = file_path(locator)
@@ -94,7 +94,7 @@ def _reader_of(locator: str) -> ImageStore:
 def _verified(raw: bytes, locator: str, mm_hash: str) -> str:
     sha256 = hashlib.sha256(raw).hexdigest()
     if not sha256.startswith(mm_hash):
-        expected = f"bytes whose SHA-256 begins with {mm_hash}"
+        expected = f"bytes whose SHA-256 begins with {shown_name(mm_hash)}"
     elif not names_image(locator, sha256):
         expected = "bytes whose SHA-256 is the file's name"
     else:

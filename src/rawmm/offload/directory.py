@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from rawmm.errors import raise_alone, shown_path
 from rawmm.offload.image_file import (
     make_directory,
     open_directory,
@@ -133,7 +134,7 @@ class ImageDirectory:
             with open_directory(self.root) as directory:
                 os.fsync(directory)
         except OSError as error:
-            raise failed(error, f"to sync {str(self.root)!r}") from error
+            raise_alone(failed(error, f"to sync {shown_path(self.root)}"))
 
     def _in_root(self, facts: ImageFacts, write: Callable[[int], T]) -> T:
         """What `write` does with the descriptor of the root, which is made if it is not there."""
@@ -145,8 +146,8 @@ class ImageDirectory:
             with open_directory(self.root) as directory:
                 return write(directory)
         except OSError as error:
-            what = f"to write {facts.raw_image_id} into {str(self.root)!r}"
-            raise failed(error, what) from error
+            what = f"to write {facts.raw_image_id} into {shown_path(self.root)}"
+            raise_alone(failed(error, what))
 
     def _has(
         self, directory: int, facts: ImageFacts, load: Callable[[], bytes] | None = None

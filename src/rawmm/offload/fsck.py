@@ -117,7 +117,7 @@ class _Check:
         try:
             self._verify(name)
         except RawMMError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
+            if not os.access(name, os.F_OK, dir_fd=directory, follow_symlinks=False):
                 return  # deleted meanwhile
             moved = self._quarantine and error.code in _OF_BYTES and self._moved(directory, name)
             if moved:

@@ -56,7 +56,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import ContractError, counted
+from rawmm.errors import ContractError, counted, shown_path
 from rawmm.offload.image_file import open_regular, probe_directory
 from rawmm.offload.listing import aside, list_images, move_aside, opened, put_back
 from rawmm.offload.references import Referenced, file_name
@@ -204,7 +204,7 @@ def _restored(directory: int) -> list[str]:
 def _nothing_named(root: Path, images: int) -> ContractError:
     return ContractError(
         "no_references",
-        expected=f"records that name some of the {counted(images, 'image')} in {str(root)!r}",
+        expected=f"records that name some of the {counted(images, 'image')} in {shown_path(root)}",
         got="records that name none",
         hint="give the records of this directory, or say that none of its images is needed",
     )

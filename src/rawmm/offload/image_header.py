@@ -16,7 +16,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from rawmm.errors import OffloadError, shown_text
+from rawmm.errors import OffloadError, raise_alone, shown_text
 
 EXTENSIONS: Final = {
     "image/png": "png",
@@ -58,7 +58,7 @@ def read_header(raw: bytes) -> ImageHeader:
     try:
         width, height = _SIZES[media_type](raw)
     except (struct.error, IndexError):
-        raise _incomplete(media_type, "a header that is cut off") from None
+        raise_alone(_incomplete(media_type, "a header that is cut off"))
     if not width or not height:
         raise _incomplete(media_type, f"a size of {width} x {height} pixels")
     return ImageHeader(media_type, width, height)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from rawmm.errors import OffloadError, json_path, shown
+from rawmm.errors import OffloadError, json_path, raise_alone, shown
 from rawmm.locators import Problem
 from rawmm.offload.containers import REMOVED, SCALARS, Container, container_of
 
@@ -199,13 +199,13 @@ class ImageParts:
             order = list(sorter.static_order())
         except CycleError as error:
             index = error.args[1][0]
-            raise self._fixed(index, causes[index]) from None
+            raise_alone(self._fixed(index, causes[index]))
         for index in order:
             value, container, edges = self._nodes[index]
             try:
                 rebuilt = container.rebuilt(value, changes.pop(index))
             except (TypeError, AttributeError, copy.Error):
-                raise self._fixed(index, causes[index]) from None
+                raise_alone(self._fixed(index, causes[index]))
             for parent, key in edges:
                 changes.setdefault(parent, {})[key] = rebuilt
 

@@ -8,7 +8,7 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rawmm.errors import OffloadError
+from rawmm.errors import OffloadError, raise_alone, shown_path
 from rawmm.locators import stored_hash
 from rawmm.offload.image_file import TEMPORARY, open_directory, reason_and_hint
 from rawmm.offload.image_header import EXTENSIONS
@@ -122,6 +122,8 @@ def opened(root: Path, what: str) -> Iterator[int]:
             yield directory
     except OSError as error:
         reason, hint = reason_and_hint(error)
-        raise OffloadError(
-            "store_failed", expected=f"{what} {str(root)!r}", got=reason, hint=hint
-        ) from error
+        raise_alone(
+            OffloadError(
+                "store_failed", expected=f"{what} {shown_path(root)}", got=reason, hint=hint
+            )
+        )

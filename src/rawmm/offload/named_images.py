@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import OffloadError
+from rawmm.errors import OffloadError, shown_path
 from rawmm.locators import file_path, scheme_of
 from rawmm.offload.findings import Finding, Kind
 from rawmm.offload.listing import is_image_name
@@ -113,7 +113,7 @@ class NamedImages:
             OffloadError(
                 "missing_image" if lost else error.code,
                 error.path,
-                expected=f"an image in {str(self._store.root)!r}",
+                expected=f"an image in {shown_path(self._store.root)}",
                 got=got,
                 hint=hint,
             ),

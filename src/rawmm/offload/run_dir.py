@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rawmm.errors import OffloadError, shown_text
+from rawmm.errors import OffloadError, raise_alone, shown_text
 from rawmm.locators import Problem, id_problem
 from rawmm.structs import PATTERNS
 
@@ -76,12 +76,14 @@ def resolved_dir(path: str | os.PathLike[str]) -> Path:
     try:
         real.encode()
     except UnicodeEncodeError:
-        raise OffloadError(
-            "bad_locator",
-            expected="an image directory whose path is UTF-8",
-            got="other bytes",
-            hint="choose another directory; a file:// URL cannot name this one",
-        ) from None
+        raise_alone(
+            OffloadError(
+                "bad_locator",
+                expected="an image directory whose path is UTF-8",
+                got="other bytes",
+                hint="choose another directory; a file:// URL cannot name this one",
+            )
+        )
     return Path(real)
 
 

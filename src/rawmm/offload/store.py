@@ -8,15 +8,23 @@ SHA-256 of its bytes, so whoever comes second replaces it by itself or finds it 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rawmm.errors import MaterializeError, OffloadError, RawMMError, shown_text
-from rawmm.locators import Problem, file_path, scheme_of
+from rawmm.errors import (
+    MaterializeError,
+    OffloadError,
+    RawMMError,
+    json_path,
+    raise_alone,
+    shown_name,
+    shown_path,
+    shown_text,
+)
+from rawmm.locators import Problem, file_path, scheme_of, stored_hash
 from rawmm.offload.data_url import decode_data_url, parse_data_url
 from rawmm.offload.directory import ImageDirectory
 from rawmm.offload.image_file import (
@@ -84,7 +92,7 @@ class ImageStore(ImageDirectory):
         try:
             probe_directory(self.root, durable=self.durable)
         except OSError as error:
-            raise failed(error, f"to write images into {str(self.root)!r}") from error
+            raise_alone(failed(error, f"to write images into {shown_path(self.root)}"))
 
     def path(self, raw_image_id: str) -> Path:
         """Where the image with this id is. It need not exist.
@@ -205,14 +213,15 @@ class ImageStore(ImageDirectory):
         except FileNotFoundError:
             return []
         except OSError as error:
-            return [failed(error, f"to list {str(self.root)!r}", MaterializeError)]
+            return [failed(error, f"to list {shown_path(self.root)}", MaterializeError)]
         faults: list[RawMMError] = []
         for name in names:
             stated = _stated_hash(name)
             if stated is None:
                 continue
             try:
-                path = f"$[{json.dumps(name)}]"
+                # A name that a store gave is no secret, and tells which file it is.
+                path = f'$["{name}"]' if stored_hash(name) else json_path((name,))
                 with self._opened(name, MaterializeError, path) as (descriptor, _):
                     raw = read_all(descriptor)
                 self._verify(raw, stated, path)
@@ -243,25 +252,29 @@ class ImageStore(ImageDirectory):
                 open_regular(directory, name) as (descriptor, _),
             ):
                 yield descriptor, name
-        except FileNotFoundError as error:
-            raise error_class(
-                "missing_image",
-                path,
-                expected=f"an image in {str(self.root)!r}",
-                got=f"none of the name {shown_text(name)}",
-                hint="offload the image again, or copy it into the image directory",
-            ) from error
+        except FileNotFoundError:
+            raise_alone(
+                error_class(
+                    "missing_image",
+                    path,
+                    expected=f"an image in {shown_path(self.root)}",
+                    got=f"none of the name {shown_text(name)}",
+                    hint="offload the image again, or copy it into the image directory",
+                )
+            )
         except NotRegularError as error:
-            raise error_class(
-                "missing_image",
-                path,
-                expected=f"a regular file {shown_text(name)} in {str(self.root)!r}",
-                got=error.kind,
-                hint="remove it and offload the image again",
-            ) from error
+            raise_alone(
+                error_class(
+                    "missing_image",
+                    path,
+                    expected=f"a regular file {shown_text(name)} in {shown_path(self.root)}",
+                    got=error.kind,
+                    hint="remove it and offload the image again",
+                )
+            )
         except OSError as error:
-            what = f"to read {shown_text(name)} from {str(self.root)!r}"
-            raise failed(error, what, error_class, path) from error
+            what = f"to read {shown_text(name)} from {shown_path(self.root)}"
+            raise_alone(failed(error, what, error_class, path))
 
     def _locate(self, locator: str) -> list[str] | Problem:
         """The names that lead from the root to a file."""
@@ -279,7 +292,8 @@ class ImageStore(ImageDirectory):
         # resolved here and then refused, if they come into being only now, by the open.
         real = Path(os.path.realpath(parent))
         if not name or not real.is_relative_to(self.root):
-            return Problem("path_escape", f"a file inside {str(self.root)!r}", shown_text(locator))
+            inside = f"a file inside {shown_path(self.root)}"
+            return Problem("path_escape", inside, shown_text(locator))
         return [*real.relative_to(self.root).parts, name]
 
     def _verify(self, raw: bytes, expected: str, path: str) -> None:
@@ -289,7 +303,7 @@ class ImageStore(ImageDirectory):
         raise MaterializeError(
             "hash_mismatch",
             path,
-            expected=f"bytes whose SHA-256 begins with {expected}",
+            expected=f"bytes whose SHA-256 begins with {shown_name(expected)}",
             got=f"{len(raw)} bytes that have another one",
             hint="delete the file and offload the image again",
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rawmm.codec import decode_msgpack
-from rawmm.errors import contract_error, counted, shown
+from rawmm.errors import contract_error, counted, shown, shown_names
 from rawmm.structs import MMRefs
 from rawmm.trainer.sample import FIELDS, TrainingSample, as_sample, sample_of
 from rawmm.validate.plain import as_sequence
@@ -70,7 +70,7 @@ def decode_sample(data: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> Traini
         raise contract_error(
             "bad_length",
             (),
-            expected=f"{counted(len(names), 'field')}: {', '.join(names)}",
+            expected=f"{counted(len(names), 'field')}: {shown_names(names)}",
             got=str(len(values)),
             hint="name the fields of the transport that wrote it",
         )
@@ -100,7 +100,7 @@ def encode_sample(sample: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> byte
             raise contract_error(
                 "unknown_field",
                 (name,),
-                expected=f"only the fields {', '.join(names)}",
+                expected=f"only the fields {shown_names(names)}",
                 got=shown(value),
                 hint="it would be lost: name the fields of the transport",
             )

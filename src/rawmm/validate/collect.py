@@ -53,6 +53,7 @@ def _pause() -> Iterator[None]:
 
 def is_fine(value: Any, kind: Any) -> bool:
     """Whether `value` has no error, told at the speed of conversion. False: ask `errors_at`."""
+    schema_of(kind)  # refuses what is no type in rawmm's words
     try:
         plain = made_plain(value, kind)
         built = value if isinstance(value, Contract) else to_struct(plain, kind)

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origi
 import msgspec
 
 from rawmm._contract import Extra, OneOf, wire_fields
-from rawmm.errors import RawMMError, contract_error, shown, shown_text
+from rawmm.errors import RawMMError, contract_error, shown, shown_name, shown_text
 from rawmm.structs import Contract, PackedStream
 
 Path = tuple[str | int, ...]
@@ -519,7 +519,7 @@ def key_error(key: Any, path: Path) -> RawMMError:
         "not_json",
         path,
         expected="an object with strings as keys",
-        got=f"a key of type {type(key).__name__}",
+        got=f"a key of type {shown_name(type(key).__name__)}",
     )
 
 

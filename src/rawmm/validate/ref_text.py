@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rawmm._contract import Doors
-from rawmm.errors import RawMMError, contract_error, shown, shown_text
+from rawmm.errors import RawMMError, contract_error, shown, shown_name, shown_text
 from rawmm.structs import PATTERNS, RawMMRef
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read_ref(ref: str) -> RawMMRef:
             "bad_format",
             (),
             expected=f"a reference that begins with {PREFIX}",
-            got=f"one that begins with {scheme[0]}" if scheme else shown_text(ref),
+            got=f"one that begins with {shown_name(scheme[0])}" if scheme else shown_text(ref),
         )
     version = _VERSION.match(ref, len(PREFIX))
     if version is None:
@@ -62,7 +62,7 @@ def read_ref(ref: str) -> RawMMRef:
             "unsupported_version",
             (),
             expected=f"{PREFIX}, {known}, the forms this package knows",
-            got=PREFIX + version[0],
+            got=PREFIX + shown_name(version[0]),
             hint="a newer writer needs a newer rawmm",
         )
     return _VERSIONS[version[1]](ref)

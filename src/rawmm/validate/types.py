@@ -6,6 +6,7 @@ import types
 from functools import cache
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
+from rawmm.errors import shown, shown_name
 from rawmm.structs import TYPES, ContentPart, Contract, Message
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def schema_of(kind: Any) -> dict[str, Any]:
             rest = tuple(member for member in args if member is not type(None))
             inner = rest[0] if len(rest) == 1 else Union[rest]  # noqa: UP007
             return {"anyOf": [schema_of(inner), {"type": "null"}]}
-    msg = f"{kind!r} is not a type of the contract, nor a list, dict or optional of one"
+    name = shown_name(repr(kind)) if isinstance(kind, type) or get_origin(kind) else shown(kind)
+    msg = f"{name} is not a type of the contract, nor a list, dict or optional of one"
     raise TypeError(msg)
 
 
@@ -51,7 +53,7 @@ def name_of(kind: type[Contract]) -> str:
     for base in kind.__mro__:
         if base in _NAMES:
             return _NAMES[base]
-    msg = f"{kind.__name__} is not a type of the contract"
+    msg = f"{shown_name(kind.__name__)} is not a type of the contract"
     raise TypeError(msg)
 
 

@@ -251,7 +251,7 @@ class GatedStore(rawmm.ImageStore):
 
     def place(self, *args: Any, **kwargs: Any) -> bool:
         self.reached.set()
-        assert self.gate.wait(30), "the event loop made no progress"
+        assert self.gate.wait(600), "the event loop made no progress"
         return super().place(*args, **kwargs)
 
 

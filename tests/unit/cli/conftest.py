@@ -67,6 +67,6 @@ def process() -> Callable[..., subprocess.CompletedProcess[bytes]]:
 
     def run(*argv: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "rawmm", *map(str, argv)]
-        return subprocess.run(command, capture_output=True, timeout=300, check=False, **options)
+        return subprocess.run(command, capture_output=True, timeout=600, check=False, **options)
 
     return run

@@ -148,7 +148,7 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
             multi_modal_data=damaged(lambda s: s.mm_hashes["image"].__setitem__(2, sha(9)[:32]))
         ),
         "$.tokens.multi_modal_data.mm_items.image[2].raw_image_id: expected the image of hash "
-        f"{sha(9)[:16]}, which stands beside it, got '{sha(2)[:63]}…' (68 characters); items and "
+        f"{sha(9)[:16]}, which stands beside it, got '{sha(2)[:16]}…' (68 characters); items and "
         "hashes are in different order, or one was replaced [hash_mismatch]",
     ),
     (

@@ -64,7 +64,7 @@ class TestFiles:
         name = refs[1].uri.rpartition("/")[2]
         assert str(error) == (
             f"$[0][1][2]: expected an image in {str(store.root)!r}, got none of the name "
-            f"'{name[:63]}…' (68 characters); offload the image again, or copy it into the image "
+            f"'{name[:16]}…' (68 characters); offload the image again, or copy it into the image "
             "directory [missing_image]"
         )
 
@@ -85,7 +85,7 @@ class TestFiles:
         file_of(refs[1], store).write_bytes(damage(BLUE))
         error = self.check(refs, processor)
         assert error.code == "hash_mismatch"
-        assert error.expected == f"bytes whose SHA-256 begins with {refs[1].hash}"
+        assert error.expected == f"bytes whose SHA-256 begins with {refs[1].hash[:16]}…"
 
     def test_a_link(self, store: ImageStore, processor: PatchProcessor) -> None:
         refs = refs_to(store, RED, BLUE)
@@ -384,9 +384,10 @@ class TestProcessor:
             assert isinstance(error, MaterializeError)
             assert str(error) == (
                 "$[2]: expected pixel_values of an image of 84 x 56 pixels, got RuntimeError from "
-                "the image processor [processor_failed]"
+                "the image processor; call it with the image alone to see all of its error "
+                "[processor_failed]"
             )
-            assert error.__cause__ is own
+            assert_silent(error)
 
     @pytest.mark.parametrize(
         ("answer", "got"),

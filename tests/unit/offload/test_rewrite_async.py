@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-PATIENCE = 30.0
+PATIENCE = 600.0
 """Seconds until a gate that never opens fails the test instead of hanging it."""
 
 

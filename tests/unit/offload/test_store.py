@@ -221,7 +221,7 @@ def test_only_a_regular_file_is_an_image(
             store.put(picture(), verify=verify)
         assert put.value.code == code_of_put
         assert put.value.hint
-        assert isinstance(put.value.__cause__, OSError)
+        assert put.value.__cause__ is put.value.__context__ is None
     with pytest.raises(MaterializeError) as read:
         store.read(stored.raw_image_id)
     assert read.value.code == code_of_read
@@ -279,7 +279,7 @@ def test_the_expected_hash_is_a_prefix_of_the_digest(store: ImageStore) -> None:
             store.read(stored.raw_image_id, wrong)
         assert caught.value.code == "hash_mismatch"
         assert str(caught.value) == (
-            f"$: expected bytes whose SHA-256 begins with {wrong}, got {stored.size} bytes that "
+            f"$: expected bytes whose SHA-256 begins with {wrong[:16]}{'…' * (len(wrong) > 16)}, got {stored.size} bytes that "
             "have another one; delete the file and offload the image again [hash_mismatch]"
         )
     assert store.counters.verify_failures == 4

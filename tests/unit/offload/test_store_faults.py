@@ -38,7 +38,7 @@ def fails(n=3):
     except OffloadError as error:
         assert value == before
         assert not root.is_dir() or not temporary_files(root), os.listdir(root)
-        assert isinstance(error.__cause__, OSError)
+        assert error.__cause__ is error.__context__ is None
         print(error)
     else:
         print("no error", os.listdir(root))
@@ -51,7 +51,7 @@ def run(code: str, root: Path, *prefix: str) -> str:
         env=os.environ | {"PYTHONPATH": SOURCES},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -201,7 +201,7 @@ def test_places_where_nobody_can_make_a_directory(root: str) -> None:
         ImageStore(root).put(picture())
     assert caught.value.code == "store_failed"
     assert caught.value.hint
-    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 def test_a_name_that_is_too_long(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import decimal
 import enum
 import json
 import mmap
-import time
 import types
 import uuid
 from collections.abc import Mapping, Sequence
@@ -333,11 +332,9 @@ def test_shared_containers_do_not_explode(kind: Any) -> None:
     bomb: Any = [1]
     for _ in range(40):
         bomb = kind((bomb, bomb))
-    started = time.monotonic()
     with pytest.raises(ContractError) as caught:
         item({"a": bomb})
     assert caught.value.code == "too_large"
-    assert time.monotonic() - started < 120  # a bound on hanging, not a timing
 
 
 def test_a_wide_payload_is_fine() -> None:

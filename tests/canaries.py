@@ -1,0 +1,82 @@
+"""An image, in every spelling that a value may hold it in, and whether a text shows one of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import re
+import struct
+import zlib
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def _png(width: int = 9, height: int = 7) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    noise = random.Random(7)
+    rows = b"".join(b"\0" + noise.randbytes(3 * width) for _ in range(height))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (
+            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+            chunk(b"IDAT", zlib.compress(rows)),
+            chunk(b"IEND", b""),
+        )
+    )
+
+
+IMAGE: Final = _png()
+"""A valid file of about 250 bytes."""
+
+SPELLINGS: Final[dict[str, Callable[[bytes], str]]] = {
+    "base64": lambda raw: base64.b64encode(raw).decode(),
+    "base64url": lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("="),
+    "hex": bytes.hex,
+    "upper hex": lambda raw: raw.hex().upper(),
+    "percent": lambda raw: "".join(f"%{byte:02X}" for byte in raw),
+    "quoted": quote,
+    "escapes": lambda raw: "".join(f"\\x{byte:02x}" for byte in raw),
+    "json escapes": lambda raw: "".join(f"\\u{byte:04x}" for byte in raw),
+    "repr": repr,
+    "latin-1": lambda raw: raw.decode("latin-1"),
+    "base32": lambda raw: base64.b32encode(raw).decode(),
+    "decimals": lambda raw: ", ".join(map(str, raw)),
+    "bits": lambda raw: "".join(f"{byte:08b}" for byte in raw),
+}
+
+_RUN: Final = 17
+_NO_CONTENT: Final = re.compile(r"[\W_]+")
+
+
+def _dense(text: str) -> str:
+    """Without what a spelling may have between its parts."""
+    return _NO_CONTENT.sub("", text)
+
+
+def _runs(text: str) -> Iterator[str]:
+    for at in range(len(text) - _RUN + 1):
+        yield text[at : at + _RUN]
+
+
+_CONTENT: Final = frozenset(
+    run
+    for spell in SPELLINGS.values()
+    for start in (0, 1, 2)
+    for text in [spell(IMAGE[start:])]
+    for whole in (text, json.dumps(text), repr(text))
+    for run in _runs(_dense(whole))
+)
+
+
+def leaked(text: str) -> list[str]:
+    """The runs of 17 characters of the image in a text, whatever stands between its parts."""
+    # Where a text is cut, its length follows.
+    parts = re.split(r"…|\.\.\. \(|\\u2026", text)
+    return [run for part in parts for run in _runs(_dense(part)) if run in _CONTENT]
