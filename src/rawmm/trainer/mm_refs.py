@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, counted, json_path, shown, shown_text
 from rawmm.features import media
+from rawmm.offload.run_dir import resolved_dir
 from rawmm.sidecar import LISTS
 from rawmm.structs import MMImageItem, MMImageRef, MMRefs, MultiModalData
 from rawmm.trainer.spans import IMAGE, span_errors, uri_error
@@ -37,7 +37,7 @@ def build_mm_refs(
 
     Args:
         sidecar: `MultiModalData` of the whole branch, or what converts to one; or None.
-        image_dir: the image directory, an absolute path; ids become ``file://`` URIs in it.
+        image_dir: the image directory; ids become ``file://`` URIs in it.
         to_uri: makes the URI of an id, such as one in a store; instead of `image_dir`.
         num_tokens: length of the sample.
         mm_token_type_ids: for each token of the sample 0 for text, 1 for an image.
@@ -55,8 +55,13 @@ def build_mm_refs(
         ProcessedPayloadError: an item is not raw.
     """
     if image_dir is not None and to_uri is not None:
-        msg = "give image_dir or to_uri, not both"
-        raise TypeError(msg)
+        raise contract_error(
+            "bad_value",
+            (),
+            expected="image_dir or to_uri",
+            got="both",
+            hint="leave out one of them",
+        )
     checked = convert(MultiModalData() if sidecar is None else sidecar, MultiModalData)
     _only_images(checked)
     found = list(media(checked))
@@ -94,14 +99,7 @@ def _only_images(sidecar: MultiModalData) -> None:
 
 
 def _in(image_dir: str | os.PathLike[str]) -> ToUri:
-    directory = FilePath(image_dir)
-    if not directory.is_absolute() or ".." in directory.parts:
-        raise contract_error(
-            "bad_locator",
-            (),
-            expected="an image directory by its absolute path, without '..'",
-            got=shown_text(str(directory)),
-        )
+    directory = resolved_dir(image_dir)
     return lambda raw_image_id: (directory / raw_image_id).as_uri()
 
 
