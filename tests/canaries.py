@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-
 def _png(width: int = 9, height: int = 7) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RED, BLUE = picture(size=(84, 56), seed=200), picture("JPEG", size=(56, 112), seed=7)
 THREADS = 8
-SOON = 10
+SOON = 600
 """Seconds after which a thread that waits for another is taken for stuck."""
 
 

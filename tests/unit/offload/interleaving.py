@@ -104,7 +104,7 @@ class Stage:
                             and self._waiting | set(answers) == set(calls)
                             and not self._waiting & set(answers)
                         ),
-                        timeout=20,
+                        timeout=600,
                     )
                     assert ready, "a thread hangs"
                     if len(answers) == len(calls):

@@ -51,7 +51,7 @@ def run(code: str, root: Path, *prefix: str) -> str:
         env=os.environ | {"PYTHONPATH": SOURCES},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
