@@ -27,6 +27,7 @@ from rawmm.descriptors import (
 from rawmm.errors import (
     ContractError,
     MaterializeError,
+    NonFiniteLogprobWarning,
     OffloadError,
     ProcessedPayloadError,
     RawMMError,
@@ -138,6 +139,7 @@ __all__ = [
     "Message",
     "MessageNode",
     "MultiModalData",
+    "NonFiniteLogprobWarning",
     "OffloadError",
     "OffloadedRequest",
     "PackedFlags",

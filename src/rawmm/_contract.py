@@ -81,7 +81,7 @@ class ContractMeta(msgspec.StructMeta):
         by_name = dict(zip(names, cls.__struct_encode_fields__, strict=True))
         # The last fields have the defaults. Types are not read here: that takes an import's time.
         for field, default in zip(reversed(names), reversed(defaults), strict=False):
-            if default is UNSET:
+            if default is UNSET and field in cls.__dict__:  # a subclass inherits the others
                 type.__setattr__(cls, field, _Presence(cls.__dict__[field], field))
         config = cls.__struct_config__
         tag = {config.tag_field: config.tag} if config.tag_field else {}
@@ -90,8 +90,10 @@ class ContractMeta(msgspec.StructMeta):
         type.__setattr__(cls, "__open__", EXTRA in by_name.values())
         type.__setattr__(cls, "__known__", frozenset(by_name.values()) - {EXTRA})
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return Doors.build(cls, _bind(cls, args, kwargs))
+    if not TYPE_CHECKING:  # to a type checker a call makes an instance, of the fields as they are
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            return Doors.build(cls, _bind(cls, args, kwargs))
 
 
 def _bind(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -190,13 +192,14 @@ if TYPE_CHECKING:
     Extra: TypeAlias = dict[str, Any]
 else:
 
-    class Extra(ABC):  # noqa: B024  (abstract so that dict can be registered)
-        """The unknown properties of an open object: a dict, but never one in the bytes.
+    class Extra(dict):
+        """The unknown properties of an open object.
 
-        Were the field a dict to msgspec, a document could fill it under its internal name.
+        Were the field a `dict` to msgspec, a document could fill it under its internal name. No
+        decoder makes an `Extra`.
         """
 
-    Extra.register(dict)
+        __slots__ = ()
 
 
 def reader(kind: type[Contract], *names: str) -> Callable[[Any], tuple[Any, ...]]:

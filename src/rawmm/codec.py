@@ -11,18 +11,23 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from typing import Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
 import msgspec
 
 from rawmm.errors import RawMMError, contract_error, raise_alone, shown
+from rawmm.logprob_floor import check_floor, floored_document
 from rawmm.structs import MessageNode
 from rawmm.validate.collect import graph_broken
 from rawmm.validate.convert import decoded_to_struct, wire_hook
+from rawmm.validate.detect import detect
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
 from rawmm.validate.types import decoded_as, has_type, schema_of
 from rawmm.writing import check_writable, enc_hook, in_form, reasons, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
@@ -50,33 +55,81 @@ def _msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
 
 
 @overload
-def decode_json(data: Buffer | str) -> MessageNode: ...
+def decode_json(data: Buffer | str, *, logprob_floor: float | None = None) -> MessageNode: ...
 @overload
-def decode_json(data: Buffer | str, type: type[T]) -> T: ...
+def decode_json(data: Buffer | str, type: type[T], *, logprob_floor: float | None = None) -> T: ...
 @overload
-def decode_json(data: Buffer | str, type: Any) -> Any: ...
-def decode_json(data: Buffer | str, type: Any = MessageNode) -> Any:  # noqa: A002
+def decode_json(data: Buffer | str, type: Any, *, logprob_floor: float | None = None) -> Any: ...
+def decode_json(
+    data: Buffer | str,
+    type: Any = MessageNode,  # noqa: A002
+    *,
+    logprob_floor: float | None = None,
+) -> Any:
     """Decode one JSON document as `type`: a struct class, ``list[...]`` or ``dict[str, ...]``.
+
+    Args:
+        data: the document.
+        type: what it is.
+        logprob_floor: a finite negative number to read in place of -inf in log-probabilities,
+            which is ``-Infinity`` in what Python's `json` writes. Each stream that had one is
+            named in a `NonFiniteLogprobWarning`. None refuses such a record.
 
     Raises:
         ContractError: the text is not JSON in UTF-8, or breaks the schema or a rule.
         ProcessedPayloadError: a payload holds what is not raw, JSON-safe data.
     """
-    return _decode(data, type, _json_decoder(type), msgspec.json.decode)
+    return _decode(data, type, _json_decoder(type), _JSON_READER, logprob_floor)
 
 
 @overload
-def decode_msgpack(data: Buffer) -> MessageNode: ...
+def decode_msgpack(data: Buffer, *, logprob_floor: float | None = None) -> MessageNode: ...
 @overload
-def decode_msgpack(data: Buffer, type: type[T]) -> T: ...
+def decode_msgpack(data: Buffer, type: type[T], *, logprob_floor: float | None = None) -> T: ...
 @overload
-def decode_msgpack(data: Buffer, type: Any) -> Any: ...
-def decode_msgpack(data: Buffer, type: Any = MessageNode) -> Any:  # noqa: A002
-    """Decode one MessagePack document as `type`. Raises as `decode_json` does."""
-    return _decode(data, type, _msgpack_decoder(type), msgspec.msgpack.decode)
+def decode_msgpack(data: Buffer, type: Any, *, logprob_floor: float | None = None) -> Any: ...
+def decode_msgpack(
+    data: Buffer,
+    type: Any = MessageNode,  # noqa: A002
+    *,
+    logprob_floor: float | None = None,
+) -> Any:
+    """Decode one MessagePack document as `type`. See `decode_json`."""
+    return _decode(data, type, _msgpack_decoder(type), _MSGPACK_READER, logprob_floor)
 
 
-def _decode(data: Any, kind: Any, decoder: Any, plain: Any) -> Any:
+def _floored_json(data: Any, kind: Any, floor: float) -> Any:
+    """A JSON text in which Python's `json` wrote -Infinity for log-probabilities.
+
+    Raises:
+        ValueError: it is no JSON with -inf replaced.
+    """
+    try:
+        document = msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        document = json.loads(bytes(data) if isinstance(data, memoryview) else data)
+    document = floored_document(document, kind, floor)
+    json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    return document
+
+
+def _floored_msgpack(data: Any, kind: Any, floor: float) -> Any:
+    return floored_document(msgspec.msgpack.decode(data), kind, floor)
+
+
+class _Reader(NamedTuple):
+    """How a format is read as plain data."""
+
+    name: str
+    plain: Callable[[Any], Any]
+    floored: Callable[[Any, Any, float], Any]
+
+
+_JSON_READER: Final = _Reader("JSON", msgspec.json.decode, _floored_json)
+_MSGPACK_READER: Final = _Reader("MessagePack", msgspec.msgpack.decode, _floored_msgpack)
+
+
+def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | None) -> Any:
     # What msgspec raised may hold the text, so it becomes the context of no other error.
     try:
         value = decoder.decode(data)
@@ -93,24 +146,38 @@ def _decode(data: Any, kind: Any, decoder: Any, plain: Any) -> Any:
             hint="for dicts and lists there is convert()",
         )
     if value is _FAILED:
-        value = _decode_again(data, kind, plain)
+        return _decode_again(data, kind, reader, floor)
     if not has_type(value, kind) or graph_broken(value, kind):
-        raise first_error(plain(data), kind)
+        raise first_error(reader.plain(data), kind)
     return value
 
 
-def _decode_again(data: Any, kind: Any, plain: Any) -> Any:
+def _decode_again(data: Any, kind: Any, reader: _Reader, floor: float | None) -> Any:
     """What the fast path refuses: a value with unknown fields that are kept, or an error."""
+    if floor is not None:
+        check_floor(floor)
     try:
-        document = plain(data)
+        document = reader.plain(data) if floor is None else reader.floored(data, kind, floor)
     except RecursionError:
         fault = too_deep()
-    except (msgspec.DecodeError, UnicodeError) as broken:
-        name = "JSON" if plain is msgspec.json.decode else "MessagePack"
-        fault = malformed(data, name, broken)
+    except (ValueError, msgspec.DecodeError):
+        fault = _malformed(data, reader)
     else:
         return from_decoded(document, kind)
     raise fault
+
+
+def _malformed(data: Any, reader: _Reader) -> RawMMError:
+    """Why bytes are no document, as msgspec says it."""
+    try:
+        reader.plain(data)
+    except RecursionError:
+        return too_deep()
+    except (msgspec.DecodeError, UnicodeError) as error:
+        return malformed(data, reader.name, error)
+    return contract_error(
+        "malformed", (), expected=f"one complete {reader.name} document", got="something else"
+    )
 
 
 def from_decoded(document: Any, kind: Any) -> Any:
@@ -123,8 +190,27 @@ def from_decoded(document: Any, kind: Any) -> Any:
     except (msgspec.ValidationError, RecursionError):
         value = _FAILED
     if value is _FAILED or not has_type(value, kind) or graph_broken(value, kind):
-        raise first_error(document, kind)
+        raise _with_type_hint(first_error(document, kind), document, kind)
     return value
+
+
+def _with_type_hint(error: RawMMError, document: Any, kind: Any) -> RawMMError:
+    """`error`, and which type the document has if it is another than `kind`."""
+    if error.code != "missing_field" or error.path != "$" or error.hint is not None:
+        return error
+    try:
+        told = detect(document)
+    except RawMMError:
+        return error
+    if told is kind or not isinstance(told, type):
+        return error
+    return contract_error(
+        error.code,
+        (),
+        expected=error.expected,
+        got=error.got,
+        hint=f"it looks like a {told.__name__}; give that as the type",
+    )
 
 
 def too_deep() -> RawMMError:

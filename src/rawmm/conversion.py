@@ -6,12 +6,14 @@ from typing import Any, Final, TypeVar, overload
 
 import msgspec
 
+from rawmm.errors import RawMMError
+from rawmm.logprob_floor import check_floor, floored_document
 from rawmm.structs import Contract, MessageNode
 from rawmm.validate.collect import graph_broken, has_bad_text
-from rawmm.validate.convert import to_struct
+from rawmm.validate.convert import made_plain, to_struct
 from rawmm.validate.doors import first_error
 from rawmm.validate.payload import Mode
-from rawmm.validate.plain import contains
+from rawmm.validate.plain import contains_struct
 from rawmm.validate.recheck import recheck
 from rawmm.validate.types import has_type, schema_of
 from rawmm.writing import check_writable, enc_hook, in_form, spread
@@ -21,25 +23,43 @@ _FAILED: Final = object()
 
 
 @overload
-def convert(obj: Any) -> MessageNode: ...
+def convert(obj: Any, *, logprob_floor: float | None = None) -> MessageNode: ...
 @overload
-def convert(obj: Any, type: type[T]) -> T: ...
+def convert(obj: Any, type: type[T], *, logprob_floor: float | None = None) -> T: ...
 @overload
-def convert(obj: Any, type: Any) -> Any: ...
-def convert(obj: Any, type: Any = MessageNode) -> Any:  # noqa: A002
+def convert(obj: Any, type: Any, *, logprob_floor: float | None = None) -> Any: ...
+def convert(
+    obj: Any,
+    type: Any = MessageNode,  # noqa: A002
+    *,
+    logprob_floor: float | None = None,
+) -> Any:
     """Structs from dicts and lists, pydantic models, dataclasses, or other structs.
+
+    Where the type has a per-token stream, a one-dimensional array of numbers (numpy, torch,
+    `array.array`) is taken by value.
+
+    Args:
+        obj: what to convert; it is not changed.
+        type: what it is.
+        logprob_floor: a number to read in place of -inf, as in `decode_json`.
 
     Raises:
         ContractError, ProcessedPayloadError: as decoding does.
     """
     schema_of(type)
+    if logprob_floor is not None:
+        check_floor(logprob_floor)
     try:
-        if contains(obj, (Contract,)):
-            recheck(obj)
-            if isinstance(obj, Contract) and has_type(obj, type):
-                return obj
-        value = to_struct(obj, type)
-    except (msgspec.ValidationError, RecursionError):
+        plain = made_plain(obj, type)
+        if logprob_floor is not None:
+            obj = plain = floored_document(plain, type, logprob_floor)
+        if contains_struct(plain):
+            recheck(plain)
+            if isinstance(plain, Contract) and has_type(plain, type):
+                return plain
+        value = to_struct(plain, type)
+    except (msgspec.ValidationError, RecursionError, RawMMError):
         value = _FAILED  # raised below: msgspec's words become no context
     if (
         value is _FAILED

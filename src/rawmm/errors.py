@@ -337,6 +337,10 @@ class MaterializeError(RawMMError, RuntimeError):
     """A stored image cannot be read back as the image that its descriptor names."""
 
 
+class NonFiniteLogprobWarning(UserWarning):
+    """A reader replaced -inf in a stream of log-probabilities, as it was asked to."""
+
+
 _PAYLOAD_CODES: Final = frozenset({"processed_payload", "array_payload", "not_json"})
 
 

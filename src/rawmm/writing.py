@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -10,11 +11,10 @@ import msgspec
 from rawmm._contract import wire_fields
 from rawmm.errors import contract_error, raise_alone
 from rawmm.structs import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
-from rawmm.validate.collect import errors_at
-from rawmm.validate.graph import graph_errors
+from rawmm.validate.collect import bare_graph_errors, errors_at
 from rawmm.validate.open_objects import open_objects
 from rawmm.validate.payload import Mode, payload_errors, plain_copy
-from rawmm.validate.plain import SCALARS, as_mapping, as_sequence, contains
+from rawmm.validate.plain import as_sequence, contains_struct
 from rawmm.validate.recheck import recheck
 
 if TYPE_CHECKING:
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 def enc_hook(value: Any) -> Any:
     """Containers that passed the rules, as the plain ones that msgspec writes."""
-    if (
-        as_mapping(value) is value
-        or as_sequence(value) is not None
-        or isinstance(value, (str, int, float))
-    ):
+    if isinstance(value, (Mapping, str, int, float)) or as_sequence(value) is not None:
         return plain_copy(value)
     msg = f"no JSON for {type(value).__name__}"
     raise TypeError(msg)
@@ -41,7 +37,7 @@ def check_writable(obj: Any, mode: Mode) -> None:
         for error in _unwritable(obj, mode, ()):
             raise error
         recheck(obj)
-        for error in _broken_graphs(obj, ()):
+        for error in bare_graph_errors(obj, ()):
             raise error
         if mode is Mode.JSON:
             for error in _not_json(obj):
@@ -68,7 +64,7 @@ def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[R
     """What lies around the structs of `obj` and the format cannot say."""
     if isinstance(obj, Contract):
         return
-    if not path and not contains(obj, (Contract,)):
+    if not path and not contains_struct(obj):
         yield from payload_errors(obj, path, mode)
     elif len(path) > MAX_DEPTH:
         yield contract_error(
@@ -84,16 +80,6 @@ def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[R
             yield from _unwritable(value, mode, (*path, index))
     else:
         yield from payload_errors(obj, path, mode)
-
-
-def _broken_graphs(obj: Any, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
-    """Broken rules across the nodes of bare lists; a trace checks its own."""
-    if isinstance(obj, (list, tuple)) and obj and all(isinstance(one, MessageNode) for one in obj):
-        yield from graph_errors(obj, path)
-    elif isinstance(obj, (dict, list, tuple)):
-        for key, value in obj.items() if isinstance(obj, dict) else enumerate(obj):
-            if type(value) not in SCALARS:
-                yield from _broken_graphs(value, (*path, key))
 
 
 def _not_json(obj: Any) -> Iterator[RawMMError]:

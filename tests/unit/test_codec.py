@@ -182,7 +182,8 @@ class TestConstruction:
             lambda: validate({"mm_hashes": {"image": {"a" * 16}}}),
         ):
             error = refused(refuse)
-            assert (error.code, error.path) == ("wrong_type", "$.mm_hashes.image")
+            assert isinstance(error, ProcessedPayloadError)
+            assert (error.code, error.path) == ("not_json", "$.mm_hashes.image")
 
     def test_fills_constants(self) -> None:
         item = RawMMItem(modality="image", family="f", payload={})

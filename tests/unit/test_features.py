@@ -15,6 +15,7 @@ from rawmm import (
     GenerateFeatures,
     MultiModalData,
     PlaceholderRange,
+    ProcessedPayloadError,
     RawMMItem,
     decode_json,
     encode_json,
@@ -195,8 +196,10 @@ class TestErrors:
         error = refused(sidecar(item(0)), cached=sha(0))
         assert (error.code, error.path) == ("wrong_type", "$")
 
-    def test_no_sidecar_at_all(self) -> None:
-        assert refused(SimpleNamespace()).code == "wrong_type"
+    def test_object_that_is_no_sidecar_is_refused(self) -> None:
+        with pytest.raises(ProcessedPayloadError) as caught:
+            generate_features(SimpleNamespace())
+        assert (caught.value.code, caught.value.path) == ("not_json", "$")
 
 
 class TestRetry:

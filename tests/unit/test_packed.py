@@ -367,8 +367,14 @@ class TestDoors:
         value.mask.shape.append(3)
         assert refused(lambda: encode_msgpack(value)).path == "$.mask.shape"
 
-    def test_a_numpy_array_is_no_stream(self) -> None:
-        assert refused(lambda: convert({**LISTED, "mask": np.zeros(3, bool)})).code == "wrong_type"
+    def test_one_dimensional_numpy_array_is_taken_by_value(self) -> None:
+        node = convert({**LISTED, "mask": np.array(LISTED["mask"], bool)})
+        assert node == convert(LISTED)
+        assert type(node.mask) is list
+
+    def test_numpy_array_of_two_dimensions_is_refused(self) -> None:
+        error = refused(lambda: convert({**LISTED, "mask": np.zeros((1, 4), bool)}))
+        assert (error.code, error.path) == ("array_payload", "$.mask")
 
     def test_never_in_a_descriptor(self) -> None:
         error = refused(

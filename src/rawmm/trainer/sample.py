@@ -135,7 +135,8 @@ def sample_of(values: Mapping[str, Any], at: Callable[[str], Path]) -> TrainingS
     for name in (*REQUIRED, *FILL):
         if values.get(name) is not None:
             found[name] = _stream(values[name], name, at(name))
-    env_name = values.get("env_name") or ""
+    env_name = values.get("env_name")
+    env_name = "" if env_name is None else env_name
     if not isinstance(env_name, str):
         raise contract_error("wrong_type", at("env_name"), expected="a string", got=shown(env_name))
     sample = TrainingSample(

@@ -33,6 +33,7 @@ SAMPLE_FIELDS: Final = (
 )
 """The transport's fields of a sample in August 2026, in order."""
 
+_FAILED: Final = object()
 _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=enc_hook)
 
 
@@ -51,12 +52,13 @@ def decode_sample(data: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> Traini
             second image.
         ProcessedPayloadError: the sample holds the output of an image processor.
     """
+    values: Any
     try:
         values = msgspec.msgpack.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError, BufferError):
-        # The same failure again, in rawmm's words.
-        decode_msgpack(data, MMRefs)
-        raise
+        values = _FAILED
+    if values is _FAILED:  # outside of the handler, so that msgspec's words become no context
+        values = decode_msgpack(data, MMRefs)
     if not isinstance(values, list):
         raise contract_error("wrong_type", (), expected="an array", got=shown(values))
     if len(values) != len(fields):

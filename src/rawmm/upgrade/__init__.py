@@ -115,7 +115,7 @@ def upgrade(
 
     store = None if image_dir is None else ImageStore(image_dir)
     walk = Walk(store, layouts.get(layout) if isinstance(layout, str) else layout)
-    document = to_plain(value)
+    document = to_plain(value, type, open_structs=True)
     kind = kind_of(document) if type is None else type
     if kind is TRAINING_SAMPLE:
         upgraded = walk.upgraded_sample(document)

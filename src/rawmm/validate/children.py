@@ -13,7 +13,7 @@ from msgspec import UnsetType
 from rawmm._contract import OneOf
 from rawmm.errors import contract_error, shown
 from rawmm.structs import Contract
-from rawmm.validate.plain import SCALARS, as_sequence
+from rawmm.validate.plain import LEAVES, is_array, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     Path = tuple[str | int, ...]
 
-LEAVES: Final = SCALARS | {bytes}
-"""Types of values that hold nothing."""
+ASSIGNABLE: Final = (Contract, str, int, float, bytes, list, tuple, Mapping)
+"""What may be assigned to a field, subclasses included."""
 _NO_STRUCTS: Final[frozenset[Any]] = LEAVES | {UnsetType}
 _NUMBERS: Final = frozenset({int, float, bool})
 
@@ -57,6 +57,8 @@ class Place(NamedTuple):
     """Types of values that hold none."""
     keyed: bool
     """Whether the field itself is a dict. Another dict stands where a struct should."""
+    stream: bool
+    """Whether it is a per-token stream, which may be packed."""
     holds: str
     """The structs it may hold, for people."""
 
@@ -71,6 +73,7 @@ def bearing(kind: type[Contract]) -> tuple[Place, ...]:
             index,
             _NO_STRUCTS | {list} if _plain_lists(field.type) else _NO_STRUCTS,
             _is_keyed(field.type),
+            slot_of(field.type).stream or slot_of(slot_of(field.type).values).stream,
             " or ".join(sorted(one.__name__ for one in _structs_in(field.type))),
         )
         for index, field in enumerate(msgspec.structs.fields(kind))
@@ -78,30 +81,70 @@ def bearing(kind: type[Contract]) -> tuple[Place, ...]:
     )
 
 
+@cache
+def typed_fields(kind: type[Contract]) -> tuple[tuple[str | int, int], ...]:
+    """Fields of a struct class that are no free JSON: as they stand in a path, and their number."""
+    array_like = kind.__struct_config__.array_like
+    return tuple(
+        (index if array_like else field.encode_name, index)
+        for index, field in enumerate(msgspec.structs.fields(kind))
+        if not slot_of(field.type).free
+    )
+
+
 def stand_ins(value: Any, path: Path) -> Iterator[RawMMError]:
-    """Whatever stands in a struct in place of another: rules read structs.
+    """Whatever stands in a struct in place of another, or of a list: rules read both.
 
     Building and decoding never leave one there; an assignment can.
     """
     if isinstance(value, Contract):
         fields = msgspec.structs.astuple(value)
-        for place in bearing(type(value)):
-            child = fields[place.number]
-            if type(child) not in place.passed_over:
-                yield from _stand_ins_below(child, place, (*path, place.key), keyed=place.keyed)
+        places = {place.number: place for place in bearing(type(value))}
+        for key, number in typed_fields(type(value)):
+            child = fields[number]
+            if type(child) in _NO_STRUCTS:
+                continue
+            place = places.get(number)
+            if place is None:
+                yield from _unread_below(child, (*path, key))
+            elif type(child) not in place.passed_over:
+                yield from _stand_ins_below(child, place, (*path, key), keyed=place.keyed)
     else:
         for key, child in children(value):
             if type(child) not in LEAVES:
                 yield from stand_ins(child, (*path, key))
 
 
+def _unread_below(value: Any, path: Path) -> Iterator[RawMMError]:
+    """Objects that are read as lists where a struct is built, but not where one is assigned."""
+    if isinstance(value, (Mapping, list, tuple)):
+        if isinstance(value, Mapping) or not only_numbers(value):
+            for key, child in value.items() if isinstance(value, Mapping) else enumerate(value):
+                if type(child) not in LEAVES:
+                    yield from _unread_below(child, (*path, key))
+    elif not isinstance(value, (*ASSIGNABLE, bytearray, memoryview)):
+        yield _unread(value, path)
+
+
+def _unread(value: Any, path: Path) -> RawMMError:
+    return contract_error(
+        "array_payload" if is_array(value) else "wrong_type",
+        path,
+        expected="a list",
+        got=shown(value),
+        hint="assign its elements as a list",
+    )
+
+
 def _stand_ins_below(value: Any, place: Place, path: Path, *, keyed: bool) -> Iterator[RawMMError]:
     if isinstance(value, Contract):
         yield from stand_ins(value, path)
-    elif (keyed and isinstance(value, Mapping)) or as_sequence(value) is not None:
+    elif (keyed and isinstance(value, Mapping)) or isinstance(value, (list, tuple)):
         for key, child in value.items() if isinstance(value, Mapping) else children(value):
             if type(child) not in LEAVES:
                 yield from _stand_ins_below(child, place, (*path, key), keyed=False)
+    elif place.stream:
+        yield _unread(value, path)
     else:
         yield contract_error(
             "wrong_type",

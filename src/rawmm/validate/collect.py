@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
+from rawmm.errors import RawMMError
 from rawmm.structs import Contract, MessageNode, Trace
 from rawmm.validate.children import children, stand_ins
-from rawmm.validate.convert import to_struct
+from rawmm.validate.convert import made_plain, to_struct
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import is_text
-from rawmm.validate.plain import as_mapping, as_sequence, contains
+from rawmm.validate.plain import (
+    SCALARS,
+    as_mapping,
+    as_sequence,
+    contains_struct,
+    is_plain,
+    to_plain,
+)
 from rawmm.validate.recheck import recheck
 from rawmm.validate.rules import own_errors
 from rawmm.validate.shape import shape_errors
@@ -22,8 +31,6 @@ from rawmm.validate.types import has_type, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from rawmm.errors import RawMMError
 
     Path = tuple[str | int, ...]
 
@@ -46,17 +53,25 @@ def _pause() -> Iterator[None]:
 
 def is_fine(value: Any, kind: Any) -> bool:
     """Whether `value` has no error, told at the speed of conversion. False: ask `errors_at`."""
+    schema_of(kind)  # refuses what is no type in rawmm's words
     try:
-        built = value if isinstance(value, Contract) else to_struct(value, kind)
-        if contains(value, (Contract,)):
+        plain = made_plain(value, kind)
+        built = value if isinstance(value, Contract) else to_struct(plain, kind)
+        if contains_struct(plain):
             recheck(built)
-    except (msgspec.ValidationError, RecursionError):
+    except (msgspec.ValidationError, RecursionError, RawMMError):
         return False
     return has_type(built, kind) and not graph_broken(built, kind) and not has_bad_text(built)
 
 
 def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
     """`iter_errors` for a value that stands at `path`."""
+    foreign: RawMMError | None = None
+    if not is_plain(value):
+        try:
+            value = to_plain(value, kind, path)
+        except RawMMError as reason:
+            foreign = reason
     found = False
     for error in shape_errors(value, schema_of(kind), path):
         found = True
@@ -65,9 +80,12 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
         for error in stand_ins(value, path):
             found = True
             yield error
-        if not found:
-            yield from _rule_errors(_as_struct(value, kind), kind, path)
-            return
+    if not found and foreign is not None:
+        found = True
+        yield foreign
+    if not found:
+        yield from _rule_errors(_as_struct(value, kind), path)
+        return
     # The whole has no shape to check rules on; its nodes may.
     nodes, at = _nodes_of(value, kind, path)
     structs: list[MessageNode | None] = []
@@ -75,7 +93,7 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
         struct = None
         here = (*at, index)
         wrong = chain(shape_errors(node, schema_of(MessageNode), here), stand_ins(node, here))
-        if not any(True for _ in wrong):
+        if not any(True for _ in wrong) and (foreign is None or is_plain(node)):
             struct = _as_struct(node, MessageNode)
             yield from rule_errors(struct, here)
         structs.append(struct)
@@ -92,8 +110,28 @@ def _nodes_of(value: Any, kind: Any, path: Path) -> tuple[Any, Path]:
 
 
 def graph_broken(value: Any, kind: Any) -> bool:
-    """Whether a bare list of nodes breaks a rule across nodes; a trace checks its own."""
-    return kind == list[MessageNode] and any(True for _ in graph_errors(value, ()))
+    """Whether a bare list of nodes in `value` breaks a rule; a trace checks its own nodes."""
+    return may_hold_nodes(kind) and any(True for _ in bare_graph_errors(value, ()))
+
+
+@cache
+def may_hold_nodes(kind: Any) -> bool:
+    """Whether a value of a type may hold bare lists of nodes."""
+    if isinstance(kind, type) and issubclass(kind, Contract):
+        return False
+    return any(arg is MessageNode or may_hold_nodes(arg) for arg in get_args(kind))
+
+
+def bare_graph_errors(value: Any, path: Path) -> Iterator[RawMMError]:
+    """Broken rules across the nodes of bare lists, wherever in lists and dicts they stand."""
+    if not isinstance(value, (dict, list, tuple)) or not value:
+        return
+    if not isinstance(value, dict) and all(isinstance(one, MessageNode) for one in value):
+        yield from graph_errors(value, path)
+        return
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+        if type(child) not in SCALARS:
+            yield from bare_graph_errors(child, (*path, key))
 
 
 def has_bad_text(value: Any) -> bool:
@@ -116,10 +154,9 @@ def _as_struct(value: Any, kind: Any) -> Any:
         return to_struct(value, kind)
 
 
-def _rule_errors(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
+def _rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
     yield from rule_errors(value, path)
-    if kind == list[MessageNode]:
-        yield from graph_errors(value, path)
+    yield from bare_graph_errors(value, path)
 
 
 def rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:

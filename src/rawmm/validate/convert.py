@@ -10,7 +10,7 @@ import msgspec
 from rawmm._contract import Extra, OneOf
 from rawmm.structs import Contract
 from rawmm.validate.open_objects import gathered, value_errors
-from rawmm.validate.plain import contains, to_plain
+from rawmm.validate.plain import contains_struct, is_plain, to_plain
 from rawmm.validate.types import decoded_as
 
 
@@ -19,10 +19,11 @@ def dec_hook(kind: type[Any], value: Any) -> Any:
 
     msgspec calls this for a field whose type is not one of its own.
     """
+    if kind is Extra:
+        for error in value_errors(value):
+            raise error
+        return value if type(value) is Extra else Extra(value)
     if isinstance(value, kind):
-        if kind is Extra:
-            for error in value_errors(value):
-                raise error
         return value
     if not issubclass(kind, OneOf) or not isinstance(value, dict):
         msg = f"Expected `object`, got `{type(value).__name__}`"
@@ -48,26 +49,32 @@ def wire_hook(kind: type[Any], value: Any) -> Any:
     return dec_hook(kind, value)
 
 
-def to_struct(value: Any, kind: Any) -> Any:
-    """Plain data as `kind`.
+def made_plain(value: Any, kind: Any) -> Any:
+    """`value` for msgspec, which reads foreign objects as mappings: see `to_plain`.
 
-    Structs inside stay the objects they are. What msgspec does not read by itself (models,
-    dataclasses, other containers) is turned to dicts and lists in a second try.
+    Raises:
+        RawMMError: it cannot be made plain. `errors_at` may have a better reason.
+    """
+    return value if is_plain(value) else to_plain(value, kind)
+
+
+def to_struct(value: Any, kind: Any) -> Any:
+    """A plain value as `kind`. Structs inside stay the objects they are where they fit.
 
     Raises:
         msgspec.ValidationError: the shape is wrong, or a rule is broken.
     """
-    if contains(value, (set, frozenset)):
-        # msgspec would take it for a list, in whatever order it comes.
-        raise msgspec.ValidationError
     try:
         return decoded_to_struct(value, kind)
     except msgspec.ValidationError:
-        return decoded_to_struct(to_plain(value), kind)
+        if not contains_struct(value):
+            raise
+    # A struct of another class may say the same.
+    return decoded_to_struct(to_plain(value, kind, open_structs=True), kind)
 
 
 def decoded_to_struct(value: Any, kind: Any) -> Any:
-    """`to_struct` for what a decoder made, which are dicts, lists and scalars and no else.
+    """`to_struct` for what is plain, such as what a decoder made.
 
     Raises:
         msgspec.ValidationError: the shape is wrong, or a rule is broken.

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rawmm._contract import EXTRA, Doors
-from rawmm.errors import contract_error, raise_alone, shown
+from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.validate.collect import errors_at, has_bad_text, rules_paused
-from rawmm.validate.convert import to_struct
+from rawmm.validate.convert import made_plain, to_struct
 from rawmm.validate.glance import looks_fine
 from rawmm.validate.open_objects import place_errors
+from rawmm.validate.plain import contains_struct, to_plain
+from rawmm.validate.recheck import recheck
 from rawmm.validate.rules import own_errors, settle
 from rawmm.validate.shape import missing, unknown
 
 if TYPE_CHECKING:
-    from rawmm.errors import RawMMError
     from rawmm.structs import Contract
 
 
@@ -60,12 +61,22 @@ def build(cls: type[Contract], values: dict[str, Any]) -> Any:
             raise error
         data = values | extra
     try:
-        built = to_struct(data, cls)
-    except msgspec.ValidationError:
-        raise_alone(first_error(data, cls))
-    if has_bad_text(built):
-        raise first_error(built, cls)
+        built = to_struct(_with_sound_structs(made_plain(data, cls), cls), cls)
+    except (msgspec.ValidationError, RecursionError, RawMMError):
+        built = None  # raised below: what msgspec says becomes no context
+    if built is None or has_bad_text(built):
+        raise first_error(data, cls)
     return built
+
+
+def _with_sound_structs(plain: Any, cls: type[Contract]) -> Any:
+    """`plain` with structs that are still right; if one was broken since, all of them as dicts."""
+    if contains_struct(plain):
+        try:
+            recheck(plain)
+        except msgspec.ValidationError:
+            return to_plain(plain, cls, open_structs=True)
+    return plain
 
 
 def _in_order(cls: type[Contract], values: dict[str, Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import msgspec
 
-from rawmm._contract import EXTRA
+from rawmm._contract import EXTRA, Extra
 from rawmm.errors import contract_error, shown, shown_text
 from rawmm.structs import Contract
 from rawmm.validate.payload import Mode, payload_errors
@@ -85,7 +85,7 @@ def gathered(value: Any, kind: Any) -> Any:
 def _gathered_object(value: Mapping[Any, Any], kind: type[Contract]) -> dict[Any, Any]:
     fields = dict(value)
     if kind.__open__ and (unknown := fields.keys() - kind.__known__):
-        fields[EXTRA] = {key: fields.pop(key) for key in value if key in unknown}
+        fields[EXTRA] = Extra({key: fields.pop(key) for key in value if key in unknown})
     for name, _, below in open_below(kind):
         if name in fields:
             fields[name] = gathered(fields[name], below)
@@ -109,8 +109,11 @@ def place_errors(extra: Any, known: Collection[str], path: Path) -> Iterator[Raw
             )
 
 
-def value_errors(extra: dict[Any, Any]) -> Iterator[RawMMError]:
+def value_errors(extra: Any) -> Iterator[RawMMError]:
     """What in `extra` no format can say."""
+    if not isinstance(extra, dict):
+        yield from place_errors(extra, (), ())
+        return
     yield from payload_errors(dict.fromkeys(extra), (), Mode.WIRE)
     for key, value in extra.items():
         yield from payload_errors(value, (key,), Mode.WIRE)

@@ -7,23 +7,30 @@ through every kind of container, and names each offender with its path.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import contract_error, shown, shown_text, type_name
+from rawmm.errors import contract_error, shown, shown_text
 from rawmm.structs import MAX_DEPTH, MAX_VALUES, PROCESSED_KEYS
-from rawmm.validate.plain import as_mapping, as_sequence, is_array
+from rawmm.validate.plain import (
+    LEAVES,
+    MAX_INT,
+    as_mapping,
+    as_sequence,
+    base_value,
+    is_array,
+    key_error,
+    not_json,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rawmm.errors import RawMMError
 
     Path = tuple[str | int, ...]
-
-MAX_INT: Final = 2**53 - 1
-"""Integers beyond this are rounded by readers whose numbers are doubles."""
 
 ND: Final = "__nd__"
 """The key that marks an object as an encoded array."""
@@ -184,20 +191,16 @@ class _Walk:
             yield _array(value, path, "an encoded array (__nd__)")
             return
         found = False
-        for key, child in pairs.items():
+        for given, child in pairs.items():
             if self.seen > MAX_VALUES:
                 return
-            if not isinstance(key, str):
+            key = base_value(given)  # a subclass may compare and hash as it likes
+            if type(key) is not str:
                 found = True
-                yield contract_error(
-                    "not_json",
-                    path,
-                    expected="an object with strings as keys",
-                    got=f"a key of type {type_name(type(key))}",
-                )
+                yield key_error(given, path)
             elif descriptor and key in PROCESSED_KEYS:
                 found = True
-                yield _processed(key, child, path)
+                yield processed(key, child, path)
             else:
                 if not is_text(key):
                     found = True
@@ -206,7 +209,7 @@ class _Walk:
                     found = True
                     yield error
         # A record type is looked through for what it hides, but it is not JSON itself.
-        if not found and type(value) is not dict and as_mapping(value) is not value:
+        if not found and not issubclass(type(value), Mapping):
             yield contract_error(
                 "not_json",
                 path,
@@ -215,22 +218,22 @@ class _Walk:
                 hint="convert it to a dict first",
             )
 
-    def _scalar(self, value: Any, path: Path) -> Iterator[RawMMError]:
-        if value is None or isinstance(value, bool):
-            return
-        if isinstance(value, str):
+    def _scalar(self, given: Any, path: Path) -> Iterator[RawMMError]:
+        value = base_value(given)
+        kind = type(value)
+        if kind is str:
             if not is_text(value):
                 yield _surrogate(path, "a string")
-        elif isinstance(value, int):
+        elif kind is int:
             if self.mode is Mode.DESCRIPTOR and not -MAX_INT <= value <= MAX_INT:
                 yield contract_error(
                     "not_json", path, expected="an integer within +-(2^53-1)", got=shown(value)
                 )
-        elif isinstance(value, float):
+        elif kind is float:
             if not isfinite(value) and self.mode is not Mode.WIRE:
                 yield not_finite(value, path)
-        else:
-            yield contract_error("not_json", path, expected="a JSON value", got=shown(value))
+        elif kind is not bool and value is not None:
+            yield not_json(value, path)
 
 
 def _too_large(path: Path, limit: int) -> RawMMError:
@@ -249,7 +252,17 @@ def _truthy(value: Any) -> bool:
 
 def not_finite(value: float, path: Path) -> RawMMError:
     """NaN or an infinity, which JSON cannot say and msgspec would write as null."""
-    return contract_error("not_json", path, expected="a finite number", got=repr(float(value)))
+    floored = value < 0 and any(isinstance(key, str) and key.endswith("logprobs") for key in path)
+    return contract_error(
+        "not_json",
+        path,
+        expected="a finite number",
+        got=repr(float(value)),
+        hint="engines write -inf for tokens that cannot be sampled; read them with "
+        "logprob_floor=-9999.0, or another number"
+        if floored
+        else None,
+    )
 
 
 def _surrogate(path: Path, what: str) -> RawMMError:
@@ -258,7 +271,8 @@ def _surrogate(path: Path, what: str) -> RawMMError:
     )
 
 
-def _processed(key: str, value: Any, path: Path) -> RawMMError:
+def processed(key: str, value: Any, path: Path) -> RawMMError:
+    """A key that only an image processor writes, where raw data belongs."""
     return contract_error(
         "processed_payload",
         (*path, key),
@@ -280,13 +294,10 @@ def _array(value: Any, path: Path, what: str | None = None) -> RawMMError:
 
 def plain_copy(value: Any) -> Any:
     """A payload that passed, as dicts, lists and scalars of exactly those types."""
-    if isinstance(value, (bool, type(None))):
+    if type(value) in LEAVES:
         return value
-    for base in (str, int, float):
-        if isinstance(value, base):
-            return base(value) if type(value) is not base else value
     if (pairs := as_mapping(value)) is not None:
-        return {str(key): plain_copy(child) for key, child in pairs.items()}
+        return {base_value(key): plain_copy(child) for key, child in pairs.items()}
     if (items := as_sequence(value)) is not None:
         return [plain_copy(child) for child in items]
-    return value
+    return base_value(value)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.validate.payload import is_text, not_finite
-from rawmm.validate.plain import as_mapping
+from rawmm.validate.plain import as_mapping, holds_exactly, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,10 +94,8 @@ def _number(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
     elif isinstance(value, float):
         if not isfinite(value):
             yield not_finite(value, path)
-    elif abs(value) > sys.float_info.max:
-        yield contract_error(
-            "out_of_range", path, expected="a number that a double can hold", got=shown(value)
-        )
+    elif not holds_exactly(value):
+        yield rounded(value, path)
 
 
 def _string(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:

@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from rawmm import schemas
 from rawmm._contract import EXTRA, own_fields
-from rawmm.errors import RawMMError, contract_error, shown, shown_text, type_name
+from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.locators import id_problem
-from rawmm.structs import SCHEMA_VERSION, TYPES, Contract
+from rawmm.structs import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.arrays import elements, raw, shown_shape, size_error
 from rawmm.validate.forms import historical_form
 from rawmm.validate.open_objects import place_errors
-from rawmm.validate.payload import ND, Mode, is_text, payload_errors
-from rawmm.validate.plain import as_mapping, as_sequence
+from rawmm.validate.payload import ND, Mode, is_text, payload_errors, processed
+from rawmm.validate.plain import (
+    array_values,
+    as_mapping,
+    as_sequence,
+    base_value,
+    foreign_error,
+    key_error,
+)
 from rawmm.validate.scalars import NAMES, SCALARS, typed, wrong_type
 
 if TYPE_CHECKING:
@@ -34,14 +41,27 @@ _FREE = {
     "DescriptorObject": Mode.DESCRIPTOR,
 }
 _ARRAY = ("dtype", "shape", "data")
+_PLAIN = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
+_BYTES = (bytes, bytearray, memoryview)
+_SCALAR_KINDS = frozenset({"null", "boolean", "integer", "number", "string"})
 
 
 def shape_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     """Every place where `value` leaves `schema`, in document order.
 
     `value` may hold structs, models, dataclasses and other mappings and sequences; each is
-    read as the object or array that it would be written as.
+    read as the object or array that it would be written as. Where the schema has a per-token
+    stream, a one-dimensional array is read as the list of its elements.
     """
+    if type(value) not in _PLAIN and not _is_free(schema):
+        if _takes(schema, "x-rawmm-items") and (values := array_values(value)) is not None:
+            value = values
+        elif not (isinstance(value, _BYTES) and _takes_bytes(value, schema)) and (
+            error := foreign_error(value, path, stream=_takes(schema, "x-rawmm-items"))
+        ):
+            yield error
+            return
+        value = base_value(value)
     if "$ref" in schema:
         yield from _definition(value, schema["$ref"].rpartition("/")[2], path, schema)
     elif "oneOf" in schema:
@@ -50,6 +70,23 @@ def shape_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]
         yield from _union(value, schema["anyOf"], path, schema)
     else:
         yield from _CHECKS[schema["type"]](value, schema, path)
+
+
+def _is_free(schema: Schema) -> bool:
+    """Whether the schema is of free JSON, which is walked by itself."""
+    return bool(schema.get("$ref", "").rpartition("/")[2] in _FREE)
+
+
+def _takes(schema: Schema, keyword: str) -> bool:
+    """Whether a schema, or a member of its union, has a keyword."""
+    schema = _resolved(schema)
+    return keyword in schema or any(_takes(one, keyword) for one in schema.get("anyOf", ()))
+
+
+def _takes_bytes(value: Any, schema: Schema) -> bool:
+    """Whether bytes are judged by their place: base64 on the other wire, or a wrong scalar."""
+    kinds = set(_kinds(schema))
+    return _takes(schema, "contentEncoding") or (type(value) is bytes and kinds <= _SCALAR_KINDS)
 
 
 def definition(name: str) -> Schema:
@@ -254,18 +291,15 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
             yield missing(name, path)
     for key, child in pairs.items():
         if not isinstance(key, str):
-            yield contract_error(
-                "not_json",
-                path,
-                expected="an object with strings as keys",
-                got=f"a key of type {type_name(type(key))}",
-            )
+            yield key_error(key, path)
         elif not is_text(key):
             yield contract_error(
                 "not_json", path, expected="text that UTF-8 can say", got="a lone surrogate"
             )
         elif key in properties:
             yield from shape_errors(child, properties[key], (*path, key))
+        elif extra is False and key in PROCESSED_KEYS:
+            yield processed(key, child, path)
         elif extra is False:
             yield unknown(key, properties, path)
         else:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import types
 from functools import cache
-from typing import Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
+from rawmm.errors import shown, shown_name
 from rawmm.structs import TYPES, ContentPart, Contract, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _UNIONS = {frozenset(get_args(Message)): "Message", frozenset(get_args(ContentPart)): "ContentPart"}
 _NAMES = {struct: name for name, struct in TYPES.items()}
@@ -20,10 +24,8 @@ def schema_of(kind: Any) -> dict[str, Any]:
     Raises:
         TypeError: the type is not one of the contract.
     """
-    if kind in _TAGGED:
-        return {"$ref": f"#/$defs/{_NAMES[kind]}"}
-    if kind in _NAMES:
-        return {"$ref": f"#/$defs/{_NAMES[kind]}"}
+    if isinstance(kind, type) and issubclass(kind, Contract):
+        return {"$ref": f"#/$defs/{name_of(kind)}"}
     origin, args = get_origin(kind), get_args(kind)
     if origin is list and len(args) == 1:
         return {"type": "array", "items": schema_of(args[0])}
@@ -37,7 +39,21 @@ def schema_of(kind: Any) -> dict[str, Any]:
             rest = tuple(member for member in args if member is not type(None))
             inner = rest[0] if len(rest) == 1 else Union[rest]  # noqa: UP007
             return {"anyOf": [schema_of(inner), {"type": "null"}]}
-    msg = f"{kind!r} is not a type of the contract, nor a list, dict or optional of one"
+    name = shown_name(repr(kind)) if isinstance(kind, type) or get_origin(kind) else shown(kind)
+    msg = f"{name} is not a type of the contract, nor a list, dict or optional of one"
+    raise TypeError(msg)
+
+
+def name_of(kind: type[Contract]) -> str:
+    """The definition that a struct class is generated from, or the class that it extends.
+
+    Raises:
+        TypeError: it extends none.
+    """
+    for base in kind.__mro__:
+        if base in _NAMES:
+            return _NAMES[base]
+    msg = f"{shown_name(kind.__name__)} is not a type of the contract"
     raise TypeError(msg)
 
 
@@ -47,11 +63,22 @@ def decoded_as(kind: Any) -> Any:
     if kind in _TAGGED:
         return _TAGGED[kind]
     origin, args = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        members = dict.fromkeys(_members(decoded_as(member) for member in args))
+        return Union[tuple(members)]  # noqa: UP007
     if origin is list:
         return list[decoded_as(args[0])]  # type: ignore[misc]
     if origin is dict:
         return dict[args[0], decoded_as(args[1])]  # type: ignore[misc,valid-type]
     return kind
+
+
+def _members(kinds: Iterable[Any]) -> Iterator[Any]:
+    for kind in kinds:
+        if get_origin(kind) in (Union, types.UnionType):
+            yield from get_args(kind)
+        else:
+            yield kind
 
 
 def has_type(value: Any, kind: Any) -> bool:

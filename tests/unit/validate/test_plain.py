@@ -19,7 +19,9 @@ class Batch:
 def test_array_like_structs_are_arrays_in_containers_that_msgspec_does_not_read() -> None:
     refs = convert(REFS, MMRefs)
     assert convert(deque([refs]), list[MMRefs]) == [refs]
-    assert to_plain(Batch((refs, refs.images[0]))) == {"refs": [REFS, REFS[0][0]]}
+    assert to_plain(Batch((refs, refs.images[0])), open_structs=True) == {
+        "refs": [REFS, REFS[0][0]]
+    }
     refs.images[0].offset = -1
     errors = [(error.code, error.path) for error in iter_errors(deque([refs]), list[MMRefs])]
     assert errors == [("out_of_range", "$[0][0][0][3]")]
