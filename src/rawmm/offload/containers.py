@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rawmm._contract import EXTRA
+from rawmm.errors import OffloadError, raise_alone, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -122,21 +123,40 @@ class _Tuple(_List):
 class _Fixed(Container):
     """Another mapping, or an array that is no list: what it holds is changed, not the container."""
 
+    def items(self, value: Any) -> Iterable[tuple[Any, Any]]:
+        try:
+            return self._read(value)
+        except Exception:  # noqa: BLE001  (another's code raises anything)
+            raise_alone(
+                OffloadError(
+                    "wrong_type",
+                    expected="a container that can be read",
+                    got=f"{shown(value)} that raises",
+                    hint="pass dicts and lists",
+                )
+            )
+
+    def get(self, value: Any, name: str) -> Any:
+        return next((item for key, item in self.items(value) if key == name), None)
+
     def is_frozen(self, _value: Any, _key: Any) -> bool:
         return True
 
+    def _read(self, value: Any) -> list[tuple[Any, Any]]:
+        raise NotImplementedError
+
 
 class _Mapping(_Fixed):
-    def items(self, value: Any) -> Iterable[tuple[Any, Any]]:
+    def _read(self, value: Any) -> list[tuple[Any, Any]]:
         return [(key, value[key]) for key in value]
-
-    def get(self, value: Any, name: str) -> Any:
-        return value[name] if name in value else None  # noqa: SIM401
 
 
 class _Elements(_Fixed):
-    def items(self, value: Any) -> Iterable[tuple[Any, Any]]:
-        return () if SCALARS.issuperset(map(type, value)) else enumerate(value)
+    def get(self, _value: Any, _name: str) -> Any:
+        return None
+
+    def _read(self, value: Any) -> list[tuple[Any, Any]]:
+        return [] if SCALARS.issuperset(map(type, value)) else list(enumerate(value))
 
     def path_key(self, _value: Any, key: Any) -> str | int:
         return int(key)

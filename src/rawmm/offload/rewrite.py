@@ -136,8 +136,8 @@ def _hint_for(value: object) -> str:
         return "offload_request takes a JSON text, as bytes: text.encode()"
     if isinstance(value, os.PathLike):
         return "offload_request takes a JSON text, as bytes: path.read_bytes()"
-    if hasattr(value, "read"):
+    if hasattr(type(value), "read"):
         return "offload_request takes a JSON text, as bytes: file.read()"
-    if hasattr(value, "__next__"):
+    if hasattr(type(value), "__next__"):
         return "pass a list of what it gives"
     return "pass a dict or a list that holds the parts"
