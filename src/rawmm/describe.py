@@ -9,6 +9,7 @@ does; images that go through it must be stored upright.)
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -16,7 +17,7 @@ from rawmm import layouts
 from rawmm.descriptors import raw_mm_item
 from rawmm.errors import OffloadError, shown, shown_path, shown_text
 from rawmm.locators import Problem, file_path, scheme_of
-from rawmm.offload.limits import Limits
+from rawmm.offload.limits import Limits, checked_limits
 from rawmm.offload.prepare import prepare_image
 from rawmm.offload.run_dir import resolved_dir
 from rawmm.offload.store import ImageStore
@@ -90,7 +91,7 @@ def describe_image(
         sha256, size = image.sha256, (image.width, image.height)
     else:
         source, locator = _source_and_locator(image, image_dir)
-        prepared = prepare_image(source, Limits() if limits is None else limits)
+        prepared = prepare_image(source, checked_limits(limits) or Limits())
         sha256, size = prepared.sha256, (prepared.header.width, prepared.header.height)
     geometry = layout.describe(*size)
     item = raw_mm_item(
@@ -117,9 +118,7 @@ def _source_and_locator(image: Any, image_dir: _Path | None) -> tuple[Any, dict[
     """What `prepare_image` takes, and the locator of the item as arguments."""
     if not _is_file(image):
         return image, {"raw_image_uri": image} if isinstance(image, str) else {}
-    is_url = isinstance(image, str) and scheme_of(image)
-    # Not resolve(): a link is refused where it is read, like every other.
-    uri: str = image if is_url else Path(os.path.abspath(image)).as_uri()  # noqa: PTH100
+    uri = _uri_of(image)
     path = file_path(uri)
     if isinstance(path, Problem):
         raise OffloadError(path.code, expected=path.expected, got=path.got)
@@ -130,8 +129,28 @@ def _source_and_locator(image: Any, image_dir: _Path | None) -> tuple[Any, dict[
     if store.root != resolved_dir(image_dir):
         raise OffloadError(
             "path_escape",
-            expected=f"a file directly in {shown_path(image_dir)}",
+            expected=f"a file directly in {shown_path(resolved_dir(image_dir))}",
             got=shown_text(uri),
             hint="leave image_dir out, or store the image there first",
         )
     return store.read(name), {"raw_image_id": name}
+
+
+def _uri_of(image: Any) -> str:
+    """The URL of a path; a URL as it is."""
+    if isinstance(image, str) and scheme_of(image):
+        return image
+    uri = None
+    with suppress(AttributeError, TypeError, ValueError):  # a path of bytes, or of surrogates
+        # Not resolve(): a link is refused where it is read, like every other.
+        path = os.path.abspath(image)  # noqa: PTH100
+        path.encode()
+        uri = Path(path).as_uri()
+    if uri is None:
+        raise OffloadError(
+            "bad_locator",
+            expected="a path that a file:// URL can name",
+            got=shown(image),
+            hint="pass the bytes of the file",
+        )
+    return uri

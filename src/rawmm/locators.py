@@ -13,8 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from rawmm.errors import shown_text
 
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*+):")
 _STORED: Final = re.compile(r"([0-9a-f]{64}|(?=[0-9]*[a-f])[0-9a-f]{16})\.[a-z0-9]+\Z")
+_QUERY: Final = re.compile(r"[?#]")
 _WEB: Final = frozenset({"http", "https", "ftp", "ftps", "javascript", "blob", "about"})
 
 
@@ -37,20 +38,36 @@ def stored_hash(locator: str) -> str | None:
 
     Stores name a file by the SHA-256 of its bytes: all 64 digits, or the first 16 before the
     contract. Any other name says nothing about the image; 16 decimal digits are a time in
-    microseconds.
+    microseconds. The name is the one that a reader of the URL opens: percent-decoded, without
+    a query.
     """
-    if locator.startswith("data:"):
-        return None
+    if "%" in locator or "?" in locator or "#" in locator:
+        locator = _as_opened(locator)
     match = _STORED.match(locator, locator.rfind("/") + 1)
-    return match[1] if match else None
+    return match[1] if match and not _is_data(locator) else None
 
 
 def names_image(locator: str, sha256: str) -> bool:
     """Whether a locator may be of the image with this hash, or the first digits of one."""
+    if "%" in locator or "?" in locator or "#" in locator:
+        locator = _as_opened(locator)
     if locator.startswith(sha256, locator.rfind("/") + 1):
         return True
     stored = stored_hash(locator)
     return stored is None or stored.startswith(sha256) or sha256.startswith(stored)
+
+
+def _as_opened(locator: str) -> str:
+    """The name that a reader of a URL opens: percent-decoded once, without a query."""
+    if not _SCHEME.match(locator) or _is_data(locator):
+        return locator
+    path = unquote(_QUERY.split(locator, maxsplit=1)[0])
+    # No URL any more, or it would be decoded once more.
+    return "./" + path[path.rfind("/") + 1 :]
+
+
+def _is_data(locator: str) -> bool:
+    return locator[:5].lower() == "data:"
 
 
 def scheme_of(uri: str) -> str:

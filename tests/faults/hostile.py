@@ -8,6 +8,7 @@ import io
 import json
 import struct
 import tempfile
+import time
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,7 @@ from rawmm.materialize.reading import decode_rgb
 from rawmm.offload.data_url import parse_data_url
 from rawmm.offload.references import Referenced
 from rawmm.trainer import decode_sample
+from tests.unit.offload.hostile_images import HOSTILE
 from tests.unit.offload.images import assert_silent, data_url, huge_png, picture
 
 if TYPE_CHECKING:
@@ -322,3 +324,63 @@ def take_bomb(kind: str) -> dict[str, str]:
         "without limits": said(lambda: rawmm.ImageStore(_nowhere(), limits=lax).prepare(raw)),
         "decode_rgb": said(lambda: decode_rgb(raw)),
     }
+
+
+# What is read once, and may not take longer than its size: images, and bodies of images.
+
+
+_PART: Final = '{"type":"image_url","image_url":{"url":"' + data_url(picture()) + '"}}'
+_OLD_PART: Final = '{"type":"image","image":"' + data_url(picture()) + '"}'
+
+
+def _many(text: str, size: int) -> str:
+    return ",".join([text] * (size // (len(text) + 1) + 1))
+
+
+def _parts_of(part: str, size: int) -> str:
+    return ",".join([part] * min(10_000, size // (len(part) + 1) + 1))
+
+
+BODIES: Final[dict[str, Callable[[int], str]]] = {
+    "keys that look like URLs": lambda size: (
+        "{" + ",".join(f'"data:{number}":1' for number in range(size // 14)) + "}"
+    ),
+    "URLs of no image": lambda size: "[" + _many('"data:,"', size) + "]",
+    "URLs in a string": lambda size: '["' + '\\"data:' * (size // 7) + '"]',
+    "backslashes in a URL": lambda size: '["data:' + "\\\\" * (size // 2) + '"]',
+    "URLs with escapes": lambda size: "[" + _many('"data:\\\\\\""', size) + "]",
+    "a string without end": lambda size: '["data:' + 'x\\"' * (size // 3),
+    "white space after a key": lambda size: '{"data:a"' + " " * size + ":1}",
+    "empty objects": lambda size: "[" + _OLD_PART + "," + _many("{}", size) + "]",
+    "nested arrays": lambda size: "[" + _OLD_PART + "," + _many("[[]]", size) + "]",
+    "an image many times": lambda size: "[" + _parts_of(_PART, size) + "]",
+    "parts of an old shape": lambda size: "[" + _parts_of(_OLD_PART, size) + "]",
+    "URLs spelled with escapes": lambda size: (
+        "[" + _parts_of(_PART.replace("data:", "\\u0064ata:"), size) + "]"
+    ),
+    "a long key above parts": lambda size: (
+        '{"' + "k" * (size // 2) + '":[' + _parts_of(_OLD_PART, size // 2) + "]}"
+    ),
+    "a long key in a part": lambda size: "[" + _OLD_PART[:-1] + ',"' + "k" * size + '":1}]',
+}
+
+
+def judge_image(name: str, size: int) -> tuple[str, float]:
+    """What a store says of a hostile image, and the processor time that takes."""
+    raw = HOSTILE[name](size)
+    store = rawmm.ImageStore(_nowhere())
+    begun = time.process_time()
+    answer = said(lambda: store.prepare(raw))
+    return answer, time.process_time() - begun
+
+
+def offload_body(name: str, size: int) -> tuple[str, float]:
+    """What is said of a body, and the processor time that takes, as bytes and as a value."""
+    body = BODIES[name](size).encode()
+    with tempfile.TemporaryDirectory() as folder:
+        store = rawmm.ImageStore(folder, durable=False)
+        begun = time.process_time()
+        answer = said(lambda: rawmm.offload_request(body, store=store))
+        if answer == TAKEN:
+            rawmm.offload_images_inplace(json.loads(body), store=store)
+        return answer, time.process_time() - begun

@@ -6,6 +6,7 @@ The bounds are generous: they tell what is linear from what is not, on any machi
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.faults import hostile
 from tests.faults.children import in_child
 from tests.faults.hostile import TAKEN
+from tests.unit.offload.hostile_images import HOSTILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from tests.faults.children import Outcome
 
 SECONDS = 120
+"""Of processor time: other programs on the machine have no part in it."""
 MEGABYTES = 1024
 
 NO_FAULT = {
@@ -51,22 +54,54 @@ def assert_bounded(
 
 @pytest.mark.parametrize("kind", hostile.BOMBS)
 def test_decompression_bombs(kind: str, counted: Callable[..., None]) -> None:
-    outcome = in_child(hostile.take_bomb, kind, timeout=SECONDS)
+    outcome = in_child(hostile.take_bomb, kind, cpu_seconds=SECONDS)
     assert set(outcome.value.values()) == {"image_limit", TAKEN}
     assert_bounded(outcome, counted, megabytes=200)
 
 
 @pytest.mark.parametrize("name", hostile.TEXTS)
 def test_references_and_urls(name: str, counted: Callable[..., None]) -> None:
-    assert_bounded(in_child(hostile.take_text, name, timeout=SECONDS), counted)
+    assert_bounded(in_child(hostile.take_text, name, cpu_seconds=SECONDS), counted)
 
 
 @pytest.mark.parametrize("name", hostile.MSGPACK)
 def test_messagepack(name: str, counted: Callable[..., None]) -> None:
-    assert_bounded(in_child(hostile.take_msgpack, name, timeout=SECONDS), counted)
+    assert_bounded(in_child(hostile.take_msgpack, name, cpu_seconds=SECONDS), counted)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.JSON)
 def test_json(name: str, counted: Callable[..., None]) -> None:
-    assert_bounded(in_child(hostile.take_json, name, timeout=SECONDS), counted, 2 * MEGABYTES)
+    assert_bounded(in_child(hostile.take_json, name, cpu_seconds=SECONDS), counted, 2 * MEGABYTES)
+
+
+SIZES = (1 << 20, 1 << 22, 1 << 24)
+FLOOR = 0.25
+"""Seconds of processor time below which growth says nothing."""
+MOST_GROWTH = 12
+
+
+def assert_linear(seconds: list[float]) -> None:
+    """Four times the size takes not much more than four times as long: the square takes 16."""
+    for before, after in pairwise(seconds):
+        assert after < MOST_GROWTH * max(before, FLOOR), seconds
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_images_of_many_blocks_are_refused_soon(name: str, counted: Callable[..., None]) -> None:
+    outcomes = [in_child(hostile.judge_image, name, size, cpu_seconds=60) for size in SIZES]
+    answers = [outcome.value for outcome in outcomes]
+    assert answers[-1][0] == "image_limit"
+    assert_linear([seconds for _, seconds in answers])
+    # Most of these took 8 to 60 s without budgets.
+    assert answers[-1][1] < 2
+    counted(images=len(answers), refused=len(answers))
+
+
+@pytest.mark.parametrize("name", hostile.BODIES)
+def test_bodies_take_linear_time(name: str, counted: Callable[..., None]) -> None:
+    sizes = [size // 8 for size in SIZES]
+    answers = [in_child(hostile.offload_body, name, size).value for size in sizes]
+    assert {answer for answer, _ in answers} <= {TAKEN, "malformed"}
+    assert_linear([seconds for _, seconds in answers])
+    counted(bodies=len(answers))

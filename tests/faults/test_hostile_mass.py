@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_a_million_image_parts(counted: Callable[..., None]) -> None:
-    outcome = in_child(hostile.take_parts, timeout=1200)
+    outcome = in_child(hostile.take_parts, cpu_seconds=240)
     answers = outcome.value
     assert answers["offload_request"] == answers["offload_images_inplace"] == "image_limit"
     assert outcome.peak_mb < 3 * 1024
@@ -21,7 +21,7 @@ def test_a_million_image_parts(counted: Callable[..., None]) -> None:
 
 
 def test_a_gigabyte_of_zeros(counted: Callable[..., None]) -> None:
-    outcome = in_child(hostile.take_gigabyte, timeout=1200)
+    outcome = in_child(hostile.take_gigabyte, cpu_seconds=240)
     assert outcome.value["put_data_url"] == outcome.value["offload_request"] == "image_limit"
     assert_bounded(outcome, counted, 8 * 1024)  # text, bytes and copies at once
     counted(peak=f"{outcome.peak_mb:.0f} MB")

@@ -69,8 +69,9 @@ ORDER_IN_LAYER = {
     "features": 4,
     "layouts": 1,
     "describe": 1,
+    "trainer": 1,
     "upgrade": 2,
-    "materialize": 1,
+    "materialize": 2,
 }
 """Layer 1 stacks the base, what is generated on it, the doors to that; layer 3 the checks
 before writing, and what writes.

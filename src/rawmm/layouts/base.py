@@ -80,11 +80,7 @@ class Layout(ABC):
             ContractError: ``wrong_type`` or ``out_of_range`` for what is no size,
                 ``image_limit`` where the family's image processor raises.
         """
-        if type(width) is not int or not 1 <= width <= MAX_SIDE:
-            raise _no_side("width", width)
-        if type(height) is not int or not 1 <= height <= MAX_SIDE:
-            raise _no_side("height", height)
-        return self._lay_out(width, height)
+        return self._lay_out(_side("width", width), _side("height", height))
 
     @abstractmethod
     def _lay_out(self, width: int, height: int) -> Geometry:
@@ -119,8 +115,15 @@ class Layout(ABC):
         return f"the knobs of {cls.family} and their defaults are {listed}"
 
 
-def _no_side(name: str, value: object) -> RawMMError:
-    code = "wrong_type" if type(value) is not int else "out_of_range"
-    return contract_error(
-        code, (name,), expected="a number of pixels from 1 to 2^31-1", got=shown(value)
-    )
+def _side(name: str, value: object) -> int:
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    side = int.__index__(value) if is_int else 0  # type: ignore[arg-type]
+    if not 1 <= side <= MAX_SIDE:
+        raise contract_error(
+            "out_of_range" if is_int else "wrong_type",
+            (name,),
+            expected="a number of pixels from 1 to 2^31-1",
+            got=shown(value),
+            hint=None if is_int else f"pass int({name})",
+        )
+    return side

@@ -10,6 +10,8 @@ from rawmm.layouts.base import Geometry, Layout
 
 _MARKS: Final = 2
 """``<img>`` and ``</img>``, which the family types as image."""
+_MOST_TILES: Final = 4096
+"""Each arrangement of so many tiles is compared; the published models have 12, or 40 for video."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,9 @@ class InternVL(Layout):
 
     def __post_init__(self) -> None:
         Layout.__post_init__(self)
+        if self.max_patches > _MOST_TILES:
+            expected = f"an integer from 1 to {_MOST_TILES}"
+            raise self._refused("max_patches", "out_of_range", expected, self.max_patches)
         self._check_at_most("min_patches", "max_patches")
         self._check_multiple("image_size", "patch_size")
 

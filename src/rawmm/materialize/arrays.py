@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from rawmm.errors import MaterializeError
+from rawmm.errors import MaterializeError, raise_alone, shown, shown_name, shown_text, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,10 +21,18 @@ def as_lists(value: Any) -> Any:
 
 def nbytes(value: Any) -> int:
     """The memory of an array, or of a list with arrays at any depth, in bytes."""
-    if isinstance(value, list | tuple):
-        return sum(map(nbytes, value))
-    size = getattr(value, "nbytes", None)
-    return size if isinstance(size, int) else sys.getsizeof(value)
+    total, todo, seen = 0, [value], set()
+    while todo:
+        one = todo.pop()
+        if not isinstance(one, list | tuple):
+            size = None
+            with suppress(Exception):  # whatever a property of another's code raises
+                size = getattr(one, "nbytes", None)
+            total += size if isinstance(size, int) else sys.getsizeof(one)
+        elif id(one) not in seen:
+            seen.add(id(one))
+            todo += one
+    return total
 
 
 def joined(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -45,21 +54,43 @@ def _join(key: str, parts: list[Any]) -> Any:
             raise MaterializeError(
                 "geometry_mismatch",
                 f"$[{index}]",
-                expected=f"{key} of shape {_shape(('*', *shapes[0][1:]))}, as of the first image",
+                expected=f"{shown_name(key)} of shape {_shape(('*', *shapes[0][1:]))}, as of the "
+                "first image",
                 got=_shape(shape),
                 hint="the image processor pads the images of one call to one size; take the "
                 "outputs of each image",
             )
     namespace = _namespace(parts[0])
-    join = getattr(namespace, "concat", None) or namespace.concatenate
-    return join(parts)
+    join = getattr(namespace, "concat", None) or getattr(namespace, "concatenate", None)
+    if join is None:
+        raise _no_array(key, parts[0])
+    try:
+        return join(parts)
+    except Exception as error:  # noqa: BLE001  (a library's own: of two devices, or two libraries)
+        raise_alone(
+            MaterializeError(
+                "geometry_mismatch",
+                expected=f"{shown_name(key)} of all images in arrays that can be joined",
+                got=f"{type_name(type(error))} from {shown_text(namespace.__name__)}",
+                hint="the arrays are of several kinds; take the outputs of each image",
+            )
+        )
 
 
 def _namespace(array: Any) -> Any:
     """The functions of an array's library: as the array API standard has it, or its package."""
     if hasattr(array, "__array_namespace__"):
         return array.__array_namespace__()
-    return sys.modules[type(array).__module__.partition(".")[0]]
+    return sys.modules.get(type(array).__module__.partition(".")[0])
+
+
+def _no_array(key: str, value: Any) -> MaterializeError:
+    return MaterializeError(
+        "geometry_mismatch",
+        expected=f"{shown_name(key)} as arrays of a library that joins them",
+        got=shown(value),
+        hint="take the outputs of each image",
+    )
 
 
 def _shape(shape: tuple[Any, ...]) -> str:

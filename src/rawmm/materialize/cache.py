@@ -114,6 +114,7 @@ class ProcessedImageCache:
                 continue  # an interrupt stopped the other thread, which is not this one's affair
         try:
             outputs = run()
+            size = nbytes(list(outputs.values()))
         except BaseException as error:
             with self._lock:
                 del self._running[key]
@@ -124,12 +125,11 @@ class ProcessedImageCache:
             raise
         with self._lock:
             del self._running[key]
-            self._keep(key, outputs)
+            self._keep(key, outputs, size)
         mine.set_result(outputs)
         return outputs
 
-    def _keep(self, key: Hashable, outputs: Outputs) -> None:
-        size = nbytes(list(outputs.values()))
+    def _keep(self, key: Hashable, outputs: Outputs, size: int) -> None:
         if size > self.max_bytes:
             return
         self._entries[key] = _Entry(outputs, size)

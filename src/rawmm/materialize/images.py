@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from io import IOBase
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rawmm import layouts
 from rawmm.errors import MaterializeError, RawMMError, contract_error, json_path, shown
+from rawmm.layouts import Layout
 from rawmm.materialize import processing
 from rawmm.materialize.arrays import joined
+from rawmm.materialize.cache import ProcessedImageCache
 from rawmm.materialize.reading import decode_rgb, read_image
 from rawmm.materialize.sources import sources_of
-from rawmm.offload.limits import Limits
+from rawmm.offload.limits import Limits, checked_limits
 from rawmm.offload.store import ImageStore
+from rawmm.offload.store_errors import check_one_place
 from rawmm.trainer.spans import span_errors
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from rawmm.layouts import Geometry, Layout
-    from rawmm.materialize.cache import ProcessedImageCache
+    from rawmm.layouts import Geometry
     from rawmm.materialize.reading import ImageReader
     from rawmm.materialize.sources import Path, Source
 
@@ -95,10 +99,11 @@ def materialize(
 ) -> Materialized:
     """Turn references into what a model's forward takes, each image verified.
 
-    Each file is read and hashed in every call, so the cache hides none that is lost or changed;
-    it saves decoding and processing, which cost much more. The processor gets one RGB image at a
-    time; an EXIF orientation is ignored, as by `rawmm.describe`. Descriptor, layout and processor
-    must agree on the grid of each image, and its placeholder range on the number of tokens.
+    Each file is read and hashed once in every call, so the cache hides none that is lost or
+    changed; it saves decoding and processing, which cost much more. The processor gets one RGB
+    image at a time; an EXIF orientation is ignored, as by `rawmm.describe`. Descriptor, layout and
+    processor must agree on the grid of each image, and its placeholder range on the number of
+    tokens.
 
     Args:
         refs: `MMRefs`, one `MMImageRef` or a list of them, or a `MultiModalData` sidecar, or
@@ -120,7 +125,8 @@ def materialize(
         limits: what is accepted; those of the store by default.
 
     Raises:
-        ContractError: ``unsupported_modality``, ``no_locator``, ``mixed_layouts``,
+        ContractError: ``wrong_type`` for an argument, ``bad_value`` for a store beside an
+            `image_dir`; ``unsupported_modality``, ``no_locator``, ``mixed_layouts``,
             ``placeholder_order`` or ``orphan_image``, and what breaks the contract in `refs`.
         ProcessedPayloadError: an item is not raw.
         MaterializeError: an image that is not what it should be, with its ``path`` in `refs`:
@@ -130,14 +136,15 @@ def materialize(
             layout; ``geometry_mismatch`` for another grid or number of tokens;
             ``processor_failed``, with the processor's own error as cause.
     """
-    if store is not None and image_dir is not None:
-        msg = "give store or image_dir, not both"
-        raise TypeError(msg)
+    check_one_place(image_dir, store)
+    _check_arguments(image_processor, store, layout, cache)
     reader = ImageStore(image_dir) if image_dir is not None else store
-    bounds = limits or (reader.limits if isinstance(reader, ImageStore) else Limits())
+    bounds = checked_limits(limits)
+    if bounds is None:
+        bounds = reader.limits if isinstance(reader, ImageStore) else Limits()
     sources = sources_of(refs)
     if mm_token_type_ids is not None:
-        _check_spans(sources, list(mm_token_type_ids))
+        _check_spans(sources, _types(mm_token_type_ids))
     if not sources:
         return Materialized([])
     if layout is None:
@@ -146,20 +153,57 @@ def materialize(
         _check_layout(sources, layout)
     same = (layout.fingerprint(), _SameProcessor(image_processor), return_tensors)
     known: dict[str, Mapping[str, Any]] = {}
+    read: dict[tuple[str, str], tuple[str, Geometry]] = {}
     images = []
     for one in sources:
-        with _at(one.locator_path):
-            image = read_image(one.locator, one.mm_hash, reader, bounds)
-            geometry = layout.describe(image.header.width, image.header.height)
+        # An image that is there many times is read once: it may be large, and its references small.
+        if (one.locator, one.mm_hash) not in read:
+            with _at(one.locator_path):
+                image = read_image(one.locator, one.mm_hash, reader, bounds)
+                geometry = layout.describe(image.header.width, image.header.height)
+            processing.check_described(one, geometry, layout)
+            if image.sha256 not in known:
+                run = partial(_process, image.raw, geometry, image_processor, return_tensors)
+                with _at(one.locator_path, geometry_mismatch=(*one.item_path, "payload")):
+                    outputs = run() if cache is None else cache.get((image.sha256, *same), run)
+                known[image.sha256] = outputs
+            read[one.locator, one.mm_hash] = image.sha256, geometry
+        sha256, geometry = read[one.locator, one.mm_hash]
         processing.check_described(one, geometry, layout)
-        if image.sha256 not in known:
-            run = partial(_process, image.raw, geometry, image_processor, return_tensors)
-            with _at(one.locator_path, geometry_mismatch=(*one.item_path, "payload")):
-                outputs = run() if cache is None else cache.get((image.sha256, *same), run)
-            known[image.sha256] = outputs
-        outputs = known[image.sha256]
-        images.append(MaterializedImage(image.sha256, geometry, one.offset, one.length, outputs))
+        images.append(MaterializedImage(sha256, geometry, one.offset, one.length, known[sha256]))
     return Materialized(images)
+
+
+def _check_arguments(image_processor: object, store: object, layout: object, cache: object) -> None:
+    wanted = (
+        ("image_processor", "an image processor, which is called", callable(image_processor)),
+        ("store", "a store, with a method read", store is None or _reads(store)),
+        ("layout", "a layout from rawmm.layouts.get", layout is None or isinstance(layout, Layout)),
+        ("cache", "a ProcessedImageCache", cache is None or isinstance(cache, ProcessedImageCache)),
+    )
+    given = {"image_processor": image_processor, "store": store, "layout": layout, "cache": cache}
+    for name, expected, passes in wanted:
+        if not passes:
+            raise contract_error("wrong_type", (name,), expected=expected, got=shown(given[name]))
+
+
+def _reads(store: object) -> bool:
+    return callable(getattr(store, "read", None)) and not isinstance(store, IOBase)
+
+
+def _types(types: Any) -> list[int]:
+    found = None
+    if not isinstance(types, str | bytes | bytearray | Mapping):
+        with suppress(Exception):  # whatever its iterator raises
+            found = list(types)
+    if found is None:
+        raise contract_error(
+            "wrong_type",
+            ("mm_token_type_ids",),
+            expected="a list of integers, one per token",
+            got=shown(types),
+        )
+    return found
 
 
 def _process(

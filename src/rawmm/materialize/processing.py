@@ -122,10 +122,10 @@ def check_outputs(outputs: Mapping[str, Any], geometry: Geometry) -> None:
 
     Raises:
         MaterializeError: ``geometry_mismatch``, its path in the payload of the descriptor;
-            expected is what the processor did.
+            expected is what the processor did. ``processor_failed`` for arrays that cannot be read.
     """
     for key, described in geometry.payload.items():
-        got = as_lists(outputs.get(key, outputs.get(_RENAMED.get(key, key))))
+        got = _read(outputs.get(key, outputs.get(_RENAMED.get(key, key))), key)
         if not _same_grid(got, described):
             raise _mismatch(
                 (key,),
@@ -133,6 +133,19 @@ def check_outputs(outputs: Mapping[str, Any], geometry: Geometry) -> None:
                 _text(described),
                 "its settings are not those that the image was described with",
             )
+
+
+def _read(value: Any, key: str) -> Any:
+    try:
+        return as_lists(value)
+    except Exception as error:  # noqa: BLE001  (another's code raises anything)
+        raise_alone(
+            MaterializeError(
+                "processor_failed",
+                expected=f"{key} from the image processor as an array",
+                got=f"{shown(value)} that cannot be read: {type_name(type(error))}",
+            )
+        )
 
 
 def _mismatch(path: Path, expected: str, got: str, hint: str) -> MaterializeError:

@@ -6,9 +6,17 @@ import hashlib
 import io
 import os
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from rawmm.errors import MaterializeError, shown, shown_name, shown_text
+from rawmm.errors import (
+    MaterializeError,
+    RawMMError,
+    raise_alone,
+    shown,
+    shown_name,
+    shown_text,
+    type_name,
+)
 from rawmm.locators import Problem, file_path, names_image, scheme_of
 from rawmm.offload.image_header import FORMATS
 from rawmm.offload.prepare import check_image
@@ -65,12 +73,29 @@ def read_image(
         raw, header = check_image(locator, limits)
         return VerifiedImage(raw, header, _verified(raw, locator, mm_hash))
     reader = _reader_of(locator) if reader is None else reader
-    raw = reader.read(locator, mm_hash)
+    raw = _read(reader, locator, mm_hash)
     if not isinstance(raw, bytes):
         raise MaterializeError("wrong_type", expected="bytes from the store", got=shown(raw))
     # First the hash: a damaged file is another file, whatever else is wrong with it.
     sha256 = _verified(raw, locator, mm_hash)
     return VerifiedImage(raw, check_image(raw, limits).header, sha256)
+
+
+def _read(reader: ImageReader, locator: str, mm_hash: str) -> Any:
+    """What the reader gives. It may raise anything."""
+    try:
+        return reader.read(locator, mm_hash)
+    except RawMMError:
+        raise
+    except Exception as error:  # noqa: BLE001  (another's code raises anything)
+        raise_alone(
+            MaterializeError(
+                "store_failed",
+                expected="the bytes of an image from the store",
+                got=f"{type_name(type(error))} from its method read",
+                hint="call read with the locator alone to see all of its error",
+            )
+        )
 
 
 def _reader_of(locator: str) -> ImageStore:

@@ -14,15 +14,16 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from rawmm.errors import OffloadError, shown_text
+from rawmm.errors import OffloadError, contract_error, shown, shown_text
 from rawmm.locators import scheme_of
 from rawmm.offload.data_url import DataUrl, decode_data_url, parse_data_url
-from rawmm.offload.limits import Limits
+from rawmm.offload.limits import Limits, checked_limits
 from rawmm.offload.parallel import in_order, processors
 from rawmm.offload.prepare import check_image, prepare_image
 from rawmm.offload.run_dir import run_image_dir
 from rawmm.offload.stats import ImageOffloadStats
 from rawmm.offload.store import ImageStore
+from rawmm.offload.store_errors import check_one_place
 
 if TYPE_CHECKING:
     import os
@@ -83,11 +84,20 @@ class Call:
         limits: Limits | None,
         read: Callable[[str], str | memoryview] = lambda url: url,
     ) -> None:
-        self._image_dir = image_dir
-        self._store = store
-        self._index = store.known if store else None
+        check_one_place(image_dir, store)
+        if store is not None and not isinstance(store, ImageStore):
+            raise contract_error(
+                "wrong_type",
+                ("store",),
+                expected="an ImageStore",
+                got=shown(store),
+                hint="pass a directory as image_dir",
+            )
+        # A directory that is none is refused here, whether there are images or not.
+        self._store = store if image_dir is None else ImageStore(image_dir)
+        self._index = store.known if store is not None else None
         self._read = read
-        self.limits = limits or (store.limits if store else Limits())
+        self.limits = checked_limits(limits) or (store.limits if store is not None else Limits())
         self._written: dict[str, int] = {}
         self._staged: set[str] = set()
         self._made: list[Path] = []
@@ -221,7 +231,7 @@ class Call:
     def _opened(self) -> ImageStore:
         """The store; the environment is asked for it only now."""
         if self._store is None:
-            self._store = store_in(self._image_dir)
+            self._store = store_in(None)
         return self._store
 
     def _check_count(self, found: ImageParts) -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections import OrderedDict
+from collections import OrderedDict, UserList, deque
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from rawmm._contract import EXTRA
+from rawmm.errors import OffloadError, raise_alone, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     Undo = Callable[[], None]
 
@@ -115,6 +118,48 @@ class _Tuple(_List):
         if hasattr(cls, "_make"):
             return cls._make(items)
         raise TypeError
+
+
+class _Fixed(Container):
+    """Another mapping, or an array that is no list: what it holds is changed, not the container."""
+
+    def items(self, value: Any) -> Iterable[tuple[Any, Any]]:
+        try:
+            return self._read(value)
+        except Exception:  # noqa: BLE001  (another's code raises anything)
+            raise_alone(
+                OffloadError(
+                    "wrong_type",
+                    expected="a container that can be read",
+                    got=f"{shown(value)} that raises",
+                    hint="pass dicts and lists",
+                )
+            )
+
+    def get(self, value: Any, name: str) -> Any:
+        return next((item for key, item in self.items(value) if key == name), None)
+
+    def is_frozen(self, _value: Any, _key: Any) -> bool:
+        return True
+
+    def _read(self, value: Any) -> list[tuple[Any, Any]]:
+        raise NotImplementedError
+
+
+class _Mapping(_Fixed):
+    def _read(self, value: Any) -> list[tuple[Any, Any]]:
+        return [(key, value[key]) for key in value]
+
+
+class _Elements(_Fixed):
+    def get(self, _value: Any, _name: str) -> Any:
+        return None
+
+    def _read(self, value: Any) -> list[tuple[Any, Any]]:
+        return [] if SCALARS.issuperset(map(type, value)) else list(enumerate(value))
+
+    def path_key(self, _value: Any, key: Any) -> str | int:
+        return int(key)
 
 
 class _Object(Container):
@@ -222,6 +267,8 @@ class _Model(_Object):
 
 _MODEL: Final = _Model()
 _DATACLASS: Final = _Dataclass()
+_MAPPING: Final = _Mapping()
+_ELEMENTS: Final = _Elements()
 _BY_BASE: Final[tuple[tuple[type, Container | None], ...]] = (
     (dict, _Dict()),
     (list, _List()),
@@ -242,4 +289,8 @@ def container_of(value: object) -> Container | None:
             return container
     if isinstance(getattr(type(value), "model_fields", None), dict):
         return _MODEL
-    return _DATACLASS if dataclasses.is_dataclass(value) else None
+    if dataclasses.is_dataclass(value):
+        return _DATACLASS
+    if isinstance(value, Mapping):
+        return _MAPPING
+    return _ELEMENTS if isinstance(value, deque | UserList | AbstractSet) else None

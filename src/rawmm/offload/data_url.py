@@ -66,7 +66,7 @@ class DataUrl(NamedTuple):
 
 def is_image_data_url(value: object) -> bool:
     """Whether a value is a string that claims to be an image's data URL."""
-    return isinstance(value, str) and value[:11].lower() == "data:image/"
+    return isinstance(value, str) and str.__getitem__(value, slice(11)).lower() == "data:image/"
 
 
 def parse_data_url(url: str | memoryview) -> DataUrl:
@@ -76,6 +76,8 @@ def parse_data_url(url: str | memoryview) -> DataUrl:
         OffloadError: ``bad_locator`` when the media type is no image type or the data is not
             declared as base64.
     """
+    if isinstance(url, str):
+        url = str.__str__(url)  # whatever a subclass says of itself
     match = _HEAD.match(_as_str(url[: _LONGEST_HEAD + 1]))
     if match is None:
         raise OffloadError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from rawmm.errors import OffloadError, json_path, raise_alone, shown
+from rawmm.errors import OffloadError, json_path, shown
 from rawmm.locators import Problem
 from rawmm.offload.containers import REMOVED, SCALARS, Container, container_of
 
@@ -61,6 +61,16 @@ def _is_filler(container: Container, value: Any) -> bool:
     """Whether every image key that a part has is null: there is no image in it to lose."""
     urls = [child for key, child in container.items(value) if key in _IMAGE_TYPES]
     return bool(urls) and all(url is None for url in urls)
+
+
+def _is_barren(value: Any) -> bool:
+    """Whether a dict or list holds only scalars, and is no image part: most of a body are such."""
+    kind = type(value)
+    if kind is list:
+        return SCALARS.issuperset(map(type, value))
+    if kind is dict and SCALARS.issuperset(map(type, value.values())):
+        return value.get("type") not in _IMAGE_TYPES
+    return False
 
 
 class ImageParts:
@@ -125,7 +135,9 @@ class ImageParts:
             below = [
                 (child, inner, _Edge(index, key))
                 for key, child in container.items(value)
-                if type(child) not in SCALARS and (inner := container_of(child)) is not None
+                if type(child) not in SCALARS
+                and not _is_barren(child)
+                and (inner := container_of(child)) is not None
             ]
             stack.extend(reversed(below))
 
@@ -195,19 +207,25 @@ class ImageParts:
                 if self._is_frozen(parent, (key,)):
                     rising.append(parent)
                     sorter.add(parent, index)
+        order: list[int] = []
+        fixed = None
         try:
-            order = list(sorter.static_order())
+            order.extend(sorter.static_order())
         except CycleError as error:
-            index = error.args[1][0]
-            raise_alone(self._fixed(index, causes[index]))
-        for index in order:
+            fixed = error.args[1][0]
+        for index in order if fixed is None else ():
             value, container, edges = self._nodes[index]
-            try:
+            rebuilt = None
+            with suppress(TypeError, ValueError, AttributeError, copy.Error):
                 rebuilt = container.rebuilt(value, changes.pop(index))
-            except (TypeError, AttributeError, copy.Error):
-                raise_alone(self._fixed(index, causes[index]))
+            if rebuilt is None:
+                fixed = index
+                break
             for parent, key in edges:
                 changes.setdefault(parent, {})[key] = rebuilt
+        if fixed is not None:
+            # Here, where what a constructor raised is not its context.
+            raise self._fixed(fixed, causes[fixed])
 
     def _is_frozen(self, index: int, keys: Any) -> bool:
         value, container, _ = self._nodes[index]

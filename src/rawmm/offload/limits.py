@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from rawmm.errors import OffloadError
+from rawmm.errors import OffloadError, contract_error, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,22 @@ class Limits:
     max_edge: int = 32_768
     min_edge: int = 1
     max_images: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Check the bounds.
+
+        Raises:
+            ContractError: ``wrong_type`` for one that is no integer, ``out_of_range``.
+        """
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if type(value) is not int or value < 0:
+                raise contract_error(
+                    "out_of_range" if type(value) is int else "wrong_type",
+                    (name,),
+                    expected="an integer, at least 0",
+                    got=shown(value),
+                )
 
     def check_bytes(self, size: int) -> None:
         """Check the size of an image file in bytes.
@@ -78,6 +95,23 @@ class Limits:
                 str(images),
                 "offload fewer messages at a time, or raise Limits.max_images",
             )
+
+
+def checked_limits(limits: Any) -> Limits | None:
+    """Limits as they are given to a function, or None.
+
+    Raises:
+        ContractError: ``wrong_type``.
+    """
+    if limits is None or isinstance(limits, Limits):
+        return limits
+    raise contract_error(
+        "wrong_type",
+        ("limits",),
+        expected="rawmm.Limits",
+        got=shown(limits),
+        hint="pass Limits(max_bytes=...)",
+    )
 
 
 def _over(expected: str, got: str, hint: str) -> OffloadError:

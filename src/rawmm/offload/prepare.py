@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -84,10 +85,8 @@ def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
         limits.check_bytes(data_url.most_bytes - 2)
         declared = data_url.media_type
         raw = decode_data_url(data_url)
-    elif isinstance(source, bytes | bytearray | memoryview):
-        limits.check_bytes(memoryview(source).nbytes)
-        # Only bytes cannot change between the hash and the write; bytes are not copied.
-        raw = bytes(source)
+    elif (frozen := frozen_bytes(source, limits)) is not None:
+        raw = frozen
     else:
         raise OffloadError(
             "wrong_type",
@@ -102,6 +101,26 @@ def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
     limits.check_dimensions(header.width, header.height)
     check_complete(raw, header)
     return CheckedImage(raw, header)
+
+
+def frozen_bytes(source: object, limits: Limits | None = None) -> bytes | None:
+    """Bytes that cannot change any more, out of bytes or a view of them; None for anything else.
+
+    Bytes are not copied. What is over the limits is not copied either.
+
+    Raises:
+        OffloadError: ``image_limit``.
+    """
+    if type(source) is bytes:
+        return source
+    if not isinstance(source, bytes | bytearray | memoryview):
+        return None
+    # Of the base class, whatever a subclass overrides. A view that was released has no bytes.
+    with suppress(ValueError), memoryview(source) as view:
+        if limits is not None:
+            limits.check_bytes(view.nbytes)
+        return view.tobytes()
+    return None
 
 
 def prepare_image(source: ImageSource, limits: Limits) -> PreparedImage:

@@ -11,12 +11,15 @@ from rawmm.errors import OffloadError, contract_error, shown
 from rawmm.offload.call import Call
 from rawmm.offload.containers import REMOVED
 from rawmm.offload.image_parts import ImageParts
+from rawmm.offload.prepare import frozen_bytes
 from rawmm.offload.scan import CutText, ObjectChange, change_objects
+from rawmm.offload.store_errors import check_one_place
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from rawmm.errors import RawMMError
     from rawmm.offload.call import Planned
     from rawmm.offload.image_parts import ImagePart
     from rawmm.offload.limits import Limits
@@ -45,7 +48,7 @@ def offload_request(
 
     Args:
         body: one JSON text, e.g. the body of a chat completion request.
-        store: a store to use instead of `image_dir`. One that is kept between the turns of a
+        store: a store, instead of `image_dir`. One that is kept between the turns of a
             rollout knows the images that are sent again.
         image_dir: the image directory; `run_image_dir` by default, asked only when there is
             an image.
@@ -53,17 +56,23 @@ def offload_request(
 
     Raises:
         ContractError: ``malformed``, ``too_deep`` or ``duplicate_key``; ``wrong_type`` for a
-            body that is no bytes.
+            body that is no bytes, or no JSON object or array; ``bad_value`` for a store
+            beside an `image_dir`.
         OffloadError: as `offload_images_inplace`.
     """
-    if not isinstance(body, bytes | bytearray | memoryview):
-        raise contract_error("wrong_type", (), expected="the bytes of a body", got=shown(body))
-    # Only bytes cannot change meanwhile; bytes are not copied.
-    text = CutText(bytes(body))
-    found = ImageParts(text.parsed())
+    raw = frozen_bytes(body)
+    if raw is None:
+        raise _no_body(body)
+    check_one_place(image_dir, store)
+    text = CutText(raw)
+    value = text.parsed()
+    found = ImageParts(value)
     numbers = [text.number(part.url) for part in found.parts]
     urls = {number: text.url(number) for number in numbers if number is not None}
     text.check(number for number in range(len(text.cuts)) if number not in urls)
+    if not isinstance(value, dict | list):
+        got = "a string" if isinstance(value, str) else shown(value)
+        raise contract_error("wrong_type", (), expected="a JSON object or array", got=got)
 
     def read(url: str) -> str | memoryview:
         number = text.number(url)
@@ -83,6 +92,15 @@ def offload_request(
         rewritten = _rewritten(text, found, planned)
         call.write(found, planned)
     return OffloadedRequest(rewritten, call.stats(planned))
+
+
+def _no_body(body: object) -> RawMMError:
+    hint = "offload_images_inplace takes messages and bodies that are parsed"
+    if isinstance(body, str):
+        hint = "pass text.encode()"
+    return contract_error(
+        "wrong_type", (), expected="the bytes of a body", got=shown(body), hint=hint
+    )
 
 
 def _rewritten(text: CutText, found: ImageParts, planned: list[Planned]) -> bytes:

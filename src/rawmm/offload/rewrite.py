@@ -5,16 +5,16 @@ The images are checked and written by `call`; a failure leaves the value as it w
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import ContractError, shown
 from rawmm.offload.call import Call, store_in
+from rawmm.offload.containers import container_of
 from rawmm.offload.data_url import is_image_data_url
 from rawmm.offload.image_parts import ImageParts
 
 if TYPE_CHECKING:
-    import os
-
     from rawmm.offload.limits import Limits
     from rawmm.offload.stats import ImageOffloadStats
     from rawmm.offload.store import ImageStore
@@ -42,17 +42,19 @@ def offload_images_inplace(
         value: messages, a request body, a rollout ... changed in place.
         image_dir: the image directory; `run_image_dir` by default, asked only when there is
             an image.
-        store: a store to use instead of `image_dir`.
+        store: a store, instead of `image_dir`.
         mode: ``offload``, or ``inline`` to check only: nothing is written or rewritten.
         limits: bounds; those of the store by default.
 
     Raises:
         OffloadError: an image cannot be offloaded; ``path`` is the JSON path of its URL. The
             value is as it was.
-        ContractError: ``bad_value`` for another mode.
+        ContractError: ``bad_value`` for another mode, and for a store beside an `image_dir`;
+            ``wrong_type`` for a value that is no container of parts.
     """
-    if mode not in _MODES:
+    if not isinstance(mode, str) or mode not in _MODES:
         raise ContractError("bad_value", expected="the mode 'offload' or 'inline'", got=shown(mode))
+    _check_container(value)
     call = Call(image_dir, store, limits)
     found = ImageParts(value)
     if mode == "inline":
@@ -82,6 +84,7 @@ async def offload_images_async(
     """
     import asyncio  # import rawmm stays light
 
+    _check_container(value)
     call = Call(image_dir, store, limits)
     found = ImageParts(value)
     while found.parts:
@@ -111,3 +114,30 @@ def offload_image_to_run_assets(
         return None
     stored = store_in(image_dir).put_data_url(url)
     return stored.uri, stored.size
+
+
+def _check_container(value: object) -> None:
+    """Check that a value can hold image parts which can be changed."""
+    if container_of(value) is None:
+        raise ContractError(
+            "wrong_type",
+            expected="messages, a request body, or any dict, list, or typed object of parts",
+            got=shown(value),
+            hint=_hint_for(value),
+        )
+
+
+def _hint_for(value: object) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "offload_request takes the bytes of a JSON text; ImageStore.put those of an image"
+    if is_image_data_url(value):
+        return "offload_image_to_run_assets and ImageStore.put_data_url take a data URL"
+    if isinstance(value, str):
+        return "offload_request takes a JSON text, as bytes: text.encode()"
+    if isinstance(value, os.PathLike):
+        return "offload_request takes a JSON text, as bytes: path.read_bytes()"
+    if hasattr(type(value), "read"):
+        return "offload_request takes a JSON text, as bytes: file.read()"
+    if hasattr(type(value), "__next__"):
+        return "pass a list of what it gives"
+    return "pass a dict or a list that holds the parts"

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, TypeVar
 
 from rawmm.errors import (
     MaterializeError,
@@ -20,6 +19,7 @@ from rawmm.errors import (
     RawMMError,
     json_path,
     raise_alone,
+    shown,
     shown_name,
     shown_path,
     shown_text,
@@ -36,26 +36,42 @@ from rawmm.offload.image_file import (
     touch,
 )
 from rawmm.offload.known import KnownImages
-from rawmm.offload.limits import Limits
+from rawmm.offload.limits import Limits, checked_limits
 from rawmm.offload.prepare import ImageFacts, ImageSource, PreparedImage, prepare_image
-from rawmm.offload.run_dir import raw_image_id_problem, resolved_dir
-from rawmm.offload.store_errors import ErrorClass, failed, refused
+from rawmm.offload.run_dir import (
+    LONGEST_PATH,
+    is_utf8,
+    raw_image_id_problem,
+    resolved_dir,
+)
+from rawmm.offload.store_errors import (
+    ErrorClass,
+    check_hash,
+    failed,
+    refused,
+    stated_hash,
+)
 from rawmm.offload.stored_image import StoreCounters, StoredImage
-from rawmm.structs import PATTERNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-_HASH: Final = re.compile(PATTERNS["ImageHash"])
+T = TypeVar("T")
 
 
 class ImageStore(ImageDirectory):
     """Raw images in one directory, by the SHA-256 of their bytes. Safe to share by threads.
 
     Args:
-        root: the directory; made absolute and resolved now, created at the first write.
+        root: the directory: a path, where ``~`` is the home directory, or a ``file:///`` URL.
+            Made absolute and resolved now, created at the first write.
         limits: what is accepted; `Limits()` by default.
         durable: sync file and directory, so that a stored image survives a power failure.
+
+    Raises:
+        OffloadError: ``no_image_dir``, ``bad_locator``, ``path_escape`` or ``wrong_type`` for a
+            root that names no local directory.
+        ContractError: ``wrong_type`` for other limits than `Limits`.
 
     Attributes:
         known: the inline images that this object has stored, by their text.
@@ -68,12 +84,12 @@ class ImageStore(ImageDirectory):
         limits: Limits | None = None,
         durable: bool = True,
     ) -> None:
-        super().__init__(resolved_dir(root), durable=durable)
-        self.limits = Limits() if limits is None else limits
+        super().__init__(resolved_dir(root), durable=bool(durable))
+        self.limits = checked_limits(limits) or Limits()
         self.known = KnownImages()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.root)!r})"
+        return f"{type(self).__name__}({shown_path(self.root)})"
 
     @property
     def counters(self) -> StoreCounters:
@@ -152,8 +168,16 @@ class ImageStore(ImageDirectory):
 
         Raises:
             OffloadError: ``store_failed`` when the directory cannot be written or something
-                else than a file stands there, ``path_escape`` when that is a symbolic link.
+                else than a file stands there, ``path_escape`` when that is a symbolic link,
+                ``wrong_type`` for anything else than what `prepare` returned.
         """
+        if not isinstance(image, PreparedImage):
+            raise OffloadError(
+                "wrong_type",
+                expected="what prepare returned",
+                got=shown(image),
+                hint="put takes the bytes of an image file",
+            )
         written = self._placed(image.facts, lambda: image.raw, verify=verify)
         return StoredImage.of(image.facts, self.root, self.uri(image.facts), written=written)
 
@@ -168,18 +192,13 @@ class ImageStore(ImageDirectory):
 
         Raises:
             MaterializeError: ``hash_mismatch``, ``missing_image``, ``path_escape``,
-                ``bad_locator``, ``bad_format`` for a hash that is none, ``store_failed``.
+                ``bad_locator``, ``store_failed``, ``wrong_type`` for a locator that is no
+                string, ``bad_format`` for a hash that is none.
         """
-        if expected_hash is not None and not _HASH.match(expected_hash):
-            raise MaterializeError(
-                "bad_format",
-                expected="a hash of 16 to 128 lowercase hex digits",
-                got=shown_text(expected_hash),
-                hint="pass the mm_hash of the item",
-            )
-        with self._opened(locator, MaterializeError) as (descriptor, name):
-            raw = read_all(descriptor)
-        expected = _stated_hash(name) if expected_hash is None else expected_hash
+        if expected_hash is not None:
+            check_hash(expected_hash)
+        name, raw = self._with_file(locator, MaterializeError, read_all)
+        expected = stated_hash(name) if expected_hash is None else expected_hash
         if expected is not None:
             self._verify(raw, expected, "$")
         return raw
@@ -194,10 +213,13 @@ class ImageStore(ImageDirectory):
         Raises:
             OffloadError: ``missing_image``, ``path_escape``, ``bad_locator``, ``store_failed``.
         """
-        with self._opened(locator, OffloadError) as (descriptor, _):
+
+        def touched(descriptor: int) -> None:
             if keep:
                 with suppress(PermissionError):
                     touch(descriptor)
+
+        self._with_file(locator, OffloadError, touched)
         if keep:
             self.check_present(locator)
 
@@ -216,14 +238,13 @@ class ImageStore(ImageDirectory):
             return [failed(error, f"to list {shown_path(self.root)}", MaterializeError)]
         faults: list[RawMMError] = []
         for name in names:
-            stated = _stated_hash(name)
+            stated = stated_hash(name)
             if stated is None:
                 continue
             try:
                 # A name that a store gave is no secret, and tells which file it is.
                 path = f'$["{name}"]' if stored_hash(name) else json_path((name,))
-                with self._opened(name, MaterializeError, path) as (descriptor, _):
-                    raw = read_all(descriptor)
+                _, raw = self._with_file(name, MaterializeError, read_all, path)
                 self._verify(raw, stated, path)
             except MaterializeError as error:
                 faults.append(error)
@@ -237,11 +258,14 @@ class ImageStore(ImageDirectory):
             self.sync()
         return written
 
-    @contextmanager
-    def _opened(
-        self, locator: str, error_class: ErrorClass, path: str = "$"
-    ) -> Iterator[tuple[int, str]]:
-        """A descriptor of the file that a locator names, and the file's name."""
+    def _with_file(
+        self,
+        locator: str,
+        error_class: ErrorClass,
+        action: Callable[[int], T],
+        path: str = "$",
+    ) -> tuple[str, T]:
+        """The name of the file that a locator names, and what `action` does with its descriptor."""
         where = self._locate(locator)
         if isinstance(where, Problem):
             raise refused(where, error_class)
@@ -251,34 +275,32 @@ class ImageStore(ImageDirectory):
                 open_directory(self.root, below) as directory,
                 open_regular(directory, name) as (descriptor, _),
             ):
-                yield descriptor, name
+                return name, action(descriptor)
         except FileNotFoundError:
-            raise_alone(
-                error_class(
-                    "missing_image",
-                    path,
-                    expected=f"an image in {shown_path(self.root)}",
-                    got=f"none of the name {shown_text(name)}",
-                    hint="offload the image again, or copy it into the image directory",
-                )
+            fault = error_class(
+                "missing_image",
+                path,
+                expected=f"an image in {shown_path(self.root)}",
+                got=f"none of the name {shown_text(name)}",
+                hint="offload the image again, or copy it into the image directory",
             )
         except NotRegularError as error:
-            raise_alone(
-                error_class(
-                    "missing_image",
-                    path,
-                    expected=f"a regular file {shown_text(name)} in {shown_path(self.root)}",
-                    got=error.kind,
-                    hint="remove it and offload the image again",
-                )
+            fault = error_class(
+                "missing_image",
+                path,
+                expected=f"a regular file {shown_text(name)} in {shown_path(self.root)}",
+                got=error.kind,
+                hint="remove it and offload the image again",
             )
         except OSError as error:
             what = f"to read {shown_text(name)} from {shown_path(self.root)}"
-            raise_alone(failed(error, what, error_class, path))
+            fault = failed(error, what, error_class, path)
+        # Here, where no OSError becomes its context: that has the name as it is.
+        raise fault
 
     def _locate(self, locator: str) -> list[str] | Problem:
         """The names that lead from the root to a file."""
-        scheme = scheme_of(locator)
+        scheme = scheme_of(locator) if isinstance(locator, str) else ""
         if not scheme:
             return raw_image_id_problem(locator) or [locator]
         if scheme != "file":
@@ -287,13 +309,16 @@ class ImageStore(ImageDirectory):
         path = file_path(locator)
         if isinstance(path, Problem):
             return path
+        if len(path) > LONGEST_PATH or not is_utf8(path):
+            # No file has this path, and resolving it takes the square of its length.
+            return Problem("bad_locator", "the path of a file", shown_text(locator))
         parent, name = os.path.split(path)
         # Links above the root are the operator's (/data -> /mnt/data); the ones below it are
         # resolved here and then refused, if they come into being only now, by the open.
         real = Path(os.path.realpath(parent))
         if not name or not real.is_relative_to(self.root):
-            inside = f"a file inside {shown_path(self.root)}"
-            return Problem("path_escape", inside, shown_text(locator))
+            expected = f"a file inside {shown_path(self.root)}"
+            return Problem("path_escape", expected, shown_text(locator))
         return [*real.relative_to(self.root).parts, name]
 
     def _verify(self, raw: bytes, expected: str, path: str) -> None:
@@ -307,9 +332,3 @@ class ImageStore(ImageDirectory):
             got=f"{len(raw)} bytes that have another one",
             hint="delete the file and offload the image again",
         )
-
-
-def _stated_hash(name: str) -> str | None:
-    """The hash that a file name states: its stem, if that is one. Hidden names have none."""
-    stem = name.partition(".")[0]
-    return stem if _HASH.match(stem) else None

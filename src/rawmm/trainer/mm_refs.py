@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
 from rawmm.features import media
 from rawmm.graph.streams import stream_of
+from rawmm.offload.run_dir import resolved_dir
 from rawmm.sidecar import LISTS
 from rawmm.structs import MMImageItem, MMImageRef, MMRefs, MultiModalData
 from rawmm.trainer.spans import IMAGE, span_errors, uri_error
 from rawmm.validate.payload import plain_copy
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
 
     from rawmm.features import Medium
@@ -38,7 +38,7 @@ def build_mm_refs(
 
     Args:
         sidecar: `MultiModalData` of the whole branch, or what converts to one; or None.
-        image_dir: the image directory, an absolute path; ids become ``file://`` URIs in it.
+        image_dir: the image directory; ids become ``file://`` URIs in it.
         to_uri: makes the URI of an id, such as one in a store; instead of `image_dir`.
         num_tokens: length of the sample.
         mm_token_type_ids: for each token of the sample 0 for text, 1 for an image.
@@ -56,8 +56,13 @@ def build_mm_refs(
         ProcessedPayloadError: an item is not raw.
     """
     if image_dir is not None and to_uri is not None:
-        msg = "give image_dir or to_uri, not both"
-        raise TypeError(msg)
+        raise contract_error(
+            "bad_value",
+            (),
+            expected="image_dir or to_uri",
+            got="both",
+            hint="leave out one of them",
+        )
     checked = convert(MultiModalData() if sidecar is None else sidecar, MultiModalData)
     _only_images(checked)
     found = list(media(checked))
@@ -106,16 +111,7 @@ def _only_images(sidecar: MultiModalData) -> None:
 
 
 def _in(image_dir: str | os.PathLike[str]) -> ToUri:
-    if not isinstance(image_dir, (str, os.PathLike)):
-        raise contract_error("wrong_type", (), expected="an image directory", got=shown(image_dir))
-    directory = FilePath(image_dir)
-    if not directory.is_absolute() or ".." in directory.parts:
-        raise contract_error(
-            "bad_locator",
-            (),
-            expected="an image directory by its absolute path, without '..'",
-            got=shown_text(str(directory)),
-        )
+    directory = resolved_dir(image_dir)
     return lambda raw_image_id: (directory / raw_image_id).as_uri()
 
 

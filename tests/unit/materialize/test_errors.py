@@ -481,8 +481,9 @@ class TestContract:
         assert error.path == "$[0][0][0].payload.pixel_values"
 
     def test_a_store_and_a_directory(self, store: ImageStore, processor: PatchProcessor) -> None:
-        with pytest.raises(TypeError, match="not both"):
-            materialize(None, image_processor=processor, store=store, image_dir=store.root)
+        error = refused(None, processor, store=store, image_dir=store.root)
+        assert isinstance(error, ContractError)
+        assert (error.code, error.path) == ("bad_value", "$.image_dir")
 
 
 def test_errors_cross_processes(store: ImageStore, processor: PatchProcessor) -> None:

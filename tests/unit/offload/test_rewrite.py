@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import copy
 import io
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,9 @@ from rawmm.offload import (
     ImageStore,
     Limits,
     offload_image_to_run_assets,
+    offload_images_async,
     offload_images_inplace,
+    offload_request,
 )
 from tests.unit.offload.images import (
     assert_silent,
@@ -29,7 +33,10 @@ from tests.unit.offload.images import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from rawmm.offload.prepare import ImageFacts, PreparedImage
 
 
 @pytest.fixture
@@ -131,13 +138,7 @@ def test_the_inner_object_is_the_same_object(root: Path) -> None:
         {"role": "user", "content": "https://x.y/z"},
         {"content": None},
         [],
-        "data:image/png;base64,x",
-        None,
-        3,
-        b"x",
-        dict,
-        ImageOffloadStats,
-        np.zeros(3),
+        ["data:image/png;base64,x", None, 3, b"x", dict, ImageOffloadStats, np.zeros(3)],
     ],
     ids=str,
 )
@@ -366,12 +367,25 @@ def test_limits_are_the_arguments_then_the_stores(root: Path) -> None:
     assert offload_images_inplace(value, store=store, limits=Limits()).images_rewritten == 1
 
 
-def test_a_store_wins_over_a_directory(root: Path) -> None:
+def test_a_store_beside_a_directory_is_refused(root: Path) -> None:
     store = ImageStore(root)
-    value = [part(url_of())]
-    offload_images_inplace(value, store=store, image_dir="/nonexistent")
-    assert store.read(value[0]["image_url"]["url"]) == picture()
-    assert store.counters.stored == 1
+    body = json.dumps([part(url_of())]).encode()
+    for action in (
+        lambda: offload_images_inplace([part(url_of())], store=store, image_dir=root),
+        lambda: offload_images_inplace([], store=store, image_dir=root, mode="inline"),
+        lambda: asyncio.run(
+            offload_images_async([part(url_of())], store=store, image_dir=str(root))
+        ),
+        lambda: offload_request(body, store=store, image_dir=root),
+        lambda: offload_request(b"[]", store=store, image_dir=root),
+    ):
+        with pytest.raises(ContractError) as caught:
+            action()
+        assert str(caught.value) == (
+            "$.image_dir: expected store or image_dir, got both; leave out one of them: "
+            "a store has a directory of its own [bad_value]"
+        )
+    assert not root.exists()
 
 
 def test_a_file_that_is_there_with_the_wrong_size_is_replaced(root: Path) -> None:
@@ -431,3 +445,56 @@ def test_no_temporary_file_is_left(root: Path) -> None:
     offload_images_inplace([part(url_of(seed=seed)) for seed in range(20)], image_dir=root)
     assert not temporary_files(root)
     assert len(list(root.iterdir())) == 20
+
+
+# --- a disk with room for some of the images
+
+
+class SmallStore(ImageStore):
+    """A store on a disk that has room for two files, temporary ones included.
+
+    The first image that is staged finds no room, as others were faster.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, durable=True)
+        self.first = picture(seed=0)
+
+    def stage(self, image: PreparedImage) -> str | None:
+        if image.raw == self.first:
+            raise full
+        self._check_room()
+        return super().stage(image)
+
+    def place(
+        self,
+        facts: ImageFacts,
+        load: Callable[[], bytes],
+        *,
+        staged: str | None = None,
+        verify: bool = False,
+    ) -> bool:
+        if staged is None or not (self.root / staged).exists():
+            self._check_room()
+        return super().place(facts, load, staged=staged, verify=verify)
+
+    def _check_room(self) -> None:
+        if len(list(self.root.iterdir())) >= 2:
+            raise full
+
+
+full = OffloadError("store_failed", expected="to write", got="no space left on the device")
+
+
+def test_on_a_full_disk_the_first_images_get_the_room_of_later_ones(root: Path) -> None:
+    store = SmallStore(root)
+    value = [part(url_of(seed=seed)) for seed in range(3)]
+    before = copy.deepcopy(value)
+    with pytest.raises(OffloadError) as caught:
+        offload_images_inplace(value, store=store)
+    # Those staged for the last two made room for the first, so it is the last that has none.
+    assert (caught.value.code, caught.value.path) == ("store_failed", "$[2].image_url.url")
+    assert value == before
+    assert sorted(path.name for path in root.iterdir()) == sorted(
+        store.prepare(picture(seed=seed)).raw_image_id for seed in range(2)
+    )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import collections
 import copy
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -384,3 +385,33 @@ def test_an_unset_field_of_a_struct_is_like_null(root: Path) -> None:
     value = [Either("image", url_of()), Either("image_url", image_url=StructSource(url_of()))]
     assert offload_images_inplace(value, image_dir=root).images_rewritten == 2
     assert value[0].image_url is msgspec.UNSET
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: [one], lambda one: {"x": [one]}])
+def test_a_mapping_that_cannot_be_read_is_refused(wrap: Any, tmp_path: Path) -> None:
+    class Failing(collections.UserDict[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            raise RuntimeError(f"{key} of {self.data}")
+
+    with pytest.raises(OffloadError) as caught:
+        offload_images_inplace(wrap(Failing(a=part(url_of()))), image_dir=tmp_path)
+    assert caught.value.code == "wrong_type"
+    assert_silent(caught.value, url_of())
+    assert caught.value.__context__ is None
+
+
+def test_a_mapping_or_a_deque_keeps_its_place_around_a_list_that_changes(tmp_path: Path) -> None:
+    value: Any = collections.UserDict(messages=collections.deque([{"content": [part(url_of())]}]))
+    assert offload_images_inplace(value, image_dir=tmp_path).images_rewritten == 1
+    assert value["messages"][0]["content"][0]["image_url"]["url"].startswith("file://")
+
+
+@pytest.mark.parametrize(
+    "around", [lambda one: collections.UserDict(x=one), lambda one: MappingProxyType({"x": one})]
+)
+def test_a_mapping_that_would_have_to_change_is_refused(around: Any, tmp_path: Path) -> None:
+    value = [around(MappingProxyType({"type": "image", "image": url_of()}))]
+    with pytest.raises(OffloadError) as caught:
+        offload_images_inplace(value, image_dir=tmp_path)
+    assert (caught.value.code, caught.value.path) == ("wrong_type", "$[0].x.image")
+    assert not list(tmp_path.iterdir())

@@ -146,13 +146,25 @@ class TestLocators:
             "$.mm_items.image[0].raw_image_id",
         )
 
-    @pytest.mark.parametrize("image_dir", ["images", "./images", "/run/../images", ""])
-    def test_a_directory_that_others_cannot_find(self, image_dir: str) -> None:
-        assert error(sidecar((0, 1)), image_dir=image_dir) == ("bad_locator", "$")
+    @pytest.mark.parametrize("image_dir", ["images", "./images", "x/../images", Path("images")])
+    def test_a_relative_directory_is_resolved(
+        self, image_dir: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        refs = built(sidecar((0, 1)), image_dir=image_dir)
+        assert refs.images[0].uri == f"{tmp_path.resolve().as_uri()}/images/{sha(0)}.png"
+
+    @pytest.mark.parametrize(
+        ("image_dir", "code"),
+        [("", "no_image_dir"), ("s3://bucket/images", "bad_locator"), (b"/x", "wrong_type")],
+    )
+    def test_what_is_no_local_directory_is_refused(self, image_dir: Any, code: str) -> None:
+        assert error(sidecar((0, 1)), image_dir=image_dir) == (code, "$")
 
     def test_one_way_or_the_other(self) -> None:
-        with pytest.raises(TypeError, match="not both"):
-            build_mm_refs(sidecar((0, 1)), image_dir="/x", to_uri=str)
+        assert str(refused(sidecar((0, 1)), image_dir="/x", to_uri=str)) == (
+            "$: expected image_dir or to_uri, got both; leave out one of them [bad_value]"
+        )
 
 
 class TestMedia:

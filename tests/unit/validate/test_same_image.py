@@ -82,6 +82,40 @@ class TestNames:
         assert names_image(locator, A)
         assert names_image(locator, B)
 
+    @pytest.mark.parametrize(
+        "locator",
+        [
+            f"file:///images/%{ord(A[0]):02x}{A[1:]}.png",
+            f"FILE:///images/{A[:-1]}%{ord(A[-1]):02X}.png",
+            f"file:///images/{A}%2Epng",
+            f"file:///images%2F{A}.png",
+            f"file:///images/%2f{A}.png",
+            f"file:///{B}%2F{A}.png",
+            "file:///images/" + "".join(f"%{ord(char):02x}" for char in f"{A}.png"),
+            f"s3://bucket/{A}.png?versionId=/{B}.png",
+            f"s3://bucket/{A}.png#/{B}.png",
+        ],
+    )
+    def test_of_urls_are_compared_as_a_reader_opens_them(self, locator: str) -> None:
+        assert stored_hash(locator) == A
+        assert names_image(locator, A[:32])
+        assert not names_image(locator, B)
+
+    @pytest.mark.parametrize(
+        "locator",
+        [
+            f"file:///images/%25{ord(A[0]):02x}{A[1:]}.png",  # a name with a percent sign
+            f"file:///images/a%5C{A}.png",  # a backslash is a character like any other
+            f"file:///images/a\\{A}.png",
+            f"file:///images/{A}.png%20",
+            f"file:///images/{A}.png%2Fx",
+            f"%{ord(A[0]):02x}{A[1:]}.png",  # an id is no URL
+        ],
+    )
+    def test_of_other_files_say_nothing_however_spelled(self, locator: str) -> None:
+        assert stored_hash(locator) is None
+        assert names_image(locator, B)
+
     def test_a_name_that_is_half_the_hash_differs(self) -> None:
         assert not names_image(f"{A[:16]}.png", A[:15] + ("0" if A[15] != "0" else "1"))
         assert not names_image(f"{A}.png", A[:63] + ("0" if A[63] != "0" else "1"))

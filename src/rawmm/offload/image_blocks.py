@@ -1,0 +1,284 @@
+"""The blocks of an image file: its size, and whether it is whole, within a budget.
+
+A file is made of blocks: chunks (PNG, WebP), segments and scans (JPEG), extensions, frames and
+sub-blocks (GIF). Files of many tiny blocks take long to walk, here and far longer in Pillow, which
+sees only files within these budgets:
+
+- `MOST_BLOCKS`, and one more for every `BYTES_OF_A_BLOCK` bytes. Encoders write pixels in blocks
+  of 255 bytes (GIF) to 64 KiB, so no ordinary file comes near it.
+- `MOST_METADATA` blocks that hold no pixels. That many full JPEG segments are 64 MiB, the largest
+  file that `Limits` accepts by default.
+- `MOST_COMPRESSED` compressed metadata chunks of a PNG. Pillow inflates each to up to 1 MiB.
+- `MOST_EXIF` bytes of EXIF in a JPEG, as Pillow joins its segments one by one.
+- `MOST_STRAY` bytes between the segments of a JPEG: padding, which Pillow reads byte by byte.
+- `MOST_SCANS` scans of a progressive JPEG. Each costs a decoder a pass over the pixels.
+
+Sources: PNG (W3C, third edition) 5.2, 5.3, 11.2.1; JPEG (ITU T.81) B.1.1, B.2.2;
+GIF89a 17 to 27; WebP (RFC 9649) 2.3 to 2.7 and RFC 6386 9.1.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rawmm.errors import OffloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_BLOCKS: Final = 65_536
+BYTES_OF_A_BLOCK: Final = 128
+MOST_METADATA: Final = 1024
+MOST_COMPRESSED: Final = 64
+MOST_EXIF: Final = 8 * 1024 * 1024
+MOST_STRAY: Final = 65_536
+MOST_SCANS: Final = 500
+
+PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_PIXELS: Final = frozenset({b"IDAT", b"fdAT", b"fcTL"})
+_PNG_COMPRESSED: Final = frozenset({b"iCCP", b"zTXt", b"iTXt"})
+_JPEG_MARKER: Final = re.compile(rb"[^\xff]*+\xff++(?=.)", re.DOTALL)
+_JPEG_IN_SCAN: Final = re.compile(rb"\xff++[^\x00\xff\xd0-\xd7]")
+_JPEG_EXIF: Final = b"Exif\0\0"
+_JPEG_RESOURCES: Final = b"Photoshop 3.0\0"
+_JPEG_NO_FRAME: Final = frozenset({0xC4, 0xC8, 0xCC})
+_JPEG_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
+
+
+def incomplete(media_type: str, got: str) -> OffloadError:
+    """The error of a file that is not whole."""
+    return OffloadError(
+        "not_an_image",
+        expected=f"a complete {media_type} file",
+        got=got,
+        hint="write the image again from its source",
+    )
+
+
+class _Budget:
+    """How many more blocks, bytes or scans a file may have."""
+
+    def __init__(self, media_type: str, most: int, unit: str) -> None:
+        self.left = most
+        self._expected = f"at most {most} {unit} in an {media_type} file"
+
+    def spend(self, number: int = 1) -> None:
+        """Count.
+
+        Raises:
+            OffloadError: ``image_limit``.
+        """
+        self.left -= number
+        if self.left < 0:
+            raise OffloadError(
+                "image_limit",
+                expected=self._expected,
+                got="more",
+                hint="write the image again from its pixels, without metadata",
+            )
+
+
+def _blocks(raw: bytes, media_type: str) -> _Budget:
+    return _Budget(media_type, MOST_BLOCKS + len(raw) // BYTES_OF_A_BLOCK, "blocks")
+
+
+def _metadata(media_type: str) -> _Budget:
+    return _Budget(media_type, MOST_METADATA, "metadata blocks")
+
+
+def _png_size(raw: bytes) -> tuple[int, int]:
+    length, kind, width, height = struct.unpack_from(">I4sII", raw, 8)
+    if (length, kind) != (13, b"IHDR"):
+        raise incomplete("image/png", "one that does not begin with IHDR")
+    return width, height
+
+
+def _png_ends(raw: bytes) -> bool:
+    blocks, metadata = _blocks(raw, "image/png"), _metadata("image/png")
+    compressed = _Budget("image/png", MOST_COMPRESSED, "compressed metadata blocks")
+    position, has_data = len(PNG_MAGIC), False
+    while True:
+        length, kind = struct.unpack_from(">I4s", raw, position)
+        position += 12 + length
+        if position > len(raw):
+            return False
+        if kind == b"IEND":
+            return has_data
+        blocks.spend()
+        if kind not in _PNG_PIXELS:
+            metadata.spend()
+            compressed.spend(kind in _PNG_COMPRESSED)
+        has_data = has_data or kind == b"IDAT"
+
+
+class _JpegSegment(NamedTuple):
+    """A marker, and where what follows it begins."""
+
+    marker: int
+    start: int
+
+
+def _jpeg_segments(raw: bytes) -> Iterator[_JpegSegment]:
+    """The segments up to the first scan, which is the last one."""
+    metadata = _metadata("image/jpeg")
+    stray = _Budget("image/jpeg", MOST_STRAY, "bytes between segments")
+    position = 2
+    while True:
+        # Readers skip whatever stands before a marker, and fill bytes before its code.
+        found = _JPEG_MARKER.match(raw, position, position + stray.left + 3)
+        if found is None:
+            stray.spend(len(raw) - position)
+            raise IndexError
+        stray.spend(found.end() - position - 1)
+        metadata.spend()
+        marker, position = raw[found.end()], found.end() + 1
+        if marker == 0xD9:
+            raise IndexError
+        if marker == 0 or marker in _JPEG_ALONE or marker == 0xD8:
+            continue
+        yield _JpegSegment(marker, position)
+        if marker == 0xDA:
+            return
+        position += struct.unpack_from(">H", raw, position)[0]
+
+
+def _jpeg_size(raw: bytes) -> tuple[int, int]:
+    for marker, start in _jpeg_segments(raw):
+        if 0xC0 <= marker <= 0xCF and marker not in _JPEG_NO_FRAME:
+            height, width = struct.unpack_from(">HH", raw, start + 3)
+            return width, height
+    return 0, 0
+
+
+def _jpeg_ends(raw: bytes) -> bool:
+    exif = _Budget("image/jpeg", MOST_EXIF, "bytes of EXIF")
+    resources = _Budget("image/jpeg", MOST_BLOCKS, "Photoshop resources")
+    scan = 0
+    for _, start in _jpeg_segments(raw):
+        scan = start
+        size = struct.unpack_from(">H", raw, start)[0]
+        if raw.startswith(_JPEG_EXIF, start + 2):
+            exif.spend(size)
+        elif raw.startswith(_JPEG_RESOURCES, start + 2):
+            resources.spend(raw.count(b"8BIM", start, start + size))
+    # Thumbnails in EXIF have end marks of their own, so only one after the scan counts.
+    start = scan + struct.unpack_from(">H", raw, scan)[0]
+    if raw.count(b"\xff\xda", start) >= MOST_SCANS:
+        _jpeg_count_scans(raw, start)
+    return raw.rfind(b"\xff\xd9", start) >= 0
+
+
+def _jpeg_count_scans(raw: bytes, position: int) -> None:
+    """Count the scans that follow the first one. Other bytes may look like scans, too."""
+    metadata = _metadata("image/jpeg")
+    scans = _Budget("image/jpeg", MOST_SCANS - 1, "scans")
+    while (found := _JPEG_IN_SCAN.search(raw, position)) is not None:
+        marker = raw[found.end() - 1]
+        if marker == 0xD9:
+            return
+        (scans if marker == 0xDA else metadata).spend()
+        position = found.end() + struct.unpack_from(">H", raw, found.end())[0]
+
+
+def _gif_skip_table(position: int, flags: int) -> int:
+    return position + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+
+
+def _gif_skip_blocks(raw: bytes, position: int, *budgets: _Budget) -> int:
+    count, most = 0, min(budget.left for budget in budgets)
+    size = 1
+    while size and count <= most:
+        size = raw[position]
+        position += 1 + size
+        count += 1
+    for budget in budgets:
+        budget.spend(count)
+    return position
+
+
+def _gif_next_frame(
+    raw: bytes, position: int, blocks: _Budget, comments: _Budget | None = None
+) -> int:
+    """Where the next image descriptor begins, or -1 at the trailer."""
+    while raw[position] == 0x21:
+        budgets = [blocks]
+        if comments is not None and raw[position + 1] == 0xFE:
+            budgets.append(comments)
+        position = _gif_skip_blocks(raw, position + 2, *budgets)
+    if raw[position] == 0x2C:
+        return position
+    if raw[position] == 0x3B:
+        return -1
+    raise IndexError
+
+
+def _gif_first_frame(raw: bytes, blocks: _Budget) -> int:
+    # Pillow joins the comments that stand before the first frame block by block.
+    comments = _metadata("image/gif")
+    return _gif_next_frame(raw, _gif_skip_table(13, raw[10]), blocks, comments)
+
+
+def _gif_size(raw: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from("<HH", raw, 6)
+    frame = _gif_first_frame(raw, _blocks(raw, "image/gif"))
+    if frame < 0:
+        raise incomplete("image/gif", "one without a frame")
+    left, top, frame_width, frame_height = struct.unpack_from("<HHHH", raw, frame + 1)
+    # A first frame that leaves the screen makes it larger, in Pillow and in browsers.
+    return max(width, left + frame_width), max(height, top + frame_height)
+
+
+def _gif_ends(raw: bytes) -> bool:
+    blocks = _blocks(raw, "image/gif")
+    frame = _gif_first_frame(raw, blocks)
+    while frame >= 0:
+        data = _gif_skip_table(frame + 10, raw[frame + 9])
+        frame = _gif_next_frame(raw, _gif_skip_blocks(raw, data + 1, blocks), blocks)
+    return True
+
+
+def _webp_size(raw: bytes) -> tuple[int, int]:
+    kind = raw[12:16]
+    if kind == b"VP8X":
+        low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", raw, 24)
+        return (low_width | high_width << 16) + 1, (low_height | high_height << 16) + 1
+    if kind == b"VP8L" and raw[20] == 0x2F:
+        bits: int = struct.unpack_from("<I", raw, 21)[0]
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and raw[23:26] == b"\x9d\x01\x2a":
+        width, height = struct.unpack_from("<HH", raw, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    raise incomplete("image/webp", "one without a VP8, VP8L or VP8X header")
+
+
+def _webp_ends(raw: bytes) -> bool:
+    end = 8 + struct.unpack_from("<I", raw, 4)[0]
+    if end > len(raw):
+        return False
+    blocks, position = _blocks(raw, "image/webp"), 12
+    while position + 8 <= end:
+        blocks.spend()
+        size: int = struct.unpack_from("<I", raw, position + 4)[0]
+        position += 8 + size + size % 2
+    return True
+
+
+SIZES: Final = {
+    "image/png": _png_size,
+    "image/jpeg": _jpeg_size,
+    "image/gif": _gif_size,
+    "image/webp": _webp_size,
+}
+"""Width and height of a file of each type. A file that is cut off is a `struct.error` or an
+`IndexError`, or an error of rawmm, as for `ENDS`.
+"""
+
+ENDS: Final = {
+    "image/png": _png_ends,
+    "image/jpeg": _jpeg_ends,
+    "image/gif": _gif_ends,
+    "image/webp": _webp_ends,
+}
+"""Whether a file of each type reaches its end mark."""

@@ -1,0 +1,66 @@
+"""``--image-dir`` and the variables name a local directory, or the command says so."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rawmm.cli.app import run
+from tests.unit.offload.images import part, url_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of one record, in the working directory, which is the home directory."""
+    for name in ("VF_RENDERER_IMAGE_OFFLOAD_DIR", "PRIME_RL_RUN_DIR", "RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "in.jsonl"
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": [part(url_of())]}]}))
+    return file
+
+
+@pytest.mark.parametrize("given", ["s3://bucket/x", "gs://b/x", "http://host/x", "file://host/x"])
+@pytest.mark.parametrize("place", ["option", "variable"])
+def test_a_scheme_without_a_store_is_refused(
+    given: str,
+    place: str,
+    body: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--image-dir", given]
+    if place == "variable":
+        options = []
+        monkeypatch.setenv("VF_RENDERER_IMAGE_OFFLOAD_DIR", given)
+    assert run(["offload", str(body), "-o", "out.jsonl", *options]) == 2
+    assert "expected a" in capsys.readouterr().err
+    assert [path.name for path in body.parent.iterdir()] == [body.name]
+
+
+@pytest.mark.parametrize("command", ["check", "fsck", "upgrade"])
+def test_other_commands_refuse_it_too(
+    command: str, body: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = {
+        "check": ["check", str(body), "--image-dir", "s3://bucket/x"],
+        "fsck": ["fsck", "s3://bucket/x"],
+        "upgrade": ["upgrade", str(body), "-o", "out.jsonl", "--image-dir", "s3://bucket/x"],
+    }[command]
+    assert run(arguments) == 2
+    assert "got the scheme 's3'" in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in body.parent.iterdir()] == [body.name]
+
+
+@pytest.mark.parametrize("given", ["images", "~/images", "{}/images", "file://{}/images"])
+def test_a_local_directory_means_what_it_says(given: str, body: Path) -> None:
+    home = body.parent
+    arguments = ["--image-dir", given.format(home), "-o", "out.jsonl"]
+    assert run(["offload", str(body), *arguments]) == 0
+    assert sorted(path.name for path in home.iterdir()) == ["images", "in.jsonl", "out.jsonl"]
