@@ -135,7 +135,7 @@ def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | 
         value = decoder.decode(data)
     except _FAILURES:
         value = _FAILED
-    except (TypeError, BufferError):
+    except (TypeError, ValueError, BufferError):  # no buffer, or one that fails
         value = _NO_BYTES
     if value is _NO_BYTES:
         raise contract_error(
@@ -223,9 +223,7 @@ def too_deep() -> RawMMError:
 
 def malformed(data: Any, name: str, error: Exception) -> RawMMError:
     """What msgspec said of bytes that are no document of the format `name`, in rawmm's words."""
-    size = len(
-        data.encode(errors="replace") if isinstance(data, str) else memoryview(data).cast("B")
-    )
+    size = _size(data)
     if isinstance(error, UnicodeError):
         got = "text that is not UTF-8"
     elif size == 0:
@@ -241,6 +239,16 @@ def malformed(data: Any, name: str, error: Exception) -> RawMMError:
     else:
         got = f"a document cut short after {size} bytes"
     return contract_error("malformed", (), expected=f"one complete {name} document", got=got)
+
+
+def _size(data: Any) -> int:
+    """The bytes of a document."""
+    if isinstance(data, str):
+        return len(data.encode(errors="replace"))
+    try:
+        return memoryview(data).nbytes
+    except ValueError:  # an array of dates, which msgspec reads all the same
+        return int(data.nbytes)
 
 
 def _has_lone_surrogate(data: Any) -> bool:

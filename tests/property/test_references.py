@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import dataclasses
 import json
 import random
@@ -18,6 +19,7 @@ from pydantic import BaseModel, computed_field
 
 import rawmm
 from rawmm import RawMMRef, to_builtins
+from rawmm.locators import stored_hash
 from rawmm.offload.references import Referenced, locators
 from rawmm.refs import raw_mm_ref
 from rawmm.structs import TYPES
@@ -96,9 +98,29 @@ def with_refs(value: Any, ref: Callable[[], str]) -> Any:
 
 def ref_to(name: str) -> str:
     return raw_mm_ref(
-        family="qwen_vl", fingerprint="0" * 32, modality="image", mm_hash="0" * 32,
+        family="qwen_vl", fingerprint="0" * 32, modality="image", mm_hash=hash_in(name),
         raw_image_id=name,
     )  # fmt: skip
+
+
+def hash_in(name: str) -> str:
+    """The hash that a stored image's name is; for another name, any."""
+    return stored_hash(name) or "0" * 32
+
+
+def beside_their_hashes(document: Any) -> Any:
+    """Features with the hashes and modalities of the references in them."""
+    if not isinstance(document, dict) or not document.get("kwargs_data"):
+        return document
+    hashes = copy.deepcopy(document["mm_hashes"])
+    slots = copy.deepcopy(document["kwargs_data"])
+    for modality, refs in slots.items():
+        for index, ref in enumerate(refs):
+            if ref is not None:
+                fields = json.loads(ref.removeprefix("mmraw:")) | {"modality": modality}
+                refs[index] = raw_mm_ref(**fields)
+                hashes[modality][index] = fields["mm_hash"]
+    return {**document, "mm_hashes": hashes, "kwargs_data": slots}
 
 
 @pytest.mark.parametrize("kind", sorted(TYPES))
@@ -110,7 +132,7 @@ def test_every_locator_of_a_document_is_found(kind: str, data: st.DataObject) ->
         names.append(f"{len(names)}.png")
         return ref_to(names[-1])
 
-    document = with_refs(data.draw(documents(kind)), ref)
+    document = beside_their_hashes(with_refs(data.draw(documents(kind)), ref))
     wanted = sorted([*found_plainly(document), *names])
     for form in on_both_wires(document):
         assert sorted(one.locator for one in locators(form)) == wanted
@@ -128,6 +150,7 @@ def test_every_image_that_a_document_names_stays(kind: str, data: st.DataObject)
         return names[-1]
 
     document = with_refs(data.draw(documents(kind)), lambda: ref_to(name()))
+    document = beside_their_hashes(document)
     document = with_names(document, name)
     other = data.draw(NAMES)
     for form in on_both_wires(document):
@@ -143,7 +166,7 @@ def test_every_form_of_a_reference_names_its_image(
     by_uri: bool,  # noqa: FBT001
     run_id: str,
 ) -> None:
-    fields = to_builtins(ref) | {"mm_hash": name.partition(".")[0]}
+    fields = to_builtins(ref) | {"mm_hash": hash_in(name)}
     fields.pop("raw_image_id", None)
     fields.pop("raw_image_uri", None)
     where: dict[str, Any] = (
@@ -198,7 +221,7 @@ def as_reference(name: str, data: st.DataObject) -> str:
     """A reference in one of its forms, with the name in its locator alone."""
     fields = {
         "family": "qwen_vl", "fingerprint": "0" * 32, "modality": "image",
-        "mm_hash": "0" * 32, "payload": {"grid": [1, 2, 2]}, **as_locator(name, data),
+        "mm_hash": hash_in(name), "payload": {"grid": [1, 2, 2]}, **as_locator(name, data),
     }  # fmt: skip
     form = data.draw(st.sampled_from(["json", "escaped", "base64", "v3", "v2"]))
     if form == "json":
@@ -212,7 +235,7 @@ def as_reference(name: str, data: st.DataObject) -> str:
         return "mmraw:{" + inner + "}"
     if form == "v2" and "raw_image_id" in fields:
         payload = base64.urlsafe_b64encode(b"{}").rstrip(b"=").decode()
-        return f"mmraw:v2:run:qwen_vl:{'0' * 32}:image:{'0' * 32}:{name}:{payload}"
+        return f"mmraw:v2:run:qwen_vl:{'0' * 32}:image:{hash_in(name)}:{name}:{payload}"
     if form in {"v3", "v2"}:
         fields["raw_uri"] = fields.pop("raw_image_uri", None)
         fields = {key: value for key, value in fields.items() if value is not None}

@@ -129,9 +129,9 @@ def _aged_refs(draw: st.DrawFn) -> tuple[Any, Any, int]:
 
 
 @st.composite
-def _aged_ref(draw: st.DrawFn) -> tuple[str, Any]:
-    """A reference in an old form, and its fields."""
-    fields = draw(strategies.documents("RawMMRef"))
+def _aged_ref(draw: st.DrawFn, beside: dict[str, str] | None = None) -> tuple[str, Any]:
+    """A reference in an old form, and its fields; `beside` are those of its neighbours."""
+    fields = draw(strategies.documents("RawMMRef")) | (beside or {})
     fields.setdefault("payload", {})
     fields.pop("raw_image_uri", None)
     write = draw(st.sampled_from(OLD_REFS))
@@ -146,8 +146,10 @@ def _aged_ref(draw: st.DrawFn) -> tuple[str, Any]:
 @st.composite
 def _aged_features(draw: st.DrawFn) -> tuple[Any, Any, int]:
     features = draw(strategies.documents("GenerateFeatures"))
-    count = len(features["mm_hashes"]["image"])
-    slots = [draw(st.none() | _aged_ref()) for _ in range(count)]
+    slots = [
+        draw(st.none() | _aged_ref({"mm_hash": sha256, "modality": "image"}))
+        for sha256 in features["mm_hashes"]["image"]
+    ]
     old = [None if slot is None else slot[0] for slot in slots]
     new = [None if slot is None else raw_mm_ref(**slot[1]) for slot in slots]
     changed = sum(slot is not None for slot in slots)

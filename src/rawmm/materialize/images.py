@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import IOBase
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawmm import layouts
 from rawmm.errors import MaterializeError, RawMMError, contract_error, json_path, shown
+from rawmm.graph.streams import stream_of
 from rawmm.layouts import Layout
 from rawmm.materialize import processing
 from rawmm.materialize.arrays import joined
@@ -25,7 +25,7 @@ from rawmm.trainer.spans import span_errors
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rawmm.layouts import Geometry
     from rawmm.materialize.reading import ImageReader
@@ -144,7 +144,7 @@ def materialize(
         bounds = reader.limits if isinstance(reader, ImageStore) else Limits()
     sources = sources_of(refs)
     if mm_token_type_ids is not None:
-        _check_spans(sources, _types(mm_token_type_ids))
+        _check_spans(sources, stream_of(mm_token_type_ids, "TokenIds", ("mm_token_type_ids",)))
     if not sources:
         return Materialized([])
     if layout is None:
@@ -189,21 +189,6 @@ def _check_arguments(image_processor: object, store: object, layout: object, cac
 
 def _reads(store: object) -> bool:
     return callable(getattr(store, "read", None)) and not isinstance(store, IOBase)
-
-
-def _types(types: Any) -> list[int]:
-    found = None
-    if not isinstance(types, str | bytes | bytearray | Mapping):
-        with suppress(Exception):  # whatever its iterator raises
-            found = list(types)
-    if found is None:
-        raise contract_error(
-            "wrong_type",
-            ("mm_token_type_ids",),
-            expected="a list of integers, one per token",
-            got=shown(types),
-        )
-    return found
 
 
 def _process(

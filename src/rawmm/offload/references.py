@@ -23,12 +23,11 @@ from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.locators import scheme_of, stored_hash
 from rawmm.offload.object_state import SCALARS, Member, UnreadableError, buffer_bytes, members
 from rawmm.offload.text_forms import decoded_forms
-from rawmm.refs import is_raw_mm_ref, split_raw_mm_ref
+from rawmm.refs import is_raw_mm_ref
+from rawmm.validate.ref_text import ref_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from rawmm.structs import RawMMRef
 
     Path = tuple[str | int, ...]
 
@@ -268,14 +267,12 @@ def _unreadable(value: Any, place: _Place | None, error: UnreadableError) -> Raw
 def _locators_of(found: Text) -> Iterator[Locator]:
     text, field = found.text, found.field
     if is_raw_mm_ref(text):
-        ref = _read(found)
-        if ref is None:
+        fields = _read(found)
+        if isinstance(raw_image_id := fields.get("raw_image_id"), str):
+            yield Locator(found.path, raw_image_id)
+        if not isinstance(uri := fields.get("raw_image_uri"), str):
             return
-        if ref.raw_image_id is not None:
-            yield Locator(found.path, ref.raw_image_id)
-        if ref.raw_image_uri is None:
-            return
-        text, field = ref.raw_image_uri, _URI
+        text, field = uri, _URI
     elif field == _ID:
         yield Locator(found.path, text)
     scheme = scheme_of(text)
@@ -286,14 +283,14 @@ def _locators_of(found: Text) -> Iterator[Locator]:
         yield Locator(found.path, text)
 
 
-def _read(found: Text) -> RawMMRef | None:
-    """What a reference says, or None if it is refused for what it says."""
+def _read(found: Text) -> dict[str, Any]:
+    """What a reference says, though it may break the contract; empty for what is none."""
     try:
-        return split_raw_mm_ref(found.text)
+        return ref_fields(found.text).fields
     except RawMMError as error:
         # Inside of it, a path leads to what was read.
         unreadable = error.code in _UNREADABLE and error.path == "$"
         fault = error
     if unreadable:
         raise fault.under(found.path)
-    return None
+    return {}

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
 
+from rawmm.structs import Contract
 from rawmm.validate.payload import not_finite
+from rawmm.validate.plain import not_json
 from rawmm.validate.rule import Rule, list_reader
 
 if TYPE_CHECKING:
@@ -34,8 +36,10 @@ def _below(value: Any, path: Path) -> Iterator[RawMMError]:
     elif isinstance(value, (list, tuple)):
         for index, child in enumerate(value):
             yield from _below(child, (*path, index))
-    else:
+    elif isinstance(value, float):
         yield not_finite(value, path)
+    else:  # such as a Decimal, which msgspec takes for a number and writes as text
+        yield not_json(value, path)
 
 
 def _is_finite(value: Any) -> bool:
@@ -54,7 +58,9 @@ def _is_finite(value: Any) -> bool:
             return False
     if kind is dict:
         return all(map(_is_finite, value.values()))
-    return not isinstance(value, float) or isfinite(value)
+    if isinstance(value, float):
+        return isfinite(value)
+    return value is None or value is UNSET or isinstance(value, (int, Contract))
 
 
 def _holds(struct: Any) -> bool:

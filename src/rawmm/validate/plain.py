@@ -221,7 +221,7 @@ def is_plain(root: Any) -> bool:
                 return False
             children: Any = value.values()
         elif kind is list or kind is tuple:
-            first = type(value[0]) if value else None
+            first: Any = type(value[0]) if value else None
             if first is bool:
                 continue  # msgspec takes nothing but flags beside one
             if first is int or first is float:

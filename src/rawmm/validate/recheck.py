@@ -17,7 +17,7 @@ from rawmm.structs import Contract, PackedStream
 from rawmm.validate.children import ASSIGNABLE, bearing, children, only_numbers
 from rawmm.validate.convert import dec_hook, needs_hook
 from rawmm.validate.plain import LEAVES, Slot, as_mapping, base_value, slot_of
-from rawmm.validate.rules import rules_hold
+from rawmm.validate.rules import own_errors, rules_hold
 
 
 def recheck(value: Any) -> None:
@@ -46,8 +46,11 @@ def _recheck_struct(value: Any, shape: _Shape) -> None:
         if kind not in passed_over:
             _recheck_below(child, kind, keyed=keyed)
     # Not before: rules read what is below.
-    if shape.fields is None or (shape.ruled and not rules_hold(value)):
+    if shape.fields is None:
         _rebuild(value)
+    elif shape.ruled and not rules_hold(value):
+        for _ in own_errors(value, ()):
+            raise msgspec.ValidationError
 
 
 def _recheck_below(value: Any, kind: type[Any], *, keyed: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from rawmm._contract import Doors
 from rawmm.errors import RawMMError, contract_error, shown, shown_name, shown_text
@@ -31,11 +31,29 @@ _V2_FIELDS: Final = (
 )
 
 
+class RefFields(NamedTuple):
+    """What a reference says, before it is held to the contract."""
+
+    fields: dict[str, Any]
+    """By the names of `RawMMRef`."""
+    uri_name: str
+    """What the form calls ``raw_image_uri``."""
+
+
 def read_ref(ref: str) -> RawMMRef:
     """What a reference says, in whichever of its forms it was written.
 
     Raises:
         ContractError, ProcessedPayloadError: as `rawmm.split_raw_mm_ref`.
+    """
+    return _built(ref_fields(ref))
+
+
+def ref_fields(ref: str) -> RefFields:
+    """The fields of a reference, whatever they hold.
+
+    Raises:
+        ContractError, ProcessedPayloadError: the text is no reference, or cannot be read.
     """
     if ref.startswith(_PROCESSED):
         raise contract_error(
@@ -79,7 +97,7 @@ def no_locator() -> RawMMError:
     )
 
 
-def _canonical(ref: str) -> RawMMRef:
+def _canonical(ref: str) -> RefFields:
     text = ref[len(PREFIX) :]
     fields = _object(text if text.startswith("{") else _decoded(text, ()), ())
     data = fields.get("raw_image_data")
@@ -90,10 +108,10 @@ def _canonical(ref: str) -> RawMMRef:
             expected="a data:image/...;base64, URL",
             got=shown_text(data),
         )
-    return _built(fields, "raw_image_data")
+    return _named(fields, "raw_image_data")
 
 
-def _v2(ref: str) -> RawMMRef:
+def _v2(ref: str) -> RefFields:
     parts = ref.split(":", len(_V2_FIELDS) + 1)[2:]
     if len(parts) != len(_V2_FIELDS):
         raise contract_error(
@@ -104,14 +122,14 @@ def _v2(ref: str) -> RawMMRef:
         )
     fields: dict[str, Any] = dict(zip(_V2_FIELDS, parts, strict=True))
     fields["payload"] = _object(_decoded(fields["payload"], ("payload",)), ("payload",))
-    return _built(_without_run(fields))
+    return _named(_without_run(fields))
 
 
-def _v3(ref: str) -> RawMMRef:
-    return _built(_without_run(_object(_decoded(ref.split(":", 2)[2], ()), ())), "raw_uri")
+def _v3(ref: str) -> RefFields:
+    return _named(_without_run(_object(_decoded(ref.split(":", 2)[2], ()), ())), "raw_uri")
 
 
-_VERSIONS: Final[dict[str, Callable[[str], RawMMRef]]] = {"v2": _v2, "v3": _v3}
+_VERSIONS: Final[dict[str, Callable[[str], RefFields]]] = {"v2": _v2, "v3": _v3}
 
 
 def _without_run(fields: dict[str, Any]) -> dict[str, Any]:
@@ -126,26 +144,28 @@ def _without_run(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _built(fields: dict[str, Any], old_uri: str = "raw_image_uri") -> RawMMRef:
-    """The fields of any form as a struct; `old_uri` is what the form calls ``raw_image_uri``."""
-    if old_uri in fields:
-        uri = fields.pop(old_uri)
-        if "raw_image_uri" in fields:
-            raise contract_error(
-                "locator_conflict", (), expected="one URI", got=f"raw_image_uri and {old_uri}"
-            )
-        fields["raw_image_uri"] = uri
-    else:
-        old_uri = "raw_image_uri"
+def _named(fields: dict[str, Any], old_uri: str = "raw_image_uri") -> RefFields:
+    """The fields of a form that calls ``raw_image_uri`` `old_uri`."""
+    if old_uri not in fields:
+        return RefFields(fields, "raw_image_uri")
+    uri = fields.pop(old_uri)
+    if "raw_image_uri" in fields:
+        raise contract_error(
+            "locator_conflict", (), expected="one URI", got=f"raw_image_uri and {old_uri}"
+        )
+    return RefFields({**fields, "raw_image_uri": uri}, old_uri)
+
+
+def _built(said: RefFields) -> RawMMRef:
     found: RawMMRef | RawMMError | None
     try:
-        found = Doors.build(RawMMRef, fields)
+        found = Doors.build(RawMMRef, said.fields)
     except RawMMError as error:
         found = error
     except RecursionError:
         found = _too_deep(())
     if isinstance(found, RawMMError):
-        path = f"$.{old_uri}" if found.path == "$.raw_image_uri" else found.path
+        path = f"$.{said.uri_name}" if found.path == "$.raw_image_uri" else found.path
         raise type(found)(found.code, path, expected=found.expected, got=found.got, hint=found.hint)
     if found.raw_image_id is None and found.raw_image_uri is None:
         raise no_locator()

@@ -42,7 +42,7 @@ def refusal(data: bytes) -> RawMMError:
         (b"\x82\xc2\x01\x00\x02", '$["0"]', "0 beside false"),
         (b"\x82\xc0\x01\xc0\x02", "$.null", "null again"),
         (b"\x82\x01\x01\xd1\x00\x01\x02", '$["1"]', "1 again"),
-        (b"\x82\xc4\x01a\x01\xc4\x01a\x02", '$["1 bytes"]', "1 bytes again"),
+        (b"\x82\xc4\x01a\x01\xc4\x01a\x02", '$["1 byte"]', "1 byte again"),
         (b"\x82\x91\x01\x01\x91\x01\x02", '$["an array of 1"]', "an array of 1 again"),
         (b"\xde\x00\x02\xa1a\x01\xa1a\x02", "$.a", "'a' again"),
         (b"\xdf\0\0\0\x02\xa1a\x01\xa1a\x02", "$.a", "'a' again"),

@@ -249,9 +249,9 @@ class TestImages:
         assert error(plain(SAMPLE) | {"mm_refs": refs}) == ("placeholder_order", "$.mm_refs[0][1]")
 
     def test_of_another_modality(self) -> None:
-        video = image(1, 5, 2)
-        video.item.modality = "video"
-        assert self.with_images(image(0, 1, 3), video) == (
+        refs = MMRefs(images=[image(0, 1, 3), image(1, 5, 2)])
+        refs.images[1].item.modality = "video"
+        assert error(plain(SAMPLE) | {"mm_refs": refs}) == (
             "unsupported_modality",
             "$.mm_refs[0][1][0].modality",
         )
