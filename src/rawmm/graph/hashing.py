@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+import msgspec
 
 from rawmm.conversion import convert, to_builtins
 from rawmm.structs import (
@@ -15,6 +17,7 @@ from rawmm.structs import (
 )
 from rawmm.validate.guard import guarded
 from rawmm.validate.payload import Mode, payload_errors
+from rawmm.validate.recheck import recheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from rawmm.structs import Tool, ToolCall
 
 _DIGEST_SIZE: Final = 16
+_MESSAGES: Final = frozenset(get_args(Message))
 _STATE_FIELDS: Final = frozenset({"encrypted_content", "signature", "data", "phase"})
 """What a provider wants back on replay and no typed field holds."""
 _TEXT_PARTS: Final = frozenset({"input_text", "output_text"})
@@ -35,6 +39,14 @@ def as_message(message: Any) -> Message:
     Raises:
         ContractError: it is no message of the contract.
     """
+    if type(message) in _MESSAGES:
+        try:
+            recheck(message)
+        except (msgspec.ValidationError, RecursionError):
+            pass  # `convert` says why
+        else:
+            known: Message = message
+            return known
     converted: Message = convert(message, Message)
     return converted
 
