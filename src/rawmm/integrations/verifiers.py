@@ -290,8 +290,11 @@ class RawImageClientMixin:
             OffloadError: an image cannot be offloaded; ``path`` is that of its URL, as
                 ``$.messages[2].content[1].image_url.url``. The body is as it was.
         """
+        messages = body.get("messages")
+        if messages is None:
+            return body
         try:
-            await self.prepare_messages(dialect, body.get("messages"))
+            await self.prepare_messages(dialect, messages)
         except OffloadError as error:
             raise error.under(("messages",)) from None
         return body
