@@ -14,6 +14,7 @@ from rawmm.errors import RawMMError, contract_error, shown, shown_name
 from rawmm.graph.reading import field_of, read
 from rawmm.structs import EncodedArray, SamplingMask
 from rawmm.validate.children import missing
+from rawmm.validate.plain import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,8 +86,10 @@ class Routing:
     """
 
     def __init__(self, payload: Mapping[str, Any]) -> None:
-        if not isinstance(payload, Mapping):
+        pairs = as_mapping(payload) if isinstance(payload, Mapping) else None
+        if pairs is None:
             raise contract_error("wrong_type", _PATH, expected="an object", got=shown(payload))
+        payload = pairs
         for name in ("data", "shape"):
             if name not in payload:
                 raise missing(name, _PATH)

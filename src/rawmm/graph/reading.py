@@ -17,7 +17,7 @@ from rawmm.graph.streams import floored, stream_of
 from rawmm.response import TurnTokens
 from rawmm.structs import Trace
 from rawmm.validate.children import missing
-from rawmm.validate.plain import as_sequence
+from rawmm.validate.plain import as_mapping, as_sequence
 
 _STREAMS: Final = {
     "prompt_ids": "TokenIds",
@@ -118,8 +118,8 @@ def token_types(found: Any, path: tuple[str, ...]) -> Mapping[str, int] | None:
     """A map of token types as a trace holds it, checked; `path` is that of its owner."""
     if found is None:
         return None
-    if isinstance(found, Mapping):
-        found = {str(token) if type(token) is int else token: kind for token, kind in found.items()}
+    if isinstance(found, Mapping) and (pairs := as_mapping(found)) is not None:
+        found = {str(token) if type(token) is int else token: kind for token, kind in pairs.items()}
     try:
         return Trace(nodes=[], mm_token_type_id_map=found).mm_token_type_id_map
     except RawMMError as error:

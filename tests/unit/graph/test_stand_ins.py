@@ -30,8 +30,8 @@ from tests.unit.graph.zoo import MAKERS, places
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-EVERY = 17
-"""Each place gets every seventeenth object, other places other ones, so all are tried in several."""
+EVERY = 37
+"""Each place gets every 37th object, other places other ones, so all are tried in several."""
 
 
 class Tried:

@@ -10,6 +10,8 @@ from tests.unit.graph.zoo import MAKERS
 from tests.unit.retry.engine import DONE, REQUESTS, CacheMissError, Engine, generate, is_retried
 
 PLACES = ("body", "response", "message")
+# asyncio itself cannot print an exception that holds one of these.
+NAMES = [name for name in MAKERS if not name.startswith("deep") and name != "hostile object"]
 
 
 class OddError(Exception):
@@ -22,7 +24,7 @@ class MislabelledError(CacheMissError):
     __cause__ = "a text"  # type: ignore[assignment]
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_odd_errors_pass(name: str) -> None:
     for place in PLACES:
         error = OddError()
@@ -31,7 +33,7 @@ def test_odd_errors_pass(name: str) -> None:
     assert not is_retried(OddError(MAKERS[name]()))
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_odd_requests_pass(name: str) -> None:
     for argument in ("multi_modal_data", "prompt_attribution", "features", "more"):
         error = CacheMissError()
