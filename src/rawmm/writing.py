@@ -15,7 +15,7 @@ from rawmm.validate.collect import bare_graph_errors, errors_at
 from rawmm.validate.doors import unexplained
 from rawmm.validate.open_objects import open_objects
 from rawmm.validate.payload import Mode, payload_errors, plain_copy
-from rawmm.validate.plain import as_sequence, contains_struct
+from rawmm.validate.plain import as_mapping, as_sequence, contains_struct
 from rawmm.validate.recheck import recheck
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[R
         yield contract_error(
             "too_deep", path, expected=f"at most {MAX_DEPTH} levels of nesting", got="more"
         )
-    elif isinstance(obj, dict):
-        if any(type(key) is not str for key in obj):
-            yield from payload_errors(dict.fromkeys(obj), path, mode)
-        for key, value in obj.items():
+    elif issubclass(type(obj), dict) and (pairs := as_mapping(obj)) is not None:
+        if any(type(key) is not str for key in pairs):
+            yield from payload_errors(dict.fromkeys(pairs), path, mode)
+        for key, value in pairs.items():
             yield from _unwritable(value, mode, (*path, key))
-    elif isinstance(obj, (list, tuple)):
-        for index, value in enumerate(obj):
+    elif issubclass(type(obj), (list, tuple)) and (items := as_sequence(obj)) is not None:
+        for index, value in enumerate(items):
             yield from _unwritable(value, mode, (*path, index))
     else:
         yield from payload_errors(obj, path, mode)

@@ -16,8 +16,9 @@ from rawmm._contract import EXTRA, Extra, own_fields
 from rawmm.structs import Contract, PackedStream
 from rawmm.validate.children import ASSIGNABLE, bearing, children, only_numbers
 from rawmm.validate.convert import dec_hook, needs_hook
-from rawmm.validate.plain import LEAVES, Slot, as_mapping, base_value, slot_of
+from rawmm.validate.plain import LEAVES, Slot, as_mapping, as_sequence, base_value, slot_of
 from rawmm.validate.rules import own_errors, rules_hold
+from rawmm.validate.types import added_fields
 
 
 def recheck(value: Any) -> None:
@@ -56,6 +57,8 @@ def _recheck_struct(value: Any, shape: _Shape) -> None:
 def _recheck_below(value: Any, kind: type[Any], *, keyed: bool) -> None:
     shape = _SHAPES.get(kind)
     if shape is not None:
+        if shape.foreign:
+            raise msgspec.ValidationError
         _recheck_struct(value, shape)
     elif kind is list or kind is tuple:
         if not only_numbers(value):
@@ -67,7 +70,8 @@ def _recheck_below(value: Any, kind: type[Any], *, keyed: bool) -> None:
             if type(child) not in LEAVES:
                 _recheck_below(child, type(child), keyed=False)
     elif isinstance(value, Contract):
-        _recheck_struct(value, _shape_of(kind))
+        _shape_of(kind)
+        _recheck_below(value, kind, keyed=False)
     elif isinstance(value, (list, tuple)):
         _recheck_below(list(value), list, keyed=False)
     else:
@@ -122,7 +126,10 @@ def _as_plain(value: Any) -> Any:
             raise msgspec.ValidationError
         return {base_value(key): _as_plain(child) for key, child in pairs.items()}
     if issubclass(kind, (list, tuple)):
-        return [_as_plain(child) for child in value]
+        items = as_sequence(value)
+        if items is None:
+            raise msgspec.ValidationError
+        return [_as_plain(child) for child in items]
     return base_value(value)
 
 
@@ -147,6 +154,8 @@ class _Shape(NamedTuple):
     """Whether it has rules."""
     packed: bool
     """Whether it is a packed stream, which tells by itself whether it is right."""
+    foreign: bool
+    """Whether it adds fields that no reader of another struct takes in it."""
 
 
 _SHAPES: Final[dict[type[Any], _Shape]] = {}
@@ -178,6 +187,7 @@ def _shape_of(kind: type[Contract]) -> _Shape:
         frozenset(one.name for one in found if needs_hook(one.type)),
         bool(kind.__rules__),
         issubclass(kind, PackedStream),
+        not kind.__open__ and bool(added_fields(kind)),
     )
     return shape
 
