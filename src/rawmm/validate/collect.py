@@ -12,11 +12,12 @@ import msgspec
 
 from rawmm.errors import RawMMError, contract_error
 from rawmm.structs import Contract, MessageNode, Trace
-from rawmm.validate.children import children, stand_ins
+from rawmm.validate.children import bearing, children, only_numbers, stand_ins
 from rawmm.validate.convert import made_plain, to_struct
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import is_text
 from rawmm.validate.plain import (
+    LEAVES,
     SCALARS,
     as_mapping,
     as_sequence,
@@ -151,11 +152,23 @@ def has_bad_text(value: Any) -> bool:
 
     Decoders never make one; Python code, and `json.loads`, can.
     """
-    if isinstance(value, Contract):
-        for field in msgspec.structs.astuple(value):
-            if type(field) is str and not is_text(field):
-                return True
-    return any(type(child) is not str and has_bad_text(child) for _, child in children(value))
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, Contract):
+            fields = msgspec.structs.astuple(one)
+            for field in fields:
+                if type(field) is str and not field.isascii() and not is_text(field):
+                    return True
+            for place in bearing(type(one)):
+                child = fields[place.number]
+                if child and type(child) not in place.passed_over:
+                    stack.append(child)
+        elif isinstance(one, dict):
+            stack.extend(child for child in one.values() if type(child) not in LEAVES)
+        elif isinstance(one, (list, tuple)) and not only_numbers(one):
+            stack.extend(child for child in one if type(child) not in LEAVES)
+    return False
 
 
 def _as_struct(value: Any, kind: Any) -> Any:

@@ -80,17 +80,16 @@ def _recheck_below(value: Any, kind: type[Any], *, keyed: bool) -> None:
 
 def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
     """Check the fields of a struct. Structs among them are only asked for their type."""
-    named = dict(zip(shape.names, fields))  # noqa: B905  (to be strict takes as long as the rest)
-    if not _PLAIN.issuperset(map(type, fields)):
+    pairs = zip(shape.names, fields)  # noqa: B905  (to be strict takes as long as the rest)
+    named = {name: value for name, value in pairs if value is not UNSET}
+    if not _PLAIN.issuperset(map(type, named.values())):
         for name, value in named.items():
             if type(value) not in _PLAIN and name not in shape.free:
                 named[name] = _as_plain(value)
     for name in shape.nested:
-        if not _is_plain_below(named[name]):
-            named[name] = _as_plain(named[name])
-    for name in shape.optional:
-        if named[name] is UNSET:
-            del named[name]
+        value = named.get(name)
+        if value and not _is_plain_below(value):
+            named[name] = _as_plain(value)
     try:
         if shape.hooked and not shape.hooked.isdisjoint(named):
             msgspec.convert(named, shape.fields, dec_hook=dec_hook)
@@ -137,11 +136,12 @@ class _Shape(NamedTuple):
     """A struct class, as one is checked again."""
 
     fields: type[msgspec.Struct] | None
-    """Its fields by attribute, without its rules; None where they are no fields of a struct."""
+    """Its fields by attribute, without its rules; None where they are no fields of a struct.
+
+    None has a default but those that may be absent.
+    """
     names: tuple[str, ...]
     """Its attributes."""
-    optional: tuple[str, ...]
-    """Those that may be absent."""
     below: tuple[tuple[int, frozenset[Any], bool], ...]
     """Of fields that may hold structs: the place, types that hold none, whether it is a dict."""
     nested: tuple[str, ...]
@@ -170,9 +170,8 @@ def _shape_of(kind: type[Contract]) -> _Shape:
         return known
     _PLAIN.add(kind)
     found = msgspec.structs.fields(kind)
-    field: Any = msgspec.field
-    fields = [
-        (one.name, one.type, field(default=one.default, default_factory=one.default_factory))
+    fields: list[Any] = [
+        (one.name, one.type, UNSET) if one.default is UNSET else (one.name, one.type)
         for one in found
     ]
     shape = _SHAPES[kind] = _Shape(
@@ -180,7 +179,6 @@ def _shape_of(kind: type[Contract]) -> _Shape:
         if kind.__open__
         else msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True),
         kind.__struct_fields__,
-        tuple(one.name for one in found if one.default is UNSET),
         tuple((place.number, place.passed_over, place.keyed) for place in bearing(kind)),
         tuple(one.name for one in found if _is_nested(slot_of(one.type))),
         frozenset(one.encode_name for one in found if _holds_anything(one.type)),
