@@ -27,9 +27,9 @@ def recheck(value: Any) -> None:
     Raises:
         msgspec.ValidationError: a shape or a rule is broken; `errors_at` says which.
     """
-    if isinstance(value, Contract):
+    if issubclass(type(value), Contract):
         _recheck_struct(value, _shape_of(type(value)))
-    elif not (isinstance(value, (list, tuple)) and value and type(value[0]) in LEAVES):
+    elif not (issubclass(type(value), (list, tuple)) and value and type(value[0]) in LEAVES):
         for _, child in children(value):
             if type(child) not in LEAVES:
                 recheck(child)
@@ -65,14 +65,14 @@ def _recheck_below(value: Any, kind: type[Any], *, keyed: bool) -> None:
             for child in value:
                 if type(child) not in LEAVES:
                     _recheck_below(child, type(child), keyed=False)
-    elif keyed and isinstance(value, Mapping):
+    elif keyed and issubclass(type(value), Mapping):
         for child in value.values():
             if type(child) not in LEAVES:
                 _recheck_below(child, type(child), keyed=False)
-    elif isinstance(value, Contract):
+    elif issubclass(type(value), Contract):
         _shape_of(kind)
         _recheck_below(value, kind, keyed=False)
-    elif isinstance(value, (list, tuple)):
+    elif issubclass(type(value), (list, tuple)):
         _recheck_below(list(value), list, keyed=False)
     else:
         raise msgspec.ValidationError  # it stands where a struct should

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -107,6 +108,20 @@ class TestAContainerThatHoldsOtherThanItSays:
         node = rawmm.convert(NODE)
         assert code_of(lambda: rawmm.encode_json(liar)) == "not_json"
         assert code_of(lambda: rawmm.encode_json([node, liar])) == "not_json"
+
+
+def test_proxy_of_a_struct_is_refused_at_each_door() -> None:
+    node = rawmm.convert(NODE)
+    trace = Trace(nodes=[node])
+    proxy = weakref.proxy(node)
+    assert code_of(lambda: rawmm.encode_json(proxy)) == "not_json"
+    assert code_of(lambda: rawmm.to_builtins([proxy, node])) == "not_json"
+    assert code_of(lambda: rawmm.validate(proxy))
+    assert code_of(lambda: rawmm.graph.prepare_turn(weakref.proxy(trace), []))
+    trace.nodes = [proxy]
+    assert code_of(lambda: rawmm.encode_json(trace))
+    trace.nodes, trace.extra = [node], MagicMock(spec=dict)
+    assert code_of(lambda: rawmm.encode_json(trace))
 
 
 def test_object_that_poses_as_a_dict_is_refused() -> None:
