@@ -218,7 +218,7 @@ def own_fields(struct: Contract) -> dict[str, Any]:
 def wire_fields(struct: Contract) -> Iterator[tuple[str, Any]]:
     """`own_fields` as they are written: unknown properties beside the known ones."""
     for name, value in own_fields(struct).items():
-        if name == EXTRA and isinstance(value, dict):
+        if name == EXTRA and issubclass(type(value), dict):
             yield from value.items()
         else:
             yield name, value

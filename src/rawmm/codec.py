@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 import msgspec
 
 from rawmm.errors import RawMMError, contract_error, shown
-from rawmm.logprob_floor import check_floor, floored_document
+from rawmm.logprob_floor import checked_floor, floored_document
 from rawmm.structs import MessageNode
 from rawmm.validate.collect import graph_broken
 from rawmm.validate.convert import decoded_to_struct, wire_hook
@@ -155,7 +155,7 @@ def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | 
 def _decode_again(data: Any, kind: Any, reader: _Reader, floor: float | None) -> Any:
     """What the fast path refuses: a value with unknown fields that are kept, or an error."""
     if floor is not None:
-        check_floor(floor)
+        floor = checked_floor(floor)
     try:
         document = reader.plain(data) if floor is None else reader.floored(data, kind, floor)
     except RecursionError:

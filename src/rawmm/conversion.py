@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, overload
 import msgspec
 
 from rawmm.errors import RawMMError
-from rawmm.logprob_floor import check_floor, floored_document
+from rawmm.logprob_floor import checked_floor, floored_document
 from rawmm.structs import Contract, MessageNode
 from rawmm.validate.collect import graph_broken, has_bad_text
 from rawmm.validate.convert import made_plain, to_struct
@@ -49,16 +49,15 @@ def convert(
     """
     schema_of(type)
     if logprob_floor is not None:
-        check_floor(logprob_floor)
+        logprob_floor = checked_floor(logprob_floor)
     try:
         plain = made_plain(obj, type)
         if logprob_floor is not None:
             obj = plain = floored_document(plain, type, logprob_floor)
         if contains_struct(plain):
             recheck(plain)
-            if isinstance(plain, Contract) and has_type(plain, type):
-                return plain
-        value = to_struct(plain, type)
+        whole = isinstance(plain, Contract) and has_type(plain, type)
+        value = plain if whole else to_struct(plain, type)
     except (msgspec.ValidationError, RecursionError, RawMMError):
         value = _FAILED  # raised below: msgspec's words become no context
     if (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from base64 import b64decode, b64encode
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,8 +26,8 @@ LOGPROBS: Final = ("logprobs", "reference_logprobs", "trainer_logprobs")
 """Streams of a node that hold log-probabilities."""
 
 
-def check_floor(floor: object) -> None:
-    """Check that a floor may stand in a stream.
+def checked_floor(floor: object) -> float:
+    """A floor that may stand in a stream, as a float.
 
     Raises:
         ContractError: ``bad_value`` if it is no finite negative number.
@@ -39,6 +40,7 @@ def check_floor(floor: object) -> None:
         raise contract_error(
             "bad_value", (), expected="logprob_floor to be finite and negative", got=shown(floor)
         )
+    return float(floor)
 
 
 def floored_document(document: Any, kind: Any, floor: float) -> Any:
@@ -66,7 +68,7 @@ def floored_stream(values: list[Any], floor: float, path: Path) -> list[Any]:
 def _floored(value: Any, slot: Slot, path: Path, floor: float) -> Any:
     if isinstance(value, dict):
         slots = {name: own for kind in slot.structs for name, own in field_slots(kind).items()}
-        node = MessageNode in slot.structs
+        node = any(issubclass(kind, MessageNode) for kind in slot.structs)
         changed = {
             key: _floored_stream(child, floor, (*path, key))
             if node and key in LOGPROBS
@@ -84,16 +86,28 @@ def _floored(value: Any, slot: Slot, path: Path, floor: float) -> Any:
     return value
 
 
+def _elements_in(data: Any) -> bytes | None:
+    """The bytes of a packed stream, which are base64 in JSON; None where they are neither."""
+    if type(data) is not str:
+        return data if type(data) is bytes else None
+    try:
+        return b64decode(data, validate=True)
+    except ValueError:
+        return None
+
+
 def _floored_stream(value: Any, floor: float, path: Path) -> Any:
     if isinstance(value, dict) and value.get(ND) is True:
         dtype, data = value.get("dtype"), value.get("data")
         size = {"float32": 4, "float64": 8}.get(str(dtype))
-        if type(data) is not bytes or size is None or len(data) % size:
+        elements = _elements_in(data)
+        if elements is None or size is None or len(elements) % size:
             return value
-        values = elements_of(str(dtype), data).tolist()
+        values = elements_of(str(dtype), elements).tolist()
         replaced = floored_stream(values, floor, path)
         if replaced is values:
             return value
         packed = PackedFloats.pack(replaced)
-        return {**value, "dtype": packed.dtype, "data": packed.data}
+        written = packed.data if type(data) is bytes else b64encode(packed.data).decode()
+        return {**value, "dtype": packed.dtype, "data": written}
     return floored_stream(value, floor, path) if type(value) is list else value

@@ -15,7 +15,7 @@ from rawmm.validate.collect import bare_graph_errors, errors_at
 from rawmm.validate.doors import unexplained
 from rawmm.validate.open_objects import open_objects
 from rawmm.validate.payload import Mode, payload_errors, plain_copy
-from rawmm.validate.plain import as_sequence, contains_struct
+from rawmm.validate.plain import as_mapping, as_sequence, contains_struct
 from rawmm.validate.recheck import recheck
 
 if TYPE_CHECKING:
@@ -54,19 +54,19 @@ def check_writable(obj: Any, mode: Mode) -> None:
 
 def reasons(obj: Any, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
     """Why the structs in `obj` cannot be written, by their paths from its root."""
-    if isinstance(obj, Contract):
+    if issubclass(type(obj), Contract):
         yield from errors_at(obj, type(obj), path)
-    elif isinstance(obj, dict):
+    elif issubclass(type(obj), dict):
         for key, value in obj.items():
             yield from reasons(value, (*path, key))
-    elif isinstance(obj, (list, tuple)):
+    elif issubclass(type(obj), (list, tuple)):
         for index, value in enumerate(obj):
             yield from reasons(value, (*path, index))
 
 
 def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
     """What lies around the structs of `obj` and the format cannot say."""
-    if isinstance(obj, Contract):
+    if issubclass(type(obj), Contract):
         return
     if not path and not contains_struct(obj):
         yield from payload_errors(obj, path, mode)
@@ -74,13 +74,13 @@ def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[R
         yield contract_error(
             "too_deep", path, expected=f"at most {MAX_DEPTH} levels of nesting", got="more"
         )
-    elif isinstance(obj, dict):
-        if any(type(key) is not str for key in obj):
-            yield from payload_errors(dict.fromkeys(obj), path, mode)
-        for key, value in obj.items():
+    elif issubclass(type(obj), dict) and (pairs := as_mapping(obj)) is not None:
+        if any(type(key) is not str for key in pairs):
+            yield from payload_errors(dict.fromkeys(pairs), path, mode)
+        for key, value in pairs.items():
             yield from _unwritable(value, mode, (*path, key))
-    elif isinstance(obj, (list, tuple)):
-        for index, value in enumerate(obj):
+    elif issubclass(type(obj), (list, tuple)) and (items := as_sequence(obj)) is not None:
+        for index, value in enumerate(items):
             yield from _unwritable(value, mode, (*path, index))
     else:
         yield from payload_errors(obj, path, mode)
@@ -99,9 +99,9 @@ def spread(obj: Any) -> Any:
     """`obj` as it is written: a struct with extra fields in it is a dict, and these its items."""
     if all(one.extra is None for _, one in open_objects(obj)):
         return obj
-    if isinstance(obj, Contract):
+    if issubclass(type(obj), Contract):
         return {name: spread(value) for name, value in wire_fields(obj)}
-    if isinstance(obj, dict):
+    if issubclass(type(obj), dict):
         return {key: spread(item) for key, item in obj.items()}
     return [spread(item) for item in obj]
 
@@ -128,20 +128,20 @@ def in_form(obj: Any, *, packed: bool | None) -> Any:
     """
     if packed is None:
         return obj
-    if isinstance(obj, MessageNode):
+    if issubclass(type(obj), MessageNode):
         node = copy(obj)
         for name, kind in _STREAMS.items():
             stream = getattr(node, name)
             if stream is not None:
                 setattr(node, name, _in_form(stream, kind, packed=packed))
         return node
-    if isinstance(obj, Trace):
+    if issubclass(type(obj), Trace):
         trace = copy(obj)
         trace.nodes = [in_form(node, packed=packed) for node in obj.nodes]
         return trace
-    if isinstance(obj, dict):
+    if issubclass(type(obj), dict):
         return {key: in_form(item, packed=packed) for key, item in obj.items()}
-    if isinstance(obj, (list, tuple)):
+    if issubclass(type(obj), (list, tuple)):
         return [in_form(item, packed=packed) for item in obj]
     return obj
 

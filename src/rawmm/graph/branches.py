@@ -181,7 +181,7 @@ def branches(trace: Trace) -> list[Branch]:
 
 def _checked(trace: Trace) -> list[MessageNode]:
     """The nodes of a trace, each checked again, as it may have been written to."""
-    if not isinstance(trace, Trace):
+    if not issubclass(type(trace), Trace):
         raise contract_error("wrong_type", (), expected="a Trace", got=shown(trace))
     nodes = in_order(trace.nodes, ("nodes",), "a list of nodes")
     return [_checked_node(node, index) for index, node in enumerate(nodes)]

@@ -177,7 +177,7 @@ def index_of(trace: Trace) -> GraphIndex:
         ContractError: it is no trace, or a node that was added or changed by others breaks the
             contract; ``path`` begins with ``$.trace``.
     """
-    if not isinstance(trace, Trace):
+    if not issubclass(type(trace), Trace):
         raise contract_error("wrong_type", ("trace",), expected="a Trace", got=shown(trace))
     key = id(trace)
     entry = _INDEXES.get(key)
@@ -197,7 +197,7 @@ def reindex(trace: Trace) -> None:
     Raises:
         ContractError: it is no trace, or its nodes are no list.
     """
-    if not isinstance(trace, Trace):
+    if not issubclass(type(trace), Trace):
         raise contract_error("wrong_type", ("trace",), expected="a Trace", got=shown(trace))
     if not isinstance(trace.nodes, list):
         raise contract_error(

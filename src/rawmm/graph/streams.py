@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rawmm.errors import contract_error, shown
-from rawmm.logprob_floor import check_floor, floored_stream
+from rawmm.logprob_floor import checked_floor, floored_stream
 from rawmm.structs import PackedStream, TokenFlags, TokenIds, TokenStream
 from rawmm.validate.payload import not_finite
 from rawmm.validate.plain import array_values, as_sequence, is_array, is_plain, to_plain
@@ -118,7 +118,7 @@ def floored(value: Any, floor: float | None, path: Path) -> Any:
     """
     if floor is None:
         return value
-    check_floor(floor)
+    floor = checked_floor(floor)
     items = as_list(value)
     if items is None or not all(issubclass(kind, (int, float)) for kind in set(map(type, items))):
         return value

@@ -30,14 +30,15 @@ _NUMBERS: Final = frozenset({int, float, bool})
 
 def children(value: Any) -> Iterator[tuple[str | int, Any]]:
     """What may hold structs directly below `value`, by wire key or index."""
-    if isinstance(value, Contract):
+    kind: Any = type(value)  # not what it says of itself: proxies and mocks pose as others
+    if issubclass(kind, Contract):
         fields = msgspec.structs.astuple(value)
-        for place in bearing(type(value)):
+        for place in bearing(kind):
             if type(fields[place.number]) not in place.passed_over:
                 yield place.key, fields[place.number]
-    elif isinstance(value, dict):
+    elif issubclass(kind, dict):
         yield from value.items()
-    elif isinstance(value, (list, tuple)) and not only_numbers(value):
+    elif issubclass(kind, (list, tuple)) and not only_numbers(value):
         yield from enumerate(value)
 
 
@@ -86,10 +87,11 @@ def stand_ins(value: Any, path: Path) -> Iterator[RawMMError]:
 
     Building and decoding never leave one there; an assignment can.
     """
-    if isinstance(value, Contract):
+    kind: Any = type(value)
+    if issubclass(kind, Contract):
         fields = msgspec.structs.astuple(value)
-        places = {place.number: place for place in bearing(type(value))}
-        for name, key, number in typed_fields(type(value)):
+        places = {place.number: place for place in bearing(kind)}
+        for name, key, number in typed_fields(kind):
             child, place = fields[number], places.get(number)
             if child is UNSET and name is not None:
                 yield missing(name, path)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from rawmm.errors import RawMMError
+from rawmm.errors import RawMMError, contract_error
 from rawmm.structs import Contract, MessageNode, Trace
-from rawmm.validate.children import children, stand_ins
+from rawmm.validate.children import bearing, children, only_numbers, stand_ins
 from rawmm.validate.convert import made_plain, to_struct
 from rawmm.validate.graph import graph_errors
 from rawmm.validate.payload import is_text
 from rawmm.validate.plain import (
+    LEAVES,
     SCALARS,
     as_mapping,
     as_sequence,
@@ -27,7 +28,7 @@ from rawmm.validate.plain import (
 from rawmm.validate.recheck import recheck
 from rawmm.validate.rules import own_errors
 from rawmm.validate.shape import shape_errors
-from rawmm.validate.types import has_type, schema_of
+from rawmm.validate.types import added_fields, has_type, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,17 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
         found = True
         yield foreign
     if not found:
-        yield from _rule_errors(_as_struct(value, kind), path)
+        struct = _as_struct(value, kind)
+        for error in _rule_errors(struct, path):
+            found = True
+            yield error
+        if struct is None or not (found or _fits_its_class(struct)):
+            yield contract_error(
+                "wrong_type",
+                path,
+                expected="in the fields that a subclass adds, values of their types",
+                got="another value, or none",
+            )
         return
     # The whole has no shape to check rules on; its nodes may.
     nodes, at = _nodes_of(value, kind, path)
@@ -126,9 +137,11 @@ def bare_graph_errors(value: Any, path: Path) -> Iterator[RawMMError]:
     """Broken rules across the nodes of bare lists, wherever in lists and dicts they stand."""
     if not isinstance(value, (dict, list, tuple)) or not value:
         return
-    if not isinstance(value, dict) and all(isinstance(one, MessageNode) for one in value):
-        yield from graph_errors(value, path)
-        return
+    if not isinstance(value, dict):
+        nodes = [isinstance(one, MessageNode) for one in value]
+        if any(nodes) and all(node or value[index] is None for index, node in enumerate(nodes)):
+            yield from graph_errors(value, path)
+            return
     for key, child in value.items() if isinstance(value, dict) else enumerate(value):
         if type(child) not in SCALARS:
             yield from bare_graph_errors(child, (*path, key))
@@ -139,19 +152,47 @@ def has_bad_text(value: Any) -> bool:
 
     Decoders never make one; Python code, and `json.loads`, can.
     """
-    if isinstance(value, Contract):
-        for field in msgspec.structs.astuple(value):
-            if type(field) is str and not is_text(field):
-                return True
-    return any(type(child) is not str and has_bad_text(child) for _, child in children(value))
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, Contract):
+            fields = msgspec.structs.astuple(one)
+            for field in fields:
+                if type(field) is str and not field.isascii() and not is_text(field):
+                    return True
+            for place in bearing(type(one)):
+                child = fields[place.number]
+                if child and type(child) not in place.passed_over:
+                    stack.append(child)
+        elif isinstance(one, dict):
+            stack.extend(child for child in one.values() if type(child) not in LEAVES)
+        elif isinstance(one, (list, tuple)) and not only_numbers(one):
+            stack.extend(child for child in one if type(child) not in LEAVES)
+    return False
 
 
 def _as_struct(value: Any, kind: Any) -> Any:
-    """Structs of a value whose shape is right, without asking the rules."""
+    """Structs of a value whose shape is right, without asking the rules.
+
+    None if fields that a subclass adds, of which the schema says nothing, are wrong.
+    """
     if isinstance(value, Contract):
         return value
     with _pause():
-        return to_struct(value, kind)
+        try:
+            return to_struct(value, kind)
+        except msgspec.ValidationError:
+            return None
+
+
+def _fits_its_class(struct: Any) -> bool:
+    """Whether the fields that a subclass adds hold what they may, where all others do."""
+    if isinstance(struct, Contract) and added_fields(type(struct)):
+        try:
+            recheck(struct)
+        except msgspec.ValidationError:
+            return False
+    return True
 
 
 def _rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:

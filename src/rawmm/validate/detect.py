@@ -63,7 +63,7 @@ def detect(value: Any) -> Any:
 
 
 def _detected(value: Any, depth: int) -> Any:
-    if isinstance(value, Contract):
+    if issubclass(type(value), Contract):
         return type(value)
     pairs = as_mapping(value)
     if pairs is not None:

@@ -25,15 +25,18 @@ if TYPE_CHECKING:
 def check(struct: Any) -> None:
     """Raise the first broken rule of a struct that has just come to be."""
     try:
-        if rules_hold(struct) or rules_paused():
-            return
-        for error in own_errors(struct, ()):
-            raise error
-    except AttributeError:
-        # A struct that it is built of holds a dict in place of another. msgspec takes it for a
-        # wrong type, and what is built is tried again from plain data.
-        raise TypeError from None
-    settle(struct)
+        broken = not rules_hold(struct) and not rules_paused()
+        error = next(own_errors(struct, ()), None) if broken else None
+    except RawMMError:
+        raise
+    except Exception:  # noqa: BLE001  (rules read what has its shape, and an assignment needs none)
+        # Where a struct is built of it, that is tried again from plain data.
+        error = first_error(struct, type(struct))
+        broken = True
+    if error is not None:
+        raise error
+    if broken:
+        settle(struct)
 
 
 def first_error(value: Any, kind: Any) -> RawMMError:

@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from rawmm.structs import Contract
 from rawmm.validate.payload import not_finite
-from rawmm.validate.plain import not_json
+from rawmm.validate.plain import holds_exactly, not_json, only_small_numbers, rounded
 from rawmm.validate.rule import Rule, list_reader
 
 if TYPE_CHECKING:
@@ -38,29 +38,29 @@ def _below(value: Any, path: Path) -> Iterator[RawMMError]:
             yield from _below(child, (*path, index))
     elif isinstance(value, float):
         yield not_finite(value, path)
+    elif isinstance(value, int):
+        yield rounded(value, path)
     else:  # such as a Decimal, which msgspec takes for a number and writes as text
         yield not_json(value, path)
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether all numbers in `value` are finite. Those of a packed stream are its own to check.
+    """Whether a double holds all numbers in `value`. Those of a packed stream are its own to check.
 
-    The sum of a list tells of all at once. False may mean an overflow, or that a list holds
-    other values than numbers.
+    False may mean that a list has a large one.
     """
     kind = type(value)
     if kind is float:
         return isfinite(value)
     if kind is list or kind is tuple:
-        try:
-            return isfinite(sum(value, 0.0))
-        except (TypeError, OverflowError):
-            return False
+        return only_small_numbers(value)
     if kind is dict:
         return all(map(_is_finite, value.values()))
     if isinstance(value, float):
         return isfinite(value)
-    return value is None or value is UNSET or isinstance(value, (int, Contract))
+    if isinstance(value, int):
+        return holds_exactly(value)
+    return value is None or value is UNSET or isinstance(value, Contract)
 
 
 def _holds(struct: Any) -> bool:

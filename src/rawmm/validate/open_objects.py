@@ -94,7 +94,7 @@ def _gathered_object(value: Mapping[Any, Any], kind: type[Contract]) -> dict[Any
 
 def place_errors(extra: Any, known: Collection[str], path: Path) -> Iterator[RawMMError]:
     """Why `extra` cannot stand beside the properties `known`."""
-    if not isinstance(extra, dict):
+    if not issubclass(type(extra), dict):
         yield contract_error(
             "wrong_type", (*path, "extra"), expected="a dict of unknown fields", got=shown(extra)
         )
@@ -111,7 +111,7 @@ def place_errors(extra: Any, known: Collection[str], path: Path) -> Iterator[Raw
 
 def value_errors(extra: Any) -> Iterator[RawMMError]:
     """What in `extra` no format can say."""
-    if not isinstance(extra, dict):
+    if not issubclass(type(extra), dict):
         yield from place_errors(extra, (), ())
         return
     yield from payload_errors(dict.fromkeys(extra), (), Mode.WIRE)

@@ -13,6 +13,9 @@ from array import array
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
+from itertools import islice
+from math import hypot
+from operator import is_
 from types import UnionType
 from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin
 
@@ -141,10 +144,11 @@ def as_mapping(value: object) -> Mapping[Any, Any] | None:
 
 
 def _pairs(value: Any, kind: type[Any]) -> Mapping[Any, Any] | None:
+    if issubclass(kind, dict):
+        return _held_pairs(value)
     if issubclass(kind, Mapping):
-        if issubclass(kind, dict):
-            return dict(value.items())  # its other methods may be the subclass's own
-        return {key: value[key] for key in value}
+        pairs = {key: value[key] for key in _as_many_as_it_says(value)}
+        return pairs if len(pairs) == len(value) else None
     if issubclass(kind, msgspec.Struct):
         return msgspec.structs.asdict(value)
     if hasattr(kind, "model_fields") and callable(getattr(kind, "model_dump", None)):
@@ -153,6 +157,35 @@ def _pairs(value: Any, kind: type[Any]) -> Mapping[Any, Any] | None:
     if dataclasses.is_dataclass(kind):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return None
+
+
+def _held_pairs(value: dict[Any, Any]) -> dict[Any, Any] | None:
+    """What a dict of a subclass holds; None if its `items` says something else."""
+    held = dict(dict.items(value))
+    told = list(islice(value.items(), len(held) + 1))
+    same = len(told) == len(held) == len(value)
+    same = same and all(held.get(key, held) is item for key, item in told)
+    return dict(told) if same else None  # in its own order
+
+
+def _held_items(value: Any, kind: type[Any]) -> list[Any] | None:
+    """What a list or tuple of a subclass holds; None if its iterator says something else."""
+    held = list(list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value))
+    told = list(islice(value, len(held) + 1))
+    same = len(told) == len(held) == len(value) and all(map(is_, told, held))
+    return held if same else None
+
+
+def _as_many_as_it_says(value: Any) -> list[Any]:
+    """What a mapping or sequence of another library yields, if that ends where its length says.
+
+    Raises:
+        ValueError: it does not, or its length is beyond what is read.
+    """
+    length = len(value)
+    if length <= _MAX_ITEMS and len(found := list(islice(value, length + 1))) == length:
+        return found
+    raise ValueError
 
 
 def as_sequence(value: object) -> Sequence[Any] | None:
@@ -174,8 +207,9 @@ def as_sequence(value: object) -> Sequence[Any] | None:
     if not issubclass(kind, Sequence):
         return None
     try:
-        sequence: Any = value
-        return list(sequence) if len(sequence) <= _MAX_ITEMS else None
+        if issubclass(kind, (list, tuple)):
+            return _held_items(value, kind)
+        return _as_many_as_it_says(value)
     except Exception:  # noqa: BLE001  (the object's own code)
         return None
 
@@ -193,13 +227,17 @@ def contains_struct(root: Any) -> bool:
         kind = type(value)
         if issubclass(kind, Contract):
             return True
-        if not issubclass(kind, (dict, list, tuple)) or not value or id(value) in seen:
+        if not issubclass(kind, (dict, list, tuple)) or id(value) in seen:
             continue
         seen.add(id(value))
-        if issubclass(kind, dict):
-            stack.extend(item for item in value.values() if type(item) not in SCALARS)
-        elif type(value[0]) not in SCALARS:
-            stack.extend(value)
+        if issubclass(kind, dict):  # what a subclass says of itself does not matter here
+            stack.extend(item for item in dict.values(value) if type(item) not in SCALARS)
+            continue
+        items = iter(as_sequence(value) or ())
+        first = next(items, None)
+        if type(first) not in SCALARS:
+            stack.append(first)
+            stack.extend(items)
     return False
 
 
@@ -225,7 +263,7 @@ def is_plain(root: Any) -> bool:
             if first is bool:
                 continue  # msgspec takes nothing but flags beside one
             if first is int or first is float:
-                if not _only_small_numbers(value):
+                if not only_small_numbers(value):
                     return False
                 continue
             children = value
@@ -249,17 +287,16 @@ def is_plain(root: Any) -> bool:
 _TEXT: Final = frozenset({str})
 
 
-def _only_small_numbers(values: Sequence[Any]) -> bool:
-    """Whether a list that begins with a number holds numbers that add up to a small one.
+def only_small_numbers(values: Sequence[Any]) -> bool:
+    """Whether a list holds nothing but numbers, all of them small.
 
-    One addition per element in C tells a Decimal, a numpy scalar or a string among them. What
-    else could hide is refused by msgspec.
+    One addition per element in C tells a Decimal, a numpy scalar or a string among them, and the
+    length of the vector that they are, a large number. msgspec refuses what else could hide.
     """
     try:
-        total = sum(values)
+        return type(sum(values, 0.0)) is float and hypot(*values) <= MAX_INT
     except Exception:  # noqa: BLE001  (the element's own code)
         return False
-    return type(total) in _NUMBERS and -MAX_INT <= total <= MAX_INT
 
 
 def to_plain(value: Any, kind: Any = None, path: Path = (), *, open_structs: bool = False) -> Any:
@@ -403,7 +440,8 @@ class _Walk:
             return self._mapping(pairs, slot, path, depth)
         items = as_sequence(value) or ()
         if slot.stream:
-            return [_stream_element(item, slot, (*path, i)) for i, item in enumerate(items)]
+            element = slot_of(slot.items)
+            return [_stream_element(item, element, (*path, i)) for i, item in enumerate(items)]
         array_like = next(
             (kind for kind in slot.structs if kind.__struct_config__.array_like), None
         )

@@ -16,8 +16,9 @@ from rawmm._contract import EXTRA, Extra, own_fields
 from rawmm.structs import Contract, PackedStream
 from rawmm.validate.children import ASSIGNABLE, bearing, children, only_numbers
 from rawmm.validate.convert import dec_hook, needs_hook
-from rawmm.validate.plain import LEAVES, Slot, as_mapping, base_value, slot_of
+from rawmm.validate.plain import LEAVES, Slot, as_mapping, as_sequence, base_value, slot_of
 from rawmm.validate.rules import own_errors, rules_hold
+from rawmm.validate.types import added_fields
 
 
 def recheck(value: Any) -> None:
@@ -26,9 +27,9 @@ def recheck(value: Any) -> None:
     Raises:
         msgspec.ValidationError: a shape or a rule is broken; `errors_at` says which.
     """
-    if isinstance(value, Contract):
+    if issubclass(type(value), Contract):
         _recheck_struct(value, _shape_of(type(value)))
-    elif not (isinstance(value, (list, tuple)) and value and type(value[0]) in LEAVES):
+    elif not (issubclass(type(value), (list, tuple)) and value and type(value[0]) in LEAVES):
         for _, child in children(value):
             if type(child) not in LEAVES:
                 recheck(child)
@@ -56,19 +57,22 @@ def _recheck_struct(value: Any, shape: _Shape) -> None:
 def _recheck_below(value: Any, kind: type[Any], *, keyed: bool) -> None:
     shape = _SHAPES.get(kind)
     if shape is not None:
+        if shape.foreign:
+            raise msgspec.ValidationError
         _recheck_struct(value, shape)
     elif kind is list or kind is tuple:
         if not only_numbers(value):
             for child in value:
                 if type(child) not in LEAVES:
                     _recheck_below(child, type(child), keyed=False)
-    elif keyed and isinstance(value, Mapping):
+    elif keyed and issubclass(type(value), Mapping):
         for child in value.values():
             if type(child) not in LEAVES:
                 _recheck_below(child, type(child), keyed=False)
-    elif isinstance(value, Contract):
-        _recheck_struct(value, _shape_of(kind))
-    elif isinstance(value, (list, tuple)):
+    elif issubclass(type(value), Contract):
+        _shape_of(kind)
+        _recheck_below(value, kind, keyed=False)
+    elif issubclass(type(value), (list, tuple)):
         _recheck_below(list(value), list, keyed=False)
     else:
         raise msgspec.ValidationError  # it stands where a struct should
@@ -76,17 +80,16 @@ def _recheck_below(value: Any, kind: type[Any], *, keyed: bool) -> None:
 
 def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
     """Check the fields of a struct. Structs among them are only asked for their type."""
-    named = dict(zip(shape.names, fields))  # noqa: B905  (to be strict takes as long as the rest)
-    if not _PLAIN.issuperset(map(type, fields)):
+    pairs = zip(shape.names, fields)  # noqa: B905  (to be strict takes as long as the rest)
+    named = {name: value for name, value in pairs if value is not UNSET}
+    if not _PLAIN.issuperset(map(type, named.values())):
         for name, value in named.items():
             if type(value) not in _PLAIN and name not in shape.free:
                 named[name] = _as_plain(value)
     for name in shape.nested:
-        if not _is_plain_below(named[name]):
-            named[name] = _as_plain(named[name])
-    for name in shape.optional:
-        if named[name] is UNSET:
-            del named[name]
+        value = named.get(name)
+        if value and not _is_plain_below(value):
+            named[name] = _as_plain(value)
     try:
         if shape.hooked and not shape.hooked.isdisjoint(named):
             msgspec.convert(named, shape.fields, dec_hook=dec_hook)
@@ -122,7 +125,10 @@ def _as_plain(value: Any) -> Any:
             raise msgspec.ValidationError
         return {base_value(key): _as_plain(child) for key, child in pairs.items()}
     if issubclass(kind, (list, tuple)):
-        return [_as_plain(child) for child in value]
+        items = as_sequence(value)
+        if items is None:
+            raise msgspec.ValidationError
+        return [_as_plain(child) for child in items]
     return base_value(value)
 
 
@@ -130,11 +136,12 @@ class _Shape(NamedTuple):
     """A struct class, as one is checked again."""
 
     fields: type[msgspec.Struct] | None
-    """Its fields by attribute, without its rules; None where they are no fields of a struct."""
+    """Its fields by attribute, without its rules; None where they are no fields of a struct.
+
+    None has a default but those that may be absent.
+    """
     names: tuple[str, ...]
     """Its attributes."""
-    optional: tuple[str, ...]
-    """Those that may be absent."""
     below: tuple[tuple[int, frozenset[Any], bool], ...]
     """Of fields that may hold structs: the place, types that hold none, whether it is a dict."""
     nested: tuple[str, ...]
@@ -147,6 +154,8 @@ class _Shape(NamedTuple):
     """Whether it has rules."""
     packed: bool
     """Whether it is a packed stream, which tells by itself whether it is right."""
+    foreign: bool
+    """Whether it adds fields that no reader of another struct takes in it."""
 
 
 _SHAPES: Final[dict[type[Any], _Shape]] = {}
@@ -161,9 +170,8 @@ def _shape_of(kind: type[Contract]) -> _Shape:
         return known
     _PLAIN.add(kind)
     found = msgspec.structs.fields(kind)
-    field: Any = msgspec.field
-    fields = [
-        (one.name, one.type, field(default=one.default, default_factory=one.default_factory))
+    fields: list[Any] = [
+        (one.name, one.type, UNSET) if one.default is UNSET else (one.name, one.type)
         for one in found
     ]
     shape = _SHAPES[kind] = _Shape(
@@ -171,13 +179,13 @@ def _shape_of(kind: type[Contract]) -> _Shape:
         if kind.__open__
         else msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True),
         kind.__struct_fields__,
-        tuple(one.name for one in found if one.default is UNSET),
         tuple((place.number, place.passed_over, place.keyed) for place in bearing(kind)),
         tuple(one.name for one in found if _is_nested(slot_of(one.type))),
         frozenset(one.encode_name for one in found if _holds_anything(one.type)),
         frozenset(one.name for one in found if needs_hook(one.type)),
         bool(kind.__rules__),
         issubclass(kind, PackedStream),
+        not kind.__open__ and bool(added_fields(kind)),
     )
     return shape
 

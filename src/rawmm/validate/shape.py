@@ -29,6 +29,7 @@ from rawmm.validate.plain import (
     key_error,
 )
 from rawmm.validate.scalars import NAMES, SCALARS, typed, wrong_type
+from rawmm.validate.types import ADDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -187,7 +188,7 @@ def element_errors(dtype: str, data: bytes, items: Schema, path: Path) -> Iterat
 
 
 def _overrides(user: Schema) -> Schema:
-    return {key: user[key] for key in ("x-rawmm-code",) if key in user}
+    return {key: user[key] for key in ("x-rawmm-code", ADDED) if key in user}
 
 
 def _union(value: Any, members: list[Schema], path: Path, user: Schema) -> Iterator[RawMMError]:
@@ -329,6 +330,8 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
             )
         elif key in properties:
             yield from shape_errors(child, properties[key], (*path, key))
+        elif key in schema.get(ADDED, ()):
+            continue  # the subclass's own, of a type that no schema says
         elif extra is False and key in PROCESSED_KEYS:
             yield processed(key, child, path)
         elif extra is False:

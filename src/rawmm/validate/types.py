@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _UNIONS = {frozenset(get_args(Message)): "Message", frozenset(get_args(ContentPart)): "ContentPart"}
 _NAMES = {struct: name for name, struct in TYPES.items()}
+ADDED = "x-rawmm-added"
+"""Keyword of a reference: the fields that a subclass adds to the definition."""
 _TAGGED = {member: union for union in (Message, ContentPart) for member in get_args(union)}
 
 
@@ -25,7 +27,8 @@ def schema_of(kind: Any) -> dict[str, Any]:
         TypeError: the type is not one of the contract.
     """
     if isinstance(kind, type) and issubclass(kind, Contract):
-        return {"$ref": f"#/$defs/{name_of(kind)}"}
+        ref = {"$ref": f"#/$defs/{name_of(kind)}"}
+        return ref | {ADDED: added} if (added := added_fields(kind)) else ref
     origin, args = get_origin(kind), get_args(kind)
     if origin is list and len(args) == 1:
         return {"type": "array", "items": schema_of(args[0])}
@@ -58,6 +61,12 @@ def name_of(kind: type[Contract]) -> str:
 
 
 @cache
+def added_fields(kind: type[Contract]) -> frozenset[str]:
+    """Wire names of the fields that a class adds to the definition that it extends."""
+    return kind.__known__ - TYPES[name_of(kind)].__known__
+
+
+@cache
 def decoded_as(kind: Any) -> Any:
     """The type to decode for `kind`: alone, a tagged struct would not be asked for its tag."""
     if kind in _TAGGED:
@@ -87,9 +96,9 @@ def has_type(value: Any, kind: Any) -> bool:
         return isinstance(value, kind)
     origin, args = get_origin(kind), get_args(kind)
     if origin is list:
-        return all(has_type(item, args[0]) for item in value)
+        return isinstance(value, list) and all(has_type(item, args[0]) for item in value)
     if origin is dict:
-        return all(has_type(item, args[1]) for item in value.values())
+        return isinstance(value, dict) and all(has_type(v, args[1]) for v in value.values())
     if origin in (Union, types.UnionType):
         return any(has_type(value, member) for member in args)
     return value is None

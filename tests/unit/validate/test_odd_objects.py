@@ -1,0 +1,243 @@
+"""Objects that say one thing and hold another, and numbers and types at the edges."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+from unittest.mock import MagicMock
+
+import msgspec
+import numpy as np
+import pytest
+
+import rawmm
+from rawmm import MessageNode, RawMMError, Trace
+
+MESSAGE = {"role": "user", "content": "x"}
+NODE: dict[str, Any] = {"message": MESSAGE, "token_ids": [1, 2], "mask": [True, True]}
+ROUNDED = 2**53 + 1
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    with pytest.raises(RawMMError) as caught:
+        call()
+    return caught.value.code
+
+
+class HidesItems(dict[str, Any]):
+    def items(self) -> Any:
+        return ()
+
+
+class ShowsMore(dict[str, Any]):
+    def items(self) -> Any:
+        return (*super().items(), ("more", 1))
+
+
+class HidesElements(list[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
+class SaysEmpty(list[Any]):
+    def __len__(self) -> int:
+        return 0
+
+
+class FailsOnLength(list[Any]):
+    def __len__(self) -> int:
+        raise RuntimeError
+
+
+class Endless(Mapping[str, Any]):
+    def __getitem__(self, key: str) -> Any:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        number = 0
+        while True:
+            number += 1
+            yield str(number)
+
+    def __len__(self) -> int:
+        return 1
+
+
+class TooShort(Sequence[Any]):
+    def __getitem__(self, index: Any) -> Any:
+        return [1][index]
+
+    def __len__(self) -> int:
+        return 5
+
+
+@pytest.mark.parametrize(
+    "liar",
+    [
+        HidesItems(a=1),
+        ShowsMore(a=1),
+        HidesElements([1]),
+        SaysEmpty([1]),
+        FailsOnLength([1]),
+        Endless(),
+        TooShort(),
+    ],
+    ids=lambda liar: type(liar).__name__,
+)
+class TestAContainerThatHoldsOtherThanItSays:
+    def test_is_refused_where_a_struct_is_built(self, liar: Any) -> None:
+        parameters = {"x": liar}
+        assert code_of(lambda: rawmm.Tool(name="x", parameters=parameters)) == "not_json"
+        assert code_of(lambda: rawmm.convert({"nodes": [], "info": liar}, Trace)) == "not_json"
+
+    def test_is_refused_where_a_sidecar_belongs(self, liar: Any) -> None:
+        assert code_of(lambda: rawmm.convert(liar, rawmm.MultiModalData)) == "not_json"
+
+    def test_is_refused_where_it_was_assigned(self, liar: Any) -> None:
+        node = rawmm.convert(NODE)
+        node.advantages = liar
+        assert code_of(lambda: rawmm.encode_json(node))
+        assert list(rawmm.iter_errors(node))
+
+    def test_is_refused_where_it_is_encoded(self, liar: Any) -> None:
+        node = rawmm.convert(NODE)
+        assert code_of(lambda: rawmm.encode_json(liar)) == "not_json"
+        assert code_of(lambda: rawmm.encode_json([node, liar])) == "not_json"
+
+
+def test_proxy_of_a_struct_is_refused_at_each_door() -> None:
+    node = rawmm.convert(NODE)
+    trace = Trace(nodes=[node])
+    proxy = weakref.proxy(node)
+    assert code_of(lambda: rawmm.encode_json(proxy)) == "not_json"
+    assert code_of(lambda: rawmm.to_builtins([proxy, node])) == "not_json"
+    assert code_of(lambda: rawmm.validate(proxy))
+    assert code_of(lambda: rawmm.graph.prepare_turn(weakref.proxy(trace), []))
+    trace.nodes = [proxy]
+    assert code_of(lambda: rawmm.encode_json(trace))
+    trace.nodes, trace.extra = [node], MagicMock(spec=dict)
+    assert code_of(lambda: rawmm.encode_json(trace))
+
+
+def test_object_that_poses_as_a_dict_is_refused() -> None:
+    node = rawmm.convert(NODE)
+    assert code_of(lambda: rawmm.to_builtins({"a": MagicMock(spec=dict), "b": node})) == "not_json"
+
+
+@pytest.mark.parametrize(
+    "stream", [[ROUNDED, -1], [0, -ROUNDED], [0.5, ROUNDED], [ROUNDED, -ROUNDED]]
+)
+class TestAnIntegerThatADoubleWouldRound:
+    def test_is_refused_in_a_stream(self, stream: list[Any]) -> None:
+        given = NODE | {"logprobs": stream}
+        assert code_of(lambda: rawmm.convert(given)) == "out_of_range"
+        assert code_of(lambda: MessageNode(**given)) == "out_of_range"
+        assert next(rawmm.iter_errors(given, MessageNode)).code == "out_of_range"
+
+    def test_is_refused_in_an_assigned_stream(self, stream: list[Any]) -> None:
+        node = rawmm.convert(NODE)
+        node.logprobs = stream
+        assert code_of(lambda: rawmm.encode_json(node)) == "out_of_range"
+
+
+def test_assigned_number_that_a_double_would_round_is_refused() -> None:
+    node = rawmm.convert(NODE)
+    node.timestamp = ROUNDED
+    assert code_of(lambda: rawmm.encode_json(node)) == "out_of_range"
+    node.timestamp = 2**53
+    assert rawmm.decode_json(rawmm.encode_json(node)).timestamp == 2**53
+
+
+@pytest.mark.parametrize("name", ["logprobs", "reference_logprobs", "trainer_logprobs"])
+def test_floor_replaces_minus_infinity_in_a_packed_stream_of_json(name: str) -> None:
+    data = base64.b64encode(struct.pack("<2f", -np.inf, -1.0)).decode()
+    packed = {"__nd__": True, "dtype": "float32", "shape": [2], "data": data}
+    text = json.dumps({"nodes": [NODE | {name: packed}], "unknown": 1})
+    with pytest.warns(rawmm.NonFiniteLogprobWarning, match=name):
+        trace = rawmm.decode_json(text, Trace, logprob_floor=-9999.0)
+    assert getattr(trace.nodes[0], name) == [-9999.0, -1.0]
+
+
+def test_floor_is_taken_by_its_value_and_for_subclasses() -> None:
+    class Mine(MessageNode):
+        pass
+
+    given = NODE | {"logprobs": [-np.inf, -1.0]}
+    with pytest.warns(rawmm.NonFiniteLogprobWarning):
+        node = rawmm.convert(given, Mine, logprob_floor=np.float64(-3.0))
+    assert node.logprobs == [-3.0, -1.0]
+
+
+class TestAUnion:
+    @pytest.mark.parametrize(
+        "read", [rawmm.convert, lambda one, kind: rawmm.decode_json(json.dumps(one), kind)]
+    )
+    def test_of_lists_or_null_in_a_list_is_read(self, read: Any) -> None:
+        nodes = read([None, [NODE]], list[list[MessageNode] | None])
+        assert nodes == [None, [rawmm.convert(NODE)]]
+        assert read({"a": None}, dict[str, dict[str, MessageNode] | None]) == {"a": None}
+
+    def test_of_nodes_or_null_is_held_to_the_graph(self) -> None:
+        nodes = [None, NODE, NODE | {"parent": 2}]
+        assert code_of(lambda: rawmm.convert(nodes, list[MessageNode | None])) == "parent_order"
+
+
+def test_lone_surrogate_that_was_assigned_is_refused_by_convert() -> None:
+    message = rawmm.UserMessage(content="x")
+    message.content = "\ud800"
+    assert code_of(lambda: rawmm.convert(message, rawmm.UserMessage)) == "not_json"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"message": MESSAGE},
+        {"logprobs": -1},
+        {"is_content": Decimal(1)},
+        {"loss_weights": {"a": 1}},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_replacing_a_field_by_a_stand_in_is_refused_with_its_path(fields: dict[str, Any]) -> None:
+    with pytest.raises(RawMMError) as caught:
+        msgspec.structs.replace(rawmm.convert(NODE), **fields)
+    assert caught.value.path.startswith(f"$.{next(iter(fields))}")
+    assert caught.value.__context__ is None
+
+
+class Scored(MessageNode):
+    score: float = 0.0
+
+
+class MustScore(MessageNode, kw_only=True):
+    score: float
+
+
+class TestASubclassWithAFieldOfItsOwn:
+    def test_is_read_and_written(self) -> None:
+        node = Scored(**NODE, score=1.5)
+        assert rawmm.decode_json(rawmm.encode_json(node), Scored) == node
+        assert list(rawmm.iter_errors(node)) == []
+
+    def test_names_the_rule_that_is_broken_and_not_its_field(self) -> None:
+        node = Scored(**NODE, score=1.5)
+        node.mask = [True]
+        assert [error.code for error in rawmm.iter_errors(node)] == ["stream_length"]
+
+    def test_is_refused_without_the_field_or_with_another_type(self) -> None:
+        assert code_of(lambda: MustScore(**NODE)) == "wrong_type"
+        assert code_of(lambda: Scored(**NODE, score="x")) == "wrong_type"
+        node = Scored(**NODE)
+        node.score = "x"  # type: ignore[assignment]
+        assert [error.code for error in rawmm.iter_errors(node)] == ["wrong_type"]
+        assert code_of(lambda: rawmm.encode_json(node)) == "wrong_type"
+
+    def test_is_refused_in_a_trace_whose_reader_does_not_know_the_field(self) -> None:
+        trace = Trace(nodes=[])
+        trace.nodes = [Scored(**NODE)]
+        assert code_of(lambda: rawmm.encode_json(trace)) == "unknown_field"
