@@ -200,6 +200,11 @@ def shown_path(path: object) -> str:
     return repr(_cut(str(path), _PATH_SHOWN))
 
 
+def shown_file(name: str) -> str:
+    """The name of a file that is not there: as `shown_path`, without quotes."""
+    return _cut(name, _PATH_SHOWN)
+
+
 def shown_name(name: str) -> str:
     """A name as it may stand in a sentence: without quotes, and no content."""
     return _cut(name)

@@ -20,6 +20,7 @@ from rawmm.cli.output import UsageError, complain, printable
 from rawmm.cli.records import STDIO
 from rawmm.cli.schema import schema
 from rawmm.cli.upgrade import upgrade
+from rawmm.errors import shown_name
 from rawmm.structs import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ def run(argv: Sequence[str]) -> int:
         code = app([STDIO if word == "-" else word for word in argv])
         sys.stdout.flush()
     except CycloptsError as error:
-        complain(_usage_text(error))
+        complain(_usage_text(error, argv))
         return USAGE
     except UsageError as error:
-        complain(str(error))
+        complain(_with_dash(str(error)))
         return USAGE
     except BrokenPipeError:
         _close_stdout()
@@ -90,12 +91,25 @@ def run(argv: Sequence[str]) -> int:
     return code if isinstance(code, int) else OK
 
 
-def _usage_text(error: CycloptsError) -> str:
-    what = str(error)
+def _usage_text(error: CycloptsError, argv: Sequence[str]) -> str:
+    what = _without_content(str(error), argv)
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        what = f"Unexpected argument: {printable(error.unused_tokens[0])}."
+        what = f"Unexpected argument: {printable(shown_name(error.unused_tokens[0]))}."
     command = " ".join(("rawmm", *(error.command_chain or ())))
-    return f"{what} (see {command} --help)".replace("\n", " ")
+    return _with_dash(f"{what} (see {command} --help)").replace("\n", " ")
+
+
+def _without_content(text: str, argv: Sequence[str]) -> str:
+    """What the parser says of the words that it was given, each as it may be shown."""
+    words = {part for word in argv for part in (word, *word.split("=", 1))}
+    for word in sorted(words, key=len, reverse=True):
+        text = text.replace(word, shown_name(word)) if word else text
+    return text
+
+
+def _with_dash(text: str) -> str:
+    """A message about what the user gave: ``-`` where its stand-in is."""
+    return text.replace(repr(STDIO), repr("-")).replace(STDIO, "-")
 
 
 def _close_stdout() -> None:

@@ -18,7 +18,7 @@ from rawmm.cli.boundaries import NotADocumentError, documents
 from rawmm.cli.extensions import unreadable
 from rawmm.cli.output import UsageError, printable
 from rawmm.cli.sniff import looks_like
-from rawmm.errors import ContractError, raise_alone
+from rawmm.errors import ContractError, raise_alone, shown_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ class Input(NamedTuple):
             what = (
                 "standard input has no extension"
                 if self.path == STDIO
-                else f"{self.name}: the extension is none of {', '.join(EXTENSIONS)}"
+                else f"{shown_file(self.name)}: the extension is none of {', '.join(EXTENSIONS)}"
             )
             raise UsageError(f"{what}; give {self.option} json, jsonl or msgpack")
         return found
@@ -209,7 +209,8 @@ def open_source(given: Input) -> Iterator[Source]:
     except IsADirectoryError:
         raise UsageError(f"{name}: is a directory; give the files in it, e.g. {name}/*") from None
     except (OSError, ValueError) as error:
-        raise UsageError(f"{name}: cannot be read: {_reason(error)}") from None
+        # What is not there may be no name at all, but an image.
+        raise UsageError(f"{shown_file(name)}: cannot be read: {_reason(error)}") from None
     with file:
         yield Source(file, name, given.format())
 

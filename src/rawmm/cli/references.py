@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from rawmm.cli.output import UsageError, console, progress
 from rawmm.cli.passes import decode_record
-from rawmm.cli.records import Format, Input, open_source
+from rawmm.cli.records import STDIO, Format, Input, open_source
 from rawmm.cli.report import error_text
 
 if TYPE_CHECKING:
@@ -32,14 +32,16 @@ InputFormat: TypeAlias = Annotated[
 ]
 
 
-def check_named(image_dir: str) -> None:
-    """Refuse an empty DIR, which would be the working directory.
+def check_named(image_dir: object) -> None:
+    """Refuse an image directory without a name: ``""`` would be the working directory.
 
     Raises:
-        UsageError: it is empty.
+        UsageError: it is empty, or ``-``.
     """
     if not image_dir:
-        raise UsageError("DIR is empty; is a variable not set?")
+        raise UsageError("the image directory is empty; is a variable not set?")
+    if image_dir == STDIO:
+        raise UsageError("- is standard input, and no image directory; write ./- for one so named")
 
 
 class ReferenceFiles:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rawmm.cli.output import UsageError
+from rawmm.cli.references import check_named
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.offload import ImageStore
 
@@ -22,8 +23,9 @@ def open_store(image_dir: str | os.PathLike[str], *, durable: bool = True) -> Im
     """The store in a directory, which need not exist.
 
     Raises:
-        UsageError: no ``file://`` URL can name the directory.
+        UsageError: it has no name, or no ``file://`` URL can name it.
     """
+    check_named(image_dir)
     try:
         return ImageStore(image_dir, durable=durable)
     except RawMMError as error:

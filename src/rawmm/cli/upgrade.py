@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -269,12 +269,17 @@ def _told(value: Any) -> Any:
         raise
 
 
+_LONGEST_KNOB: Final = 18
+"""Digits of an integer of 64 bits."""
+
+
 def _layout(text: str) -> Layout:
     family, *given = text.split(",")
     knobs = {}
     for knob in given:
         name, _, number = knob.partition("=")
-        if not (number.isascii() and number.isdigit()) or name == "family":
+        is_number = number.isascii() and number.isdigit() and len(number) <= _LONGEST_KNOB
+        if not is_number or name == "family":
             raise UsageError(f"--layout takes FAMILY,KNOB=INTEGER,...; got {shown_text(knob)}")
         knobs[name] = int(number)
     try:

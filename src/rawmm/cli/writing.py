@@ -15,7 +15,7 @@ import msgspec
 from rawmm.cli.convert import from_json, to_json
 from rawmm.cli.output import UsageError, printable
 from rawmm.cli.records import STDIO
-from rawmm.errors import contract_error, raise_alone
+from rawmm.errors import contract_error, raise_alone, shown_file
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -133,7 +133,9 @@ class Target:
 
     def _failed(self, error: OSError | ValueError) -> UsageError:
         reason = error.strerror if isinstance(error, OSError) else None
-        return UsageError(f"{self._name}: cannot be written: {(reason or str(error)).lower()}")
+        return UsageError(
+            f"{shown_file(self._name)}: cannot be written: {(reason or str(error)).lower()}"
+        )
 
 
 class Writer:

@@ -21,7 +21,7 @@ from rawmm.offload.listing import (
     writer_of,
 )
 from rawmm.offload.named_images import NamedImages
-from rawmm.offload.references import Referenced
+from rawmm.offload.references import Referenced, each_record
 from rawmm.offload.store import ImageStore
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def fsck(
             the next `ImageStore.put` writes them again. No image is ever deleted.
 
     Raises:
-        ContractError, ProcessedPayloadError: a record that cannot be looked through.
+        ContractError, ProcessedPayloadError: a record that cannot be looked through; ``wrong_type``
+            for one record in place of a list.
         OffloadError: ``store_failed`` when the directory cannot be read, or repaired.
     """
     return list(findings(image_dir, references, repair=repair, quarantine=quarantine))
@@ -69,9 +70,10 @@ def findings(
     looked: Looked | None = None,
 ) -> Iterator[Finding]:
     """What `fsck` finds, as it goes on. `looked` is kept up to date meanwhile."""
+    records = None if references is None else each_record(references)
     check = _Check(ImageStore(image_dir), looked or Looked(), repair=repair, quarantine=quarantine)
     with opened(check.root, "to check") as directory:
-        yield from check.run(directory, references)
+        yield from check.run(directory, records)
 
 
 class _Check:

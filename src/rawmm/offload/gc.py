@@ -56,10 +56,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import ContractError, counted, shown_path
+from rawmm.errors import ContractError, counted, shown, shown_path
 from rawmm.offload.image_file import open_regular, probe_directory
 from rawmm.offload.listing import aside, list_images, move_aside, opened, put_back
-from rawmm.offload.references import Referenced, file_name
+from rawmm.offload.references import Referenced, each_record, file_name
 from rawmm.offload.run_dir import resolved_dir
 
 if TYPE_CHECKING:
@@ -115,12 +115,18 @@ def collect_garbage(
         allow_empty: take it as meant that the records name none of the images.
 
     Raises:
-        ContractError: ``out_of_range`` for a negative grace; ``no_references`` when the records
-            name no image of the directory; and for a reference, or the escapes in a text, that
+        ContractError: ``out_of_range`` for a negative grace; ``wrong_type`` for one of another
+            type, and for one record in place of a list; ``no_references`` when the records name
+            no image of the directory; and for a reference, or the escapes in a text, that
             cannot be read.
         ProcessedPayloadError: ``not_json`` for a record that cannot be looked through.
         OffloadError: ``store_failed`` when the directory cannot be read or written.
     """
+    records = each_record(references)
+    if not isinstance(grace, timedelta):
+        raise ContractError(
+            "wrong_type", expected="a grace that is a datetime.timedelta", got=shown(grace)
+        )
     if grace < timedelta(0):
         raise ContractError(
             "out_of_range", expected="a grace of zero or more", got=f"{grace.total_seconds():g} s"
@@ -135,7 +141,7 @@ def collect_garbage(
         listing = list_images(directory)
     images = listing.images
     referenced, elsewhere = Referenced(images), set[str]()
-    for record in references:
+    for record in records:
         for _, locator in referenced.read(record):
             if not referenced.holds(locator):
                 elsewhere.add(locator)

@@ -11,10 +11,11 @@ import datetime as dt
 import enum
 import numbers
 import sys
-from collections import deque
+from collections import UserString, deque
 from collections.abc import Iterable, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 from functools import cached_property, lru_cache, partial
+from itertools import chain
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -121,24 +122,50 @@ def members(value: Any, *, is_text: bool) -> Iterator[Member]:
 
 def _elements(value: Any) -> Iterable[Member] | None:
     """The elements of a container, () for numbers; None for another object."""
-    if isinstance(value, SCALARS):
+    if isinstance(value, (UserString, *SCALARS)):  # the text of the former is an attribute
         return ()
     if isinstance(value, Mapping):
-        pairs = list(dict.items(value)) if isinstance(value, dict) else []
-        if type(value) is not dict:  # a class of its own may show other items
-            pairs += _read(lambda: list(value.items()))
-        return _pairs(pairs)
+        stored = _pairs(dict.items(value)) if isinstance(value, dict) else []
+        if type(value) is dict:
+            return stored
+        # A class of its own may show other items.
+        return chain(stored, _shown_by(value, lambda: _pairs(value.items())))
     if isinstance(value, Sequence | AbstractSet | ValuesView | deque):
-        items = _read(lambda: list(value))
+        shown_items = _shown_by(value, lambda: _items(value))
         if isinstance(value, list) and type(value) is not list:
-            items += list.__iter__(value)
-        elif isinstance(value, tuple) and type(value) is not tuple:
-            items += tuple.__iter__(value)
-        return [Member(item, index) for index, item in enumerate(items)]
+            return chain(shown_items, _items(list.__iter__(value)))
+        if isinstance(value, tuple) and type(value) is not tuple:
+            return chain(shown_items, _items(tuple.__iter__(value)))
+        return shown_items
     return None
 
 
-def _pairs(pairs: list[tuple[Any, Any]]) -> Iterator[Member]:
+def _shown_by(value: Any, get: Callable[[], Iterator[Member]]) -> list[Member]:
+    """The members that a container shows when it is asked.
+
+    A class of its own may make new objects for that, each of which makes others, for ever. What it
+    keeps is the same when it is asked again.
+    """
+    members: list[Member] = _read(lambda: list(get()))
+    if type(value).__module__.partition(".")[0] in _LIBRARIES:
+        return members
+    again = _read(lambda: [member.value for member in get()])
+    kept = {id(each) for each in again}
+    return [
+        member._replace(computed=id(member.value) not in kept and not _is_plain(member.value))
+        for member in members
+    ]
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in {str, bytes} or isinstance(value, SCALARS)
+
+
+def _items(items: Iterable[Any]) -> Iterator[Member]:
+    return (Member(item, index) for index, item in enumerate(items))
+
+
+def _pairs(pairs: Iterable[tuple[Any, Any]]) -> Iterator[Member]:
     for key, item in pairs:
         name = key if isinstance(key, str) else shown(key)
         yield Member(key, name)
@@ -215,6 +242,7 @@ def _attributes(value: Any, layout: _Layout) -> Iterator[Member]:
                 yield Member(item, None)
             continue
         yield Member(item, name, name)
+    yield from _written(value)
     for name, item in layout.constants:
         yield Member(item, name, name)
     for name, descriptor in layout.computed.items():
@@ -235,6 +263,17 @@ def _computed_fields(value: Any) -> Iterable[str]:
     """The fields that pydantic computes when it writes a model."""
     decorators = getattr(type(value), "__pydantic_decorators__", None)
     return getattr(decorators, "computed_fields", ())
+
+
+def _written(value: Any) -> Iterator[Member]:
+    """What a pydantic model is written as, where functions of its class write it."""
+    decorators = getattr(type(value), "__pydantic_decorators__", None)
+    for kind in ("field_serializers", "model_serializers"):
+        if getattr(decorators, kind, ()):
+            for mode in ("python", "json"):
+                dump = partial(value.model_dump, mode=mode, warnings=False)
+                yield Member(_read(dump), None, computed=True)
+            return
 
 
 def _getter(descriptor: property | cached_property[Any]) -> Any:

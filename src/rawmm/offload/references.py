@@ -13,6 +13,8 @@ looks for names, and neither does this module.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -47,7 +49,7 @@ _NO_TEXT: Final = frozenset({int, float, bool, type(None)})
 _TIMESTAMP: Final = -1
 """The extension type of MessagePack's times."""
 _MOST_COMPUTED: Final = 100_000
-"""Values that the properties in one record may return: some return a new object for ever."""
+"""Values that the objects in one record may make when they are asked: some make more for ever."""
 # Of a reference that cannot be read, nobody knows what it names. In all other errors it is
 # refused for what it says, and what it says was seen.
 _UNREADABLE: Final = frozenset(
@@ -87,12 +89,35 @@ class Locator(NamedTuple):
     locator: str
 
 
+def each_record(references: object) -> Iterator[Any]:
+    """The records that a caller gives, one after the other.
+
+    Raises:
+        ContractError: ``wrong_type`` for anything that is no series of records. One record
+            alone would pass for its keys, its fields or its letters.
+    """
+    records: Iterator[Any] | None = None
+    is_one = isinstance(references, (Mapping, str, bytes, bytearray, memoryview, msgspec.Struct))
+    if not is_one and not hasattr(type(references), "model_fields"):
+        with suppress(TypeError):
+            records = iter(references)  # type: ignore[call-overload]
+    if records is None:
+        raise contract_error(
+            "wrong_type",
+            (),
+            expected="a list of records, or an iterator of them",
+            got=shown(references),
+            hint="one record is a list of one",
+        )
+    return records
+
+
 def texts(value: Any) -> Iterator[Text]:
     """Every string of a value, keys and bytes included. An object that is met again is passed.
 
     Raises:
         ProcessedPayloadError: ``not_json`` for an object that cannot be looked into.
-        ContractError: ``too_large`` where properties return ever more objects.
+        ContractError: ``too_large`` where objects make ever more of them.
     """
     stack: list[tuple[Any, _Place | None, str | None]] = [(value, None, None)]
     seen: dict[int, Any] = {}  # kept, so that no other object gets the same id meanwhile
@@ -133,7 +158,7 @@ def texts(value: Any) -> Iterator[Text]:
             raise contract_error(
                 "too_large",
                 (),  # where it ends is as far down as the limit goes
-                expected=f"properties that return at most {_MOST_COMPUTED} values in a record",
+                expected=f"objects that make at most {_MOST_COMPUTED} values when a record is read",
                 got="more",
                 hint="convert the record first",
             )
@@ -241,7 +266,7 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if isinstance(value, msgspec.msgpack.Ext):
-        if value.code == _TIMESTAMP:
+        if value.code == _TIMESTAMP and len(bytes(value.data)) < _SHORTEST:
             return ""
         raise UnreadableError
     if isinstance(value, PathLike):

@@ -151,9 +151,10 @@ def _path_text(path: object) -> str:
 
 def _local_path(text: str, *, is_url: bool) -> str:
     """A path, out of a path or a URL. A scheme is told by the slash after it: ``a:b`` is a path."""
-    scheme = scheme_of(text)
+    url = text.strip()
+    scheme = scheme_of(url)
     if scheme == "file" and is_url:
-        path = file_path(text)
+        path = file_path(url)
         if isinstance(path, Problem):
             raise OffloadError(
                 path.code,
@@ -162,11 +163,12 @@ def _local_path(text: str, *, is_url: bool) -> str:
                 hint="write three slashes: file:///data/images",
             )
         return path
-    if scheme == "data" or (scheme and text.startswith("/", len(scheme) + 1)):
+    is_other = scheme == "data" or (scheme and url.startswith("/", len(scheme) + 1))
+    if is_other or "://" in url:  # whatever stands before: a quote, a variable
         raise OffloadError(
             "bad_locator",
             expected="an image directory on this machine: a path or a file:/// URL",
-            got=f"the scheme {shown_text(scheme)}",
+            got=f"the scheme {shown_text(scheme)}" if is_other else shown_text(url),
             hint="pass file: URLs as strings, not as paths"
             if scheme == "file"
             else "no store has this scheme: pass a directory, such as one that it is mounted at",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from rawmm.cli.app import app
+from rawmm.cli.app import app, run
 from rawmm.cli.extensions import unreadable, unwritable
 from rawmm.cli.records import EXTENSIONS
 
@@ -170,3 +170,55 @@ def test_wrong_usage_names_the_help_of_its_command(
     assert (code, out) == (2, "")
     assert says in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["schema", "-"], "has the name '-'"),
+        (["check", "--format", "-", "a.json"], 'Invalid value "-" for --format'),
+        (["upgrade", "a.jsonl", "-o", "b.jsonl", "--layout", "-"], "got '-'"),
+        (["-"], 'Unknown command "-"'),
+    ],
+)
+def test_a_dash_in_another_place_is_shown_as_a_dash(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+CONTENT = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAE0lEQVR42mP8z8AARIQB46hC"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [CONTENT],
+        [f"--{CONTENT}"],
+        ["check", f"--{CONTENT}=1", "a.json"],
+        ["check", "a.json", "--format", CONTENT],
+        ["check", "a.json", f"--max-errors={CONTENT}"],
+        ["check", CONTENT],
+        ["offload", CONTENT, "-o", "b.jsonl"],
+        ["offload", f"{CONTENT}.jsonl", "-o", "b.jsonl"],
+        ["offload", "a.jsonl", "-o", "b.jsonl", CONTENT],
+        ["offload", "a.jsonl", "-o", f"b/{CONTENT * 9}"],
+        ["schema", "Trace", CONTENT],
+        ["gc", "images", "--refs", "a.jsonl", "--grace", CONTENT],
+    ],
+)
+def test_no_usage_error_shows_an_image(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    said = "".join(capsys.readouterr().err.split())
+    assert all(CONTENT[at : at + 17] not in said for at in range(len(CONTENT) - 16))
+
+
+def test_a_layout_of_too_many_digits_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run(["upgrade", "a.jsonl", "--dry-run", "--layout", f"qwen_vl,patch_size={'9' * 5000}"])
+        == 2
+    )
+    assert "--layout takes FAMILY,KNOB=INTEGER" in " ".join(capsys.readouterr().err.split())

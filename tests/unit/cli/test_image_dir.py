@@ -26,7 +26,19 @@ def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-@pytest.mark.parametrize("given", ["s3://bucket/x", "gs://b/x", "http://host/x", "file://host/x"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "s3://bucket/x",
+        "gs://b/x",
+        "http://host/x",
+        "file://host/x",
+        " s3://bucket/x",
+        '"s3://bucket/x"',
+        "$BUCKET://x",
+        "dir s3://x",
+    ],
+)
 @pytest.mark.parametrize("place", ["option", "variable"])
 def test_a_scheme_without_a_store_is_refused(
     given: str,
@@ -41,6 +53,22 @@ def test_a_scheme_without_a_store_is_refused(
         monkeypatch.setenv("VF_RENDERER_IMAGE_OFFLOAD_DIR", given)
     assert run(["offload", str(body), "-o", "out.jsonl", *options]) == 2
     assert "expected a" in capsys.readouterr().err
+    assert [path.name for path in body.parent.iterdir()] == [body.name]
+
+
+@pytest.mark.parametrize("given", ["", "-"])
+@pytest.mark.parametrize("command", ["check", "offload", "upgrade", "fsck", "gc"])
+def test_no_name_of_a_directory_is_refused(
+    command: str, given: str, body: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = {
+        "check": [str(body), "--image-dir", given],
+        "fsck": [given],
+        "gc": [given, "--refs", str(body)],
+    }.get(command, [str(body), "-o", "out.jsonl", "--image-dir", given])
+    assert run([command, *arguments]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert ("write ./- for one so named" if given else "is a variable not set?") in said
     assert [path.name for path in body.parent.iterdir()] == [body.name]
 
 

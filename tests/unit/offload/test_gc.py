@@ -6,12 +6,15 @@ import os
 import random
 import time
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from pydantic import BaseModel
 
+from rawmm import raw_mm_item
 from rawmm.errors import ContractError, OffloadError
-from rawmm.offload import ImageStore, collect_garbage, offload_images_inplace
+from rawmm.offload import ImageStore, collect_garbage, fsck, offload_images_inplace
 from rawmm.offload.listing import move_aside
 from tests.unit.offload.images import part, picture, temporary_files, url_of
 
@@ -58,6 +61,47 @@ def test_what_no_record_names_is_deleted(store: ImageStore) -> None:
     assert stats.bytes_freed == gone.size + also.size
     assert (stats.referenced, stats.young, stats.restored) == (1, 0, [])
     assert names(store) == {kept.raw_image_id}
+
+
+def single_records(name: str) -> dict[str, Any]:
+    item = raw_mm_item(
+        modality="image", family="f", layout_fingerprint="0" * 32, payload={}, raw_image_id=name
+    )
+    return {
+        "dict": {"raw_image_id": name},
+        "mapping": MappingProxyType({"raw_image_id": name}),
+        "text": name,
+        "bytes": name.encode(),
+        "struct": item,
+        "model": Model(raw_image_id=name),
+        "None": None,
+        "number": 5,
+    }
+
+
+class Model(BaseModel):
+    raw_image_id: str
+
+
+@pytest.mark.parametrize("kind", single_records("a.png"))
+def test_one_record_in_place_of_a_list_is_refused(store: ImageStore, kind: str) -> None:
+    image = store.put(picture())
+    record = single_records(image.raw_image_id)[kind]
+    let_time_pass(store.root)
+    with pytest.raises(ContractError) as caught:
+        collect_garbage(store.root, record, grace=NOW, allow_empty=True)
+    assert caught.value.code == "wrong_type"
+    assert names(store) == {image.raw_image_id}
+    if record is not None:
+        with pytest.raises(ContractError, match="wrong_type"):
+            fsck(store.root, record)
+
+
+@pytest.mark.parametrize("grace", [None, 3.0, "1d"])
+def test_a_grace_of_another_type_is_refused(store: ImageStore, grace: Any) -> None:
+    store.put(picture())
+    with pytest.raises(ContractError, match="wrong_type"):
+        collect_garbage(store.root, [], grace=grace)
 
 
 def test_the_records_of_a_rollout_keep_its_images(store: ImageStore) -> None:

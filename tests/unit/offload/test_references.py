@@ -7,7 +7,8 @@ import datetime as dt
 import enum
 import io
 import json
-from collections import ChainMap, UserDict, defaultdict, deque
+from collections import ChainMap, UserDict, UserList, UserString, defaultdict, deque
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 import pytest
-from pydantic import BaseModel, ConfigDict, PrivateAttr, computed_field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    computed_field,
+    field_serializer,
+    model_serializer,
+)
 
 import rawmm
 from rawmm.errors import ContractError, ProcessedPayloadError
@@ -476,6 +484,49 @@ def test_a_computed_field_that_raises_is_an_error_without_its_words() -> None:
     assert caught.value.__context__ is None
 
 
+class FieldWriter(BaseModel):
+    digest: int = int(SHA, 16)
+
+    @field_serializer("digest")
+    def _name(self, digest: int) -> str:
+        return f"file:///images/{digest:064x}.png"
+
+
+class ModelWriter(BaseModel):
+    digest: int = int(SHA, 16)
+
+    @model_serializer
+    def _named(self) -> dict[str, list[str]]:
+        return {"images": [f"{self.digest:064x}.png"]}
+
+
+class JsonWriter(BaseModel):
+    digest: int = int(SHA, 16)
+
+    @field_serializer("digest", when_used="json")
+    def _name(self, digest: int) -> str:
+        return f"{digest:064x}.png"
+
+
+@pytest.mark.parametrize("model", [FieldWriter, ModelWriter, JsonWriter])
+def test_what_a_model_is_written_as_is_read(model: type[BaseModel]) -> None:
+    assert named([{"a": model()}]) == {NAME, OLD}
+
+
+class RaisingWriter(BaseModel):
+    @model_serializer
+    def _named(self) -> str:
+        raise ValueError(SHA)
+
+
+def test_a_model_that_cannot_be_written_is_an_error() -> None:
+    with pytest.raises(ProcessedPayloadError) as caught:
+        named([RaisingWriter()])
+    assert (caught.value.code, caught.value.path) == ("not_json", "$[0]")
+    assert SHA[:16] not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
 def test_objects_without_end_are_an_error() -> None:
     with pytest.raises(ContractError) as caught:
         named([Endless()])
@@ -484,6 +535,51 @@ def test_objects_without_end_are_an_error() -> None:
 
 def test_times_of_messagepack_hold_no_text() -> None:
     assert named([msgspec.msgpack.Ext(-1, bytes(8))]) == set()
+
+
+def test_a_time_of_messagepack_that_is_none_is_an_error() -> None:
+    with pytest.raises(ProcessedPayloadError) as caught:
+        named([msgspec.msgpack.Ext(-1, NAME.encode())])
+    assert caught.value.code == "not_json"
+
+
+class Letters(Sequence[Any]):
+    """As `UserString`: its elements are of its own class, made anew each time."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __getitem__(self, index: Any) -> Any:
+        return Letters(self.text[index])
+
+
+class Children(UserDict[str, Any]):
+    def __getitem__(self, key: str) -> Any:
+        return Children(self.data)
+
+
+@pytest.mark.parametrize("value", [Letters(NAME), Children(a=NAME)], ids=["sequence", "mapping"])
+def test_elements_without_end_are_an_error(value: Any) -> None:
+    with pytest.raises(ContractError) as caught:
+        named([value])
+    assert caught.value.code == "too_large"
+
+
+def test_the_text_of_a_user_string_is_read() -> None:
+    assert named([UserString(NAME)]) == {NAME, OLD}
+
+
+class Rows(UserList[Any]):
+    pass
+
+
+def test_the_elements_that_a_class_keeps_have_no_limit() -> None:
+    rows = Rows({"row": number} for number in range(120_000))
+    rows.append([NAME])
+    assert named([rows]) == {NAME, OLD}
 
 
 # Texts: every layer of escapes, or an error.
