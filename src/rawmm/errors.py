@@ -106,6 +106,10 @@ _WORD = re.compile(
 )
 _ABBREVIATION = re.compile(rf"(?:[A-Z]{{3,}}|[a-z]{{1,2}}|{_CONSONANT}{{3,4}})[0-9]{{0,2}}\Z")
 _HASH = re.compile(r"[0-9a-f]{16}")
+_TIME = re.compile(
+    r"(?<![0-9A-Za-z])20\d\d[-_.]?[01]\d[-_.]?[0-3]\d"
+    r"(?:[T_.-]?[0-2]\d[-_.:]?[0-5]\d(?:[-_.:]?[0-5]\d)?)?(?![0-9A-Za-z])"
+)
 _SEPARATOR = re.compile(r"[^\\%]{1,4}\Z")
 
 
@@ -197,7 +201,10 @@ def shown_text(text: str) -> str:
 
 def shown_path(path: object) -> str:
     """The path of a file or directory as it may stand in a message: whole, but no content."""
-    return repr(_cut(str(path), _PATH_SHOWN))
+    text = str(path)
+    # Runs are often named by their time, which reads like nothing.
+    length = _readable(_TIME.sub(lambda time: ("time" * 5)[: len(time[0])], text), _PATH_SHOWN)
+    return repr(text if length == len(text) else text[:length] + "…")
 
 
 def shown_file(name: str) -> str:

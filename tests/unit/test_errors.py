@@ -292,6 +292,11 @@ def test_names_paths_and_sentences_are_shown_whole(text: str) -> None:
     assert path == f"$.{text}" or json.loads(path[2:-1]) == text
 
 
+@pytest.mark.parametrize("name", ["2026-11-27T12-00-00", "20261127_120000", "2026-11-27"])
+def test_directory_named_by_its_time_is_shown_whole(name: str) -> None:
+    assert shown_path(f"/home/anna/runs/{name}/images") == f"'/home/anna/runs/{name}/images'"
+
+
 def test_a_directory_is_shown_whole_where_it_is_long() -> None:
     directory = "/data/" + "outputs/images/" * 10
     assert shown_path(directory) == repr(directory)
