@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.validate.collect import errors_at
-from rawmm.validate.plain import is_array
+from rawmm.validate.plain import as_sequence, is_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,11 @@ def in_order(values: Any, path: tuple[str, ...], expected: str) -> Iterable[Any]
         return values  # type: ignore[no-any-return]
     if is_array(values):
         raise contract_error("array_payload", path, expected=expected, got=shown(values))
-    if isinstance(values, Iterable) and not isinstance(values, (str, Mapping, AbstractSet)):
+    if issubclass(type(values), Sequence):
+        items = as_sequence(values)
+        if items is not None:
+            return items
+    elif isinstance(values, Iterable) and not isinstance(values, (str, Mapping, AbstractSet)):
         try:
             return list(values)
         except Exception:  # noqa: BLE001, S110  (the object's own code)
