@@ -169,9 +169,8 @@ def _check_name(name: str, path: Path) -> None:
             hint="build the sample again from its rollout",
         )
     for error in payload_errors({name: None}, (), Mode.DESCRIPTOR):
-        raise contract_error(
-            error.code, path, expected=error.expected, got=error.got, hint=error.hint
-        )
+        got = f"the name {shown(name)}" if error.code == "processed_payload" else error.got
+        raise contract_error(error.code, path, expected=error.expected, got=got, hint=error.hint)
 
 
 def _twice(path: Path) -> RawMMError:
