@@ -114,12 +114,15 @@ class Engine:
 
     def repeated(self, node: Node, at: int, low: int, high: int | None) -> Iterator[int]:
         self.steps += 1
+        enough = not low
         if high != 0:
             for end in self.ends(node, at):
                 if end > at:
                     rest = None if high is None else high - 1
                     yield from self.repeated(node, end, max(low - 1, 0), rest)
-        if not low:
+                else:  # an empty repetition, as many times as are wanted
+                    enough = True
+        if enough:
             yield at
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import msgpack
 import msgspec
 import pytest
 from hypothesis import given
@@ -196,7 +197,6 @@ def test_the_scan_finds_as_many_duplicates_as_keys_are_lost(data: bytes) -> None
 
 def written_keys(data: bytes) -> int:
     """Keys of a document, counted in its bytes by another library's reader."""
-    msgpack = pytest.importorskip("msgpack")
     count = 0
 
     def pairs(found: list[tuple[Any, Any]]) -> int:
