@@ -14,6 +14,7 @@ import enum
 import fractions
 import io
 import pathlib
+import sys
 import types
 import uuid
 import weakref
@@ -271,6 +272,9 @@ def _generator() -> Iterator[int]:
     yield 1
 
 
+TEXT_CODE: Any = "w" if sys.version_info >= (3, 13) else "u"  # the other one is deprecated
+
+
 class _Referent:
     pass
 
@@ -302,7 +306,7 @@ ZOO: Final[dict[str, Animal]] = {
     "duck array": Animal(DuckArray),
     "array": Animal(lambda: array.array("i", [1, 0]), stream=[1, 0]),
     "array of floats": Animal(lambda: array.array("d", [0.5, 1.0]), stream=[0.5, 1.0]),
-    "array of text": Animal(lambda: array.array("u", "ab")),
+    "array of text": Animal(lambda: array.array(TEXT_CODE, "ab")),
     "image": Animal(lambda: Image.new("RGB", (2, 2))),
     "bytes": Animal(lambda: b"\x89PNG\r\n"),
     "bytearray": Animal(lambda: bytearray(b"\x89PNG")),
