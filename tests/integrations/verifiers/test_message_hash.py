@@ -20,8 +20,9 @@ from rawmm.testing.strategies import instances
 _MESSAGE: TypeAdapter[Any] = TypeAdapter(types.Message)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | texts,
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | NUMBERS | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
