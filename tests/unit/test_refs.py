@@ -358,3 +358,13 @@ class TestHostile:
                 with pytest.raises(RawMMError) as caught:
                     split_raw_mm_ref(ref)
                 assert secret[:12] not in str(caught.value)
+
+
+def test_object_that_claims_to_be_text_is_no_reference() -> None:
+    class Claim:
+        __class__: Any = property(lambda _: str)
+
+    assert not is_raw_mm_ref(Claim())
+    with pytest.raises(ContractError) as caught:
+        split_raw_mm_ref(Claim())
+    assert caught.value.code == "wrong_type"
