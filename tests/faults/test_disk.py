@@ -155,7 +155,7 @@ class TestEveryDoor:
         refused = done = 0
         calls = 0  # a store that makes its directory again is seldom caught
         try:
-            while calls < MOST_CALLS and not (removed >= 20 and refused and done >= 10):
+            while calls < MOST_CALLS and not (removed >= 20 and refused and done >= 50):
                 calls += 1
                 try:
                     DOORS[door](root)
