@@ -18,11 +18,13 @@ import msgspec
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.logprob_floor import checked_floor, floored_document
 from rawmm.structs import MessageNode
-from rawmm.validate.collect import graph_broken
+from rawmm.validate.collect import errors_at, graph_broken
 from rawmm.validate.convert import decoded_to_struct, wire_hook
 from rawmm.validate.detect import detect
 from rawmm.validate.doors import first_error
+from rawmm.validate.finite import LARGE_NUMBERS
 from rawmm.validate.payload import Mode
+from rawmm.validate.plain import has_large_integer
 from rawmm.validate.types import decoded_as, has_type, schema_of
 from rawmm.writing import check_writable, enc_hook, in_form, reasons, spread
 
@@ -130,6 +132,7 @@ _MSGPACK_READER: Final = _Reader("MessagePack", msgspec.msgpack.decode, _floored
 
 
 def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | None) -> Any:
+    large = LARGE_NUMBERS.count
     # What msgspec raised may hold the text, so it becomes the context of no other error.
     try:
         value = decoder.decode(data)
@@ -149,7 +152,15 @@ def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | 
         return _decode_again(data, kind, reader, floor)
     if not has_type(value, kind) or graph_broken(value, kind):
         raise first_error(reader.plain(data), kind)
+    if LARGE_NUMBERS.count != large:
+        _check_integers(reader.plain(data), kind)
     return value
+
+
+def _check_integers(document: Any, kind: Any) -> None:
+    """Raise the error of an integer that a number field would round, if the document has one."""
+    if has_large_integer(document) and (error := next(errors_at(document, kind, ()), None)):
+        raise error
 
 
 def _decode_again(data: Any, kind: Any, reader: _Reader, floor: float | None) -> Any:
@@ -186,12 +197,15 @@ def from_decoded(document: Any, kind: Any) -> Any:
 
     `rawmm.convert` takes more than that, and looks for it first.
     """
+    large = LARGE_NUMBERS.count
     try:
         value = decoded_to_struct(document, kind)
     except (msgspec.ValidationError, RecursionError):
         value = _FAILED
     if value is _FAILED or not has_type(value, kind) or graph_broken(value, kind):
         raise _with_type_hint(first_error(document, kind), document, kind)
+    if LARGE_NUMBERS.count != large:
+        _check_integers(document, kind)
     return value
 
 

@@ -32,6 +32,7 @@ RULES_ONLY = {
     "modality_mismatch",
     "not_json",
     "orphan_image",
+    "out_of_range",
     "parent_order",
     "path_escape",
     "placeholder_order",

@@ -47,6 +47,18 @@ from rawmm import (
 USER = {"message": {"role": "user", "content": "x"}}
 
 
+def numbered(place: str, number: float) -> tuple[dict[str, Any], str]:
+    """A node with a number in a number field, and the path of that."""
+    node: dict[str, Any] = {"message": {"role": "assistant", "content": "a"}, "sampled": True}
+    if place == "timestamp":
+        return node | {"timestamp": number}, "$.timestamp"
+    if place == "cost":
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": number}
+        return node | {"usage": usage}, "$.usage.cost"
+    stream = {"token_ids": [1, 2], "mask": [True, True], place: [0.5, number]}
+    return node | stream, f"$.{place}[1]"
+
+
 def refused(call: Any) -> RawMMError:
     with pytest.raises(RawMMError) as caught:
         call()
@@ -298,6 +310,42 @@ class TestEncoding:
             **USER, token_ids=[1, 2], mask=[True, True], advantages=[1.7e308, 1.7e308]
         )
         assert decode_json(encode_json(node)) == node
+
+    @pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 2**63 + 1, 2**64 - 1])
+    @pytest.mark.parametrize("place", ["timestamp", "logprobs", "advantages", "cost"])
+    def test_integer_that_a_double_would_round_is_refused_in_bytes(
+        self, place: str, number: int
+    ) -> None:
+        node, path = numbered(place, number)
+        for decode in (
+            lambda: decode_json(msgspec.json.encode(node)),
+            lambda: decode_msgpack(msgspec.msgpack.encode(node)),
+            lambda: convert(node),
+        ):
+            error = refused(decode)
+            assert (error.code, error.path) == ("out_of_range", path)
+        text = msgspec.json.encode({"a": [node]})
+        assert refused(lambda: decode_json(text, dict[str, list[MessageNode]])).path == (
+            f"$.a[0]{path[1:]}"
+        )
+
+    @pytest.mark.parametrize("number", [2**53, -(2**60), 10**20, -3.4e38, 1e300, 2.0**53 + 2])
+    @pytest.mark.parametrize("place", ["timestamp", "logprobs", "advantages", "cost"])
+    def test_large_number_that_a_double_holds_is_kept_in_bytes(
+        self, place: str, number: float
+    ) -> None:
+        node, _ = numbered(place, number)
+        decoded = decode_json(msgspec.json.encode(node))
+        assert decoded == convert(node)
+        assert decoded == msgspec.json.decode(msgspec.json.encode(node), type=MessageNode)
+        if number != 10**20:
+            assert decoded == decode_msgpack(msgspec.msgpack.encode(node))
+
+    def test_large_integer_elsewhere_in_the_document_is_not_in_question(self) -> None:
+        node = numbered("timestamp", 1e300)[0] | {"message": {"role": "user", "content": "a"}}
+        trace = {"nodes": [node], "elsewhere": 2**53 + 1}
+        decoded = decode_json(msgspec.json.encode(trace), Trace)
+        assert decoded.extra == {"elsewhere": 2**53 + 1}
 
     def test_deep_values(self) -> None:
         deep: list[Any] = []

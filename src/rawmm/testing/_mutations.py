@@ -35,8 +35,12 @@ def mutated(draw: st.DrawFn, name: str) -> Json:
 
 
 _ODD: Final[Strategy] = st.sampled_from(
-    [None, True, False, 0, -1, 1, 2**53, 10**20, 1.5, 1e300, "", "x", "a\n", "..", [], {}, [[]]]
-).map(copy.deepcopy)  # the next change may write into what this one put in
+    [
+        None, True, False, 0, -1, 1, 2**53, 2**53 + 1, -(2**64) - 1, 10**20, 1.5, 1e300,
+        "", "x", "a\n", "..", [], {}, [[]],
+    ]
+).map(copy.deepcopy)  # fmt: skip
+"""Values of other types, and numbers at the edges. Copied: the next change may write into one."""
 
 
 @st.composite

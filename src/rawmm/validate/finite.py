@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,7 +10,13 @@ from msgspec import UNSET
 
 from rawmm.structs import Contract
 from rawmm.validate.payload import not_finite
-from rawmm.validate.plain import holds_exactly, not_json, only_small_numbers, rounded
+from rawmm.validate.plain import (
+    MAX_INT,
+    holds_exactly,
+    not_json,
+    only_small_numbers,
+    rounded,
+)
 from rawmm.validate.rule import Rule, list_reader
 
 if TYPE_CHECKING:
@@ -20,6 +27,19 @@ if TYPE_CHECKING:
     Path = tuple[str | int, ...]
 
 _read = list_reader("__float_fields__")
+
+
+class LargeNumbers(threading.local):
+    """How many structs of this thread had a number beyond 2^53 when they were checked.
+
+    A decoder gives a number field the nearest double. Only beyond 2^53 may that differ from an
+    integer in the document, so a reader that sees the count rise looks at the document again.
+    """
+
+    count = 0
+
+
+LARGE_NUMBERS: Final = LargeNumbers()
 
 
 def _errors(struct: Any, path: Path) -> Iterator[RawMMError]:
@@ -37,7 +57,8 @@ def _below(value: Any, path: Path) -> Iterator[RawMMError]:
         for index, child in enumerate(value):
             yield from _below(child, (*path, index))
     elif isinstance(value, float):
-        yield not_finite(value, path)
+        if not isfinite(value):
+            yield not_finite(value, path)
     elif isinstance(value, int):
         yield rounded(value, path)
     else:  # such as a Decimal, which msgspec takes for a number and writes as text
@@ -47,11 +68,11 @@ def _below(value: Any, path: Path) -> Iterator[RawMMError]:
 def _is_finite(value: Any) -> bool:
     """Whether a double holds all numbers in `value`. Those of a packed stream are its own to check.
 
-    False may mean that a list has a large one.
+    False may mean that one is large.
     """
     kind = type(value)
     if kind is float:
-        return isfinite(value)
+        return -MAX_INT <= value <= MAX_INT
     if kind is list or kind is tuple:
         return only_small_numbers(value)
     if kind is dict:
@@ -69,11 +90,14 @@ def _holds(struct: Any) -> bool:
             continue
         kind = type(value)
         if kind is float:
-            if not isfinite(value):
-                return False
+            if not -MAX_INT <= value <= MAX_INT:
+                break
         elif (kind is not list or value) and not _is_finite(value):
-            return False
-    return True
+            break
+    else:
+        return True
+    LARGE_NUMBERS.count += 1
+    return False
 
 
 FINITE: Final = Rule("finite", _errors, _holds)

@@ -299,6 +299,22 @@ def only_small_numbers(values: Sequence[Any]) -> bool:
         return False
 
 
+def has_large_integer(document: dict[str, Any] | list[Any]) -> bool:
+    """Whether an integer beyond 2^53 stands anywhere in what a decoder made."""
+    stack: list[Any] = [document]
+    while stack:
+        value = stack.pop()
+        items = value.values() if type(value) is dict else value
+        kinds = set(map(type, items))
+        if int in kinds and any(
+            type(item) is int and not -MAX_INT <= item <= MAX_INT for item in items
+        ):
+            return True
+        if not kinds <= LEAVES:
+            stack.extend(item for item in items if type(item) in (dict, list))
+    return False
+
+
 def to_plain(value: Any, kind: Any = None, path: Path = (), *, open_structs: bool = False) -> Any:
     """`value` as dicts, lists, scalars and structs, made for a reader of `kind`.
 
