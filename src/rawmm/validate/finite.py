@@ -72,7 +72,7 @@ def _is_finite(value: Any) -> bool:
     """
     kind = type(value)
     if kind is float:
-        return -MAX_INT <= value <= MAX_INT
+        return bool(-MAX_INT <= value <= MAX_INT)
     if kind is list or kind is tuple:
         return only_small_numbers(value)
     if kind is dict:
