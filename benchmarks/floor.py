@@ -14,7 +14,7 @@ import msgspec
 import pybase64
 from blake3 import blake3
 
-from rawmm._contract import Contract, Extra, OneOf
+from rawmm.model.base import Contract, Extra, OneOf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

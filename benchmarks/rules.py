@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import rawmm
 from benchmarks import data, reference
 from benchmarks.harness import at_most, growth, race, single
-from rawmm.validate.payload import Mode, is_clean
-from rawmm.validate.rules import RULES
+from rawmm.rules.registry import RULES
+from rawmm.values.payload import Mode, is_clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

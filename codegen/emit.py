@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Type
 
 from msgspec import Meta, field
 
-from rawmm._contract import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Ruled
-from rawmm._packed import PackedStream
+from rawmm.model.base import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Ruled
+from rawmm.model.packed import PackedStream
 '''
 
 _FREE = {

@@ -12,17 +12,12 @@ from rawmm._version import (
     __version__,
 )
 from rawmm.codec import (
+    convert,
     decode_json,
     decode_msgpack,
     encode_json,
     encode_msgpack,
-)
-from rawmm.conversion import (
-    convert,
     to_builtins,
-)
-from rawmm.descriptors import (
-    raw_mm_item,
 )
 from rawmm.errors import (
     ContractError,
@@ -32,7 +27,7 @@ from rawmm.errors import (
     ProcessedPayloadError,
     RawMMError,
 )
-from rawmm.structs import (
+from rawmm.model.types import (
     PROCESSED_KEYS,
     SCHEMA_VERSION,
     AssistantMessage,
@@ -64,11 +59,7 @@ from rawmm.structs import (
     Usage,
     UserMessage,
 )
-from rawmm.upgrade import (
-    Upgraded,
-    upgrade,
-)
-from rawmm.validate import (
+from rawmm.validation import (
     iter_errors,
     validate,
 )
@@ -82,40 +73,46 @@ if TYPE_CHECKING:
     from rawmm.describe import (
         DescribedImage,
         describe_image,
+        raw_mm_item,
     )
-    from rawmm.features import (
+    from rawmm.engine import (
         generate_features,
-    )
-    from rawmm.layouts import (
-        image_layout_fingerprint,
-    )
-    from rawmm.offload import (
-        ImageOffloadStats,
-        ImageStore,
-        Limits,
-        OffloadedRequest,
-        StoredImage,
-        offload_image_to_run_assets,
-        offload_images_async,
-        offload_images_inplace,
-        offload_request,
-        raw_image_path,
-        run_image_dir,
-    )
-    from rawmm.refs import (
+        generate_with_image_ref_retry,
         is_raw_mm_ref,
         raw_mm_ref,
         split_raw_mm_ref,
     )
-    from rawmm.response import (
+    from rawmm.graph import (
         Response,
         TurnTokens,
     )
-    from rawmm.retry import (
-        generate_with_image_ref_retry,
+    from rawmm.images import (
+        Limits,
+    )
+    from rawmm.layouts import (
+        image_layout_fingerprint,
+    )
+    from rawmm.model import schemas as schemas
+    from rawmm.offload import (
+        ImageOffloadStats,
+        OffloadedRequest,
+        offload_image_to_run_assets,
+        offload_images_async,
+        offload_images_inplace,
+        offload_request,
+    )
+    from rawmm.store import (
+        ImageStore,
+        StoredImage,
+        raw_image_path,
+        run_image_dir,
     )
     from rawmm.trainer import (
         build_mm_refs,
+    )
+    from rawmm.upgrades import (
+        Upgraded,
+        upgrade,
     )
 
 __all__ = [
@@ -188,6 +185,7 @@ __all__ = [
     "raw_mm_item",
     "raw_mm_ref",
     "run_image_dir",
+    "schemas",
     "sidecar",
     "split_raw_mm_ref",
     "to_builtins",
@@ -197,38 +195,39 @@ __all__ = [
 ]
 
 _ON_FIRST_USE: Final[dict[str, tuple[str, ...]]] = {
-    "rawmm.describe": (
-        "DescribedImage",
-        "describe_image",
-    ),
-    "rawmm.features": ("generate_features",),
-    "rawmm.layouts": ("image_layout_fingerprint",),
-    "rawmm.offload": (
-        "ImageOffloadStats",
-        "ImageStore",
-        "Limits",
-        "OffloadedRequest",
-        "StoredImage",
-        "offload_image_to_run_assets",
-        "offload_images_async",
-        "offload_images_inplace",
-        "offload_request",
-        "raw_image_path",
-        "run_image_dir",
-    ),
-    "rawmm.refs": (
+    "rawmm.describe": ("DescribedImage", "describe_image", "raw_mm_item"),
+    "rawmm.engine": (
+        "generate_features",
+        "generate_with_image_ref_retry",
         "is_raw_mm_ref",
         "raw_mm_ref",
         "split_raw_mm_ref",
     ),
-    "rawmm.response": (
-        "Response",
-        "TurnTokens",
+    "rawmm.graph": ("Response", "TurnTokens"),
+    "rawmm.images": ("Limits",),
+    "rawmm.layouts": ("image_layout_fingerprint",),
+    "rawmm.offload": (
+        "ImageOffloadStats",
+        "OffloadedRequest",
+        "offload_image_to_run_assets",
+        "offload_images_async",
+        "offload_images_inplace",
+        "offload_request",
     ),
-    "rawmm.retry": ("generate_with_image_ref_retry",),
+    "rawmm.store": ("ImageStore", "StoredImage", "raw_image_path", "run_image_dir"),
     "rawmm.trainer": ("build_mm_refs",),
+    "rawmm.upgrades": ("Upgraded", "upgrade"),
 }
-_MODULES: Final = ("graph", "layouts", "materialize", "sidecar", "trainer")
+"""Public names by the module that has them."""
+_MODULES: Final = {
+    "graph": "rawmm.graph",
+    "layouts": "rawmm.layouts",
+    "materialize": "rawmm.materialize",
+    "schemas": "rawmm.model.schemas",
+    "sidecar": "rawmm.sidecar",
+    "trainer": "rawmm.trainer",
+}
+"""Public modules."""
 _HOMES: Final = {name: home for home, names in _ON_FIRST_USE.items() for name in names}
 
 if not TYPE_CHECKING:  # to a type checker, a module with `__getattr__` has every name
@@ -236,7 +235,7 @@ if not TYPE_CHECKING:  # to a type checker, a module with `__getattr__` has ever
     def __getattr__(name: str) -> Any:
         """A public name whose module is not loaded yet."""
         if name in _MODULES or f"rawmm.{name}" in _ON_FIRST_USE:
-            return import_module(f"rawmm.{name}")
+            return import_module(_MODULES.get(name, f"rawmm.{name}"))
         if name not in _HOMES:
             msg = f"module {__name__!r} has no attribute {name!r}"
             raise AttributeError(msg, name=name, obj=import_module(__name__))

@@ -1,4 +1,4 @@
-"""Bytes to structs and back, strict both ways.
+"""Bytes and plain data to structs and back, strict both ways.
 
 What decodes obeys the schema and every rule; what encodes would decode. The fast path is
 msgspec alone plus the rules, which run as each struct comes to be. Only a refusal costs more:
@@ -9,35 +9,56 @@ to name the place by its real path.
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Mapping
+from copy import copy
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, overload
 
 import msgspec
 
 from rawmm.errors import RawMMError, contract_error, shown
-from rawmm.logprob_floor import checked_floor, floored_document
-from rawmm.structs import MessageNode
-from rawmm.validate.collect import errors_at, graph_broken
-from rawmm.validate.convert import decoded_to_struct, wire_hook
-from rawmm.validate.detect import detect
-from rawmm.validate.doors import first_error
-from rawmm.validate.finite import LARGE_NUMBERS
-from rawmm.validate.payload import Mode
-from rawmm.validate.plain import has_large_integer
-from rawmm.validate.types import decoded_as, has_type, schema_of
-from rawmm.writing import check_writable, enc_hook, in_form, reasons, spread
+from rawmm.model.base import wire_fields
+from rawmm.model.kinds import decoded_as, has_type, schema_of
+from rawmm.model.types import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
+from rawmm.rules import LARGE_NUMBERS
+from rawmm.validation import (
+    bare_graph_errors,
+    decoded_to_struct,
+    detect,
+    errors_at,
+    first_error,
+    graph_broken,
+    has_bad_text,
+    made_plain,
+    recheck,
+    to_struct,
+    unexplained,
+    wire_hook,
+)
+from rawmm.values.extras import open_objects
+from rawmm.values.logprob_floor import checked_floor, floored_document
+from rawmm.values.payload import Mode, payload_errors, plain_copy
+from rawmm.values.plain import as_mapping, as_sequence, contains_struct, has_large_integer
+from rawmm.values.strict_json import malformed, too_deep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
 
 T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
 
-_AT_BYTE: Final = re.compile(r"\(byte (\d+)\)")
 _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 _FAILED: Final = object()
 _NO_BYTES: Final = object()
+
+
+def enc_hook(value: Any) -> Any:
+    """Containers that passed the rules, as the plain ones that msgspec writes."""
+    if isinstance(value, (Mapping, str, int, float)) or as_sequence(value) is not None:
+        return plain_copy(value)
+    msg = f"no JSON for {type(value).__name__}"
+    raise TypeError(msg)
 
 
 _JSON: Final = msgspec.json.Encoder(enc_hook=enc_hook)
@@ -228,49 +249,52 @@ def _with_type_hint(error: RawMMError, document: Any, kind: Any) -> RawMMError:
     )
 
 
-def too_deep() -> RawMMError:
-    """The error of a document that nests deeper than the decoders go."""
-    return contract_error(
-        "too_deep", (), expected="a document of sane nesting", got="too many levels"
-    )
+@overload
+def convert(obj: Any, *, logprob_floor: float | None = None) -> MessageNode: ...
+@overload
+def convert(obj: Any, type: type[T], *, logprob_floor: float | None = None) -> T: ...
+@overload
+def convert(obj: Any, type: Any, *, logprob_floor: float | None = None) -> Any: ...
+def convert(
+    obj: Any,
+    type: Any = MessageNode,  # noqa: A002
+    *,
+    logprob_floor: float | None = None,
+) -> Any:
+    """Structs from dicts and lists, pydantic models, dataclasses, or other structs.
 
+    Where the type has a per-token stream, a one-dimensional array of numbers (numpy, torch,
+    `array.array`) is taken by value.
 
-def malformed(data: Any, name: str, error: Exception) -> RawMMError:
-    """What msgspec said of bytes that are no document of the format `name`, in rawmm's words."""
-    size = _size(data)
-    if isinstance(error, UnicodeError):
-        got = "text that is not UTF-8"
-    elif size == 0:
-        got = "nothing"
-    elif place := _AT_BYTE.search(str(error)):
-        # msgspec counts a byte too many where one document is over.
-        at = int(place[1]) - ("trailing characters" in str(error))
-        got = f"something else at byte {at} of {size}"
-    elif "out of range" in str(error):
-        got = "a number that a double cannot hold"
-    elif name == "JSON" and _has_lone_surrogate(data):
-        got = "a string with a lone surrogate"
-    else:
-        got = f"a document cut short after {size} bytes"
-    return contract_error("malformed", (), expected=f"one complete {name} document", got=got)
+    Args:
+        obj: what to convert; it is not changed.
+        type: what it is.
+        logprob_floor: a number to read in place of -inf, as in `decode_json`.
 
-
-def _size(data: Any) -> int:
-    """The bytes of a document."""
-    if isinstance(data, str):
-        return len(data.encode(errors="replace"))
+    Raises:
+        ContractError, ProcessedPayloadError: as decoding does.
+    """
+    schema_of(type)
+    if logprob_floor is not None:
+        logprob_floor = checked_floor(logprob_floor)
     try:
-        return memoryview(data).nbytes
-    except ValueError:  # an array of dates, which msgspec reads all the same
-        return int(data.nbytes)
-
-
-def _has_lone_surrogate(data: Any) -> bool:
-    try:
-        json.loads(bytes(data) if isinstance(data, memoryview) else data)
-    except (ValueError, RecursionError):
-        return False
-    return True
+        plain = made_plain(obj, type)
+        if logprob_floor is not None:
+            obj = plain = floored_document(plain, type, logprob_floor)
+        if contains_struct(plain):
+            recheck(plain)
+        whole = isinstance(plain, Contract) and has_type(plain, type)
+        value = plain if whole else to_struct(plain, type)
+    except (msgspec.ValidationError, RecursionError, RawMMError):
+        value = _FAILED  # raised below: msgspec's words become no context
+    if (
+        value is _FAILED
+        or not has_type(value, type)
+        or graph_broken(value, type)
+        or has_bad_text(value)
+    ):
+        raise first_error(obj, type)
+    return value
 
 
 def encode_json(obj: Any, *, packed: bool | None = None) -> bytes:
@@ -315,3 +339,141 @@ def _encode(obj: Any, encoder: Any, mode: Mode, packed: bool | None) -> bytes:  
         expected="values that the format can say",
         got="an integer beyond 64 bits" if too_big else shown(obj),
     )
+
+
+def to_builtins(obj: Any, *, packed: bool | None = None) -> Any:
+    """A struct, or a list or dict of structs, as dicts and lists. Bytes stay bytes.
+
+    Args:
+        obj: what to convert; it is not changed.
+        packed: the form of per-token streams, as in `encode_json`.
+
+    Raises:
+        ContractError, ProcessedPayloadError: as encoding does.
+    """
+    check_writable(obj, Mode.WIRE)
+    return msgspec.to_builtins(
+        spread(in_form(obj, packed=packed)), builtin_types=(bytes,), enc_hook=enc_hook
+    )
+
+
+def check_writable(obj: Any, mode: Mode) -> None:
+    """Raise the first reason why `obj` cannot be written."""
+    for error in _unwritable(obj, mode, ()):
+        raise error
+    try:
+        recheck(obj)
+    except (msgspec.ValidationError, RecursionError):
+        pass  # raised below: what msgspec says becomes no context
+    else:
+        for error in bare_graph_errors(obj, ()):
+            raise error
+        if mode is Mode.JSON:
+            for error in _not_json(obj):
+                raise error
+        return
+    for error in reasons(obj, ()):
+        raise error
+    raise unexplained(obj)
+
+
+def reasons(obj: Any, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
+    """Why the structs in `obj` cannot be written, by their paths from its root."""
+    if issubclass(type(obj), Contract):
+        yield from errors_at(obj, type(obj), path)
+    elif issubclass(type(obj), dict):
+        for key, value in obj.items():
+            yield from reasons(value, (*path, key))
+    elif issubclass(type(obj), (list, tuple)):
+        for index, value in enumerate(obj):
+            yield from reasons(value, (*path, index))
+
+
+def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
+    """What lies around the structs of `obj` and the format cannot say."""
+    if issubclass(type(obj), Contract):
+        return
+    if not path and not contains_struct(obj):
+        yield from payload_errors(obj, path, mode)
+    elif len(path) > MAX_DEPTH:
+        yield contract_error(
+            "too_deep", path, expected=f"at most {MAX_DEPTH} levels of nesting", got="more"
+        )
+    elif issubclass(type(obj), dict) and (pairs := as_mapping(obj)) is not None:
+        if any(type(key) is not str for key in pairs):
+            yield from payload_errors(dict.fromkeys(pairs), path, mode)
+        for key, value in pairs.items():
+            yield from _unwritable(value, mode, (*path, key))
+    elif issubclass(type(obj), (list, tuple)) and (items := as_sequence(obj)) is not None:
+        for index, value in enumerate(items):
+            yield from _unwritable(value, mode, (*path, index))
+    else:
+        yield from payload_errors(obj, path, mode)
+
+
+def _not_json(obj: Any) -> Iterator[RawMMError]:
+    """Free values of open objects that only MessagePack can say."""
+    for path, one in open_objects(obj):
+        free = dict(one.extra or {})
+        free |= {name: getattr(one, name) for name in one.__wire_fields__}
+        for name, value in free.items():
+            yield from payload_errors(value, (*path, name), Mode.JSON)
+
+
+def spread(obj: Any) -> Any:
+    """`obj` as it is written: a struct with extra fields in it is a dict, and these its items."""
+    if all(one.extra is None for _, one in open_objects(obj)):
+        return obj
+    if issubclass(type(obj), Contract):
+        return {name: spread(value) for name, value in wire_fields(obj)}
+    if issubclass(type(obj), dict):
+        return {key: spread(item) for key, item in obj.items()}
+    return [spread(item) for item in obj]
+
+
+def _packed_type(kind: Any) -> type[PackedStream[Any]] | None:
+    """The packed form of a field's type; None if it is no stream."""
+    if isinstance(kind, type) and issubclass(kind, PackedStream):
+        return kind
+    return next(filter(None, map(_packed_type, get_args(kind))), None)
+
+
+_STREAMS: Final = {
+    field.name: packed
+    for field in msgspec.structs.fields(MessageNode)
+    if (packed := _packed_type(field.type))
+}
+"""The per-token streams of a node, with their packed forms."""
+
+
+def in_form(obj: Any, *, packed: bool | None) -> Any:
+    """`obj` with its per-token streams packed, or as lists; with None as they are.
+
+    Nothing in `obj` is changed.
+    """
+    if packed is None:
+        return obj
+    if issubclass(type(obj), MessageNode):
+        node = copy(obj)
+        for name, kind in _STREAMS.items():
+            stream = getattr(node, name)
+            if stream is not None:
+                setattr(node, name, _in_form(stream, kind, packed=packed))
+        return node
+    if issubclass(type(obj), Trace):
+        trace = copy(obj)
+        trace.nodes = [in_form(node, packed=packed) for node in obj.nodes]
+        return trace
+    if issubclass(type(obj), dict):
+        return {key: in_form(item, packed=packed) for key, item in obj.items()}
+    if issubclass(type(obj), (list, tuple)):
+        return [in_form(item, packed=packed) for item in obj]
+    return obj
+
+
+def _in_form(stream: Any, kind: type[PackedStream[Any]], *, packed: bool) -> Any:
+    if isinstance(stream, dict):
+        return {key: _in_form(one, kind, packed=packed) for key, one in stream.items()}
+    if packed:
+        return kind.pack(stream)
+    return stream.tolist() if isinstance(stream, PackedStream) else stream

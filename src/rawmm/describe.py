@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from rawmm import layouts
-from rawmm.descriptors import raw_mm_item
-from rawmm.errors import OffloadError, shown, shown_path, shown_text
+from rawmm.errors import OffloadError, contract_error, shown, shown_path, shown_text
+from rawmm.images import Limits, checked_limits, prepare_image
 from rawmm.locators import Problem, file_path, scheme_of
-from rawmm.offload.limits import Limits, checked_limits
-from rawmm.offload.prepare import prepare_image
-from rawmm.offload.run_dir import resolved_dir
-from rawmm.offload.store import ImageStore
-from rawmm.offload.stored_image import StoredImage
+from rawmm.model.types import RawMMItem
+from rawmm.store import ImageStore, StoredImage, resolved_dir
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rawmm.layouts import Layout
-    from rawmm.structs import RawMMItem
 
     _Path: TypeAlias = str | os.PathLike[str]
     DescribableImage: TypeAlias = StoredImage | bytes | bytearray | memoryview | _Path
@@ -154,3 +152,42 @@ def _uri_of(image: Any) -> str:
             hint="pass the bytes of the file",
         )
     return uri
+
+
+def raw_mm_item(
+    *,
+    modality: str,
+    family: str,
+    layout_fingerprint: str,
+    payload: Mapping[str, Any],
+    raw_image_id: str | None = None,
+    raw_image_uri: str | None = None,
+    vllm_modality: str | None = None,
+) -> RawMMItem:
+    """A descriptor of one raw media item, checked.
+
+    Give at most one locator; with none the item is descriptor-only.
+
+    Raises:
+        ContractError: a name, the fingerprint or a locator breaks the contract.
+        ProcessedPayloadError: the payload holds pixels, arrays or what JSON cannot say.
+    """
+    if layout_fingerprint is None:
+        raise contract_error(
+            "missing_field",
+            (),
+            expected="a layout_fingerprint",
+            got="None",
+            hint="without it a reader cannot tell whether it lays images out alike",
+        )
+    return RawMMItem(
+        kind="prime_raw_mm_item",
+        version=1,
+        modality=modality,
+        family=family,
+        layout_fingerprint=layout_fingerprint,
+        payload=payload,  # type: ignore[arg-type]  # any mapping; the constructor makes it a dict
+        vllm_modality=vllm_modality,
+        raw_image_id=raw_image_id,
+        raw_image_uri=raw_image_uri,
+    )

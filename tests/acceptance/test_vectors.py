@@ -13,7 +13,7 @@ import pytest
 
 from rawmm import RawMMError, decode_json, encode_json, iter_errors, schemas
 from rawmm.errors import CODES
-from rawmm.structs import TYPES
+from rawmm.model.types import TYPES
 from tests.property import oracle
 
 VECTORS = schemas.conformance_vectors()

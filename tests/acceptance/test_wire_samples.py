@@ -26,9 +26,9 @@ from rawmm import (
     to_builtins,
     validate,
 )
-from rawmm.refs import split_raw_mm_ref
+from rawmm.engine.refs import split_raw_mm_ref
 from rawmm.trainer import decode_sample
-from rawmm.upgrade import upgrade
+from rawmm.upgrades import upgrade
 
 WIRE = Path(__file__).parent.parent / "data" / "wire"
 NODES = list[MessageNode]

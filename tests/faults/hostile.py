@@ -19,9 +19,9 @@ import msgspec
 import rawmm
 from rawmm.cli.app import run
 from rawmm.errors import CODES, RawMMError
+from rawmm.images.data_url import parse_data_url
 from rawmm.materialize.reading import decode_rgb
-from rawmm.offload.data_url import parse_data_url
-from rawmm.offload.references import Referenced
+from rawmm.store.references import Referenced
 from rawmm.trainer import decode_sample
 from tests.unit.offload.hostile_images import HOSTILE
 from tests.unit.offload.images import assert_silent, data_url, huge_png, picture

@@ -13,7 +13,7 @@ import pytest
 import rawmm
 from rawmm.errors import MaterializeError, OffloadError
 from rawmm.materialize.reading import read_image
-from rawmm.offload import collect_garbage, fsck
+from rawmm.store import collect_garbage, fsck
 from tests.faults.writers import request, urls_of
 from tests.unit.offload.images import FORMATS, data_url, picture
 

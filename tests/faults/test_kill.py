@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from rawmm.offload import ImageStore, fsck, offload_images_inplace
-from rawmm.offload.image_file import open_directory
-from rawmm.offload.listing import Listing, list_images
+from rawmm.offload import offload_images_inplace
+from rawmm.store import ImageStore, fsck
+from rawmm.store.files import open_directory
+from rawmm.store.listing import Listing, list_images
 from tests.faults.children import CONTEXT
 from tests.faults.writers import (
     AFTER,

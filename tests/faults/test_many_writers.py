@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from rawmm.offload import ImageStore, fsck
+from rawmm.store import ImageStore, fsck
 from tests.faults.children import CONTEXT, in_child
 from tests.faults.writers import store_from_threads
 from tests.unit.offload.images import FORMATS, data_url, picture

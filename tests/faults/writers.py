@@ -8,7 +8,8 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.offload import ImageStore, collect_garbage, offload_images_inplace
+from rawmm.offload import offload_images_inplace
+from rawmm.store import ImageStore, collect_garbage
 from tests.unit.offload.images import part
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rawmm import RawMMError, convert, decode_json, decode_msgpack, iter_errors
-from rawmm.structs import TYPES
+from rawmm.model.types import TYPES
 from rawmm.testing import strategies
 from tests.property import oracle
 

@@ -12,13 +12,13 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from rawmm import RawMMError, convert, decode_json, encode_msgpack, schemas, to_builtins
-from rawmm.structs import TYPES, Contract
+from rawmm.model.types import TYPES, Contract
+from rawmm.rules.registry import RULES, rules_hold
 from rawmm.testing import strategies
-from rawmm.validate import collect
-from rawmm.validate.children import children
-from rawmm.validate.convert import to_struct
-from rawmm.validate.recheck import recheck
-from rawmm.validate.rules import RULES, rules_hold
+from rawmm.validation import errors as collect
+from rawmm.validation.convert import to_struct
+from rawmm.validation.revalidate import recheck
+from rawmm.values.fields import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

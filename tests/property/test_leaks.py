@@ -32,8 +32,8 @@ from rawmm import RawMMError, schemas
 from rawmm.cli import main
 from rawmm.graph import branches, prepare_turn
 from rawmm.materialize import materialize
-from rawmm.offload import collect_garbage, fsck
-from rawmm.structs import TYPES
+from rawmm.model.types import TYPES
+from rawmm.store import collect_garbage, fsck
 from rawmm.trainer import SAMPLE_FIELDS, as_sample, pack, sample_from
 from tests.canaries import IMAGE, SPELLINGS, leaked
 

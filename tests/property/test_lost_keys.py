@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawmm.errors import RawMMError
-from rawmm.plain_json import duplicate_keys, has_all_keys
+from rawmm.values.strict_json import duplicate_keys, has_all_keys
 
 KEYS = st.sampled_from(["a", "b", ":", '"', "é", "a:b", "\\"])
 TEXTS = st.sampled_from(["", ":", "::", "x", "\\u003a", '":"', "\n", "é"])

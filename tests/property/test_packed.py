@@ -25,7 +25,7 @@ from rawmm import (
     to_builtins,
 )
 from rawmm.graph import branches
-from rawmm.structs import PackedFlags, PackedFloats, PackedStream, PackedTokenIds
+from rawmm.model.types import PackedFlags, PackedFloats, PackedStream, PackedTokenIds
 from rawmm.testing import strategies
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from pydantic import BaseModel, computed_field
 
 import rawmm
 from rawmm import RawMMRef, to_builtins
+from rawmm.engine.refs import raw_mm_ref
 from rawmm.locators import stored_hash
-from rawmm.offload.references import Referenced, locators
-from rawmm.refs import raw_mm_ref
-from rawmm.structs import TYPES
+from rawmm.model.types import TYPES
+from rawmm.store.references import Referenced, locators
 from rawmm.testing.strategies import documents, instances
 from tests.property.test_refs import historical
 

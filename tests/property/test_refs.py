@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawmm import RawMMError, RawMMRef, to_builtins
+from rawmm.engine.refs import is_raw_mm_ref, raw_mm_ref, split_raw_mm_ref
 from rawmm.errors import CODES
-from rawmm.refs import is_raw_mm_ref, raw_mm_ref, split_raw_mm_ref
 from rawmm.testing.strategies import instances
 
 located = instances(RawMMRef).filter(

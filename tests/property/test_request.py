@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawmm.errors import RawMMError
-from rawmm.offload import ImageStore, offload_images_inplace, offload_request
-from rawmm.plain_json import read_json
+from rawmm.offload import offload_images_inplace, offload_request
+from rawmm.store import ImageStore
 from rawmm.testing.strategies import lexemes
+from rawmm.values.strict_json import read_json
 from tests.unit.offload.images import FORMATS, assert_silent, data_url, picture, url_of
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ from rawmm import (
     to_builtins,
     validate,
 )
-from rawmm.structs import TYPES, Contract
+from rawmm.model.types import TYPES, Contract
 from rawmm.testing import strategies
-from rawmm.validate.open_objects import open_objects
+from rawmm.values.extras import open_objects
 from tests.property.oracle import without_defaults
 
 KINDS = [TYPES[name] for name in sorted(TYPES)]

@@ -28,7 +28,7 @@ from rawmm import (
     encode_msgpack,
     validate,
 )
-from rawmm.sidecar import LISTS, attribute, difference, introduced, merge
+from rawmm.graph.sidecar import LISTS, attribute, difference, introduced, merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

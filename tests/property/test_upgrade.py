@@ -27,12 +27,12 @@ from rawmm import (
     encode_msgpack,
     iter_errors,
 )
-from rawmm.refs import raw_mm_ref
-from rawmm.structs import TYPES
+from rawmm.engine.refs import raw_mm_ref
+from rawmm.model.types import TYPES
 from rawmm.testing import strategies
 from rawmm.testing._mutations import _one_change
 from rawmm.testing._profile import VALUES
-from rawmm.upgrade import FORMS, upgrade
+from rawmm.upgrades import FORMS, upgrade
 from tests.unit.offload.images import data_url, picture
 from tests.unit.upgrade import test_refs as written
 

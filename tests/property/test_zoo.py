@@ -23,8 +23,8 @@ import pytest
 
 import rawmm
 from rawmm import RawMMError, schemas
-from rawmm.structs import TYPES, Contract
-from rawmm.validate.plain import field_slots, slot_of
+from rawmm.model.types import TYPES, Contract
+from rawmm.values.plain import field_slots, slot_of
 from tests.zoo import REFUSED, ZOO, Animal
 
 MODULES: Final = ("rawmm", "rawmm.graph", "rawmm.layouts", "rawmm.materialize", "rawmm.trainer")

@@ -15,7 +15,7 @@ import rawmm
 from benchmarks import __main__ as command
 from benchmarks import floor, harness, reference, rules
 from benchmarks.data import body, screenshot, trace, variation
-from rawmm.validate.rules import RULES
+from rawmm.rules.registry import RULES
 
 if TYPE_CHECKING:
     from benchmarks.harness import Row

@@ -6,92 +6,42 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "src" / "rawmm"
 
-LAYERS = {
-    "errors": 0,
-    "json_text": 0,
-    "_version": 0,
-    "locators": 1,
-    "_contract": 1,
-    "_packed": 1,
-    "_generated": 1,
-    "structs": 1,
-    "schemas": 1,
-    "validate": 2,
-    "writing": 3,
-    "logprob_floor": 3,
-    "codec": 3,
-    "plain_json": 3,
-    "conversion": 3,
-    "descriptors": 3,
-    "retry": 3,
-    "response": 3,
-    "sidecar": 3,
-    "graph": 3,
-    "refs": 3,
-    "features": 3,
-    "layouts": 3,
-    "offload": 4,
-    "describe": 4,
-    "upgrade": 4,
-    "trainer": 4,
-    "materialize": 4,
-    "integrations": 5,
-    "cli": 5,
-    "testing": 5,
-    "__main__": 6,
-}
-"""Each part of the package by its layer; ARCHITECTURE.md gives the reasons."""
-
-ORDER_IN_LAYER = {
-    "_contract": 0,
-    "locators": 0,
-    "_packed": 1,
-    "_generated": 2,
-    "structs": 3,
-    "schemas": 3,
-    "logprob_floor": 0,
-    "writing": 0,
-    "codec": 1,
-    "plain_json": 2,
-    "conversion": 1,
-    "descriptors": 1,
-    "retry": 1,
-    "response": 1,
-    "sidecar": 2,
-    "graph": 3,
-    "refs": 2,
-    "features": 4,
-    "layouts": 1,
-    "describe": 1,
-    "trainer": 1,
-    "upgrade": 2,
-    "materialize": 2,
-}
-"""Layer 1 stacks the base, what is generated on it, the doors to that; layer 3 the checks
-before writing, and what writes.
-"""
-
-UPWARD = {("_contract", "rawmm.integrations.pydantic")}
-"""The one import against the grain: methods that only pydantic calls load what answers it.
-Without it, a struct in a model would be an error that asks the user for an import.
-"""
+LAYERS: Final = (
+    ("_version", "errors", "locators"),
+    ("_generated", "model"),
+    ("values",),
+    ("rules",),
+    ("validation",),
+    ("codec",),
+    ("layouts", "images", "graph", "sidecar", "engine"),
+    ("store", "offload", "describe"),
+    ("trainer", "materialize", "upgrades"),
+    ("cli", "testing", "integrations"),
+    ("__main__",),
+)
+"""Each part of the package by its layer. A part imports those before it, in its layer, too."""
+ORDER: Final = [part for layer in LAYERS for part in layer]
+OPEN: Final = {"errors", "locators", "model", "values", "_generated"}
+"""Packages whose modules other packages import. Of others they use what ``__init__`` names."""
+FIRST_WITH_IO: Final = ORDER.index("store")
 
 HEAVY = {
     "PIL", "blake3", "pybase64", "jsonschema", "jsonschema_rs", "hypothesis", "numpy",
     "pydantic", "pydantic_core", "renderers", "verifiers", "openai",
 }  # fmt: skip
 ONLY_IN = {
-    "blake3": {"offload/known.py"},
+    "blake3": {"store/url_index.py"},
     "cyclopts": {"cli"},
     "rich": {"cli"},
     "hypothesis": {"testing"},
-    "PIL": {"offload", "materialize"},
+    "PIL": {"images", "materialize"},
     "pydantic": {"integrations/pydantic.py"},
     "pydantic_core": {"integrations/pydantic.py"},
     "renderers": {"integrations/renderers.py"},
@@ -104,8 +54,7 @@ ONLY_IN = {
 }
 """Each library, and the parts or files that alone may import it."""
 
-IO_LAYER = 4
-IO_MODULES = {"os", "pathlib", "tempfile", "shutil", "io", "socket", "subprocess"}
+IO_MODULES = {"os", "pathlib", "tempfile", "shutil", "socket", "subprocess"}
 
 
 def part_of(path: Path) -> str:
@@ -133,7 +82,7 @@ def imports(path: Path, *, top_only: bool = False) -> list[str]:
 
 
 def test_every_part_has_a_layer() -> None:
-    assert {part_of(path) for path in sources()} == set(LAYERS)
+    assert {part_of(path) for path in sources()} == set(ORDER)
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -143,13 +92,22 @@ def test_imports_point_down(path: Path) -> None:
         if not name.startswith("rawmm."):
             continue
         other = name.split(".")[1]
-        if (own, name) in UPWARD:
-            assert name not in imports(path, top_only=True), f"{own} loads {name} on import"
-            continue
-        if other == own or (other not in LAYERS and LAYERS[own] >= LAYERS["cli"]):
+        if other == own or (other not in ORDER and own in LAYERS[-2]):
             continue  # within a part; or a public name, which outermost parts may use
-        below = (LAYERS[other], ORDER_IN_LAYER.get(other, 0))
-        assert below < (LAYERS[own], ORDER_IN_LAYER.get(own, 0)), f"{own} imports {other}"
+        if own in {"model", "_generated"}:
+            assert other in {"errors", "model", "_generated"}
+            continue
+        assert ORDER.index(other) < ORDER.index(own), f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_part_reaches_into_another(path: Path) -> None:
+    own = part_of(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "rawmm" or len(parts) < 3 or parts[1] in OPEN | {own}:
+            continue
+        assert (PACKAGE / parts[1]).with_suffix(".py").exists(), f"{own} imports {name}"
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -161,7 +119,7 @@ def test_libraries_have_one_home(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_upper_layers_do_io(path: Path) -> None:
-    if LAYERS[part_of(path)] < IO_LAYER:
+    if ORDER.index(part_of(path)) < FIRST_WITH_IO:
         assert not IO_MODULES & {name.split(".")[0] for name in imports(path)}
 
 
@@ -172,7 +130,7 @@ def test_nothing_but_the_door_imports_generated_code() -> None:
         for name in imports(path)
         if name.startswith("rawmm._generated")
     }
-    assert users == {"structs"}
+    assert users == {"model"}
 
 
 def test_importing_loads_msgspec_and_the_standard_library_only() -> None:

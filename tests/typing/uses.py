@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, assert_type
 
 import rawmm
-from rawmm.structs import MMImageItem
+from rawmm.model.types import MMImageItem
 
 # A call makes an instance of the class, and its fields have the types of the schema.
 range_ = rawmm.PlaceholderRange(offset=0, length=4)

@@ -21,9 +21,9 @@ from rawmm import (
     encode_json,
     to_builtins,
 )
-from rawmm.features import generate_features
-from rawmm.refs import split_raw_mm_ref
-from rawmm.retry import generate_with_image_ref_retry
+from rawmm.engine.features import generate_features
+from rawmm.engine.refs import split_raw_mm_ref
+from rawmm.engine.retry import generate_with_image_ref_retry
 from tests.unit.retry.engine import CacheMissError
 
 FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee33"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawmm.json_text import find_fault
+from rawmm.values.json_fault import find_fault
 
 NODES = (Path(__file__).resolve().parents[2] / "examples" / "nodes.json").read_bytes()
 

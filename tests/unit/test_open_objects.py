@@ -32,8 +32,8 @@ from rawmm import (
     to_builtins,
     validate,
 )
-from rawmm.structs import TYPES
-from rawmm.writing import spread
+from rawmm.codec import spread
+from rawmm.model.types import TYPES
 from tests.property.oracle import without_defaults
 
 USER: dict[str, Any] = {"message": {"role": "user", "content": "x"}}

@@ -24,7 +24,6 @@ from rawmm import (
     Tool,
     Trace,
     UserMessage,
-    _packed,
     convert,
     decode_json,
     decode_msgpack,
@@ -35,11 +34,12 @@ from rawmm import (
     validate,
 )
 from rawmm.graph import branches, prepare_turn
+from rawmm.model import packed as _packed
 from rawmm.trainer import as_sample, sample_from
 from tests.unit.graph.turns import PAD, TYPES, new_trace, reply, response, sidecar, url, user
 
 if TYPE_CHECKING:
-    from rawmm.structs import PackedStream
+    from rawmm.model.types import PackedStream
 
 IDS = [9707, 151655, 151655, 0]
 FLAGS = [True, False, False, False]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from codegen.patterns import AmbiguousError, check_linear
 from rawmm import ContractError, decode_json, iter_errors, schemas
-from rawmm.structs import TYPES
+from rawmm.model.types import TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

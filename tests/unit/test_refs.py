@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm import ContractError, ProcessedPayloadError, RawMMError, RawMMRef
-from rawmm.refs import is_raw_mm_ref, raw_mm_ref, split_raw_mm_ref
+from rawmm.engine.refs import is_raw_mm_ref, raw_mm_ref, split_raw_mm_ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable

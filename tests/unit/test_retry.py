@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rawmm.retry import generate_with_image_ref_retry
+from rawmm.engine.retry import generate_with_image_ref_retry
 from tests.unit.retry.engine import DONE, REQUESTS, CacheMissError, Engine, generate, item, sidecar
 
 BARE = REQUESTS["descriptor-only"]
@@ -199,7 +199,7 @@ class TestTheLog:
         generate(engine, **request)
         assert seen == [0, 1]
         (record,) = caplog.records
-        assert (record.name, record.levelno) == ("rawmm.retry", logging.WARNING)
+        assert (record.name, record.levelno) == ("rawmm.engine.retry", logging.WARNING)
         assert record.getMessage() == (
             "engine cache miss, 2 of the request's images descriptor-only: "
             "retrying with all image references"

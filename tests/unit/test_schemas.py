@@ -16,10 +16,10 @@ from referencing import Registry, Resource
 
 import rawmm
 from rawmm import RawMMError, schemas
-from rawmm.structs import MAX_DEPTH, MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES, TYPES
-from rawmm.validate import detect
-from rawmm.validate.rules import RULES
-from rawmm.validate.types import schema_of
+from rawmm.model.kinds import schema_of
+from rawmm.model.types import MAX_DEPTH, MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES, TYPES
+from rawmm.rules.registry import RULES
+from rawmm.validation import detect
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = {path.name: path for path in sorted((ROOT / "schemas/v1").glob("*.schema.json"))}

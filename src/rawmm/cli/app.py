@@ -21,7 +21,7 @@ from rawmm.cli.records import STDIO
 from rawmm.cli.schema import schema
 from rawmm.cli.upgrade import upgrade
 from rawmm.errors import shown_name
-from rawmm.structs import SCHEMA_VERSION
+from rawmm.model.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

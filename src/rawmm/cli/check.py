@@ -18,13 +18,13 @@ from rawmm.cli.report import MaxErrors, Report, Style
 from rawmm.cli.requests import open_store, request_errors
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
-from rawmm.validate import iter_errors
+from rawmm.validation import iter_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rawmm.cli.parallel import Check
-    from rawmm.offload import ImageStore
+    from rawmm.store import ImageStore
 
 
 def check(

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rawmm.cli.msgpack_scan import Scan, is_exact
-from rawmm.codec import malformed, too_deep
 from rawmm.errors import contract_error
-from rawmm.plain_json import duplicate_keys, has_all_keys
+from rawmm.values.strict_json import duplicate_keys, has_all_keys, malformed, too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,11 +12,10 @@ from rawmm.cli.output import complain, console, counted, printable, say
 from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
 from rawmm.cli.report import MaxErrors, Report, Style
 from rawmm.errors import OffloadError, RawMMError
-from rawmm.offload.findings import WRONG, Looked
-from rawmm.offload.fsck import findings
+from rawmm.store import WRONG, Looked, iter_findings
 
 if TYPE_CHECKING:
-    from rawmm.offload.findings import Finding, Kind
+    from rawmm.store import Finding, Kind
 
 _KINDS: Final[dict[Kind, str]] = {
     "missing": "a record names them, and they are not there",
@@ -74,7 +73,7 @@ def fsck(
     counts: Counter[str] = Counter()
     looked = Looked()
     try:
-        for finding in findings(
+        for finding in iter_findings(
             image_dir,
             None if files is None else files.records(),
             repair=repair,

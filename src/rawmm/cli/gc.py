@@ -12,11 +12,10 @@ from rich.table import Table
 from rawmm.cli.output import UsageError, complain, console, counted, printable, say, size
 from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
 from rawmm.errors import OffloadError, RawMMError
-from rawmm.offload.gc import GRACE, collect_garbage
-from rawmm.offload.run_dir import resolved_dir
+from rawmm.store import GRACE, collect_garbage, resolved_dir
 
 if TYPE_CHECKING:
-    from rawmm.offload import GarbageStats
+    from rawmm.store import GarbageStats
 
 
 def gc(

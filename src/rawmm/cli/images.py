@@ -6,18 +6,17 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from rawmm.engine import split_raw_mm_ref
 from rawmm.errors import OffloadError, RawMMError, json_path, shown_text
 from rawmm.locators import Problem, file_path, locator_of, scheme_of
-from rawmm.offload import offload_images_inplace
-from rawmm.offload.image_parts import ImageParts
-from rawmm.refs import split_raw_mm_ref
-from rawmm.structs import Contract, GenerateFeatures, MMImageRef
-from rawmm.validate.children import children
+from rawmm.model.types import Contract, GenerateFeatures, MMImageRef
+from rawmm.offload import ImageParts, offload_images_inplace
+from rawmm.values.fields import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rawmm.offload import ImageStore
+    from rawmm.store import ImageStore
 
     Path: TypeAlias = tuple[str | int, ...]
 

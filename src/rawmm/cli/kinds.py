@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from rawmm.cli.output import UsageError
 from rawmm.cli.schema import unknown_name
-from rawmm.structs import TYPES, ContentPart, Message
-from rawmm.validate import detect
+from rawmm.model.types import TYPES, ContentPart, Message
+from rawmm.validation import detect
 
 CHAT_REQUEST: Final = "ChatRequest"
 """Stands for an OpenAI request body, or its messages: no type of the contract, but what rawmm

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawmm.cli.records import is_json_lines
 from rawmm.errors import ContractError
-from rawmm.json_text import JsonFault, find_fault
+from rawmm.values.json_fault import JsonFault, find_fault
 
 if TYPE_CHECKING:
     from rawmm.cli.records import Format

@@ -20,7 +20,8 @@ from rawmm.cli.passes import (
 from rawmm.cli.records import Input, open_source
 from rawmm.cli.requests import open_store, open_writable_store
 from rawmm.errors import OffloadError
-from rawmm.offload import ImageOffloadStats, ImageStore, offload_images_inplace, run_image_dir
+from rawmm.offload import ImageOffloadStats, offload_images_inplace
+from rawmm.store import ImageStore, run_image_dir
 
 
 def offload(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rawmm.cli.output import UsageError
 from rawmm.cli.references import check_named
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
-from rawmm.offload import ImageStore
+from rawmm.store import ImageStore
 
 if TYPE_CHECKING:
     import os

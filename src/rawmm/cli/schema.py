@@ -10,9 +10,9 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
-from rawmm import schemas
 from rawmm.cli.output import UsageError, console
 from rawmm.errors import shown_text
+from rawmm.model import schemas
 
 
 def schema(

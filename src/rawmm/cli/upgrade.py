@@ -29,14 +29,12 @@ from rawmm.cli.report import error_text, place_of
 from rawmm.cli.requests import open_store, open_writable_store
 from rawmm.codec import decode_json, decode_msgpack
 from rawmm.errors import RawMMError, contract_error, shown_text
-from rawmm.upgrade.kinds import TRAINING_SAMPLE, kind_of, reference_kind
-from rawmm.upgrade.record import FORMS
-from rawmm.upgrade.walk import Walk
-from rawmm.validate.types import schema_of
+from rawmm.model.kinds import schema_of
+from rawmm.upgrades import FORMS, TRAINING_SAMPLE, Walk, kind_of, reference_kind
 
 if TYPE_CHECKING:
     from rawmm.layouts import Layout
-    from rawmm.offload import ImageStore
+    from rawmm.store import ImageStore
 
 
 def upgrade(

@@ -12,9 +12,13 @@ of a root-to-leaf path, concatenated, are one training sample, and its sidecars,
 sidecar that the renderer returned for it. Nothing here does I/O.
 """
 
+from __future__ import annotations
+
 from rawmm.graph.branches import Branch, branches, leaves
 from rawmm.graph.hashing import message_hash
 from rawmm.graph.index import reindex
+from rawmm.graph.response import Response as Response
+from rawmm.graph.response import TurnTokens as TurnTokens
 from rawmm.graph.turn import PendingTurn, prepare_turn
 
 __all__ = [
@@ -26,3 +30,14 @@ __all__ = [
     "prepare_turn",
     "reindex",
 ]
+
+from rawmm.graph.arrays import encoded as encoded
+from rawmm.graph.reading import read as read
+from rawmm.graph.sidecar import LISTS as LISTS
+from rawmm.graph.sidecar import attribute as attribute
+from rawmm.graph.sidecar import introduced as introduced
+from rawmm.graph.sidecar import merge as merge
+from rawmm.graph.streams import as_list as as_list
+from rawmm.graph.streams import check_finite as check_finite
+from rawmm.graph.streams import not_a_stream as not_a_stream
+from rawmm.graph.streams import stream_of as stream_of

@@ -9,17 +9,17 @@ import binascii
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from rawmm.conversion import convert
+from rawmm.codec import convert
 from rawmm.errors import RawMMError, contract_error, shown, shown_name
 from rawmm.graph.reading import field_of, read
-from rawmm.structs import EncodedArray, SamplingMask
-from rawmm.validate.children import missing
-from rawmm.validate.plain import as_mapping
+from rawmm.model.types import EncodedArray, SamplingMask
+from rawmm.values.fields import missing
+from rawmm.values.plain import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rawmm.structs import MessageNode
+    from rawmm.model.types import MessageNode
 
 T = TypeVar("T")
 _PATH: Final = ("tokens", "routed_experts")

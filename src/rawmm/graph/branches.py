@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, shown
 from rawmm.graph.reading import read, token_types
+from rawmm.graph.sidecar import merge
 from rawmm.graph.streams import stream_of
-from rawmm.sidecar import merge
-from rawmm.structs import Message, MessageNode, Tool, Trace
-from rawmm.validate.guard import in_order
-from rawmm.validate.node_rules import PER_SAMPLED
+from rawmm.model.types import Message, MessageNode, Tool, Trace
+from rawmm.rules import PER_SAMPLED
+from rawmm.validation import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rawmm.structs import MultiModalData
+    from rawmm.model.types import MultiModalData
 
 _ATTEMPT: Final = "compaction_attempt"
 _ACCEPTED: Final = "compaction"

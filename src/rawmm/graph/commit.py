@@ -11,19 +11,18 @@ from rawmm.graph.alignment import Alignment
 from rawmm.graph.arrays import Routing, sampling_mask
 from rawmm.graph.reading import field_of, read, token_types, tokens_of
 from rawmm.graph.reuse import Cursor, Reuse
-from rawmm.sidecar import attribute, difference, introduced
-from rawmm.structs import AssistantMessage, MessageNode, MultiModalData, PlaceholderRange, Usage
-from rawmm.validate.graph import inline_so_far, media_ids, owed_after, placed_errors
-from rawmm.validate.guard import guarded
-from rawmm.validate.node_rules import image_urls
+from rawmm.graph.sidecar import attribute, difference, introduced
+from rawmm.model.types import AssistantMessage, MessageNode, MultiModalData, PlaceholderRange, Usage
+from rawmm.rules import image_urls, inline_so_far, media_ids, owed_after, placed_errors
+from rawmm.validation import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rawmm.graph.index import GraphIndex, Key
     from rawmm.graph.turn import PendingTurn
-    from rawmm.structs import EncodedArray, Message, Tool
-    from rawmm.validate.graph import Owed
+    from rawmm.model.types import EncodedArray, Message, Tool
+    from rawmm.rules import Owed
 
 _SIDECAR: Final = ("tokens", "multi_modal_data")
 

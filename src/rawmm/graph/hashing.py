@@ -8,21 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
-from rawmm.conversion import convert, to_builtins
-from rawmm.structs import (
-    AssistantMessage,
-    Message,
-    TextContentPart,
-    ToolMessage,
-)
-from rawmm.validate.guard import guarded
-from rawmm.validate.payload import Mode, payload_errors
-from rawmm.validate.recheck import recheck
+from rawmm.codec import convert, to_builtins
+from rawmm.model.types import AssistantMessage, Message, TextContentPart, ToolMessage
+from rawmm.validation import guarded, recheck
+from rawmm.values.payload import Mode, payload_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rawmm.structs import Tool, ToolCall
+    from rawmm.model.types import Tool, ToolCall
 
 _DIGEST_SIZE: Final = 16
 _MESSAGES: Final = frozenset(get_args(Message))

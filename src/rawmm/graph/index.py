@@ -6,16 +6,16 @@ import weakref
 from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from rawmm.conversion import convert
+from rawmm.codec import convert
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.graph.hashing import message_hash, tools_hash
 from rawmm.graph.streams import elements
-from rawmm.structs import MessageNode, Trace
+from rawmm.model.types import MessageNode, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rawmm.structs import Message, PackedTokenIds
+    from rawmm.model.types import Message, PackedTokenIds
 
 Key: TypeAlias = tuple[int | None, str | None, str]
 """A node's parent, the hash of its tools if it is a root, and the hash of its message."""

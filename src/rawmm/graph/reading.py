@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import msgspec
 
-from rawmm.conversion import convert
+from rawmm.codec import convert
 from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.graph.response import TurnTokens
 from rawmm.graph.streams import floored, stream_of
-from rawmm.response import TurnTokens
-from rawmm.structs import Trace
-from rawmm.validate.children import missing
-from rawmm.validate.plain import as_mapping, as_sequence
+from rawmm.model.types import Trace
+from rawmm.values.fields import missing
+from rawmm.values.plain import as_mapping, as_sequence
 
 _STREAMS: Final = {
     "prompt_ids": "TokenIds",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rawmm.errors import contract_error, counted
 from rawmm.graph.hashing import message_hash, tools_hash
+from rawmm.graph.sidecar import IMAGE, introduced
 from rawmm.graph.streams import elements
-from rawmm.sidecar import IMAGE, introduced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rawmm.graph.alignment import Alignment
     from rawmm.graph.index import GraphIndex, Key
     from rawmm.graph.turn import PendingTurn
-    from rawmm.structs import Message, MessageNode, MultiModalData
+    from rawmm.model.types import Message, MessageNode, MultiModalData
 
     Span = tuple[int, int] | None
 

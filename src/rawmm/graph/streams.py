@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from rawmm.errors import contract_error, shown
-from rawmm.logprob_floor import checked_floor, floored_stream
-from rawmm.structs import PackedStream, TokenFlags, TokenIds, TokenStream
-from rawmm.validate.payload import not_finite
-from rawmm.validate.plain import array_values, as_sequence, is_array, is_plain, to_plain
-from rawmm.validate.shape import definition, shape_errors
+from rawmm.model.schemas import definition
+from rawmm.model.types import PackedStream, TokenFlags, TokenIds, TokenStream
+from rawmm.validation import shape_errors
+from rawmm.values.logprob_floor import checked_floor, floored_stream
+from rawmm.values.payload import not_finite
+from rawmm.values.plain import array_values, as_sequence, is_array, is_plain, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

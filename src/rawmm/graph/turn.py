@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from rawmm.conversion import convert, to_builtins
+from rawmm.codec import convert, to_builtins
 from rawmm.errors import (
     RawMMError,
     contract_error,
@@ -16,17 +16,17 @@ from rawmm.graph.commit import Commit, new_node
 from rawmm.graph.hashing import as_message, message_hash, tools_hash
 from rawmm.graph.index import index_of
 from rawmm.graph.reading import field_of
+from rawmm.graph.sidecar import merge
 from rawmm.graph.streams import as_list, elements, not_a_stream
-from rawmm.sidecar import merge
-from rawmm.structs import Tool, Trace
-from rawmm.validate.guard import guarded, in_order
+from rawmm.model.types import Tool, Trace
+from rawmm.validation import guarded, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import TypeVar
 
     from rawmm.graph.index import GraphIndex, Key
-    from rawmm.structs import Message, MessageNode, MultiModalData
+    from rawmm.model.types import Message, MessageNode, MultiModalData
 
     T = TypeVar("T")
 

@@ -16,7 +16,7 @@ import msgspec
 
 from rawmm.errors import RawMMError, contract_error, counted, raise_alone, shown
 from rawmm.graph import message_hash
-from rawmm.validate.payload import Mode, payload_errors
+from rawmm.values.payload import Mode, payload_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

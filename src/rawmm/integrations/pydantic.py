@@ -34,12 +34,11 @@ from pydantic_core import (
     core_schema,
 )
 
-from rawmm import schemas
-from rawmm.codec import encode_json
-from rawmm.conversion import convert, to_builtins
+from rawmm.codec import convert, encode_json, to_builtins
 from rawmm.errors import RawMMError, contract_error, json_path, shown, shown_name
-from rawmm.structs import TYPES, Contract
-from rawmm.validate import errors_at
+from rawmm.model import schemas
+from rawmm.model.types import TYPES, Contract
+from rawmm.validation import errors_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,7 +164,7 @@ def _definition(name: str) -> Any:
 def _ref(name: str) -> str:
     # pydantic takes the last part before the colon for the key in ``$defs``, and more of it
     # where a model's own class has the same name.
-    return f"rawmm.structs.{name}:{schemas.VERSION}"
+    return f"rawmm.model.types.{name}:{schemas.VERSION}"
 
 
 def _reference(name: str) -> CoreSchema:

@@ -7,9 +7,9 @@ from typing import Any, overload
 from renderers.base import MultiModalData as RendererSidecar
 from renderers.base import PlaceholderRange as RendererRange
 
-from rawmm.conversion import convert, to_builtins
+from rawmm.codec import convert, to_builtins
 from rawmm.errors import contract_error, shown
-from rawmm.structs import MultiModalData, PlaceholderRange
+from rawmm.model.types import MultiModalData, PlaceholderRange
 
 
 @overload

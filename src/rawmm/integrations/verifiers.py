@@ -28,12 +28,11 @@ from verifiers.v1.serve.encoding import msgpack_encoder
 from verifiers.v1.trace import Trace as VerifiersTrace
 from verifiers.v1.trace import WireTrace
 
-from rawmm.conversion import convert, to_builtins
+from rawmm.codec import convert, to_builtins
 from rawmm.errors import OffloadError, RawMMError, contract_error, shown
 from rawmm.integrations import _carried
 from rawmm.integrations._models import dumped, validated
-from rawmm.offload import ImageOffloadStats, ImageStore, offload_images_async
-from rawmm.structs import (
+from rawmm.model.types import (
     MAX_DEPTH,
     AssistantMessage,
     MessageNode,
@@ -43,9 +42,12 @@ from rawmm.structs import (
     Trace,
     UserMessage,
 )
+from rawmm.offload import ImageOffloadStats, offload_images_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from rawmm.store import ImageStore
 
     Path = tuple[str | int, ...]
 

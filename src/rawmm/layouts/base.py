@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from rawmm.errors import contract_error, shown
 from rawmm.layouts.fingerprint import image_layout_fingerprint
-from rawmm.validate.plain import MAX_INT
+from rawmm.values.plain import MAX_INT
 
 if TYPE_CHECKING:
     from rawmm.errors import RawMMError

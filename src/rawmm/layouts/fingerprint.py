@@ -8,8 +8,8 @@ import re
 from typing import Any, Final
 
 from rawmm.errors import contract_error, shown
-from rawmm.structs import PATTERNS
-from rawmm.validate.payload import Mode, payload_errors, plain_copy
+from rawmm.model.types import PATTERNS
+from rawmm.values.payload import Mode, payload_errors, plain_copy
 
 _FAMILY: Final = re.compile(PATTERNS["Name"])
 

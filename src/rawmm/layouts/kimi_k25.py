@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from rawmm.layouts.base import Geometry, Layout
-from rawmm.validate.plain import MAX_INT
+from rawmm.values.plain import MAX_INT
 
 _Channels: TypeAlias = tuple[float, float, float]
 

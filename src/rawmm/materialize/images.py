@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from rawmm import layouts
 from rawmm.errors import MaterializeError, RawMMError, contract_error, json_path, shown
-from rawmm.graph.streams import stream_of
+from rawmm.graph import stream_of
+from rawmm.images import Limits, checked_limits
 from rawmm.layouts import Layout
 from rawmm.materialize import processing
 from rawmm.materialize.arrays import joined
 from rawmm.materialize.cache import ProcessedImageCache
 from rawmm.materialize.reading import decode_rgb, read_image
 from rawmm.materialize.sources import sources_of
-from rawmm.offload.limits import Limits, checked_limits
-from rawmm.offload.store import ImageStore
-from rawmm.offload.store_errors import check_one_place
-from rawmm.trainer.spans import span_errors
+from rawmm.store import ImageStore, check_one_place
+from rawmm.trainer import span_errors
 
 if TYPE_CHECKING:
     import os

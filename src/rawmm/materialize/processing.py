@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm import layouts
 from rawmm.errors import MaterializeError, json_path, raise_alone, shown, type_name
 from rawmm.materialize.arrays import as_lists
-from rawmm.structs import PROCESSED_KEYS
+from rawmm.model.types import PROCESSED_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,17 +17,14 @@ from rawmm.errors import (
     shown_text,
     type_name,
 )
+from rawmm.images import FORMATS, check_image
 from rawmm.locators import Problem, file_path, names_image, scheme_of
-from rawmm.offload.image_header import FORMATS
-from rawmm.offload.prepare import check_image
-from rawmm.offload.run_dir import run_image_dir
-from rawmm.offload.store import ImageStore
+from rawmm.store import ImageStore, run_image_dir
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from rawmm.offload.image_header import ImageHeader
-    from rawmm.offload.limits import Limits
+    from rawmm.images import ImageHeader, Limits
 
 
 _DECODER_ERRORS: Final = (

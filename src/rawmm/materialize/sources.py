@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from rawmm.conversion import convert
+from rawmm.codec import convert
+from rawmm.engine import media
 from rawmm.errors import contract_error, shown
-from rawmm.features import media
 from rawmm.locators import locator_of
-from rawmm.structs import MMImageItem, MMImageRef, MMRefs, MultiModalData, RawMMItem
-from rawmm.trainer.spans import IMAGE
+from rawmm.model.types import MMImageItem, MMImageRef, MMRefs, MultiModalData, RawMMItem
+from rawmm.trainer import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,23 +15,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from rawmm.errors import OffloadError, contract_error, shown, shown_text
+from rawmm.images import (
+    DataUrl,
+    Limits,
+    check_image,
+    checked_limits,
+    decode_data_url,
+    parse_data_url,
+    prepare_image,
+)
 from rawmm.locators import scheme_of
-from rawmm.offload.data_url import DataUrl, decode_data_url, parse_data_url
-from rawmm.offload.limits import Limits, checked_limits
 from rawmm.offload.parallel import in_order, processors
-from rawmm.offload.prepare import check_image, prepare_image
-from rawmm.offload.run_dir import run_image_dir
 from rawmm.offload.stats import ImageOffloadStats
-from rawmm.offload.store import ImageStore
-from rawmm.offload.store_errors import check_one_place
+from rawmm.store import ImageStore, check_one_place, run_image_dir
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from rawmm.images import ImageFacts
     from rawmm.offload.image_parts import ImagePart, ImageParts
-    from rawmm.offload.prepare import ImageFacts
 
 _WORTH_THREADS: Final = 2 * 1024 * 1024
 """Characters of base64 that take much longer to hash than other threads take to wake."""

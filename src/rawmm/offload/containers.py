@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rawmm._contract import EXTRA
 from rawmm.errors import OffloadError, raise_alone, shown
+from rawmm.model.base import EXTRA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from rawmm.errors import OffloadError, contract_error, shown
+from rawmm.images import frozen_bytes
 from rawmm.offload.call import Call
 from rawmm.offload.containers import REMOVED
 from rawmm.offload.image_parts import ImageParts
-from rawmm.offload.prepare import frozen_bytes
 from rawmm.offload.scan import CutText, ObjectChange, change_objects
-from rawmm.offload.store_errors import check_one_place
+from rawmm.store import check_one_place
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
     from rawmm.errors import RawMMError
+    from rawmm.images import Limits
     from rawmm.offload.call import Planned
     from rawmm.offload.image_parts import ImagePart
-    from rawmm.offload.limits import Limits
     from rawmm.offload.stats import ImageOffloadStats
-    from rawmm.offload.store import ImageStore
+    from rawmm.store import ImageStore
 
 
 class OffloadedRequest(NamedTuple):

@@ -9,15 +9,15 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import ContractError, shown
+from rawmm.images import is_image_data_url
 from rawmm.offload.call import Call, store_in
 from rawmm.offload.containers import container_of
-from rawmm.offload.data_url import is_image_data_url
 from rawmm.offload.image_parts import ImageParts
 
 if TYPE_CHECKING:
-    from rawmm.offload.limits import Limits
+    from rawmm.images import Limits
     from rawmm.offload.stats import ImageOffloadStats
-    from rawmm.offload.store import ImageStore
+    from rawmm.store import ImageStore
 
 _MODES: Final = ("offload", "inline")
 

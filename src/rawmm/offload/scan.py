@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from rawmm.errors import ContractError
-from rawmm.plain_json import read_json
+from rawmm.values.strict_json import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

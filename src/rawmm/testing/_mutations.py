@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from rawmm.structs import PROCESSED_KEYS
+from rawmm.model.types import PROCESSED_KEYS
 from rawmm.testing._profile import VALUES, Json, Strategy, drawn_as
 
 

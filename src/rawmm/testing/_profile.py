@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-from rawmm import schemas
-from rawmm.structs import PROCESSED_KEYS
+from rawmm.model import schemas
+from rawmm.model.types import PROCESSED_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

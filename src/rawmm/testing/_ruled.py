@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-from rawmm import schemas
+from rawmm.engine import raw_mm_ref
 from rawmm.locators import names_image, stored_hash
-from rawmm.refs import raw_mm_ref
+from rawmm.model import schemas
 from rawmm.testing._profile import MAX_LIST, Json, Strategy, drawn_as, from_schema
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from rawmm.conversion import convert
-from rawmm.structs import TYPES, Contract
+from rawmm.codec import convert
+from rawmm.model.types import TYPES, Contract
 from rawmm.testing._mutations import lexemes, mutated
 from rawmm.testing._profile import RULED, Json, Strategy, drawn_as, from_schema
 from rawmm.testing._ruled import BY_NAME
-from rawmm.validate import iter_errors
+from rawmm.validation import iter_errors
 
 if TYPE_CHECKING:
     from hypothesis import strategies as st

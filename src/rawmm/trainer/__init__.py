@@ -11,6 +11,8 @@ mappings, or the MessagePack arrays that `decode_sample` reads. At every step ea
 its placeholder tokens, and each placeholder token its image. Nothing here does I/O.
 """
 
+from __future__ import annotations
+
 from rawmm.trainer.mm_refs import build_mm_refs
 from rawmm.trainer.packing import MicroBatch, pack, unpack
 from rawmm.trainer.rollout import sample_from
@@ -31,3 +33,6 @@ __all__ = [
     "truncate",
     "unpack",
 ]
+
+from rawmm.trainer.spans import IMAGE as IMAGE
+from rawmm.trainer.spans import span_errors as span_errors

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rawmm.conversion import convert
+from rawmm.codec import convert
 from rawmm.errors import RawMMError, contract_error, shown
-from rawmm.graph.arrays import encoded
-from rawmm.structs import Contract, EncodedArray
-from rawmm.validate.arrays import shown_shape
-from rawmm.validate.plain import as_sequence
+from rawmm.graph import encoded
+from rawmm.model.types import Contract, EncodedArray
+from rawmm.values.arrays import shown_shape
+from rawmm.values.plain import as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

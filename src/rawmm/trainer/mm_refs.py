@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rawmm.conversion import convert
+from rawmm.codec import convert
+from rawmm.engine import media
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
-from rawmm.features import media
-from rawmm.graph.streams import stream_of
-from rawmm.offload.run_dir import resolved_dir
-from rawmm.sidecar import LISTS
-from rawmm.structs import MMImageItem, MMImageRef, MMRefs, MultiModalData
+from rawmm.graph import LISTS, stream_of
+from rawmm.model.types import MMImageItem, MMImageRef, MMRefs, MultiModalData
+from rawmm.store import resolved_dir
 from rawmm.trainer.spans import IMAGE, span_errors, uri_error
-from rawmm.validate.payload import plain_copy
+from rawmm.values.payload import plain_copy
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from rawmm.features import Medium
+    from rawmm.engine import Medium
 
     ToUri = Callable[[str], str]
 

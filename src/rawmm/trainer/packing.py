@@ -8,8 +8,8 @@ from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, counted, shown
-from rawmm.graph.streams import as_list, not_a_stream, stream_of
-from rawmm.structs import EncodedArray, MMRefs
+from rawmm.graph import as_list, not_a_stream, stream_of
+from rawmm.model.types import EncodedArray, MMRefs
 from rawmm.trainer import experts
 from rawmm.trainer.sample import (
     FIELDS,
@@ -22,13 +22,13 @@ from rawmm.trainer.sample import (
     part,
     sample_of,
 )
-from rawmm.validate.guard import in_order
-from rawmm.validate.plain import as_sequence
+from rawmm.validation import in_order
+from rawmm.values.plain import as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rawmm.structs import MMImageRef
+    from rawmm.model.types import MMImageRef
 
 
 @dataclass(kw_only=True, slots=True)

@@ -6,10 +6,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import RawMMError, contract_error, counted, shown
-from rawmm.graph import Branch
-from rawmm.graph.reading import read
-from rawmm.sidecar import introduced
-from rawmm.structs import MessageNode
+from rawmm.graph import Branch, introduced, read
+from rawmm.model.types import MessageNode
 from rawmm.trainer import experts
 from rawmm.trainer.mm_refs import build_mm_refs
 from rawmm.trainer.sample import TrainingSample, sample_of
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from rawmm.structs import EncodedArray, MMRefs, MultiModalData
+    from rawmm.model.types import EncodedArray, MMRefs, MultiModalData
 
 
 def sample_from(

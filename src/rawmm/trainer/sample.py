@@ -6,22 +6,22 @@ from copy import copy
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.conversion import convert
+from rawmm.codec import convert
 from rawmm.errors import RawMMError, contract_error, counted, shown
-from rawmm.graph.streams import as_list, check_finite, not_a_stream, stream_of
-from rawmm.structs import EncodedArray, MMRefs
+from rawmm.graph import as_list, check_finite, not_a_stream, stream_of
+from rawmm.model.types import EncodedArray, MMRefs
 from rawmm.trainer import experts
 from rawmm.trainer.experts import opened
 from rawmm.trainer.spans import IMAGE, span_errors, uri_error
-from rawmm.validate.children import missing
-from rawmm.validate.payload import Mode, payload_errors, plain_copy
-from rawmm.validate.plain import as_mapping, base_value, foreign_error, is_array, key_error
-from rawmm.validate.shape import shape_errors
+from rawmm.validation import shape_errors
+from rawmm.values.fields import missing
+from rawmm.values.payload import Mode, payload_errors, plain_copy
+from rawmm.values.plain import as_mapping, base_value, foreign_error, is_array, key_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from rawmm.structs import MMImageRef
+    from rawmm.model.types import MMImageRef
 
     Path = tuple[str | int, ...]
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted
 from rawmm.locators import scheme_of
-from rawmm.validate.graph import TOKEN_TYPES
+from rawmm.rules import TOKEN_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rawmm.errors import RawMMError
-    from rawmm.structs import MMImageRef, PlaceholderRange
+    from rawmm.model.types import MMImageRef, PlaceholderRange
 
     Path = tuple[str | int, ...]
 

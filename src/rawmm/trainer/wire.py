@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rawmm.codec import decode_msgpack
+from rawmm.codec import decode_msgpack, enc_hook
 from rawmm.errors import contract_error, counted, shown, shown_names
-from rawmm.structs import MMRefs
+from rawmm.model.types import MMRefs
 from rawmm.trainer.sample import FIELDS, TrainingSample, as_sample, sample_of
-from rawmm.validate.plain import as_sequence
-from rawmm.writing import enc_hook
+from rawmm.values.plain import as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 import rawmm
-from rawmm.schemas import bundle
+from rawmm.model.schemas import bundle
 from tests.faults.fuzz.targets import ROOT, TARGETS
 
 _EXECUTED: Final = re.compile(r"number_of_executed_units:\s*(\d+)")

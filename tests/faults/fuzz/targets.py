@@ -18,9 +18,9 @@ import msgspec
 
 import rawmm
 from rawmm.errors import CODES, RawMMError
+from rawmm.images.data_url import decode_data_url, parse_data_url
+from rawmm.images.prepare import check_image
 from rawmm.materialize.reading import decode_rgb
-from rawmm.offload.data_url import decode_data_url, parse_data_url
-from rawmm.offload.prepare import check_image
 from rawmm.trainer import decode_sample, encode_sample
 
 if TYPE_CHECKING:

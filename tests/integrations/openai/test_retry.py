@@ -12,7 +12,7 @@ import pytest
 from renderers.base import MultiModalData, RenderedTokens
 from verifiers.v1.errors import ProviderError, model_error
 
-from rawmm.retry import generate_with_image_ref_retry
+from rawmm.engine.retry import generate_with_image_ref_retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from pydantic import BaseModel, create_model
 
 import rawmm
-from rawmm.structs import TYPES
+from rawmm.model.types import TYPES
 from rawmm.testing import strategies
 
 if TYPE_CHECKING:

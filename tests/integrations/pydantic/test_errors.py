@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 import rawmm
 from rawmm import RawMMError, convert, iter_errors
 from rawmm.errors import CODES, json_path
-from rawmm.structs import PROCESSED_KEYS, TYPES
+from rawmm.model.types import PROCESSED_KEYS, TYPES
 from rawmm.testing import strategies
 from tests.integrations.pydantic.models import KINDS, NAMES, box
 from tests.property import oracle

@@ -20,7 +20,7 @@ from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
 from rawmm.cli.records import Record
 from rawmm.errors import CODES, ContractError, RawMMError
-from rawmm.json_text import JsonFault
+from rawmm.values.json_fault import JsonFault
 from tests.unit.cli.test_process import HANGS, INTERRUPTIBLE
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from rawmm.offload import ImageStore
+from rawmm.store import ImageStore
 from tests.unit.cli.test_process import on_terminal
 from tests.unit.offload.images import picture
 from tests.unit.offload.test_gc import let_time_pass

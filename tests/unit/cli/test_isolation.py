@@ -20,7 +20,7 @@ from rawmm.cli.bugs import Bug
 from rawmm.cli.check import Checker
 from rawmm.cli.parallel import serial
 from rawmm.cli.records import Record, Source
-from rawmm.validate import detect
+from rawmm.validation import detect
 from tests.unit.upgrade.forms import bare_grid, envelope, node, sidecar, without_version
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import jsonschema_rs
 
 from rawmm import schemas
 from rawmm._version import __version__
-from rawmm.structs import SCHEMA_VERSION
+from rawmm.model.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -145,7 +145,7 @@ class TestWork:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What was copied and checked once is compared, however many turns send it again."""
-        from rawmm import sidecar as module
+        from rawmm.graph import sidecar as module
 
         copied: Counter[str] = Counter()
         own = module._own

@@ -21,7 +21,7 @@ from rawmm import (
     encode_msgpack,
 )
 from rawmm.graph import branches, leaves, message_hash, prepare_turn, reindex
-from rawmm.sidecar import attribute, difference, introduced, merge
+from rawmm.graph.sidecar import attribute, difference, introduced, merge
 from rawmm.trainer import sample_from
 from tests.unit.graph.test_commit_errors import good, routing
 from tests.unit.graph.turns import PAD, TYPES, history_of, sidecar, url, user, with_images

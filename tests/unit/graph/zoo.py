@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm import PlaceholderRange, TextContentPart, Trace, UserMessage
-from rawmm.structs import Contract
+from rawmm.model.types import Contract
 from tests.zoo import ZOO
 
 if TYPE_CHECKING:

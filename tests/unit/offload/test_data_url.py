@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawmm.errors import OffloadError
-from rawmm.offload.data_url import decode_data_url, is_image_data_url, parse_data_url
+from rawmm.images.data_url import decode_data_url, is_image_data_url, parse_data_url
 from tests.unit.offload.images import assert_silent
 
 HEAD = "data:image/png;base64,"

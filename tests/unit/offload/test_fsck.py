@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm.errors import ContractError, OffloadError
-from rawmm.offload import Finding, ImageStore, fsck
-from rawmm.offload.findings import Looked
-from rawmm.offload.fsck import findings
+from rawmm.store import Finding, ImageStore, fsck
+from rawmm.store.findings import Looked
+from rawmm.store.fsck import iter_findings
 from tests.unit.offload.images import picture
 
 if TYPE_CHECKING:
@@ -222,7 +222,9 @@ def test_references_outside_are_named_once_and_counted_each_time(store: ImageSto
         [f'mmraw:{{{REF},"raw_image_uri":"{elsewhere}"}}'],
     ]
     looked = Looked()
-    found = [one for one in findings(store.root, records, looked=looked) if one.kind == "outside"]
+    found = [
+        one for one in iter_findings(store.root, records, looked=looked) if one.kind == "outside"
+    ]
     assert [(one.record, one.error.path, one.error.code) for one in found] == [
         (0, "$.url", "path_escape"),
         (0, "$.raw_image_id", "path_escape"),

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from rawmm import raw_mm_item
 from rawmm.errors import ContractError, OffloadError
-from rawmm.offload import ImageStore, collect_garbage, fsck, offload_images_inplace
-from rawmm.offload.listing import move_aside
+from rawmm.offload import offload_images_inplace
+from rawmm.store import ImageStore, collect_garbage, fsck
+from rawmm.store.listing import move_aside
 from tests.unit.offload.images import part, picture, temporary_files, url_of
 
 if TYPE_CHECKING:
@@ -414,7 +415,7 @@ def test_an_image_that_is_put_back_has_its_name_on_the_disk(
         synced.append(stored.path.exists())
         fsync(file)
 
-    monkeypatch.setattr("rawmm.offload.gc.move_aside", stored_again)
+    monkeypatch.setattr("rawmm.store.gc.move_aside", stored_again)
     monkeypatch.setattr(os, "fsync", spy)
     stats = collect_garbage(store.root, [], grace=NOW, allow_empty=True)
     assert (stats.deleted, stats.young) == ([], 1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm.errors import OffloadError
-from rawmm.offload import GarbageStats, ImageStore, StoredImage, collect_garbage, fsck
+from rawmm.store import GarbageStats, ImageStore, StoredImage, collect_garbage, fsck
 from tests.unit.offload.images import picture, temporary_files
 from tests.unit.offload.interleaving import Stage, Stopped, every_order, some_orders
 from tests.unit.offload.test_gc import let_time_pass

@@ -12,8 +12,8 @@ import pytest
 
 import rawmm.offload
 from rawmm.errors import OffloadError
-from rawmm.offload.image_blocks import BYTES_OF_A_BLOCK, MOST_BLOCKS
-from rawmm.offload.image_header import ImageHeader, check_complete, read_header
+from rawmm.images.blocks import BYTES_OF_A_BLOCK, MOST_BLOCKS
+from rawmm.images.header import ImageHeader, check_complete, read_header
 from tests.unit.offload.hostile_images import HEIGHT, HOSTILE, ORDINARY, WIDTH
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 import rawmm
 from rawmm.errors import RawMMError
 from rawmm.materialize import materialize
-from rawmm.offload.run_dir import resolved_dir, run_image_dir
+from rawmm.store.run_dir import resolved_dir, run_image_dir
 from tests.unit.offload.images import part, picture, url_of
 
 if TYPE_CHECKING:

@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rawmm.errors import OffloadError
-from rawmm.offload.image_header import (
-    ImageHeader,
-    check_complete,
-    check_declared_type,
-    read_header,
-)
+from rawmm.images.header import ImageHeader, check_complete, check_declared_type, read_header
 from tests.unit.offload.images import FORMATS, assert_silent, data_url, huge_png, picture, png_chunk
 
 EXIF = Image.Exif()

@@ -10,17 +10,13 @@ import msgspec
 import pytest
 
 from rawmm.errors import OffloadError
-from rawmm.offload import (
-    ImageStore,
-    Limits,
-    known,
-    offload_images_inplace,
-    offload_request,
-    prepare,
-)
-from rawmm.offload.data_url import DataUrl, parse_data_url
-from rawmm.offload.known import KnownImages
-from rawmm.offload.prepare import ImageFacts, prepare_image
+from rawmm.images import Limits, prepare
+from rawmm.images.data_url import DataUrl, parse_data_url
+from rawmm.images.prepare import ImageFacts, prepare_image
+from rawmm.offload import offload_images_inplace, offload_request
+from rawmm.store import ImageStore
+from rawmm.store import url_index as known
+from rawmm.store.url_index import KnownImages
 from tests.unit.offload.images import data_url, part, picture, temporary_files, url_of
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import rawmm
 from rawmm import layouts
 from rawmm.errors import RawMMError
 from rawmm.materialize import materialize
-from rawmm.offload import ImageStore
+from rawmm.store import ImageStore
 from tests.unit.offload.images import data_url, part, picture
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ import tracemalloc
 import pytest
 
 from rawmm.errors import OffloadError
-from rawmm.offload import Limits
-from rawmm.offload.prepare import check_image, prepare_image
+from rawmm.images import Limits
+from rawmm.images.prepare import check_image, prepare_image
 from tests.unit.offload.images import assert_silent, data_url, huge_png, picture
 
 

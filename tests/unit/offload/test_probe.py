@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm.errors import OffloadError
-from rawmm.offload import ImageStore
+from rawmm.store import ImageStore
 from tests.unit.offload.images import picture
 from tests.unit.offload.test_store_faults import mounting, run
 

@@ -29,8 +29,8 @@ from pydantic import (
 
 import rawmm
 from rawmm.errors import ContractError, ProcessedPayloadError
-from rawmm.offload.references import Referenced, locators
-from rawmm.offload.text_forms import decoded_forms
+from rawmm.store.references import Referenced, locators
+from rawmm.store.text_forms import decoded_forms
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,9 +17,11 @@ import pytest
 
 import rawmm.errors
 from rawmm.errors import ContractError, OffloadError
-from rawmm.offload import ImageStore, Limits, offload_images_inplace, offload_request
+from rawmm.images import Limits
+from rawmm.offload import offload_images_inplace, offload_request
 from rawmm.offload.parallel import in_order
 from rawmm.offload.scan import CutText
+from rawmm.store import ImageStore
 from tests.unit.offload.images import (
     assert_silent,
     data_url,
@@ -382,7 +384,8 @@ def test_a_child_of_a_fork_and_the_end_of_the_interpreter(tmp_path: Path) -> Non
     code = """
 import atexit, json, os, sys, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
-from rawmm.offload import ImageStore, offload_request
+from rawmm.store import (ImageStore)
+from rawmm.offload import (offload_request)
 from rawmm.offload.parallel import in_order
 from tests.unit.offload.images import part, url_of
 

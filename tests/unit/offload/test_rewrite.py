@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 
 from rawmm.errors import ContractError, OffloadError
+from rawmm.images import Limits
 from rawmm.offload import (
     ImageOffloadStats,
-    ImageStore,
-    Limits,
     offload_image_to_run_assets,
     offload_images_async,
     offload_images_inplace,
     offload_request,
 )
+from rawmm.store import ImageStore
 from tests.unit.offload.images import (
     assert_silent,
     data_url,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rawmm.offload.prepare import ImageFacts, PreparedImage
+    from rawmm.images.prepare import ImageFacts, PreparedImage
 
 
 @pytest.fixture

@@ -12,13 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm.errors import OffloadError
-from rawmm.offload import (
-    ImageOffloadStats,
-    ImageStore,
-    Limits,
-    offload_images_async,
-    offload_images_inplace,
-)
+from rawmm.images import Limits
+from rawmm.offload import ImageOffloadStats, offload_images_async, offload_images_inplace
+from rawmm.store import ImageStore
 from tests.unit.offload.images import assert_silent, part, picture, url_of
 
 if TYPE_CHECKING:

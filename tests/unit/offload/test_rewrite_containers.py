@@ -10,9 +10,10 @@ import msgspec
 import pydantic
 import pytest
 
-import rawmm.structs
+import rawmm.model.types
 from rawmm.errors import OffloadError
-from rawmm.offload import ImageOffloadStats, ImageStore, offload_images_inplace
+from rawmm.offload import ImageOffloadStats, offload_images_inplace
+from rawmm.store import ImageStore
 from tests.unit.offload.images import assert_silent, part, picture, temporary_files, url_of
 from tests.unit.offload.typed_parts import (
     CONTAINERS,
@@ -285,7 +286,7 @@ def test_a_frozen_part_below_100000_tuples(root: Path) -> None:
 
 
 def test_rawmm_messages(root: Path) -> None:
-    s = rawmm.structs
+    s = rawmm.model.types
     node = s.MessageNode(
         parent=None,
         message=s.UserMessage(
@@ -309,7 +310,7 @@ def test_rawmm_messages(root: Path) -> None:
 def test_unknown_properties_of_an_open_struct_are_searched(root: Path) -> None:
     trace = rawmm.decode_json(
         msgspec.json.encode({"nodes": [], "unknown": {"prompt": [part("s3://x")]}}),
-        rawmm.structs.Trace,
+        rawmm.model.types.Trace,
     )
     with pytest.raises(OffloadError) as caught:
         offload_images_inplace(trace, image_dir=root)

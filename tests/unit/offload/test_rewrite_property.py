@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawmm.errors import OffloadError
-from rawmm.offload import ImageStore, offload_images_inplace
+from rawmm.offload import offload_images_inplace
+from rawmm.store import ImageStore
 from tests.unit.offload.images import (
     FORMATS,
     assert_silent,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from rawmm.errors import OffloadError
-from rawmm.offload import offload_images_inplace, raw_image_path, run_image_dir
+from rawmm.offload import offload_images_inplace
+from rawmm.store import raw_image_path, run_image_dir
 from tests.unit.offload.images import part, url_of
 
 DIRECT, RUN_DIR, RUN_ID = "VF_RENDERER_IMAGE_OFFLOAD_DIR", "PRIME_RL_RUN_DIR", "RUN_ID"

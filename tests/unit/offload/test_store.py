@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rawmm.errors import MaterializeError, OffloadError
-from rawmm.offload import ImageStore, Limits, StoredImage, raw_image_path
-from rawmm.offload.stored_image import StoreCounters
+from rawmm.images import Limits
+from rawmm.store import ImageStore, StoredImage, raw_image_path
+from rawmm.store.stored_image import StoreCounters
 from tests.unit.offload.images import (
     FORMATS,
     assert_silent,

@@ -6,7 +6,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from rawmm.errors import MaterializeError
-from rawmm.offload import ImageStore, StoredImage, offload_images_inplace
+from rawmm.offload import offload_images_inplace
+from rawmm.store import ImageStore, StoredImage
 from tests.unit.offload.images import part, picture, temporary_files, url_of
 
 if TYPE_CHECKING:

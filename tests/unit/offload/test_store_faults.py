@@ -14,7 +14,8 @@ import pytest
 
 import rawmm.errors
 from rawmm.errors import MaterializeError, OffloadError
-from rawmm.offload import ImageStore, offload_images_inplace
+from rawmm.offload import offload_images_inplace
+from rawmm.store import ImageStore
 from tests.unit.offload.images import part, picture, temporary_files, url_of
 
 SOURCES = os.pathsep.join(
@@ -24,7 +25,8 @@ PRELUDE = """
 import os, resource, signal, sys
 from pathlib import Path
 from rawmm.errors import OffloadError
-from rawmm.offload import ImageStore, offload_images_inplace
+from rawmm.store import (ImageStore)
+from rawmm.offload import (offload_images_inplace)
 from tests.unit.offload.images import part, picture, temporary_files, url_of
 
 root = Path(sys.argv[1])

@@ -11,7 +11,7 @@ import rawmm
 from rawmm import layouts
 from rawmm.errors import CODES, RawMMError
 from rawmm.materialize import ProcessedImageCache, layout_of, materialize
-from rawmm.offload import ImageStore
+from rawmm.store import ImageStore
 from tests.unit.offload.images import part
 from tests.unit.offload.zoo import MAKERS, PICTURE
 

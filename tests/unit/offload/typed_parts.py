@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 import pydantic
 
-import rawmm.structs
+import rawmm.model.types
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,8 +135,8 @@ TYPED: dict[str, Callable[[str], Any]] = {
     "struct": lambda url: StructPart(StructSource(url)),
     "struct frozen": lambda url: FrozenStructPart(FrozenStructSource(url)),
     "struct renamed": lambda url: Renamed(StructSource(url)),
-    "rawmm": lambda url: rawmm.structs.ImageUrlContentPart(
-        image_url=rawmm.structs.ImageUrlSource(url=url)
+    "rawmm": lambda url: rawmm.model.types.ImageUrlContentPart(
+        image_url=rawmm.model.types.ImageUrlSource(url=url)
     ),
     "dataclass": lambda url: ClassPart(ClassSource(url)),
     "dataclass frozen": lambda url: FrozenClassPart(FrozenClassSource(url)),

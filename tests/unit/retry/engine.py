@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from rawmm import MultiModalData, PlaceholderRange, raw_mm_item
-from rawmm.retry import generate_with_image_ref_retry
+from rawmm.engine.retry import generate_with_image_ref_retry
 
 ASSERTION = "Expected a cached item for mm_hash='a07e50973f7c13761a4022033440544e'"
 TYPED = {"type": "missing_mm_cache_item"}

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 
 from rawmm import GenerateFeatures, MultiModalData, PlaceholderRange, raw_mm_ref, to_builtins
-from rawmm.schemas import schema
+from rawmm.model.schemas import schema
 from rawmm.testing.strategies import instances
 from tests.unit.retry.engine import (
     DONE,
@@ -77,7 +77,7 @@ class Lines(logging.Handler):
 
 def images_of(**kwargs: Any) -> int:
     """The number of images that the log line gives; 0 for no retry."""
-    logger, lines = logging.getLogger("rawmm.retry"), Lines()
+    logger, lines = logging.getLogger("rawmm.engine.retry"), Lines()
     logger.addHandler(lines)
     try:
         retried = is_retried(CacheMissError(), **kwargs)

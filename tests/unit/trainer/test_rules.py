@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rawmm import ProcessedPayloadError, RawMMError
-from rawmm.structs import PROCESSED_KEYS
+from rawmm.model.types import PROCESSED_KEYS
 from rawmm.trainer import (
     SAMPLE_FIELDS,
     as_sample,

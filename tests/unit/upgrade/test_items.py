@@ -17,7 +17,7 @@ from rawmm import (
     to_builtins,
     validate,
 )
-from rawmm.upgrade import upgrade
+from rawmm.upgrades import upgrade
 from tests.unit.offload.images import assert_silent, data_url, picture, url_of
 from tests.unit.upgrade.forms import (
     FINGERPRINT,

@@ -29,8 +29,8 @@ import pydantic
 import pytest
 
 from rawmm import MessageNode, MMRefs, MultiModalData, RawMMError, RawMMItem, RawMMRef, to_builtins
-from rawmm.structs import GenerateFeatures
-from rawmm.upgrade import upgrade
+from rawmm.model.types import GenerateFeatures
+from rawmm.upgrades import upgrade
 from tests.unit.upgrade.forms import (
     FINGERPRINT,
     SHA,

@@ -14,8 +14,8 @@ from rawmm import (
     convert,
     to_builtins,
 )
-from rawmm.refs import raw_mm_ref, split_raw_mm_ref
-from rawmm.upgrade import upgrade
+from rawmm.engine.refs import raw_mm_ref, split_raw_mm_ref
+from rawmm.upgrades import upgrade
 from tests.unit.offload.images import assert_silent
 from tests.unit.upgrade.forms import FINGERPRINT, PNG, SHA, STORED, URL
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm import MMRefs, RawMMError, convert, layouts, to_builtins, validate
-from rawmm.upgrade import upgrade
+from rawmm.upgrades import upgrade
 from tests.unit.offload.images import assert_silent, data_url, picture
 from tests.unit.upgrade.forms import PNG, SHA, STORED, URL, bare_grid, envelope, without_version
 

@@ -27,8 +27,8 @@ from rawmm import (
     to_builtins,
     validate,
 )
-from rawmm.upgrade import FORMS, Note, upgrade
-from rawmm.upgrade.record import Record
+from rawmm.upgrades import FORMS, Note, upgrade
+from rawmm.upgrades.record import Record
 from tests.unit.offload.images import assert_silent
 from tests.unit.upgrade.forms import URL, bare_grid, envelope, node, sidecar, without_version
 

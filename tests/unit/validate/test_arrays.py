@@ -26,10 +26,10 @@ from rawmm import (
     iter_errors,
     schemas,
 )
-from rawmm._packed import illegal_elements
-from rawmm.validate.arrays import shown_shape, size_error
-from rawmm.validate.scalars import _is_base64
-from rawmm.validate.shape import MAX_ELEMENTS
+from rawmm.model.packed import illegal_elements
+from rawmm.rules.packed import MAX_ELEMENTS
+from rawmm.rules.scalars import _is_base64
+from rawmm.values.arrays import shown_shape, size_error
 
 NAN, INF = float("nan"), float("inf")
 LARGEST = 2**53 - 1

@@ -22,14 +22,14 @@ from rawmm import (
     to_builtins,
 )
 from rawmm.locators import names_image
-from rawmm.validate.children import children
-from rawmm.validate.collect import errors_at
-from rawmm.validate.rules import rules_hold
+from rawmm.rules.registry import rules_hold
+from rawmm.validation.errors import errors_at
+from rawmm.values.fields import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rawmm.structs import Contract
+    from rawmm.model.types import Contract
 
 STREAMS: dict[str, Any] = {
     "token_ids": PackedTokenIds,

@@ -26,9 +26,9 @@ from rawmm import (
     raw_mm_item,
     validate,
 )
-from rawmm.structs import MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES
-from rawmm.validate.payload import Mode, _Walk, is_clean, payload_errors
-from rawmm.validate.plain import contains_struct
+from rawmm.model.types import MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES
+from rawmm.values.payload import Mode, _Walk, is_clean, payload_errors
+from rawmm.values.plain import contains_struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

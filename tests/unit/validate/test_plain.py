@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rawmm import MMRefs, convert, iter_errors
-from rawmm.validate.plain import to_plain
+from rawmm.values.plain import to_plain
 
 ITEM = {"kind": "prime_raw_mm_item", "modality": "image", "family": "q", "payload": {}}
 REFS = [[[ITEM, "a" * 32, "file:///x/y.png", 0, 1]]]

@@ -23,19 +23,22 @@ from rawmm import (
     schemas,
 )
 from rawmm.errors import contract_error
-from rawmm.structs import TYPES, Contract
-from rawmm.validate import arrays, collect, finite, graph
-from rawmm.validate.children import children
-from rawmm.validate.convert import to_struct
-from rawmm.validate.rule import Rule, reader
-from rawmm.validate.rules import REGISTRY, RULES, Registry
+from rawmm.model.types import TYPES, Contract
+from rawmm.rules import graph
+from rawmm.rules import numbers as finite
+from rawmm.rules.registry import REGISTRY, RULES, Registry
+from rawmm.rules.rule import Rule, reader
+from rawmm.validation import errors as collect
+from rawmm.validation.convert import to_struct
+from rawmm.values import arrays
+from rawmm.values.fields import children
 from tests.unit.validate.mutants import mutants
 from tests.unit.validate.test_fast_checks import CHANGES, packed, rollout, text_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rawmm._packed import PackedStream
+    from rawmm.model.packed import PackedStream
 
 HELPERS: Final[dict[str, tuple[Any, ...]]] = {
     "graph": (graph.placeholders_match, graph._one_id_matches, graph._exactly_in),

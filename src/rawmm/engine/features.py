@@ -1,0 +1,172 @@
+"""The ``features`` object of an engine request: references in place of images.
+
+Engines know a modality by a name of their own: Kimi's processor in vLLM declares
+``vision_chunk`` alone, for images and videos. An item says so in ``vllm_modality``, and its hash,
+range and reference stand under that name. The reference repeats it as its modality, as the
+engine's side compares the two.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from copy import copy
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rawmm.codec import convert
+from rawmm.engine.refs import raw_mm_ref
+from rawmm.errors import contract_error, counted
+from rawmm.graph import LISTS
+from rawmm.locators import locator_of
+from rawmm.model.types import GenerateFeatures, MultiModalData
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator
+
+    from rawmm.model.types import PlaceholderRange, RawMMItem
+
+
+class Medium(NamedTuple):
+    """One medium as the lists of a sidecar describe it, and where it stands there."""
+
+    modality: str
+    number: int
+    item: RawMMItem
+    sha256: str
+    placeholder: PlaceholderRange
+
+    @property
+    def path(self) -> tuple[str | int, ...]:
+        """Where its item stands in the sidecar."""
+        return "mm_items", self.modality, self.number
+
+
+def media(sidecar: MultiModalData) -> Iterator[Medium]:
+    """Every medium of a sidecar, by modality, each with its item, hash and range.
+
+    Raises:
+        ContractError: ``count_mismatch`` if one of the three lists is missing.
+    """
+    lists = [getattr(sidecar, name) for name in LISTS]
+    sizes = {modality: len(entries) for by in lists for modality, entries in by.items() if entries}
+    for modality, size in sizes.items():
+        for name, by in zip(LISTS, lists, strict=True):
+            if not by.get(modality):
+                raise contract_error(
+                    "count_mismatch",
+                    (name, modality),
+                    expected=counted(size, "entry", "entries"),
+                    got="no list",
+                    hint="every medium has one hash, one range and one item",
+                )
+        hashes, ranges, items = (by[modality] for by in lists)
+        for number, (sha, one, item) in enumerate(zip(hashes, ranges, items, strict=True)):
+            yield Medium(modality, number, item, sha, one)
+
+
+def generate_features(
+    sidecar: Any,
+    *,
+    cached: Container[str] | Callable[[str], bool] | None = None,
+    materialize_all_image_refs: bool = False,
+) -> GenerateFeatures | None:
+    """The ``features`` of a prompt's media: a reference for each, or null for what is cached.
+
+    By default an item without a locator is null, which is what having none means, and all others
+    are references. With `cached` exactly those media are null whose hashes it has. If every slot
+    is null, ``kwargs_data`` is null: the engine looks all up by hash.
+
+    On a cache miss the request is made again with every reference; give the sidecar of the whole
+    prompt, as the message graph keeps it, and the features beside it, which show the retry that
+    something was left out::
+
+        async def generate(*, multi_modal_data, features, materialize_all_image_refs, **rest):
+            if materialize_all_image_refs:
+                features = generate_features(multi_modal_data, materialize_all_image_refs=True)
+            ...
+
+
+        await generate_with_image_ref_retry(
+            generate, multi_modal_data=sidecar, features=generate_features(sidecar, cached=sent)
+        )
+
+    Args:
+        sidecar: `MultiModalData` of the whole prompt, or what converts to one; or None.
+        cached: hashes that the engine has, as the sidecar writes them, or a function that tells
+            whether it has one.
+        materialize_all_image_refs: a reference in every slot, whatever is cached.
+
+    Returns:
+        Lists under the engine's names of the modalities, in prompt order; None without media.
+
+    Raises:
+        ContractError: ``no_locator`` for an item that needs one, ``missing_field`` for one
+            without layout fingerprint, ``count_mismatch`` if hashes, ranges or items are missing,
+            and what breaks the contract in the sidecar.
+        ProcessedPayloadError: an item is not raw.
+    """
+    if sidecar is None:
+        return None
+    if isinstance(cached, str):  # a container, but of its parts
+        raise contract_error(
+            "wrong_type", (), expected="hashes in `cached`, or a function", got="a string"
+        )
+    if isinstance(cached, (list, tuple)):  # each of the media is looked for in it
+        cached = frozenset(cached)
+    by_name: dict[str, list[Medium]] = defaultdict(list)
+    for one in media(convert(sidecar, MultiModalData)):
+        by_name[one.item.vllm_modality or one.modality].append(one)
+    if not by_name:
+        return None
+    slots: dict[str, list[str | None]] = {}
+    for name, found in by_name.items():
+        # Two modalities may share a name; the engine wants prompt order.
+        found.sort(key=lambda one: one.placeholder.offset)
+        slots[name] = [
+            None
+            if not materialize_all_image_refs and _is_cached(one, cached)
+            else _reference(one, name)
+            for one in found
+        ]
+    needed = any(slot is not None for of in slots.values() for slot in of)
+    return GenerateFeatures(
+        mm_hashes={name: [one.sha256 for one in found] for name, found in by_name.items()},
+        mm_placeholders={
+            name: [copy(one.placeholder) for one in found] for name, found in by_name.items()
+        },
+        kwargs_data=slots if needed else None,
+    )
+
+
+def _is_cached(one: Medium, cached: Container[str] | Callable[[str], bool] | None) -> bool:
+    if cached is None:
+        return locator_of(one.item) is None
+    return cached(one.sha256) if callable(cached) else one.sha256 in cached
+
+
+def _reference(one: Medium, name: str) -> str:
+    item = one.item
+    if locator_of(item) is None:
+        raise contract_error(
+            "no_locator",
+            one.path,
+            expected="raw_image_id or raw_image_uri",
+            got="a descriptor-only item, which the engine is not known to have",
+            hint="the sidecars of the message graph keep the locators",
+        )
+    if item.layout_fingerprint is None:
+        raise contract_error(
+            "missing_field",
+            one.path,
+            expected="the field 'layout_fingerprint'",
+            got="an item without it",
+            hint="a reference says how its image is laid out",
+        )
+    return raw_mm_ref(
+        family=item.family,
+        fingerprint=item.layout_fingerprint,
+        modality=name,
+        mm_hash=one.sha256,
+        payload=item.payload,
+        raw_image_id=item.raw_image_id,
+        raw_image_uri=item.raw_image_uri,
+    )

@@ -1,0 +1,255 @@
+"""One retry for an image that the engine was expected to have cached, and has not.
+
+A turn sends references for its new images only; those of earlier turns are descriptor-only.
+Engines evict, so such an image can be gone. The request is then made once more with the
+references of all images.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec import UNSET
+
+from rawmm.model.types import PROCESSED_KEYS, RawMMItem
+from rawmm.values.plain import as_mapping, as_sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_MISS: Final = "missing_mm_cache_item"
+_ASSERTION: Final = "Expected a cached item for mm_hash="
+_TYPE_KEYS: Final = ("type", "error_type")
+"""Not ``code``, which holds the HTTP status."""
+_ENVELOPES: Final = ("error", "message", "detail")
+"""Where servers put what they say of an error. Other keys, such as pydantic's ``input``, quote
+the request: the same words in a prompt are no error."""
+
+_MAX_CAUSES: Final = 16
+_MAX_NESTING: Final = 8
+_MAX_TEXT: Final = 65_536
+_MAX_OBJECTS: Final = 32
+_QUOTES: Final = frozenset("'\"`")
+_BRACE: Final = re.compile("[{}]")
+_JSON: Final = json.JSONDecoder()
+
+_BRINGS_IMAGE: Final = (
+    *(name for name in RawMMItem.__struct_fields__ if name.startswith("raw_image_")),
+    "raw_image_data",  # the locator of the form of 2026-08
+    *PROCESSED_KEYS,
+)
+"""Fields by which an item brings its image along: the locators, and what takes their place."""
+_NOT_IMAGES: Final = frozenset({"audio", "video"})
+"""Engines have names of their own for images, such as ``vision_chunk``, so others are left out."""
+
+
+async def generate_with_image_ref_retry(generate: Callable[..., Awaitable[T]], **kwargs: Any) -> T:
+    """Await ``generate(**kwargs)``, once more with all image references on a cache miss.
+
+    The first call has ``materialize_all_image_refs=False``. If it raises an error of type
+    ``missing_mm_cache_item`` and some image of the request is descriptor-only, the second has
+    True; both get the same objects. A warning is logged between them.
+
+    Images are looked for in the arguments ``multi_modal_data``, ``prompt_attribution`` (its
+    ``multi_modal_data``) and ``features``, be they structs, models, dataclasses or dicts. The
+    error's type is looked for in its ``body``, ``response``, ``message`` and text and in those
+    of its explicit causes, as a type or in vLLM's own assertion.
+
+    Raises:
+        Exception: what `generate` raises, the same object. If the second call fails, too, its
+            error has the first one as ``__cause__``; a cause of its own stays its
+            ``__context__``. Cancellation is never caught.
+    """
+    try:
+        return await generate(**kwargs, materialize_all_image_refs=False)
+    except Exception as error:
+        if not _is_cache_miss(error) or not (images := _descriptor_only(kwargs)):
+            raise
+        missed = error
+    # Outside of the handler: what interrupts the second call has no part in the first.
+    logger.warning(
+        "engine cache miss, %d of the request's images descriptor-only: "
+        "retrying with all image references",
+        images,
+    )
+    try:
+        return await generate(**kwargs, materialize_all_image_refs=True)
+    except Exception as error:
+        if any(cause is error for cause in _causes(missed)):
+            raise  # linked the other way round already, or the same object
+        own = _safely(attrgetter("__cause__"), error, default=None)
+        if isinstance(own, BaseException):  # its class may say otherwise
+            _safely(setattr, error, "__context__", own, default=None)
+        raise error from missed
+    finally:
+        del missed  # its traceback holds this frame, and so every argument
+
+
+def _safely(read: Callable[..., T], *args: Any, default: T) -> T:
+    """``read(*args)``; `default` if it raises."""
+    try:
+        return read(*args)
+    except Exception:  # noqa: BLE001
+        # Errors and arguments are objects of other libraries: an unread stream, a property that
+        # raises. Nothing of that may replace the error they are read for.
+        return default
+
+
+def _is_cache_miss(error: BaseException) -> bool:
+    # The cause first: what wraps it repeats its text.
+    quoted: list[str] = []
+    return any(_tells_miss(one, quoted) for one in reversed(list(_causes(error))))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and its explicit causes. They may form a cycle."""
+    one: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if one is None:
+            return
+        yield one
+        one = _safely(attrgetter("__cause__"), one, default=None)
+
+
+def _tells_miss(error: BaseException, quoted: list[str]) -> bool:
+    return any(_safely(_place_tells, place, error, quoted, default=False) for place in _PLACES)
+
+
+def _place_tells(
+    place: Callable[[BaseException], Any], error: BaseException, quoted: list[str]
+) -> bool:
+    found = place(error)
+    if isinstance(found, str):
+        # openai prints the body into the text, where what it quotes is not told apart.
+        for body in quoted:
+            found = found.replace(body, "")
+    if _names_miss(found):
+        return True
+    if isinstance(found, Mapping):
+        quoted.append(repr(found))
+    return False
+
+
+def _response(error: Any) -> Any:
+    """What the error's response says: JSON if it is, else its text, else its bytes."""
+    readers: tuple[Callable[[Any], Any], ...] = (
+        lambda response: response.json(),
+        attrgetter("text"),
+        attrgetter("content"),
+    )
+    found = (_safely(read, error.response, default=None) for read in readers)
+    return next((one for one in found if isinstance(one, (Mapping, str, bytes))), None)
+
+
+_PLACES: Final[tuple[Callable[[Any], Any], ...]] = (
+    _response,
+    attrgetter("body"),
+    attrgetter("message"),
+    str,
+)
+
+
+def _names_miss(value: Any, depth: int = 0) -> bool:
+    """Whether an error document, or a text with one in it, is of a cache miss."""
+    if depth > _MAX_NESTING:
+        return False
+    if isinstance(value, Mapping):
+        return any(value.get(key) == _MISS for key in _TYPE_KEYS) or any(
+            _names_miss(value.get(key), depth + 1) for key in _ENVELOPES
+        )
+    if isinstance(value, (bytes, bytearray)):
+        value = value.decode(errors="replace")
+    if not isinstance(value, str):
+        return False
+    text = value[:_MAX_TEXT]
+    try:
+        document = json.loads(text)
+    except ValueError:
+        documents, prose = _apart(text)
+        prose += value[_MAX_TEXT:]
+        return _ASSERTION in prose or any(_names_miss(one, depth + 1) for one in documents)
+    return _names_miss(document, depth + 1)
+
+
+def _apart(text: str) -> tuple[list[Any], str]:
+    """The JSON objects that stand in prose, and the prose without them.
+
+    Outermost objects only. Those in quotation marks are in neither: servers quote what they were
+    sent.
+    """
+    documents, prose = [], ""
+    end = 0
+    for _ in range(_MAX_OBJECTS):
+        start = text.find("{", end)
+        if start < 0:
+            break
+        prose += text[end:start]
+        try:
+            document, end = _JSON.raw_decode(text, start)
+        except ValueError:
+            end = _closing(text, start)
+            prose += text[start:end]
+        else:
+            if text[start - 1 : start] not in _QUOTES:
+                documents.append(document)
+    return documents, prose + text[end:]
+
+
+def _closing(text: str, start: int) -> int:
+    """Where the braces that open at `start` are closed; the end of the text if they are not."""
+    depth = 0
+    for brace in _BRACE.finditer(text, start):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return brace.end()
+    return len(text)
+
+
+def _descriptor_only(kwargs: Mapping[str, Any]) -> int:
+    """How many images of a request have no locator. Its parts describe the same images."""
+    return max(_safely(count, kwargs, default=0) for count in _COUNTS)
+
+
+_COUNTS: Final[tuple[Callable[[Mapping[str, Any]], int], ...]] = (
+    lambda kwargs: _without_image(kwargs.get("multi_modal_data"), "mm_items"),
+    lambda kwargs: _without_image(
+        _field(kwargs.get("prompt_attribution"), "multi_modal_data"), "mm_items"
+    ),
+    lambda kwargs: _without_image(kwargs.get("features"), "kwargs_data"),
+)
+
+
+def _without_image(media: Any, name: str) -> int:
+    """How many hashes of `media` have, in its lists `name`, nothing that brings the image."""
+    hashes = as_mapping(_field(media, "mm_hashes")) or {}
+    entries = as_mapping(_field(media, name)) or {}
+    count = 0
+    for modality in {*hashes, *entries} - _NOT_IMAGES:
+        if found := as_sequence(entries.get(modality)):
+            count += sum(not _brings_image(entry) for entry in found)
+        else:
+            count += len(as_sequence(hashes.get(modality)) or ())
+    return count
+
+
+def _brings_image(entry: Any) -> bool:
+    """Whether an item has a locator, or a slot a reference."""
+    if isinstance(entry, str):
+        return True
+    fields = (_field(entry, name) for name in _BRINGS_IMAGE)
+    # An array has no truth, so none is asked for.
+    return any(field is not None and not (isinstance(field, str) and not field) for field in fields)
+
+
+def _field(value: Any, name: str) -> Any:
+    found = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return None if found is UNSET else found

@@ -1,0 +1,128 @@
+"""From a data URL or raw bytes to a checked image, ready to be written. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from rawmm.errors import OffloadError, shown
+from rawmm.images.data_url import DataUrl, decode_data_url, parse_data_url
+from rawmm.images.header import ImageHeader, check_complete, check_declared_type, read_header
+
+if TYPE_CHECKING:
+    from rawmm.images.limits import Limits
+
+ImageSource: TypeAlias = str | bytes | bytearray | memoryview | DataUrl
+"""A ``data:image/...;base64,`` URL, as text or with its head read, or an image file's bytes."""
+
+
+class CheckedImage(NamedTuple):
+    """An image file that passed every check."""
+
+    raw: bytes
+    header: ImageHeader
+
+
+class ImageFacts(NamedTuple):
+    """What is known of an image that passed every check. ``sha256`` is 64 hex digits."""
+
+    sha256: str
+    header: ImageHeader
+    size: int
+
+    @property
+    def raw_image_id(self) -> str:
+        """The file name in a store: ``<sha256>.<extension>``."""
+        return f"{self.sha256}.{self.header.extension}"
+
+    def check(self, limits: Limits) -> None:
+        """Check the limits, which another call may have set lower.
+
+        Raises:
+            OffloadError: ``image_limit``.
+        """
+        limits.check_bytes(self.size)
+        limits.check_dimensions(self.header.width, self.header.height)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """A checked and hashed image. ``raw`` is the whole file, ``sha256`` 64 hex digits."""
+
+    raw: bytes = field(repr=False)
+    header: ImageHeader
+    sha256: str
+
+    @property
+    def raw_image_id(self) -> str:
+        """The file name in a store: ``<sha256>.<extension>``."""
+        return self.facts.raw_image_id
+
+    @property
+    def facts(self) -> ImageFacts:
+        """All of it but the bytes."""
+        return ImageFacts(self.sha256, self.header, len(self.raw))
+
+
+def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
+    """Decode a source, and check type, limits and completeness.
+
+    Raises:
+        OffloadError: ``bad_locator``, ``bad_base64``, ``wrong_type``, ``image_limit``,
+            ``not_an_image`` or ``image_type_mismatch``.
+    """
+    declared = None
+    if isinstance(source, str | DataUrl):
+        data_url = parse_data_url(source) if isinstance(source, str) else source
+        # The length alone tells, so a gigabyte of text is refused before it is decoded.
+        limits.check_bytes(data_url.most_bytes - 2)
+        declared = data_url.media_type
+        raw = decode_data_url(data_url)
+    elif (frozen := frozen_bytes(source, limits)) is not None:
+        raw = frozen
+    else:
+        raise OffloadError(
+            "wrong_type",
+            expected="the bytes of an image file, or its data URL",
+            got=shown(source),
+            hint="encode the image first, e.g. with PIL.Image.Image.save",
+        )
+    limits.check_bytes(len(raw))
+    header = read_header(raw)
+    if declared is not None:
+        check_declared_type(declared, header)
+    limits.check_dimensions(header.width, header.height)
+    check_complete(raw, header)
+    return CheckedImage(raw, header)
+
+
+def frozen_bytes(source: object, limits: Limits | None = None) -> bytes | None:
+    """Bytes that cannot change any more, out of bytes or a view of them; None for anything else.
+
+    Bytes are not copied. What is over the limits is not copied either.
+
+    Raises:
+        OffloadError: ``image_limit``.
+    """
+    if type(source) is bytes:
+        return source
+    if not isinstance(source, bytes | bytearray | memoryview):
+        return None
+    # Of the base class, whatever a subclass overrides. A view that was released has no bytes.
+    with suppress(ValueError), memoryview(source) as view:
+        if limits is not None:
+            limits.check_bytes(view.nbytes)
+        return view.tobytes()
+    return None
+
+
+def prepare_image(source: ImageSource, limits: Limits) -> PreparedImage:
+    """Check a source and hash its bytes once.
+
+    Raises:
+        OffloadError: as `check_image`.
+    """
+    raw, header = check_image(source, limits)
+    return PreparedImage(raw, header, hashlib.sha256(raw).hexdigest())

@@ -1,0 +1,1 @@
+"""The types of the contract: generated structs, their base, and their schemas."""

@@ -1,0 +1,118 @@
+"""The JSON Schemas and conformance vectors that ship with the package.
+
+The only door to the generated bundle. It is read on first use: importing costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION = "v1"
+
+
+class _Entry(TypedDict):
+    type: str
+    case: str
+    document: str
+
+
+class Vector(_Entry, total=False):
+    """One conformance vector: `document` is JSON text of a `type`.
+
+    An invalid one also has the `code` and JSON `path` that a checker must report. Where a JSON
+    Schema validator accepts it, `beyond_schema` names what refuses it.
+    """
+
+    code: str
+    path: str
+    beyond_schema: str
+
+
+def _text(name: str) -> str:
+    from importlib.resources import files  # it takes longer than the rest of this module
+
+    return (files("rawmm") / "_generated" / VERSION / name).read_text("utf-8")
+
+
+@cache
+def bundle() -> dict[str, Any]:
+    """Every definition in one document, under ``$defs``. Do not change it: it is shared.
+
+    It is plain JSON Schema. Its root is every document that `rawmm.validate` knows without being
+    told the type, and every list of such.
+    """
+    loaded: dict[str, Any] = json.loads(_text("bundle.json"))
+    return loaded
+
+
+@cache
+def annotated() -> dict[str, Any]:
+    """A copy of the bundle with what JSON Schema cannot say: codes, rules, tags, bounds.
+
+    These are keywords that begin with ``x-rawmm-``. Their home is ``annotations.json``, by JSON
+    pointer into the bundle.
+    """
+    whole: dict[str, Any] = json.loads(_text("bundle.json"))
+    for pointer, notes in json.loads(_text("annotations.json")).items():
+        node = whole
+        for part in pointer.split("/")[1:]:
+            node = node[part]
+        node.update(notes)
+    return whole
+
+
+def definition(name: str) -> dict[str, Any]:
+    """One definition of the bundle, with its annotations. Do not change it: it is shared."""
+    found: dict[str, Any] = annotated()["$defs"][name]
+    return found
+
+
+def resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a schema that is a reference refers to; another as it is."""
+    while "$ref" in schema:
+        schema = definition(schema["$ref"].rpartition("/")[2])
+    return schema
+
+
+def schema(name: str | None = None) -> dict[str, Any]:
+    """The bundle, or the part of it that describes type `name`, complete in itself.
+
+    Raises:
+        KeyError: no definition has that name.
+    """
+    whole = bundle()
+    if name is None:
+        return whole
+    definitions = whole["$defs"]
+    wanted = [name]
+    for current in wanted:
+        for target in _targets(definitions[current]):
+            if target not in wanted:
+                wanted.append(target)
+    return {
+        "$schema": whole["$schema"],
+        "$id": f"rawmm:/schemas/{VERSION}/{name}.json",
+        "title": name,
+        "$ref": f"#/$defs/{name}",
+        "$defs": {key: value for key, value in definitions.items() if key in wanted},
+    }
+
+
+def conformance_vectors() -> list[Vector]:
+    """The conformance vectors, for tests of this and of other implementations."""
+    loaded: list[Vector] = json.loads(_text("conformance.json"))
+    return loaded
+
+
+def _targets(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"].rpartition("/")[2]] if isinstance(node.get("$ref"), str) else []
+        return own + [name for value in node.values() for name in _targets(value)]
+    if isinstance(node, list):
+        return [name for value in node for name in _targets(value)]
+    return []

@@ -1,0 +1,57 @@
+"""The rules of fields that hold free values: descriptors' payloads, free JSON, open records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import UNSET
+
+from rawmm.rules.rule import Rule, list_reader
+from rawmm.values.payload import Mode, is_clean, payload_errors, plain_copy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rawmm.errors import RawMMError
+
+    Path = tuple[str | int, ...]
+
+
+def _rule(name: str, attribute: str, mode: Mode) -> Rule:
+    """The rule of the fields that a class variable lists."""
+    read = list_reader(attribute)
+
+    def errors(struct: Any, path: Path) -> Iterator[RawMMError]:
+        fields = getattr(struct, attribute)
+        for field, value in zip(fields, read(struct), strict=True):
+            if value is not UNSET and value is not None:
+                yield from payload_errors(value, (*path, field), mode)
+
+    def holds(struct: Any) -> bool:
+        for value in read(struct):
+            if value is not UNSET and value is not None and not is_clean(value, mode):
+                return False
+        return True
+
+    return Rule(name, errors, holds)
+
+
+PAYLOAD: Final = _rule("payload", "__descriptor_fields__", Mode.DESCRIPTOR)
+FREE_JSON: Final = _rule("free_json", "__json_fields__", Mode.JSON)
+WIRE_VALUES: Final = _rule("wire_values", "__wire_fields__", Mode.WIRE)
+
+
+def settle(struct: Any) -> None:
+    """Hold the free values of a struct that passed the rules as they will be decoded.
+
+    Tuples, mappings and subclasses may be given where a struct is built; they are read as lists,
+    dicts and plain scalars. Those of an open record are kept as they are.
+    """
+    for names, mode in (
+        (struct.__descriptor_fields__, Mode.DESCRIPTOR),
+        (struct.__json_fields__, Mode.JSON),
+    ):
+        for name in names:
+            value = getattr(struct, name)
+            if value is not None and not is_clean(value, mode):
+                setattr(struct, name, plain_copy(value))

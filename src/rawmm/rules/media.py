@@ -1,0 +1,272 @@
+"""The rules of descriptors, sidecars and references: each names one image, and the same one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
+from rawmm.locators import locator_of, names_image, scheme_of, stored_hash, uri_problem
+from rawmm.rules.ref_text import read_ref
+from rawmm.rules.rule import Rule, reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rawmm.model.types import (
+        GenerateFeatures,
+        MMImageItem,
+        MMImageRef,
+        MMRefs,
+        MultiModalData,
+        PlaceholderRange,
+        RawMMItem,
+        RawMMRef,
+    )
+
+    Path = tuple[str | int, ...]
+
+_IMAGE: Final = "image"
+_ORDER_HINT: Final = "items and hashes are in different order, or one was replaced"
+
+
+def _locator(item: RawMMItem, path: Path) -> Iterator[RawMMError]:
+    uri = item.raw_image_uri
+    if uri is None:
+        return
+    if item.raw_image_id is not None:
+        yield contract_error(
+            "locator_conflict",
+            path,
+            expected="at most one of raw_image_id and raw_image_uri",
+            got="both",
+            hint="the id is for a run's own directory, the uri is complete by itself",
+        )
+    yield from _uri(uri, (*path, "raw_image_uri"))
+
+
+_read_uri = reader("raw_image_uri")
+
+
+def _has_no_uri(item: RawMMItem) -> bool:
+    return not _read_uri(item)[0]
+
+
+def _uri(uri: str, path: Path) -> Iterator[RawMMError]:
+    if problem := uri_problem(uri):
+        yield contract_error(problem.code, path, expected=problem.expected, got=problem.got)
+
+
+def _another_image(
+    item: RawMMItem | MMImageItem | RawMMRef, sha256: str, path: Path
+) -> RawMMError | None:
+    """Why a file named by its hash is not the image of the hash beside it; None if it is."""
+    locator = locator_of(item)
+    if locator is None or names_image(locator, sha256):
+        return None
+    name = "raw_image_uri" if item.raw_image_id is None else "raw_image_id"
+    return contract_error(
+        "hash_mismatch",
+        (*path, name),
+        expected=f"the image of hash {sha256[:16]}, which stands beside it",
+        got=shown(locator),
+        hint=_ORDER_HINT,
+    )
+
+
+def _same_counts(lists: dict[str, Any], path: Path) -> Iterator[RawMMError]:
+    """Lists of one modality have one length; those off the common one are named."""
+    first, *others = ({key: len(of) for key, of in by.items()} for by in lists.values())
+    if all(sizes == first for sizes in others):
+        return
+    for modality in dict.fromkeys(key for by_modality in lists.values() for key in by_modality):
+        sizes = {name: len(by[modality]) for name, by in lists.items() if modality in by}
+        if len(set(sizes.values())) < 2:
+            continue
+        common = Counter(sizes.values()).most_common(1)[0][0]
+        all_sizes = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        for name, size in sizes.items():
+            if size != common:
+                yield contract_error(
+                    "count_mismatch",
+                    (*path, name, modality),
+                    expected=f"{counted(common, 'entry', 'entries')} ({all_sizes})",
+                    got=str(size),
+                    hint="every medium has one hash, one range and one item",
+                )
+
+
+def _sorted_ranges(
+    ranges: Sequence[PlaceholderRange | MMImageRef], path: Path
+) -> Iterator[RawMMError]:
+    end = 0
+    for index, one in enumerate(ranges):
+        if one.offset < end:
+            yield contract_error(
+                "placeholder_order",
+                (*path, index),
+                expected=f"an offset of at least {end}, where the range before ends",
+                got=str(one.offset),
+                hint="ranges are sorted by offset and do not overlap",
+            )
+        end = max(end, one.offset + one.length)
+
+
+def _modality(expected: str, got: str, path: Path) -> RawMMError:
+    return contract_error(
+        "modality_mismatch",
+        path,
+        expected=shown(expected),
+        got=shown(got),
+        hint="an item stands under its own modality",
+    )
+
+
+def _sidecar(sidecar: MultiModalData, path: Path) -> Iterator[RawMMError]:
+    items, ranges, hashes = sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes
+    lists: dict[str, Any] = {
+        "mm_hashes": hashes,
+        "mm_placeholders": ranges,
+        "mm_items": items,
+    }
+    yield from _same_counts(lists, path)
+    for modality, found in items.items():
+        at = (*path, "mm_items", modality)
+        for index, item in enumerate(found):
+            if item.modality != modality:
+                yield _modality(modality, item.modality, (*at, index, "modality"))
+        for index, (item, sha) in enumerate(zip(found, hashes.get(modality, ()), strict=False)):
+            if error := _another_image(item, sha, (*at, index)):
+                yield error
+    for modality, spans in ranges.items():
+        yield from _sorted_ranges(spans, (*path, "mm_placeholders", modality))
+
+
+def _sidecar_holds(sidecar: MultiModalData) -> bool:
+    items, ranges, hashes = sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes
+    if not items.keys() == ranges.keys() == hashes.keys():
+        return False
+    for modality, found in items.items():
+        spans, shas = ranges[modality], hashes[modality]
+        if not len(found) == len(spans) == len(shas):
+            return False
+        end = 0
+        for item, span, sha256 in zip(found, spans, shas, strict=True):
+            locator = locator_of(item)
+            if (
+                item.modality != modality
+                or span.offset < end
+                or not (locator is None or names_image(locator, sha256))
+            ):
+                return False
+            end = span.offset + span.length
+    return True
+
+
+def _features(features: GenerateFeatures, path: Path) -> Iterator[RawMMError]:
+    lists: dict[str, Any] = {
+        "mm_hashes": features.mm_hashes,
+        "mm_placeholders": features.mm_placeholders,
+    }
+    slots = features.kwargs_data
+    if slots is not None:
+        lists["kwargs_data"] = slots
+    yield from _same_counts(lists, path)
+    for modality, spans in features.mm_placeholders.items():
+        yield from _sorted_ranges(spans, (*path, "mm_placeholders", modality))
+    for modality, refs in (slots or {}).items():
+        hashes = features.mm_hashes.get(modality, [])
+        for index, ref in enumerate(refs):
+            if ref is not None:
+                sha = hashes[index] if index < len(hashes) else None
+                yield from _slot(ref, modality, sha, (*path, "kwargs_data", modality, index))
+
+
+def _slot(text: str, modality: str, sha256: str | None, path: Path) -> Iterator[RawMMError]:
+    """A reference is readable, and of the modality and the hash that it stands beside."""
+    ref: RawMMRef | RawMMError
+    try:
+        ref = read_ref(text)
+    except RawMMError as error:
+        ref = error
+    if isinstance(ref, RawMMError):
+        where = "" if ref.path == "$" else f" at {ref.path} of the reference"
+        yield contract_error(
+            ref.code, path, expected=ref.expected, got=ref.got + where, hint=ref.hint
+        )
+        return
+    if ref.modality != modality:
+        yield _modality(modality, ref.modality, path)
+    if sha256 is not None and not (
+        ref.mm_hash.startswith(sha256) or sha256.startswith(ref.mm_hash)
+    ):
+        yield contract_error(
+            "hash_mismatch",
+            path,
+            expected=f"a reference to the image of hash {sha256[:16]}, which stands beside it",
+            got=f"one to {ref.mm_hash[:16]}",
+            hint="references and hashes are in different order, or one was replaced",
+        )
+
+
+def _ref(ref: RawMMRef, path: Path) -> Iterator[RawMMError]:
+    if error := _another_image(ref, ref.mm_hash, path):
+        yield error
+
+
+def _image_ref(ref: MMImageRef, path: Path) -> Iterator[RawMMError]:
+    item = ref.item
+    yield from _uri(ref.uri, (*path, 2))
+    if item.modality != _IMAGE:
+        yield contract_error(
+            "unsupported_modality",
+            (*path, 0, "modality"),
+            expected=f"{_IMAGE!r}, the only modality on this transport",
+            got=shown_text(item.modality),
+        )
+    if error := _another_image(item, ref.hash, (*path, 0)):
+        yield error
+    if not names_image(ref.uri, ref.hash):
+        yield contract_error(
+            "hash_mismatch",
+            (*path, 2),
+            expected=f"a URI of the image of hash {ref.hash[:16]}",
+            got=shown(ref.uri),
+        )
+    elif (own := item.raw_image_uri) and not _same_file(own, ref.uri):
+        yield contract_error(
+            "locator_conflict",
+            (*path, 2),
+            expected=f"the file that the item names, {shown_text(_name_of(own))}",
+            got=shown_text(_name_of(ref.uri)),
+            hint="the item and its URI are of different images",
+        )
+
+
+def _same_file(one: str, other: str) -> bool:
+    """Whether two URLs may be of one file.
+
+    Directories differ from machine to machine, and a store may name a file in its own way. So
+    only the names of two files are compared. Hashes in names may differ in digits; they are held
+    to the hash beside them.
+    """
+    if scheme_of(one) != "file" or scheme_of(other) != "file":
+        return True
+    return bool(stored_hash(one) and stored_hash(other)) or _name_of(one) == _name_of(other)
+
+
+def _name_of(url: str) -> str:
+    return unquote(url.rpartition("/")[2])
+
+
+def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:
+    yield from _sorted_ranges(refs.images, (*path, 0))
+
+
+LOCATOR: Final = Rule("locator", _locator, _has_no_uri)
+SIDECAR: Final = Rule("sidecar", _sidecar, _sidecar_holds)
+FEATURES: Final = Rule("features", _features)
+REF: Final = Rule("ref", _ref)
+IMAGE_REF: Final = Rule("image_ref", _image_ref)
+IMAGE_REFS: Final = Rule("image_refs", _image_refs)

@@ -1,0 +1,168 @@
+"""Rules of one message node: streams as long as its tokens, items for its images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm.errors import contract_error, counted
+from rawmm.locators import locator_of, names_image, stored_hash
+from rawmm.model.types import ImageUrlContentPart, SamplingMask
+from rawmm.rules.rule import Rule, reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rawmm.errors import RawMMError
+    from rawmm.model.types import EncodedArray, Message, MessageNode, MultiModalData
+
+    Path = tuple[str | int, ...]
+
+PER_SAMPLED: Final = (
+    "logprobs",
+    "advantages",
+    "reference_logprobs",
+    "trainer_logprobs",
+    "entropies",
+)
+_SELDOM: Final = ("loss_weights", "sampling_mask", "kept_tokens")
+_read_optional = reader(*_SELDOM, "routed_experts", *PER_SAMPLED)
+_read_streams = reader("token_ids", "mask", "is_content", *_SELDOM, "routed_experts", *PER_SAMPLED)
+
+
+def _streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
+    """Every stream is as long as the tokens, or the sampled tokens, it belongs to."""
+    tokens = len(node.token_ids)
+    if len(node.mask) != tokens:
+        yield _length("mask", len(node.mask), f"{counted(tokens, 'flag')}, one per token", path)
+    if (size := len(node.is_content)) and size != tokens:
+        wanted = f"none or {counted(tokens, 'flag')}, one per token"
+        yield _length("is_content", size, wanted, path)
+    weights, sets, kept, experts, *per_sampled = _read_optional(node)
+    for key, stream in weights.items() if weights else ():
+        if len(stream) != tokens:
+            yield _length(
+                key,
+                len(stream),
+                f"{counted(tokens, 'weight')}, one per token",
+                (*path, "loss_weights"),
+            )
+    sampled: int | None = None
+    for name, stream in zip(PER_SAMPLED, per_sampled, strict=True):
+        if not stream:
+            continue
+        if sampled is None:
+            sampled = node.mask.count(True)
+        if len(stream) != sampled:
+            yield _length(name, len(stream), f"none or {sampled}, one per sampled token", path)
+    if experts and (rows := _rows(experts)) != tokens:
+        wanted = f"{counted(tokens, 'row')}, one per token"
+        yield _length("routed_experts", rows, wanted, path)
+    for name, one in (("sampling_mask", sets), ("kept_tokens", kept)):
+        if isinstance(one, SamplingMask) and one.counts.shape:
+            sampled = node.mask.count(True)
+            if one.counts.shape[0] != sampled:
+                wanted = f"{counted(sampled, 'count')}, one per sampled token"
+                yield _length(name, one.counts.shape[0], wanted, path)
+
+
+def _length(name: str, got: int, expected: str, path: Path) -> RawMMError:
+    return contract_error("stream_length", (*path, name), expected=expected, got=str(got))
+
+
+def _streams_hold(node: MessageNode) -> bool:
+    ids, mask, content, weights, sets, kept, experts, *per_sampled = _read_streams(node)
+    size = len(ids)
+    if len(mask) != size or (content and len(content) != size) or weights or sets or kept:
+        return False
+    if any(per_sampled):
+        sampled = mask.count(True)
+        for stream in per_sampled:
+            if stream and len(stream) != sampled:
+                return False
+    return not experts or _rows(experts) == size
+
+
+def _rows(encoded: EncodedArray) -> int:
+    return encoded.shape[0] if encoded.shape else 0
+
+
+def image_urls(message: Message) -> list[str]:
+    """URLs of the image parts of a message, in order."""
+    content = message.content
+    if type(content) is not list:
+        return []
+    return [part.image_url.url for part in content if type(part) is ImageUrlContentPart]
+
+
+def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
+    """A message has one item per image part, of the same image.
+
+    Without tokens it needs no sidecar, and without image parts as well it is not asked.
+    """
+    urls = image_urls(node.message)
+    sidecar = node.multi_modal_data
+    if sidecar is None:
+        # Without a sidecar the images must travel in the message itself.
+        lost = node.token_ids and not all(url.startswith("data:") for url in urls)
+        if lost:
+            yield contract_error(
+                "count_mismatch",
+                (*path, "multi_modal_data"),
+                expected=f"a sidecar with {counted(len(urls), 'image item')}",
+                got="no sidecar",
+                hint="the message refers to offloaded images, and their descriptors are lost",
+            )
+        return
+    by_field = (sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes)
+    sizes = [len(by["image"]) for by in by_field if "image" in by]
+    items = sizes[0] if sizes else 0
+    if items == len(urls):
+        yield from _same_images(node, urls, sidecar, path)
+    elif node.token_ids or urls:
+        yield contract_error(
+            "count_mismatch",
+            (*path, "multi_modal_data", "mm_items", "image"),
+            expected=f"{counted(len(urls), 'image item')}, one per image part of the message",
+            got=str(items),
+            hint="an image was lost or added on the way",
+        )
+
+
+def _same_images(
+    node: MessageNode, urls: list[str], sidecar: MultiModalData, path: Path
+) -> Iterator[RawMMError]:
+    """The n-th image part names the image of the n-th hash, as far as its URL tells."""
+    hashes: Sequence[str | None] = sidecar.mm_hashes.get("image", ())
+    if not hashes:
+        located = map(locator_of, sidecar.mm_items.get("image", ()))
+        hashes = [stored_hash(locator) if locator else None for locator in located]
+    parts: list[Any] = node.message.content if urls else []  # type: ignore[assignment]
+    places = (at for at, part in enumerate(parts) if type(part) is ImageUrlContentPart)
+    for at, url, sha in zip(places, urls, hashes, strict=False):
+        if sha is None or names_image(url, sha):
+            continue
+        yield contract_error(
+            "hash_mismatch",
+            (*path, "message", "content", at, "image_url", "url"),
+            expected=f"the image of hash {sha[:16]}, as the sidecar has it there",
+            got=f"one named {(stored_hash(url) or '')[:16]}",
+            hint="images and sidecar are in different order, or one was replaced",
+        )
+
+
+_read_media = reader("message", "multi_modal_data", "token_ids")
+
+
+def _images_hold(node: MessageNode) -> bool:
+    message, sidecar, ids = _read_media(node)
+    urls = image_urls(message)
+    if not sidecar:
+        return not urls or not ids
+    hashes = sidecar.mm_hashes.get("image", ())
+    if not urls or not len(urls) == len(hashes) == len(sidecar.mm_items.get("image", ())):
+        return False
+    return all(map(names_image, urls, hashes))
+
+
+STREAMS: Final = Rule("streams", _streams, _streams_hold)
+IMAGES: Final = Rule("images", _images, _images_hold)

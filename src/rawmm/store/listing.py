@@ -1,0 +1,129 @@
+"""What is in an image directory, told by name: images, files that are being written, the rest."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rawmm.errors import OffloadError, raise_alone, shown_path
+from rawmm.images import EXTENSIONS
+from rawmm.locators import stored_hash
+from rawmm.store.files import TEMPORARY, open_directory, reason_and_hint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_EXTENSIONS: Final = frozenset({*EXTENSIONS.values(), "jpeg"})  # the last one before the contract
+_TEMPORARY: Final = re.compile(re.escape(TEMPORARY) + r"(?P<pid>[0-9]{1,10})-[0-9]+-[0-9a-f]{16}\Z")
+_ASIDE: Final = re.compile(r"\.(?P<why>gc|corrupt)-[0-9a-f]{16}-(?P<name>[^.].*)\Z", re.DOTALL)
+
+
+class Aside(NamedTuple):
+    """A hidden name of an image that was moved out of the way: ``.gc-<random>-<image name>``.
+
+    ``why`` is ``gc`` for what `collect_garbage` deletes, if it was not stopped just then, and
+    ``corrupt`` for what `fsck` took out of use.
+    """
+
+    why: str
+    name: str
+
+
+class Listing(NamedTuple):
+    """The names in an image directory, each in one list, sorted."""
+
+    images: list[str]
+    temporary: list[str]
+    aside: list[str]
+    foreign: list[str]
+
+
+def list_images(directory: int) -> Listing:
+    """Every name in an open directory."""
+    found = Listing([], [], [], [])
+    with os.scandir(directory) as entries:
+        names = sorted(entry.name for entry in entries)
+    for name in names:
+        if is_image_name(name):
+            found.images.append(name)
+        elif _TEMPORARY.match(name):
+            found.temporary.append(name)
+        elif aside(name):
+            found.aside.append(name)
+        else:
+            found.foreign.append(name)
+    return found
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a store gave the name: the hash of the image, and an extension of one."""
+    return stored_hash(name) is not None and name.rpartition(".")[2] in _EXTENSIONS
+
+
+def writer_of(temporary: str) -> int:
+    """The process id in the name of a temporary file."""
+    match = _TEMPORARY.match(temporary)
+    return int(match["pid"]) if match else 0
+
+
+def aside(name: str) -> Aside | None:
+    """What a hidden name says of an image that was moved aside, or None."""
+    match = _ASIDE.match(name)
+    if match is None or not is_image_name(match["name"]):
+        return None
+    return Aside(match["why"], match["name"])
+
+
+def move_aside(directory: int, name: str, why: str) -> str:
+    """Rename an image to a hidden name that nobody else uses; that name."""
+    hidden = f".{why}-{secrets.token_hex(8)}-{name}"
+    os.rename(name, hidden, src_dir_fd=directory, dst_dir_fd=directory)
+    return hidden
+
+
+def put_back(directory: int, hidden: str, name: str) -> None:
+    """Give a file that was moved aside its name again, unless another has it by now.
+
+    That one is newer, and was written because this one was away. A second caller changes
+    nothing.
+    """
+    try:
+        os.link(hidden, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        return
+    except OSError:
+        # No hard links here, or not of another user's file (protected_hardlinks).
+        if os.access(name, os.F_OK, dir_fd=directory, follow_symlinks=False):
+            os.unlink(hidden, dir_fd=directory)
+        else:
+            os.rename(hidden, name, src_dir_fd=directory, dst_dir_fd=directory)
+        return
+    try:
+        os.unlink(hidden, dir_fd=directory)
+    except FileNotFoundError:
+        return
+
+
+@contextmanager
+def opened(root: Path, what: str) -> Iterator[int]:
+    """A descriptor of an image directory; what goes wrong in it is a `store_failed`.
+
+    Raises:
+        OffloadError: ``store_failed``.
+    """
+    try:
+        with open_directory(root) as directory:
+            yield directory
+    except OSError as error:
+        reason, hint = reason_and_hint(error)
+        raise_alone(
+            OffloadError(
+                "store_failed", expected=f"{what} {shown_path(root)}", got=reason, hint=hint
+            )
+        )

@@ -1,0 +1,295 @@
+"""Everything that a Python object holds, whatever its class: for looking, never for changing.
+
+`rawmm.offload.containers` knows where image parts may stand. This module serves the collector,
+which must see every value that could name an image: keys, fields, attributes beside the fields,
+and what properties and computed fields make of them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import numbers
+import sys
+from collections import UserString, deque
+from collections.abc import Iterable, Mapping, Sequence, ValuesView
+from collections.abc import Set as AbstractSet
+from functools import cached_property, lru_cache, partial
+from itertools import chain
+from types import MemberDescriptorType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from rawmm.errors import shown
+from rawmm.model.base import EXTRA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SCALARS: Final = (
+    numbers.Number, type(None), msgspec.UnsetType,
+    dt.date, dt.time, dt.timedelta,  # of MessagePack, and of models
+)  # fmt: skip
+"""Values that hold no text."""
+
+_NUMERIC: Final = frozenset({*"?bBhHiIlLqQnNefdgcs", "Ze", "Zf", "Zd", "Zg"})
+"""Formats of buffers whose elements are numbers or bytes."""
+_PLAIN: Final = frozenset({dict, list, tuple, set, frozenset})
+_CLASS_DATA: Final = (str, bytes, dict, list, tuple, set, frozenset)
+_LIBRARIES: Final = sys.stdlib_module_names | {"builtins", "msgspec", "pydantic", "rawmm"}
+"""Packages whose properties say nothing that is not in the state, or are about the class.
+
+Some return a new object for ever: the parent of a path has a parent.
+"""
+_POINTER: Final = object.__basicsize__ // 2
+
+
+class Member(NamedTuple):
+    """A value that an object holds.
+
+    Attributes:
+        value: the value.
+        name: the key, index or attribute under which it stands; None if it stands at the object.
+        field: the name of the field, if it is the value of one.
+        computed: whether it came into being just now.
+    """
+
+    value: Any
+    name: str | int | None
+    field: str | None = None
+    computed: bool = False
+
+
+class UnreadableError(Exception):
+    """An object cannot be looked into. `name` is the attribute that cannot be read, if any."""
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def buffer_bytes(value: Any) -> bytes | None:
+    """The bytes of a buffer of numbers; None for an object that is no buffer.
+
+    Raises:
+        UnreadableError: its elements are pointers, records or wide characters.
+    """
+    try:
+        view = memoryview(value)
+    except TypeError:
+        return None
+    except (ValueError, BufferError):
+        view = None
+    if view is None:
+        raise UnreadableError
+    with view:
+        if view.format.lstrip("@=<>!0123456789") not in _NUMERIC:
+            raise UnreadableError
+        return view.tobytes()
+
+
+def members(value: Any, *, is_text: bool) -> Iterator[Member]:
+    """Every value that an object holds: elements, attributes, and what its properties return.
+
+    Args:
+        value: the object.
+        is_text: whether it was looked at as text or bytes. Then only what stands beside these
+            is left, as with numbers.
+
+    Raises:
+        UnreadableError: the object holds state that Python cannot see, or reading it fails.
+    """
+    kind = type(value)
+    elements = () if is_text else _elements(value)
+    if elements is not None:
+        yield from elements
+    if kind in _PLAIN:
+        return
+    if isinstance(value, enum.Enum):
+        yield from (Member(value.value, None), Member(value.name, None))
+        return
+    layout: _Layout = _layout_of(kind)  # type: ignore[arg-type]  # every class can be hashed
+    if isinstance(value, msgspec.Struct):
+        yield from _struct_fields(value)
+        layout = layout._replace(slots={})
+    elif elements is not None:
+        layout = layout._replace(slots=layout.own_slots)  # the others are the library's
+    elif not layout.is_visible:
+        raise UnreadableError
+    yield from _attributes(value, layout)
+
+
+def _elements(value: Any) -> Iterable[Member] | None:
+    """The elements of a container, () for numbers; None for another object."""
+    if isinstance(value, (UserString, *SCALARS)):  # the text of the former is an attribute
+        return ()
+    if isinstance(value, Mapping):
+        stored = _pairs(dict.items(value)) if isinstance(value, dict) else []
+        if type(value) is dict:
+            return stored
+        # A class of its own may show other items.
+        return chain(stored, _shown_by(value, lambda: _pairs(value.items())))
+    if isinstance(value, Sequence | AbstractSet | ValuesView | deque):
+        shown_items = _shown_by(value, lambda: _items(value))
+        if isinstance(value, list) and type(value) is not list:
+            return chain(shown_items, _items(list.__iter__(value)))
+        if isinstance(value, tuple) and type(value) is not tuple:
+            return chain(shown_items, _items(tuple.__iter__(value)))
+        return shown_items
+    return None
+
+
+def _shown_by(value: Any, get: Callable[[], Iterator[Member]]) -> list[Member]:
+    """The members that a container shows when it is asked.
+
+    A class of its own may make new objects for that, each of which makes others, for ever. What it
+    keeps is the same when it is asked again.
+    """
+    members: list[Member] = _read(lambda: list(get()))
+    if type(value).__module__.partition(".")[0] in _LIBRARIES:
+        return members
+    again = _read(lambda: [member.value for member in get()])
+    kept = {id(each) for each in again}
+    return [
+        member._replace(computed=id(member.value) not in kept and not _is_plain(member.value))
+        for member in members
+    ]
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in {str, bytes} or isinstance(value, SCALARS)
+
+
+def _items(items: Iterable[Any]) -> Iterator[Member]:
+    return (Member(item, index) for index, item in enumerate(items))
+
+
+def _pairs(pairs: Iterable[tuple[Any, Any]]) -> Iterator[Member]:
+    for key, item in pairs:
+        name = key if isinstance(key, str) else shown(key)
+        yield Member(key, name)
+        yield Member(item, name, name)
+
+
+def _struct_fields(value: msgspec.Struct) -> Iterator[Member]:
+    for attribute, name in zip(
+        value.__struct_fields__, value.__struct_encode_fields__, strict=True
+    ):
+        item = getattr(value, attribute, None)
+        # The unknown properties of an open struct stand beside its fields.
+        yield Member(item, None if name == EXTRA else name, name)
+
+
+class _Layout(NamedTuple):
+    """Where objects of a class keep their state.
+
+    Attributes:
+        slots: attributes that stand in the object itself, with their descriptors.
+        own_slots: those of them that no class of a library brings along.
+        computed: attributes that are made when they are read.
+        constants: data that stands in the class.
+        is_visible: whether there is nothing beside these and the object's dict.
+    """
+
+    slots: dict[str, Any]
+    own_slots: dict[str, Any]
+    computed: dict[str, Any]
+    constants: list[tuple[str, Any]]
+    is_visible: bool
+
+
+@lru_cache(maxsize=1024)
+def _layout_of(kind: type) -> _Layout:
+    slots: dict[str, Any] = {}
+    own_slots: dict[str, Any] = {}
+    computed: dict[str, Any] = {}
+    constants: list[tuple[str, Any]] = []
+    visible = kind.__itemsize__ == 0 and not issubclass(kind, type)
+    for base in reversed(kind.__mro__[:-1]):
+        own = vars(base)
+        members = {name: item for name, item in own.items() if type(item) is MemberDescriptorType}
+        slots |= members
+        parent = base.__base__ or object
+        room = len(members) + ("__dict__" in own) + ("__weakref__" in own)
+        visible &= base.__basicsize__ - parent.__basicsize__ <= room * _POINTER
+        if base.__module__.partition(".")[0] in _LIBRARIES:
+            continue
+        own_slots |= members
+        for name, item in own.items():
+            computed.pop(name, None)
+            if isinstance(item, property | cached_property):
+                computed[name] = item
+            elif isinstance(item, _CLASS_DATA) and not name.startswith(("__", "model_")):
+                constants.append((name, item))
+    # What a C type keeps to itself shows in its size; object() has nothing to keep.
+    return _Layout(slots, own_slots, computed, constants, visible and kind is not object)
+
+
+def _attributes(value: Any, layout: _Layout) -> Iterator[Member]:
+    own = getattr(value, "__dict__", {})
+    for name, item in list(own.items()):
+        yield Member(item, name, name)
+    for name, slot in layout.slots.items():
+        if name in {"__dict__", "__weakref__"}:
+            continue
+        try:
+            item = slot.__get__(value, type(value))
+        except AttributeError:  # never set
+            continue
+        if name.startswith("__pydantic_"):
+            if isinstance(item, dict):  # extra fields and private attributes
+                yield Member(item, None)
+            continue
+        yield Member(item, name, name)
+    yield from _written(value)
+    for name, item in layout.constants:
+        yield Member(item, name, name)
+    for name, descriptor in layout.computed.items():
+        if name in own:
+            continue
+        try:
+            item = _read(partial(_getter(descriptor), value), name)
+        except UnreadableError:
+            # Many properties raise where there is nothing to return, such as the last message of
+            # an empty record. A computed field is written with its record.
+            if name in _computed_fields(value):
+                raise
+            continue
+        yield Member(item, name, name, computed=True)
+
+
+def _computed_fields(value: Any) -> Iterable[str]:
+    """The fields that pydantic computes when it writes a model."""
+    decorators = getattr(type(value), "__pydantic_decorators__", None)
+    return getattr(decorators, "computed_fields", ())
+
+
+def _written(value: Any) -> Iterator[Member]:
+    """What a pydantic model is written as, where functions of its class write it."""
+    decorators = getattr(type(value), "__pydantic_decorators__", None)
+    for kind in ("field_serializers", "model_serializers"):
+        if getattr(decorators, kind, ()):
+            for mode in ("python", "json"):
+                dump = partial(value.model_dump, mode=mode, warnings=False)
+                yield Member(_read(dump), None, computed=True)
+            return
+
+
+def _getter(descriptor: property | cached_property[Any]) -> Any:
+    """A function of the object. It does not put the value of a cached property into it."""
+    if isinstance(descriptor, cached_property):
+        return descriptor.func
+    return descriptor.fget or (lambda _: None)
+
+
+def _read(get: Callable[[], Any], name: str | None = None) -> Any:
+    failed = False
+    result = None
+    try:
+        result = get()
+    except Exception:  # noqa: BLE001  (the code of any class; its words may quote the record)
+        failed = True
+    if failed:
+        raise UnreadableError(name)
+    return result

@@ -1,0 +1,321 @@
+"""Which images of a directory a record names, in whatever form it was written.
+
+`Referenced` is generous, because it decides what may be deleted: every file name, URL, hash or
+reference string in a record, under any key and inside of any text, keeps the images whose hash
+begins with the same 16 digits. A name may be written in every form that a reader of rawmm
+accepts, and in any nesting of these: escapes of JSON and of URLs, base64url in references. What
+cannot be looked into is an error. In other encodings, such as UTF-16 or gzip in bytes, no reader
+looks for names, and neither does this module.
+
+`locators` is exact: what a reader would look for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+
+from rawmm.engine import is_raw_mm_ref
+from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.locators import scheme_of, stored_hash
+from rawmm.rules import ref_fields
+from rawmm.store.object_state import SCALARS, Member, UnreadableError, buffer_bytes, members
+from rawmm.store.text_forms import decoded_forms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    Path = tuple[str | int, ...]
+
+_ID: Final = "raw_image_id"
+_URI: Final = "raw_image_uri"
+_SHORTEST: Final = 16
+"""Digits of a hash in the shortest file name that a store gave."""
+_DIGITS: Final = re.compile(r"[0-9a-f]{16,}", re.IGNORECASE)
+_LONG: Final = 1024
+"""Characters of a text in which a search for digits takes longer than two passes in C."""
+_AS_DIGIT: Final = bytes(
+    ord("x") if chr(byte) in "0123456789abcdefABCDEF" else 0 for byte in range(256)
+)
+_RUN: Final = b"x" * _SHORTEST
+
+_NO_TEXT: Final = frozenset({int, float, bool, type(None)})
+_TIMESTAMP: Final = -1
+"""The extension type of MessagePack's times."""
+_MOST_COMPUTED: Final = 100_000
+"""Values that the objects in one record may make when they are asked: some make more for ever."""
+# Of a reference that cannot be read, nobody knows what it names. In all other errors it is
+# refused for what it says, and what it says was seen.
+_UNREADABLE: Final = frozenset(
+    {"unsupported_version", "bad_format", "bad_base64", "malformed", "too_deep", "duplicate_key"}
+)
+
+
+class _Place(NamedTuple):
+    """Where a value stands: a key of what stands at `above`. Deep documents share these."""
+
+    above: _Place | None
+    key: str | int
+
+
+class Text(NamedTuple):
+    """A string of a record: where it stands, and the field of which it is the value, if any."""
+
+    text: str
+    place: _Place | None
+    field: str | None
+
+    @property
+    def path(self) -> Path:
+        """Keys and indices from the record."""
+        keys: list[str | int] = []
+        place = self.place
+        while place is not None:
+            keys.append(place.key)
+            place = place.above
+        return tuple(reversed(keys))
+
+
+class Locator(NamedTuple):
+    """An image as a record names it: a ``raw_image_id`` or a URL that is no data URL."""
+
+    path: Path
+    locator: str
+
+
+def each_record(references: object) -> Iterator[Any]:
+    """The records that a caller gives, one after the other.
+
+    Raises:
+        ContractError: ``wrong_type`` for anything that is no series of records. One record
+            alone would pass for its keys, its fields or its letters.
+    """
+    records: Iterator[Any] | None = None
+    is_one = isinstance(references, (Mapping, str, bytes, bytearray, memoryview, msgspec.Struct))
+    if not is_one and not hasattr(type(references), "model_fields"):
+        with suppress(TypeError):
+            records = iter(references)  # type: ignore[call-overload]
+    if records is None:
+        raise contract_error(
+            "wrong_type",
+            (),
+            expected="a list of records, or an iterator of them",
+            got=shown(references),
+            hint="one record is a list of one",
+        )
+    return records
+
+
+def texts(value: Any) -> Iterator[Text]:
+    """Every string of a value, keys and bytes included. An object that is met again is passed.
+
+    Raises:
+        ProcessedPayloadError: ``not_json`` for an object that cannot be looked into.
+        ContractError: ``too_large`` where objects make ever more of them.
+    """
+    stack: list[tuple[Any, _Place | None, str | None]] = [(value, None, None)]
+    seen: dict[int, Any] = {}  # kept, so that no other object gets the same id meanwhile
+    computed = 0
+    while stack:
+        current, place, field = stack.pop()
+        kind = type(current)
+        if kind is str:
+            yield Text(current, place, field)
+            continue
+        if kind in _NO_TEXT or id(current) in seen:
+            continue
+        seen[id(current)] = current
+        if kind is list and _NO_TEXT.issuperset(map(type, current)):
+            continue
+        if kind is dict:  # what most objects are, without a detour
+            for key, each in reversed(current.items()):
+                name = key if type(key) is str else shown(key)
+                at = _Place(place, name)
+                if type(each) not in _NO_TEXT:
+                    stack.append((each, at, name))
+                stack.append((key, at, None))
+            continue
+        fault = None
+        below: list[Member] = []
+        try:
+            text = _text(current)
+            if text is not None:
+                yield Text(text, place, field)
+            if kind is not bytes and kind is not msgspec.msgpack.Ext:
+                below = list(members(current, is_text=text is not None))
+        except UnreadableError as error:
+            fault = error
+        if fault is not None:
+            raise _unreadable(current, place, fault)
+        computed += sum(member.computed for member in below)
+        if computed > _MOST_COMPUTED:
+            raise contract_error(
+                "too_large",
+                (),  # where it ends is as far down as the limit goes
+                expected=f"objects that make at most {_MOST_COMPUTED} values when a record is read",
+                got="more",
+                hint="convert the record first",
+            )
+        stack += [
+            (each, place if name is None else _Place(place, name), of)
+            for each, name, of, _ in reversed(below)
+        ]
+
+
+def locators(value: Any) -> Iterator[Locator]:
+    """Every ``raw_image_id`` and image URL of a value, those in references included.
+
+    URLs are those of ``file://``, and of other stores where they are a ``raw_image_uri`` or name
+    a file by its hash.
+
+    Raises:
+        ContractError: a reference that cannot be read, at its path.
+        ProcessedPayloadError: as `texts`.
+    """
+    return Referenced(()).read(value)
+
+
+class Referenced:
+    """The images of a directory that records name.
+
+    Args:
+        names: file names that stores gave.
+
+    Attributes:
+        names: those of them that were named so far.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names: set[str] = set()
+        self._by_digits: dict[str, list[str]] = {}
+        for name in names:
+            digits = stored_hash(name)
+            if digits is not None:
+                self._by_digits.setdefault(digits[:_SHORTEST], []).append(name)
+
+    def add(self, record: Any) -> None:
+        """Look through one record.
+
+        Raises:
+            ContractError, ProcessedPayloadError: as `locators`; ``too_deep`` for a text with
+                more layers of escapes than any writer produces.
+        """
+        for _ in self.read(record):
+            pass
+
+    def read(self, record: Any) -> Iterator[Locator]:
+        """Look through one record; its `locators`, as they are found. Raises as `add` does."""
+        for found in texts(record):
+            self._look(found)
+            yield from _locators_of(found)
+
+    def holds(self, locator: str) -> bool:
+        """Whether the directory has an image of the hash that a locator's file name is."""
+        digits = stored_hash(file_name(locator))
+        return digits is not None and digits[:_SHORTEST] in self._by_digits
+
+    def _look(self, found: Text) -> None:
+        if not self._by_digits or len(found.text) < _SHORTEST:
+            return
+        fault = None
+        try:
+            for form in decoded_forms(found.text):
+                for run in _runs(form):
+                    self._keep(run.lower())
+        except RawMMError as error:
+            fault = error
+        if fault is not None:
+            raise fault.under(found.path)
+
+    def _keep(self, digits: str) -> None:
+        # What stands before a hash may be a digit, too: an escape, or a name's end.
+        for start in range(len(digits) - _SHORTEST + 1):
+            names = self._by_digits.get(digits[start : start + _SHORTEST])
+            if names is not None:
+                self.names.update(names)
+
+
+def file_name(locator: str) -> str:
+    """The name of the file that an id or a URL names."""
+    return unquote(locator).rpartition("/")[2]
+
+
+def _runs(text: str) -> list[str]:
+    """Every run of digits that may be, or hold, a hash."""
+    if len(text) >= _LONG:
+        raw = text.encode("ascii" if text.isascii() else "utf-8", "surrogatepass")
+        if _RUN not in raw.translate(_AS_DIGIT):
+            return []
+    return _DIGITS.findall(text)
+
+
+def _text(value: Any) -> str | None:
+    """A value that is text, or may hold text, as a string.
+
+    Raises:
+        UnreadableError: an extension type of MessagePack, whose encoding nobody knows.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, msgspec.msgpack.Ext):
+        if value.code == _TIMESTAMP and len(bytes(value.data)) < _SHORTEST:
+            return ""
+        raise UnreadableError
+    if isinstance(value, PathLike):
+        path = fspath(value)
+        return path.decode("latin-1") if isinstance(path, bytes) else path
+    if isinstance(value, (dict, list, tuple, *SCALARS)):
+        return None
+    raw = buffer_bytes(value)
+    return None if raw is None else raw.decode("latin-1")
+
+
+def _unreadable(value: Any, place: _Place | None, error: UnreadableError) -> RawMMError:
+    path = Text("", place, None).path
+    return contract_error(
+        "not_json",
+        path if error.name is None else (*path, error.name),
+        expected="plain data, or objects whose state can be read",
+        got=shown(value) if error.name is None else "a computed field that raises an error",
+        hint="convert the record first: what it names in there cannot be known",
+    )
+
+
+def _locators_of(found: Text) -> Iterator[Locator]:
+    text, field = found.text, found.field
+    if is_raw_mm_ref(text):
+        fields = _read(found)
+        if isinstance(raw_image_id := fields.get("raw_image_id"), str):
+            yield Locator(found.path, raw_image_id)
+        if not isinstance(uri := fields.get("raw_image_uri"), str):
+            return
+        text, field = uri, _URI
+    elif field == _ID:
+        yield Locator(found.path, text)
+    scheme = scheme_of(text)
+    if scheme == "file" or (
+        scheme not in ("", "data")
+        and (field == _URI or ("://" in text and stored_hash(unquote(text)) is not None))
+    ):
+        yield Locator(found.path, text)
+
+
+def _read(found: Text) -> dict[str, Any]:
+    """What a reference says, though it may break the contract; empty for what is none."""
+    try:
+        return ref_fields(found.text).fields
+    except RawMMError as error:
+        # Inside of it, a path leads to what was read.
+        unreadable = error.code in _UNREADABLE and error.path == "$"
+        fault = error
+    if unreadable:
+        raise fault.under(found.path)
+    return {}

@@ -1,0 +1,70 @@
+"""Which type an old document is of, told from the document."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from rawmm.errors import ContractError
+from rawmm.model.types import MMRefs, RawMMRef
+from rawmm.validation import detect
+
+TRAINING_SAMPLE: Final = "TrainingSample"
+"""Stands for a training sample as prime-rl's transport writes it: an array, no type of the
+contract. Its fields and their order are the release's that wrote it; see `rawmm.trainer`."""
+
+_REFERENCE: Final = ("mmraw:", "mmfile:")
+
+
+def kind_of(value: Any) -> Any:
+    """The type of plain data, old forms included; or `TRAINING_SAMPLE`.
+
+    Raises:
+        ContractError: ``unknown_type``.
+    """
+    if _is_sample(value):
+        return TRAINING_SAMPLE
+    return reference_kind(value) or detect(value)
+
+
+def told_type(value: Any) -> Any:
+    """The type of any object, so that its streams may be arrays; None if nothing tells it."""
+    try:
+        return detect(value)
+    except ContractError:
+        return None
+
+
+def reference_kind(value: Any) -> Any:
+    """`RawMMRef` for a reference string, a list or dict of it for those of several; else None."""
+    if isinstance(value, list) and value and all(map(_is_reference, value)):
+        return list[RawMMRef]
+    if isinstance(value, dict) and value and all(map(_is_reference, value.values())):
+        return dict[str, RawMMRef]
+    return RawMMRef if _is_reference(value) else None
+
+
+def refs_field(sample: list[Any]) -> int | None:
+    """Where the image references of a training sample stand; None where there are none."""
+    return next((index for index, field in enumerate(sample) if _is_refs(field)), None)
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(_REFERENCE)
+
+
+def _is_sample(value: Any) -> bool:
+    """An array that begins with the token ids and their mask."""
+    return (
+        isinstance(value, list)
+        and len(value) > 2
+        and all(isinstance(stream, list) and stream for stream in value[:2])
+        and type(value[0][0]) is int
+        and type(value[1][0]) is bool
+    )
+
+
+def _is_refs(field: Any) -> bool:
+    try:
+        return isinstance(field, list) and detect(field) is MMRefs
+    except ContractError:
+        return False

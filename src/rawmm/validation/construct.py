@@ -1,0 +1,101 @@
+"""Where values become structs in Python code: the constructor, and why it refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.model.base import EXTRA, Hooks
+from rawmm.rules import own_errors, rules_hold, settle
+from rawmm.validation.convert import made_plain, to_struct
+from rawmm.validation.errors import errors_at, has_bad_text, rules_paused
+from rawmm.validation.explain import unknown
+from rawmm.validation.revalidate import recheck
+from rawmm.values.extras import place_errors
+from rawmm.values.fields import missing
+from rawmm.values.plain import contains_struct, to_plain
+
+if TYPE_CHECKING:
+    from rawmm.model.types import Contract
+
+
+def check(struct: Any) -> None:
+    """Raise the first broken rule of a struct that has just come to be."""
+    try:
+        broken = not rules_hold(struct) and not rules_paused()
+        error = next(own_errors(struct, ()), None) if broken else None
+    except RawMMError:
+        raise
+    except Exception:  # noqa: BLE001  (rules read what has its shape, and an assignment needs none)
+        # Where a struct is built of it, that is tried again from plain data.
+        error = first_error(struct, type(struct))
+        broken = True
+    if error is not None:
+        raise error
+    if broken:
+        settle(struct)
+
+
+def first_error(value: Any, kind: Any) -> RawMMError:
+    """Why `value` is not a `kind`: the first error, with its real path."""
+    for error in errors_at(value, kind, ()):
+        return error
+    return unexplained(value)
+
+
+def unexplained(value: Any) -> RawMMError:
+    """The error of a value that the fast check refuses and no rule explains: a fault of rawmm."""
+    return contract_error(
+        "wrong_type",
+        (),
+        expected="a value of the contract",
+        got=f"{shown(value)}, which no rule explains",
+        hint="please report this with the data's type",
+    )
+
+
+def build(cls: type[Contract], values: dict[str, Any]) -> Any:
+    """The constructor of every struct: wire-named values, checked like decoded ones."""
+    data: Any = values
+    if cls.__struct_config__.array_like:
+        data = _in_order(cls, values)
+    elif cls.__open__ and EXTRA in values:
+        extra = values.pop(EXTRA)
+        for error in place_errors(extra, cls.__known__ | values.keys(), ()):
+            raise error
+        data = values | extra
+    try:
+        built = to_struct(_with_sound_structs(made_plain(data, cls), cls), cls)
+    except (msgspec.ValidationError, RecursionError, RawMMError):
+        built = None  # raised below: what msgspec says becomes no context
+    if built is None or has_bad_text(built):
+        raise first_error(data, cls)
+    return built
+
+
+def _with_sound_structs(plain: Any, cls: type[Contract]) -> Any:
+    """`plain` with structs that are still right; if one was broken since, all of them as dicts."""
+    if contains_struct(plain):
+        try:
+            recheck(plain)
+        except msgspec.ValidationError:
+            return to_plain(plain, cls, open_structs=True)
+    return plain
+
+
+def _in_order(cls: type[Contract], values: dict[str, Any]) -> list[Any]:
+    """The values of an array-like type by position."""
+    names = list(cls.__wire_names__.values())
+    for name in values:
+        if name not in names:
+            raise unknown(name, names, ())
+    for name in names:
+        if name not in values:
+            raise missing(name, ())
+    return [values[name] for name in names]
+
+
+Hooks.build = build
+Hooks.check = check

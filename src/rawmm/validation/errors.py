@@ -1,0 +1,207 @@
+"""Every error of a value: its shape by the schema, then the rules of each struct in it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
+
+from rawmm.errors import RawMMError, contract_error
+from rawmm.model.kinds import added_fields, has_type, schema_of
+from rawmm.model.types import Contract, MessageNode, Trace
+from rawmm.rules import graph_errors, own_errors
+from rawmm.validation.convert import made_plain, to_struct
+from rawmm.validation.explain import shape_errors
+from rawmm.validation.revalidate import recheck
+from rawmm.values.fields import bearing, children, only_numbers, stand_ins
+from rawmm.values.payload import is_text
+from rawmm.values.plain import (
+    LEAVES,
+    SCALARS,
+    as_mapping,
+    as_sequence,
+    contains_struct,
+    is_plain,
+    to_plain,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Path = tuple[str | int, ...]
+
+_paused: ContextVar[bool] = ContextVar("rawmm_rules_paused", default=False)
+
+
+def rules_paused() -> bool:
+    """Whether structs are being made only to list what is wrong with them."""
+    return _paused.get()
+
+
+@contextmanager
+def _pause() -> Iterator[None]:
+    token = _paused.set(True)
+    try:
+        yield
+    finally:
+        _paused.reset(token)
+
+
+def is_fine(value: Any, kind: Any) -> bool:
+    """Whether `value` has no error, told at the speed of conversion. False: ask `errors_at`."""
+    schema_of(kind)  # refuses what is no type in rawmm's words
+    try:
+        plain = made_plain(value, kind)
+        built = value if isinstance(value, Contract) else to_struct(plain, kind)
+        if contains_struct(plain):
+            recheck(built)
+    except (msgspec.ValidationError, RecursionError, RawMMError):
+        return False
+    return has_type(built, kind) and not graph_broken(built, kind) and not has_bad_text(built)
+
+
+def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
+    """`iter_errors` for a value that stands at `path`."""
+    foreign: RawMMError | None = None
+    if not is_plain(value):
+        try:
+            value = to_plain(value, kind, path)
+        except RawMMError as reason:
+            foreign = reason
+    found = False
+    for error in shape_errors(value, schema_of(kind), path):
+        found = True
+        yield error
+    if not found:
+        for error in stand_ins(value, path):
+            found = True
+            yield error
+    if not found and foreign is not None:
+        found = True
+        yield foreign
+    if not found:
+        struct = _as_struct(value, kind)
+        for error in _rule_errors(struct, path):
+            found = True
+            yield error
+        if struct is None or not (found or _fits_its_class(struct)):
+            yield contract_error(
+                "wrong_type",
+                path,
+                expected="in the fields that a subclass adds, values of their types",
+                got="another value, or none",
+            )
+        return
+    # The whole has no shape to check rules on; its nodes may.
+    nodes, at = _nodes_of(value, kind, path)
+    structs: list[MessageNode | None] = []
+    for index, node in enumerate(nodes):
+        struct = None
+        here = (*at, index)
+        wrong = chain(shape_errors(node, schema_of(MessageNode), here), stand_ins(node, here))
+        if not any(True for _ in wrong) and (foreign is None or is_plain(node)):
+            struct = _as_struct(node, MessageNode)
+            yield from rule_errors(struct, here)
+        structs.append(struct)
+    yield from graph_errors(structs, at)
+
+
+def _nodes_of(value: Any, kind: Any, path: Path) -> tuple[Any, Path]:
+    if kind == list[MessageNode]:
+        return as_sequence(value) or (), path
+    if kind is Trace:
+        pairs = as_mapping(value) or {}
+        return as_sequence(pairs.get("nodes")) or (), (*path, "nodes")
+    return (), path
+
+
+def graph_broken(value: Any, kind: Any) -> bool:
+    """Whether a bare list of nodes in `value` breaks a rule; a trace checks its own nodes."""
+    return may_hold_nodes(kind) and any(True for _ in bare_graph_errors(value, ()))
+
+
+@cache
+def may_hold_nodes(kind: Any) -> bool:
+    """Whether a value of a type may hold bare lists of nodes."""
+    if isinstance(kind, type) and issubclass(kind, Contract):
+        return False
+    return any(arg is MessageNode or may_hold_nodes(arg) for arg in get_args(kind))
+
+
+def bare_graph_errors(value: Any, path: Path) -> Iterator[RawMMError]:
+    """Broken rules across the nodes of bare lists, wherever in lists and dicts they stand."""
+    if not isinstance(value, (dict, list, tuple)) or not value:
+        return
+    if not isinstance(value, dict):
+        nodes = [isinstance(one, MessageNode) for one in value]
+        if any(nodes) and all(node or value[index] is None for index, node in enumerate(nodes)):
+            yield from graph_errors(value, path)
+            return
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+        if type(child) not in SCALARS:
+            yield from bare_graph_errors(child, (*path, key))
+
+
+def has_bad_text(value: Any) -> bool:
+    """Whether a string field of a struct in `value` holds a lone surrogate.
+
+    Decoders never make one; Python code, and `json.loads`, can.
+    """
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, Contract):
+            fields = msgspec.structs.astuple(one)
+            for field in fields:
+                if type(field) is str and not field.isascii() and not is_text(field):
+                    return True
+            for place in bearing(type(one)):
+                child = fields[place.number]
+                if child and type(child) not in place.passed_over:
+                    stack.append(child)
+        elif isinstance(one, dict):
+            stack.extend(child for child in one.values() if type(child) not in LEAVES)
+        elif isinstance(one, (list, tuple)) and not only_numbers(one):
+            stack.extend(child for child in one if type(child) not in LEAVES)
+    return False
+
+
+def _as_struct(value: Any, kind: Any) -> Any:
+    """Structs of a value whose shape is right, without asking the rules.
+
+    None if fields that a subclass adds, of which the schema says nothing, are wrong.
+    """
+    if isinstance(value, Contract):
+        return value
+    with _pause():
+        try:
+            return to_struct(value, kind)
+        except msgspec.ValidationError:
+            return None
+
+
+def _fits_its_class(struct: Any) -> bool:
+    """Whether the fields that a subclass adds hold what they may, where all others do."""
+    if isinstance(struct, Contract) and added_fields(type(struct)):
+        try:
+            recheck(struct)
+        except msgspec.ValidationError:
+            return False
+    return True
+
+
+def _rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
+    yield from rule_errors(value, path)
+    yield from bare_graph_errors(value, path)
+
+
+def rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
+    """Broken rules of every struct in `value`, outermost first."""
+    if isinstance(value, Contract):
+        yield from own_errors(value, path)
+    for key, child in children(value):
+        yield from rule_errors(child, (*path, key))

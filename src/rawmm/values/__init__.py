@@ -1,0 +1,1 @@
+"""Any Python object seen as JSON: no rule of the contract, no schema."""

@@ -1,0 +1,119 @@
+"""Open objects: those that keep properties which their schema does not know.
+
+On the wire such properties stand beside the known ones; in a struct they are one field of their
+own, `extra`. So plain data is gathered on its way to a struct, and a struct with extra fields is
+spread on its way out (`rawmm.codec`). Bytes without unknown properties are decoded in one pass
+and meet none of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+import msgspec
+
+from rawmm.errors import contract_error, shown, shown_text
+from rawmm.model.base import EXTRA, Extra
+from rawmm.model.types import Contract
+from rawmm.values.payload import Mode, payload_errors
+from rawmm.values.plain import SCALARS, as_sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from rawmm.errors import RawMMError
+
+    Path = tuple[str | int, ...]
+
+
+@cache
+def holds_open(kind: Any) -> bool:
+    """Whether a value of type `kind` is an open object, or may hold one."""
+    if isinstance(kind, type) and issubclass(kind, Contract):
+        return kind.__open__ or bool(open_below(kind))
+    return any(holds_open(arg) for arg in get_args(kind))
+
+
+@cache
+def open_below(kind: type[Contract]) -> tuple[tuple[str, str, Any], ...]:
+    """Fields of a struct class that may hold open objects: wire name, attribute, type."""
+    return tuple(
+        (field.encode_name, field.name, field.type)
+        for field in msgspec.structs.fields(kind)
+        if holds_open(field.type)
+    )
+
+
+def open_objects(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every open struct in `value` with its path, outermost first."""
+    if isinstance(value, Contract):
+        if value.__open__:
+            yield path, value
+        for name, attribute, _ in open_below(type(value)):
+            if child := getattr(value, attribute):
+                yield from open_objects(child, (*path, name))
+    elif isinstance(value, (dict, list, tuple)):
+        for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+            if type(child) not in SCALARS:
+                yield from open_objects(child, (*path, key))
+
+
+def gathered(value: Any, kind: Any) -> Any:
+    """Plain data as msgspec reads it as `kind`: unknown properties of open objects set apart.
+
+    Structs stay the objects they are, and so does whatever is no mapping or sequence.
+    """
+    if not holds_open(kind):
+        return value
+    if isinstance(kind, type) and issubclass(kind, Contract):
+        return _gathered_object(value, kind) if isinstance(value, Mapping) else value
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is list:
+        items = as_sequence(value)
+        return value if items is None else [gathered(item, args[0]) for item in items]
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            return value
+        return {key: gathered(item, args[1]) for key, item in value.items()}
+    for member in args:  # members of a union differ by type: one at most finds what it reads
+        value = gathered(value, member)
+    return value
+
+
+def _gathered_object(value: Mapping[Any, Any], kind: type[Contract]) -> dict[Any, Any]:
+    fields = dict(value)
+    if kind.__open__ and (unknown := fields.keys() - kind.__known__):
+        fields[EXTRA] = Extra({key: fields.pop(key) for key in value if key in unknown})
+    for name, _, below in open_below(kind):
+        if name in fields:
+            fields[name] = gathered(fields[name], below)
+    return fields
+
+
+def place_errors(extra: Any, known: Collection[str], path: Path) -> Iterator[RawMMError]:
+    """Why `extra` cannot stand beside the properties `known`."""
+    if not issubclass(type(extra), dict):
+        yield contract_error(
+            "wrong_type", (*path, "extra"), expected="a dict of unknown fields", got=shown(extra)
+        )
+        return
+    for key in extra:
+        if key in known:
+            yield contract_error(
+                "duplicate_key",
+                (*path, key),
+                expected="extra fields with names of their own",
+                got=shown_text(key),
+            )
+
+
+def value_errors(extra: Any) -> Iterator[RawMMError]:
+    """What in `extra` no format can say."""
+    if not issubclass(type(extra), dict):
+        yield from place_errors(extra, (), ())
+        return
+    yield from payload_errors(dict.fromkeys(extra), (), Mode.WIRE)
+    for key, value in extra.items():
+        yield from payload_errors(value, (key,), Mode.WIRE)

@@ -1,0 +1,113 @@
+"""Records whose engine wrote -inf as the log-probability of an impossible token.
+
+No JSON says -inf, and a loss of such a value is infinite, so the contract refuses it. Engines
+differ: vLLM writes a large negative number, SGLang writes -inf. A reader may ask for a floor in its
+place, and is told which streams had it.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from base64 import b64decode, b64encode
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm.errors import NonFiniteLogprobWarning, contract_error, counted, json_path, shown
+from rawmm.model.packed import elements_of
+from rawmm.model.types import MessageNode, PackedFloats
+from rawmm.values.payload import ND
+from rawmm.values.plain import Slot, field_slots, slot_of
+
+if TYPE_CHECKING:
+    Path = tuple[str | int, ...]
+
+LOGPROBS: Final = ("logprobs", "reference_logprobs", "trainer_logprobs")
+"""Streams of a node that hold log-probabilities."""
+
+
+def checked_floor(floor: object) -> float:
+    """A floor that may stand in a stream, as a float.
+
+    Raises:
+        ContractError: ``bad_value`` if it is no finite negative number.
+    """
+    if (
+        isinstance(floor, bool)
+        or not isinstance(floor, (int, float))
+        or not -sys.float_info.max <= floor < 0
+    ):
+        raise contract_error(
+            "bad_value", (), expected="logprob_floor to be finite and negative", got=shown(floor)
+        )
+    return float(floor)
+
+
+def floored_document(document: Any, kind: Any, floor: float) -> Any:
+    """A plain document of type `kind` with -inf in log-probabilities replaced by `floor`.
+
+    What is changed is copied; the rest is shared. Each changed stream is named in a
+    `NonFiniteLogprobWarning`.
+    """
+    return _floored(document, slot_of(kind), (), floor)
+
+
+def floored_stream(values: list[Any], floor: float, path: Path) -> list[Any]:
+    """`values` with -inf replaced by `floor`, which a warning says; or `values` themselves."""
+    found = values.count(-inf)
+    if not found:
+        return values
+    message = (
+        f"{json_path(path)}: {counted(found, 'log-probability', 'log-probabilities')} of "
+        f"{len(values)} were -inf and are read as {floor}"
+    )
+    warnings.warn(message, NonFiniteLogprobWarning, stacklevel=2)
+    return [floor if value == -inf else value for value in values]
+
+
+def _floored(value: Any, slot: Slot, path: Path, floor: float) -> Any:
+    if isinstance(value, dict):
+        slots = {name: own for kind in slot.structs for name, own in field_slots(kind).items()}
+        node = any(issubclass(kind, MessageNode) for kind in slot.structs)
+        changed = {
+            key: _floored_stream(child, floor, (*path, key))
+            if node and key in LOGPROBS
+            else _floored(child, slots.get(key) or slot_of(slot.values), (*path, key), floor)
+            for key, child in value.items()
+        }
+        return changed if any(changed[key] is not value[key] for key in value) else value
+    if isinstance(value, (list, tuple)) and slot.items is not None and not slot.stream:
+        below = slot_of(slot.items)
+        if not (below.structs or below.items or below.values):
+            return value
+        items = [_floored(one, below, (*path, i), floor) for i, one in enumerate(value)]
+        same = all(one is other for one, other in zip(items, value, strict=True))
+        return value if same else items
+    return value
+
+
+def _elements_in(data: Any) -> bytes | None:
+    """The bytes of a packed stream, which are base64 in JSON; None where they are neither."""
+    if type(data) is not str:
+        return data if type(data) is bytes else None
+    try:
+        return b64decode(data, validate=True)
+    except ValueError:
+        return None
+
+
+def _floored_stream(value: Any, floor: float, path: Path) -> Any:
+    if isinstance(value, dict) and value.get(ND) is True:
+        dtype, data = value.get("dtype"), value.get("data")
+        size = {"float32": 4, "float64": 8}.get(str(dtype))
+        elements = _elements_in(data)
+        if elements is None or size is None or len(elements) % size:
+            return value
+        values = elements_of(str(dtype), elements).tolist()
+        replaced = floored_stream(values, floor, path)
+        if replaced is values:
+            return value
+        packed = PackedFloats.pack(replaced)
+        written = packed.data if type(data) is bytes else b64encode(packed.data).decode()
+        return {**value, "dtype": packed.dtype, "data": written}
+    return floored_stream(value, floor, path) if type(value) is list else value
