@@ -23,6 +23,7 @@ import msgspec
 
 from rawmm._contract import EXTRA
 from rawmm.errors import shown
+from rawmm.offload.written_forms import written_forms
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
@@ -88,6 +89,13 @@ def buffer_bytes(value: Any) -> bytes | None:
         if view.format.lstrip("@=<>!0123456789") not in _NUMERIC:
             raise UnreadableError
         return view.tobytes()
+
+
+def url_text(value: Any) -> str | None:
+    """The text of a URL that pydantic keeps outside of Python; None for another object."""
+    kind = type(value)
+    compiled = kind.__module__.partition(".")[0] == "pydantic_core"
+    return str(value) if compiled and kind.__name__ in {"Url", "MultiHostUrl"} else None
 
 
 def members(value: Any, *, is_text: bool) -> Iterator[Member]:
@@ -243,7 +251,8 @@ def _attributes(value: Any, layout: _Layout) -> Iterator[Member]:
                 yield Member(item, None)
             continue
         yield Member(item, name, name)
-    yield from _written(value)
+    for write in written_forms(value):
+        yield Member(_read(write), None, computed=True)
     for name, item in layout.constants:
         yield Member(item, name, name)
     for name, descriptor in layout.computed.items():
@@ -264,17 +273,6 @@ def _computed_fields(value: Any) -> Iterable[str]:
     """The fields that pydantic computes when it writes a model."""
     decorators = getattr(type(value), "__pydantic_decorators__", None)
     return getattr(decorators, "computed_fields", ())
-
-
-def _written(value: Any) -> Iterator[Member]:
-    """What a pydantic model is written as, where functions of its class write it."""
-    decorators = getattr(type(value), "__pydantic_decorators__", None)
-    for kind in ("field_serializers", "model_serializers"):
-        if getattr(decorators, kind, ()):
-            for mode in ("python", "json"):
-                dump = partial(value.model_dump, mode=mode, warnings=False)
-                yield Member(_read(dump), None, computed=True)
-            return
 
 
 def _getter(descriptor: property | cached_property[Any]) -> Any:

@@ -23,7 +23,14 @@ import msgspec
 
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.locators import scheme_of, stored_hash
-from rawmm.offload.object_state import SCALARS, Member, UnreadableError, buffer_bytes, members
+from rawmm.offload.object_state import (
+    SCALARS,
+    Member,
+    UnreadableError,
+    buffer_bytes,
+    members,
+    url_text,
+)
 from rawmm.offload.text_forms import decoded_forms
 from rawmm.real_class import claims_another, is_a
 from rawmm.refs import is_raw_mm_ref
@@ -276,6 +283,8 @@ def _text(value: Any) -> str | None:
         return path.decode("latin-1") if isinstance(path, bytes) else path
     if is_a(value, (dict, list, tuple, *SCALARS)):
         return None
+    if (url := url_text(value)) is not None:
+        return url
     raw = buffer_bytes(value)
     return None if raw is None else raw.decode("latin-1")
 

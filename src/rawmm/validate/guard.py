@@ -51,7 +51,8 @@ def in_order(values: Any, path: tuple[str, ...], expected: str) -> Iterable[Any]
     """`values`, if they are several and have an order.
 
     Raises:
-        ContractError: they are text, a mapping, a set or no iterable, or claim to be of another class.
+        ContractError: they are text, a mapping, a set or no iterable, or claim to be of another
+            class.
         ProcessedPayloadError: they are an array.
     """
     if type(values) in (list, tuple, GeneratorType):

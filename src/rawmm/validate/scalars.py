@@ -8,8 +8,8 @@ from math import isfinite
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.real_class import is_a
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
+from rawmm.real_class import is_a
 from rawmm.validate.payload import is_text, not_finite
 from rawmm.validate.plain import as_mapping, holds_exactly, rounded
 

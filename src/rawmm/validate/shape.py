@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rawmm.real_class import is_a
 from rawmm import schemas
 from rawmm._contract import EXTRA, own_fields
 from rawmm._packed import element, illegal_elements
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
 from rawmm.locators import id_problem
+from rawmm.real_class import is_a
 from rawmm.structs import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.arrays import raw, shown_shape, size_error
 from rawmm.validate.children import missing
