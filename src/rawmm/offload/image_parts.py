@@ -130,7 +130,11 @@ class ImageParts:
                 continue
             kind = container.get(value, "type")
             # An array in a "type" compares element by element, so the class comes first.
-            if is_a(kind, str) and kind in _IMAGE_TYPES and not _is_filler(container, value):
+            if (
+                issubclass(type(kind), str)
+                and kind in _IMAGE_TYPES
+                and not _is_filler(container, value)
+            ):
                 self.parts.append(self._part(index))
                 continue
             below = [

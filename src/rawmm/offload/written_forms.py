@@ -134,7 +134,7 @@ class _Schema:
             if node.get("type") == "definition-ref" and node["schema_ref"] not in seen:
                 seen.add(node["schema_ref"])
                 stack.append(self._definitions.get(node["schema_ref"]))
-            if node.get("type") in _OWN and hasattr(node.get("cls"), _SCHEMA) and not is_top:
+            if node.get("type") in _OWN and _SCHEMA in vars(node["cls"]) and not is_top:
                 continue
             is_top &= node.get("type") not in _OWN
             stack.extend(item for key, item in node.items() if key not in _NO_SCHEMAS)

@@ -601,6 +601,14 @@ class Inherited(Typed):
     """A class below a dataclass, and none itself."""
 
 
+@dataclasses.dataclass
+class PlainBelow(Typed):
+    """A dataclass that pydantic compiles where it is the type of a field."""
+
+    other: Digest = DIGEST
+    digest: int = 0
+
+
 class Root(RootModel[list[Digest]]):
     pass
 
@@ -683,6 +691,7 @@ WRITTEN: dict[str, Callable[[], Any]] = {
     "keys": lambda: Holder[dict[Digest, int]](where={DIGEST: 1}),
     "typed dict": lambda: Holder[Row](where={"digest": DIGEST}),
     "dataclass in a model": lambda: Holder[PlainRow](where=PlainRow()),
+    "dataclass below one of pydantic": lambda: Holder[PlainBelow](where=PlainBelow()),
     "dataclass of pydantic": Typed,
     "decorated dataclass of pydantic": Decorated,
     "class below a dataclass of pydantic": Inherited,
@@ -770,9 +779,18 @@ class RaisingWriter(BaseModel):
         raise ValueError(SHA)
 
 
-def test_a_model_that_cannot_be_written_is_an_error() -> None:
+def not_decoded(_: Any) -> str:
+    return b"\xff".decode()
+
+
+class FailingWriter(BaseModel):
+    where: Annotated[int, PlainSerializer(not_decoded, when_used="json")] = 1
+
+
+@pytest.mark.parametrize("model", [RaisingWriter, FailingWriter])
+def test_a_model_that_cannot_be_written_is_an_error(model: type[BaseModel]) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
-        named([RaisingWriter()])
+        named([model()])
     assert (caught.value.code, caught.value.path) == ("not_json", "$[0]")
     assert SHA[:16] not in str(caught.value)
     assert caught.value.__context__ is None
