@@ -20,6 +20,7 @@ from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.base import wire_fields
 from rawmm.model.kinds import decoded_as, has_type, schema_of
 from rawmm.model.types import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
+from rawmm.real_class import is_a
 from rawmm.rules import LARGE_NUMBERS
 from rawmm.validation import (
     bare_graph_errors,
@@ -55,7 +56,7 @@ _NO_BYTES: Final = object()
 
 def enc_hook(value: Any) -> Any:
     """Containers that passed the rules, as the plain ones that msgspec writes."""
-    if isinstance(value, (Mapping, str, int, float)) or as_sequence(value) is not None:
+    if is_a(value, (Mapping, str, int, float)) or as_sequence(value) is not None:
         return plain_copy(value)
     msg = f"no JSON for {type(value).__name__}"
     raise TypeError(msg)
@@ -472,8 +473,8 @@ def in_form(obj: Any, *, packed: bool | None) -> Any:
 
 
 def _in_form(stream: Any, kind: type[PackedStream[Any]], *, packed: bool) -> Any:
-    if isinstance(stream, dict):
+    if is_a(stream, dict):
         return {key: _in_form(one, kind, packed=packed) for key, one in stream.items()}
     if packed:
         return kind.pack(stream)
-    return stream.tolist() if isinstance(stream, PackedStream) else stream
+    return stream.tolist() if is_a(stream, PackedStream) else stream

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 import pytest
 from rawmm._packed import PackedStream
-from rawmm.structs import TYPES
-from rawmm.validate.rules import REGISTRY
 
 import rawmm
 from codegen.emit import Emitter
 from rawmm import RawMMError, schemas
+from rawmm.model.types import TYPES
+from rawmm.rules.registry import REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

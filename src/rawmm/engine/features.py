@@ -18,6 +18,7 @@ from rawmm.errors import contract_error, counted
 from rawmm.graph import LISTS
 from rawmm.locators import locator_of
 from rawmm.model.types import GenerateFeatures, MultiModalData
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -106,11 +107,11 @@ def generate_features(
     """
     if sidecar is None:
         return None
-    if isinstance(cached, str):  # a container, but of its parts
+    if is_a(cached, str):  # a container, but of its parts
         raise contract_error(
             "wrong_type", (), expected="hashes in `cached`, or a function", got="a string"
         )
-    if isinstance(cached, (list, tuple)):  # each of the media is looked for in it
+    if is_a(cached, (list, tuple)):  # each of the media is looked for in it
         cached = frozenset(cached)
     by_name: dict[str, list[Medium]] = defaultdict(list)
     for one in media(convert(sidecar, MultiModalData)):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm.codec import convert
 from rawmm.errors import RawMMError, contract_error, counted, shown_name
 from rawmm.model.types import Message, MultiModalData, PlaceholderRange
+from rawmm.real_class import is_a
 from rawmm.rules import image_urls
 from rawmm.validation import guarded, in_order
 from rawmm.values.payload import plain_copy
@@ -261,9 +262,9 @@ def _check_counts(sidecar: MultiModalData, totals: dict[str, int]) -> None:
 
 def _own(entry: Any) -> Any:
     """A copy of one entry that shares nothing mutable with it."""
-    if isinstance(entry, str):
+    if is_a(entry, str):
         return entry
     entry = copy(entry)
-    if not isinstance(entry, PlaceholderRange):
+    if not is_a(entry, PlaceholderRange):
         entry.payload = plain_copy(entry.payload)
     return entry

@@ -10,6 +10,7 @@ import msgspec
 from rawmm.errors import contract_error, shown
 from rawmm.model.schemas import definition
 from rawmm.model.types import PackedStream, TokenFlags, TokenIds, TokenStream
+from rawmm.real_class import is_a
 from rawmm.validation import shape_errors
 from rawmm.values.logprob_floor import checked_floor, floored_stream
 from rawmm.values.payload import not_finite
@@ -31,7 +32,7 @@ _KINDS: Final[dict[str, Any]] = {
 
 def as_list(value: Any) -> list[Any] | None:
     """The elements of a list, another sequence or an array of one dimension; None of all else."""
-    if isinstance(value, PackedStream):
+    if is_a(value, PackedStream):
         return value.tolist()
     if type(value) is list:
         return value
@@ -47,7 +48,7 @@ def elements(stream: Any) -> Any:
 
     Lists and packed streams stay the objects that they are.
     """
-    if type(stream) is list or isinstance(stream, PackedStream):
+    if type(stream) is list or is_a(stream, PackedStream):
         return stream
     items = array_values(stream)
     return stream if items is None else items

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from rawmm.errors import OffloadError, shown
 from rawmm.images.data_url import DataUrl, decode_data_url, parse_data_url
 from rawmm.images.header import ImageHeader, check_complete, check_declared_type, read_header
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from rawmm.images.limits import Limits
@@ -74,8 +75,8 @@ def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
             ``not_an_image`` or ``image_type_mismatch``.
     """
     declared = None
-    if isinstance(source, str | DataUrl):
-        data_url = parse_data_url(source) if isinstance(source, str) else source
+    if is_a(source, str | DataUrl):
+        data_url = parse_data_url(source) if is_a(source, str) else source
         # The length alone tells, so a gigabyte of text is refused before it is decoded.
         limits.check_bytes(data_url.most_bytes - 2)
         declared = data_url.media_type
@@ -108,7 +109,7 @@ def frozen_bytes(source: object, limits: Limits | None = None) -> bytes | None:
     """
     if type(source) is bytes:
         return source
-    if not isinstance(source, bytes | bytearray | memoryview):
+    if not is_a(source, bytes | bytearray | memoryview):
         return None
     # Of the base class, whatever a subclass overrides. A view that was released has no bytes.
     with suppress(ValueError), memoryview(source) as view:

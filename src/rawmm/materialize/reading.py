@@ -19,6 +19,7 @@ from rawmm.errors import (
 )
 from rawmm.images import FORMATS, check_image
 from rawmm.locators import Problem, file_path, names_image, scheme_of
+from rawmm.real_class import is_a
 from rawmm.store import ImageStore, run_image_dir
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def read_image(
         return VerifiedImage(raw, header, _verified(raw, locator, mm_hash))
     reader = _reader_of(locator) if reader is None else reader
     raw = _read(reader, locator, mm_hash)
-    if not isinstance(raw, bytes):
+    if not is_a(raw, bytes):
         raise MaterializeError("wrong_type", expected="bytes from the store", got=shown(raw))
     # First the hash: a damaged file is another file, whatever else is wrong with it.
     sha256 = _verified(raw, locator, mm_hash)

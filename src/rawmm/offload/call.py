@@ -27,6 +27,7 @@ from rawmm.images import (
 from rawmm.locators import scheme_of
 from rawmm.offload.parallel import in_order, processors
 from rawmm.offload.stats import ImageOffloadStats
+from rawmm.real_class import is_a
 from rawmm.store import ImageStore, check_one_place, run_image_dir
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Call:
         read: Callable[[str], str | memoryview] = lambda url: url,
     ) -> None:
         check_one_place(image_dir, store)
-        if store is not None and not isinstance(store, ImageStore):
+        if store is not None and not is_a(store, ImageStore):
             raise contract_error(
                 "wrong_type",
                 ("store",),
@@ -122,7 +123,7 @@ class Call:
         for part in found.parts:
             with _At(found, part):
                 url = self._url(part)
-                if isinstance(url, str) and scheme_of(url) == "file":
+                if is_a(url, str) and scheme_of(url) == "file":
                     self._opened().check_present(url)
                     continue
                 if part.url not in sizes:
@@ -141,7 +142,7 @@ class Call:
             raise failure
         planned = []
         for source, number in zip(sources, job_of, strict=True):
-            if isinstance(source, str):
+            if is_a(source, str):
                 planned.append(Planned(source, None))
             else:
                 image = images[number]
@@ -250,7 +251,7 @@ class Call:
             try:
                 with _At(found, part):
                     url = self._url(part)
-                    if isinstance(url, str) and scheme_of(url) == "file":
+                    if is_a(url, str) and scheme_of(url) == "file":
                         self._opened().check_present(url, keep=True)
                         sources.append(url)
                     else:
@@ -267,7 +268,7 @@ class Call:
             code, expected, got = part.fault
             raise OffloadError(code, expected=expected, got=got, hint=hint)
         url = self._read(part.url)
-        if isinstance(url, memoryview):
+        if is_a(url, memoryview):
             return url
         scheme = scheme_of(url)
         if scheme in ("data", "file"):
@@ -293,7 +294,7 @@ def _distinct(
     job_of: list[int] = []
     last: dict[object, int] = {}
     for part, source in zip(parts, sources, strict=False):
-        if isinstance(source, str):
+        if is_a(source, str):
             job_of.append(-1)
             continue
         # Only the last one of a kind is compared: however many there are, it is one pass.

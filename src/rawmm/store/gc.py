@@ -57,6 +57,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import ContractError, counted, shown, shown_path
+from rawmm.real_class import is_a
 from rawmm.store.files import open_regular, probe_directory
 from rawmm.store.listing import aside, list_images, move_aside, opened, put_back
 from rawmm.store.references import Referenced, each_record, file_name
@@ -123,7 +124,7 @@ def collect_garbage(
         OffloadError: ``store_failed`` when the directory cannot be read or written.
     """
     records = each_record(references)
-    if not isinstance(grace, timedelta):
+    if not is_a(grace, timedelta):
         raise ContractError(
             "wrong_type", expected="a grace that is a datetime.timedelta", got=shown(grace)
         )

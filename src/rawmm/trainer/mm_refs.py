@@ -9,6 +9,7 @@ from rawmm.engine import media
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
 from rawmm.graph import LISTS, stream_of
 from rawmm.model.types import MMImageItem, MMImageRef, MMRefs, MultiModalData
+from rawmm.real_class import is_a
 from rawmm.store import resolved_dir
 from rawmm.trainer.spans import IMAGE, span_errors, uri_error
 from rawmm.values.payload import plain_copy
@@ -137,7 +138,7 @@ def _image_ref(one: Medium, locate: ToUri | None) -> MMImageRef:
         )
     else:
         path, uri = (*path, "raw_image_id"), locate(item.raw_image_id)
-    if not isinstance(uri, str):
+    if not is_a(uri, str):
         raise contract_error("wrong_type", path, expected="a URI from to_uri", got=shown(uri))
     if error := uri_error(uri, path):
         raise error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.graph import Branch, introduced, read
 from rawmm.model.types import MessageNode
+from rawmm.real_class import is_a
 from rawmm.trainer import experts
 from rawmm.trainer.mm_refs import build_mm_refs
 from rawmm.trainer.sample import TrainingSample, sample_of
@@ -51,7 +52,7 @@ def sample_from(
             ``path`` in the branch's ``multi_modal_data``; and what `as_sample` raises.
         ProcessedPayloadError: an item is not raw.
     """
-    if not isinstance(branch, Branch):
+    if not is_a(branch, Branch):
         raise contract_error(
             "wrong_type",
             (),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from rawmm.codec import convert
 from rawmm.model.kinds import schema_of
 from rawmm.model.types import MessageNode
+from rawmm.real_class import is_a
 from rawmm.upgrades.kinds import TRAINING_SAMPLE as TRAINING_SAMPLE
 from rawmm.upgrades.kinds import kind_of as kind_of
 from rawmm.upgrades.kinds import reference_kind as reference_kind
@@ -118,7 +119,7 @@ def upgrade(
     from rawmm.upgrades.walk import Walk
 
     store = None if image_dir is None else ImageStore(image_dir)
-    walk = Walk(store, layouts.get(layout) if isinstance(layout, str) else layout)
+    walk = Walk(store, layouts.get(layout) if is_a(layout, str) else layout)
     document = to_plain(value, told_type(value) if type is None else type, open_structs=True)
     kind = kind_of(document) if type is None else type
     if kind is TRAINING_SAMPLE:
