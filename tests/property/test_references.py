@@ -47,8 +47,8 @@ def found_plainly(value: Any, key: str | None = None) -> Iterator[str]:
     """By the simplest way there is: fields of that name, and strings that begin so."""
     if isinstance(value, str):
         named = STORED.fullmatch(value) or key == "raw_image_uri"
-        scheme = value.partition(":")[0].lower()
-        if key == "raw_image_id" or scheme == "file" or (named and scheme != "data"):
+        scheme = value.lower().partition(":")[:2]
+        if key == "raw_image_id" or scheme == ("file", ":") or (named and scheme[0] != "data"):
             yield value
     elif isinstance(value, list):
         for each in value:
