@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from rawmm import graph as graph
     from rawmm import layouts as layouts
     from rawmm import materialize as materialize
+    from rawmm import sidecar as sidecar
     from rawmm import trainer as trainer
     from rawmm.describe import (
         DescribedImage,
@@ -85,7 +86,6 @@ if TYPE_CHECKING:
         Response,
         TurnTokens,
     )
-    from rawmm.graph import sidecar as sidecar
     from rawmm.images import (
         Limits,
     )

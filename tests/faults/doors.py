@@ -12,7 +12,7 @@ import rawmm
 from rawmm.errors import RawMMError
 from tests.faults.children import ROOT
 from tests.faults.writers import request
-from tests.unit.offload.images import data_url, picture
+from tests.unit.images.pictures import data_url, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

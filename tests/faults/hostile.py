@@ -23,8 +23,8 @@ from rawmm.images.data_url import parse_data_url
 from rawmm.materialize.reading import decode_rgb
 from rawmm.store.references import Referenced
 from rawmm.trainer import decode_sample
-from tests.unit.offload.hostile_images import HOSTILE
-from tests.unit.offload.images import assert_silent, data_url, huge_png, picture
+from tests.unit.images.hostile_images import HOSTILE
+from tests.unit.images.pictures import assert_silent, data_url, huge_png, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

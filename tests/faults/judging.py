@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import rawmm
 from rawmm.errors import CODES, RawMMError
 from rawmm.materialize.reading import decode_rgb
-from tests.unit.offload.images import assert_silent, data_url
+from tests.unit.images.pictures import assert_silent, data_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable

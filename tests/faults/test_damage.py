@@ -15,7 +15,7 @@ from rawmm.errors import MaterializeError, OffloadError
 from rawmm.materialize.reading import read_image
 from rawmm.store import collect_garbage, fsck
 from tests.faults.writers import request, urls_of
-from tests.unit.offload.images import FORMATS, data_url, picture
+from tests.unit.images.pictures import FORMATS, data_url, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

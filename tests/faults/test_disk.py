@@ -20,7 +20,7 @@ from rawmm.errors import OffloadError, RawMMError
 from tests.faults import machine
 from tests.faults.children import in_child
 from tests.faults.doors import DOORS
-from tests.unit.offload.images import assert_silent, picture, temporary_files
+from tests.unit.images.pictures import assert_silent, picture, temporary_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import pytest
 from tests.faults import hostile
 from tests.faults.children import in_child
 from tests.faults.hostile import TAKEN
-from tests.unit.offload.hostile_images import HOSTILE
+from tests.unit.images.hostile_images import HOSTILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ from tests.faults.writers import (
     request,
     urls_of,
 )
-from tests.unit.offload.images import data_url, picture
+from tests.unit.images.pictures import data_url, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

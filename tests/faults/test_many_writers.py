@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rawmm.store import ImageStore, fsck
 from tests.faults.children import CONTEXT, in_child
 from tests.faults.writers import store_from_threads
-from tests.unit.offload.images import FORMATS, data_url, picture
+from tests.unit.images.pictures import FORMATS, data_url, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

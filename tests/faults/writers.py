@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.offload import offload_images_inplace
 from rawmm.store import ImageStore, collect_garbage
-from tests.unit.offload.images import part
+from tests.unit.images.pictures import part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -374,7 +374,7 @@ def arguments(tmp: Path) -> dict[str, Any]:
     }
 
 
-MODULES = ("graph", "layouts", "materialize", "offload", "trainer", "upgrade")
+MODULES = ("graph", "layouts", "materialize", "offload", "store", "trainer", "upgrades")
 SILENT = {
     "generate_with_image_ref_retry": "passes on what the caller's own function raises",
 }

@@ -15,7 +15,7 @@ from rawmm.offload import offload_images_inplace, offload_request
 from rawmm.store import ImageStore
 from rawmm.testing.strategies import lexemes
 from rawmm.values.strict_json import read_json
-from tests.unit.offload.images import FORMATS, assert_silent, data_url, picture, url_of
+from tests.unit.images.pictures import FORMATS, assert_silent, data_url, picture, url_of
 
 if TYPE_CHECKING:
     from random import Random

@@ -33,8 +33,8 @@ from rawmm.testing import strategies
 from rawmm.testing._mutations import _one_change
 from rawmm.testing._profile import VALUES
 from rawmm.upgrades import FORMS, upgrade
-from tests.unit.offload.images import data_url, picture
-from tests.unit.upgrade import test_refs as written
+from tests.unit.images.pictures import data_url, picture
+from tests.unit.upgrades import test_refs as written
 
 if TYPE_CHECKING:
     from collections.abc import Callable

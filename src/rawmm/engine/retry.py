@@ -35,7 +35,7 @@ _ENVELOPES: Final = ("error", "message", "detail")
 the request: the same words in a prompt are no error."""
 
 _MAX_CAUSES: Final = 16
-_MAX_NESTING: Final = 8
+_MAX_NESTING: Final = 16
 _MAX_TEXT: Final = 65_536
 _MAX_OBJECTS: Final = 32
 _QUOTES: Final = frozenset("'\"`")

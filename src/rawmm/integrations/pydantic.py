@@ -165,7 +165,7 @@ def _definition(name: str) -> Any:
 def _ref(name: str) -> str:
     # pydantic takes the last part before the colon for the key in ``$defs``, and more of it
     # where a model's own class has the same name.
-    return f"rawmm.model.types.{name}:{schemas.VERSION}"
+    return f"rawmm.{name}:{schemas.VERSION}"
 
 
 def _reference(name: str) -> CoreSchema:

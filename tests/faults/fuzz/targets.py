@@ -222,7 +222,7 @@ def _ref_seeds() -> Iterator[bytes]:
 
 
 def _image_seeds() -> Iterator[bytes]:
-    from tests.unit.offload.images import FORMATS, picture
+    from tests.unit.images.pictures import FORMATS, picture
 
     for path in sorted((WIRE / "inline").glob("*.png")):
         yield path.read_bytes()

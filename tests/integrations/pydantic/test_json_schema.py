@@ -99,9 +99,7 @@ def test_several_types_and_names_used_twice(mode: Mode) -> None:
     schema = Rollout.model_json_schema(mode=mode)
     assert references(schema) == {f"#/$defs/{key}" for key in schema["$defs"]}
     # Names that a model's own classes have, too, are told apart by their modules.
-    assert {"rawmm__structs__Usage", "rawmm__structs__Name", "MultiModalData"} <= set(
-        schema["$defs"]
-    )
+    assert {"rawmm__Usage", "rawmm__Name", "MultiModalData"} <= set(schema["$defs"])
     validator = oracle._Validator(oracle._with_ecma_patterns(schema))
     good = {
         "first": {"role": "user", "content": "x"},

@@ -12,7 +12,7 @@ from transformers.image_utils import load_image
 from rawmm import layouts
 from rawmm.describe import describe_image
 from tests.integrations.transformers import real
-from tests.unit.offload.images import data_url
+from tests.unit.images.pictures import data_url
 
 FAMILIES = {
     "qwen_vl": real.qwen_vl,

@@ -15,7 +15,7 @@ from rawmm.describe import describe_image
 from rawmm.materialize import Materialized, ProcessedImageCache, layout_of, materialize
 from tests.integrations.transformers import real
 from tests.integrations.transformers.test_image_files import file
-from tests.unit.offload.images import picture
+from tests.unit.images.pictures import picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from verifiers.v1.semantic import ACPInfo, ParentLink
 from verifiers.v1.serve.delta import dump
 from verifiers.v1.serve.encoding import msgpack_encoder
 
-from tests.unit.offload.images import url_of
+from tests.unit.images.pictures import url_of
 
 TEXT = st.text(max_size=8)
 FLOATS = st.floats(-1e6, 1e6)

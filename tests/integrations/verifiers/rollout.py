@@ -13,7 +13,7 @@ from verifiers.v1.dialects import ChatDialect
 from verifiers.v1.semantic import ACPInfo, SemanticEdge, SemanticEdgeSet
 from verifiers.v1.trace import ModelCall, TimeSpan, WireTrace
 
-from tests.unit.offload.images import part, url_of
+from tests.unit.images.pictures import part, url_of
 
 IMAGE = 151_655
 GENERATE = 7

@@ -23,7 +23,7 @@ from rawmm.testing import strategies
 from tests.integrations.verifiers import objects
 from tests.integrations.verifiers.objects import equal, wire
 from tests.integrations.verifiers.rollout import wire_trace
-from tests.unit.offload.images import url_of
+from tests.unit.images.pictures import url_of
 
 ARRAY = rawmm.EncodedArray(dtype="uint8", shape=[2, 1], data=b"\x01\x02")
 ITEM = rawmm.raw_mm_item(

@@ -43,7 +43,7 @@ from tests.integrations.verifiers.rollout import (
     tool_result,
     wire_trace,
 )
-from tests.unit.offload.images import assert_silent, picture, url_of
+from tests.unit.images.pictures import assert_silent, picture, url_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 
 from rawmm.store import ImageStore
 from tests.unit.cli.test_process import on_terminal
-from tests.unit.offload.images import picture
+from tests.unit.images.pictures import picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

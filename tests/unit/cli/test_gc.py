@@ -9,8 +9,8 @@ import pytest
 
 from rawmm.store import ImageStore
 from tests.unit.cli.test_process import on_terminal
-from tests.unit.offload.images import picture
-from tests.unit.offload.test_gc import let_time_pass
+from tests.unit.images.pictures import picture
+from tests.unit.store.test_gc import let_time_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rawmm.cli.app import run
-from tests.unit.offload.images import part, url_of
+from tests.unit.images.pictures import part, url_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from rawmm import raw_mm_ref
-from tests.unit.offload.images import FORMATS, data_url, picture
-from tests.unit.upgrade.forms import FINGERPRINT, SHA, envelope, sidecar
+from tests.unit.images.pictures import FORMATS, data_url, picture
+from tests.unit.upgrades.forms import FINGERPRINT, SHA, envelope, sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from rawmm.cli.check import Checker
 from rawmm.cli.parallel import serial
 from rawmm.cli.records import Record, Source
 from rawmm.validation import detect
-from tests.unit.upgrade.forms import bare_grid, envelope, node, sidecar, without_version
+from tests.unit.upgrades.forms import bare_grid, envelope, node, sidecar, without_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable

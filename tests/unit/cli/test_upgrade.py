@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from tests.unit.cli.test_process import on_terminal, peak
-from tests.unit.offload.images import data_url, picture
-from tests.unit.upgrade.forms import (
+from tests.unit.images.pictures import data_url, picture
+from tests.unit.upgrades.forms import (
     FINGERPRINT,
     SHA,
     STORED,

@@ -14,7 +14,7 @@ from PIL import Image
 import rawmm
 from rawmm import ContractError, ImageStore, Limits, MaterializeError, OffloadError, layouts
 from rawmm.describe import DescribedImage, describe_image
-from tests.unit.offload.images import FORMATS, data_url, huge_png, picture
+from tests.unit.images.pictures import FORMATS, data_url, huge_png, picture
 
 if TYPE_CHECKING:
     from rawmm.errors import RawMMError

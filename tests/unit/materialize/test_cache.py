@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from rawmm import ContractError, MaterializeError, MMRefs
 from rawmm.materialize import CacheCounters, ProcessedImageCache, materialize
+from tests.unit.images.pictures import picture
 from tests.unit.materialize.processor import PatchProcessor, file_of, ref_to, refs_to
-from tests.unit.offload.images import picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

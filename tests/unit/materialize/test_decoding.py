@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from rawmm import MaterializeError
 from rawmm.materialize.reading import decode_rgb
-from tests.unit.offload.images import assert_silent, png_chunk
+from tests.unit.images.pictures import assert_silent, png_chunk
 
 SIZE = (30, 20)
 

@@ -22,8 +22,8 @@ from rawmm import (
 )
 from rawmm.describe import describe_image
 from rawmm.materialize import ProcessedImageCache, materialize
+from tests.unit.images.pictures import assert_silent, data_url, picture, png_chunk
 from tests.unit.materialize.processor import QWEN, PatchProcessor, file_of, ref_to, refs_to
-from tests.unit.offload.images import assert_silent, data_url, picture, png_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

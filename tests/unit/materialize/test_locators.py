@@ -10,8 +10,8 @@ import pytest
 from rawmm import ImageStore, Limits, MaterializeError, MultiModalData
 from rawmm.describe import describe_image
 from rawmm.materialize import materialize
+from tests.unit.images.pictures import assert_silent, data_url, huge_png, picture
 from tests.unit.materialize.processor import QWEN, PatchProcessor, file_of, ref_to, refs_to
-from tests.unit.offload.images import assert_silent, data_url, huge_png, picture
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ import rawmm
 from rawmm import MMRefs, MultiModalData, PlaceholderRange
 from rawmm.describe import describe_image
 from rawmm.materialize import Materialized, ProcessedImageCache, materialize
+from tests.unit.images.pictures import data_url, picture
 from tests.unit.materialize.processor import QWEN, PatchProcessor, ref_to, refs_to
-from tests.unit.offload.images import data_url, picture
 
 if TYPE_CHECKING:
     from pathlib import Path

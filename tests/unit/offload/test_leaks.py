@@ -15,7 +15,7 @@ from rawmm import layouts
 from rawmm.errors import RawMMError
 from rawmm.materialize import materialize
 from rawmm.store import ImageStore
-from tests.unit.offload.images import data_url, part, picture
+from tests.unit.images.pictures import data_url, part, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable

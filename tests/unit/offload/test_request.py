@@ -22,7 +22,7 @@ from rawmm.offload import offload_images_inplace, offload_request
 from rawmm.offload.parallel import in_order
 from rawmm.offload.scan import CutText
 from rawmm.store import ImageStore
-from tests.unit.offload.images import (
+from tests.unit.images.pictures import (
     assert_silent,
     data_url,
     part,
@@ -387,7 +387,7 @@ warnings.simplefilter("ignore", DeprecationWarning)
 from rawmm.store import (ImageStore)
 from rawmm.offload import (offload_request)
 from rawmm.offload.parallel import in_order
-from tests.unit.offload.images import part, url_of
+from tests.unit.images.pictures import part, url_of
 
 store = ImageStore(sys.argv[1])
 def body(first):

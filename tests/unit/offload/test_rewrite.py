@@ -22,7 +22,7 @@ from rawmm.offload import (
     offload_request,
 )
 from rawmm.store import ImageStore
-from tests.unit.offload.images import (
+from tests.unit.images.pictures import (
     assert_silent,
     data_url,
     huge_png,

@@ -15,7 +15,7 @@ from rawmm.errors import OffloadError
 from rawmm.images import Limits
 from rawmm.offload import ImageOffloadStats, offload_images_async, offload_images_inplace
 from rawmm.store import ImageStore
-from tests.unit.offload.images import assert_silent, part, picture, url_of
+from tests.unit.images.pictures import assert_silent, part, picture, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

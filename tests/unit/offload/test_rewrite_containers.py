@@ -15,7 +15,7 @@ import rawmm.model.types
 from rawmm.errors import OffloadError
 from rawmm.offload import ImageOffloadStats, offload_images_inplace
 from rawmm.store import ImageStore
-from tests.unit.offload.images import assert_silent, part, picture, temporary_files, url_of
+from tests.unit.images.pictures import assert_silent, part, picture, temporary_files, url_of
 from tests.unit.offload.typed_parts import (
     CONTAINERS,
     DICTS,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rawmm.errors import OffloadError
 from rawmm.offload import offload_images_inplace
 from rawmm.store import ImageStore
-from tests.unit.offload.images import (
+from tests.unit.images.pictures import (
     FORMATS,
     assert_silent,
     data_url,

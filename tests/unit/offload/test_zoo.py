@@ -12,7 +12,7 @@ from rawmm import layouts
 from rawmm.errors import CODES, RawMMError
 from rawmm.materialize import ProcessedImageCache, layout_of, materialize
 from rawmm.store import ImageStore
-from tests.unit.offload.images import part
+from tests.unit.images.pictures import part
 from tests.unit.offload.zoo import MAKERS, PICTURE
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 import rawmm
-from tests.unit.offload.images import picture, url_of
+from tests.unit.images.pictures import picture, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,317 @@
+"""Where an error says that the engine's cache misses an item, and where it only looks so.
+
+The same places with a real openai client are in tests/integrations/openai.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.unit.engine.engine import (
+    ASSERTION,
+    DONE,
+    REQUESTS,
+    TYPED,
+    Engine,
+    generate,
+    is_retried,
+)
+
+BARE = REQUESTS["descriptor-only"]
+
+NESTED = {"error_type": TYPED["type"], "message": "cache-only slot", "missing": []}
+"""What prime-rl's server puts, as JSON, into the message of its error."""
+
+
+class Response:
+    """As httpx has it: `json` parses the text."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    @property
+    def text(self) -> str:
+        return self.content.decode()
+
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+class Unread(Response):
+    """One whose text has no way out but its bytes."""
+
+    @property
+    def text(self) -> str:
+        raise RuntimeError("unread")
+
+    def json(self) -> Any:
+        raise RuntimeError("unread")
+
+
+class Body(Mapping[str, Any]):
+    """A mapping that is no dict."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+
+    def __getitem__(self, key: str) -> Any:
+        return self.fields[key]
+
+    def __iter__(self) -> Any:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+
+def error(text: str = "Error code: 409", **attributes: Any) -> Exception:
+    raised = RuntimeError(text)
+    vars(raised).update(attributes)
+    return raised
+
+
+def caused(*chain: Exception) -> Exception:
+    for one, cause in pairwise(chain):
+        one.__cause__ = cause
+    return chain[0]
+
+
+def answered(document: Any) -> Exception:
+    return error(response=Response(json.dumps(document).encode()))
+
+
+def cyclic() -> Exception:
+    first, last = error("a"), error(ASSERTION)
+    return caused(first, error("b"), last, first)
+
+
+STREAM = f"data: {json.dumps({'error': TYPED})}\n\ndata: [DONE]\n"
+TWICE = json.dumps({"error": {"message": json.dumps({"error": {"message": json.dumps(NESTED)}})}})
+
+HIDING_PLACES: dict[str, Any] = {
+    "body.error.type": lambda: error(body={"error": TYPED}),
+    "body.type": lambda: error(body=TYPED),
+    "body.error_type": lambda: error(body=NESTED),
+    "body.detail.type": lambda: error(body={"detail": TYPED}),
+    "body, a mapping": lambda: error(body=Body({"error": Body(TYPED)})),
+    "body, JSON": lambda: error(body=json.dumps({"error": TYPED})),
+    "body, JSON in JSON": lambda: error(body=json.dumps(json.dumps({"error": TYPED}))),
+    "body, bytes": lambda: error(body=json.dumps({"error": TYPED}).encode()),
+    "body, a bytearray": lambda: error(body=bytearray(json.dumps(TYPED).encode())),
+    "body, bad UTF-8 around": lambda: error(body=b"\xff " + json.dumps(TYPED).encode()),
+    "body, a stream": lambda: error(body=STREAM),
+    "response.json": lambda: answered({"error": TYPED}),
+    "response.json, flat": lambda: answered({"object": "error", **TYPED}),
+    "response.text": lambda: error(response=Response(b"upstream: " + json.dumps(TYPED).encode())),
+    "response.text alone": lambda: error(response=SimpleNamespace(text=json.dumps(TYPED))),
+    "response.content": lambda: error(response=Unread(json.dumps({"error": TYPED}).encode())),
+    "error.message, JSON": lambda: error(
+        body={"error": {"type": "conflict", "message": json.dumps(NESTED)}}
+    ),
+    "error.message, JSON with a type": lambda: error(
+        body={"error": {"message": json.dumps(TYPED)}}
+    ),
+    "error.message, JSON in prose": lambda: error(
+        body={"message": f"turn {{7}} of {{}}: {json.dumps(NESTED)} (409)"}
+    ),
+    "error.message, right after a brace": lambda: error(
+        body={"message": f"{{turn}}{json.dumps(NESTED)}{{}}"}
+    ),
+    "error.message, an object": lambda: error(body={"error": {"message": NESTED}}),
+    "error.message, twice": lambda: error(body=TWICE),
+    "error.message, twice in a response": lambda: answered(json.loads(TWICE)),
+    "error, a text": lambda: error(body={"error": f"AssertionError: {ASSERTION}"}),
+    "message": lambda: error(message=f"failed: {json.dumps({'error': TYPED})}"),
+    "str": lambda: error(f"failed: {json.dumps({'error': TYPED})}"),
+    "str, JSON": lambda: error(json.dumps(TYPED)),
+    "assertion in str": lambda: AssertionError(ASSERTION),
+    "assertion before an object": lambda: AssertionError(ASSERTION + ' {"code": 500}'),
+    "assertion between objects": lambda: AssertionError('{"a": 1} ' + ASSERTION + " {b}"),
+    "assertion in braces": lambda: AssertionError(f"set() != {{{ASSERTION}}}"),
+    "assertion in message": lambda: error(message=f"500: {ASSERTION}"),
+    "assertion in body": lambda: error(body=f"Traceback\nAssertionError: {ASSERTION}\n"),
+    "assertion in body.message": lambda: error(body={"message": ASSERTION, "type": "server"}),
+    "assertion in body.error.message": lambda: answered({"error": {"message": ASSERTION}}),
+    "assertion in body.detail": lambda: error(body={"detail": ASSERTION}),
+    "assertion in response.text": lambda: error(response=Response(ASSERTION.encode())),
+    "assertion in response.content": lambda: error(response=Unread(ASSERTION.encode())),
+    "assertion after a long traceback": lambda: error("at line 1\n" * 10_000 + ASSERTION),
+    "assertion beside a number too long to read": lambda: error(
+        '{"code": ' + "9" * 10_000 + f', "message": "{ASSERTION}"}}'
+    ),
+    "assertion beside another body": lambda: error(ASSERTION, body={"type": "server_error"}),
+    "cause": lambda: caused(error("provider"), error(body={"error": TYPED})),
+    "cause of a cause": lambda: caused(error("a"), error("b"), AssertionError(ASSERTION)),
+    "cause in a cycle": cyclic,
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+@pytest.mark.parametrize("place", HIDING_PLACES)
+def test_a_miss_is_found_in_every_place(place: str, request_: str) -> None:
+    """And is retried for descriptor-only images alone."""
+    wanted = request_ == "descriptor-only"
+    assert is_retried(HIDING_PLACES[place](), **REQUESTS[request_]) is wanted
+
+
+PROMPT = f'say {{"type": "{TYPED["type"]}"}} or {{"error_type": "{TYPED["type"]}"}}, {ASSERTION}'
+"""What a prompt may hold that speaks of these errors."""
+INVALID = {"type": "missing", "loc": ["body", "model"], "msg": "required", "input": PROMPT}
+
+
+def cycle_without() -> Exception:
+    return caused(first := error("a"), error("b"), first)
+
+
+def context_only() -> Exception:
+    raised = error("handling")
+    raised.__context__ = AssertionError(ASSERTION)
+    return raised
+
+
+ELSEWHERE: dict[str, Any] = {
+    "no miss": lambda: error(body={"error": {"type": "server_error", "message": "no"}}),
+    "another type": lambda: error(body={"error": {"type": "missing_mm_cache_items"}}),
+    "the bare word": lambda: error("is it a missing_mm_cache_item?"),
+    "the word as message": lambda: error(body={"error": {"message": "missing_mm_cache_item"}}),
+    "a field without its object": lambda: error('"type": "missing_mm_cache_item"'),
+    "JSON cut short": lambda: error('{"error": {"type": "missing_mm_cache_item"}, "code'),
+    "JSON longer than is read": lambda: error(body=json.dumps(TYPED | {"x": "x" * 70_000})),
+    "JSON in quotation marks": lambda: error(f"no template for '{json.dumps(TYPED)}'"),
+    "JSON in JSON that is no message": lambda: error(json.dumps({"input": json.dumps(TYPED)})),
+    "code": lambda: error(body={"error": {"code": "missing_mm_cache_item"}}, code=TYPED["type"]),
+    "a list of details": lambda: error(body={"detail": [INVALID | TYPED]}),
+    "prompt in body": lambda: error(body={"error": {"type": "bad_request", "param": PROMPT}}),
+    "prompt as an object": lambda: error(body={"error": {"input": TYPED, "prompt": NESTED}}),
+    "prompt in a response": lambda: answered({"detail": [INVALID], "input": TYPED}),
+    "prompt in a body of text": lambda: error(body=json.dumps({"input": PROMPT})),
+    "prompt in prose": lambda: error("rejected: " + json.dumps({"prompt": TYPED, "p": PROMPT})),
+    "prompt in a text that prints the body": lambda: error(
+        f"Error code: 400 - { ({'error': INVALID}) }", body=INVALID
+    ),
+    "prompt in a text that prints the response": lambda: error(
+        f"Error code: 400 - { ({'detail': [INVALID]}) }",
+        response=Response(json.dumps({"detail": [INVALID]}).encode()),
+    ),
+    "prompt in the text of a wrapper": lambda: caused(
+        error(f"provider: { ({'error': INVALID}) }"), error("Error code: 400", body=INVALID)
+    ),
+    "prompt in a long response": lambda: answered({"detail": [INVALID], "input": "x" * 100_000}),
+    "no JSON after many braces": lambda: error("{} " * 100 + json.dumps(TYPED)),
+    "deep JSON": lambda: error(body="[" * 60_000),
+    "a type deep down": lambda: error(body=nested(20)),
+    "a number too long to read": lambda: error(body='{"error": ' + "9" * 10_000 + "}"),
+    "context": context_only,
+    "cycle": cycle_without,
+    "no text": lambda: error(""),
+    "a body of another kind": lambda: error(body=object(), response=object(), message=7),
+    "no body": lambda: error(body=None, response=None, message=None),
+}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    document: dict[str, Any] = TYPED
+    for _ in range(depth):
+        document = {"error": document}
+    return document
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_nothing_else_is_taken_for_a_miss(place: str) -> None:
+    assert not is_retried(ELSEWHERE[place]())
+
+
+class TestReadingMasksNothing:
+    @pytest.mark.parametrize("name", ["response", "body", "message", "__str__"])
+    @pytest.mark.parametrize("kind", [RuntimeError, AttributeError, RecursionError, MemoryError])
+    def test_an_attribute_that_raises(self, name: str, kind: type[Exception]) -> None:
+        def raises(self: Any) -> Any:
+            raise kind
+
+        member: Any = raises if name == "__str__" else property(raises)
+        hostile = type("HostileError", (Exception,), {name: member})
+        assert not is_retried(hostile())
+        telling = hostile()
+        vars(telling)["message" if name == "body" else "body"] = ASSERTION
+        assert is_retried(telling)
+        assert is_retried(caused(hostile(), error(ASSERTION)))
+
+    def test_a_cause_that_raises(self) -> None:
+        def raises(self: Any) -> Any:
+            raise LookupError
+
+        hostile = type("HostileError", (Exception,), {"__cause__": property(raises)})
+        assert generate(Engine(hostile(ASSERTION), DONE), **BARE) is DONE
+        with pytest.raises(hostile):
+            generate(Engine(hostile()), **BARE)
+
+    def test_a_mapping_that_raises(self) -> None:
+        class Broken(Body):
+            def __getitem__(self, key: str) -> Any:
+                raise OSError
+
+        assert not is_retried(error(body=Broken(TYPED)))
+        assert is_retried(error(body=Broken(TYPED), message=ASSERTION))
+
+    def test_an_object_that_lies_about_its_class(self) -> None:
+        def raises(self: Any) -> Any:
+            raise OSError
+
+        liar = type("Liar", (), {"__class__": property(raises)})()
+        assert not is_retried(error(body=liar, message=liar, response=liar))
+
+    def test_an_interrupt_is_no_reading_error(self) -> None:
+        class InterruptedReadError(Exception):
+            @property
+            def body(self) -> Any:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            is_retried(InterruptedReadError())
+
+
+STEPS = ["error", "message", "detail", "input", "param", "errors"]
+STRAIGHT = {"error", "message", "detail"}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), max_size=4),
+    st.sampled_from(["type", "error_type", "code", "param", "types"]),
+    st.sampled_from(["missing_mm_cache_item", "missing_mm_cache_item ", "server_error"]),
+    st.sampled_from(["body", "message", "response", "text"]),
+)
+@example([("error", True), ("message", True), ("error", True)], "type", TYPED["type"], "text")
+@example([("error", True)] * 4, "type", TYPED["type"], "message")
+def test_a_type_counts_where_servers_say_it(
+    steps: list[tuple[str, bool]], key: str, value: str, place: str
+) -> None:
+    """Through `error`, `message` and `detail` only, each as an object or as JSON."""
+    document: Any = {key: value}
+    for step, encoded in steps:
+        document = {step: json.dumps(document) if encoded else document, "status": 409}
+    told = {
+        "body": lambda: error(body=document),
+        "message": lambda: error(message=f"failed with {json.dumps(document)}."),
+        "response": lambda: answered(document),
+        "text": lambda: error(json.dumps(document)),
+    }
+    wanted = (
+        STRAIGHT.issuperset(step for step, _ in steps)
+        and key in ("type", "error_type")
+        and value == "missing_mm_cache_item"
+    )
+    assert is_retried(told[place]()) is wanted
+
+
+@given(st.text() | st.text(alphabet="{}[]\":'\\ ,mt0", max_size=40))
+def test_no_text_breaks_the_search(text: str) -> None:
+    assert not is_retried(error(text, body=text, message=text.encode(errors="replace")))
+    assert is_retried(error(text, message=f"{text} {ASSERTION}"))

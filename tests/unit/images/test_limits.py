@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from rawmm.errors import OffloadError
+from rawmm.images import Limits
+from rawmm.images.prepare import check_image, prepare_image
+from tests.unit.images.pictures import assert_silent, data_url, huge_png, picture
+
+
+def refused(raw: bytes, limits: Limits) -> str:
+    said = set()
+    for source in (raw, data_url(raw)):
+        with pytest.raises(OffloadError) as caught:
+            check_image(source, limits)
+        assert caught.value.code == "image_limit"
+        assert_silent(caught.value, data_url(raw))
+        said.add(str(caught.value))
+    assert len(said) == 1
+    return said.pop()
+
+
+def test_an_image_of_30000_by_30000_is_refused_by_default() -> None:
+    assert refused(huge_png(30_000, 30_000), Limits()) == (
+        "$: expected at most 89478485 pixels in an image, got 900000000 (30000 x 30000 pixels); "
+        "resize the image, or raise Limits.max_pixels [image_limit]"
+    )
+
+
+def test_a_long_image_is_refused_by_its_edge() -> None:
+    assert refused(huge_png(40_000, 1), Limits()) == (
+        "$: expected sides of at most 32768 pixels, got 40000 x 1 pixels; resize the image, or "
+        "raise Limits.max_edge [image_limit]"
+    )
+
+
+def test_one_pixel_is_accepted_by_default_and_refused_on_demand() -> None:
+    raw = picture(size=(1, 1))
+    assert check_image(raw, Limits()).header.width == 1
+    assert refused(raw, Limits(min_edge=28)) == (
+        "$: expected sides of at least 28 pixels, got 1 x 1 pixels; leave the image out or "
+        "enlarge it, or lower Limits.min_edge [image_limit]"
+    )
+
+
+def test_bytes_are_counted_exactly() -> None:
+    raw = picture()
+    size = len(raw)
+    for source in (raw, data_url(raw)):
+        assert check_image(source, Limits(max_bytes=size)).raw == raw
+        with pytest.raises(OffloadError, match=r"at most \d+ bytes in an image"):
+            check_image(source, Limits(max_bytes=size - 1))
+
+
+def test_long_text_is_refused_before_it_is_decoded() -> None:
+    url = "data:image/png;base64," + "A" * 40_000_000
+    tracemalloc.start()
+    with pytest.raises(OffloadError) as caught:
+        check_image(url, Limits(max_bytes=1_000_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.code == "image_limit"
+    assert caught.value.expected == "at most 1000000 bytes in an image"
+    assert peak < 1_000_000
+
+
+def test_limits_of_the_caller_may_be_above_those_of_pillow() -> None:
+    generous = Limits(max_pixels=10**9)
+    assert check_image(huge_png(30_000, 30_000), generous).header.height == 30_000
+
+
+def test_the_limit_comes_before_the_missing_end() -> None:
+    assert "900000000" in refused(huge_png(30_000, 30_000)[:64], Limits())
+
+
+@pytest.mark.parametrize("source", [None, 3, ["x"], object()])
+def test_other_sources_are_refused(source: object) -> None:
+    with pytest.raises(OffloadError) as caught:
+        check_image(source, Limits())
+    assert caught.value.code == "wrong_type"
+
+
+def test_bytes_are_not_copied_and_what_can_change_is() -> None:
+    raw = picture()
+    assert prepare_image(raw, Limits()).raw is raw
+    buffer = bytearray(raw)
+    image = prepare_image(memoryview(buffer), Limits())
+    buffer[:] = bytes(len(buffer))
+    assert image.raw == raw
+    assert "raw=" not in repr(image)

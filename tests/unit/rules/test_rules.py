@@ -1,0 +1,442 @@
+"""Rules are asked by the names that the classes list, and a fast check is never laxer."""
+
+from __future__ import annotations
+
+import copy
+import json
+import struct
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import pytest
+
+import rawmm
+from rawmm import (
+    EncodedArray,
+    MessageNode,
+    PackedFlags,
+    PackedFloats,
+    PackedTokenIds,
+    RawMMError,
+    Trace,
+    schemas,
+)
+from rawmm.errors import contract_error
+from rawmm.model.types import TYPES, Contract
+from rawmm.rules import graph
+from rawmm.rules import numbers as finite
+from rawmm.rules.registry import REGISTRY, RULES, Registry
+from rawmm.rules.rule import Rule, reader
+from rawmm.validation import errors as collect
+from rawmm.validation.convert import to_struct
+from rawmm.values import arrays
+from rawmm.values.fields import children
+from tests.unit.rules.mutants import mutants
+from tests.unit.rules.test_fast_checks import CHANGES, packed, rollout, text_only
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rawmm.model.packed import PackedStream
+
+HELPERS: Final[dict[str, tuple[Any, ...]]] = {
+    "graph": (graph.placeholders_match, graph._one_id_matches, graph._exactly_in),
+    "finite": (finite._is_finite,),
+    "array_size": (arrays.size_error, arrays._byte_count),
+}
+"""Functions that a fast check calls, and its rule does not, or not alone."""
+FAST: Final = [rule for rule in RULES.values() if rule.holds is not None]
+PATH = tuple[str | int, ...]
+
+
+def structs(value: Any) -> Iterator[Contract]:
+    if isinstance(value, Contract):
+        yield value
+    for _, child in children(value):
+        yield from structs(child)
+
+
+def unchecked(document: Any, kind: Any) -> list[Contract]:
+    """The structs of a document, whatever rules they break; none if its shape is wrong."""
+    with collect._pause():
+        try:
+            return list(structs(to_struct(document, kind)))
+        except (msgspec.ValidationError, RecursionError):
+            return []
+
+
+def stream(kind: type[PackedStream[Any]], dtype: str, data: bytes, shape: Any = None) -> Contract:
+    """A packed stream that no rule has seen."""
+    document = {"__nd__": True, "dtype": dtype, "data": data}
+    size = {"bool": 1, "uint8": 1, "int32": 4, "float32": 4}.get(dtype, 8)
+    (found,) = unchecked(document | {"shape": shape or [len(data) // size]}, kind)
+    return found
+
+
+NAN, INF = float("nan"), float("inf")
+WRONG_STREAMS = [
+    stream(PackedTokenIds, "int32", bytes(8), [1, 2]),
+    stream(PackedTokenIds, "int32", bytes(8), [1]),
+    stream(PackedTokenIds, "int32", bytes(8), [3]),
+    stream(PackedTokenIds, "int32", struct.pack("<3i", 1, -1, 2)),
+    stream(PackedTokenIds, "int64", struct.pack("<2q", 7, -1)),
+    *(stream(PackedTokenIds, "int64", struct.pack("<2q", 7, 1 << bit)) for bit in range(32, 63)),
+    stream(PackedFloats, "float32", struct.pack("<2f", NAN, 0.0)),
+    *(
+        stream(PackedFlags, dtype, b"\0\1" + bytes([byte]))
+        for dtype in ("bool", "uint8")
+        for byte in (2, 3, 128, 255)
+    ),
+    *(
+        stream(PackedFloats, dtype, struct.pack(f"<2{code}", 0.5, value))
+        for dtype, code in (("float32", "f"), ("float64", "d"))
+        for value in (NAN, -NAN, INF, -INF)
+    ),
+]
+RIGHT_STREAMS = [
+    stream(PackedTokenIds, "int32", struct.pack("<2i", 0, 2**31 - 1)),
+    stream(PackedTokenIds, "int64", struct.pack("<2q", 0, 2**32 - 1)),
+    stream(PackedFlags, "bool", b"\0\1"),
+    stream(PackedFlags, "uint8", b"\1\0"),
+    stream(PackedFloats, "float32", struct.pack("<3f", -0.0, 3.4028234663852886e38, -1e38)),
+    stream(PackedFloats, "float64", struct.pack("<3d", 1.7976931348623157e308, -1e308, 5e-324)),
+]
+
+
+def numbers(value: Any) -> list[Contract]:
+    """A node with `value` in each place where a number may be."""
+    node = {"message": {"role": "user", "content": "x"}, "token_ids": [1], "mask": [True]}
+    wrong = [node | {"timestamp": value}, node | {"loss_weights": {"a": [1.0], "b": [value]}}]
+    names = ("logprobs", "advantages", "reference_logprobs", "trainer_logprobs", "entropies")
+    wrong += [node | {name: [value]} for name in names]
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "cost": value}
+    return [one for each in wrong for one in unchecked(each, MessageNode)] + unchecked(
+        usage, rawmm.Usage
+    )
+
+
+ITEM: Final = {
+    "kind": "prime_raw_mm_item", "version": 1, "modality": "image", "family": "f", "payload": {},
+}  # fmt: skip
+
+
+def sidecars() -> Iterator[Any]:
+    """Sidecars whose lists are not of one length, modality by modality."""
+    whole: dict[str, Any] = {
+        "mm_hashes": {"image": ["a1" * 16]},
+        "mm_placeholders": {"image": [{"offset": 0, "length": 2}]},
+        "mm_items": {"image": [ITEM]},
+    }
+    yield whole
+    for modality in ("audio", "video"):  # before and after the right one
+        yield whole | {"mm_items": {"image": [ITEM | {"modality": modality}]}}
+    for name in whole:
+        other = copy.deepcopy(whole)
+        other[name]["image"] *= 2
+        if name == "mm_placeholders":
+            other[name]["image"][1] = {"offset": 5, "length": 1}
+        yield other
+        for absent in whole:
+            if absent != name:
+                yield {**other, absent: {}}
+                yield {**other, absent: {"video": []}}
+    yield whole | {"mm_items": {}, "mm_placeholders": {"image": [
+        {"offset": 2, "length": 2}, {"offset": 0, "length": 1}]}, "mm_hashes": {}}  # fmt: skip
+
+
+def nodes() -> Iterator[Any]:
+    """Nodes whose arrays, flags or images are too many or too few."""
+    array = {"__nd__": True, "dtype": "int32", "data": bytes(8)}
+    masks = {"ids": array | {"shape": [2]}, "counts": array | {"shape": [2]}}
+    node = {"message": {"role": "user", "content": "x"}, "token_ids": [1, 2], "mask": [True] * 2}
+    for rows in (1, 2, 3):
+        experts = {"__nd__": True, "dtype": "uint8", "shape": [rows, 2], "data": bytes(2 * rows)}
+        yield node | {"routed_experts": experts}
+        yield node | {"is_content": [True] * rows}
+        few = node | {"mask": [True] * rows, "token_ids": [1] * rows}
+        yield few | {"sampling_mask": masks}
+        yield few | {"kept_tokens": masks}
+    url = {"type": "image_url", "image_url": {"url": "file:///images/x.png"}}
+    hashes = {"mm_hashes": {"image": ["a1" * 16] * 2}}
+    for parts in (1, 2, 3):
+        for items in range(4):
+            yield node | {
+                "message": {"role": "user", "content": [url] * parts},
+                "multi_modal_data": hashes | {"mm_items": {"image": [ITEM] * items}},
+            }
+
+
+def corpus() -> list[Contract]:
+    """Structs that keep and break the rules: vectors, one change to a rollout, and by hand."""
+    found: list[Contract] = []
+    for vector in schemas.conformance_vectors():
+        try:
+            document = json.loads(vector["document"])
+        except ValueError:
+            continue
+        found += unchecked(document, TYPES[vector["type"]])
+    for change, _ in CHANGES:
+        for form in (lambda document: document, packed):
+            document = rollout()
+            change(document["nodes"])
+            found += unchecked(form(document), Trace)
+    for one in sidecars():
+        found += unchecked(one, rawmm.MultiModalData)
+    found += [one for value in (NAN, INF, -INF, 0.5) for one in numbers(value)]
+    for node in nodes():
+        found += unchecked(node, MessageNode)
+    one_token = {"message": {"role": "user", "content": "x"}, "token_ids": [5], "mask": [False]}
+    found += unchecked({"nodes": [one_token], "mm_token_type_id_map": {"5": 1}}, Trace)
+    for token in (2**31, 2**32 - 1, 2**32, 2**33):
+        found += unchecked(text_only(token), Trace)
+    early = rollout()
+    early["nodes"][3]["multi_modal_data"] = {
+        "mm_placeholders": {"image": [{"offset": 11, "length": 1}]}
+    }
+    found += unchecked(early, Trace)
+    found += unchecked({"nodes": early["nodes"]}, Trace)
+    odd: Any = {"a": NAN}
+    found += unchecked({"nodes": [], "info": {"a": [NAN]}}, Trace)
+    found += unchecked({"role": "assistant", "provider_state": [odd]}, rawmm.AssistantMessage)
+    found += unchecked({"name": "x", "parameters": odd}, rawmm.Tool)
+    for shape in ([], [0, 2], [3], [2, 2], [5], [2**53 - 1] * 40, [3, 2**40, 0]):
+        for dtype in ("bool", "uint8", "int32"):
+            array = {"__nd__": True, "dtype": dtype, "shape": shape, "data": b"abcd"}
+            found += unchecked(array, EncodedArray)
+    return [*found, *WRONG_STREAMS, *RIGHT_STREAMS]
+
+
+CORPUS: Final = corpus()
+
+
+def asked(rule: Rule) -> list[Contract]:
+    return [one for one in CORPUS if rule.name in type(one).__rules__]
+
+
+def killed(rule: Rule, holds: Callable[[Any], bool]) -> bool:
+    """Whether the corpus shows that a fast check is laxer than its rule, or no check at all."""
+    for one in asked(rule):
+        try:
+            passed = holds(one)
+        except Exception:  # noqa: BLE001  (whatever it is, the check is broken)
+            return True
+        if passed and any(True for _ in rule.errors(one, ())):
+            return True
+    return False
+
+
+def mutants_of(rule: Rule) -> Iterator[tuple[str, Callable[[Any], bool]]]:
+    """The fast check, weakened in one place."""
+    holds: Any = rule.holds
+    if not holds.__closure__:  # that of free fields is one loop, without a condition of its own
+        yield from mutants(holds)
+    for helper in HELPERS.get(rule.name, ()):
+        for what, mutant in mutants(helper):
+            yield what, partial(_with, helper, mutant, holds)
+
+
+def _with(helper: Any, mutant: Any, holds: Callable[[Any], bool], one: Any) -> bool:
+    """What the fast check says where `mutant` stands in place of its helper."""
+    homes = [helper.__globals__, holds.__globals__]
+    users = [home for home in homes if helper.__name__ in home]
+    for home in users:
+        home[helper.__name__] = mutant
+    try:
+        return holds(one)
+    finally:
+        for home in users:
+            home[helper.__name__] = helper
+
+
+@pytest.mark.parametrize("rule", FAST, ids=lambda rule: rule.name)
+class TestAFastCheck:
+    def test_is_never_laxer_than_its_rule(self, rule: Rule) -> None:
+        assert not killed(rule, rule.fast())
+
+    def test_passes_something(self, rule: Rule) -> None:
+        assert any(map(rule.fast(), asked(rule)))
+
+    def test_that_passes_everything_is_found(self, rule: Rule) -> None:
+        assert killed(rule, lambda _: True)
+
+    def test_that_is_weaker_in_one_place_is_found(self, rule: Rule) -> None:
+        survivors = {what for what, holds in mutants_of(rule) if not killed(rule, holds)}
+        assert survivors - NOT_WEAKER == set()
+
+
+NOT_WEAKER: Final = {
+    # Stricter, or the same: what is refused in vain is asked again.
+    "_holds: value is None or value is None",
+    "_holds: value is UNSET or value is UNSET",
+    "_holds: not _is_finite(value) and (not _is_finite(value))",
+    "_holds: (kind is not list or value) and (kind is not list or value)",
+    "_holds: value or value",
+    "_is_finite: kind is list or kind is list",
+    "_is_finite: kind is tuple or kind is tuple",
+    "_is_finite: value is UNSET or isinstance(value, Contract)",
+    "_is_finite: value is None or value is UNSET",
+    "_is_finite: value is None or isinstance(value, Contract)",
+    "_sidecar_holds: locator is None or locator is None",
+    "_streams_hold: not experts or not experts",
+    "_streams_hold: len(content) != size and len(content) != size",
+    "_streams_hold: content and content",
+    "_streams_hold: stream and stream",
+    "_images_hold: not ids or not ids",
+    "_images_hold: not urls or not urls",
+    "_graph_holds: end > start and (not within) and "
+    "(not placeholders_match(tokens, sidecar or None, start, ids))",
+    "_graph_holds: ids and (not within) and "
+    "(not placeholders_match(tokens, sidecar or None, start, ids))",
+    "_graph_holds: ids and end > start and "
+    "(not placeholders_match(tokens, sidecar or None, start, ids))",
+    "_graph_holds: ids and end > start and (not within)",
+    "_graph_holds: type(message.content) is not list or type(message.content) is not list",
+    "_graph_holds: above is False or above is False",
+    "_graph_holds: None or None",
+    "_graph_holds: not tokens and (not tokens)",
+    "_graph_holds: sidecar.mm_placeholders and sidecar.mm_placeholders",
+    "_graph_holds: False and (not tokens and sidecar.mm_placeholders)",
+    "placeholders_match: _exactly_in(_typed(tokens, wanted), b'\\x01', ranges, start) or "
+    "_exactly_in(_typed(tokens, wanted), b'\\x01', ranges, start)",
+    "placeholders_match: len(wanted) == 1 and _one_id_matches(tokens, ranges, start, *wanted) or "
+    "(len(wanted) == 1 and _one_id_matches(tokens, ranges, start, *wanted))",
+    "_exactly_in: data.find(token, done) < 0 - 1",
+    # A set of ids is never empty, and `*wanted` of several is an error.
+    "placeholders_match: _one_id_matches(tokens, ranges, start, *wanted) and "
+    "_one_id_matches(tokens, ranges, start, *wanted)",
+    "placeholders_match: len(wanted) <= 1",
+    "placeholders_match: len(wanted) >= 1",
+    # A hash alone has nothing that it could differ from.
+    "_sidecar_holds: items.keys() == ranges.keys() <= hashes.keys()",
+    # Sizes are 1, 4 and 8, and no type sorts before "bool" or after "int64" where it is asked.
+    "holds: size <= 1",
+    "holds: size >= 1",
+    "holds: dtype >= 'int64'",
+    "_byte_count: dtype <= 'bool'",
+    "_byte_count: total > _MAX_BYTES + 1",
+    # Shapes hold integers, tokens are ids: checked before the rules.
+    "holds: len(shape) != 1 or len(data) != shape[0] * size",
+    "_one_id_matches: False and found is None",
+    # Ranges are held to their node before, and to each other in their sidecar.
+    "_exactly_in: end > len(data) or data.find(token, done, first) >= 0 or "
+    "(not data.startswith(token * one.length, first))",
+    "_exactly_in: first < done or data.find(token, done, first) >= 0 or "
+    "(not data.startswith(token * one.length, first))",
+    "_exactly_in: first < done - 1",
+    "_exactly_in: end > len(data) + 1",
+}
+"""Mutants that pass nothing which their rule refuses."""
+
+
+@pytest.mark.parametrize("one", WRONG_STREAMS)
+def test_illegal_packed_stream_is_refused(one: Any) -> None:
+    assert not one.holds()
+    assert list(RULES["packed"].errors(one, ()))
+    document = {name: getattr(one, name) for name in ("dtype", "shape", "data")} | {"__nd__": True}
+    with pytest.raises(RawMMError):
+        rawmm.convert(document, type(one))
+
+
+@pytest.mark.parametrize("one", RIGHT_STREAMS)
+def test_legal_packed_stream_passes_the_fast_check(one: Any) -> None:
+    assert one.holds()
+    assert list(RULES["packed"].errors(one, ())) == []
+
+
+def test_fast_check_of_ids_looks_at_the_bits_of_the_schemas_bounds() -> None:
+    bounds = schemas.bundle()["$defs"]["TokenId"]
+    low, high = bounds["minimum"], bounds["maximum"]
+    for value in (low, high):
+        assert stream(PackedTokenIds, "int64", struct.pack("<q", value)).holds()  # type: ignore[attr-defined]
+    for value in (low - 1, high + 1):
+        assert not stream(PackedTokenIds, "int64", struct.pack("<q", value)).holds()  # type: ignore[attr-defined]
+
+
+def refuse(_: Any, path: PATH) -> Iterator[RawMMError]:
+    yield contract_error("bad_value", path, expected="nothing at all", got="a struct")
+
+
+PROBES: Final = [
+    Rule("probe", refuse),
+    Rule("probe", refuse, holds=lambda _: False),
+]
+
+
+@pytest.fixture(params=PROBES, ids=["slow", "fast"])
+def probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Rule:
+    """A rule that refuses every struct, in the registry and in no class."""
+    rule: Rule = request.param
+    monkeypatch.setitem(REGISTRY.rules, rule.name, rule)
+    monkeypatch.setattr(REGISTRY, "_fast", {})
+    return rule
+
+
+RULED: Final = sorted(name for name, kind in TYPES.items() if kind.__rules__)
+
+
+@pytest.mark.parametrize("name", RULED)
+def test_new_rule_is_asked_wherever_a_struct_comes_to_be(
+    name: str, probe: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = [one for one in schemas.conformance_vectors() if one["type"] == name]
+    document = next(one["document"] for one in vectors if "code" not in one)
+    kind: Any = TYPES[name]
+    value = rawmm.decode_json(document, kind)
+    monkeypatch.setattr(kind, "__rules__", (*kind.__rules__, probe.name))
+    REGISTRY._fast.clear()
+    for act in (
+        lambda: rawmm.decode_json(document, kind),
+        lambda: rawmm.convert(json.loads(document), kind),
+        lambda: kind(*msgspec.structs.astuple(value)) if kind.__struct_config__.array_like
+        else rawmm.convert(rawmm.to_builtins(value), kind),
+        lambda: rawmm.validate(value),
+        lambda: rawmm.encode_msgpack(value),
+    ):  # fmt: skip
+        with pytest.raises(RawMMError) as caught:
+            act()
+        assert caught.value.expected == "nothing at all"
+
+
+class TestTheRegistry:
+    def test_refuses_a_rule_that_no_type_lists(self) -> None:
+        with pytest.raises(LookupError, match="no type lists the rules probe"):
+            Registry([*RULES.values(), PROBES[0]], TYPES.values())
+
+    def test_refuses_a_type_with_a_rule_that_is_not_defined(self) -> None:
+        rules = [rule for rule in RULES.values() if rule.name != "streams"]
+        with pytest.raises(LookupError, match="MessageNode lists the rules streams"):
+            Registry(rules, TYPES.values())
+
+    def test_knows_each_rule_of_each_type(self) -> None:
+        for kind in TYPES.values():
+            assert tuple(rule.name for rule in REGISTRY.of(kind)) == kind.__rules__
+
+
+class Streams(PackedTokenIds, frozen=True):  # type: ignore[misc]  # the base of all is mutable
+    """A consumer's own."""
+
+
+class Sidecar(rawmm.MultiModalData):
+    """A consumer's own: its field stands before those that it inherits."""
+
+    label: str = ""
+
+
+class TestSubclasses:
+    def test_have_the_rules_of_their_class(self) -> None:
+        short = {"__nd__": True, "dtype": "int32", "shape": [2], "data": bytes(4)}
+        with pytest.raises(msgspec.ValidationError, match="array_size"):
+            msgspec.convert(short, Streams)
+        with collect._pause():
+            negative = short | {"shape": [1], "data": b"\xff" * 4}
+            built = msgspec.convert(negative, Streams)
+        assert not REGISTRY.hold(built)
+        assert [error.path for error in REGISTRY.errors(built, ())] == ["$.data[0]"]
+
+    def test_are_read_by_name(self) -> None:
+        assert Sidecar.__struct_fields__[0] == "label"
+        read = reader("mm_items", "mm_hashes")
+        for kind in (rawmm.MultiModalData, Sidecar, rawmm.MultiModalData):
+            built = msgspec.convert({"mm_hashes": {"image": []}}, kind)
+            assert read(built) == ({}, {"image": []})

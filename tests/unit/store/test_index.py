@@ -1,0 +1,224 @@
+"""Images that a store knows by their text: never another image, never a missing file."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from rawmm.errors import OffloadError
+from rawmm.images import Limits, prepare
+from rawmm.images.data_url import DataUrl, parse_data_url
+from rawmm.images.prepare import ImageFacts, prepare_image
+from rawmm.offload import offload_images_inplace, offload_request
+from rawmm.store import ImageStore
+from rawmm.store import url_index as known
+from rawmm.store.url_index import KnownImages
+from tests.unit.images.pictures import data_url, part, picture, temporary_files, url_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROUTES = ["request", "inplace", "put"]
+
+
+def facts_of(url: str) -> ImageFacts:
+    return prepare_image(url, Limits()).facts
+
+
+def view(url: str) -> DataUrl:
+    return parse_data_url(memoryview(url.encode()))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    return ImageStore(tmp_path / "images", durable=False)
+
+
+def put(store: ImageStore, route: str, url: str, limits: Limits | None = None) -> Any:
+    """Store one image; the name of its file."""
+    if route == "put":
+        assert limits is None or limits is store.limits
+        return store.put_data_url(url).raw_image_id
+    value = [part(url)]
+    if route == "inplace":
+        offload_images_inplace(value, store=store, limits=limits)
+        return value[0]["image_url"]["url"].rpartition("/")[2]
+    body = offload_request(msgspec.json.encode(value), store=store, limits=limits).body
+    return msgspec.json.decode(body)[0]["image_url"]["url"].rpartition("/")[2]
+
+
+def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def decoded(*_: Any) -> bytes:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(prepare, "decode_data_url", decoded)
+
+
+class TestIndex:
+    def test_text_and_type_are_the_key(self) -> None:
+        index = KnownImages()
+        url = url_of()
+        facts = facts_of(url)
+        index.learn(parse_data_url(url), facts)
+        assert index.find(parse_data_url(url)) is facts
+        assert index.find(view(url)) is facts  # string and bytes are the same text
+        assert index.find(view(url.replace("image/png", "IMAGE/PNG"))) is facts
+        assert index.find(view(url.replace("image/png", "image/jpeg"))) is None
+        assert index.find(view(url_of(seed=1))) is None
+
+    def test_one_other_character_anywhere_is_another_text(self) -> None:
+        index = KnownImages()
+        url = url_of()
+        index.learn(view(url), facts_of(url))
+        start = url.index(",") + 1
+        for at in range(start, len(url)):
+            other = url[:at] + ("A" if url[at] != "A" else "B") + url[at + 1 :]
+            assert index.find(view(other)) is None
+        assert index.find(view(url[:-4])) is None
+
+    def test_a_text_that_only_looks_the_same_is_told_apart(self) -> None:
+        index = KnownImages()
+        url = data_url(bytes(300) + b"x" * 99)
+        twin = data_url(b"1" + bytes(299) + b"x" * 99)
+        assert parse_data_url(url).sketch == parse_data_url(twin).sketch
+        index.learn(view(url), facts_of(url_of()))
+        assert view(twin) in index
+        assert index.find(view(twin)) is None
+
+    def test_it_forgets_what_was_longest_not_met(self) -> None:
+        index = KnownImages(most=3)
+        urls = [view(url_of(seed=seed)) for seed in range(4)]
+        facts = facts_of(url_of())
+        for url in urls[:3]:
+            index.learn(url, facts)
+        assert index.find(urls[0]) is facts
+        index.learn(urls[3], facts)
+        assert len(index) == 3
+        assert [url in index for url in urls] == [True, False, True, True]
+
+    def test_text_beyond_ascii_is_not_known(self) -> None:
+        index = KnownImages()
+        odd = parse_data_url("data:image/png;base64,é\ud800")
+        index.learn(odd, facts_of(url_of()))
+        assert index.find(odd) is None
+
+    def test_threads_share_it(self) -> None:
+        index = KnownImages(most=5)
+        urls = [url_of(seed=seed) for seed in range(20)]
+        all_facts = {url: facts_of(url) for url in urls}
+
+        def work(turn: int) -> None:
+            for step in range(400):
+                url = urls[(turn * 7 + step) % len(urls)]
+                found = index.find(view(url))
+                assert found is None or found == all_facts[url]
+                index.learn(view(url), all_facts[url])
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+        assert 0 < len(index) <= 5
+
+
+@pytest.mark.parametrize("route", ROUTES)
+class TestStore:
+    def test_what_is_sent_again_is_not_decoded(
+        self, store: ImageStore, route: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        url = url_of()
+        name = put(store, route, url)
+        forbid_decoding(monkeypatch)
+        for again in ROUTES:
+            assert put(store, again, url) == name
+        size = len(picture())
+        counters = store.counters
+        assert (counters.seen, counters.stored, counters.deduplicated) == (4, 1, 3)
+        assert (counters.bytes_in, counters.bytes_written) == (4 * size, size)
+
+    def test_without_blake3_all_is_the_same(
+        self, store: ImageStore, route: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "blake3", None)
+        known._blake3.cache_clear()
+        try:
+            assert put(store, route, url_of()) == put(store, route, url_of())
+            assert len(store.known) == 0
+        finally:
+            known._blake3.cache_clear()
+        assert store.counters.deduplicated == 1
+        assert store.verify() == []
+
+    @pytest.mark.parametrize("damage", ["deleted", "truncated", "empty", "directory gone"])
+    def test_a_file_that_is_gone_or_cut_is_written_again(
+        self, store: ImageStore, route: str, damage: str
+    ) -> None:
+        url = url_of()
+        file = store.root / put(store, route, url)
+        if damage == "truncated":
+            file.write_bytes(picture()[:-1])
+        elif damage == "empty":
+            file.write_bytes(b"")
+        else:
+            file.unlink()
+        if damage == "directory gone":
+            store.root.rmdir()
+        assert put(store, route, url) == file.name
+        assert file.read_bytes() == picture()
+        assert not temporary_files(store.root)
+        assert store.counters.stored == 2
+        assert store.counters.verify_failures == (damage in ("truncated", "empty"))
+
+    def test_a_link_in_its_place_is_refused(self, store: ImageStore, route: str) -> None:
+        url = url_of()
+        file = store.root / put(store, route, url)
+        file.rename(store.root / "elsewhere")
+        file.symlink_to("elsewhere")
+        with pytest.raises(OffloadError) as caught:
+            put(store, route, url)
+        assert caught.value.code == "path_escape"
+
+    @pytest.mark.parametrize(
+        "limits",
+        [Limits(max_bytes=10), Limits(max_edge=10), Limits(max_pixels=9), Limits(min_edge=99)],
+    )
+    def test_limits_of_this_call_hold(self, tmp_path: Path, route: str, limits: Limits) -> None:
+        url = url_of()
+        wide = ImageStore(tmp_path / "images", durable=False)
+        put(wide, route, url)
+        if route == "put":
+            wide.limits = limits
+        with pytest.raises(OffloadError) as caught:
+            put(wide, route, url, limits)
+        fresh = ImageStore(tmp_path / "fresh", durable=False, limits=limits)
+        with pytest.raises(OffloadError) as expected:
+            put(fresh, route, url, limits)
+        assert (caught.value.code, caught.value.path) == (
+            expected.value.code,
+            expected.value.path,
+        )
+        assert expected.value.code == "image_limit"
+
+    def test_a_declared_type_that_is_wrong_is_still_refused(
+        self, store: ImageStore, route: str
+    ) -> None:
+        put(store, route, url_of())
+        with pytest.raises(OffloadError) as caught:
+            put(store, route, url_of().replace("image/png", "image/gif"))
+        assert caught.value.code == "image_type_mismatch"
+
+
+def test_verify_reads_what_is_known(store: ImageStore) -> None:
+    url = url_of()
+    file = store.put_data_url(url).path
+    file.write_bytes(bytes(len(picture())))
+    assert not store.put_data_url(url).written  # the size is right
+    assert store.put_data_url(url, verify=True).written
+    assert file.read_bytes() == picture()
+
+
+def test_bytes_are_no_data_url(store: ImageStore) -> None:
+    stored: Any = store.put_data_url(picture())
+    assert stored.sha256 == facts_of(url_of()).sha256

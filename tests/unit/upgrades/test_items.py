@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rawmm import (
+    ContractError,
+    MultiModalData,
+    OffloadError,
+    ProcessedPayloadError,
+    RawMMError,
+    RawMMItem,
+    convert,
+    to_builtins,
+    validate,
+)
+from rawmm.upgrades import upgrade
+from tests.unit.images.pictures import assert_silent, data_url, picture, url_of
+from tests.unit.upgrades.forms import (
+    FINGERPRINT,
+    GRID,
+    PNG,
+    SHA,
+    STORED,
+    URL,
+    bare_grid,
+    envelope,
+    sidecar,
+    without_version,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def upgraded_item(item: dict[str, Any], **options: Any) -> dict[str, Any]:
+    before = copy.deepcopy(item)
+    result = upgrade(item, RawMMItem, **options)
+    assert item == before
+    assert isinstance(result.value, RawMMItem)
+    validate(result.value)
+    fields: dict[str, Any] = to_builtins(result.value)
+    return fields
+
+
+def refusal(item: Any, kind: Any = RawMMItem, **options: Any) -> RawMMError:
+    before = copy.deepcopy(item)
+    with pytest.raises(RawMMError) as caught:
+        upgrade(item, kind, **options)
+    assert item == before
+    return caught.value
+
+
+class TestDescriptorOnly:
+    def test_is_put_in_an_envelope(self) -> None:
+        assert upgraded_item(bare_grid()) == {
+            "kind": "prime_raw_mm_item",
+            "version": 1,
+            "modality": "image",
+            "family": "qwen_vl",
+            "layout_fingerprint": FINGERPRINT,
+            "payload": {"image_grid_thw": GRID},
+            "raw_image_id": "a07e50973f7c1376.png",
+        }
+
+    @pytest.mark.parametrize("grid", [[1, 8, 8], [[1, 8, 8]]])
+    def test_keeps_the_grid_as_it_is(self, grid: Any) -> None:
+        assert upgraded_item(bare_grid(image_grid_thw=grid))["payload"] == {"image_grid_thw": grid}
+
+    def test_may_lack_its_image(self) -> None:
+        item = bare_grid()
+        del item["raw_image_id"]
+        assert "raw_image_id" not in upgraded_item(item)
+
+    def test_the_note_says_what_was_decided(self) -> None:
+        result = upgrade(bare_grid(), RawMMItem)
+        assert result.form == "descriptor_only"
+        assert list(map(str, result.notes)) == [
+            "$: put in an envelope of version 1, modality image and family qwen_vl "
+            "[descriptor_only]"
+        ]
+
+    @pytest.mark.parametrize(
+        ("change", "code", "path"),
+        [
+            ({"family": "qwen_vl"}, "unknown_field", "$.family"),
+            ({"raw_image_id": "../a.png"}, "path_escape", "$.raw_image_id"),
+            ({"raw_image_id": "/etc/passwd"}, "path_escape", "$.raw_image_id"),
+            ({"raw_image_id": ".."}, "path_escape", "$.raw_image_id"),
+            ({"raw_image_id": "a b"}, "bad_locator", "$.raw_image_id"),
+            ({"raw_image_id": None}, "wrong_type", "$.raw_image_id"),
+            (
+                {"image_layout_fingerprint": "F" * 32},
+                "bad_format",
+                "$.image_layout_fingerprint",
+            ),
+            ({"image_layout_fingerprint": 7}, "wrong_type", "$.image_layout_fingerprint"),
+            ({"image_grid_thw": b"raw"}, "array_payload", "$.image_grid_thw"),
+            ({"image_grid_thw": [{1: 2}]}, "not_json", "$.image_grid_thw[0]"),
+            ({"pixel_values": [1]}, "processed_payload", "$.pixel_values"),
+        ],
+    )
+    def test_refuses(self, change: dict[str, Any], code: str, path: str) -> None:
+        error = refusal(bare_grid(**change))
+        assert (error.code, error.path) == (code, path)
+
+    def test_refuses_an_item_without_a_grid(self) -> None:
+        item = bare_grid()
+        del item["image_grid_thw"]
+        assert (refusal(item).code, refusal(item).path) == ("missing_field", "$")
+
+    def test_a_grid_that_is_too_deep_is_named_where_it_stands(self) -> None:
+        deep: Any = 1
+        for _ in range(63):
+            deep = [deep]
+        assert upgraded_item(bare_grid(image_grid_thw=deep))["payload"] == {"image_grid_thw": deep}
+        error = refusal(bare_grid(image_grid_thw=[deep]))
+        assert error.code == "too_deep"
+        assert error.path.startswith("$.image_grid_thw[0]")
+
+
+class TestUri:
+    def test_gets_its_version(self) -> None:
+        item = without_version(raw_image_uri="file:///images/a.png", vllm_modality="vision_chunk")
+        result = upgrade(item, RawMMItem)
+        assert to_builtins(result.value) == {**item, "version": 1}
+        assert result.form == "uri"
+        assert [(note.path, note.change) for note in result.notes] == [("$", "version 1 added")]
+
+    def test_may_lack_its_fingerprint(self) -> None:
+        item = without_version(raw_image_uri="s3://bucket/a")
+        del item["layout_fingerprint"]
+        assert upgraded_item(item) == {**item, "version": 1}
+
+    @pytest.mark.parametrize(
+        ("change", "code", "path"),
+        [
+            ({"raw_image_uri": "file:///a/../b"}, "path_escape", "$.raw_image_uri"),
+            ({"raw_image_uri": "https://x/y.png"}, "bad_locator", "$.raw_image_uri"),
+            ({"raw_image_uri": None}, "wrong_type", "$.raw_image_uri"),
+            ({"raw_image_id": "a.png"}, "locator_conflict", "$"),
+            ({"surprise": 1}, "unknown_field", "$.surprise"),
+            ({"payload": {"pixel_values": 1}}, "processed_payload", "$.payload.pixel_values"),
+        ],
+    )
+    def test_refuses(self, change: dict[str, Any], code: str, path: str) -> None:
+        item = without_version(raw_image_uri="file:///images/a.png") | change
+        assert (refusal(item).code, refusal(item).path) == (code, path)
+
+
+class TestInline:
+    def test_without_a_directory_the_image_stays_inline(self) -> None:
+        item = without_version(raw_image_data=URL)
+        assert upgraded_item(item) == envelope(raw_image_uri=URL)
+        result = upgrade(item, RawMMItem)
+        assert result.form == "inline"
+        assert [note.change for note in result.notes] == [
+            "version 1 added; the image of raw_image_data is still inline, in raw_image_uri"
+        ]
+
+    def test_with_a_directory_it_is_stored(self, tmp_path: Path) -> None:
+        item = without_version(raw_image_data=URL)
+        result = upgrade(item, RawMMItem, image_dir=tmp_path / "images")
+        assert to_builtins(result.value) == envelope(raw_image_id=STORED)
+        assert (tmp_path / "images" / STORED).read_bytes() == PNG
+        assert [note.change for note in result.notes] == [
+            "version 1 added; the image of raw_image_data is stored, under its raw_image_id"
+        ]
+
+    def test_the_head_of_the_url_comes_out_in_lower_case(self) -> None:
+        item = without_version(raw_image_data=URL.replace("data:image/png", "DATA:image/PNG"))
+        assert upgraded_item(item) == envelope(raw_image_uri=URL)
+
+    @pytest.mark.parametrize("folder", ["images", None])
+    @pytest.mark.parametrize("sha256", [SHA, SHA[:32], SHA[:16]])
+    def test_the_hash_beside_it_is_checked(
+        self, sha256: str, folder: str | None, tmp_path: Path
+    ) -> None:
+        options: dict[str, Any] = {"image_dir": tmp_path / folder} if folder else {}
+        good = sidecar(without_version(raw_image_data=URL), hashes=[sha256])
+        assert upgrade(good, MultiModalData, **options).form == "inline"
+        other = "0" * 15 + "1"
+        bad = sidecar(
+            *(without_version(raw_image_data=URL) for _ in range(2)), hashes=[sha256, other]
+        )
+        error = refusal(bad, MultiModalData, **options)
+        assert isinstance(error, ContractError)
+        assert (error.code, error.path) == (
+            "hash_mismatch",
+            "$.mm_items.image[1].raw_image_data",
+        )
+        assert (error.expected, error.got) == (
+            f"the image of hash {other}, which stands beside it",
+            f"the image of hash {SHA[:16]}",
+        )
+        assert_silent(error, URL)
+
+    def test_a_hash_that_is_none_is_named_as_such(self) -> None:
+        for sha256, code in (("A" * 32, "bad_format"), (7, "wrong_type"), ("0" * 15, "bad_format")):
+            bad = sidecar(without_version(raw_image_data=URL), hashes=[sha256])
+            error = refusal(bad, MultiModalData)
+            assert (error.code, error.path) == (code, "$.mm_hashes.image[0]")
+
+    @pytest.mark.parametrize(
+        ("url", "code"),
+        [
+            ("data:image/png;base64,aGVs*bG8=", "bad_base64"),
+            ("data:image/png;base64,aGVsbG8", "bad_base64"),
+            ("data:image/png;base64,", "bad_base64"),
+            ("data:image/png;base64,aGVsbG8=", "not_an_image"),
+            ("data:text/plain;base64,aGVsbG8=", "bad_locator"),
+            ("file:///images/a.png", "bad_locator"),
+            ("", "bad_locator"),
+            (data_url(picture("JPEG")), "image_type_mismatch"),
+            (data_url(PNG[:-20]), "not_an_image"),
+            (None, "wrong_type"),
+            (["x"], "wrong_type"),
+        ],
+    )
+    def test_what_is_no_image_is_refused(self, url: Any, code: str, tmp_path: Path) -> None:
+        item = without_version(raw_image_data=url)
+        for options in ({}, {"image_dir": tmp_path / "images"}):
+            error = refusal(item, **options)
+            assert (error.code, error.path) == (code, "$.raw_image_data")
+            assert_silent(error, str(url))
+        assert not (tmp_path / "images").exists()
+
+    def test_bytes_are_an_array_as_anywhere_in_an_item(self) -> None:
+        error = refusal(without_version(raw_image_data=PNG))
+        assert isinstance(error, ProcessedPayloadError)
+        assert (error.code, error.path) == ("array_payload", "$.raw_image_data")
+
+    @pytest.mark.parametrize("name", ["raw_image_id", "raw_image_uri"])
+    def test_a_second_locator_is_a_conflict(self, name: str) -> None:
+        item = without_version(raw_image_data=URL, **{name: "x"})
+        assert (refusal(item).code, refusal(item).path) == ("locator_conflict", "$")
+
+    def test_nothing_is_stored_for_a_document_that_is_refused(self, tmp_path: Path) -> None:
+        good = without_version(raw_image_data=URL)
+        bad = without_version(raw_image_data=url_of(seed=1), payload=[])
+        error = refusal(sidecar(good, bad), MultiModalData, image_dir=tmp_path / "images")
+        assert (error.code, error.path) == ("wrong_type", "$.mm_items.image[1].payload")
+        assert not (tmp_path / "images").exists()
+
+    def test_an_image_that_comes_twice_is_stored_once(self, tmp_path: Path) -> None:
+        items = [without_version(raw_image_data=url) for url in (URL, url_of(seed=1), URL)]
+        result = upgrade(sidecar(*items), MultiModalData, image_dir=tmp_path)
+        names = [item.raw_image_id for item in result.value.mm_items["image"]]
+        assert names[0] == names[2] == STORED
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(set(map(str, names)))
+
+    def test_a_directory_that_cannot_be_written_is_named_at_the_item(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        data = sidecar(without_version(raw_image_data=URL))
+        error = refusal(data, MultiModalData, image_dir=tmp_path / "file")
+        assert isinstance(error, OffloadError)
+        assert (error.code, error.path) == ("store_failed", "$.mm_items.image[0]")
+
+
+class TestCanonical:
+    @pytest.mark.parametrize(
+        "item",
+        [
+            envelope(),
+            envelope(raw_image_id="a.png"),
+            envelope(raw_image_uri=URL),
+            envelope(payload={"image_grid_thw": [1, 8, 8]}),
+            envelope(payload={"grids": [[1, 8, 8]], "other": None}, vllm_modality="vision_chunk"),
+        ],
+    )
+    def test_stays_as_it_is(self, item: dict[str, Any], tmp_path: Path) -> None:
+        result = upgrade(item, RawMMItem, image_dir=tmp_path / "images")
+        assert to_builtins(result.value) == item
+        assert (result.form, result.notes, result.changed) == ("envelope_v1", [], False)
+        assert not (tmp_path / "images").exists()
+
+
+@pytest.mark.parametrize(
+    ("item", "code", "path"),
+    [
+        (envelope(version=2), "unsupported_version", "$.version"),
+        (envelope(version="1"), "wrong_type", "$.version"),
+        (envelope(raw_image_data=URL), "unknown_field", "$.raw_image_data"),
+        (without_version(raw_image_id="a.png"), "missing_field", "$"),
+        (without_version(), "missing_field", "$"),
+        (envelope(kind="other", raw_image_uri="file:///a"), "bad_value", "$.kind"),
+        ({"image_grid_thw": GRID, "raw_image_id": "a.png"}, "missing_field", "$"),
+        ({}, "missing_field", "$"),
+        ([], "wrong_type", "$"),
+        (None, "wrong_type", "$"),
+    ],
+)
+def test_forms_that_never_were_are_refused(item: Any, code: str, path: str) -> None:
+    assert (refusal(item).code, refusal(item).path) == (code, path)
+
+
+@pytest.mark.parametrize(
+    ("item", "code", "path"),
+    [
+        ({"pixel_values": {"__nd__": True}}, "processed_payload", "$.pixel_values"),
+        ({"image_grid_thw": {"__nd__": True, "data": b""}}, "array_payload", "$.image_grid_thw"),
+        ({"__nd__": True, "data": b""}, "array_payload", "$"),
+        (
+            envelope(payload={"a": [{"image_embeds": 1}]}),
+            "processed_payload",
+            "$.payload.a[0].image_embeds",
+        ),
+    ],
+)
+def test_processed_items_are_refused_with_advice(item: Any, code: str, path: str) -> None:
+    for error in (refusal(item), refusal(sidecar(item), MultiModalData)):
+        assert isinstance(error, ProcessedPayloadError)
+        assert error.code == code
+        assert error.path.endswith(path.removeprefix("$"))
+        assert error.hint is not None
+        assert "the wire form processed cannot be upgraded" in error.hint
+        assert "run the rollout again from the source images" in error.hint
+
+
+def test_an_upgraded_document_shares_nothing_with_its_source() -> None:
+    for item in (
+        envelope(payload={"image_grid_thw": [[1, 2, 3]]}),
+        without_version(raw_image_uri="file:///a", payload={"image_grid_thw": [[1, 2, 3]]}),
+        bare_grid(image_grid_thw=[[1, 2, 3]]),
+    ):
+        before = json.dumps(item)
+        value = upgrade(item, RawMMItem).value
+        value.payload["image_grid_thw"][0].append(4)
+        value.payload["new"] = 1
+        assert json.dumps(item) == before
+    struct = convert(envelope(payload={"image_grid_thw": [[1, 2, 3]]}), RawMMItem)
+    value = upgrade(struct, RawMMItem).value
+    assert value == struct
+    assert value is not struct
+    value.payload["image_grid_thw"][0].append(4)
+    assert struct.payload == {"image_grid_thw": [[1, 2, 3]]}
