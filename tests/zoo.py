@@ -13,12 +13,14 @@ import decimal
 import enum
 import fractions
 import io
+import os
 import pathlib
 import sys
 import types
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 from unittest import mock
 
@@ -26,6 +28,8 @@ import msgspec
 import numpy as np
 import pydantic
 from PIL import Image
+
+import rawmm
 
 
 class _Refused:
@@ -195,6 +199,28 @@ class HostileSequence(Sequence[Any]):
 
     def __len__(self) -> int:
         return 1
+
+
+class Forged:
+    """Says of itself that it is of another class, and has nothing of that class."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return self._kind
+
+
+FORGED: Final = (
+    *(dict, list, tuple, set, str, bytes, memoryview, bool, int, float, type, np.ndarray),
+    *(Mapping, os.PathLike, msgspec.Struct, Model, rawmm.Trace, rawmm.MessageNode),
+    *(rawmm.UserMessage, rawmm.EncodedArray, rawmm.MultiModalData),
+)
+"""Classes that an object claims to be of."""
+
+MOCKED: Final = (dict, list, tuple, str, bytes, Mapping, Model, rawmm.Trace, rawmm.MessageNode)
+"""Specifications of mocks, which claim to be of the class that is their specification."""
 
 
 class DuckArray:
@@ -411,6 +437,7 @@ ZOO: Final[dict[str, Animal]] = {
     "exception": Animal(lambda: ValueError("x")),
     "weak reference": Animal(lambda: weakref.proxy(_REFERENT)),
     "mock": Animal(mock.MagicMock),
-    "mock of a dict": Animal(lambda: mock.MagicMock(spec=dict)),
     "hostile object": Animal(Hostile),
+    **{f"forged {kind.__name__}": Animal(partial(Forged, kind)) for kind in FORGED},
+    **{f"mock of {kind.__name__}": Animal(partial(mock.MagicMock, spec=kind)) for kind in MOCKED},
 }

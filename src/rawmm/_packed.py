@@ -19,6 +19,7 @@ import msgspec
 
 from rawmm._contract import Ruled
 from rawmm.errors import contract_error, shown
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from typing import Self
@@ -153,7 +154,7 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         Raises:
             ContractError: an element is not one that the stream may have.
         """
-        if isinstance(values, cls):
+        if is_a(values, cls):
             return values
         listed: list[Any] = list(values)
         for dtype in cls.__dtypes__:
@@ -267,11 +268,11 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
             at, size = end, min(2 * size, _PART)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, PackedStream):
+        if is_a(other, PackedStream):
             if self.dtype == other.dtype and self.data == other.data:
                 return len(self) == len(other)
             return self.tolist() == other.tolist()
-        if isinstance(other, list):
+        if is_a(other, list):
             return len(other) == len(self) and self.tolist() == other
         return NotImplemented
 

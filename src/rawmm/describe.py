@@ -22,6 +22,7 @@ from rawmm.offload.prepare import prepare_image
 from rawmm.offload.run_dir import resolved_dir
 from rawmm.offload.store import ImageStore
 from rawmm.offload.stored_image import StoredImage
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from rawmm.layouts import Layout
@@ -78,7 +79,7 @@ def describe_image(
             link, ``bad_locator`` for a name that is no ``raw_image_id``, ``hash_mismatch`` for a
             file that is not the one in its name.
     """
-    layout = family if isinstance(family, layouts.Layout) else layouts.get(family)
+    layout = family if is_a(family, layouts.Layout) else layouts.get(family)
     if image_dir is not None and not _is_file(image):
         raise OffloadError(
             "bad_locator",
@@ -86,7 +87,7 @@ def describe_image(
             got=shown(image),
             hint="leave image_dir out",
         )
-    if isinstance(image, StoredImage):
+    if is_a(image, StoredImage):
         locator = {"raw_image_id": image.raw_image_id}
         sha256, size = image.sha256, (image.width, image.height)
     else:
@@ -109,15 +110,15 @@ def describe_image(
 
 def _is_file(image: object) -> bool:
     """Whether `image` is a path, or a URL other than a data URL."""
-    if isinstance(image, str):
+    if is_a(image, str):
         return scheme_of(image) != "data"
-    return isinstance(image, os.PathLike)
+    return is_a(image, os.PathLike)
 
 
 def _source_and_locator(image: Any, image_dir: _Path | None) -> tuple[Any, dict[str, str]]:
     """What `prepare_image` takes, and the locator of the item as arguments."""
     if not _is_file(image):
-        return image, {"raw_image_uri": image} if isinstance(image, str) else {}
+        return image, {"raw_image_uri": image} if is_a(image, str) else {}
     uri = _uri_of(image)
     path = file_path(uri)
     if isinstance(path, Problem):
@@ -138,7 +139,7 @@ def _source_and_locator(image: Any, image_dir: _Path | None) -> tuple[Any, dict[
 
 def _uri_of(image: Any) -> str:
     """The URL of a path; a URL as it is."""
-    if isinstance(image, str) and scheme_of(image):
+    if is_a(image, str) and scheme_of(image):
         return image
     uri = None
     with suppress(AttributeError, TypeError, ValueError):  # a path of bytes, or of surrogates

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rawmm.conversion import convert
 from rawmm.errors import contract_error, counted
 from rawmm.locators import locator_of
+from rawmm.real_class import is_a
 from rawmm.refs import raw_mm_ref
 from rawmm.sidecar import LISTS
 from rawmm.structs import GenerateFeatures, MultiModalData
@@ -106,11 +107,11 @@ def generate_features(
     """
     if sidecar is None:
         return None
-    if isinstance(cached, str):  # a container, but of its parts
+    if is_a(cached, str):  # a container, but of its parts
         raise contract_error(
             "wrong_type", (), expected="hashes in `cached`, or a function", got="a string"
         )
-    if isinstance(cached, (list, tuple)):  # each of the media is looked for in it
+    if is_a(cached, (list, tuple)):  # each of the media is looked for in it
         cached = frozenset(cached)
     by_name: dict[str, list[Medium]] = defaultdict(list)
     for one in media(convert(sidecar, MultiModalData)):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm._packed import elements_of
 from rawmm.errors import NonFiniteLogprobWarning, contract_error, counted, json_path, shown
+from rawmm.real_class import is_a
 from rawmm.structs import MessageNode, PackedFloats
 from rawmm.validate.payload import ND
 from rawmm.validate.plain import Slot, field_slots, slot_of
@@ -32,11 +33,7 @@ def checked_floor(floor: object) -> float:
     Raises:
         ContractError: ``bad_value`` if it is no finite negative number.
     """
-    if (
-        isinstance(floor, bool)
-        or not isinstance(floor, (int, float))
-        or not -sys.float_info.max <= floor < 0
-    ):
+    if is_a(floor, bool) or not is_a(floor, (int, float)) or not -sys.float_info.max <= floor < 0:
         raise contract_error(
             "bad_value", (), expected="logprob_floor to be finite and negative", got=shown(floor)
         )
@@ -66,7 +63,7 @@ def floored_stream(values: list[Any], floor: float, path: Path) -> list[Any]:
 
 
 def _floored(value: Any, slot: Slot, path: Path, floor: float) -> Any:
-    if isinstance(value, dict):
+    if is_a(value, dict):
         slots = {name: own for kind in slot.structs for name, own in field_slots(kind).items()}
         node = any(issubclass(kind, MessageNode) for kind in slot.structs)
         changed = {
@@ -76,7 +73,7 @@ def _floored(value: Any, slot: Slot, path: Path, floor: float) -> Any:
             for key, child in value.items()
         }
         return changed if any(changed[key] is not value[key] for key in value) else value
-    if isinstance(value, (list, tuple)) and slot.items is not None and not slot.stream:
+    if is_a(value, (list, tuple)) and slot.items is not None and not slot.stream:
         below = slot_of(slot.items)
         if not (below.structs or below.items or below.values):
             return value
@@ -97,7 +94,7 @@ def _elements_in(data: Any) -> bytes | None:
 
 
 def _floored_stream(value: Any, floor: float, path: Path) -> Any:
-    if isinstance(value, dict) and value.get(ND) is True:
+    if is_a(value, dict) and value.get(ND) is True:
         dtype, data = value.get("dtype"), value.get("data")
         size = {"float32": 4, "float64": 8}.get(str(dtype))
         elements = _elements_in(data)

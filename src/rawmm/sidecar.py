@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, counted, shown_name
+from rawmm.real_class import is_a
 from rawmm.structs import Message, MultiModalData, PlaceholderRange
 from rawmm.validate.guard import guarded, in_order
 from rawmm.validate.node_rules import image_urls
@@ -261,9 +262,9 @@ def _check_counts(sidecar: MultiModalData, totals: dict[str, int]) -> None:
 
 def _own(entry: Any) -> Any:
     """A copy of one entry that shares nothing mutable with it."""
-    if isinstance(entry, str):
+    if is_a(entry, str):
         return entry
     entry = copy(entry)
-    if not isinstance(entry, PlaceholderRange):
+    if not is_a(entry, PlaceholderRange):
         entry.payload = plain_copy(entry.payload)
     return entry

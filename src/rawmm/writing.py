@@ -10,6 +10,7 @@ import msgspec
 
 from rawmm._contract import wire_fields
 from rawmm.errors import contract_error
+from rawmm.real_class import is_a
 from rawmm.structs import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
 from rawmm.validate.collect import bare_graph_errors, errors_at
 from rawmm.validate.doors import unexplained
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def enc_hook(value: Any) -> Any:
     """Containers that passed the rules, as the plain ones that msgspec writes."""
-    if isinstance(value, (Mapping, str, int, float)) or as_sequence(value) is not None:
+    if is_a(value, (Mapping, str, int, float)) or as_sequence(value) is not None:
         return plain_copy(value)
     msg = f"no JSON for {type(value).__name__}"
     raise TypeError(msg)
@@ -147,8 +148,8 @@ def in_form(obj: Any, *, packed: bool | None) -> Any:
 
 
 def _in_form(stream: Any, kind: type[PackedStream[Any]], *, packed: bool) -> Any:
-    if isinstance(stream, dict):
+    if is_a(stream, dict):
         return {key: _in_form(one, kind, packed=packed) for key, one in stream.items()}
     if packed:
         return kind.pack(stream)
-    return stream.tolist() if isinstance(stream, PackedStream) else stream
+    return stream.tolist() if is_a(stream, PackedStream) else stream

@@ -9,13 +9,14 @@ import json
 import random
 import re
 from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, computed_field
+from pydantic import BaseModel, PlainSerializer, computed_field
+from pydantic import dataclasses as pydantic_dataclasses
 
 import rawmm
 from rawmm import RawMMRef, to_builtins
@@ -46,8 +47,8 @@ def found_plainly(value: Any, key: str | None = None) -> Iterator[str]:
     """By the simplest way there is: fields of that name, and strings that begin so."""
     if isinstance(value, str):
         named = STORED.fullmatch(value) or key == "raw_image_uri"
-        scheme = value.partition(":")[0].lower()
-        if key == "raw_image_id" or scheme == "file" or (named and scheme != "data"):
+        scheme = value.lower().partition(":")[:2]
+        if key == "raw_image_id" or scheme == ("file", ":") or (named and scheme[0] != "data"):
             yield value
     elif isinstance(value, list):
         for each in value:
@@ -92,7 +93,7 @@ def with_refs(value: Any, ref: Callable[[], str]) -> Any:
     if isinstance(value, list):
         return [with_refs(each, ref) for each in value]
     if isinstance(value, dict):
-        return {key: with_refs(each, ref) for key, each in value.items()}
+        return {with_refs(key, ref): with_refs(each, ref) for key, each in value.items()}
     return value
 
 
@@ -312,6 +313,22 @@ class Computed(BaseModel):
         return self.head + self.tail
 
 
+Halves = Annotated[tuple[str, str], PlainSerializer("".join)]
+
+
+class Written(BaseModel):
+    """A model whose field is written by a function that its annotation names."""
+
+    halves: list[Halves]
+
+
+@pydantic_dataclasses.dataclass
+class WrittenDataclass:
+    """A dataclass of pydantic with such a field."""
+
+    halves: Halves | None
+
+
 class Text(str):
     """A string of a class of its own."""
 
@@ -347,6 +364,8 @@ PLACES: dict[str, Callable[[str], Any]] = {
     "slots": Slotted,
     "property": WithProperty,
     "computed field": lambda text: Computed(head=text[:3], tail=text[3:]),
+    "annotated field": lambda text: Written(halves=[(text[:3], text[3:])]),
+    "annotated field of a dataclass": lambda text: WrittenDataclass((text[:3], text[3:])),
     "subclass of str": Text,
     "cycle": in_a_cycle,
 }

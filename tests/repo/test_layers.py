@@ -15,6 +15,7 @@ PACKAGE = ROOT / "src" / "rawmm"
 LAYERS = {
     "errors": 0,
     "json_text": 0,
+    "real_class": 0,
     "_version": 0,
     "locators": 1,
     "_contract": 1,

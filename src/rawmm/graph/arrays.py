@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, shown, shown_name
 from rawmm.graph.reading import field_of, read
+from rawmm.real_class import is_a
 from rawmm.structs import EncodedArray, SamplingMask
 from rawmm.validate.children import missing
 from rawmm.validate.plain import as_mapping
@@ -32,7 +33,7 @@ def encoded(value: Any) -> EncodedArray:
     Raises:
         ContractError: it is none of these, or has a type that the contract does not know.
     """
-    if isinstance(value, (EncodedArray, Mapping)):
+    if is_a(value, (EncodedArray, Mapping)):
         return convert(value, EncodedArray)
     try:
         dtype: Any = str(value.dtype)
@@ -52,7 +53,7 @@ def sampling_mask(value: Any) -> SamplingMask | None:
     """
     if value is None:
         return None
-    if isinstance(value, SamplingMask):
+    if is_a(value, SamplingMask):
         mask: SamplingMask = read(value, SamplingMask, *_MASK)
         return mask
     arrays = {}
@@ -86,7 +87,7 @@ class Routing:
     """
 
     def __init__(self, payload: Mapping[str, Any]) -> None:
-        pairs = as_mapping(payload) if isinstance(payload, Mapping) else None
+        pairs = as_mapping(payload) if is_a(payload, Mapping) else None
         if pairs is None:
             raise contract_error("wrong_type", _PATH, expected="an object", got=shown(payload))
         payload = pairs

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm.errors import contract_error, shown
 from rawmm.graph.reading import read, token_types
 from rawmm.graph.streams import stream_of
+from rawmm.real_class import is_a
 from rawmm.sidecar import merge
 from rawmm.structs import Message, MessageNode, Tool, Trace
 from rawmm.validate.guard import in_order
@@ -135,7 +136,7 @@ class Branch:
     def _numbered(self) -> Iterator[tuple[int, MessageNode]]:
         """The nodes with their indices in the trace."""
         for node_id, node in zip(self.node_ids, self.nodes, strict=True):
-            if not isinstance(node, MessageNode):
+            if not is_a(node, MessageNode):
                 raise contract_error(
                     "wrong_type", ("nodes", node_id), expected="a MessageNode", got=shown(node)
                 )
@@ -188,8 +189,8 @@ def _checked(trace: Trace) -> list[MessageNode]:
 
 
 def _checked_node(node: Any, index: int) -> MessageNode:
-    parent = node.parent if isinstance(node, MessageNode) else None
-    if isinstance(parent, int) and not 0 <= parent < index:
+    parent = node.parent if is_a(node, MessageNode) else None
+    if is_a(parent, int) and not 0 <= parent < index:
         raise contract_error(
             "parent_order",
             ("nodes", index, "parent"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import msgspec
 
 from rawmm.conversion import convert, to_builtins
+from rawmm.real_class import is_a
 from rawmm.structs import (
     AssistantMessage,
     Message,
@@ -79,10 +80,10 @@ def _message_hash(message: Message) -> str:
 
     add(type(message).__name__)
     content = message.content
-    if isinstance(content, list):
+    if is_a(content, list):
         add("content_parts")
         for part in content:
-            if isinstance(part, TextContentPart):
+            if is_a(part, TextContentPart):
                 add("text")
                 add(part.text)
             else:
@@ -91,9 +92,9 @@ def _message_hash(message: Message) -> str:
     else:
         add("content_text")
         add(content or "")
-    if isinstance(message, AssistantMessage):
+    if is_a(message, AssistantMessage):
         _add_assistant(message, add)
-    elif isinstance(message, ToolMessage):
+    elif is_a(message, ToolMessage):
         add("tool_call_id")
         add(message.tool_call_id)
     return digest.hexdigest()
@@ -123,15 +124,13 @@ def _add_assistant(message: AssistantMessage, add: Callable[[str], None]) -> Non
 def _continuation(item: dict[str, Any], calls: Sequence[ToolCall]) -> tuple[str, Any]:
     """Kind of a provider's native item, and what of it the typed fields do not say, or None."""
     kind = item.get("type") or ("message" if item.get("role") == "assistant" else "")
-    kind = kind if isinstance(kind, str) else ""  # it is in the item, which is hashed as a whole
+    kind = kind if is_a(kind, str) else ""  # it is in the item, which is hashed as a whole
     state = {key: item[key] for key in _STATE_FIELDS if item.get(key) is not None}
     content = item.get("content")
-    if kind == "message" and isinstance(content, list):
+    if kind == "message" and is_a(content, list):
         # Such as refusals, which no typed part says.
         untyped = [
-            part
-            for part in content
-            if not isinstance(part, dict) or part.get("type") not in _TEXT_PARTS
+            part for part in content if not is_a(part, dict) or part.get("type") not in _TEXT_PARTS
         ]
         if untyped:
             state["content"] = untyped

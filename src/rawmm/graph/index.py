@@ -10,6 +10,7 @@ from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.graph.hashing import message_hash, tools_hash
 from rawmm.graph.streams import elements
+from rawmm.real_class import is_a
 from rawmm.structs import MessageNode, Trace
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class GraphIndex:
         """
         for node_id in range(len(self._keys), len(self._nodes)):
             node, path = self._nodes[node_id], ("trace", "nodes", node_id)
-            if not isinstance(node, MessageNode):
+            if not is_a(node, MessageNode):
                 raise contract_error(
                     "wrong_type",
                     path,
@@ -199,7 +200,7 @@ def reindex(trace: Trace) -> None:
     """
     if not issubclass(type(trace), Trace):
         raise contract_error("wrong_type", ("trace",), expected="a Trace", got=shown(trace))
-    if not isinstance(trace.nodes, list):
+    if not is_a(trace.nodes, list):
         raise contract_error(
             "wrong_type", ("trace", "nodes"), expected="a list of nodes", got=shown(trace.nodes)
         )

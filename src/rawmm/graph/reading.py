@@ -14,6 +14,7 @@ import msgspec
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.graph.streams import floored, stream_of
+from rawmm.real_class import is_a
 from rawmm.response import TurnTokens
 from rawmm.structs import Trace
 from rawmm.validate.children import missing
@@ -40,7 +41,7 @@ def field_of(value: Any, name: str) -> Any:
         ContractError: the object fails when it is asked for the field.
     """
     try:
-        return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+        return value.get(name) if is_a(value, Mapping) else getattr(value, name, None)
     except Exception:  # noqa: BLE001, S110  (an object of another library may raise anything)
         pass
     raise contract_error(
@@ -118,7 +119,7 @@ def token_types(found: Any, path: tuple[str, ...]) -> Mapping[str, int] | None:
     """A map of token types as a trace holds it, checked; `path` is that of its owner."""
     if found is None:
         return None
-    if isinstance(found, Mapping) and (pairs := as_mapping(found)) is not None:
+    if is_a(found, Mapping) and (pairs := as_mapping(found)) is not None:
         found = {str(token) if type(token) is int else token: kind for token, kind in pairs.items()}
     try:
         return Trace(nodes=[], mm_token_type_id_map=found).mm_token_type_id_map

@@ -9,6 +9,7 @@ import msgspec
 
 from rawmm.errors import contract_error, shown
 from rawmm.logprob_floor import checked_floor, floored_stream
+from rawmm.real_class import is_a
 from rawmm.structs import PackedStream, TokenFlags, TokenIds, TokenStream
 from rawmm.validate.payload import not_finite
 from rawmm.validate.plain import array_values, as_sequence, is_array, is_plain, to_plain
@@ -30,7 +31,7 @@ _KINDS: Final[dict[str, Any]] = {
 
 def as_list(value: Any) -> list[Any] | None:
     """The elements of a list, another sequence or an array of one dimension; None of all else."""
-    if isinstance(value, PackedStream):
+    if is_a(value, PackedStream):
         return value.tolist()
     if type(value) is list:
         return value
@@ -46,7 +47,7 @@ def elements(stream: Any) -> Any:
 
     Lists and packed streams stay the objects that they are.
     """
-    if type(stream) is list or isinstance(stream, PackedStream):
+    if type(stream) is list or is_a(stream, PackedStream):
         return stream
     items = array_values(stream)
     return stream if items is None else items

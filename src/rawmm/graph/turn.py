@@ -17,6 +17,7 @@ from rawmm.graph.hashing import as_message, message_hash, tools_hash
 from rawmm.graph.index import index_of
 from rawmm.graph.reading import field_of
 from rawmm.graph.streams import as_list, elements, not_a_stream
+from rawmm.real_class import is_a
 from rawmm.sidecar import merge
 from rawmm.structs import Tool, Trace
 from rawmm.validate.guard import guarded, in_order
@@ -238,7 +239,7 @@ class PendingTurn:
         if not self.tools:
             return None
         before = self.trace.tools or []
-        if not isinstance(before, list) or not all(isinstance(tool, dict) for tool in before):
+        if not is_a(before, list) or not all(is_a(tool, dict) for tool in before):
             raise contract_error(
                 "wrong_type", ("trace", "tools"), expected="an array of objects", got=shown(before)
             )

@@ -38,6 +38,7 @@ from rawmm import schemas
 from rawmm.codec import encode_json
 from rawmm.conversion import convert, to_builtins
 from rawmm.errors import RawMMError, contract_error, json_path, shown, shown_name
+from rawmm.real_class import is_a
 from rawmm.structs import TYPES, Contract
 from rawmm.validate import errors_at
 
@@ -118,13 +119,13 @@ class _Field:
             # A union goes on to its next member; elsewhere pydantic warns and asks the value.
             msg = f"Expected `{_NAMES[self._kind]}` but got `{shown_name(type(value).__name__)}`"
             raise PydanticSerializationUnexpectedValue(msg)
-        struct = value if isinstance(value, Contract) else convert(value, self._kind)
+        struct = value if is_a(value, Contract) else convert(value, self._kind)
         if info.mode_is_json():
             return msgspec.json.decode(encode_json(struct))
         return to_builtins(struct)
 
     def _is_other(self, value: Any) -> bool:
-        return isinstance(value, Contract) and not isinstance(value, self._kind)
+        return is_a(value, Contract) and not is_a(value, self._kind)
 
 
 def _line_error(error: RawMMError) -> InitErrorDetails:

@@ -9,6 +9,7 @@ from renderers.base import PlaceholderRange as RendererRange
 
 from rawmm.conversion import convert, to_builtins
 from rawmm.errors import contract_error, shown
+from rawmm.real_class import is_a
 from rawmm.structs import MultiModalData, PlaceholderRange
 
 
@@ -25,10 +26,10 @@ def to_renderers(value: Any) -> Any:
         ContractError: `value` is neither struct, or was changed into something illegal.
         ProcessedPayloadError: a payload holds what is not raw, JSON-safe data.
     """
-    if not isinstance(value, (MultiModalData, PlaceholderRange)):
+    if not is_a(value, (MultiModalData, PlaceholderRange)):
         raise _not_one_of("structs of rawmm", value)
     plain = to_builtins(value)
-    if isinstance(value, PlaceholderRange):
+    if is_a(value, PlaceholderRange):
         return RendererRange(**plain)
     ranges = plain["mm_placeholders"]
     plain["mm_placeholders"] = {
@@ -47,9 +48,9 @@ def from_renderers(value: Any) -> Any:
         ProcessedPayloadError: an item is the output of an image processor, as a renderer
             leaves it, and not a descriptor.
     """
-    if isinstance(value, RendererRange):
+    if is_a(value, RendererRange):
         return convert(value, PlaceholderRange)
-    if not isinstance(value, RendererSidecar):
+    if not is_a(value, RendererSidecar):
         raise _not_one_of("dataclasses of renderers.base", value)
     # A dataclass may hold structs, which `convert` keeps as the objects they are.
     return convert(to_builtins(convert(value, MultiModalData)), MultiModalData)

@@ -33,6 +33,7 @@ from rawmm.errors import OffloadError, RawMMError, contract_error, shown
 from rawmm.integrations import _carried
 from rawmm.integrations._models import dumped, validated
 from rawmm.offload import ImageOffloadStats, ImageStore, offload_images_async
+from rawmm.real_class import is_a
 from rawmm.structs import (
     MAX_DEPTH,
     AssistantMessage,
@@ -77,15 +78,15 @@ def from_verifiers(value: Any) -> Any:
             that ``info["rawmm"]`` belongs to were dropped or changed (``hash_mismatch``).
         ProcessedPayloadError: it holds arrays, sets or other values that no wire can say.
     """
-    if isinstance(value, list | tuple):
+    if is_a(value, list | tuple):
         return _each(from_verifiers, value)
-    if isinstance(value, VerifiersTrace):
+    if is_a(value, VerifiersTrace):
         document = _written(value)
         if _carried.KEY in document["info"]:
             _carried.unpack(document["info"].pop(_carried.KEY), document)
         return convert(document, Trace)
     for struct, model in _MODELS.items():
-        if isinstance(value, model):
+        if is_a(value, model):
             return convert(dumped(value), struct)
     raise contract_error(
         "wrong_type",
@@ -113,9 +114,9 @@ def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
             (``unknown_field``) and no constant for one that is absent (``missing_field``).
         ProcessedPayloadError: ``not_json`` for an unknown field of a trace that JSON cannot say.
     """
-    if isinstance(value, list | tuple):
+    if is_a(value, list | tuple):
         return _each(lambda one: to_verifiers(one, trace_class=trace_class), value)
-    if isinstance(value, Trace):
+    if is_a(value, Trace):
         return _to_trace(to_builtins(value, packed=False), trace_class)
     model = _MODELS.get(type(value))
     if model is None:
@@ -149,7 +150,7 @@ def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
 
 def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
     info = document.get("info")
-    if isinstance(info, dict) and _carried.KEY in info:
+    if is_a(info, dict) and _carried.KEY in info:
         raise contract_error(
             "duplicate_key",
             ("info", _carried.KEY),
@@ -165,7 +166,7 @@ def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
     kept = _written(trace)
     fields = [*_carried.leftovers({**document, "nodes": None}, {**kept, "nodes": None})]
     for path, left in fields:
-        if any(isinstance(key, int) for key in path):
+        if any(is_a(key, int) for key in path):
             raise contract_error(
                 "unknown_field",
                 path,
@@ -191,7 +192,7 @@ def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
 def _acceptable(document: dict[str, Any]) -> dict[str, Any]:
     """A node without what makes verifiers fail: a sampling mask that is one array."""
     mask = document.get("sampling_mask")
-    if isinstance(mask, dict) and "ids" not in mask:
+    if is_a(mask, dict) and "ids" not in mask:
         return {key: value for key, value in document.items() if key != "sampling_mask"}
     return document
 
@@ -228,17 +229,17 @@ def _plain(value: Any, depth: int = 0) -> Any:
     Sets and arrays, of which no scalar says all, and what lies too deep stay as they are, to
     be refused.
     """
-    if value is None or isinstance(value, str | int | float | bytes) or depth > MAX_DEPTH:
+    if value is None or is_a(value, str | int | float | bytes) or depth > MAX_DEPTH:
         return value
-    if isinstance(value, dict):
+    if is_a(value, dict):
         return {key: _plain(child, depth + 1) for key, child in value.items()}
-    if isinstance(value, list | tuple):
+    if is_a(value, list | tuple):
         return [_plain(child, depth + 1) for child in value]
     try:
         scalar = msgpack_encoder(value)
     except ValueError:  # it knows none for this
         return value
-    return scalar if isinstance(scalar, str | int | float) else value
+    return scalar if is_a(scalar, str | int | float) else value
 
 
 def _release() -> str:

@@ -19,6 +19,7 @@ from rawmm.layouts.internvl import InternVL
 from rawmm.layouts.kimi_k25 import KimiK25
 from rawmm.layouts.pixtral import Pixtral
 from rawmm.layouts.qwen_vl import QwenVL
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ def get(family: str, **knobs: Any) -> Layout:
             ``unknown_field`` for a knob that it does not have, and ``wrong_type``,
             ``out_of_range``, ``bad_value`` or ``bad_length`` for a value that is none.
     """
-    cls = FAMILIES.get(family) if isinstance(family, str) else None
+    cls = FAMILIES.get(family) if is_a(family, str) else None
     if cls is None:
         raise contract_error(
             "bad_value",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from rawmm.errors import contract_error, shown
 from rawmm.layouts.fingerprint import image_layout_fingerprint
+from rawmm.real_class import is_a
 from rawmm.validate.plain import MAX_INT
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Layout(ABC):
 
 
 def _side(name: str, value: object) -> int:
-    is_int = isinstance(value, int) and not isinstance(value, bool)
+    is_int = is_a(value, int) and not is_a(value, bool)
     side = int.__index__(value) if is_int else 0  # type: ignore[arg-type]
     if not 1 <= side <= MAX_SIDE:
         raise contract_error(

@@ -8,6 +8,7 @@ import re
 from typing import Any, Final
 
 from rawmm.errors import contract_error, shown
+from rawmm.real_class import is_a
 from rawmm.structs import PATTERNS
 from rawmm.validate.payload import Mode, payload_errors, plain_copy
 
@@ -24,7 +25,7 @@ def image_layout_fingerprint(*, family: str, **values: Any) -> str:
         ContractError: ``bad_format`` for a family that is no name.
         ProcessedPayloadError: a value that no payload may hold, such as an array.
     """
-    if not isinstance(family, str) or not _FAMILY.match(family):
+    if not is_a(family, str) or not _FAMILY.match(family):
         raise contract_error(
             "bad_format", ("family",), expected="a name of [A-Za-z0-9_.-]+", got=shown(family)
         )

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import MaterializeError, raise_alone, shown, shown_name, shown_text, type_name
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def as_lists(value: Any) -> Any:
     """An array, or a list of arrays at any depth, as lists."""
-    if isinstance(value, list | tuple):
+    if is_a(value, list | tuple):
         return [as_lists(one) for one in value]
     return value.tolist() if hasattr(value, "tolist") else value
 
@@ -24,11 +25,11 @@ def nbytes(value: Any) -> int:
     total, todo, seen = 0, [value], set()
     while todo:
         one = todo.pop()
-        if not isinstance(one, list | tuple):
+        if not is_a(one, list | tuple):
             size = None
             with suppress(Exception):  # whatever a property of another's code raises
                 size = getattr(one, "nbytes", None)
-            total += size if isinstance(size, int) else sys.getsizeof(one)
+            total += size if is_a(size, int) else sys.getsizeof(one)
         elif id(one) not in seen:
             seen.add(id(one))
             todo += one
@@ -46,7 +47,7 @@ def joined(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _join(key: str, parts: list[Any]) -> Any:
-    if all(isinstance(one, list) for one in parts):
+    if all(is_a(one, list) for one in parts):
         return [entry for one in parts for entry in one]
     shapes = [tuple(getattr(one, "shape", ())) for one in parts]
     for index, shape in enumerate(shapes):

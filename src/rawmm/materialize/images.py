@@ -21,6 +21,7 @@ from rawmm.materialize.sources import sources_of
 from rawmm.offload.limits import Limits, checked_limits
 from rawmm.offload.store import ImageStore
 from rawmm.offload.store_errors import check_one_place
+from rawmm.real_class import is_a
 from rawmm.trainer.spans import span_errors
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class _SameProcessor:
         self._processor = processor
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _SameProcessor) and self._processor is other._processor
+        return is_a(other, _SameProcessor) and self._processor is other._processor
 
     def __hash__(self) -> int:
         return id(self._processor)
@@ -141,7 +142,7 @@ def materialize(
     reader = ImageStore(image_dir) if image_dir is not None else store
     bounds = checked_limits(limits)
     if bounds is None:
-        bounds = reader.limits if isinstance(reader, ImageStore) else Limits()
+        bounds = reader.limits if is_a(reader, ImageStore) else Limits()
     sources = sources_of(refs)
     if mm_token_type_ids is not None:
         _check_spans(sources, stream_of(mm_token_type_ids, "TokenIds", ("mm_token_type_ids",)))
@@ -178,8 +179,8 @@ def _check_arguments(image_processor: object, store: object, layout: object, cac
     wanted = (
         ("image_processor", "an image processor, which is called", callable(image_processor)),
         ("store", "a store, with a method read", store is None or _reads(store)),
-        ("layout", "a layout from rawmm.layouts.get", layout is None or isinstance(layout, Layout)),
-        ("cache", "a ProcessedImageCache", cache is None or isinstance(cache, ProcessedImageCache)),
+        ("layout", "a layout from rawmm.layouts.get", layout is None or is_a(layout, Layout)),
+        ("cache", "a ProcessedImageCache", cache is None or is_a(cache, ProcessedImageCache)),
     )
     given = {"image_processor": image_processor, "store": store, "layout": layout, "cache": cache}
     for name, expected, passes in wanted:
@@ -188,7 +189,7 @@ def _check_arguments(image_processor: object, store: object, layout: object, cac
 
 
 def _reads(store: object) -> bool:
-    return callable(getattr(store, "read", None)) and not isinstance(store, IOBase)
+    return callable(getattr(store, "read", None)) and not is_a(store, IOBase)
 
 
 def _process(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm import layouts
 from rawmm.errors import MaterializeError, json_path, raise_alone, shown, type_name
 from rawmm.materialize.arrays import as_lists
+from rawmm.real_class import is_a
 from rawmm.structs import PROCESSED_KEYS
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _stated(image_processor: Any, knob: str) -> Any:
         getattr(image_processor, _RENAMED.get(knob, knob), None),
     )
     value = next((one for one in found if one is not None), None)
-    if value is None or isinstance(value, int | list | tuple):
+    if value is None or is_a(value, int | list | tuple):
         return value
     return _entry(value, "height")  # both sides of a square
 
@@ -70,7 +71,7 @@ def _entry(size: Any, name: str | None) -> Any:
     """A value of a dict, or of a ``SizeDict``."""
     if name is None:
         return None
-    return size.get(name) if isinstance(size, Mapping) else getattr(size, name, None)
+    return size.get(name) if is_a(size, Mapping) else getattr(size, name, None)
 
 
 def call(
@@ -92,11 +93,11 @@ def call(
                 hint="call it with the image alone to see all of its error",
             )
         )
-    if not isinstance(outputs, Mapping) or not PROCESSED_KEYS & outputs.keys():
+    if not is_a(outputs, Mapping) or not PROCESSED_KEYS & outputs.keys():
         raise MaterializeError(
             "processor_failed",
             expected="pixel_values from the image processor",
-            got=shown(dict(outputs) if isinstance(outputs, Mapping) else outputs),
+            got=shown(dict(outputs) if is_a(outputs, Mapping) else outputs),
         )
     return dict(outputs)
 
@@ -165,13 +166,13 @@ def _same_grid(one: Any, other: Any) -> bool:
 
 def _unwrapped(grid: Any) -> Any:
     """A grid, which writers give as ``[t, h, w]`` and as ``[[t, h, w]]``."""
-    if isinstance(grid, list) and len(grid) == 1 and isinstance(grid[0], list):
+    if is_a(grid, list) and len(grid) == 1 and is_a(grid[0], list):
         return grid[0]
     return grid
 
 
 def _text(grid: Any) -> str:
-    if isinstance(grid, list):
+    if is_a(grid, list):
         text = json.dumps(_unwrapped(grid))
         if len(text) <= _GRID_SHOWN:
             return text

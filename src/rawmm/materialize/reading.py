@@ -22,6 +22,7 @@ from rawmm.offload.image_header import FORMATS
 from rawmm.offload.prepare import check_image
 from rawmm.offload.run_dir import run_image_dir
 from rawmm.offload.store import ImageStore
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -74,7 +75,7 @@ def read_image(
         return VerifiedImage(raw, header, _verified(raw, locator, mm_hash))
     reader = _reader_of(locator) if reader is None else reader
     raw = _read(reader, locator, mm_hash)
-    if not isinstance(raw, bytes):
+    if not is_a(raw, bytes):
         raise MaterializeError("wrong_type", expected="bytes from the store", got=shown(raw))
     # First the hash: a damaged file is another file, whatever else is wrong with it.
     sha256 = _verified(raw, locator, mm_hash)

@@ -8,6 +8,7 @@ from rawmm.conversion import convert
 from rawmm.errors import contract_error, shown
 from rawmm.features import media
 from rawmm.locators import locator_of
+from rawmm.real_class import is_a
 from rawmm.structs import MMImageItem, MMImageRef, MMRefs, MultiModalData, RawMMItem
 from rawmm.trainer.spans import IMAGE
 
@@ -50,10 +51,10 @@ def sources_of(refs: Any) -> list[Source]:
     """
     if refs is None:
         return []
-    if isinstance(refs, MMImageRef):
+    if is_a(refs, MMImageRef):
         found = [_of_ref(convert(refs, MMImageRef), ())]
-    elif isinstance(refs, MMRefs | list | tuple):
-        if not isinstance(refs, MMRefs) and all(isinstance(one, MMImageRef) for one in refs):
+    elif is_a(refs, MMRefs | list | tuple):
+        if not is_a(refs, MMRefs) and all(is_a(one, MMImageRef) for one in refs):
             refs = [refs]
         found = _of_refs(convert(refs, MMRefs))
     else:

@@ -24,6 +24,7 @@ from rawmm.offload.run_dir import run_image_dir
 from rawmm.offload.stats import ImageOffloadStats
 from rawmm.offload.store import ImageStore
 from rawmm.offload.store_errors import check_one_place
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     import os
@@ -85,7 +86,7 @@ class Call:
         read: Callable[[str], str | memoryview] = lambda url: url,
     ) -> None:
         check_one_place(image_dir, store)
-        if store is not None and not isinstance(store, ImageStore):
+        if store is not None and not is_a(store, ImageStore):
             raise contract_error(
                 "wrong_type",
                 ("store",),
@@ -118,7 +119,7 @@ class Call:
         for part in found.parts:
             with _At(found, part):
                 url = self._url(part)
-                if isinstance(url, str) and scheme_of(url) == "file":
+                if is_a(url, str) and scheme_of(url) == "file":
                     self._opened().check_present(url)
                     continue
                 if part.url not in sizes:
@@ -137,7 +138,7 @@ class Call:
             raise failure
         planned = []
         for source, number in zip(sources, job_of, strict=True):
-            if isinstance(source, str):
+            if is_a(source, str):
                 planned.append(Planned(source, None))
             else:
                 image = images[number]
@@ -246,7 +247,7 @@ class Call:
             try:
                 with _At(found, part):
                     url = self._url(part)
-                    if isinstance(url, str) and scheme_of(url) == "file":
+                    if is_a(url, str) and scheme_of(url) == "file":
                         self._opened().check_present(url, keep=True)
                         sources.append(url)
                     else:
@@ -263,7 +264,7 @@ class Call:
             code, expected, got = part.fault
             raise OffloadError(code, expected=expected, got=got, hint=hint)
         url = self._read(part.url)
-        if isinstance(url, memoryview):
+        if is_a(url, memoryview):
             return url
         scheme = scheme_of(url)
         if scheme in ("data", "file"):
@@ -289,7 +290,7 @@ def _distinct(
     job_of: list[int] = []
     last: dict[object, int] = {}
     for part, source in zip(parts, sources, strict=False):
-        if isinstance(source, str):
+        if is_a(source, str):
             job_of.append(-1)
             continue
         # Only the last one of a kind is compared: however many there are, it is one pass.

@@ -18,6 +18,7 @@ import msgspec
 
 from rawmm._contract import EXTRA
 from rawmm.errors import OffloadError, raise_alone, shown
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -74,7 +75,7 @@ class _Dict(Container):
     def apply(self, value: Any, changes: Mapping[Any, Any], undo: list[Undo]) -> None:
         before = list(value.items())
         # Past what a subclass overrides: taking back must not be refused.
-        base = OrderedDict if isinstance(value, OrderedDict) else dict
+        base = OrderedDict if is_a(value, OrderedDict) else dict
 
         def restore() -> None:
             # Cleared first, so that the order of the keys is restored as well.
@@ -285,12 +286,12 @@ def container_of(value: object) -> Container | None:
     if exact is not None:
         return exact
     for base, container in _BY_BASE:
-        if isinstance(value, base):
+        if is_a(value, base):
             return container
-    if isinstance(getattr(type(value), "model_fields", None), dict):
+    if is_a(getattr(type(value), "model_fields", None), dict):
         return _MODEL
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(type(value)):
         return _DATACLASS
-    if isinstance(value, Mapping):
+    if is_a(value, Mapping):
         return _MAPPING
-    return _ELEMENTS if isinstance(value, deque | UserList | AbstractSet) else None
+    return _ELEMENTS if is_a(value, deque | UserList | AbstractSet) else None

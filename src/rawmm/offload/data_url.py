@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from rawmm.errors import OffloadError, shown_text
+from rawmm.real_class import is_a
 
 _HEAD: Final = re.compile(r"data:(image/[a-z0-9][a-z0-9.+-]*);base64,", re.ASCII | re.IGNORECASE)
 _LONGEST_HEAD: Final = 64
@@ -53,7 +54,7 @@ class DataUrl(NamedTuple):
         if self.sketch != other.sketch:
             return False
         mine, theirs = self.text, other.text
-        if isinstance(mine, str) or isinstance(theirs, str):
+        if is_a(mine, str) or is_a(theirs, str):
             return mine == theirs
         # Views are compared item by item, which takes longer than hashing. Bytes are not.
         return bytes(mine).startswith(theirs)
@@ -66,7 +67,7 @@ class DataUrl(NamedTuple):
 
 def is_image_data_url(value: object) -> bool:
     """Whether a value is a string that claims to be an image's data URL."""
-    return isinstance(value, str) and str.__getitem__(value, slice(11)).lower() == "data:image/"
+    return is_a(value, str) and str.__getitem__(value, slice(11)).lower() == "data:image/"
 
 
 def parse_data_url(url: str | memoryview) -> DataUrl:
@@ -76,7 +77,7 @@ def parse_data_url(url: str | memoryview) -> DataUrl:
         OffloadError: ``bad_locator`` when the media type is no image type or the data is not
             declared as base64.
     """
-    if isinstance(url, str):
+    if is_a(url, str):
         url = str.__str__(url)  # whatever a subclass says of itself
     match = _HEAD.match(_as_str(url[: _LONGEST_HEAD + 1]))
     if match is None:
@@ -122,7 +123,7 @@ def decode_data_url(data_url: DataUrl) -> bytes:
 
 def _as_str(text: str | memoryview) -> str:
     # A cut may go through a character; what is not ASCII is refused in any case.
-    return text if isinstance(text, str) else str(text, "utf-8", "replace")
+    return text if is_a(text, str) else str(text, "utf-8", "replace")
 
 
 def _bad_base64(got: str) -> OffloadError:

@@ -61,6 +61,7 @@ from rawmm.offload.image_file import open_regular, probe_directory
 from rawmm.offload.listing import aside, list_images, move_aside, opened, put_back
 from rawmm.offload.references import Referenced, each_record, file_name
 from rawmm.offload.run_dir import resolved_dir
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,7 +124,7 @@ def collect_garbage(
         OffloadError: ``store_failed`` when the directory cannot be read or written.
     """
     records = each_record(references)
-    if not isinstance(grace, timedelta):
+    if not is_a(grace, timedelta):
         raise ContractError(
             "wrong_type", expected="a grace that is a datetime.timedelta", got=shown(grace)
         )

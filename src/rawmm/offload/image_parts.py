@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from rawmm.errors import OffloadError, json_path, shown
 from rawmm.locators import Problem
 from rawmm.offload.containers import REMOVED, SCALARS, Container, container_of
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +130,11 @@ class ImageParts:
                 continue
             kind = container.get(value, "type")
             # An array in a "type" compares element by element, so the class comes first.
-            if isinstance(kind, str) and kind in _IMAGE_TYPES and not _is_filler(container, value):
+            if (
+                issubclass(type(kind), str)
+                and kind in _IMAGE_TYPES
+                and not _is_filler(container, value)
+            ):
                 self.parts.append(self._part(index))
                 continue
             below = [
@@ -169,14 +174,14 @@ class ImageParts:
 
     def _checked(self, url: Any, node: int, holder: int, key: str) -> ImagePart:
         fault = None
-        if not isinstance(url, str):
+        if not is_a(url, str):
             fault = Problem("wrong_type", f"the URL of an image, in {_WANTED}", shown(url))
         return ImagePart(url, fault, node, holder, key)
 
     def _wanted(self, part: ImagePart, url: str) -> Iterator[tuple[int, dict[Any, Any]]]:
         """Nodes and what changes in them. Typed parts keep their fields."""
         value = self._nodes[part.node].value
-        if part.key == "url" or not isinstance(value, dict):
+        if part.key == "url" or not is_a(value, dict):
             if url != part.url:
                 holder, container, _ = self._nodes[part.holder]
                 yield part.holder, {container.key_of(holder, part.key): url}
@@ -184,7 +189,7 @@ class ImageParts:
             yield part.node, {"image_url": {"url": url}}
             if part.key == "image":
                 yield part.node, {"image": REMOVED}
-        if isinstance(value, dict) and value["type"] != "image_url":
+        if is_a(value, dict) and value["type"] != "image_url":
             yield part.node, {"type": "image_url"}
 
     def _rebuild_frozen(

@@ -12,6 +12,8 @@ from collections import OrderedDict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from rawmm.real_class import is_a
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -79,7 +81,7 @@ def _digest(data_url: DataUrl) -> bytes | None:
     text = data_url.text
     if blake3 is None:
         return None
-    if isinstance(text, str):
+    if is_a(text, str):
         if not text.isascii():
             return None
         text = memoryview(text.encode())

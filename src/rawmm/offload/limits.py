@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rawmm.errors import OffloadError, contract_error, shown
+from rawmm.real_class import is_a
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def checked_limits(limits: Any) -> Limits | None:
     Raises:
         ContractError: ``wrong_type``.
     """
-    if limits is None or isinstance(limits, Limits):
+    if limits is None or is_a(limits, Limits):
         return limits
     raise contract_error(
         "wrong_type",

@@ -23,6 +23,8 @@ import msgspec
 
 from rawmm._contract import EXTRA
 from rawmm.errors import shown
+from rawmm.offload.written_forms import written_forms
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,6 +91,13 @@ def buffer_bytes(value: Any) -> bytes | None:
         return view.tobytes()
 
 
+def url_text(value: Any) -> str | None:
+    """The text of a URL that pydantic keeps outside of Python; None for another object."""
+    kind = type(value)
+    compiled = kind.__module__.partition(".")[0] == "pydantic_core"
+    return str(value) if compiled and kind.__name__ in {"Url", "MultiHostUrl"} else None
+
+
 def members(value: Any, *, is_text: bool) -> Iterator[Member]:
     """Every value that an object holds: elements, attributes, and what its properties return.
 
@@ -106,11 +115,11 @@ def members(value: Any, *, is_text: bool) -> Iterator[Member]:
         yield from elements
     if kind in _PLAIN:
         return
-    if isinstance(value, enum.Enum):
+    if is_a(value, enum.Enum):
         yield from (Member(value.value, None), Member(value.name, None))
         return
     layout: _Layout = _layout_of(kind)  # type: ignore[arg-type]  # every class can be hashed
-    if isinstance(value, msgspec.Struct):
+    if is_a(value, msgspec.Struct):
         yield from _struct_fields(value)
         layout = layout._replace(slots={})
     elif elements is not None:
@@ -122,19 +131,19 @@ def members(value: Any, *, is_text: bool) -> Iterator[Member]:
 
 def _elements(value: Any) -> Iterable[Member] | None:
     """The elements of a container, () for numbers; None for another object."""
-    if isinstance(value, (UserString, *SCALARS)):  # the text of the former is an attribute
+    if is_a(value, (UserString, *SCALARS)):  # the text of the former is an attribute
         return ()
-    if isinstance(value, Mapping):
-        stored = _pairs(dict.items(value)) if isinstance(value, dict) else []
+    if is_a(value, Mapping):
+        stored = _pairs(dict.items(value)) if is_a(value, dict) else []
         if type(value) is dict:
             return stored
         # A class of its own may show other items.
         return chain(stored, _shown_by(value, lambda: _pairs(value.items())))
-    if isinstance(value, Sequence | AbstractSet | ValuesView | deque):
+    if is_a(value, Sequence | AbstractSet | ValuesView | deque):
         shown_items = _shown_by(value, lambda: _items(value))
-        if isinstance(value, list) and type(value) is not list:
+        if is_a(value, list) and type(value) is not list:
             return chain(shown_items, _items(list.__iter__(value)))
-        if isinstance(value, tuple) and type(value) is not tuple:
+        if is_a(value, tuple) and type(value) is not tuple:
             return chain(shown_items, _items(tuple.__iter__(value)))
         return shown_items
     return None
@@ -158,7 +167,7 @@ def _shown_by(value: Any, get: Callable[[], Iterator[Member]]) -> list[Member]:
 
 
 def _is_plain(value: Any) -> bool:
-    return type(value) in {str, bytes} or isinstance(value, SCALARS)
+    return type(value) in {str, bytes} or is_a(value, SCALARS)
 
 
 def _items(items: Iterable[Any]) -> Iterator[Member]:
@@ -167,7 +176,7 @@ def _items(items: Iterable[Any]) -> Iterator[Member]:
 
 def _pairs(pairs: Iterable[tuple[Any, Any]]) -> Iterator[Member]:
     for key, item in pairs:
-        name = key if isinstance(key, str) else shown(key)
+        name = key if is_a(key, str) else shown(key)
         yield Member(key, name)
         yield Member(item, name, name)
 
@@ -238,11 +247,12 @@ def _attributes(value: Any, layout: _Layout) -> Iterator[Member]:
         except AttributeError:  # never set
             continue
         if name.startswith("__pydantic_"):
-            if isinstance(item, dict):  # extra fields and private attributes
+            if is_a(item, dict):  # extra fields and private attributes
                 yield Member(item, None)
             continue
         yield Member(item, name, name)
-    yield from _written(value)
+    for write in written_forms(value):
+        yield Member(_read(write), None, computed=True)
     for name, item in layout.constants:
         yield Member(item, name, name)
     for name, descriptor in layout.computed.items():
@@ -263,17 +273,6 @@ def _computed_fields(value: Any) -> Iterable[str]:
     """The fields that pydantic computes when it writes a model."""
     decorators = getattr(type(value), "__pydantic_decorators__", None)
     return getattr(decorators, "computed_fields", ())
-
-
-def _written(value: Any) -> Iterator[Member]:
-    """What a pydantic model is written as, where functions of its class write it."""
-    decorators = getattr(type(value), "__pydantic_decorators__", None)
-    for kind in ("field_serializers", "model_serializers"):
-        if getattr(decorators, kind, ()):
-            for mode in ("python", "json"):
-                dump = partial(value.model_dump, mode=mode, warnings=False)
-                yield Member(_read(dump), None, computed=True)
-            return
 
 
 def _getter(descriptor: property | cached_property[Any]) -> Any:

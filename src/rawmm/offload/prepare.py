@@ -15,6 +15,7 @@ from rawmm.offload.image_header import (
     check_declared_type,
     read_header,
 )
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from rawmm.offload.limits import Limits
@@ -79,8 +80,8 @@ def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
             ``not_an_image`` or ``image_type_mismatch``.
     """
     declared = None
-    if isinstance(source, str | DataUrl):
-        data_url = parse_data_url(source) if isinstance(source, str) else source
+    if is_a(source, str | DataUrl):
+        data_url = parse_data_url(source) if is_a(source, str) else source
         # The length alone tells, so a gigabyte of text is refused before it is decoded.
         limits.check_bytes(data_url.most_bytes - 2)
         declared = data_url.media_type
@@ -113,7 +114,7 @@ def frozen_bytes(source: object, limits: Limits | None = None) -> bytes | None:
     """
     if type(source) is bytes:
         return source
-    if not isinstance(source, bytes | bytearray | memoryview):
+    if not is_a(source, bytes | bytearray | memoryview):
         return None
     # Of the base class, whatever a subclass overrides. A view that was released has no bytes.
     with suppress(ValueError), memoryview(source) as view:

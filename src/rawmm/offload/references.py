@@ -23,8 +23,16 @@ import msgspec
 
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.locators import scheme_of, stored_hash
-from rawmm.offload.object_state import SCALARS, Member, UnreadableError, buffer_bytes, members
+from rawmm.offload.object_state import (
+    SCALARS,
+    Member,
+    UnreadableError,
+    buffer_bytes,
+    members,
+    url_text,
+)
 from rawmm.offload.text_forms import decoded_forms
+from rawmm.real_class import claims_another, is_a
 from rawmm.refs import is_raw_mm_ref
 from rawmm.validate.ref_text import ref_fields
 
@@ -97,8 +105,9 @@ def each_record(references: object) -> Iterator[Any]:
             alone would pass for its keys, its fields or its letters.
     """
     records: Iterator[Any] | None = None
-    is_one = isinstance(references, (Mapping, str, bytes, bytearray, memoryview, msgspec.Struct))
-    if not is_one and not hasattr(type(references), "model_fields"):
+    is_one = is_a(references, (Mapping, str, bytes, bytearray, memoryview, msgspec.Struct))
+    is_one |= hasattr(type(references), "model_fields")
+    if not is_one and not claims_another(references):  # a mock of a list shows no elements
         with suppress(TypeError):
             records = iter(references)  # type: ignore[call-overload]
     if records is None:
@@ -261,19 +270,21 @@ def _text(value: Any) -> str | None:
     Raises:
         UnreadableError: an extension type of MessagePack, whose encoding nobody knows.
     """
-    if isinstance(value, str):
+    if is_a(value, str):
         return str.__str__(value)
-    if isinstance(value, bytes):
+    if is_a(value, bytes):
         return value.decode("latin-1")
-    if isinstance(value, msgspec.msgpack.Ext):
+    if is_a(value, msgspec.msgpack.Ext):
         if value.code == _TIMESTAMP and len(bytes(value.data)) < _SHORTEST:
             return ""
         raise UnreadableError
-    if isinstance(value, PathLike):
+    if is_a(value, PathLike):
         path = fspath(value)
         return path.decode("latin-1") if isinstance(path, bytes) else path
-    if isinstance(value, (dict, list, tuple, *SCALARS)):
+    if is_a(value, (dict, list, tuple, *SCALARS)):
         return None
+    if (url := url_text(value)) is not None:
+        return url
     raw = buffer_bytes(value)
     return None if raw is None else raw.decode("latin-1")
 

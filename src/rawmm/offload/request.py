@@ -14,6 +14,7 @@ from rawmm.offload.image_parts import ImageParts
 from rawmm.offload.prepare import frozen_bytes
 from rawmm.offload.scan import CutText, ObjectChange, change_objects
 from rawmm.offload.store_errors import check_one_place
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     import os
@@ -70,8 +71,8 @@ def offload_request(
     numbers = [text.number(part.url) for part in found.parts]
     urls = {number: text.url(number) for number in numbers if number is not None}
     text.check(number for number in range(len(text.cuts)) if number not in urls)
-    if not isinstance(value, dict | list):
-        got = "a string" if isinstance(value, str) else shown(value)
+    if not is_a(value, dict | list):
+        got = "a string" if is_a(value, str) else shown(value)
         raise contract_error("wrong_type", (), expected="a JSON object or array", got=got)
 
     def read(url: str) -> str | memoryview:
@@ -84,7 +85,7 @@ def offload_request(
         except OffloadError:
             # A text that is no JSON is that first of all. Images that pass are always JSON.
             text.check(urls)
-            odd = text.respelled(number for number, url in urls.items() if not isinstance(url, str))
+            odd = text.respelled(number for number, url in urls.items() if not is_a(url, str))
             if not odd:
                 raise
             urls |= odd
@@ -96,7 +97,7 @@ def offload_request(
 
 def _no_body(body: object) -> RawMMError:
     hint = "offload_images_inplace takes messages and bodies that are parsed"
-    if isinstance(body, str):
+    if is_a(body, str):
         hint = "pass text.encode()"
     return contract_error(
         "wrong_type", (), expected="the bytes of a body", got=shown(body), hint=hint

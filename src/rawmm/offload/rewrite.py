@@ -13,6 +13,7 @@ from rawmm.offload.call import Call, store_in
 from rawmm.offload.containers import container_of
 from rawmm.offload.data_url import is_image_data_url
 from rawmm.offload.image_parts import ImageParts
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from rawmm.offload.limits import Limits
@@ -52,7 +53,7 @@ def offload_images_inplace(
         ContractError: ``bad_value`` for another mode, and for a store beside an `image_dir`;
             ``wrong_type`` for a value that is no container of parts.
     """
-    if not isinstance(mode, str) or mode not in _MODES:
+    if not is_a(mode, str) or mode not in _MODES:
         raise ContractError("bad_value", expected="the mode 'offload' or 'inline'", got=shown(mode))
     _check_container(value)
     call = Call(image_dir, store, limits)
@@ -128,13 +129,13 @@ def _check_container(value: object) -> None:
 
 
 def _hint_for(value: object) -> str:
-    if isinstance(value, bytes | bytearray | memoryview):
+    if is_a(value, bytes | bytearray | memoryview):
         return "offload_request takes the bytes of a JSON text; ImageStore.put those of an image"
     if is_image_data_url(value):
         return "offload_image_to_run_assets and ImageStore.put_data_url take a data URL"
-    if isinstance(value, str):
+    if is_a(value, str):
         return "offload_request takes a JSON text, as bytes: text.encode()"
-    if isinstance(value, os.PathLike):
+    if is_a(value, os.PathLike):
         return "offload_request takes a JSON text, as bytes: path.read_bytes()"
     if hasattr(type(value), "read"):
         return "offload_request takes a JSON text, as bytes: file.read()"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rawmm.errors import OffloadError, shown, shown_text
 from rawmm.locators import Problem, file_path, id_problem, scheme_of
+from rawmm.real_class import is_a
 from rawmm.structs import PATTERNS
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def resolved_dir(path: str | os.PathLike[str]) -> Path:
     _check_nameable(text)
     real = None
     with suppress(OSError):
-        real = os.path.realpath(_local_path(text, is_url=isinstance(path, str)))
+        real = os.path.realpath(_local_path(text, is_url=is_a(path, str)))
     if real is None:
         raise OffloadError(
             "bad_locator",
@@ -134,9 +135,9 @@ def _check_nameable(path: str) -> None:
 
 def _path_text(path: object) -> str:
     text: object = None
-    if isinstance(path, str):
+    if is_a(path, str):
         return str.__str__(path)
-    if isinstance(path, os.PathLike):
+    if is_a(path, os.PathLike):
         with suppress(TypeError):
             text = os.fspath(path)
     if not isinstance(text, str):
@@ -188,7 +189,7 @@ def _local_path(text: str, *, is_url: bool) -> str:
 
 def raw_image_id_problem(raw_image_id: object) -> Problem | None:
     """Why a raw image id is refused, or None: a plain file name of ``[A-Za-z0-9_.-]+``."""
-    if not isinstance(raw_image_id, str):
+    if not is_a(raw_image_id, str):
         return Problem("wrong_type", "a raw image id, which is a string", shown(raw_image_id))
     problem = id_problem(raw_image_id)
     if problem is None and not _RAW_IMAGE_ID.match(raw_image_id):

@@ -52,6 +52,7 @@ from rawmm.offload.store_errors import (
     stated_hash,
 )
 from rawmm.offload.stored_image import StoreCounters, StoredImage
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +138,7 @@ class ImageStore(ImageDirectory):
         Raises:
             OffloadError: what `prepare` and `commit` raise.
         """
-        if verify or not isinstance(url, str):
+        if verify or not is_a(url, str):
             return self.commit(self.prepare(url), verify=verify)
         data_url = parse_data_url(url)
         facts = self.known.find(data_url)
@@ -171,7 +172,7 @@ class ImageStore(ImageDirectory):
                 else than a file stands there, ``path_escape`` when that is a symbolic link,
                 ``wrong_type`` for anything else than what `prepare` returned.
         """
-        if not isinstance(image, PreparedImage):
+        if not is_a(image, PreparedImage):
             raise OffloadError(
                 "wrong_type",
                 expected="what prepare returned",
@@ -300,7 +301,7 @@ class ImageStore(ImageDirectory):
 
     def _locate(self, locator: str) -> list[str] | Problem:
         """The names that lead from the root to a file."""
-        scheme = scheme_of(locator) if isinstance(locator, str) else ""
+        scheme = scheme_of(locator) if is_a(locator, str) else ""
         if not scheme:
             return raw_image_id_problem(locator) or [locator]
         if scheme != "file":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from rawmm.errors import MaterializeError, OffloadError, contract_error, shown
 from rawmm.offload.image_file import reason_and_hint
+from rawmm.real_class import is_a
 from rawmm.structs import PATTERNS
 
 if TYPE_CHECKING:
@@ -60,10 +61,10 @@ def check_hash(expected: object) -> None:
     Raises:
         MaterializeError: ``wrong_type`` or ``bad_format``.
     """
-    if isinstance(expected, str) and _HASH.match(expected):
+    if is_a(expected, str) and _HASH.match(expected):
         return
     raise MaterializeError(
-        "bad_format" if isinstance(expected, str) else "wrong_type",
+        "bad_format" if is_a(expected, str) else "wrong_type",
         expected="a hash of 16 to 128 lowercase hex digits",
         got=shown(expected),
         hint="pass the mm_hash of the item",

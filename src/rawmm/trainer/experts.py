@@ -9,6 +9,7 @@ import msgspec
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.graph.arrays import encoded
+from rawmm.real_class import is_a
 from rawmm.structs import Contract, EncodedArray
 from rawmm.validate.arrays import shown_shape
 from rawmm.validate.plain import as_sequence
@@ -30,7 +31,7 @@ def as_experts(value: Any, path: Path) -> EncodedArray | None:
     value = opened(value, path)
     fields = as_sequence(value)
     try:
-        if isinstance(value, EncodedArray):
+        if is_a(value, EncodedArray):
             return convert(value, EncodedArray)
         if fields is not None and len(fields) == 3:
             data, shape, dtype = fields
@@ -47,7 +48,7 @@ def opened(value: Any, path: Path) -> Any:
     Raises:
         ProcessedPayloadError: it holds what is no plain data.
     """
-    if not isinstance(value, msgspec.Struct) or isinstance(value, Contract):
+    if not is_a(value, msgspec.Struct) or is_a(value, Contract):
         return value
     try:
         return msgspec.to_builtins(value, builtin_types=(bytes,))

@@ -9,6 +9,7 @@ from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
 from rawmm.features import media
 from rawmm.graph.streams import stream_of
 from rawmm.offload.run_dir import resolved_dir
+from rawmm.real_class import is_a
 from rawmm.sidecar import LISTS
 from rawmm.structs import MMImageItem, MMImageRef, MMRefs, MultiModalData
 from rawmm.trainer.spans import IMAGE, span_errors, uri_error
@@ -138,7 +139,7 @@ def _image_ref(one: Medium, locate: ToUri | None) -> MMImageRef:
         )
     else:
         path, uri = (*path, "raw_image_id"), locate(item.raw_image_id)
-    if not isinstance(uri, str):
+    if not is_a(uri, str):
         raise contract_error("wrong_type", path, expected="a URI from to_uri", got=shown(uri))
     if error := uri_error(uri, path):
         raise error

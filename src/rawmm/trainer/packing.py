@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.graph.streams import as_list, not_a_stream, stream_of
+from rawmm.real_class import is_a
 from rawmm.structs import EncodedArray, MMRefs
 from rawmm.trainer import experts
 from rawmm.trainer.sample import (
@@ -133,7 +134,7 @@ def unpack(batch: MicroBatch) -> list[TrainingSample]:
             ``placeholder_order`` for an image across two samples, and what `as_sample` raises.
         ProcessedPayloadError: an image's payload is not raw.
     """
-    if not isinstance(batch, MicroBatch):
+    if not is_a(batch, MicroBatch):
         raise contract_error("wrong_type", (), expected="a MicroBatch", got=shown(batch))
     lengths = _lengths(batch.sequence_lengths)
     tokens = stream_of(batch.input_ids, "TokenIds", ("input_ids",))
@@ -195,10 +196,10 @@ def _per_sample(given: Any, name: str, size: int) -> Sequence[Any]:
 
 
 def _absent_names(given: Any, path: tuple[str | int, ...]) -> list[str]:
-    if not isinstance(given, (AbstractSet, list, tuple)):
+    if not is_a(given, (AbstractSet, list, tuple)):
         raise contract_error("wrong_type", path, expected="a set of names", got=shown(given))
     for name in given:
-        if not isinstance(name, str) or name not in FILL:
+        if not is_a(name, str) or name not in FILL:
             raise contract_error(
                 "bad_value",
                 path,

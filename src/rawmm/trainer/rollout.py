@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.graph import Branch
 from rawmm.graph.reading import read
+from rawmm.real_class import is_a
 from rawmm.sidecar import introduced
 from rawmm.structs import MessageNode
 from rawmm.trainer import experts
@@ -53,7 +54,7 @@ def sample_from(
             ``path`` in the branch's ``multi_modal_data``; and what `as_sample` raises.
         ProcessedPayloadError: an item is not raw.
     """
-    if not isinstance(branch, Branch):
+    if not is_a(branch, Branch):
         raise contract_error(
             "wrong_type",
             (),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm.conversion import convert
 from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.graph.streams import as_list, check_finite, not_a_stream, stream_of
+from rawmm.real_class import is_a
 from rawmm.structs import EncodedArray, MMRefs
 from rawmm.trainer import experts
 from rawmm.trainer.experts import opened
@@ -110,7 +111,7 @@ def as_sample(value: Any) -> TrainingSample:
             write, such as ``mm_kwargs`` and ``image_embeds``; ``array_payload`` for an array
             in `info`, ``not_json`` for a number in a stream that is not finite.
     """
-    if isinstance(value, TrainingSample):
+    if is_a(value, TrainingSample):
         own: Mapping[str, Any] | None = {name: getattr(value, name) for name in FIELDS}
     else:
         own = as_mapping(value)

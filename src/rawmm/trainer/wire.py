@@ -8,6 +8,7 @@ import msgspec
 
 from rawmm.codec import decode_msgpack
 from rawmm.errors import contract_error, counted, shown, shown_names
+from rawmm.real_class import is_a
 from rawmm.structs import MMRefs
 from rawmm.trainer.sample import FIELDS, TrainingSample, as_sample, sample_of
 from rawmm.validate.plain import as_sequence
@@ -54,7 +55,7 @@ def decode_sample(data: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> Traini
         ProcessedPayloadError: the sample holds the output of an image processor.
     """
     names = _names(fields)
-    if not isinstance(data, (bytes, bytearray, memoryview)):
+    if not is_a(data, (bytes, bytearray, memoryview)):
         raise contract_error(
             "wrong_type", (), expected="the bytes of one document", got=shown(data)
         )
@@ -64,7 +65,7 @@ def decode_sample(data: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> Traini
         values = _FAILED  # raised below: msgspec's words become no context
     if values is _FAILED:
         decode_msgpack(data, MMRefs)  # the same failure again, in rawmm's words
-    if not isinstance(values, list):
+    if not is_a(values, list):
         raise contract_error("wrong_type", (), expected="an array", got=shown(values))
     if len(values) != len(names):
         raise contract_error(
@@ -121,7 +122,7 @@ def encode_sample(sample: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> byte
 def _names(fields: Any) -> list[str]:
     """Names of the transport's fields."""
     names = as_sequence(fields)
-    if names is None or not all(isinstance(name, str) for name in names):
+    if names is None or not all(is_a(name, str) for name in names):
         raise contract_error(
             "wrong_type", ("fields",), expected="a list of names", got=shown(fields)
         )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from rawmm.conversion import convert
+from rawmm.real_class import is_a
 from rawmm.structs import MessageNode
 from rawmm.upgrade.record import FORMS, Note
 from rawmm.validate.plain import to_plain
@@ -114,7 +115,7 @@ def upgrade(
     from rawmm.upgrade.walk import Walk
 
     store = None if image_dir is None else ImageStore(image_dir)
-    walk = Walk(store, layouts.get(layout) if isinstance(layout, str) else layout)
+    walk = Walk(store, layouts.get(layout) if is_a(layout, str) else layout)
     document = to_plain(value, told_type(value) if type is None else type, open_structs=True)
     kind = kind_of(document) if type is None else type
     if kind is TRAINING_SAMPLE:

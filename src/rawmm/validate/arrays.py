@@ -7,6 +7,7 @@ from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,4 +55,4 @@ def shown_shape(shape: Sequence[int]) -> str:
 
 def raw(data: Any) -> bytes:
     """The bytes of an array's data, which are base64 where they came as text."""
-    return binascii.a2b_base64(data) if isinstance(data, str) else bytes(data)
+    return binascii.a2b_base64(data) if is_a(data, str) else bytes(data)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 
 from rawmm.errors import RawMMError, contract_error
+from rawmm.real_class import is_a
 from rawmm.structs import Contract, MessageNode, Trace
 from rawmm.validate.children import bearing, children, only_numbers, stand_ins
 from rawmm.validate.convert import made_plain, to_struct
@@ -57,7 +58,7 @@ def is_fine(value: Any, kind: Any) -> bool:
     schema_of(kind)  # refuses what is no type in rawmm's words
     try:
         plain = made_plain(value, kind)
-        built = value if isinstance(value, Contract) else to_struct(plain, kind)
+        built = value if is_a(value, Contract) else to_struct(plain, kind)
         if contains_struct(plain):
             recheck(built)
     except (msgspec.ValidationError, RecursionError, RawMMError):
@@ -135,14 +136,14 @@ def may_hold_nodes(kind: Any) -> bool:
 
 def bare_graph_errors(value: Any, path: Path) -> Iterator[RawMMError]:
     """Broken rules across the nodes of bare lists, wherever in lists and dicts they stand."""
-    if not isinstance(value, (dict, list, tuple)) or not value:
+    if not is_a(value, (dict, list, tuple)) or not value:
         return
-    if not isinstance(value, dict):
-        nodes = [isinstance(one, MessageNode) for one in value]
+    if not is_a(value, dict):
+        nodes = [is_a(one, MessageNode) for one in value]
         if any(nodes) and all(node or value[index] is None for index, node in enumerate(nodes)):
             yield from graph_errors(value, path)
             return
-    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+    for key, child in value.items() if is_a(value, dict) else enumerate(value):
         if type(child) not in SCALARS:
             yield from bare_graph_errors(child, (*path, key))
 
@@ -155,7 +156,7 @@ def has_bad_text(value: Any) -> bool:
     stack = [value]
     while stack:
         one = stack.pop()
-        if isinstance(one, Contract):
+        if is_a(one, Contract):
             fields = msgspec.structs.astuple(one)
             for field in fields:
                 if type(field) is str and not field.isascii() and not is_text(field):
@@ -164,9 +165,9 @@ def has_bad_text(value: Any) -> bool:
                 child = fields[place.number]
                 if child and type(child) not in place.passed_over:
                     stack.append(child)
-        elif isinstance(one, dict):
+        elif is_a(one, dict):
             stack.extend(child for child in one.values() if type(child) not in LEAVES)
-        elif isinstance(one, (list, tuple)) and not only_numbers(one):
+        elif is_a(one, (list, tuple)) and not only_numbers(one):
             stack.extend(child for child in one if type(child) not in LEAVES)
     return False
 
@@ -176,7 +177,7 @@ def _as_struct(value: Any, kind: Any) -> Any:
 
     None if fields that a subclass adds, of which the schema says nothing, are wrong.
     """
-    if isinstance(value, Contract):
+    if is_a(value, Contract):
         return value
     with _pause():
         try:
@@ -187,7 +188,7 @@ def _as_struct(value: Any, kind: Any) -> Any:
 
 def _fits_its_class(struct: Any) -> bool:
     """Whether the fields that a subclass adds hold what they may, where all others do."""
-    if isinstance(struct, Contract) and added_fields(type(struct)):
+    if is_a(struct, Contract) and added_fields(type(struct)):
         try:
             recheck(struct)
         except msgspec.ValidationError:
@@ -202,7 +203,7 @@ def _rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
 
 def rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
     """Broken rules of every struct in `value`, outermost first."""
-    if isinstance(value, Contract):
+    if is_a(value, Contract):
         yield from own_errors(value, path)
     for key, child in children(value):
         yield from rule_errors(child, (*path, key))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import contract_error, shown
+from rawmm.real_class import is_a
 from rawmm.structs import (
     MAX_DEPTH,
     Contract,
@@ -67,12 +68,12 @@ def _detected(value: Any, depth: int) -> Any:
         return type(value)
     pairs = as_mapping(value)
     if pairs is not None:
-        keys = {key for key in pairs if isinstance(key, str)}
+        keys = {key for key in pairs if is_a(key, str)}
         for marks, kind in _MARKS:
             if marks <= keys:
                 return kind
         part = pairs.get("type")
-        if isinstance(part, str) and part in ("text", "image_url"):
+        if is_a(part, str) and part in ("text", "image_url"):
             return ImageUrlContentPart if part == "image_url" else TextContentPart
     items = as_sequence(value) if pairs is None else None
     if items and depth < MAX_DEPTH:

@@ -8,6 +8,7 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.real_class import claims_another, is_a
 from rawmm.validate.collect import errors_at
 from rawmm.validate.plain import as_sequence, is_array
 
@@ -50,7 +51,8 @@ def in_order(values: Any, path: tuple[str, ...], expected: str) -> Iterable[Any]
     """`values`, if they are several and have an order.
 
     Raises:
-        ContractError: they are text, a mapping, a set or no iterable.
+        ContractError: they are text, a mapping, a set or no iterable, or claim to be of another
+            class.
         ProcessedPayloadError: they are an array.
     """
     if type(values) in (list, tuple, GeneratorType):
@@ -61,7 +63,11 @@ def in_order(values: Any, path: tuple[str, ...], expected: str) -> Iterable[Any]
         items = as_sequence(values)
         if items is not None:
             return items
-    elif isinstance(values, Iterable) and not isinstance(values, (str, Mapping, AbstractSet)):
+    elif (
+        is_a(values, Iterable)
+        and not is_a(values, (str, Mapping, AbstractSet))
+        and not claims_another(values)  # a mock of a list would pass for an empty one
+    ):
         try:
             return list(values)
         except Exception:  # noqa: BLE001, S110  (the object's own code)

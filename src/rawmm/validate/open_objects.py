@@ -16,6 +16,7 @@ import msgspec
 
 from rawmm._contract import EXTRA, Extra
 from rawmm.errors import contract_error, shown, shown_text
+from rawmm.real_class import is_a
 from rawmm.structs import Contract
 from rawmm.validate.payload import Mode, payload_errors
 from rawmm.validate.plain import SCALARS, as_sequence
@@ -48,14 +49,14 @@ def open_below(kind: type[Contract]) -> tuple[tuple[str, str, Any], ...]:
 
 def open_objects(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Every open struct in `value` with its path, outermost first."""
-    if isinstance(value, Contract):
+    if is_a(value, Contract):
         if value.__open__:
             yield path, value
         for name, attribute, _ in open_below(type(value)):
             if child := getattr(value, attribute):
                 yield from open_objects(child, (*path, name))
-    elif isinstance(value, (dict, list, tuple)):
-        for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+    elif is_a(value, (dict, list, tuple)):
+        for key, child in value.items() if is_a(value, dict) else enumerate(value):
             if type(child) not in SCALARS:
                 yield from open_objects(child, (*path, key))
 
@@ -68,13 +69,13 @@ def gathered(value: Any, kind: Any) -> Any:
     if not holds_open(kind):
         return value
     if isinstance(kind, type) and issubclass(kind, Contract):
-        return _gathered_object(value, kind) if isinstance(value, Mapping) else value
+        return _gathered_object(value, kind) if is_a(value, Mapping) else value
     origin, args = get_origin(kind), get_args(kind)
     if origin is list:
         items = as_sequence(value)
         return value if items is None else [gathered(item, args[0]) for item in items]
     if origin is dict:
-        if not isinstance(value, Mapping):
+        if not is_a(value, Mapping):
             return value
         return {key: gathered(item, args[1]) for key, item in value.items()}
     for member in args:  # members of a union differ by type: one at most finds what it reads

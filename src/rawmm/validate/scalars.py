@@ -9,6 +9,7 @@ from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
+from rawmm.real_class import is_a
 from rawmm.validate.payload import is_text, not_finite
 from rawmm.validate.plain import as_mapping, holds_exactly, rounded
 
@@ -44,7 +45,7 @@ def typed(value: Any) -> str:
     """A value as it is shown where another type is wanted."""
     if as_mapping(value) is not None and type(value) is not dict:
         return shown(dict(as_mapping(value) or {}))
-    return f"the string {shown(value)}" if isinstance(value, str) else shown(value)
+    return f"the string {shown(value)}" if is_a(value, str) else shown(value)
 
 
 def _null(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
@@ -54,7 +55,7 @@ def _null(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
 
 def _const(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     allowed = schema.get("enum", [schema.get("const")])
-    if any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed):
+    if any(value == one and is_a(value, bool) == is_a(one, bool) for one in allowed):
         return
     code = schema.get("x-rawmm-code", "bad_value")
     expected = " or ".join(shown(one) for one in allowed)
@@ -66,17 +67,17 @@ def _const(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
 
 
 def _boolean(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    if not isinstance(value, bool):
+    if not is_a(value, bool):
         yield wrong_type(value, "boolean", path)
     elif "const" in schema:
         yield from _const(value, schema, path)
 
 
 def _integer(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    if isinstance(value, float):
+    if is_a(value, float):
         hint = "write it without a fraction or exponent" if value == value // 1 else None
         yield wrong_type(value, "integer", path, hint)
-    elif isinstance(value, bool) or not isinstance(value, int):
+    elif is_a(value, bool) or not is_a(value, int):
         yield wrong_type(value, "integer", path)
     elif "const" in schema:
         yield from _const(value, schema, path)
@@ -90,9 +91,9 @@ def _integer(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
 
 
 def _number(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if is_a(value, bool) or not is_a(value, (int, float)):
         yield wrong_type(value, "number", path)
-    elif isinstance(value, float):
+    elif is_a(value, float):
         if not isfinite(value):
             yield not_finite(value, path)
     elif not holds_exactly(value):
@@ -112,9 +113,9 @@ def _is_base64(text: str) -> bool:
 
 def _string(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     binary = schema.get("contentEncoding") == "base64"
-    if binary and isinstance(value, (bytes, bytearray, memoryview)):
+    if binary and is_a(value, (bytes, bytearray, memoryview)):
         return
-    if not isinstance(value, str):
+    if not is_a(value, str):
         yield wrong_type(value, "string", path)
     elif not is_text(value):
         yield contract_error(

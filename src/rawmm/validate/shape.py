@@ -14,6 +14,7 @@ from rawmm._contract import EXTRA, own_fields
 from rawmm._packed import element, illegal_elements
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
 from rawmm.locators import id_problem
+from rawmm.real_class import is_a
 from rawmm.structs import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
 from rawmm.validate.arrays import raw, shown_shape, size_error
 from rawmm.validate.children import missing
@@ -61,7 +62,7 @@ def shape_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]
     if type(value) not in _PLAIN and not _is_free(schema):
         if _takes(schema, "x-rawmm-items") and (values := array_values(value)) is not None:
             value = values
-        elif not (isinstance(value, _BYTES) and _takes_bytes(value, schema)) and (
+        elif not (is_a(value, _BYTES) and _takes_bytes(value, schema)) and (
             error := foreign_error(value, path, stream=_takes(schema, "x-rawmm-items"))
         ):
             yield error
@@ -108,7 +109,7 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
         else:
             yield from payload_errors(value, path, _FREE[name])
         return
-    if name == "RawImageId" and isinstance(value, str) and (problem := id_problem(value)):
+    if name == "RawImageId" and is_a(value, str) and (problem := id_problem(value)):
         # It would leave its directory, which says more than that it breaks a pattern.
         yield contract_error(problem.code, path, expected=problem.expected, got=problem.got)
         return
@@ -230,11 +231,11 @@ def _kind_fits(value: Any, schema: Schema) -> bool:
     if kind == "null":
         return value is None
     if kind == "boolean":
-        return isinstance(value, bool)
+        return is_a(value, bool)
     if kind in ("integer", "number"):
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return is_a(value, (int, float)) and not is_a(value, bool)
     if kind == "string":
-        return isinstance(value, str)
+        return is_a(value, str)
     if kind == "array":
         return as_sequence(value) is not None and as_mapping(value) is None
     pairs = as_mapping(value)
@@ -252,7 +253,7 @@ def _tagged(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         yield wrong_type(value, "object", path)
         return
     got = pairs.get(tag)
-    if not isinstance(got, str) or got not in members:
+    if not is_a(got, str) or got not in members:
         expected = f"{tag} to be one of {', '.join(map(repr, members))}"
         where = (*path, tag) if tag in pairs else path
         what = typed(got) if tag in pairs else f"no {tag}"
@@ -293,7 +294,7 @@ def _array_like(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
             "bad_length",
             path,
             expected=f"an array of {schema['maxItems']}: [{names}]",
-            got=shown(items if isinstance(items, list) else list(items)),
+            got=shown(items if is_a(items, list) else list(items)),
         )
     for index, (item, field) in enumerate(zip(items, fields, strict=False)):
         yield from shape_errors(item, field, (*path, index))
@@ -316,13 +317,13 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         return
     properties = schema.get("properties", {})
     extra = schema["additionalProperties"]
-    if isinstance(value, Contract) and EXTRA in (own := own_fields(value)):
+    if is_a(value, Contract) and EXTRA in (own := own_fields(value)):
         yield from place_errors(own[EXTRA], properties, path)
     for name in schema.get("required", ()):
         if name not in pairs:
             yield missing(name, path)
     for key, child in pairs.items():
-        if not isinstance(key, str):
+        if not is_a(key, str):
             yield key_error(key, path)
         elif not is_text(key):
             yield contract_error(

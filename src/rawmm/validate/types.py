@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from rawmm.errors import shown, shown_name
+from rawmm.real_class import is_a
 from rawmm.structs import TYPES, ContentPart, Contract, Message
 
 if TYPE_CHECKING:
@@ -93,12 +94,12 @@ def _members(kinds: Iterable[Any]) -> Iterator[Any]:
 def has_type(value: Any, kind: Any) -> bool:
     """Whether a value decoded as `decoded_as(kind)` is a `kind`."""
     if isinstance(kind, type) and issubclass(kind, Contract):
-        return isinstance(value, kind)
+        return is_a(value, kind)
     origin, args = get_origin(kind), get_args(kind)
     if origin is list:
-        return isinstance(value, list) and all(has_type(item, args[0]) for item in value)
+        return is_a(value, list) and all(has_type(item, args[0]) for item in value)
     if origin is dict:
-        return isinstance(value, dict) and all(has_type(v, args[1]) for v in value.values())
+        return is_a(value, dict) and all(has_type(v, args[1]) for v in value.values())
     if origin in (Union, types.UnionType):
         return any(has_type(value, member) for member in args)
     return value is None

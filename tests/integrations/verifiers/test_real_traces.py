@@ -12,6 +12,7 @@ from verifiers.v1.trace import WireTrace
 
 import rawmm
 from rawmm.integrations.verifiers import from_verifiers, to_verifiers
+from rawmm.offload.references import Referenced
 from tests.integrations.verifiers.objects import equal, same, wire
 from tests.integrations.verifiers.rollout import finished_trace
 
@@ -96,3 +97,12 @@ def test_nodes_and_messages_of_a_trace_convert_alone(trace: Any) -> None:
     assert [wire(node) for node in to_verifiers(from_verifiers(branch))] == [
         wire(node) for node in branch
     ]
+
+
+def test_the_collector_looks_through_a_live_trace(trace: Any) -> None:
+    names = [f"{digit * 64}.png" for digit in "abc"]
+    trace.info["shown"] = f"file:///images/{names[0]}"
+    trace.nodes[1].message.content = f"see {names[1]}"
+    referenced = Referenced(names)
+    referenced.add([trace])
+    assert referenced.names == set(names[:2])

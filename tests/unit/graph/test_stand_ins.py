@@ -8,6 +8,7 @@ from collections import Counter
 from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
@@ -185,3 +186,10 @@ def test_in_a_response(name: str) -> None:
     commit("logprob_floor", good(), logprob_floor=make())
     commit("a map of", good(mm_token_type_id_map={PAD: make()}))
     assert TYPES == {PAD: 1}
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict, set, str])
+def test_a_mock_is_no_prompt(kind: type) -> None:
+    with pytest.raises(RawMMError) as caught:
+        prepare_turn(with_images(), mock.MagicMock(spec=kind))
+    assert (caught.value.code, caught.value.path) == ("wrong_type", "$.prompt")

@@ -13,24 +13,38 @@ from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar
+from unittest import mock
 
 import msgspec
 import numpy as np
 import pytest
 from pydantic import (
+    AnyUrl,
     BaseModel,
     ConfigDict,
+    FileUrl,
+    HttpUrl,
+    PlainSerializer,
+    PostgresDsn,
     PrivateAttr,
+    RootModel,
+    SerializeAsAny,
+    WrapSerializer,
     computed_field,
     field_serializer,
     model_serializer,
+    model_validator,
 )
+from pydantic import dataclasses as pydantic_dataclasses
+from pydantic_core import MultiHostUrl, Url, core_schema
+from typing_extensions import TypedDict
 
 import rawmm
 from rawmm.errors import ContractError, ProcessedPayloadError
-from rawmm.offload.references import Referenced, locators
+from rawmm.offload.references import Referenced, each_record, locators
 from rawmm.offload.text_forms import decoded_forms
+from rawmm.offload.written_forms import written_forms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -513,15 +527,270 @@ def test_what_a_model_is_written_as_is_read(model: type[BaseModel]) -> None:
     assert named([{"a": model()}]) == {NAME, OLD}
 
 
+# Fields that functions write, however the functions are declared.
+
+DIGEST = int(SHA, 16)
+
+
+def as_name(digest: int) -> str:
+    return f"{digest:064x}.png"
+
+
+Digest = Annotated[int, PlainSerializer(as_name)]
+Wrapped = Annotated[int, WrapSerializer(lambda digest, write: as_name(write(digest)))]
+InJson = Annotated[int, PlainSerializer(as_name, when_used="json")]
+T = TypeVar("T")
+
+
+class OwnType:
+    """A type that tells pydantic how it is written."""
+
+    def __init__(self, writer: Any) -> None:
+        self.writer = writer
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> Any:
+        return core_schema.int_schema(serialization=self.writer)
+
+
+class Shown:
+    """An object whose text is made when it is written."""
+
+    __slots__ = ("digest",)
+
+    def __init__(self) -> None:
+        self.digest = DIGEST
+
+    def __str__(self) -> str:
+        return as_name(self.digest)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> Any:
+        return core_schema.is_instance_schema(
+            cls, serialization=core_schema.to_string_ser_schema(when_used="always")
+        )
+
+
+class Holder(BaseModel, Generic[T]):
+    where: T
+
+
+class Row(TypedDict):
+    digest: Digest
+
+
+@dataclasses.dataclass
+class PlainRow:
+    digest: Digest = DIGEST
+
+
+@pydantic_dataclasses.dataclass
+class Typed:
+    digest: Digest = DIGEST
+
+
+@pydantic_dataclasses.dataclass(slots=True, frozen=True)
+class Decorated:
+    digest: int = DIGEST
+
+    @field_serializer("digest")
+    def _name(self, digest: int) -> str:
+        return as_name(digest)
+
+
+class Inherited(Typed):
+    """A class below a dataclass, and none itself."""
+
+
+@dataclasses.dataclass
+class PlainBelow(Typed):
+    """A dataclass that pydantic compiles where it is the type of a field."""
+
+    other: Digest = DIGEST
+    digest: int = 0
+
+
+class Root(RootModel[list[Digest]]):
+    pass
+
+
+class Extras(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Digest]
+
+
+class HexBytes(BaseModel):
+    model_config = ConfigDict(ser_json_bytes="hex")
+    digest: bytes = bytes.fromhex(SHA)
+
+
+class Computes(BaseModel):
+    number: int = DIGEST
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def digest(self) -> Digest:
+        return self.number
+
+
+class Dumps(BaseModel):
+    digest: int = DIGEST
+
+    def model_dump(self, **_: Any) -> dict[str, Any]:
+        return {"image": as_name(self.digest)}
+
+
+class Validated(BaseModel):
+    digest: Digest = DIGEST
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, value: Any, check: Any) -> Any:
+        return check(value)
+
+
+class Deferred(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+    digest: Digest = DIGEST
+
+
+class Base(BaseModel):
+    digest: Digest = DIGEST
+
+
+class Sub(Base):
+    digest: int = DIGEST
+
+
+class OtherFieldIsPlain(Base):
+    other: int = 1
+
+
+class Tree(BaseModel):
+    below: list[Tree] = []
+    rows: dict[str, Row] = {}
+
+
+class BinaryBeside(BaseModel):
+    """Bytes that have no JSON do not hide what stands beside them."""
+
+    raw: Annotated[int, PlainSerializer(lambda _: b"\xff\x00")] = 1
+    odd: Annotated[int, PlainSerializer(lambda _: np.zeros(2))] = 1
+    digest: InJson = DIGEST
+
+
+def own_type(serialization: Any) -> Any:
+    kind: Any = Annotated[int, OwnType(serialization)]
+    return Holder.__class_getitem__(kind)(where=DIGEST)
+
+
+WRITTEN: dict[str, Callable[[], Any]] = {
+    "annotation": lambda: Holder[Digest](where=DIGEST),
+    "wrapping annotation": lambda: Holder[Wrapped](where=DIGEST),
+    "annotation for JSON": lambda: Holder[InJson](where=DIGEST),
+    "elements": lambda: Holder[dict[str, list[Digest] | None]](where={"a": [DIGEST]}),
+    "keys": lambda: Holder[dict[Digest, int]](where={DIGEST: 1}),
+    "typed dict": lambda: Holder[Row](where={"digest": DIGEST}),
+    "dataclass in a model": lambda: Holder[PlainRow](where=PlainRow()),
+    "dataclass below one of pydantic": lambda: Holder[PlainBelow](where=PlainBelow()),
+    "dataclass of pydantic": Typed,
+    "decorated dataclass of pydantic": Decorated,
+    "class below a dataclass of pydantic": Inherited,
+    "dataclass of pydantic in a model": lambda: Holder[Any](where=Typed()),
+    "as any": lambda: Holder[SerializeAsAny[BaseModel]](where=Base()),
+    "root": lambda: Root([DIGEST]),
+    "extra fields": lambda: Extras(more=DIGEST),
+    "bytes as hex": HexBytes,
+    "computed field": Computes,
+    "method of its own": Dumps,
+    "validated": Validated,
+    "deferred": lambda: Deferred.model_construct(digest=DIGEST),
+    "field of a base": OtherFieldIsPlain,
+    "plain class in a field of its base": lambda: Holder[Base](where=Sub()),
+    "tree": lambda: Tree(below=[Tree(rows={"a": {"digest": DIGEST}})]),
+    "model that a function writes": lambda: Holder[
+        Annotated[Model, PlainSerializer(lambda model: as_name(model.where))]
+    ](where=Model(where=DIGEST)),
+    "type with a function": lambda: own_type(
+        core_schema.plain_serializer_function_ser_schema(as_name)
+    ),
+    "type with a format": lambda: own_type(
+        core_schema.format_ser_schema("064x", when_used="always")
+    ),
+    "type as text": lambda: Holder[Shown](where=Shown()),
+    "beside bytes": BinaryBeside,
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_what_a_function_writes_keeps_its_image(kind: str) -> None:
+    assert named([{"a": WRITTEN[kind]()}]) == {NAME, OLD}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        FileUrl(f"file:///images/{NAME}"),
+        AnyUrl(f"s3://bucket/{NAME}"),
+        HttpUrl(f"https://host/{NAME}"),
+        PostgresDsn(f"postgres://a@host1:1,host2:2/{NAME}"),
+        Url(f"file:///images/{NAME}"),
+        MultiHostUrl(f"postgres://a@host1:1,host2:2/{NAME}"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_url_of_pydantic_keeps_its_image(value: Any) -> None:
+    assert named([value]) == {NAME, OLD}
+    assert named([Model(where=value)]) == {NAME, OLD}
+    assert named([Holder.__class_getitem__(type(value))(where=value)]) == {NAME, OLD}
+
+
+@pytest.mark.parametrize(
+    "value", [Model(where=1), Holder[Base](where=Base()), Holder[list[Typed]](where=[Typed()])]
+)
+def test_what_no_function_writes_is_not_written(value: Any) -> None:
+    assert list(written_forms(value)) == []
+
+
+def test_objects_that_many_share_are_written_once() -> None:
+    written: list[int] = []
+
+    class Shared(BaseModel):
+        left: Any = None
+        right: Any = None
+        number: Annotated[int, PlainSerializer(written.append)] = 1
+
+    record = Shared()
+    for _ in range(60):  # 2^60 objects, were it written as a tree
+        record = Shared(left=record, right=record)
+    named([record])
+    assert len(written) == 61 * 2  # for Python and for JSON
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict, set, str])
+def test_a_mock_is_no_series_of_records(kind: type) -> None:
+    with pytest.raises(ContractError) as caught:
+        each_record(mock.MagicMock(spec=kind))
+    assert (caught.value.code, caught.value.path) == ("wrong_type", "$")
+
+
 class RaisingWriter(BaseModel):
     @model_serializer
     def _named(self) -> str:
         raise ValueError(SHA)
 
 
-def test_a_model_that_cannot_be_written_is_an_error() -> None:
+def not_decoded(_: Any) -> str:
+    return b"\xff".decode()
+
+
+class FailingWriter(BaseModel):
+    where: Annotated[int, PlainSerializer(not_decoded, when_used="json")] = 1
+
+
+@pytest.mark.parametrize("model", [RaisingWriter, FailingWriter])
+def test_a_model_that_cannot_be_written_is_an_error(model: type[BaseModel]) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
-        named([RaisingWriter()])
+        named([model()])
     assert (caught.value.code, caught.value.path) == ("not_json", "$[0]")
     assert SHA[:16] not in str(caught.value)
     assert caught.value.__context__ is None

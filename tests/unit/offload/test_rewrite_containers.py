@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import collections
+import collections.abc
 import copy
 import os
 from types import MappingProxyType
@@ -33,6 +34,7 @@ from tests.unit.offload.typed_parts import (
     image_url_of,
     parts_in,
 )
+from tests.zoo import Forged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -404,6 +406,33 @@ def test_a_mapping_or_a_deque_keeps_its_place_around_a_list_that_changes(tmp_pat
     value: Any = collections.UserDict(messages=collections.deque([{"content": [part(url_of())]}]))
     assert offload_images_inplace(value, image_dir=tmp_path).images_rewritten == 1
     assert value["messages"][0]["content"][0]["image_url"]["url"].startswith("file://")
+
+
+class Registered:
+    """A mapping by registration alone."""
+
+    def __init__(self, **items: Any) -> None:
+        self._items = items
+
+    def __getitem__(self, key: str) -> Any:
+        return self._items[key]
+
+    def __iter__(self) -> Any:
+        return iter(self._items)
+
+
+collections.abc.Mapping.register(Registered)
+
+
+def test_a_registered_mapping_is_looked_into(tmp_path: Path) -> None:
+    value = Registered(messages=[{"content": [part(url_of())]}])
+    assert offload_images_inplace(value, image_dir=tmp_path).images_rewritten == 1
+
+
+@pytest.mark.parametrize("kind", [dict, list, tuple, msgspec.Struct, Message, type])
+def test_an_object_that_claims_a_class_is_no_container(kind: type, tmp_path: Path) -> None:
+    value = [Forged(kind), {"content": [part(url_of())]}]
+    assert offload_images_inplace(value, image_dir=tmp_path).images_rewritten == 1
 
 
 @pytest.mark.parametrize(
