@@ -241,13 +241,7 @@ def _with_type_hint(error: RawMMError, document: Any, kind: Any) -> RawMMError:
         return error
     if told is kind or not isinstance(told, type):
         return error
-    return contract_error(
-        error.code,
-        (),
-        expected=error.expected,
-        got=error.got,
-        hint=f"it looks like a {told.__name__}; give that as the type",
-    )
+    return error.at(hint=f"it looks like a {told.__name__}; give that as the type")
 
 
 @overload

@@ -300,10 +300,25 @@ class RawMMError(Exception):
         fields = (self.code, self.path, self.expected, self.got, self.hint)
         return _rebuild, (type(self), *fields)
 
-    def under(self, parts: Iterable[str | int]) -> RawMMError:
-        """This error as one of a larger value, in which the checked one stands at `parts`."""
-        path = json_path(parts) + self.path.removeprefix("$")
-        return _rebuild(type(self), self.code, path, self.expected, self.got, self.hint)
+    def at(
+        self,
+        parts: Iterable[str | int] = (),
+        *,
+        error_class: type[RawMMError] | None = None,
+        **changes: Any,
+    ) -> RawMMError:
+        """A copy of this error for a value that holds the checked one at `parts`.
+
+        Args:
+            parts: keys and indices, from the root of the larger value.
+            error_class: the class of the copy; None for that of this error.
+            changes: other values for `code`, `path`, `expected`, `got` or `hint`. ``path="$"``
+                drops the path inside of the checked value.
+        """
+        fields = {name: getattr(self, name) for name in ("code", "path", "expected", "got", "hint")}
+        fields |= changes
+        fields["path"] = json_path(parts) + fields["path"].removeprefix("$")
+        return _rebuild(error_class or type(self), *fields.values())
 
     def __str__(self) -> str:
         """``path: expected X, got Y [code] (hint)``."""

@@ -157,9 +157,8 @@ class Checker:
         try:
             yield from self._findings(record.data, form)
         except RawMMError as error:
-            if error.code == "unknown_type":
-                error.hint = TYPE_HINT
-            yield placed(error, record.data, form)
+            told = error.at(hint=TYPE_HINT) if error.code == "unknown_type" else error
+            yield placed(told, record.data, form)
 
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | NotChecked]:
         binary = form == "msgpack"

@@ -263,8 +263,7 @@ def _told(value: Any) -> Any:
     try:
         return kind_of(value)
     except RawMMError as error:
-        error.hint = TYPE_HINT
-        raise
+        raise error.at(hint=TYPE_HINT) from None
 
 
 _LONGEST_KNOB: Final = 18

@@ -70,7 +70,7 @@ def _under(path: tuple[str, ...], work: Callable[..., T], *args: Any, **kwargs: 
     try:
         return work(*args, **kwargs)
     except RawMMError as error:
-        refusal = error.under(path)
+        refusal = error.at(path)
     raise refusal
 
 

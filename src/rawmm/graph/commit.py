@@ -129,7 +129,7 @@ class Commit:
             refusal = error
         # What is wrong within the sidecar says more than what does not fit the prompt.
         read(whole, MultiModalData, *_SIDECAR)
-        raise refusal.under(_SIDECAR)
+        raise refusal.at(_SIDECAR)
 
     def _introduced(
         self, whole: MultiModalData, stored: Sequence[MultiModalData | None]
@@ -316,5 +316,5 @@ def new_node(
     try:
         return MessageNode(parent=parent, message=message, timestamp=time.time(), **present)
     except RawMMError as error:
-        refusal = error.under(("nodes", at))
+        refusal = error.at(("nodes", at))
     raise refusal

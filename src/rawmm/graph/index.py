@@ -77,7 +77,7 @@ class GraphIndex:
             try:
                 convert(node, MessageNode)
             except RawMMError as error:
-                refusal = error.under(path)
+                refusal = error.at(path)
             else:
                 parent = node.parent
                 if parent is None or parent < node_id:

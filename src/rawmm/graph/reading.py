@@ -58,7 +58,7 @@ def read(value: Any, kind: Any, *path: str | int) -> Any:
     try:
         return convert(value, kind)
     except RawMMError as error:
-        refusal = error.under(path)
+        refusal = error.at(path)
     raise refusal
 
 
@@ -79,7 +79,7 @@ def tokens_of(tokens: Any, logprob_floor: float | None = None) -> TurnTokens:
         try:
             value = field_of(tokens, field.name)
         except RawMMError as error:
-            refusal: RawMMError | None = error.under(("tokens",))
+            refusal: RawMMError | None = error.at(("tokens",))
         else:
             refusal = None
         if refusal is not None:
@@ -124,5 +124,5 @@ def token_types(found: Any, path: tuple[str, ...]) -> Mapping[str, int] | None:
     try:
         return Trace(nodes=[], mm_token_type_id_map=found).mm_token_type_id_map
     except RawMMError as error:
-        refusal = error.under(path)
+        refusal = error.at(path)
     raise refusal

@@ -169,7 +169,7 @@ def _each_checked(sidecars: Any) -> Iterator[MultiModalData | None]:
         try:
             checked: MultiModalData | None = convert(sidecar, MultiModalData | None)
         except RawMMError as error:
-            refusal = error.under((index,))
+            refusal = error.at((index,))
         else:
             yield checked
             continue

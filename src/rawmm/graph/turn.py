@@ -327,5 +327,5 @@ def _converted(build: Any, value: Any, path: tuple[str | int, ...]) -> Any:
     try:
         return build(value)
     except RawMMError as error:
-        refusal = error.under(path)
+        refusal = error.at(path)
     raise refusal

@@ -235,7 +235,7 @@ def branch_hashes(nodes: Sequence[dict[str, Any]]) -> list[str]:
         try:
             digest.update(message_hash(node["message"]).encode())
         except RawMMError as error:
-            raise error.under(("nodes", index, "message")) from None
+            raise error.at(("nodes", index, "message")) from None
         digest.update(msgspec.msgpack.encode(node["token_ids"]))
         hashes.append(digest.hexdigest())
     return hashes

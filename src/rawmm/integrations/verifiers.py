@@ -214,7 +214,7 @@ def _each(converted: Callable[[Any], Any], values: Any) -> list[Any]:
         try:
             out.append(converted(value))
         except RawMMError as error:
-            raise error.under((index,)) from None
+            raise error.at((index,)) from None
     return out
 
 
@@ -299,7 +299,7 @@ class RawImageClientMixin:
         try:
             await self.prepare_messages(dialect, messages)
         except OffloadError as error:
-            raise error.under(("messages",)) from None
+            raise error.at(("messages",)) from None
         return body
 
     async def prepare_messages(self, dialect: Dialect, messages: Messages) -> Messages:

@@ -247,10 +247,4 @@ def _at(path: Path, **by_code: Path) -> Iterator[None]:
     try:
         yield
     except RawMMError as error:
-        raise MaterializeError(
-            error.code,
-            json_path(by_code.get(error.code, path)) + error.path.removeprefix("$"),
-            expected=error.expected,
-            got=error.got,
-            hint=error.hint,
-        ) from None
+        raise error.at(by_code.get(error.code, path), error_class=MaterializeError) from None

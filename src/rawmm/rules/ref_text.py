@@ -166,7 +166,7 @@ def _built(said: RefFields) -> RawMMRef:
         found = _too_deep(())
     if isinstance(found, RawMMError):
         path = f"$.{said.uri_name}" if found.path == "$.raw_image_uri" else found.path
-        raise type(found)(found.code, path, expected=found.expected, got=found.got, hint=found.hint)
+        raise found.at(path=path)
     if found.raw_image_id is None and found.raw_image_uri is None:
         raise no_locator()
     return found

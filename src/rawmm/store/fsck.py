@@ -115,9 +115,8 @@ class _Check:
             if not os.access(name, os.F_OK, dir_fd=directory, follow_symlinks=False):
                 return  # deleted meanwhile
             moved = self._quarantine and error.code in _OF_BYTES and self._moved(directory, name)
-            if moved:
-                error.hint = "moved aside; offload the image again"
-            yield Finding("corrupt", self.root / name, error, repaired=moved)
+            reason = error.at(hint="moved aside; offload the image again") if moved else error
+            yield Finding("corrupt", self.root / name, reason, repaired=moved)
 
     def _verify(self, name: str) -> None:
         raw = self._store.read(name)

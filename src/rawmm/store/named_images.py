@@ -51,7 +51,7 @@ class NamedImages:
                 kind = known[locator] = _kind_of(error)
                 if error is None or kind is None:
                     continue
-                finding = Finding(kind, file, error.under(path), number)
+                finding = Finding(kind, file, error.at(path), number)
                 if kind == "outside":
                     self._looked.outside += 1
                     outside.append((locator, finding))

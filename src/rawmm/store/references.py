@@ -240,7 +240,7 @@ class Referenced:
         except RawMMError as error:
             fault = error
         if fault is not None:
-            raise fault.under(found.path)
+            raise fault.at(found.path)
 
     def _keep(self, digits: str) -> None:
         # What stands before a hash may be a digit, too: an escape, or a name's end.
@@ -328,5 +328,5 @@ def _read(found: Text) -> dict[str, Any]:
         unreadable = error.code in _UNREADABLE and error.path == "$"
         fault = error
     if unreadable:
-        raise fault.under(found.path)
+        raise fault.at(found.path)
     return {}

@@ -38,7 +38,7 @@ def as_experts(value: Any, path: Path) -> EncodedArray | None:
             return EncodedArray(data=data, shape=shape, dtype=dtype)
         return encoded(value)
     except RawMMError as error:
-        refusal = error.under(path)
+        refusal = error.at(path)
     raise refusal
 
 

@@ -237,7 +237,7 @@ def _checked(samples: Iterable[Any]) -> list[TrainingSample]:
         try:
             sample = as_sample(one)
         except RawMMError as error:
-            refusal: RawMMError | None = error.under((index,))
+            refusal: RawMMError | None = error.at((index,))
         else:
             refusal = None
         if refusal is not None:

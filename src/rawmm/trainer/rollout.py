@@ -98,7 +98,7 @@ def _refs(
     try:
         return build_mm_refs(sidecar, image_dir=image_dir, to_uri=to_uri)
     except RawMMError as error:
-        refusal = error.under(("multi_modal_data",))
+        refusal = error.at(("multi_modal_data",))
     raise refusal
 
 

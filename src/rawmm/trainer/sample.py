@@ -171,7 +171,7 @@ def _check_name(name: str, path: Path) -> None:
         )
     for error in payload_errors({name: None}, (), Mode.DESCRIPTOR):
         got = f"the name {shown(name)}" if error.code == "processed_payload" else error.got
-        raise contract_error(error.code, path, expected=error.expected, got=got, hint=error.hint)
+        raise error.at(path, path="$", got=got)
 
 
 def _twice(path: Path) -> RawMMError:
@@ -251,7 +251,7 @@ def _mm_refs(value: Any, path: Path) -> MMRefs | None:
     try:
         refs = convert(value, MMRefs)
     except RawMMError as error:
-        refusal = error.under(path)
+        refusal = error.at(path)
     else:
         return refs if refs.images else None
     raise refusal

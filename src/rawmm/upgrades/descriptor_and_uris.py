@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm.errors import contract_error, counted, shown
 from rawmm.model.types import MMImageRef, MultiModalData
 from rawmm.trainer import IMAGE
-from rawmm.upgrades.step import Step, moved
+from rawmm.upgrades.step import Step
 from rawmm.validation import errors_at
 
 if TYPE_CHECKING:
@@ -67,5 +67,5 @@ def _image(item: Any, sha256: Any, span: Any, uri: Any, path: Path) -> list[Any]
     value = [item, sha256, uri, span["offset"], span["length"]]
     # All but the URL is known to be right.
     for error in errors_at(value, MMImageRef, ()):
-        raise moved(error, path)
+        raise error.at(path, path="$")
     return value

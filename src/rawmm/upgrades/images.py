@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from rawmm.errors import OffloadError, contract_error, shown
 from rawmm.images import Limits, PreparedImage, parse_data_url, prepare_image
 from rawmm.model.types import PATTERNS
-from rawmm.upgrades.step import moved
 
 if TYPE_CHECKING:
     from rawmm.store import ImageStore
@@ -59,7 +58,7 @@ def read_inline(url: Any, sha256: Any, path: Path, store: ImageStore | None) -> 
     try:
         image = prepare_image(url, store.limits if store else Limits())
     except OffloadError as error:
-        raise moved(error, path) from None
+        raise error.at(path, path="$") from None
     if isinstance(sha256, str) and _HASH.match(sha256) and not image.sha256.startswith(sha256):
         raise contract_error(
             "hash_mismatch",

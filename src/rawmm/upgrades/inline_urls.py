@@ -14,7 +14,7 @@ from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.locators import scheme_of
 from rawmm.model.types import SCHEMA_VERSION, PlaceholderRange
 from rawmm.upgrades.images import read_inline
-from rawmm.upgrades.step import Step, moved
+from rawmm.upgrades.step import Step
 from rawmm.validation import INLINE_URLS, errors_at
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _parts(image: Any, path: Path) -> tuple[str, int, int]:
         )
     url, offset, length = image
     for error in errors_at({"offset": offset, "length": length}, PlaceholderRange, ()):
-        raise moved(error, (*path, 1 if error.path == "$.offset" else 2))
+        raise error.at((*path, 1 if error.path == "$.offset" else 2), path="$")
     if not isinstance(url, str) or scheme_of(url) not in {"data", "file"}:
         raise contract_error(
             "bad_locator", (*path, 0), expected="a data: or file:// URL", got=shown(url)
@@ -113,4 +113,4 @@ def _described(image: bytes | str, layout: Layout, path: Path) -> DescribedImage
     try:
         return describe_image(image, layout)
     except RawMMError as error:
-        raise moved(error, path) from None
+        raise error.at(path, path="$") from None

@@ -31,5 +31,4 @@ def advised(error: RawMMError) -> RawMMError:
     """`error`; if it is about processed data, with what to do about that."""
     if error.code not in _CODES:
         return error
-    cls = type(error)
-    return cls(error.code, error.path, expected=error.expected, got=error.got, hint=_ADVICE)
+    return error.at(hint=_ADVICE)

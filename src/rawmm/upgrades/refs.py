@@ -34,7 +34,7 @@ def upgraded(ref: str, path: Path, store: ImageStore | None) -> tuple[str, Step]
     try:
         fields: dict[str, Any] = to_builtins(split_raw_mm_ref(ref))
     except RawMMError as error:
-        raise advised(error).under(path) from None
+        raise advised(error).at(path) from None
     if ref == written(fields):
         return CANONICAL, Step(fields, "")
     form = next((name for start, name in _FORMS.items() if ref.startswith(start)), _BASE64)

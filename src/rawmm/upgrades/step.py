@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from rawmm.errors import json_path
-
 if TYPE_CHECKING:
-    from rawmm.errors import RawMMError
     from rawmm.images import PreparedImage
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -26,10 +23,3 @@ class Step(NamedTuple):
     value: Any
     change: str
     images: tuple[PreparedImage, ...] = ()
-
-
-def moved(error: RawMMError, path: Path) -> RawMMError:
-    """The error at `path`: where its cause stands in the document, not in what became of it."""
-    return type(error)(
-        error.code, json_path(path), expected=error.expected, got=error.got, hint=error.hint
-    )

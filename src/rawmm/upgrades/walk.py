@@ -16,7 +16,6 @@ from rawmm.upgrades import descriptor_and_uris, descriptor_only, inline, inline_
 from rawmm.upgrades.kinds import refs_field
 from rawmm.upgrades.processed import refuse
 from rawmm.upgrades.record import Record
-from rawmm.upgrades.step import moved
 from rawmm.validation import (
     DESCRIPTOR_AND_URIS,
     DESCRIPTOR_ONLY,
@@ -109,7 +108,7 @@ class Walk:
             try:
                 written += self._store.commit(image).written
             except OffloadError as error:
-                raise moved(error, path) from error
+                raise error.at(path, path="$") from error
         return written
 
     def _object(self, value: dict[Any, Any], schema: Schema, path: Path) -> dict[Any, Any]:
