@@ -38,9 +38,10 @@ from rawmm.validation import (
 )
 from rawmm.values.extras import open_objects
 from rawmm.values.logprob_floor import checked_floor, floored_document
-from rawmm.values.payload import Mode, payload_errors, plain_copy
-from rawmm.values.plain import as_mapping, as_sequence, contains_struct, has_large_integer
+from rawmm.values.payload import Mode, payload_errors
+from rawmm.values.plain import contains_struct, has_large_integer, plain_copy
 from rawmm.values.strict_json import malformed, too_deep
+from rawmm.values.views import as_mapping, as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

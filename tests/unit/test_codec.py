@@ -70,7 +70,7 @@ class TestBadBytes:
         ("data", "got"),
         [
             (b"", "nothing"),
-            (b" ", "a document cut short after 1 bytes"),
+            (b" ", "a document cut short after 1 byte"),
             (b'{"message"', "a document cut short after 10 bytes"),
             (b"[1 2]", "something else at byte 3 of 5"),
             (b"{} {}", "something else at byte 3 of 5"),
