@@ -213,7 +213,7 @@ class TestIdentifiedTypes:
     def test_unidentified_document_is_refused(self) -> None:
         for read, data in ((decode_json, b'{"a": 1}'), (convert, {"a": 1}), (convert, [])):
             error = refused(partial(read, data))
-            assert (error.code, error.path, error.hint) == ("unknown_type", "$", "name its type")
+            assert (error.code, error.path, error.hint) == ("unknown_type", "$", "give its type")
             assert error.__cause__ is None
             assert error.__context__ is None
 

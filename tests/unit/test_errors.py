@@ -94,7 +94,7 @@ SENTENCES: list[tuple[str, Any, Any, str]] = [
         "unsupported_version",
         ITEM | {"version": 2},
         RawMMItem,
-        "$.version: expected version 1, the only one this package knows, got 2;"
+        "$.version: expected version 1, the only one that this package knows, got 2;"
         " a newer writer needs a newer rawmm [unsupported_version]",
     ),
     (
@@ -122,8 +122,8 @@ SENTENCES: list[tuple[str, Any, Any, str]] = [
         "locator_conflict",
         ITEM | {"raw_image_id": "a.png", "raw_image_uri": "file:///a.png"},
         RawMMItem,
-        "$: expected at most one of raw_image_id and raw_image_uri, got both; the id is for a"
-        " run's own directory, the uri is complete by itself [locator_conflict]",
+        "$: expected at most one of raw_image_id and raw_image_uri, got both; the id names a"
+        " file in the run's directory; the URI needs no directory [locator_conflict]",
     ),
     (
         "bad_locator",

@@ -153,7 +153,7 @@ def accepted(value: Any, kind: Any) -> None:
     assert decode_json(encode_json(convert(value, kind)), kind) == convert(value, kind)
 
 
-HINT = "items and hashes are in different order, or one was replaced [hash_mismatch]"
+HINT = "the items and hashes are in different order, or one was replaced [hash_mismatch]"
 
 
 class TestItemAndHash:
@@ -169,8 +169,8 @@ class TestItemAndHash:
         refused(
             lists,
             MultiModalData,
-            f"$.mm_items.image[1].{field}: expected the image of hash {B[:16]}, which stands "
-            f"beside it, got {shown}; {HINT}",
+            f"$.mm_items.image[1].{field}: expected the image of hash {B[:16]}, got "
+            f"{shown}; {HINT}",
         )
         lists["mm_hashes"]["image"][1] = A[:digits]
         accepted(lists, MultiModalData)
@@ -184,8 +184,8 @@ class TestItemAndHash:
             value,
             MultiModalData,
             *(
-                f"$.mm_items.image[{i}].raw_image_id: expected the image of hash {sha[:16]}, which "
-                f"stands beside it, got '{name[:16]}.png'; {HINT}"
+                f"$.mm_items.image[{i}].raw_image_id: expected the image of hash {sha[:16]}, got "
+                f"'{name[:16]}.png'; {HINT}"
                 for i, (sha, name) in enumerate([(B, A), (A, B)])
             ),
         )
@@ -236,7 +236,7 @@ def url_of(sha: str) -> str:
 def mismatch(part: int, wanted: str, got: str) -> str:
     return (
         f"$.message.content[{part}].image_url.url: expected the image of hash {wanted[:16]}, as "
-        f"the sidecar has it there, got one named {got[:16]}; images and sidecar are in different "
+        f"in the sidecar, got one named {got[:16]}; the images and the sidecar are in different "
         "order, or one was replaced [hash_mismatch]"
     )
 
@@ -340,8 +340,7 @@ class TestTrainerReferences:
             refused(
                 self.reference(A[:32], url_of(A), **locator),
                 MMImageRef,
-                f"$[0].{field}: expected the image of hash {A[:16]}, which stands beside it, got "
-                f"'{name}'; {HINT}",
+                f"$[0].{field}: expected the image of hash {A[:16]}, got '{name}'; {HINT}",
             )
 
     def test_both(self) -> None:
