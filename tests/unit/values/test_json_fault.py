@@ -13,7 +13,7 @@ from rawmm.values.json_fault import find_fault
 NODES = (Path(__file__).resolve().parents[3] / "examples" / "nodes.json").read_bytes()
 
 CASES: list[tuple[bytes | str, int, int, str]] = [
-    # What a value may not be.
+    # Invalid values.
     (b'{"a": NaN}', 1, 7, "NaN, which JSON does not have"),
     (b'{"a": [1, Infinity]}', 1, 11, "Infinity, which JSON does not have"),
     (b'{"a":\n -Infinity}', 2, 2, "-Infinity, which JSON does not have"),
@@ -74,7 +74,7 @@ CASES: list[tuple[bytes | str, int, int, str]] = [
     (b"\xef\xbb\xbf{}", 1, 1, "a byte order mark before the text"),
     (b"", 1, 1, "nothing"),
     (b" \r\n", 1, 1, "nothing but white space"),
-    # The end.
+    # End of the text.
     (b'{"a": [1', 1, 9, "a document cut short after 8 bytes"),
     (b'{"a":\n', 1, 6, "a document cut short after 5 bytes"),
     (b'{"a": tru', 1, 10, "a document cut short after 9 bytes"),
@@ -92,7 +92,7 @@ CASES: list[tuple[bytes | str, int, int, str]] = [
 
 
 @pytest.mark.parametrize(("data", "line", "column", "cause"), CASES, ids=repr)
-def test_the_first_fault_has_a_place_and_a_cause(
+def test_first_fault_has_position_and_cause(
     data: bytes | str, line: int, column: int, cause: str
 ) -> None:
     fault = find_fault(data)
@@ -101,28 +101,28 @@ def test_the_first_fault_has_a_place_and_a_cause(
     assert str(fault) == f"{cause} at line {line}, column {column}"
 
 
-def test_every_cause_is_that_of_one_mistake() -> None:
+def test_each_cause_names_one_mistake() -> None:
     assert len({cause for *_, cause in CASES}) > 30
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
-def test_lines_are_counted_with_any_line_end(ends: str) -> None:
+def test_all_line_endings_are_counted(ends: str) -> None:
     fault = find_fault(ends.join(["{", '"é": 1,', ' "b": NaN', "}"]))
     assert fault is not None
     assert (fault.line, fault.column) == (3, 7)
 
 
 @pytest.mark.parametrize("data", [b"{}", b" [1, 2.5e-3, null]\n", "é".join('""'), b"7", NODES])
-def test_a_document_has_no_fault(data: bytes | str) -> None:
+def test_valid_document_has_no_fault(data: bytes | str) -> None:
     assert find_fault(data) is None
     assert find_fault(memoryview(data) if isinstance(data, bytes) else data) is None
 
 
-def test_deep_nesting_is_no_fault_of_the_text() -> None:
+def test_deep_nesting_is_not_a_fault() -> None:
     assert find_fault(b"[" * 100_000) is None
 
 
-def test_the_text_is_never_shown() -> None:
+def test_content_of_the_text_is_never_shown() -> None:
     secret = "iVBORw0KGgoAAAANSUhEUgAA"
     for text in (
         f"{{{secret}: 1}}",
@@ -140,7 +140,9 @@ def test_the_text_is_never_shown() -> None:
     st.sampled_from([NODES, json.dumps({"a": [1.5, None, "é\n", True, -2], "b": {}}).encode()]),
     st.data(),
 )
-def test_what_has_a_fault_is_what_msgspec_refuses(text: bytes, data: st.DataObject) -> None:
+def test_text_has_a_fault_if_and_only_if_msgspec_refuses_it(
+    text: bytes, data: st.DataObject
+) -> None:
     at = data.draw(st.integers(0, len(text)))
     cut = data.draw(st.integers(0, 3))
     new = data.draw(
