@@ -17,8 +17,15 @@ from rawmm.model.kinds import added_fields
 from rawmm.model.types import Contract, PackedStream
 from rawmm.rules import own_errors, rules_hold
 from rawmm.validation.convert import dec_hook, needs_hook
-from rawmm.values.fields import ASSIGNABLE, bearing, children, only_numbers
-from rawmm.values.plain import LEAVES, Slot, as_mapping, as_sequence, base_value, slot_of
+from rawmm.values.fields import (
+    ASSIGNABLE,
+    Slot,
+    iter_children,
+    only_numbers,
+    slot_of,
+    struct_fields,
+)
+from rawmm.values.views import LEAVES, as_mapping, as_sequence, base_value
 
 
 def recheck(value: Any) -> None:
@@ -30,7 +37,7 @@ def recheck(value: Any) -> None:
     if issubclass(type(value), Contract):
         _recheck_struct(value, _shape_of(type(value)))
     elif not (issubclass(type(value), (list, tuple)) and value and type(value[0]) in LEAVES):
-        for _, child in children(value):
+        for _, child in iter_children(value):
             if type(child) not in LEAVES:
                 recheck(child)
 
@@ -179,7 +186,7 @@ def _shape_of(kind: type[Contract]) -> _Shape:
         if kind.__open__
         else msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True),
         kind.__struct_fields__,
-        tuple((place.number, place.passed_over, place.keyed) for place in bearing(kind)),
+        tuple((info.position, info.skipped_types, info.keyed) for info in struct_fields(kind)),
         tuple(one.name for one in found if _is_nested(slot_of(one.type))),
         frozenset(one.encode_name for one in found if _holds_anything(one.type)),
         frozenset(one.name for one in found if needs_hook(one.type)),
