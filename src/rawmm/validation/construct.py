@@ -12,7 +12,7 @@ from rawmm.rules import own_errors, rules_hold, settle
 from rawmm.validation.convert import made_plain, to_struct
 from rawmm.validation.errors import errors_at, has_bad_text, rules_paused
 from rawmm.validation.explain import unknown
-from rawmm.validation.revalidate import recheck
+from rawmm.validation.revalidate import revalidate
 from rawmm.values.extras import place_errors
 from rawmm.values.fields import missing
 from rawmm.values.plain import contains_struct, to_plain
@@ -79,7 +79,7 @@ def _with_sound_structs(plain: Any, cls: type[Contract]) -> Any:
     """`plain` with structs that are still right; if one was broken since, all of them as dicts."""
     if contains_struct(plain):
         try:
-            recheck(plain)
+            revalidate(plain)
         except msgspec.ValidationError:
             return to_plain(plain, cls, open_structs=True)
     return plain

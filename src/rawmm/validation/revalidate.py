@@ -1,216 +1,234 @@
-"""Structs checked again: each was right when it came to be, and may have been written to since.
+"""Checks structs again before they are used: code may have assigned to them since they were built.
 
-Only asked whether all is well; what is wrong, `rawmm.validation.errors` says.
+msgspec checks a struct when it decodes or converts one, not when code assigns to a field. The
+first check of a class compiles one function from msgspec's own description of its fields. That
+function accepts the exact types that decoding gives. Any other value is checked against the
+schema, which is slower and accepts what construction accepts, such as tuples and subclasses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import UnionType
-from typing import Any, Final, NamedTuple, Union, get_args, get_origin
+import re
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, inspect
 
-from rawmm.model.base import EXTRA, Extra, own_fields
-from rawmm.model.kinds import added_fields
+from rawmm.model.base import Extra, OneOf
+from rawmm.model.kinds import added_fields, schema_of
 from rawmm.model.types import Contract, PackedStream
 from rawmm.rules import own_errors, rules_hold
-from rawmm.validation.convert import dec_hook, needs_hook
-from rawmm.values.fields import ASSIGNABLE, bearing, children, only_numbers
-from rawmm.values.plain import LEAVES, Slot, as_mapping, as_sequence, base_value, slot_of
+from rawmm.validation.convert import dec_hook, made_plain
+from rawmm.validation.explain import shape_errors
+from rawmm.values.extras import value_errors
+from rawmm.values.fields import children, stand_ins
+from rawmm.values.plain import LEAVES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def recheck(value: Any) -> None:
-    """Check every struct again, as one may have been changed since it was built.
+def revalidate(value: Any) -> None:
+    """Check every struct in `value` again.
 
     Raises:
-        msgspec.ValidationError: a shape or a rule is broken; `errors_at` says which.
+        msgspec.ValidationError: a shape or a rule is broken. Call `errors_at` for details.
     """
     if issubclass(type(value), Contract):
-        _recheck_struct(value, _shape_of(type(value)))
+        _CHECKS[type(value)](value)
     elif not (issubclass(type(value), (list, tuple)) and value and type(value[0]) in LEAVES):
         for _, child in children(value):
             if type(child) not in LEAVES:
-                recheck(child)
+                revalidate(child)
 
 
-def _recheck_struct(value: Any, shape: _Shape) -> None:
-    if shape.packed and rules_hold(value):
-        return
-    fields = msgspec.structs.astuple(value)
-    if shape.fields is not None:
-        _check_shape(fields, shape)
-    for index, passed_over, keyed in shape.below:
-        child = fields[index]
-        kind = type(child)
-        if kind not in passed_over:
-            _recheck_below(child, kind, keyed=keyed)
-    # Not before: rules read what is below.
-    if shape.fields is None:
-        _rebuild(value)
-    elif shape.ruled and not rules_hold(value):
-        for _ in own_errors(value, ()):
-            raise msgspec.ValidationError
-
-
-def _recheck_below(value: Any, kind: type[Any], *, keyed: bool) -> None:
-    shape = _SHAPES.get(kind)
-    if shape is not None:
-        if shape.foreign:
-            raise msgspec.ValidationError
-        _recheck_struct(value, shape)
-    elif kind is list or kind is tuple:
-        if not only_numbers(value):
-            for child in value:
-                if type(child) not in LEAVES:
-                    _recheck_below(child, type(child), keyed=False)
-    elif keyed and issubclass(type(value), Mapping):
-        for child in value.values():
-            if type(child) not in LEAVES:
-                _recheck_below(child, type(child), keyed=False)
-    elif issubclass(type(value), Contract):
-        _shape_of(kind)
-        _recheck_below(value, kind, keyed=False)
-    elif issubclass(type(value), (list, tuple)):
-        _recheck_below(list(value), list, keyed=False)
-    else:
-        raise msgspec.ValidationError  # it stands where a struct should
-
-
-def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
-    """Check the fields of a struct. Structs among them are only asked for their type."""
-    pairs = zip(shape.names, fields)  # noqa: B905  (to be strict takes as long as the rest)
-    named = {name: value for name, value in pairs if value is not UNSET}
-    if not _PLAIN.issuperset(map(type, named.values())):
-        for name, value in named.items():
-            if type(value) not in _PLAIN and name not in shape.free:
-                named[name] = _as_plain(value)
-    for name in shape.nested:
-        value = named.get(name)
-        if value and not _is_plain_below(value):
-            named[name] = _as_plain(value)
-    try:
-        if shape.hooked and not shape.hooked.isdisjoint(named):
-            msgspec.convert(named, shape.fields, dec_hook=dec_hook)
-        else:
-            msgspec.convert(named, shape.fields)
-    except UnicodeEncodeError:  # a lone surrogate where one of few strings is wanted
-        raise msgspec.ValidationError from None
-
-
-def _is_plain_below(value: Any) -> bool:
-    """Whether the containers in a field hold values of plain types."""
+def _check_slowly(value: Any) -> None:
+    """Check a struct that the compiled function does not accept."""
     kind = type(value)
-    if kind is dict:
-        value = value.values()
-    elif (kind is not list and kind is not tuple) or not value or type(value[0]) in LEAVES:
-        return True
-    return _PLAIN.issuperset(map(type, value)) and all(map(_is_plain_below, value))
-
-
-def _as_plain(value: Any) -> Any:
-    """An assigned value for msgspec, which reads foreign objects as mappings.
-
-    Rules read lists, so an array or another sequence is not taken here.
-    """
-    kind = type(value)
-    if kind in _PLAIN and kind not in _CONTAINERS:
-        return value
-    if not issubclass(kind, ASSIGNABLE):
+    for _ in chain(shape_errors(value, schema_of(kind), ()), stand_ins(value, ())):
         raise msgspec.ValidationError
-    if issubclass(kind, Mapping):
-        pairs = as_mapping(value)
-        if pairs is None:
-            raise msgspec.ValidationError
-        return {base_value(key): _as_plain(child) for key, child in pairs.items()}
-    if issubclass(kind, (list, tuple)):
-        items = as_sequence(value)
-        if items is None:
-            raise msgspec.ValidationError
-        return [_as_plain(child) for child in items]
-    return base_value(value)
+    if added := added_fields(kind):  # the schema does not know these
+        for field in msgspec.structs.fields(kind):
+            if field.encode_name in added and (one := getattr(value, field.name)) is not None:
+                msgspec.convert(made_plain(one, field.type), field.type, dec_hook=dec_hook)
+    for _, child in children(value):
+        revalidate(child)
+    _check_rules(value)
 
 
-class _Shape(NamedTuple):
-    """A struct class, as one is checked again."""
-
-    fields: type[msgspec.Struct] | None
-    """Its fields by attribute, without its rules; None where they are no fields of a struct.
-
-    None has a default but those that may be absent.
-    """
-    names: tuple[str, ...]
-    """Its attributes."""
-    below: tuple[tuple[int, frozenset[Any], bool], ...]
-    """Of fields that may hold structs: the place, types that hold none, whether it is a dict."""
-    nested: tuple[str, ...]
-    """Those that are lists or dicts, other than per-token streams."""
-    free: frozenset[str]
-    """Those that hold anything, which rules walk, by wire name: none has another attribute."""
-    hooked: frozenset[str]
-    """Those with whose types msgspec needs help."""
-    ruled: bool
-    """Whether it has rules."""
-    packed: bool
-    """Whether it is a packed stream, which tells by itself whether it is right."""
-    foreign: bool
-    """Whether it adds fields that no reader of another struct takes in it."""
+def _check_rules(value: Any) -> None:
+    for _ in own_errors(value, ()):
+        raise msgspec.ValidationError
 
 
-_SHAPES: Final[dict[type[Any], _Shape]] = {}
-_CONTAINERS: Final = frozenset({dict, list, tuple})
-_PLAIN: Final[set[type[Any]]] = {*LEAVES, *_CONTAINERS, UnsetType}
-"""Types that msgspec reads as what they are, the struct classes met so far among them."""
+def _check_packed(value: Any) -> None:
+    """Check a packed stream, whose rule covers its fields. The struct itself is frozen."""
+    if not rules_hold(value):
+        _check_slowly(value)
 
 
-def _shape_of(kind: type[Contract]) -> _Shape:
-    known = _SHAPES.get(kind)
-    if known is not None:
-        return known
-    _PLAIN.add(kind)
-    found = msgspec.structs.fields(kind)
-    fields: list[Any] = [
-        (one.name, one.type, UNSET) if one.default is UNSET else (one.name, one.type)
-        for one in found
-    ]
-    shape = _SHAPES[kind] = _Shape(
-        None
-        if kind.__open__
-        else msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True),
-        kind.__struct_fields__,
-        tuple((place.number, place.passed_over, place.keyed) for place in bearing(kind)),
-        tuple(one.name for one in found if _is_nested(slot_of(one.type))),
-        frozenset(one.encode_name for one in found if _holds_anything(one.type)),
-        frozenset(one.name for one in found if needs_hook(one.type)),
-        bool(kind.__rules__),
-        issubclass(kind, PackedStream),
-        not kind.__open__ and bool(added_fields(kind)),
+def _is_unknown_properties(extra: Any, known: frozenset[str]) -> bool:
+    """Whether `extra` can be written beside the properties `known`."""
+    return (
+        issubclass(type(extra), dict) and known.isdisjoint(extra) and not any(value_errors(extra))
     )
-    return shape
 
 
-def _is_nested(slot: Slot) -> bool:
-    return bool(slot.values or slot.items) and not slot.stream
-
-
-def _holds_anything(kind: Any) -> bool:
-    if get_origin(kind) in (Union, UnionType):
-        return any(map(_holds_anything, get_args(kind)))
-    return kind is Any or kind is Extra
-
-
-def _rebuild(value: Contract) -> None:
+def _is_checked_subclass(value: Any, kinds: tuple[type[Contract], ...]) -> bool:
+    """Whether `value` is of a subclass that adds no field; if so, check it."""
     kind = type(value)
-    shape = _shape_of(kind)
-    fields = {
-        name: child if type(child) in _PLAIN or name in shape.free else _as_plain(child)
-        for name, child in own_fields(value).items()
-    }
-    data = list(fields.values()) if kind.__struct_config__.array_like else fields
-    try:
-        msgspec.convert(data, kind, dec_hook=dec_hook)
-    except UnicodeEncodeError:
-        raise msgspec.ValidationError from None
-    if EXTRA in fields and not kind.__known__.isdisjoint(fields[EXTRA]):
-        raise msgspec.ValidationError
+    if not issubclass(kind, kinds) or added_fields(kind):
+        return False
+    _CHECKS[kind](value)
+    return True
+
+
+class _Checks(dict[type[Contract], "Callable[[Any], None]"]):
+    """The check of each struct class, compiled when it is first needed."""
+
+    def __missing__(self, kind: type[Contract]) -> Callable[[Any], None]:
+        check = _check_packed if issubclass(kind, PackedStream) else _Compiler(kind).function()
+        self[kind] = check
+        return check
+
+
+_CHECKS: Final = _Checks()
+_FALL_BACK: Final = "return check_slowly(value)"
+
+
+class _Compiler:
+    """Writes the check of one struct class as Python source."""
+
+    def __init__(self, kind: type[Contract]) -> None:
+        self.kind = kind
+        self.place = ""
+        """The variable of the field that is being compiled."""
+        self.numeric: dict[str, Any] = {}
+        """Types of the fields that hold lists of numbers, by their variables."""
+        self.names: dict[str, Any] = {
+            "CHECKS": _CHECKS,
+            "UNSET": UNSET,
+            "ValidationError": msgspec.ValidationError,
+            "astuple": msgspec.structs.astuple,
+            "check_rules": _check_rules,
+            "check_slowly": _check_slowly,
+            "convert": msgspec.convert,
+            "is_checked_subclass": _is_checked_subclass,
+            "is_unknown_properties": _is_unknown_properties,
+            "rules_hold": rules_hold,
+        }
+
+    def function(self) -> Callable[[Any], None]:
+        """A function that returns None, or raises a `msgspec.ValidationError`."""
+        fields = msgspec.structs.fields(self.kind)
+        types = cast("inspect.StructType", inspect.type_info(self.kind)).fields
+        body: list[str] = []
+        for index, field in enumerate(fields):
+            self.place = f"f{index}"
+            optional = field.default is UNSET
+            body += self.value(types[index].type, self.place, optional=optional)
+            if f"numbers[{self.place!r}]" in "".join(body):
+                self.numeric[self.place] = field.type
+        variables = "".join(f"f{index}, " for index in range(len(fields)))
+        body.insert(0, f"{variables}= astuple(value)")
+        if self.numeric:
+            # One conversion checks the elements of all of them in C.
+            lists = [(name, kind, ()) for name, kind in self.numeric.items()]
+            self.names["Numbers"] = msgspec.defstruct("Numbers", lists)
+            body.insert(0, "numbers = {}")
+            body += [
+                "try:",
+                "    convert(numbers, Numbers)",
+                "except (ValidationError, UnicodeEncodeError):",
+                f"    {_FALL_BACK}",
+            ]
+        if self.kind.__rules__:
+            body += ["if not rules_hold(value):", "    check_rules(value)"]
+        source = "\n".join(["def check(value):", *_indented(body)])
+        exec(compile(source, f"<check of {self.kind.__name__}>", "exec"), self.names)  # noqa: S102
+        return cast("Callable[[Any], None]", self.names["check"])
+
+    def bind(self, value: Any) -> str:
+        """A name for a constant."""
+        name = f"C{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def value(
+        self, kind: inspect.Type, name: str, *, optional: bool = False, depth: int = 0
+    ) -> list[str]:
+        """Statements that check the variable `name`."""
+        members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+        if any(isinstance(member, inspect.AnyType) for member in members):
+            return []
+        cases = [(f"{name} is UNSET", ["pass"])] if optional else []
+        structs: list[type[Contract]] = []
+        for member in members:
+            if isinstance(member, inspect.StructType) and issubclass(member.cls, Contract):
+                structs.append(member.cls)
+            elif isinstance(member, inspect.CustomType) and issubclass(member.cls, OneOf):
+                structs.extend(member.cls.members)
+            elif case := self.case(member, name, depth):
+                cases.append(case)
+        if structs:
+            exact = self.bind(frozenset(structs))
+            cases.append((f"type({name}) in {exact}", [f"CHECKS[type({name})]({name})"]))
+            cases.append((f"is_checked_subclass({name}, {self.bind(tuple(structs))})", ["pass"]))
+        lines: list[str] = []
+        for test, body in cases:
+            lines += [f"{'elif' if lines else 'if'} {test}:", *_indented(body)]
+        return [*lines, "else:", f"    {_FALL_BACK}"] if lines else [_FALL_BACK]
+
+    def case(self, kind: inspect.Type, name: str, depth: int) -> tuple[str, list[str]] | None:
+        """A test for the exact type of a value, and what else to check. None if unsupported."""
+        match kind:
+            case inspect.NoneType():
+                return f"{name} is None", ["pass"]
+            case inspect.BoolType():
+                return f"{name} is True or {name} is False", ["pass"]
+            case inspect.FloatType(gt=None, ge=None, lt=None, le=None, multiple_of=None):
+                return f"type({name}) is float or type({name}) is int", ["pass"]
+            case inspect.IntType(gt=None, ge=int(low), lt=None, le=int(high), multiple_of=None):
+                return f"type({name}) is int", _unless(f"{low} <= {name} <= {high}")
+            case inspect.StrType(min_length=None):
+                tests = []
+                if kind.max_length is not None:
+                    tests.append(f"len({name}) <= {kind.max_length}")
+                if kind.pattern is not None:
+                    tests.append(f"{self.bind(re.compile(kind.pattern).search)}({name})")
+                return f"type({name}) is str", _unless(" and ".join(tests) or "True")
+            case inspect.BytesType(min_length=None, max_length=None):
+                return f"type({name}) is bytes", ["pass"]
+            case inspect.LiteralType():
+                exact = self.bind(frozenset(map(type, kind.values)))
+                values = self.bind(frozenset(kind.values))
+                return f"type({name}) in {exact} and {name} in {values}", ["pass"]
+            case inspect.ListType(item_type=item) if isinstance(item, _NUMBERS):
+                test = f"type({name}) is list or type({name}) is tuple"
+                return test, [f"numbers[{self.place!r}] = {self.place}"]
+            case inspect.ListType(min_length=None, max_length=None):
+                item = f"item{depth}"
+                below = self.value(kind.item_type, item, depth=depth + 1)
+                loop = [f"for {item} in {name}:", *_indented(below)] if below else ["pass"]
+                return f"type({name}) is list", loop
+            case inspect.DictType(min_length=None, max_length=None):
+                key, item = f"key{depth}", f"item{depth}"
+                below = self.value(kind.key_type, key, depth=depth + 1)
+                below += self.value(kind.value_type, item, depth=depth + 1)
+                loop = [f"for {key}, {item} in {name}.items():", *_indented(below)]
+                return f"type({name}) is dict", loop
+            case inspect.CustomType() if kind.cls is Extra:
+                known = self.bind(self.kind.__known__)
+                return f"is_unknown_properties({name}, {known})", ["pass"]
+        return None
+
+
+_NUMBERS: Final = (inspect.IntType, inspect.FloatType, inspect.BoolType)
+
+
+def _unless(test: str) -> list[str]:
+    return [f"if not ({test}):", f"    {_FALL_BACK}"]
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
