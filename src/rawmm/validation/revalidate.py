@@ -189,14 +189,14 @@ class _Compiler:
             case inspect.FloatType(gt=None, ge=None, lt=None, le=None, multiple_of=None):
                 return f"type({name}) is float or type({name}) is int", ["pass"]
             case inspect.IntType(gt=None, ge=int(low), lt=None, le=int(high), multiple_of=None):
-                return f"type({name}) is int", _unless(f"{low} <= {name} <= {high}")
+                return f"type({name}) is int and {low} <= {name} <= {high}", ["pass"]
             case inspect.StrType(min_length=None):
-                tests = []
+                test = f"type({name}) is str"
                 if kind.max_length is not None:
-                    tests.append(f"len({name}) <= {kind.max_length}")
+                    test += f" and len({name}) <= {kind.max_length}"
                 if kind.pattern is not None:
-                    tests.append(f"{self.bind(re.compile(kind.pattern).search)}({name})")
-                return f"type({name}) is str", _unless(" and ".join(tests) or "True")
+                    test += f" and {self.bind(re.compile(kind.pattern).search)}({name})"
+                return test, ["pass"]
             case inspect.BytesType(min_length=None, max_length=None):
                 return f"type({name}) is bytes", ["pass"]
             case inspect.LiteralType():
@@ -224,10 +224,6 @@ class _Compiler:
 
 
 _NUMBERS: Final = (inspect.IntType, inspect.FloatType, inspect.BoolType)
-
-
-def _unless(test: str) -> list[str]:
-    return [f"if not ({test}):", f"    {_FALL_BACK}"]
 
 
 def _indented(lines: list[str]) -> list[str]:
