@@ -38,9 +38,10 @@ from rawmm.validation import (
 )
 from rawmm.values.extras import open_objects
 from rawmm.values.logprob_floor import checked_floor, floored_document
-from rawmm.values.payload import Mode, payload_errors, plain_copy
-from rawmm.values.plain import as_mapping, as_sequence, contains_struct, has_large_integer
+from rawmm.values.payload import Mode, payload_errors
+from rawmm.values.plain import contains_struct, has_large_integer, plain_copy
 from rawmm.values.strict_json import malformed, too_deep
+from rawmm.values.views import as_mapping, as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,14 +80,16 @@ def _msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
 
 
 @overload
-def decode_json(data: Buffer | str, *, logprob_floor: float | None = None) -> MessageNode: ...
+def decode_json(
+    data: Buffer | str, type: None = None, *, logprob_floor: float | None = None
+) -> Any: ...
 @overload
 def decode_json(data: Buffer | str, type: type[T], *, logprob_floor: float | None = None) -> T: ...
 @overload
 def decode_json(data: Buffer | str, type: Any, *, logprob_floor: float | None = None) -> Any: ...
 def decode_json(
     data: Buffer | str,
-    type: Any = MessageNode,  # noqa: A002
+    type: Any = None,  # noqa: A002
     *,
     logprob_floor: float | None = None,
 ) -> Any:
@@ -94,7 +97,7 @@ def decode_json(
 
     Args:
         data: the document.
-        type: what it is.
+        type: its type; None to identify it by its keys, as `validate` does.
         logprob_floor: a finite negative number to read in place of -inf in log-probabilities,
             which is ``-Infinity`` in what Python's `json` writes. Each stream that had one is
             named in a `NonFiniteLogprobWarning`. None refuses such a record.
@@ -103,23 +106,27 @@ def decode_json(
         ContractError: the text is not JSON in UTF-8, or breaks the schema or a rule.
         ProcessedPayloadError: a payload holds what is not raw, JSON-safe data.
     """
-    return _decode(data, type, _json_decoder(type), _JSON_READER, logprob_floor)
+    decoder = _json_decoder(type or MessageNode)
+    return _decode(data, type, decoder, _JSON_READER, logprob_floor)
 
 
 @overload
-def decode_msgpack(data: Buffer, *, logprob_floor: float | None = None) -> MessageNode: ...
+def decode_msgpack(
+    data: Buffer, type: None = None, *, logprob_floor: float | None = None
+) -> Any: ...
 @overload
 def decode_msgpack(data: Buffer, type: type[T], *, logprob_floor: float | None = None) -> T: ...
 @overload
 def decode_msgpack(data: Buffer, type: Any, *, logprob_floor: float | None = None) -> Any: ...
 def decode_msgpack(
     data: Buffer,
-    type: Any = MessageNode,  # noqa: A002
+    type: Any = None,  # noqa: A002
     *,
     logprob_floor: float | None = None,
 ) -> Any:
     """Decode one MessagePack document as `type`. See `decode_json`."""
-    return _decode(data, type, _msgpack_decoder(type), _MSGPACK_READER, logprob_floor)
+    decoder = _msgpack_decoder(type or MessageNode)
+    return _decode(data, type, decoder, _MSGPACK_READER, logprob_floor)
 
 
 def _floored_json(data: Any, kind: Any, floor: float) -> Any:
@@ -132,13 +139,14 @@ def _floored_json(data: Any, kind: Any, floor: float) -> Any:
         document = msgspec.json.decode(data)
     except msgspec.DecodeError:
         document = json.loads(bytes(data) if isinstance(data, memoryview) else data)
-    document = floored_document(document, kind, floor)
+    document = floored_document(document, kind or detect(document), floor)
     json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     return document
 
 
 def _floored_msgpack(data: Any, kind: Any, floor: float) -> Any:
-    return floored_document(msgspec.msgpack.decode(data), kind, floor)
+    document = msgspec.msgpack.decode(data)
+    return floored_document(document, kind or detect(document), floor)
 
 
 class _Reader(NamedTuple):
@@ -172,6 +180,8 @@ def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | 
         )
     if value is _FAILED:
         return _decode_again(data, kind, reader, floor)
+    # A document that decodes as a node has a node's keys and no others, so it is identified as one.
+    kind = kind or MessageNode
     if not has_type(value, kind) or graph_broken(value, kind):
         raise first_error(reader.plain(data), kind)
     if LARGE_NUMBERS.count != large:
@@ -196,7 +206,7 @@ def _decode_again(data: Any, kind: Any, reader: _Reader, floor: float | None) ->
     except (ValueError, msgspec.DecodeError):
         fault = _malformed(data, reader)
     else:
-        return from_decoded(document, kind)
+        return from_decoded(document, kind or detect(document))
     raise fault
 
 
@@ -245,14 +255,14 @@ def _with_type_hint(error: RawMMError, document: Any, kind: Any) -> RawMMError:
 
 
 @overload
-def convert(obj: Any, *, logprob_floor: float | None = None) -> MessageNode: ...
+def convert(obj: Any, type: None = None, *, logprob_floor: float | None = None) -> Any: ...
 @overload
 def convert(obj: Any, type: type[T], *, logprob_floor: float | None = None) -> T: ...
 @overload
 def convert(obj: Any, type: Any, *, logprob_floor: float | None = None) -> Any: ...
 def convert(
     obj: Any,
-    type: Any = MessageNode,  # noqa: A002
+    type: Any = None,  # noqa: A002
     *,
     logprob_floor: float | None = None,
 ) -> Any:
@@ -262,34 +272,40 @@ def convert(
     `array.array`) is taken by value.
 
     Args:
-        obj: what to convert; it is not changed.
-        type: what it is.
+        obj: the value to convert; it is not changed.
+        type: its type; None to identify it by its keys, as `validate` does.
         logprob_floor: a number to read in place of -inf, as in `decode_json`.
 
     Raises:
         ContractError, ProcessedPayloadError: as decoding does.
     """
-    schema_of(type)
     if logprob_floor is not None:
         logprob_floor = checked_floor(logprob_floor)
+    if type is None and is_a(obj, Contract):
+        type = obj.__class__  # noqa: A001
+    # As in `_decode`, a value that converts to a node is identified as one.
+    kind = type or MessageNode
+    schema_of(kind)
     try:
-        plain = made_plain(obj, type)
+        plain = made_plain(obj, kind)
         if logprob_floor is not None:
-            obj = plain = floored_document(plain, type, logprob_floor)
+            obj = plain = floored_document(plain, kind, logprob_floor)
         if contains_struct(plain):
             revalidate(plain)
-        whole = isinstance(plain, Contract) and has_type(plain, type)
-        value = plain if whole else to_struct(plain, type)
+        whole = isinstance(plain, Contract) and has_type(plain, kind)
+        value = plain if whole else to_struct(plain, kind)
     except (msgspec.ValidationError, RecursionError, RawMMError):
         value = _FAILED  # raised below: msgspec's words become no context
     if (
-        value is _FAILED
-        or not has_type(value, type)
-        or graph_broken(value, type)
-        or has_bad_text(value)
+        value is not _FAILED
+        and has_type(value, kind)
+        and not graph_broken(value, kind)
+        and not has_bad_text(value)
     ):
-        raise first_error(obj, type)
-    return value
+        return value
+    if type is None and (told := detect(obj)) is not MessageNode:
+        return convert(obj, told, logprob_floor=logprob_floor)
+    raise first_error(obj, kind)
 
 
 def encode_json(obj: Any, *, packed: bool | None = None) -> bytes:

@@ -23,10 +23,13 @@ from __future__ import annotations
 import json
 import re
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Keys and indices from the root of a value."""
 
 CODES: Final[dict[str, str]] = {
     # The bytes and the shape: what JSON Schema can say.

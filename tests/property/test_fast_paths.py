@@ -18,7 +18,7 @@ from rawmm.testing import strategies
 from rawmm.validation import errors as collect
 from rawmm.validation.convert import to_struct
 from rawmm.validation.revalidate import revalidate
-from rawmm.values.fields import children
+from rawmm.values.fields import iter_children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def structs(value: Any) -> Iterator[Contract]:
     """Every struct in `value`."""
     if isinstance(value, Contract):
         yield value
-    for _, child in children(value):
+    for _, child in iter_children(value):
         yield from structs(child)
 
 

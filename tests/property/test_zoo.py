@@ -24,7 +24,7 @@ import pytest
 import rawmm
 from rawmm import RawMMError, schemas
 from rawmm.model.types import TYPES, Contract
-from rawmm.values.plain import field_slots, slot_of
+from rawmm.values.fields import field_slots, slot_of
 from tests.zoo import REFUSED, ZOO, Animal
 
 MODULES: Final = ("rawmm", "rawmm.graph", "rawmm.layouts", "rawmm.materialize", "rawmm.trainer")

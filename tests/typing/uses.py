@@ -68,6 +68,14 @@ assert_type(rawmm.MMRefs(images=[reference]), rawmm.MMRefs)
 rawmm.MMImageRef(trained, "0" * 32, "file:///a.png", "0", 4)  # wrong
 rawmm.MMRefs(images=[trained])  # wrong
 
+# Without a type, the document tells it when the program runs.
+assert_type(rawmm.decode_json(b"{}"), Any)
+assert_type(rawmm.decode_json(b"{}", rawmm.Trace), rawmm.Trace)
+assert_type(rawmm.decode_msgpack(b"", type=rawmm.MessageNode), rawmm.MessageNode)
+assert_type(rawmm.convert({}), Any)
+assert_type(rawmm.convert({}, rawmm.MultiModalData), rawmm.MultiModalData)
+rawmm.decode_json(b"{}", rawmm.Trace).nodez  # wrong # noqa: B018
+
 
 def handle(error: rawmm.RawMMError) -> str | None:
     """What a program reads of an error."""

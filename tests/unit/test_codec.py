@@ -23,6 +23,7 @@ from rawmm import (
     MessageNode,
     MMRefs,
     MultiModalData,
+    NonFiniteLogprobWarning,
     PlaceholderRange,
     ProcessedPayloadError,
     RawMMError,
@@ -40,9 +41,12 @@ from rawmm import (
     encode_msgpack,
     iter_errors,
     raw_mm_item,
+    schemas,
     to_builtins,
     validate,
 )
+from rawmm.model.types import TYPES
+from rawmm.validation import detect
 
 USER = {"message": {"role": "user", "content": "x"}}
 
@@ -70,7 +74,7 @@ class TestBadBytes:
         ("data", "got"),
         [
             (b"", "nothing"),
-            (b" ", "a document cut short after 1 bytes"),
+            (b" ", "a document cut short after 1 byte"),
             (b'{"message"', "a document cut short after 10 bytes"),
             (b"[1 2]", "something else at byte 3 of 5"),
             (b"{} {}", "something else at byte 3 of 5"),
@@ -97,8 +101,8 @@ class TestBadBytes:
         assert (error.code, error.path) == ("malformed", "$")
 
     @pytest.mark.parametrize("data", [b"1", b"null", b'"x"', b"[]", b"true"])
-    def test_another_type(self, data: bytes) -> None:
-        error = refused(lambda: decode_json(data))
+    def test_document_of_another_type_is_refused(self, data: bytes) -> None:
+        error = refused(lambda: decode_json(data, MessageNode))
         assert (error.code, error.path) == ("wrong_type", "$")
 
     @pytest.mark.parametrize(
@@ -167,6 +171,73 @@ class TestTypes:
     def test_tags_read_as_attributes(self) -> None:
         assert UserMessage(content="x").role == "user"
         assert TextContentPart(text="x").type == "text"
+
+
+VECTORS = [
+    (json.loads(vector["document"]), TYPES[vector["type"]])
+    for vector in schemas.conformance_vectors()
+    if vector["type"] in TYPES and "malformed" != vector.get("code") != "duplicate_key"
+]
+
+
+def outcome(call: Any) -> Any:
+    """The value or the error of a call, to compare."""
+    try:
+        return call()
+    except RawMMError as error:
+        return str(error)
+
+
+class TestIdentifiedTypes:
+    """Without a type, readers use the type that `validate` identifies."""
+
+    @pytest.mark.parametrize("document", [document for document, _ in VECTORS])
+    def test_each_reader_uses_the_type_that_is_identified(self, document: Any) -> None:
+        text = json.dumps(document).encode()
+        packed = msgspec.msgpack.encode(document)
+        kind = outcome(lambda: detect(document))
+        for read, data in ((decode_json, text), (decode_msgpack, packed), (convert, document)):
+            if isinstance(kind, str):
+                assert outcome(partial(read, data)) == kind
+            else:
+                expected = outcome(partial(read, data, kind))
+                found = outcome(partial(read, data))
+                assert found == expected
+                assert type(found) is type(expected)
+
+    def test_identifies_most_types_of_valid_documents(self) -> None:
+        read = [outcome(partial(convert, document)) for document, _ in VECTORS]
+        found = {type(one) for one in read if isinstance(one, msgspec.Struct)}
+        assert found >= {Trace, MessageNode, UserMessage, RawMMItem, MultiModalData, Tool}
+
+    def test_unidentified_document_is_refused(self) -> None:
+        for read, data in ((decode_json, b'{"a": 1}'), (convert, {"a": 1}), (convert, [])):
+            error = refused(partial(read, data))
+            assert (error.code, error.path, error.hint) == ("unknown_type", "$", "name its type")
+            assert error.__cause__ is None
+            assert error.__context__ is None
+
+    def test_struct_keeps_its_class(self) -> None:
+        item = raw_mm_item(
+            modality="image", family="f", layout_fingerprint="0" * 32, payload={}, raw_image_id="a"
+        )
+        assert convert(item) is item
+
+    def test_list_of_nodes_obeys_the_rules_of_a_graph(self) -> None:
+        nodes = [{**USER, "parent": 1}, USER]
+        assert refused(lambda: decode_json(json.dumps(nodes))).code == "parent_order"
+        assert len(decode_json(json.dumps([USER, USER | {"parent": 0}]))) == 2
+
+    def test_floor_applies_to_the_type_that_is_identified(self) -> None:
+        node = USER | {"token_ids": [1], "mask": [True], "logprobs": [-math.inf]}
+        for read, data in (
+            (decode_json, json.dumps({"nodes": [node]})),
+            (decode_msgpack, msgspec.msgpack.encode({"nodes": [node]})),
+            (convert, {"nodes": [node]}),
+        ):
+            with pytest.warns(NonFiniteLogprobWarning):
+                trace = read(data, logprob_floor=-9.0)
+            assert trace.nodes[0].logprobs == [-9.0]
 
 
 class TestConstruction:

@@ -110,7 +110,7 @@ SENTENCES: list[tuple[str, Any, Any, str]] = [
         ITEM | {"payload": {"grid": {"__nd__": True}}},
         RawMMItem,
         "$.payload.grid: expected plain JSON values, got an encoded array (__nd__);"
-        " a descriptor holds numbers as JSON lists, and pixels never [array_payload]",
+        " a descriptor holds numbers as JSON lists, and never pixels [array_payload]",
     ),
     (
         "not_json",

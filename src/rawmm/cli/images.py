@@ -11,7 +11,7 @@ from rawmm.errors import OffloadError, RawMMError, json_path, shown_text
 from rawmm.locators import Problem, file_path, locator_of, scheme_of
 from rawmm.model.types import Contract, GenerateFeatures, MMImageRef
 from rawmm.offload import ImageParts, offload_images_inplace
-from rawmm.values.fields import children
+from rawmm.values.fields import iter_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,7 +168,7 @@ def _descriptor_locators(value: Any) -> Iterator[tuple[Path, str]]:
             yield (*path, 2), current.uri
         elif isinstance(current, GenerateFeatures):
             yield from _slot_locators(current, path)
-        stack += reversed([((*path, key), child) for key, child in children(current)])
+        stack += reversed([((*path, key), child) for key, child in iter_children(current)])
 
 
 def _slot_locators(features: GenerateFeatures, path: Path) -> Iterator[tuple[Path, str]]:

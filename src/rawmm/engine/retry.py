@@ -14,10 +14,8 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from msgspec import UNSET
-
 from rawmm.model.types import PROCESSED_KEYS, RawMMItem
-from rawmm.values.plain import as_mapping, as_sequence
+from rawmm.values.views import as_mapping, as_sequence, field_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -222,7 +220,7 @@ def _descriptor_only(kwargs: Mapping[str, Any]) -> int:
 _COUNTS: Final[tuple[Callable[[Mapping[str, Any]], int], ...]] = (
     lambda kwargs: _without_image(kwargs.get("multi_modal_data"), "mm_items"),
     lambda kwargs: _without_image(
-        _field(kwargs.get("prompt_attribution"), "multi_modal_data"), "mm_items"
+        field_of(kwargs.get("prompt_attribution"), "multi_modal_data"), "mm_items"
     ),
     lambda kwargs: _without_image(kwargs.get("features"), "kwargs_data"),
 )
@@ -230,8 +228,8 @@ _COUNTS: Final[tuple[Callable[[Mapping[str, Any]], int], ...]] = (
 
 def _without_image(media: Any, name: str) -> int:
     """How many hashes of `media` have, in its lists `name`, nothing that brings the image."""
-    hashes = as_mapping(_field(media, "mm_hashes")) or {}
-    entries = as_mapping(_field(media, name)) or {}
+    hashes = as_mapping(field_of(media, "mm_hashes")) or {}
+    entries = as_mapping(field_of(media, name)) or {}
     count = 0
     for modality in {*hashes, *entries} - _NOT_IMAGES:
         if found := as_sequence(entries.get(modality)):
@@ -245,11 +243,6 @@ def _brings_image(entry: Any) -> bool:
     """Whether an item has a locator, or a slot a reference."""
     if isinstance(entry, str):
         return True
-    fields = (_field(entry, name) for name in _BRINGS_IMAGE)
+    fields = (field_of(entry, name) for name in _BRINGS_IMAGE)
     # An array has no truth, so none is asked for.
     return any(field is not None and not (isinstance(field, str) and not field) for field in fields)
-
-
-def _field(value: Any, name: str) -> Any:
-    found = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-    return None if found is UNSET else found

@@ -11,6 +11,7 @@ from rawmm.errors import MaterializeError, json_path, raise_alone, shown, type_n
 from rawmm.materialize.arrays import as_lists
 from rawmm.model.types import PROCESSED_KEYS
 from rawmm.real_class import is_a
+from rawmm.values.views import field_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,7 @@ def _entry(size: Any, name: str | None) -> Any:
     """A value of a dict, or of a ``SizeDict``."""
     if name is None:
         return None
-    return size.get(name) if is_a(size, Mapping) else getattr(size, name, None)
+    return field_of(size, name)
 
 
 def call(

@@ -15,7 +15,7 @@ from rawmm.rules.rule import Rule, reader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rawmm.errors import RawMMError
+    from rawmm.errors import Path, RawMMError
     from rawmm.model.types import (
         MessageNode,
         MultiModalData,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         Trace,
     )
 
-    Path = tuple[str | int, ...]
 
 TOKEN_TYPES: Final = {1: "image", 2: "video"}
 """Values of a trace's mm_token_type_id_map, as renderers write them."""
@@ -63,11 +62,11 @@ def graph_errors(
             else:
                 start, above, before = ends[parent], inline[parent], owed[parent]
         ends.append(None if start is None else start + len(node.token_ids))
-        inline.append(inline_so_far(above, node))
+        inline.append(all_inline(above, node))
         owed.append(owed_after(before, node))
         if start is not None:
             here = (*path, index)
-            yield from placed_errors(node, start, ids, here, inline=inline[-1], owed=before)
+            yield from placement_errors(node, start, ids, here, inline=inline[-1], owed=before)
 
 
 class Owed(NamedTuple):
@@ -98,7 +97,7 @@ def owed_after(before: Owed | None, node: MessageNode) -> Owed | None:
     return Owed(end, sizes) if sizes else None
 
 
-def inline_so_far(above: bool | None, node: MessageNode) -> bool | None:  # noqa: FBT001
+def all_inline(above: bool | None, node: MessageNode) -> bool | None:  # noqa: FBT001
     """Whether all images of a path travel in its messages, as in released verifiers records.
 
     The whole path counts: a renderer that does not say whose the tokens are leaves all of them
@@ -126,7 +125,7 @@ def media_ids(token_types: Mapping[Any, int]) -> dict[str, set[int]]:
     return ids
 
 
-def placed_errors(
+def placement_errors(
     node: MessageNode,
     start: int,
     ids: Mapping[str, set[int]],
@@ -137,7 +136,7 @@ def placed_errors(
 ) -> Iterator[RawMMError]:
     """Broken rules of a node whose first token is number `start` of its branch.
 
-    `ids` is what `media_ids` returns, `inline` what `inline_so_far` does, `owed` what
+    `ids` is what `media_ids` returns, `inline` what `all_inline` does, `owed` what
     `owed_after` does for the node's parent.
     """
     size = len(node.token_ids)
@@ -183,7 +182,7 @@ def placeholders_match(
 ) -> bool:
     """Fast check: whether the tokens typed as media are those of the sidecar's ranges.
 
-    `start` and `ids` are as in `placed_errors`.
+    `start` and `ids` are as in `placement_errors`.
     """
     for modality, wanted in ids.items():
         ranges = sidecar.mm_placeholders.get(modality, ()) if sidecar is not None else ()
@@ -304,7 +303,7 @@ def _graph_holds(trace: Trace) -> bool:
         elif above is False or type(message.content) is not list:
             within = above
         else:
-            within = inline_so_far(above, node)
+            within = all_inline(above, node)
         inline.append(within)
         if (
             ids
@@ -316,4 +315,4 @@ def _graph_holds(trace: Trace) -> bool:
     return True
 
 
-GRAPH: Final = Rule("graph", _graph, _graph_holds)
+RULES: Final = (Rule("graph", _graph, _graph_holds),)

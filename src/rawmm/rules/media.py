@@ -14,6 +14,7 @@ from rawmm.rules.rule import Rule, reader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rawmm.errors import Path
     from rawmm.model.types import (
         GenerateFeatures,
         MMImageItem,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         RawMMRef,
     )
 
-    Path = tuple[str | int, ...]
 
 _IMAGE: Final = "image"
 _ORDER_HINT: Final = "items and hashes are in different order, or one was replaced"
@@ -264,9 +264,11 @@ def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:
     yield from _sorted_ranges(refs.images, (*path, 0))
 
 
-LOCATOR: Final = Rule("locator", _locator, _has_no_uri)
-SIDECAR: Final = Rule("sidecar", _sidecar, _sidecar_holds)
-FEATURES: Final = Rule("features", _features)
-REF: Final = Rule("ref", _ref)
-IMAGE_REF: Final = Rule("image_ref", _image_ref)
-IMAGE_REFS: Final = Rule("image_refs", _image_refs)
+RULES: Final = (
+    Rule("locator", _locator, _has_no_uri),
+    Rule("sidecar", _sidecar, _sidecar_holds),
+    Rule("features", _features),
+    Rule("ref", _ref),
+    Rule("image_ref", _image_ref),
+    Rule("image_refs", _image_refs),
+)

@@ -12,10 +12,9 @@ from rawmm.rules.rule import Rule, reader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rawmm.errors import RawMMError
+    from rawmm.errors import Path, RawMMError
     from rawmm.model.types import EncodedArray, Message, MessageNode, MultiModalData
 
-    Path = tuple[str | int, ...]
 
 PER_SAMPLED: Final = (
     "logprobs",
@@ -164,5 +163,7 @@ def _images_hold(node: MessageNode) -> bool:
     return all(map(names_image, urls, hashes))
 
 
-STREAMS: Final = Rule("streams", _streams, _streams_hold)
-IMAGES: Final = Rule("images", _images, _images_hold)
+RULES: Final = (
+    Rule("streams", _streams, _streams_hold),
+    Rule("images", _images, _images_hold),
+)

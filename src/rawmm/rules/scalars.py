@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.real_class import is_a
-from rawmm.values.payload import is_text, not_finite
-from rawmm.values.plain import as_mapping, holds_exactly, rounded
+from rawmm.values.errors import NEWER_WRITER, inexact_number, lone_surrogate, not_finite
+from rawmm.values.plain import holds_exactly
+from rawmm.values.views import as_mapping, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path
+
     Schema = Mapping[str, Any]
 
 NAMES = {
@@ -62,7 +64,7 @@ def _const(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     hint = None
     if code == "unsupported_version":
         expected = f"version {expected}, the only one this package knows"
-        hint = "a newer writer needs a newer rawmm"
+        hint = NEWER_WRITER
     yield contract_error(code, path, expected=expected, got=shown(value), hint=hint)
 
 
@@ -97,7 +99,7 @@ def _number(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
         if not isfinite(value):
             yield not_finite(value, path)
     elif not holds_exactly(value):
-        yield rounded(value, path)
+        yield inexact_number(value, path)
 
 
 _BASE64: Final = (ascii_letters + digits + "+/").encode()
@@ -118,9 +120,7 @@ def _string(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     if not is_a(value, str):
         yield wrong_type(value, "string", path)
     elif not is_text(value):
-        yield contract_error(
-            "not_json", path, expected="text that UTF-8 can say", got="a lone surrogate"
-        )
+        yield lone_surrogate(path)
     elif "const" in schema or "enum" in schema:
         yield from _const(value, schema, path)
     elif len(value) > (most := schema.get("maxLength", len(value))):

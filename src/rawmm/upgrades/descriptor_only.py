@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.upgrades.step import Step
-from rawmm.validation import shape_errors, unknown
-from rawmm.values.fields import missing
+from rawmm.validation import shape_errors
+from rawmm.values.errors import missing_field, unknown_field
 from rawmm.values.payload import Mode, payload_errors
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def upgraded(item: dict[str, Any], path: Path) -> Step:
     """
     for name in item:
         if name not in _FIELDS:
-            raise unknown(name, _FIELDS, path)
+            raise unknown_field(name, _FIELDS, path)
     if _GRID not in item:
-        raise missing(_GRID, path)
+        raise missing_field(_GRID, path)
     for error in shape_errors(item[_FINGERPRINT], _PATTERN, (*path, _FINGERPRINT)):
         raise error
     payload = {_GRID: item[_GRID]}

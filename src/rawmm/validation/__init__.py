@@ -14,11 +14,10 @@ from rawmm.validation.convert import made_plain as made_plain
 from rawmm.validation.convert import to_struct as to_struct
 from rawmm.validation.convert import wire_hook as wire_hook
 from rawmm.validation.errors import bare_graph_errors as bare_graph_errors
-from rawmm.validation.errors import errors_at, is_fine
+from rawmm.validation.errors import errors_at, holds
 from rawmm.validation.errors import graph_broken as graph_broken
 from rawmm.validation.errors import has_bad_text as has_bad_text
 from rawmm.validation.explain import shape_errors as shape_errors
-from rawmm.validation.explain import unknown as unknown
 from rawmm.validation.forms import DESCRIPTOR_AND_URIS as DESCRIPTOR_AND_URIS
 from rawmm.validation.forms import DESCRIPTOR_ONLY as DESCRIPTOR_ONLY
 from rawmm.validation.forms import INLINE as INLINE
@@ -57,5 +56,5 @@ def iter_errors(value: Any, type: Any = None) -> Iterator[RawMMError]:  # noqa: 
     except RawMMError as error:
         yield error
         return
-    if not is_fine(value, kind):
+    if not holds(value, kind):
         yield from errors_at(value, kind, ())

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.real_class import claims_another, is_a
 from rawmm.validation.errors import errors_at
-from rawmm.values.plain import as_sequence, is_array
+from rawmm.values.views import as_sequence, is_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path
+
 
 T = TypeVar("T")
 

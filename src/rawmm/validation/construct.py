@@ -8,13 +8,12 @@ import msgspec
 
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.base import EXTRA, Hooks
-from rawmm.rules import own_errors, rules_hold, settle
+from rawmm.rules import normalize, own_errors, rules_hold
 from rawmm.validation.convert import made_plain, to_struct
 from rawmm.validation.errors import errors_at, has_bad_text, rules_paused
-from rawmm.validation.explain import unknown
 from rawmm.validation.revalidate import revalidate
+from rawmm.values.errors import missing_field, unknown_field
 from rawmm.values.extras import place_errors
-from rawmm.values.fields import missing
 from rawmm.values.plain import contains_struct, to_plain
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def check(struct: Any) -> None:
     if error is not None:
         raise error
     if broken:
-        settle(struct)
+        normalize(struct)
 
 
 def first_error(value: Any, kind: Any) -> RawMMError:
@@ -90,10 +89,10 @@ def _in_order(cls: type[Contract], values: dict[str, Any]) -> list[Any]:
     names = list(cls.__wire_names__.values())
     for name in values:
         if name not in names:
-            raise unknown(name, names, ())
+            raise unknown_field(name, names, ())
     for name in names:
         if name not in values:
-            raise missing(name, ())
+            raise missing_field(name, ())
     return [values[name] for name in names]
 
 

@@ -10,7 +10,7 @@ import msgspec
 from rawmm.model.base import Extra, OneOf
 from rawmm.model.kinds import decoded_as
 from rawmm.model.types import Contract
-from rawmm.values.extras import gathered, value_errors
+from rawmm.values.extras import split_extras, value_errors
 from rawmm.values.plain import contains_struct, is_plain, to_plain
 
 
@@ -81,7 +81,7 @@ def decoded_to_struct(value: Any, kind: Any) -> Any:
     """
     try:
         if needs_hook(kind):
-            return msgspec.convert(gathered(value, kind), decoded_as(kind), dec_hook=dec_hook)
+            return msgspec.convert(split_extras(value, kind), decoded_as(kind), dec_hook=dec_hook)
         # Another argument, whatever it is, costs as much as four small structs.
         return msgspec.convert(value, decoded_as(kind))
     except UnicodeEncodeError:

@@ -18,22 +18,16 @@ from rawmm.rules import graph_errors, own_errors
 from rawmm.validation.convert import made_plain, to_struct
 from rawmm.validation.explain import shape_errors
 from rawmm.validation.revalidate import revalidate
-from rawmm.values.fields import bearing, children, only_numbers, stand_ins
-from rawmm.values.payload import is_text
-from rawmm.values.plain import (
-    LEAVES,
-    SCALARS,
-    as_mapping,
-    as_sequence,
-    contains_struct,
-    is_plain,
-    to_plain,
-)
+from rawmm.validation.unconverted import unconverted_values
+from rawmm.values.fields import iter_children, only_numbers, struct_fields
+from rawmm.values.plain import contains_struct, is_plain, to_plain
+from rawmm.values.views import LEAVES, SCALARS, as_mapping, as_sequence, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path
+
 
 _paused: ContextVar[bool] = ContextVar("rawmm_rules_paused", default=False)
 
@@ -52,7 +46,7 @@ def _pause() -> Iterator[None]:
         _paused.reset(token)
 
 
-def is_fine(value: Any, kind: Any) -> bool:
+def holds(value: Any, kind: Any) -> bool:
     """Whether `value` has no error, told at the speed of conversion. False: ask `errors_at`."""
     schema_of(kind)  # refuses what is no type in rawmm's words
     try:
@@ -78,7 +72,7 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
         found = True
         yield error
     if not found:
-        for error in stand_ins(value, path):
+        for error in unconverted_values(value, path):
             found = True
             yield error
     if not found and foreign is not None:
@@ -103,7 +97,9 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
     for index, node in enumerate(nodes):
         struct = None
         here = (*at, index)
-        wrong = chain(shape_errors(node, schema_of(MessageNode), here), stand_ins(node, here))
+        wrong = chain(
+            shape_errors(node, schema_of(MessageNode), here), unconverted_values(node, here)
+        )
         if not any(True for _ in wrong) and (foreign is None or is_plain(node)):
             struct = _as_struct(node, MessageNode)
             yield from rule_errors(struct, here)
@@ -160,9 +156,9 @@ def has_bad_text(value: Any) -> bool:
             for field in fields:
                 if type(field) is str and not field.isascii() and not is_text(field):
                     return True
-            for place in bearing(type(one)):
-                child = fields[place.number]
-                if child and type(child) not in place.passed_over:
+            for info in struct_fields(type(one)):
+                child = fields[info.position]
+                if child and type(child) not in info.skipped_types:
                     stack.append(child)
         elif is_a(one, dict):
             stack.extend(child for child in one.values() if type(child) not in LEAVES)
@@ -204,5 +200,5 @@ def rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
     """Broken rules of every struct in `value`, outermost first."""
     if is_a(value, Contract):
         yield from own_errors(value, path)
-    for key, child in children(value):
+    for key, child in iter_children(value):
         yield from rule_errors(child, (*path, key))

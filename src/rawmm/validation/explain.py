@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
+from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.locators import id_problem
 from rawmm.model.base import EXTRA, own_fields
 from rawmm.model.kinds import ADDED
@@ -18,22 +18,17 @@ from rawmm.model.types import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
 from rawmm.real_class import is_a
 from rawmm.rules import NAMES, SCALARS, packed_errors, typed, wrong_type
 from rawmm.validation.forms import historical_form
+from rawmm.values.errors import bad_key, lone_surrogate, missing_field, processed_key, unknown_field
 from rawmm.values.extras import place_errors
-from rawmm.values.fields import missing
-from rawmm.values.payload import ND, Mode, is_text, payload_errors, processed
-from rawmm.values.plain import (
-    array_values,
-    as_mapping,
-    as_sequence,
-    base_value,
-    foreign_error,
-    key_error,
-)
+from rawmm.values.payload import ND, Mode, payload_errors
+from rawmm.values.plain import unconvertible
+from rawmm.values.views import array_values, as_mapping, as_sequence, base_value, is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path
+
     Schema = Mapping[str, Any]
 
 _FREE = {
@@ -58,7 +53,7 @@ def shape_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]
         if _takes(schema, "x-rawmm-items") and (values := array_values(value)) is not None:
             value = values
         elif not (is_a(value, _BYTES) and _takes_bytes(value, schema)) and (
-            error := foreign_error(value, path, stream=_takes(schema, "x-rawmm-items"))
+            error := unconvertible(value, path, stream=_takes(schema, "x-rawmm-items"))
         ):
             yield error
             return
@@ -243,16 +238,6 @@ def _array_like(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         yield from shape_errors(item, field, (*path, index))
 
 
-def unknown(name: str, known: Iterable[str], path: Path) -> RawMMError:
-    """A field that a closed type does not have; the path is that of the field."""
-    return contract_error(
-        "unknown_field",
-        (*path, name),
-        expected=f"only the fields {', '.join(known)}",
-        got=shown_text(name),
-    )
-
-
 def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     pairs = as_mapping(value)
     if pairs is None:
@@ -264,22 +249,20 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         yield from place_errors(own[EXTRA], properties, path)
     for name in schema.get("required", ()):
         if name not in pairs:
-            yield missing(name, path)
+            yield missing_field(name, path)
     for key, child in pairs.items():
         if not is_a(key, str):
-            yield key_error(key, path)
+            yield bad_key(key, path)
         elif not is_text(key):
-            yield contract_error(
-                "not_json", path, expected="text that UTF-8 can say", got="a lone surrogate"
-            )
+            yield lone_surrogate(path)
         elif key in properties:
             yield from shape_errors(child, properties[key], (*path, key))
         elif key in schema.get(ADDED, ()):
             continue  # the subclass's own, of a type that no schema says
         elif extra is False and key in PROCESSED_KEYS:
-            yield processed(key, child, path)
+            yield processed_key(key, child, path)
         elif extra is False:
-            yield unknown(key, properties, path)
+            yield unknown_field(key, properties, path)
         else:
             if "propertyNames" in schema:
                 yield from shape_errors(key, schema["propertyNames"], path)

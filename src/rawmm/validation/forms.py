@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from rawmm.values.plain import as_mapping, as_sequence
+from rawmm.values.views import as_mapping, as_sequence
 
 
 class Form(NamedTuple):

@@ -26,7 +26,7 @@ from rawmm.model.types import (
     Usage,
 )
 from rawmm.real_class import is_a
-from rawmm.values.plain import as_mapping, as_sequence
+from rawmm.values.views import as_mapping, as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

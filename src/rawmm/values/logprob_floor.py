@@ -17,11 +17,11 @@ from rawmm.errors import NonFiniteLogprobWarning, contract_error, counted, json_
 from rawmm.model.packed import elements_of
 from rawmm.model.types import MessageNode, PackedFloats
 from rawmm.real_class import is_a
+from rawmm.values.fields import Slot, field_slots, slot_of
 from rawmm.values.payload import ND
-from rawmm.values.plain import Slot, field_slots, slot_of
 
 if TYPE_CHECKING:
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path
 
 LOGPROBS: Final = ("logprobs", "reference_logprobs", "trainer_logprobs")
 """Streams of a node that hold log-probabilities."""

@@ -60,8 +60,8 @@ class TestSamples:
         with pytest.raises(ProcessedPayloadError) as caught:
             split_raw_mm_ref(SAMPLES["processed"])
         assert str(caught.value) == (
-            "$: expected a reference to a raw image, mmraw:…, got an mmfile: reference, to what an"
-            " image processor wrote; run again from the source image [processed_payload]"
+            "$: expected a reference to a raw image, mmraw:…, got an mmfile: reference, to the"
+            " output of an image processor; run again from the source image [processed_payload]"
         )
 
 
@@ -84,7 +84,7 @@ class TestEmit:
         with pytest.raises(ContractError) as caught:
             raw_mm_ref(**FIELDS)
         assert str(caught.value) == (
-            "$: expected raw_image_id or raw_image_uri, got neither; what the engine has cached is"
+            "$: expected raw_image_id or raw_image_uri, got neither; an image that the engine has cached is"
             " a null in its slot, not a reference [no_locator]"
         )
         with pytest.raises(ContractError) as caught:
@@ -170,22 +170,22 @@ class TestErrors:
             ),
             (
                 "mmraw:v4:e30",
-                "$: expected mmraw:, mmraw:v2:, mmraw:v3:, the forms this package knows, got"
+                "$: expected mmraw:, mmraw:v2:, mmraw:v3:, the forms that this package reads, got"
                 " mmraw:v4:; a newer writer needs a newer rawmm [unsupported_version]",
             ),
             (
                 "mmraw:v1:demo:qwen_vl",
-                "$: expected mmraw:, mmraw:v2:, mmraw:v3:, the forms this package knows, got"
+                "$: expected mmraw:, mmraw:v2:, mmraw:v3:, the forms that this package reads, got"
                 " mmraw:v1:; a newer writer needs a newer rawmm [unsupported_version]",
             ),
             (
                 "mmraw:v2:demo:qwen_vl",
                 "$: expected mmraw:v2: and the fields run_id, family, fingerprint, modality,"
-                " mm_hash, raw_image_id, payload, with colons between, got 2 fields [bad_format]",
+                " mm_hash, raw_image_id, payload, separated by colons, got 2 fields [bad_format]",
             ),
             (
                 "mmraw:",
-                "$: expected base64url without padding, got 0 characters that are not [bad_base64]",
+                "$: expected base64url without padding, got 0 characters of other text [bad_base64]",
             ),
             (
                 'mmraw:{"family":1,"family":2}',
@@ -193,11 +193,11 @@ class TestErrors:
             ),
             (
                 "mmraw:" + b64("hello"),
-                "$: expected one complete JSON document, got 5 characters that are not [malformed]",
+                "$: expected one complete JSON document, got something else at byte 0 of 5 [malformed]",
             ),
             (
                 "mmraw:" + b64(b"\xff\xfe"),
-                "$: expected one complete JSON document, got text that is not UTF-8 [malformed]",
+                "$: expected one complete JSON document, got something else at byte 0 of 2 [malformed]",
             ),
             (
                 "mmraw:" + b64("[1]"),
@@ -254,7 +254,7 @@ class TestErrors:
             ('mmraw:{"family":1}{', "malformed", "$"),
             ('mmraw:{"family":1', "malformed", "$"),
             ('mmraw:{"family":"\t"}', "malformed", "$"),
-            ("mmraw:" + as_json(raw_image_id="\ud800"), "not_json", "$.raw_image_id"),
+            ("mmraw:" + as_json(raw_image_id="\ud800"), "malformed", "$"),
             ('mmraw:{"payload":{"a":[{"b":1,"b":1}]}}', "duplicate_key", "$"),
             ("mmraw:" + as_json(raw_image_id=ID)[:-1] + ',"payload":{}}', "duplicate_key", "$"),
         ],

@@ -68,11 +68,11 @@ def refused(call: Any) -> RawMMError:
 
 
 def node() -> MessageNode:
-    return convert(LISTED)
+    return convert(LISTED, MessageNode)
 
 
 def packed() -> MessageNode:
-    return decode_msgpack(encode_msgpack(node(), packed=True))
+    return decode_msgpack(encode_msgpack(node(), packed=True), MessageNode)
 
 
 @pytest.mark.parametrize(("kind", "values"), STREAMS)

@@ -24,7 +24,7 @@ from rawmm import (
 from rawmm.locators import names_image
 from rawmm.rules.registry import rules_hold
 from rawmm.validation.errors import errors_at
-from rawmm.values.fields import children
+from rawmm.values.fields import iter_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ def rollout() -> dict[str, Any]:
 def structs(value: Any) -> Iterator[Contract]:
     if hasattr(value, "__rules__") and value.__rules__:
         yield value
-    for _, child in children(value):
+    for _, child in iter_children(value):
         yield from structs(child)
 
 

@@ -31,7 +31,7 @@ from rawmm.rules.rule import Rule, reader
 from rawmm.validation import errors as collect
 from rawmm.validation.convert import to_struct
 from rawmm.values import arrays
-from rawmm.values.fields import children
+from rawmm.values.fields import iter_children
 from tests.unit.rules.mutants import mutants
 from tests.unit.rules.test_fast_checks import CHANGES, packed, rollout, text_only
 
@@ -53,7 +53,7 @@ PATH = tuple[str | int, ...]
 def structs(value: Any) -> Iterator[Contract]:
     if isinstance(value, Contract):
         yield value
-    for _, child in children(value):
+    for _, child in iter_children(value):
         yield from structs(child)
 
 
