@@ -17,7 +17,7 @@ from rawmm.rules.registry import RULES, rules_hold
 from rawmm.testing import strategies
 from rawmm.validation import errors as collect
 from rawmm.validation.convert import to_struct
-from rawmm.validation.revalidate import recheck
+from rawmm.validation.revalidate import revalidate
 from rawmm.values.fields import iter_children
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class TestRevalidation:
         setattr(one, field, new)
         refused = any(True for _ in collect.errors_at(value, TYPES[name], ()))
         try:
-            recheck(value)
+            revalidate(value)
         except (msgspec.ValidationError, RecursionError):
             assert refused
         else:

@@ -24,7 +24,7 @@ from rawmm.validation.forms import INLINE as INLINE
 from rawmm.validation.forms import INLINE_URLS as INLINE_URLS
 from rawmm.validation.forms import historical_form as historical_form
 from rawmm.validation.identify import detect
-from rawmm.validation.revalidate import recheck as recheck
+from rawmm.validation.revalidate import revalidate as revalidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
