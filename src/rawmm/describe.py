@@ -17,6 +17,7 @@ from rawmm import layouts
 from rawmm.errors import OffloadError, contract_error, shown, shown_path, shown_text
 from rawmm.images import Limits, checked_limits, prepare_image
 from rawmm.locators import Problem, file_path, scheme_of
+from rawmm.media import IMAGE
 from rawmm.model.types import RawMMItem
 from rawmm.real_class import is_a
 from rawmm.store import ImageStore, StoredImage, resolved_dir
@@ -94,7 +95,7 @@ def describe_image(
         sha256, size = prepared.sha256, (prepared.header.width, prepared.header.height)
     geometry = layout.describe(*size)
     item = raw_mm_item(
-        modality="image",
+        modality=IMAGE.name,
         family=layout.family,
         layout_fingerprint=layout.fingerprint(),
         payload=geometry.payload,

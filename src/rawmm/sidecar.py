@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rawmm.graph import attribute, merge
+from rawmm.graph import merge, split_by_message
 
-__all__ = ["attribute", "merge"]
+__all__ = ["merge", "split_by_message"]

@@ -10,58 +10,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from copy import copy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rawmm.codec import convert
 from rawmm.engine.refs import raw_mm_ref
-from rawmm.errors import contract_error, counted
-from rawmm.graph import LISTS
+from rawmm.errors import contract_error
 from rawmm.locators import locator_of
+from rawmm.media import iter_media
 from rawmm.model.types import GenerateFeatures, MultiModalData
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container
 
-    from rawmm.model.types import PlaceholderRange, RawMMItem
-
-
-class Medium(NamedTuple):
-    """One medium as the lists of a sidecar describe it, and where it stands there."""
-
-    modality: str
-    number: int
-    item: RawMMItem
-    sha256: str
-    placeholder: PlaceholderRange
-
-    @property
-    def path(self) -> tuple[str | int, ...]:
-        """Where its item stands in the sidecar."""
-        return "mm_items", self.modality, self.number
-
-
-def media(sidecar: MultiModalData) -> Iterator[Medium]:
-    """Every medium of a sidecar, by modality, each with its item, hash and range.
-
-    Raises:
-        ContractError: ``count_mismatch`` if one of the three lists is missing.
-    """
-    lists = [getattr(sidecar, name) for name in LISTS]
-    sizes = {modality: len(entries) for by in lists for modality, entries in by.items() if entries}
-    for modality, size in sizes.items():
-        for name, by in zip(LISTS, lists, strict=True):
-            if not by.get(modality):
-                raise contract_error(
-                    "count_mismatch",
-                    (name, modality),
-                    expected=counted(size, "entry", "entries"),
-                    got="no list",
-                    hint="every medium has one hash, one range and one item",
-                )
-        hashes, ranges, items = (by[modality] for by in lists)
-        for number, (sha, one, item) in enumerate(zip(hashes, ranges, items, strict=True)):
-            yield Medium(modality, number, item, sha, one)
+    from rawmm.media import Medium
 
 
 def generate_features(
@@ -114,7 +76,7 @@ def generate_features(
     if is_a(cached, (list, tuple)):  # each of the media is looked for in it
         cached = frozenset(cached)
     by_name: dict[str, list[Medium]] = defaultdict(list)
-    for one in media(convert(sidecar, MultiModalData)):
+    for one in iter_media(convert(sidecar, MultiModalData)):
         by_name[one.item.vllm_modality or one.modality].append(one)
     if not by_name:
         return None

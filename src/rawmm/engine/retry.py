@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import UNSET
 
+from rawmm.media import MODALITIES
 from rawmm.model.types import PROCESSED_KEYS, RawMMItem
 from rawmm.values.plain import as_mapping, as_sequence
 
@@ -48,8 +49,6 @@ _BRINGS_IMAGE: Final = (
     *PROCESSED_KEYS,
 )
 """Fields by which an item brings its image along: the locators, and what takes their place."""
-_NOT_IMAGES: Final = frozenset({"audio", "video"})
-"""Engines have names of their own for images, such as ``vision_chunk``, so others are left out."""
 
 
 async def generate_with_image_ref_retry(generate: Callable[..., Awaitable[T]], **kwargs: Any) -> T:
@@ -233,7 +232,11 @@ def _without_image(media: Any, name: str) -> int:
     hashes = as_mapping(_field(media, "mm_hashes")) or {}
     entries = as_mapping(_field(media, name)) or {}
     count = 0
-    for modality in {*hashes, *entries} - _NOT_IMAGES:
+    for modality in {*hashes, *entries}:
+        # Engines have names of their own, such as ``vision_chunk``: an unknown one may have
+        # references.
+        if modality in MODALITIES and not MODALITIES[modality].parts:
+            continue
         if found := as_sequence(entries.get(modality)):
             count += sum(not _brings_image(entry) for entry in found)
         else:

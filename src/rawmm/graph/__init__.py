@@ -33,10 +33,9 @@ __all__ = [
 
 from rawmm.graph.arrays import encoded as encoded
 from rawmm.graph.reading import read as read
-from rawmm.graph.sidecar import LISTS as LISTS
-from rawmm.graph.sidecar import attribute as attribute
-from rawmm.graph.sidecar import introduced as introduced
+from rawmm.graph.sidecar import media_count as media_count
 from rawmm.graph.sidecar import merge as merge
+from rawmm.graph.sidecar import split_by_message as split_by_message
 from rawmm.graph.streams import as_list as as_list
 from rawmm.graph.streams import check_finite as check_finite
 from rawmm.graph.streams import not_a_stream as not_a_stream

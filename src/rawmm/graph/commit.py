@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,9 +12,10 @@ from rawmm.graph.alignment import Alignment
 from rawmm.graph.arrays import Routing, sampling_mask
 from rawmm.graph.reading import field_of, read, token_types, tokens_of
 from rawmm.graph.reuse import Cursor, Reuse
-from rawmm.graph.sidecar import attribute, difference, introduced
+from rawmm.graph.sidecar import first_mismatch, media_count, split_by_message
+from rawmm.media import counted_items, media_urls
 from rawmm.model.types import AssistantMessage, MessageNode, MultiModalData, PlaceholderRange, Usage
-from rawmm.rules import image_urls, inline_so_far, media_ids, owed_after, placed_errors
+from rawmm.rules import inline_so_far, media_ids, owed_after, placed_errors
 from rawmm.validation import guarded
 
 if TYPE_CHECKING:
@@ -111,16 +113,18 @@ class Commit:
         """What each new prompt message introduces; reused ones must agree with their nodes."""
         stored = [self._nodes[i].multi_modal_data for i in self._path]
         if whole is None:
-            urls = (url for message in self._turn.prompt for url in image_urls(message))
+            urls = (url for message in self._turn.prompt for url in media_urls(message))
             stand_alone = not any(stored) and all(url.startswith("data:") for url in urls)
             if self._prompt_ids and not stand_alone:
-                images = sum(introduced(one)["image"] for one in self._turn.prompt)
+                counts = Counter[str]()
+                for message in self._turn.prompt:
+                    counts.update(media_count(message))
                 raise contract_error(
                     "count_mismatch",
                     _SIDECAR,
-                    expected=f"a sidecar with {counted(images, 'image item')}",
+                    expected=f"a sidecar with {counted_items(counts)}",
                     got="none",
-                    hint="give a bridging renderer the previous sidecar, or its images are lost",
+                    hint="give a bridging renderer the previous sidecar, or its media are lost",
                 )
             return [None] * len(self._turn.prompt[len(stored) :])
         try:
@@ -136,8 +140,8 @@ class Commit:
     ) -> list[MultiModalData | None]:
         """The parts of the new messages; those before need only be equal."""
         prompt, reused = self._turn.prompt, len(stored)
-        parts = attribute(whole, prompt, reused)
-        where = difference(stored, whole, prompt[:reused])
+        parts = split_by_message(whole, prompt, reused)
+        where = first_mismatch(stored, whole, prompt[:reused])
         if where is not None:
             raise contract_error(
                 "media_mismatch",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rawmm.errors import contract_error, counted
 from rawmm.graph.hashing import message_hash, tools_hash
-from rawmm.graph.sidecar import IMAGE, introduced
+from rawmm.graph.sidecar import media_count
 from rawmm.graph.streams import elements
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Reuse:
         self._rendered = rendered
         self._root = tools_hash(turn.tools)
         self._sidecar: MultiModalData | None = None
-        self._media = 0
+        self._media: Counter[str] = Counter()
 
     def key(self, parent: int | None, message: Message) -> Key:
         """The index key of a message under `parent`."""
@@ -107,7 +108,7 @@ class Reuse:
         self.path.append(node_id)
         self.at = end
         if self._sidecar is not None:
-            self._media += introduced(self._nodes[node_id].message)[IMAGE]
+            self._media.update(media_count(self._nodes[node_id].message))
 
     def extend(self, spans: Sequence[Span], alignment: Alignment) -> None:
         """Take up nodes that other turns committed since this one was prepared.
@@ -156,7 +157,7 @@ class Reuse:
         """Where a node's tokens end if the prompt goes on with them."""
         prompt_ids, at, node = self._prompt_ids or [], self.at, self._nodes[node_id]
         own, logical = elements(node.token_ids), elements(self._index.logical_ids(node_id))
-        if self._sidecar is not None and not own and not self._same_places(node):
+        if self._sidecar is not None and not own and not self._same_places(node, self._sidecar):
             return None
         end = Cursor(at.engine + len(own), at.renderer + len(logical))
         if prompt_ids[at.engine : end.engine] != own:
@@ -165,19 +166,23 @@ class Reuse:
             return end
         return end if self._rendered[at.renderer : end.renderer] == logical else None
 
-    def _same_places(self, node: MessageNode) -> bool:
+    def _same_places(self, node: MessageNode, sidecar: MultiModalData) -> bool:
         """Whether the media of a node without tokens stand where this turn has them.
 
         A renderer that does not say whose the tokens are leaves all of them to the reply. Other
         ranges then show that the message was rendered in another way, as other tokens do.
         """
-        stored, images = node.multi_modal_data, introduced(node.message)[IMAGE]
+        stored, counts = node.multi_modal_data, media_count(node.message)
         if stored is None:
             # It was recorded without a renderer, and cannot be given its descriptors now.
-            return not images
-        given = self._sidecar.mm_placeholders.get(IMAGE) if self._sidecar is not None else None
-        ranges = stored.mm_placeholders.get(IMAGE)
-        return not given or not ranges or ranges == given[self._media : self._media + images]
+            return not any(counts.values())
+        for modality, count in counts.items():
+            given = sidecar.mm_placeholders.get(modality)
+            ranges = stored.mm_placeholders.get(modality)
+            start = self._media[modality]
+            if given and ranges and ranges != given[start : start + count]:
+                return False
+        return True
 
     @property
     def _end(self) -> Cursor:

@@ -6,13 +6,13 @@ Both are pure: what comes out shares nothing mutable with what went in.
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from rawmm.codec import convert
 from rawmm.errors import RawMMError, contract_error, counted, shown_name
+from rawmm.media import IN_MESSAGES, LISTS
 from rawmm.model.types import Message, MultiModalData, PlaceholderRange
 from rawmm.real_class import is_a
-from rawmm.rules import image_urls
 from rawmm.validation import guarded, in_order
 from rawmm.values.payload import plain_copy
 
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rawmm.model.types import RawMMItem
-
-LISTS: Final = ("mm_hashes", "mm_placeholders", "mm_items")
-"""The lists of a sidecar, each by modality."""
-IMAGE: Final = "image"
-MODALITIES: Final = (IMAGE,)
-"""The modalities that parts of a message can have."""
 
 
 def merge(sidecars: Iterable[MultiModalData | None]) -> MultiModalData | None:
@@ -47,7 +41,7 @@ def merge(sidecars: Iterable[MultiModalData | None]) -> MultiModalData | None:
     return MultiModalData(**merged) if merged else None
 
 
-def attribute(
+def split_by_message(
     sidecar: MultiModalData | None, messages: Sequence[Message], start: int = 0
 ) -> list[MultiModalData | None]:
     """The part of a prompt's sidecar that each of its messages introduces.
@@ -74,18 +68,18 @@ def attribute(
     if type(sidecar) is not MultiModalData:
         sidecar = convert(sidecar, MultiModalData | None)
     return guarded(
-        lambda: _attribute(sidecar, messages, start),
+        lambda: _split(sidecar, messages, start),
         (sidecar, MultiModalData | None, ()),
         (messages, list[Message], ("messages",)),
     )
 
 
-def _attribute(
+def _split(
     sidecar: MultiModalData | None, messages: Sequence[Message], start: int
 ) -> list[MultiModalData | None]:
     if sidecar is None:
         return [None] * len(messages[start:])
-    media = list(map(introduced, messages))
+    media = list(map(media_count, messages))
     _check_counts(sidecar, _total(media))
     cursors = _total(media[:start])
     present = list(_entries(sidecar))
@@ -103,16 +97,20 @@ def _attribute(
     return out
 
 
-def introduced(message: Message) -> dict[str, int]:
+def media_count(message: Message) -> dict[str, int]:
     """How many media of each modality a message brings into the prompt.
 
     Raises:
         ContractError: it is no message of the contract.
     """
-    return {IMAGE: len(guarded(lambda: image_urls(message), (message, Message, ())))}
+    return guarded(lambda: _media_count(message), (message, Message, ()))
 
 
-def difference(
+def _media_count(message: Message) -> dict[str, int]:
+    return {name: len(modality.urls(message)) for name, modality in IN_MESSAGES.items()}
+
+
+def first_mismatch(
     stored: Iterable[MultiModalData | None], sidecar: MultiModalData, messages: Iterable[Message]
 ) -> tuple[str, str, int] | None:
     """The first place where a prompt's sidecar disagrees with what its first messages hold.
@@ -136,16 +134,16 @@ def difference(
     ]
     of_prompt = list(in_order(messages, ("messages",), "a list of messages"))
     return guarded(
-        lambda: _difference(of_nodes, sidecar, of_prompt),
+        lambda: _first_mismatch(of_nodes, sidecar, of_prompt),
         (sidecar, MultiModalData, ()),
         (of_nodes, list[MultiModalData | None], ("stored",)),
     )
 
 
-def _difference(
+def _first_mismatch(
     stored: Iterable[MultiModalData | None], sidecar: MultiModalData, messages: Iterable[Message]
 ) -> tuple[str, str, int] | None:
-    sizes = _total(map(introduced, messages))
+    sizes = _total(map(media_count, messages))
     one = _lists(stored)
     other = {
         (name, modality): entries[: sizes.get(modality, 0)]
@@ -226,7 +224,7 @@ def _entries(sidecar: MultiModalData | None) -> Iterator[tuple[str, str, Sequenc
 
 def _total(media: Iterable[dict[str, int]]) -> dict[str, int]:
     """The media of several messages together."""
-    totals = dict.fromkeys(MODALITIES, 0)
+    totals = dict.fromkeys(IN_MESSAGES, 0)
     for sizes in media:
         for modality, size in sizes.items():
             totals[modality] += size

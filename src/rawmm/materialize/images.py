@@ -205,7 +205,7 @@ def _process(
 
 def _check_spans(sources: list[Source], types: list[int]) -> None:
     for error in span_errors(
-        sources,  # type: ignore[arg-type]  # an offset and a length is all that is asked
+        sources,
         len(types),
         types,
         at=lambda index: sources[index].path,

@@ -7,9 +7,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import contract_error, counted
+from rawmm.media import TOKEN_TYPES, media_urls
 from rawmm.model.packed import token_bytes
 from rawmm.model.types import PackedStream
-from rawmm.rules.nodes import image_urls
 from rawmm.rules.rule import Rule, reader
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     )
 
     Path = tuple[str | int, ...]
-
-TOKEN_TYPES: Final = {1: "image", 2: "video"}
-"""Values of a trace's mm_token_type_id_map, as renderers write them."""
 
 
 def graph_errors(
@@ -113,7 +110,7 @@ def inline_so_far(above: bool | None, node: MessageNode) -> bool | None:  # noqa
     """
     if above is False or node.multi_modal_data is not None:
         return False
-    urls = image_urls(node.message)
+    urls = media_urls(node.message)
     return all(url.startswith("data:") for url in urls) if urls else above
 
 

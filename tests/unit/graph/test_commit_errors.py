@@ -100,13 +100,13 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         "no sidecar",
         lambda: good(multi_modal_data=None),
         "$.tokens.multi_modal_data: expected a sidecar with 3 image items, got none; give a "
-        "bridging renderer the previous sidecar, or its images are lost [count_mismatch]",
+        "bridging renderer the previous sidecar, or its media are lost [count_mismatch]",
     ),
     (
         "no sidecar, no spans and no map of token types",
         lambda: good(multi_modal_data=None, message_spans=None, mm_token_type_id_map=None),
         "$.tokens.multi_modal_data: expected a sidecar with 3 image items, got none; give a "
-        "bridging renderer the previous sidecar, or its images are lost [count_mismatch]",
+        "bridging renderer the previous sidecar, or its media are lost [count_mismatch]",
     ),
     (
         "the sidecar of the new tail only",
