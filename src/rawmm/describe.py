@@ -65,7 +65,7 @@ def describe_image(
         image: what `ImageStore.put` returned: the item has its ``raw_image_id``, and nothing is
             read. Or a path, a ``file://`` or a ``data:image/...;base64,`` URL: the item has it
             as ``raw_image_uri``. Or the bytes of a file: the item has no locator.
-        family: a family, with its default knobs, or a layout from `rawmm.layouts.get`.
+        family: a family, with its default parameters, or a layout from `rawmm.layouts.get`.
         image_dir: the run's image directory. `image` must then be a path or ``file://`` URL of
             a file directly in it, and the item has the name as ``raw_image_id``.
         limits: what is accepted; `Limits()` by default. A `StoredImage` has passed its store's.
