@@ -1,4 +1,4 @@
-"""Sidecars: one for a prompt split by message, those of a path merged again."""
+"""Split the sidecar of a prompt by message, and merge the sidecars of a path."""
 
 from __future__ import annotations
 

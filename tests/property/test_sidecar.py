@@ -231,7 +231,7 @@ class TestMergeNeedsTheSameLists:
         first_odd = next(name for name in LISTS if (name in one) != (name in other))
         assert str(caught.value) == (
             f"$.{first_odd}.image: expected a list in every sidecar with media of image, or in "
-            "none, got one in some [count_mismatch]"
+            "none, got a list in some [count_mismatch]"
         )
 
     def test_modalities_are_apart(self) -> None:

@@ -1,4 +1,4 @@
-"""What an engine request needs: references, features, and the retry for an uncached image."""
+"""Build engine requests: references, features, and the retry after a cache miss."""
 
 from __future__ import annotations
 

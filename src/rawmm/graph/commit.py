@@ -1,4 +1,4 @@
-"""Adding a turn to the graph: everything is worked out first, then applied at once."""
+"""Commit a turn to the graph: compute and check everything first, then apply it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Commit:
         self._new_logical: list[list[int]] = []
 
     def run(self) -> int:
-        """Work the turn out and add it; the index of the reply's node."""
+        """Add the turn. Returns the index of the reply's node."""
         tokens = self._tokens
         reply = read(field_of(self._response, "message"), AssistantMessage, "message")
         self._reuse = Reuse(
@@ -76,7 +76,7 @@ class Commit:
         )
         whole = self._whole_sidecar()
         if not tokens.bridged:
-            self._reuse.keep_equal(whole)  # it may go on from a shorter path
+            self._reuse.keep_equal(whole)  # may shorten the path
         self._reuse.extend(self._spans, self._alignment)
         self._path, self._at = self._reuse.path, self._reuse.at
         start = self._at.engine
@@ -97,7 +97,7 @@ class Commit:
         return len(self._nodes) - 1
 
     def _content_flags(self) -> list[bool]:
-        """The renderer's flags, one per token of the engine; or empty."""
+        """The renderer's flags as one per token of the engine, or empty."""
         flags = self._tokens.is_content or []
         if flags and len(flags) != len(self._rendered):
             raise contract_error(
@@ -110,7 +110,7 @@ class Commit:
         return self._alignment.flags(flags)
 
     def _sidecars(self, whole: MultiModalData | None) -> list[MultiModalData | None]:
-        """What each new prompt message introduces; reused ones must agree with their nodes."""
+        """The sidecar of each new prompt message. Those of reused messages must match the nodes."""
         stored = [self._nodes[i].multi_modal_data for i in self._path]
         if whole is None:
             urls = (url for message in self._turn.prompt for url in media_urls(message))
@@ -128,17 +128,17 @@ class Commit:
                 )
             return [None] * len(self._turn.prompt[len(stored) :])
         try:
-            return guarded(lambda: self._introduced(whole, stored), (whole, MultiModalData, ()))
+            return guarded(lambda: self._split(whole, stored), (whole, MultiModalData, ()))
         except RawMMError as error:
             refusal = error
-        # What is wrong within the sidecar says more than what does not fit the prompt.
+        # An error inside the sidecar explains more than one about its fit to the prompt.
         read(whole, MultiModalData, *_SIDECAR)
         raise refusal.at(_SIDECAR)
 
-    def _introduced(
+    def _split(
         self, whole: MultiModalData, stored: Sequence[MultiModalData | None]
     ) -> list[MultiModalData | None]:
-        """The parts of the new messages; those before need only be equal."""
+        """The parts of the new messages, if those of reused messages equal their nodes'."""
         prompt, reused = self._turn.prompt, len(stored)
         parts = split_by_message(whole, prompt, reused)
         where = first_mismatch(stored, whole, prompt[:reused])
@@ -146,14 +146,14 @@ class Commit:
             raise contract_error(
                 "media_mismatch",
                 where,
-                expected="what the nodes that this turn reuses hold there",
-                got="another entry",
+                expected="the entry of the reused nodes",
+                got="a different entry",
                 hint="the renderer changed, moved or added media of earlier turns",
             )
         return parts
 
     def _whole_sidecar(self) -> MultiModalData | None:
-        """The sidecar of the prompt, its ranges in the engine's tokens."""
+        """The sidecar of the prompt, with ranges in the engine's tokens."""
         tokens = self._tokens
         if tokens.multi_modal_data is None:
             return None
@@ -165,7 +165,7 @@ class Commit:
         return guarded(lambda: self._aligned(sidecar), (sidecar, MultiModalData, _SIDECAR))
 
     def _aligned(self, sidecar: MultiModalData) -> MultiModalData:
-        """A sidecar with its ranges in the engine's tokens, which must be those of the engine."""
+        """A sidecar with ranges moved to the engine's tokens, if equal to the engine's ranges."""
         tokens = self._tokens
         by_modality = sidecar.mm_placeholders
         flat = sorted((one.offset, one.length) for of in by_modality.values() for one in of)
@@ -182,7 +182,7 @@ class Commit:
                 "placeholder_order",
                 ("tokens", "mm_placeholders"),
                 expected=f"the {counted(len(flat), 'range')} of the renderer's sidecar",
-                got=f"{counted(len(engine), 'range')}, at other places",
+                got=f"{counted(len(engine), 'range')} at other positions",
                 hint="engine and renderer lay out media differently",
             )
         return sidecar
@@ -192,7 +192,7 @@ class Commit:
         return PlaceholderRange(offset=start, length=end - start)
 
     def _add_prompt(self, sidecars: Sequence[MultiModalData | None]) -> None:
-        """Nodes of the new prompt messages: each its own tokens, scaffold before them included."""
+        """Build the nodes of the new prompt messages. Each includes the scaffold before it."""
         for i, sidecar in enumerate(sidecars, len(self._path)):
             span = self._spans[i] if i < len(self._spans) else None
             end = self._at if span is None else self._end_of(span, i)
@@ -205,10 +205,10 @@ class Commit:
             )
 
     def _end_of(self, span: tuple[int, int], index: int) -> Cursor:
-        """Where the tokens of a message end, which are never behind those of the one before.
+        """The end of a message's tokens, which is never before that of the message before it.
 
-        Templates may reorder messages, such as the results of tools: then the one that comes
-        first in the prompt holds the tokens of both.
+        Templates may reorder messages, such as tool results. The message that comes first in the
+        prompt then holds the tokens of both.
         """
         start, end = span
         if not 0 <= start <= end <= len(self._rendered):
@@ -221,7 +221,7 @@ class Commit:
         return max(self._at, Cursor(self._alignment.at(end), end))
 
     def _add_reply(self, message: AssistantMessage) -> None:
-        """The reply's node: the generation prompt, then the completion."""
+        """Build the reply's node: the generation prompt, then the completion."""
         tokens, usage = self._tokens, field_of(self._response, "usage")
         end = Cursor(len(self._prompt_ids), len(self._rendered))
         scaffold = len(self._prompt_ids[self._at.engine :])
@@ -259,7 +259,7 @@ class Commit:
         self._at = end
 
     def _route(self, start: int) -> tuple[MessageNode, EncodedArray] | None:
-        """Give new nodes their rows of expert routing; the correction of the prefix's last."""
+        """Set the expert routing of new nodes. Returns the prefix's last node and its new rows."""
         if self._tokens.routed_experts is None:
             return None
         routing = Routing(self._tokens.routed_experts)
@@ -273,7 +273,7 @@ class Commit:
         return None if last is None or rows is None else (last, rows)
 
     def _check_placed(self, start: int, whole: MultiModalData | None) -> None:
-        """New nodes hold the placeholders of their media, and no others."""
+        """Check that new nodes hold the placeholders of their media, and no others."""
         ids = media_ids(self._token_types)
         inline: bool | None = None
         owed: Owed | None = None
@@ -291,7 +291,7 @@ class Commit:
             start += len(node.token_ids)
 
     def _check_owed(self, whole: MultiModalData, ids: dict[str, set[int]]) -> None:
-        """Where nodes do not hold the tokens of their media, those of the prompt show them."""
+        """Check ranges of nodes without tokens against the tokens of the prompt."""
         for modality, tokens in ids.items():
             is_medium = tokens.__contains__
             for index, one in enumerate(whole.mm_placeholders.get(modality, ())):
@@ -309,10 +309,10 @@ class Commit:
 def new_node(
     at: int, *, parent: int | None, message: Message, tools: list[Tool], **fields: Any
 ) -> MessageNode:
-    """A node that will stand at index `at`. Only roots hold the tools; what is None is left out.
+    """A node for index `at`. Only roots hold the tools. Fields that are None are left out.
 
     Raises:
-        ContractError: it breaks the contract; ``path`` begins with ``$.nodes[at]``.
+        ContractError: it violates the contract; ``path`` begins with ``$.nodes[at]``.
     """
     present = {name: value for name, value in fields.items() if value is not None}
     if parent is None and tools:
