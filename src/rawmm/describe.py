@@ -17,6 +17,7 @@ from rawmm import layouts
 from rawmm.errors import OffloadError, contract_error, shown, shown_path, shown_text
 from rawmm.images import Limits, checked_limits, prepare_image
 from rawmm.locators import Problem, file_path, scheme_of
+from rawmm.media import IMAGE
 from rawmm.model.types import RawMMItem
 from rawmm.real_class import is_a
 from rawmm.store import ImageStore, StoredImage, resolved_dir
@@ -64,7 +65,7 @@ def describe_image(
         image: what `ImageStore.put` returned: the item has its ``raw_image_id``, and nothing is
             read. Or a path, a ``file://`` or a ``data:image/...;base64,`` URL: the item has it
             as ``raw_image_uri``. Or the bytes of a file: the item has no locator.
-        family: a family, with its default knobs, or a layout from `rawmm.layouts.get`.
+        family: a family, with its default parameters, or a layout from `rawmm.layouts.get`.
         image_dir: the run's image directory. `image` must then be a path or ``file://`` URL of
             a file directly in it, and the item has the name as ``raw_image_id``.
         limits: what is accepted; `Limits()` by default. A `StoredImage` has passed its store's.
@@ -94,7 +95,7 @@ def describe_image(
         sha256, size = prepared.sha256, (prepared.header.width, prepared.header.height)
     geometry = layout.describe(*size)
     item = raw_mm_item(
-        modality="image",
+        modality=IMAGE.name,
         family=layout.family,
         layout_fingerprint=layout.fingerprint(),
         payload=geometry.payload,

@@ -28,7 +28,8 @@ from rawmm import (
     encode_msgpack,
     validate,
 )
-from rawmm.graph.sidecar import LISTS, attribute, difference, introduced, merge
+from rawmm.graph.sidecar import first_mismatch, media_count, merge, split_by_message
+from rawmm.media import LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -230,7 +231,7 @@ class TestMergeNeedsTheSameLists:
         first_odd = next(name for name in LISTS if (name in one) != (name in other))
         assert str(caught.value) == (
             f"$.{first_odd}.image: expected a list in every sidecar with media of image, or in "
-            "none, got one in some [count_mismatch]"
+            "none, got a list in some [count_mismatch]"
         )
 
     def test_modalities_are_apart(self) -> None:
@@ -252,10 +253,10 @@ class TestAttributeConservesCounts:
         self, prompt: tuple[MultiModalData | None, list[Message]]
     ) -> None:
         sidecar, messages = prompt
-        parts = attribute(sidecar, messages)
+        parts = split_by_message(sidecar, messages)
         assert len(parts) == len(messages)
         for part, message in zip(parts, messages, strict=True):
-            images = introduced(message)["image"]
+            images = media_count(message)["image"]
             if not images:
                 assert part is None
                 continue
@@ -270,7 +271,7 @@ class TestAttributeConservesCounts:
         self, prompt: tuple[MultiModalData | None, list[Message]]
     ) -> None:
         sidecar, messages = prompt
-        for part, message in zip(attribute(sidecar, messages), messages, strict=True):
+        for part, message in zip(split_by_message(sidecar, messages), messages, strict=True):
             content = message.content if isinstance(message.content, list) else []
             urls = [p.image_url.url for p in content if isinstance(p, ImageUrlContentPart)]
             hashes = part.mm_hashes["image"] if part else []
@@ -282,7 +283,10 @@ class TestAttributeConservesCounts:
     ) -> None:
         sidecar, messages = prompt
         start = data.draw(st.integers(0, len(messages) + 1))
-        assert attribute(sidecar, messages, start) == attribute(sidecar, messages)[start:]
+        assert (
+            split_by_message(sidecar, messages, start)
+            == split_by_message(sidecar, messages)[start:]
+        )
 
 
 class TestMergeUndoesAttribute:
@@ -290,7 +294,7 @@ class TestMergeUndoesAttribute:
     @given(st.data())
     def test_for_every_subset_of_lists(self, names: frozenset[str], data: st.DataObject) -> None:
         sidecar, messages = data.draw(prompts(names))
-        assert merge(attribute(sidecar, messages)) == sidecar
+        assert merge(split_by_message(sidecar, messages)) == sidecar
 
 
 class TestAttributeRefusesOtherCounts:
@@ -324,10 +328,10 @@ class TestAttributeRefusesOtherCounts:
         one = UserMessage(
             content=[ImageUrlContentPart(image_url=ImageUrlSource(url="file:///run/a.png"))]
         )
-        last = max(i for i, message in enumerate(messages) if introduced(message)["image"])
+        last = max(i for i, message in enumerate(messages) if media_count(message)["image"])
         for other in ([*messages, one], [one, *messages], messages[:last]):
             with pytest.raises(ContractError) as caught:
-                attribute(sidecar, other)
+                split_by_message(sidecar, other)
             assert (caught.value.code, caught.value.path) == ("count_mismatch", f"$.{first}.image")
 
     @pytest.mark.parametrize("name", LISTS)
@@ -360,7 +364,7 @@ class TestAttributeRefusesOtherCounts:
     def test_an_empty_list(self) -> None:
         url = ImageUrlSource(url="file:///run/a.png")
         with pytest.raises(ContractError) as caught:
-            attribute(
+            split_by_message(
                 MultiModalData(mm_hashes={"image": []}),
                 [UserMessage(content=[ImageUrlContentPart(image_url=url)])],
             )
@@ -369,7 +373,7 @@ class TestAttributeRefusesOtherCounts:
     def refused(self, sidecar: MultiModalData, messages: list[Message], sentence: str) -> None:
         before = repr((sidecar, messages))
         with pytest.raises(ContractError) as caught:
-            attribute(sidecar, messages)
+            split_by_message(sidecar, messages)
         assert str(caught.value) == sentence
         assert repr((sidecar, messages)) == before
 
@@ -429,12 +433,12 @@ class TestNothingIsShared:
     @given(prompts())
     def test_attribute(self, prompt: tuple[MultiModalData | None, list[Message]]) -> None:
         sidecar, messages = prompt
-        self.apart(lambda first, *rest: attribute(first, rest), sidecar, *messages)
+        self.apart(lambda first, *rest: split_by_message(first, rest), sidecar, *messages)
 
     @given(prompts(frozenset(LISTS)))
     def test_parts_of_one_prompt(self, prompt: tuple[MultiModalData | None, list[Message]]) -> None:
         sidecar, messages = prompt
-        parts = [part for part in attribute(sidecar, messages) if part is not None]
+        parts = [part for part in split_by_message(sidecar, messages) if part is not None]
         for one, other in combinations(parts, 2):
             assert not {id(part) for part in mutable_parts(one)} & {
                 id(part) for part in mutable_parts(other)
@@ -468,13 +472,13 @@ class TestNone:
     @given(prompts())
     def test_no_sidecar(self, prompt: tuple[MultiModalData | None, list[Message]]) -> None:
         _, messages = prompt
-        assert attribute(None, messages) == [None] * len(messages)
-        assert attribute(None, messages, 1) == [None] * len(messages[1:])
+        assert split_by_message(None, messages) == [None] * len(messages)
+        assert split_by_message(None, messages, 1) == [None] * len(messages[1:])
 
     def test_a_sidecar_that_says_nothing_about_text(self) -> None:
         empty = MultiModalData(mm_hashes={"image": []}, mm_items={"video": []})
-        assert attribute(empty, [UserMessage(content="text")]) == [None]
-        assert attribute(empty, []) == []
+        assert split_by_message(empty, [UserMessage(content="text")]) == [None]
+        assert split_by_message(empty, []) == []
 
 
 CHANGES: list[tuple[str, Callable[[Any], Any]]] = [
@@ -506,8 +510,8 @@ class TestDifference:
         if sidecar is None:
             return
         end = data.draw(st.integers(0, len(messages)))
-        parts = attribute(sidecar, messages)
-        assert difference(parts[:end], sidecar, messages[:end]) is None
+        parts = split_by_message(sidecar, messages)
+        assert first_mismatch(parts[:end], sidecar, messages[:end]) is None
 
     @given(prompts(), st.data())
     def test_a_locator_may_be_left_out(
@@ -516,15 +520,15 @@ class TestDifference:
         sidecar, messages = prompt
         if sidecar is None:
             return
-        parts = attribute(sidecar, messages)
+        parts = split_by_message(sidecar, messages)
         bare = copy.deepcopy(sidecar)
         for item in bare.mm_items.get("image", ()):
             if data.draw(st.booleans()):
                 item.raw_image_id = item.raw_image_uri = None
         before = encoded([bare, sidecar])
-        assert difference(parts, bare, messages) is None
+        assert first_mismatch(parts, bare, messages) is None
         # And the one who has it may be the renderer.
-        assert difference(attribute(bare, messages), sidecar, messages) is None
+        assert first_mismatch(split_by_message(bare, messages), sidecar, messages) is None
         assert encoded([bare, sidecar]) == before
 
     @pytest.mark.parametrize("field", ["raw_image_id", "raw_image_uri"])
@@ -537,12 +541,12 @@ class TestDifference:
         item = RawMMItem(modality="image", family="f", payload={"grid": [1, 2]})
         located = changed(item, **{field: "a.png" if field == "raw_image_id" else "file:///a.png"})
         one, other = (MultiModalData(mm_items={"image": [of]}) for of in (item, located))
-        assert difference([one], other, messages) is None
-        assert difference([other], one, messages) is None
-        assert difference([other], other, messages) is None
+        assert first_mismatch([one], other, messages) is None
+        assert first_mismatch([other], one, messages) is None
+        assert first_mismatch([other], other, messages) is None
         elsewhere = changed(located, **{field: "b.png" if field == "raw_image_id" else "file:///b"})
         another = MultiModalData(mm_items={"image": [elsewhere]})
-        assert difference([other], another, messages) == ("mm_items", "image", 0)
+        assert first_mismatch([other], another, messages) == ("mm_items", "image", 0)
 
     @pytest.mark.parametrize("number", range(len(CHANGES)))
     @given(st.data())
@@ -551,7 +555,7 @@ class TestDifference:
         sidecar, messages = data.draw(prompts(frozenset(LISTS)))
         if sidecar is None:
             return
-        parts = attribute(sidecar, messages)
+        parts = split_by_message(sidecar, messages)
         other = copy.deepcopy(sidecar)
         of = getattr(other, name)["image"]
         index = data.draw(st.integers(0, len(of) - 1))
@@ -564,8 +568,8 @@ class TestDifference:
             if new == of[index]:
                 return
         of[index] = new
-        assert difference(parts, other, messages) == (name, "image", index)
-        assert difference(parts[:0], other, []) is None
+        assert first_mismatch(parts, other, messages) == (name, "image", index)
+        assert first_mismatch(parts[:0], other, []) is None
 
     @given(prompts(frozenset(LISTS)), st.data())
     def test_an_entry_may_not_be_missing(
@@ -574,16 +578,16 @@ class TestDifference:
         sidecar, messages = prompt
         if sidecar is None:
             return
-        parts = attribute(sidecar, messages)
+        parts = split_by_message(sidecar, messages)
         name = data.draw(st.sampled_from(LISTS))
         size = len(getattr(sidecar, name)["image"])
         shorter = copy.deepcopy(sidecar)
         drop_last(getattr(shorter, name)["image"])
-        assert difference(parts, shorter, messages) == (name, "image", size - 1)
+        assert first_mismatch(parts, shorter, messages) == (name, "image", size - 1)
         without = copy.deepcopy(sidecar)
         del getattr(without, name)["image"]
-        assert difference(parts, without, messages) == (name, "image", 0)
-        assert difference([None] * len(parts), sidecar, messages) == ("mm_hashes", "image", 0)
+        assert first_mismatch(parts, without, messages) == (name, "image", 0)
+        assert first_mismatch([None] * len(parts), sidecar, messages) == ("mm_hashes", "image", 0)
 
     @given(prompts(frozenset(LISTS)))
     def test_what_comes_after_the_messages_is_not_asked(
@@ -592,15 +596,15 @@ class TestDifference:
         sidecar, messages = prompt
         if sidecar is None:
             return
-        last = max(i for i, message in enumerate(messages) if introduced(message)["image"])
-        parts = attribute(sidecar, messages)[:last]
+        last = max(i for i, message in enumerate(messages) if media_count(message)["image"])
+        parts = split_by_message(sidecar, messages)[:last]
         other = copy.deepcopy(sidecar)
         other.mm_items["image"][-1].family = "other"
-        assert difference(parts, other, messages[:last]) is None
+        assert first_mismatch(parts, other, messages[:last]) is None
 
 
 def test_media_that_no_message_can_have_are_not_compared() -> None:
     """`attribute` refuses them; `difference` does not trip over them."""
     item = RawMMItem(modality="video", family="f", payload={})
     sidecar = MultiModalData(mm_items={"video": [item]})
-    assert difference([None], sidecar, [UserMessage(content="x")]) is None
+    assert first_mismatch([None], sidecar, [UserMessage(content="x")]) is None

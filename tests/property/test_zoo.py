@@ -270,7 +270,7 @@ OPTIONS: Final = frozenset(
         "packed",
         "return_tensors",
         "kwargs",
-        "knobs",
+        "parameters",
         "values",
         "materialize_all_image_refs",
         "environ",

@@ -101,7 +101,7 @@ def upgrade(
         image_dir: where images that an old form has inline are stored; their descriptors get a
             ``raw_image_id``. Without it they stay inline, as a ``data:`` URL in
             ``raw_image_uri``. Either way each is checked against its hash.
-        layout: the model's image layout, or its family for the default knobs. Only references
+        layout: the model's image layout, or its family for the default parameters. Only references
             of the form ``inline_urls`` need it, and `image_dir` for the images in them.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted, shown
+from rawmm.media import IMAGE
 from rawmm.model.types import MMImageRef, MultiModalData
-from rawmm.trainer import IMAGE
 from rawmm.upgrades.step import Step
 from rawmm.validation import errors_at
 
@@ -33,7 +33,7 @@ def upgraded(sidecar: Any, uris: Any, path: Path) -> Step:
     images = [
         _image(item, sha256, span, uri, (*path, 1, index))
         for index, (item, sha256, span, uri) in enumerate(
-            zip(*(sidecar.get(name, {}).get(IMAGE, ()) for name in _LISTS), uris, strict=True)
+            zip(*(sidecar.get(name, {}).get(IMAGE.name, ()) for name in _LISTS), uris, strict=True)
         )
     ]
     return Step([images], "each URL joined to its descriptor, hash and range")
@@ -44,18 +44,18 @@ def _check_lists(sidecar: dict[str, Any], count: int, path: Path) -> None:
     for name in _LISTS:
         by_modality = sidecar.get(name, {})
         for modality, values in by_modality.items():
-            if modality != IMAGE and values:
+            if modality != IMAGE.name and values:
                 raise contract_error(
                     "unsupported_modality",
                     (*path, 0, name, modality),
                     expected="images only",
                     got=shown(modality),
                 )
-        got = len(by_modality.get(IMAGE, ()))
+        got = len(by_modality.get(IMAGE.name, ()))
         if got != count:
             raise contract_error(
                 "count_mismatch",
-                (*path, 0, name, IMAGE),
+                (*path, 0, name, IMAGE.name),
                 expected=f"{counted(count, 'entry', 'entries')}, one per URL",
                 got=str(got),
             )

@@ -89,7 +89,7 @@ def _image(
             expected=f"{counted(described.placeholder_length, 'token')}, as the layout has for "
             "the image",
             got=str(length),
-            hint="the model has another layout, or other knobs",
+            hint="the model has another layout, or other parameters",
         )
     return [item, described.mm_hash, url, offset, length], to_store
 

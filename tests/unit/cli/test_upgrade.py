@@ -196,7 +196,7 @@ class TestLayout:
         ("text", "says"),
         [
             ("gemma", "--layout: expected one of "),
-            ("qwen_vl,patch=3", "--layout: expected a knob of qwen_vl"),
+            ("qwen_vl,patch=3", "--layout: expected a parameter of qwen_vl"),
             ("qwen_vl,patch_size=0", "--layout: expected an integer from 1"),
             ("qwen_vl,patch_size", "--layout takes FAMILY,KNOB=INTEGER,...; got 'patch_size'"),
             ("qwen_vl,patch_size=1.5", "--layout takes FAMILY,KNOB=INTEGER,..."),

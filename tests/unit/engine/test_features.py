@@ -170,7 +170,7 @@ class TestErrors:
     def test_descriptor_only_where_its_image_is_needed(self, how: Any) -> None:
         assert str(refused(sidecar(item(0), item(1, raw_image_id=None)), **how)) == (
             "$.mm_items.image[1]: expected raw_image_id or raw_image_uri, got a descriptor-only"
-            " item, which the engine is not known to have; the sidecars of the message graph keep"
+            " item that is not known to be cached; the sidecars of the message graph keep"
             " the locators [no_locator]"
         )
 

@@ -284,8 +284,8 @@ class TestGeometry:
             assert isinstance(error, MaterializeError)
             assert str(error) == (
                 "$[0].payload.image_grid_thw: expected [1, 6, 4], as the image processor "
-                "returned, got [1, 4, 6]; its settings are not those that the image was described "
-                "with [geometry_mismatch]"
+                "returned, got [1, 4, 6]; the image was described with other settings of the "
+                "processor [geometry_mismatch]"
             )
         assert len(processor.seen) == 2  # what is wrong is not cached
 
@@ -384,7 +384,7 @@ class TestProcessor:
             assert isinstance(error, MaterializeError)
             assert str(error) == (
                 "$[2]: expected pixel_values of an image of 84 x 56 pixels, got RuntimeError from "
-                "the image processor; call it with the image alone to see all of its error "
+                "the image processor; call it with the image alone to see the whole error "
                 "[processor_failed]"
             )
             assert_silent(error)
@@ -451,7 +451,7 @@ class TestContract:
         assert isinstance(error, MaterializeError)
         assert str(error) == (
             "$[0].family: expected one of gemma3, glm4v, internvl, kimi_k25, pixtral, qwen_vl, "
-            "got 'house_vl'; pass layout, to tell how many tokens such an image has [bad_value]"
+            "got 'house_vl'; pass layout, which knows the number of tokens of such an image [bad_value]"
         )
 
     @pytest.mark.parametrize(

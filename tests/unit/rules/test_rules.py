@@ -283,7 +283,9 @@ NOT_WEAKER: Final = {
     "_streams_hold: content and content",
     "_streams_hold: stream and stream",
     "_images_hold: not ids or not ids",
-    "_images_hold: not urls or not urls",
+    "_images_hold: not media_urls(message) or not media_urls(message)",
+    "_images_hold: not urls and (not urls)",
+    "_images_hold: name in sidecar.mm_placeholders and name in sidecar.mm_placeholders",
     "_graph_holds: end > start and (not within) and "
     "(not placeholders_match(tokens, sidecar or None, start, ids))",
     "_graph_holds: ids and (not within) and "
