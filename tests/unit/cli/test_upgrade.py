@@ -181,7 +181,7 @@ class TestLayout:
     def test_says_what_is_missing(self, rawmm: Run, tmp_path: Path) -> None:
         outcome = self.run(rawmm, tmp_path, "--image-dir", str(tmp_path / "images"))
         assert outcome.code == 1
-        assert outcome.err.endswith("made again [historical_form]\n")
+        assert outcome.err.endswith("can be computed [historical_form]\n")
         outcome = self.run(rawmm, tmp_path, "--layout", "qwen_vl,min_pixels=1024")
         assert outcome.code == 2
         assert outcome.err.startswith("rawmm: expected an image directory")
