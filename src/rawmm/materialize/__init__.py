@@ -18,7 +18,7 @@ tokens say is an error that names it. There is no image in its place.
 from rawmm.materialize.cache import CacheCounters, ProcessedImageCache
 from rawmm.materialize.images import Materialized, MaterializedImage, materialize
 from rawmm.materialize.processing import layout_of
-from rawmm.materialize.reading import ImageReader
+from rawmm.store import ImageReader
 
 __all__ = [
     "CacheCounters",

@@ -106,7 +106,7 @@ class Walk:
         for image, path in self._images.values():
             assert self._store is not None  # steps name no image to store without it
             try:
-                written += self._store.commit(image).written
+                written += self._store.put(image).written
             except OffloadError as error:
                 raise error.at(path, path="$") from error
         return written
