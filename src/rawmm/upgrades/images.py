@@ -68,7 +68,7 @@ def read_inline(url: Any, sha256: Any, path: Path, store: ImageStore | None) -> 
             hint="images and hashes are in different orders, or one was replaced",
         )
     if store is not None:
-        uri = store.uri(image.facts)
+        uri = store.uri(image.info)
         return InlineImage(image, {"raw_image_id": image.raw_image_id}, uri, (image,))
     head = parse_data_url(url)
     # Readers ignore the case of the header; the contract writes it in lower case.

@@ -99,7 +99,7 @@ class Walk:
         for image, path in self._images.values():
             assert self._store is not None  # without a store, no step returns images
             try:
-                written += self._store.commit(image).written
+                written += self._store.put(image).written
             except OffloadError as error:
                 raise error.at(path, path="$") from error
         return written

@@ -20,6 +20,7 @@ from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
 from rawmm.cli.records import Record
 from rawmm.errors import CODES, ContractError, RawMMError
+from rawmm.offload import available_cpus
 from rawmm.values.json_fault import JsonFault
 from tests.unit.cli.test_process import HANGS, INTERRUPTIBLE
 
@@ -132,10 +133,10 @@ def test_a_number_below_zero_is_wrong_usage(many: Path, rawmm: Run) -> None:
 
 def test_zero_is_one_process_for_each_core_that_may_be_used() -> None:
     own = os.sched_getaffinity(0)
-    assert parallel.available_cores() == len(own)
+    assert available_cpus() == len(own)
     os.sched_setaffinity(0, {min(own)})
     try:
-        assert parallel.available_cores() == 1
+        assert available_cpus() == 1
     finally:
         os.sched_setaffinity(0, own)
 

@@ -14,7 +14,7 @@ import rawmm
 from rawmm import layouts
 from rawmm.errors import RawMMError
 from rawmm.materialize import materialize
-from rawmm.store import ImageStore
+from rawmm.store import ImageStore, check_exists
 from tests.unit.images.pictures import data_url, part, picture
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ DOORS: dict[str, Callable[[ImageStore, Any], object]] = {
     "read": lambda store, text: store.read(text),
     "read, hash": lambda store, text: store.read(store.put(RAW).uri, text),
     "path": lambda store, text: store.path(text).read_bytes,
-    "check_present": lambda store, text: store.check_present(text),
+    "exists": check_exists,
     "raw_image_path": lambda store, text: rawmm.raw_image_path(
         raw_image_id=text, image_dir=store.root
     ),

@@ -197,8 +197,8 @@ def test_records_that_name_nothing_here_must_be_meant(store: ImageStore) -> None
             collect(store, *records)
         assert str(caught.value) == (
             f"$: expected records that name some of the 1 image in '{store.root}', got records "
-            "that name none; give the records of this directory, or say that none of its images "
-            "is needed [no_references]"
+            "that name none; pass the records of this directory, or allow_empty if no image is "
+            "needed [no_references]"
         )
         assert image.path.exists()
     assert collect(store, allow_empty=True) == [image.raw_image_id]
@@ -332,7 +332,7 @@ def _write(root: str, seed: int, gates: Gates, answers: Queue[tuple[str, int]]) 
         gates.old.wait(HANGS)
         gates.read.wait(HANGS)
         for image in chosen:
-            store.commit(image)
+            store.put(image)
         gates.written.wait(HANGS)
         gates.over.wait(HANGS)
         lost += sum(not store.path(image.raw_image_id).exists() for image in chosen)
