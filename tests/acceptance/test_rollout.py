@@ -6,7 +6,6 @@ doubled or moved must be an error that says where.
 
 from __future__ import annotations
 
-import base64
 import copy
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +18,7 @@ import rawmm
 from rawmm import ImageStore, MultiModalData, Trace
 from rawmm.graph import PendingTurn, branches, leaves, prepare_turn
 from tests import standin
+from tests.unit.images.pictures import data_url, part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,7 @@ COMPACT_AT = 14
 
 
 def inline(number: int) -> dict[str, Any]:
-    encoded = base64.b64encode(standin.screenshot(number)).decode()
-    url = f"data:image/png;base64,{encoded}"
-    return {"type": "image_url", "image_url": {"url": url}}
+    return part(data_url(standin.screenshot(number)))
 
 
 def observation(number: int) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from rawmm import (
     iter_errors,
     raw_mm_ref,
 )
+from tests.builders import item_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,8 +54,6 @@ def ids(values: list[int]) -> dict[str, Any]:
 def rollout(size: int, **node: Any) -> dict[str, Any]:
     """`size` images, a token each, behind two tokens in whose bytes it stands at an odd place."""
     url = {"type": "image_url", "image_url": {"url": f"file:///images/{A}.png"}}
-    item = {"kind": "prime_raw_mm_item", "version": 1, "modality": "image", "family": "f",
-            "payload": {}}  # fmt: skip
     return {
         "nodes": [
             {
@@ -66,7 +65,7 @@ def rollout(size: int, **node: Any) -> dict[str, Any]:
                     "mm_placeholders": {
                         "image": [{"offset": 3 * at + 2, "length": 1} for at in range(size)]
                     },
-                    "mm_items": {"image": [item] * size},
+                    "mm_items": {"image": [item_document(payload={})] * size},
                 },
                 **node,
             }

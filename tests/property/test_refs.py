@@ -15,6 +15,7 @@ from rawmm import RawMMError, RawMMRef, to_builtins
 from rawmm.engine.refs import is_raw_mm_ref, raw_mm_ref, split_raw_mm_ref
 from rawmm.errors import CODES
 from rawmm.testing.strategies import instances
+from tests.builders import json_base64
 
 located = instances(RawMMRef).filter(
     lambda ref: (ref.raw_image_id or ref.raw_image_uri) is not None
@@ -30,15 +31,10 @@ def with_payload(ref: RawMMRef) -> RawMMRef:
     return RawMMRef(**{"payload": {}} | to_builtins(ref))
 
 
-def b64(value: Any) -> str:
-    raw = json.dumps(value).encode()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def historical(ref: RawMMRef, run_id: str) -> dict[str, str]:
     """The reference in each old form that can say it."""
     fields = to_builtins(with_payload(ref))
-    out = {"json": f"mmraw:{json.dumps(fields)}", "b64": f"mmraw:{b64(fields)}"}
+    out = {"json": f"mmraw:{json.dumps(fields)}", "b64": f"mmraw:{json_base64(fields)}"}
     older = dict(fields)
     uri = older.pop("raw_image_uri", None)
     if uri is not None:
@@ -48,9 +44,9 @@ def historical(ref: RawMMRef, run_id: str) -> dict[str, str]:
             out["inline"] = f"mmraw:{json.dumps(inline | {'raw_image_data': uri})}"
     else:
         named = [ref.family, ref.fingerprint, ref.modality, ref.mm_hash, ref.raw_image_id]
-        out["v2"] = ":".join(["mmraw:v2", run_id, *map(str, named), b64(fields["payload"])])
-    out["v3"] = f"mmraw:v3:{b64(older)}"
-    out["v3 with run"] = f"mmraw:v3:{b64(older | {'run_id': run_id})}"
+        out["v2"] = ":".join(["mmraw:v2", run_id, *map(str, named), json_base64(fields["payload"])])
+    out["v3"] = f"mmraw:v3:{json_base64(older)}"
+    out["v3 with run"] = f"mmraw:v3:{json_base64(older | {'run_id': run_id})}"
     return out
 
 

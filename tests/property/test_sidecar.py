@@ -29,6 +29,7 @@ from rawmm import (
     validate,
 )
 from rawmm.graph.sidecar import LISTS, attribute, difference, introduced, merge
+from tests import builders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,13 +58,7 @@ def entries(draw: st.DrawFn, modality: str, number: int, start: int) -> dict[str
             [{}, {"raw_image_id": f"{sha}.png"}, {"raw_image_uri": f"file:///run/{sha}.png"}]
         )
     )
-    item = RawMMItem(
-        modality=modality,
-        family="qwen_vl",
-        layout_fingerprint="1dc5ae5b68174891",
-        payload=draw(payloads),
-        **locator,
-    )
+    item = builders.item(modality=modality, payload=draw(payloads), **locator)
     span = PlaceholderRange(offset=start + draw(st.integers(0, 3)), length=draw(st.integers(1, 9)))
     return {"mm_hashes": sha[:32], "mm_placeholders": span, "mm_items": item}
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from tests.builders import FINGERPRINT
 from tests.unit.cli.test_process import on_terminal, peak
 from tests.unit.images.pictures import data_url, picture
 from tests.unit.upgrades.forms import (
-    FINGERPRINT,
     SHA,
     STORED,
     URL,

@@ -31,8 +31,8 @@ import pytest
 from rawmm import MessageNode, MMRefs, MultiModalData, RawMMError, RawMMItem, RawMMRef, to_builtins
 from rawmm.model.types import GenerateFeatures
 from rawmm.upgrades import upgrade
+from tests.builders import FINGERPRINT
 from tests.unit.upgrades.forms import (
-    FINGERPRINT,
     SHA,
     URL,
     bare_grid,
