@@ -187,7 +187,7 @@ def seconds(act: Callable[[], Any]) -> float:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_time_is_linear(name: str, counted: Callable[..., None]) -> None:
+def test_rules_take_linear_time(name: str, counted: Callable[..., None]) -> None:
     make, size = CASES[name]
     taken = [seconds(make(factor * size)) for factor in (1, 4, GROWTH)]
     # What takes less than this is lost in the noise of the clock.
@@ -197,7 +197,7 @@ def test_time_is_linear(name: str, counted: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "msgpack"])
-def test_a_refused_array_is_not_unpacked(form: str, counted: Callable[..., None]) -> None:
+def test_refused_array_is_not_unpacked(form: str, counted: Callable[..., None]) -> None:
     size = 4 * MIB
     stream = array("int32", [size // 4], b"\xfe" * size)
     document = {"message": {"role": "user", "content": "x"}, "token_ids": stream}

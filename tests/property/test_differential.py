@@ -110,25 +110,25 @@ def check_messagepack(document: Any, name: str, *, refused: bool) -> None:
 @pytest.mark.parametrize("name", NAMES)
 class TestStrictParseAndSchemaEqualsDecodeAndRules:
     @given(st.data())
-    def test_valid(self, name: str, data: st.DataObject) -> None:
+    def test_valid_documents_get_equal_verdicts(self, name: str, data: st.DataObject) -> None:
         document = data.draw(strategies.documents(name))
         encoded = json.dumps(document).encode()
         assert verdict(encoded, name) is None
         check_law(encoded, name)
 
     @given(st.data())
-    def test_shaped(self, name: str, data: st.DataObject) -> None:
+    def test_shaped_documents_get_equal_verdicts(self, name: str, data: st.DataObject) -> None:
         document = data.draw(strategies.shaped(name))
         assert oracle.python_accepts(document, name)
         check_law(json.dumps(document).encode(), name)
 
     @given(st.data())
-    def test_mutated_structure(self, name: str, data: st.DataObject) -> None:
+    def test_mutated_documents_get_equal_verdicts(self, name: str, data: st.DataObject) -> None:
         document = data.draw(strategies.mutated(name))
         check_law(json.dumps(document).encode(), name)
 
     @given(st.data())
-    def test_mutated_lexemes(self, name: str, data: st.DataObject) -> None:
+    def test_mutated_lexemes_get_equal_verdicts(self, name: str, data: st.DataObject) -> None:
         check_law(data.draw(strategies.lexemes(name)), name)
 
 

@@ -74,17 +74,19 @@ def check_fast(document: Any, name: str) -> None:
 @pytest.mark.parametrize("name", RULED)
 class TestFastChecks:
     @given(st.data())
-    def test_never_laxer_than_the_rules(self, name: str, data: st.DataObject) -> None:
+    def test_fast_check_never_accepts_what_its_rule_refuses(
+        self, name: str, data: st.DataObject
+    ) -> None:
         drawn = strategies.documents(name) | strategies.shaped(name) | strategies.mutated(name)
         check_fast(data.draw(drawn), name)
 
-    def test_enough_for_what_is_common(self, name: str) -> None:
+    def test_fast_checks_accept_a_valid_vector(self, name: str) -> None:
         valid = [vector for vector in VECTORS if "code" not in vector and vector["type"] == name]
         assert any(rules_hold(decode_json(vector["document"], TYPES[name])) for vector in valid)
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: str(vector["case"]))
-def test_fast_checks_see_what_is_wrong_in_vectors(vector: schemas.Vector) -> None:
+def test_fast_checks_refuse_invalid_vectors(vector: schemas.Vector) -> None:
     try:
         document = json.loads(vector["document"])
     except ValueError:
@@ -96,7 +98,7 @@ def test_fast_checks_see_what_is_wrong_in_vectors(vector: schemas.Vector) -> Non
 class TestCheckedAgain:
     @given(st.data())
     @settings(max_examples=60, phases=[Phase.generate])
-    def test_a_struct_that_was_written_to_is_judged_as_the_errors_say(
+    def test_revalidation_of_an_assigned_struct_agrees_with_its_errors(
         self, name: str, data: st.DataObject
     ) -> None:
         value = convert(data.draw(strategies.documents(name)), TYPES[name])

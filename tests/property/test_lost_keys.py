@@ -51,7 +51,7 @@ def lost(value: Any) -> int:
 
 
 @given(VALUES, st.sampled_from([":", r"\u003a", r"\u003A"]))
-def test_every_lost_key_is_found(value: Any, colon: str) -> None:
+def test_all_lost_keys_are_found(value: Any, colon: str) -> None:
     data = written(value, colon).encode()
     decoded = msgspec.json.decode(data)
     if has_all_keys(data, decoded):
@@ -62,11 +62,11 @@ def test_every_lost_key_is_found(value: Any, colon: str) -> None:
 
 
 @pytest.mark.parametrize("text", [r'{"a": 1, "a": "\u003a"}', r'{"a": 1, "a": {"\u003A": "x"}}'])
-def test_an_escaped_colon_does_not_stand_for_a_lost_one(text: str) -> None:
+def test_escaped_colon_does_not_hide_a_lost_key(text: str) -> None:
     assert not has_all_keys(text.encode(), msgspec.json.decode(text))
 
 
-def test_what_nests_too_deep_to_look_is_an_error() -> None:
+def test_too_deep_nesting_is_refused() -> None:
     with pytest.raises(RawMMError) as caught:
         list(duplicate_keys(b"[" * 100_000 + b"]" * 100_000))
     assert caught.value.code == "too_deep"

@@ -105,7 +105,7 @@ def verdicts(document: dict[str, Any]) -> set[tuple[str, str] | None]:
 
 
 @given(strategies.instances(MessageNode), st.data())
-def test_forms_and_wires(node: MessageNode, data: st.DataObject) -> None:
+def test_round_trips_in_any_form_are_equal(node: MessageNode, data: st.DataObject) -> None:
     """Any form on any wire, several hops in a row: the same node."""
     value = node
     for _ in range(3):
@@ -119,7 +119,7 @@ def test_forms_and_wires(node: MessageNode, data: st.DataObject) -> None:
 
 
 @given(strategies.instances(Trace))
-def test_branches_are_the_same(trace: Trace) -> None:
+def test_packed_and_plain_traces_have_equal_branches(trace: Trace) -> None:
     whole = decode_msgpack(encode_msgpack(trace, packed=True), Trace)
     plain = decode_msgpack(encode_msgpack(trace, packed=False), Trace)
     assert whole == plain == trace
@@ -130,7 +130,7 @@ def test_branches_are_the_same(trace: Trace) -> None:
 
 @pytest.mark.parametrize("name", list(KINDS))
 @given(data=st.data())
-def test_elements_are_judged_as_in_a_list(name: str, data: st.DataObject) -> None:
+def test_elements_get_the_same_verdict_as_in_a_list(name: str, data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from(KINDS[name].__dtypes__))
     raw = data.draw(elements(dtype))
     values = listed(dtype, raw)
@@ -159,7 +159,7 @@ def test_elements_are_judged_as_in_a_list(name: str, data: st.DataObject) -> Non
 
 @pytest.mark.parametrize("kind", KINDS.values())
 @given(data=st.data())
-def test_bytes_that_do_not_fill_the_shape(kind: Any, data: st.DataObject) -> None:
+def test_size_that_differs_from_the_shape_is_refused(kind: Any, data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from(kind.__dtypes__))
     raw = data.draw(st.binary(max_size=40) | st.integers(0, 5).map(lambda n: bytes(n * 8)))
     shape = data.draw(st.lists(st.integers(0, 6), max_size=3))
@@ -179,7 +179,7 @@ def test_bytes_that_do_not_fill_the_shape(kind: Any, data: st.DataObject) -> Non
 
 @pytest.mark.parametrize("name", list(KINDS))
 @given(data=st.data())
-def test_other_fields_are_refused(name: str, data: st.DataObject) -> None:
+def test_changed_fields_are_refused(name: str, data: st.DataObject) -> None:
     odd: st.SearchStrategy[Any] = st.sampled_from(
         [None, True, 0, 3, -1, 1.0, "", "x", ">i4", "<f4", "int8", [], [3], {}, b""]
     )
@@ -209,7 +209,7 @@ def test_any_bytes_give_a_value_or_an_error(kind: Any, raw: bytes) -> None:
 
 
 @given(strategies.instances(MessageNode), st.data())
-def test_cut_short(node: MessageNode, data: st.DataObject) -> None:
+def test_truncated_message_is_refused(node: MessageNode, data: st.DataObject) -> None:
     whole = encode_msgpack(node, packed=True)
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
     with pytest.raises(RawMMError):
@@ -218,7 +218,7 @@ def test_cut_short(node: MessageNode, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("kind", KINDS.values())
 @given(data=st.data())
-def test_a_sequence_like_its_list(kind: Any, data: st.DataObject) -> None:
+def test_stream_behaves_like_its_list(kind: Any, data: st.DataObject) -> None:
     stream = data.draw(strategies.instances(kind))
     values = stream.tolist()
     assert kind.pack(values) == stream == values
