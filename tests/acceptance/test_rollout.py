@@ -228,6 +228,7 @@ def media_list(node: dict[str, Any], name: str) -> list[Any]:
 
 
 class TestEveryLossIsCaught:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["image parts", *LISTS])
     def test_damage_in_the_trace_is_refused(self, received: Trace, name: str) -> None:
         document = rawmm.to_builtins(received)
@@ -254,6 +255,7 @@ class TestEveryLossIsCaught:
                 tried += 1
         assert tried > 4 * len(places)
 
+    @pytest.mark.slow
     def test_damage_by_the_renderer_is_refused(self, store: ImageStore) -> None:
         tried = 0
 

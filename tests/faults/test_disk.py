@@ -138,6 +138,7 @@ class TestEveryDoor:
         root.chmod(0o755)
         _all_is_well(door, root, kept)
 
+    @pytest.mark.slow
     def test_directory_removed_repeatedly_is_reported_or_made_again(
         self, door: str, tmp_path: Path, counted: Callable[..., None]
     ) -> None:

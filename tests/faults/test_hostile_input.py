@@ -89,6 +89,7 @@ def assert_linear(seconds: list[float]) -> None:
         assert after < MOST_GROWTH * max(before, FLOOR), seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_images_of_many_blocks_are_refused_in_linear_time(
     name: str, counted: Callable[..., None]
@@ -102,6 +103,7 @@ def test_images_of_many_blocks_are_refused_in_linear_time(
     counted(images=len(answers), refused=len(answers))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.BODIES)
 def test_hostile_bodies_take_linear_time(name: str, counted: Callable[..., None]) -> None:
     sizes = [size // 8 for size in SIZES]

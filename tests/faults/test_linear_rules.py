@@ -186,6 +186,7 @@ def seconds(act: Callable[[], Any]) -> float:
     return min(taken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_rules_take_linear_time(name: str, counted: Callable[..., None]) -> None:
     make, size = CASES[name]

@@ -97,7 +97,7 @@ def test_fast_checks_refuse_invalid_vectors(vector: schemas.Vector) -> None:
 @pytest.mark.parametrize("name", sorted(TYPES))
 class TestCheckedAgain:
     @given(st.data())
-    @settings(max_examples=60, phases=[Phase.generate])
+    @settings(max_examples=2 * settings().max_examples, phases=[Phase.generate])
     def test_revalidation_of_an_assigned_struct_agrees_with_its_errors(
         self, name: str, data: st.DataObject
     ) -> None:

@@ -127,7 +127,13 @@ def outcome(call: Callable[[], Any]) -> Any:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(TYPES))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in {"MessageNode", "Trace"} else ())
+        for name in sorted(TYPES)
+    ],
+)
 def test_object_as_a_field_is_written_by_meaning_or_refused(name: str) -> None:
     failures = [
         failure
@@ -189,6 +195,7 @@ def attribute_of(kind: Any, wire: str) -> str:
     return names.get(wire, wire)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in sorted(TYPES) if not name.startswith("Packed")])
 def test_assigned_object_is_written_by_meaning_or_refused(name: str) -> None:
     failures = [

@@ -31,11 +31,13 @@ def check(rows: list[Row]) -> None:
             assert row.value > 0, row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", command.SUBJECTS)
 def test_every_benchmark_runs(name: str) -> None:
     check(list(import_module(f"benchmarks.{name}").run(harness.Settings(quick=True))))
 
 
+@pytest.mark.slow
 def test_command_writes_its_measurements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

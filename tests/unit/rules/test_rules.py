@@ -259,6 +259,7 @@ class TestAFastCheck:
     def test_that_passes_everything_is_found(self, rule: Rule) -> None:
         assert killed(rule, lambda _: True)
 
+    @pytest.mark.slow
     def test_that_is_weaker_in_one_place_is_found(self, rule: Rule) -> None:
         survivors = {what for what, holds in mutants_of(rule) if not killed(rule, holds)}
         assert survivors - NOT_WEAKER == set()

@@ -826,6 +826,7 @@ class Children(UserDict[str, Any]):
         return Children(self.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [Letters(NAME), Children(a=NAME)], ids=["sequence", "mapping"])
 def test_elements_without_end_are_an_error(value: Any) -> None:
     with pytest.raises(ContractError) as caught:
@@ -841,6 +842,7 @@ class Rows(UserList[Any]):
     pass
 
 
+@pytest.mark.slow
 def test_the_elements_that_a_class_keeps_have_no_limit() -> None:
     rows = Rows({"row": number} for number in range(120_000))
     rows.append([NAME])

@@ -234,6 +234,7 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NOT_JSON)
 def test_what_is_no_json_is_refused_at_every_field(name: str, form: str) -> None:
