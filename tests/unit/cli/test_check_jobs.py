@@ -49,8 +49,14 @@ def many(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("style", ["text", "json", "github"])
-@pytest.mark.parametrize("most", ["0", "700"])
+@pytest.mark.parametrize(
+    ("style", "most"),
+    [
+        ("text", "700"),
+        pytest.param("json", "0", marks=pytest.mark.slow),
+        pytest.param("github", "700", marks=pytest.mark.slow),
+    ],
+)
 def test_the_report_is_the_serial_one(style: str, most: str, many: Path, rawmm: Run) -> None:
     argv = ("check", many, many, "--format", style, "--max-errors", most)
     serial = rawmm(*argv)

@@ -21,16 +21,15 @@ from rawmm import (
     validate,
 )
 from rawmm.graph import branches, prepare_turn
+from tests.builders import item, mm_hash_of
 from tests.unit.graph.turns import (
     PAD,
     TYPES,
     history_of,
-    item,
     new_trace,
     play,
     reply,
     response,
-    sha,
     sidecar,
     url,
     user,
@@ -138,16 +137,16 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         "another image than the new message shows",
         lambda: good(multi_modal_data=sidecar((0, 1, 2), (1, 7, 3), (3, 14, 1))),
         "$.nodes[4].message.content[0].image_url.url: expected the image of hash "
-        f"{sha(3)[:16]}, as in the sidecar, got one named {sha(2)[:16]}; the images "
+        f"{mm_hash_of(3)[:16]}, as in the sidecar, got one named {mm_hash_of(2)[:16]}; the images "
         "and the sidecar are in different order, or one was replaced [hash_mismatch]",
     ),
     (
         "a hash of another image than its item",
         lambda: good(
-            multi_modal_data=damaged(lambda s: s.mm_hashes["image"].__setitem__(2, sha(9)[:32]))
+            multi_modal_data=damaged(lambda s: s.mm_hashes["image"].__setitem__(2, mm_hash_of(9)))
         ),
         "$.tokens.multi_modal_data.mm_items.image[2].raw_image_id: expected the image of hash "
-        f"{sha(9)[:16]}, got '{sha(2)[:16]}…' (68 characters); the items and "
+        f"{mm_hash_of(9)[:16]}, got '{mm_hash_of(2)[:16]}…' (68 characters); the items and "
         "hashes are in different order, or one was replaced [hash_mismatch]",
     ),
     (

@@ -15,6 +15,7 @@ from rawmm import layouts
 from rawmm.errors import RawMMError
 from rawmm.materialize import materialize
 from rawmm.store import ImageStore, check_exists
+from tests import builders
 from tests.unit.images.pictures import data_url, part, picture
 
 if TYPE_CHECKING:
@@ -47,18 +48,7 @@ CONTENTS: dict[str, str] = {
 
 
 def _sidecar(**locator: str) -> Any:
-    item = rawmm.raw_mm_item(
-        modality="image",
-        family="qwen_vl",
-        layout_fingerprint="0" * 16,
-        payload={"image_grid_thw": [[1, 4, 4]]},
-        **locator,
-    )
-    return rawmm.MultiModalData(
-        mm_items={"image": [item]},
-        mm_hashes={"image": ["0" * 32]},
-        mm_placeholders={"image": [rawmm.PlaceholderRange(0, 4)]},
-    )
+    return builders.sidecar(builders.item(**locator))
 
 
 def _raised(errors: list[RawMMError]) -> None:

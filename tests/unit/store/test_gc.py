@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from pydantic import BaseModel
 
-from rawmm import raw_mm_item
 from rawmm.errors import ContractError, OffloadError
 from rawmm.offload import offload_images_inplace
 from rawmm.store import ImageStore, collect_garbage, fsck
 from rawmm.store.listing import move_aside
+from tests import builders
 from tests.unit.images.pictures import part, picture, temporary_files, url_of
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ def test_what_no_record_names_is_deleted(store: ImageStore) -> None:
 
 
 def single_records(name: str) -> dict[str, Any]:
-    item = raw_mm_item(
-        modality="image", family="f", layout_fingerprint="0" * 32, payload={}, raw_image_id=name
-    )
+    item = builders.item(raw_image_id=name)
     return {
         "dict": {"raw_image_id": name},
         "mapping": MappingProxyType({"raw_image_id": name}),
