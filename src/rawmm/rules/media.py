@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
 
 
-_ORDER_HINT: Final = "items and hashes are in different order, or one was replaced"
+_ORDER_HINT: Final = "the items and hashes are in different order, or one was replaced"
 
 
 def _locator(item: RawMMItem, path: Path) -> Iterator[RawMMError]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rawmm.errors import contract_error, counted
+from rawmm.errors import contract_error, counted, shown_hash
 from rawmm.locators import locator_of, names_image, stored_hash
 from rawmm.media import IN_MESSAGES, Modality, counted_items, media_urls
 from rawmm.model.types import SamplingMask
@@ -127,7 +127,7 @@ def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
 def _same_images(
     node: MessageNode, modality: Modality, sidecar: MultiModalData, path: Path
 ) -> Iterator[RawMMError]:
-    """The n-th media part names the file of the n-th hash, as far as its URL tells."""
+    """An error for each media part whose URL names another file than the hash at its index."""
     hashes: Sequence[str | None] = sidecar.mm_hashes.get(modality.name, ())
     if not hashes:
         located = map(locator_of, sidecar.mm_items.get(modality.name, ()))
@@ -139,9 +139,9 @@ def _same_images(
         yield contract_error(
             "hash_mismatch",
             (*path, "message", *at),
-            expected=f"the {modality.name} of hash {sha[:16]}, as the sidecar has it there",
-            got=f"one named {(stored_hash(url) or '')[:16]}",
-            hint="images and sidecar are in different order, or one was replaced",
+            expected=f"the {modality.name} of hash {shown_hash(sha)}, as in the sidecar",
+            got=f"one named {shown_hash(stored_hash(url) or '')}",
+            hint="the images and the sidecar are in different order, or one was replaced",
         )
 
 
