@@ -31,7 +31,7 @@ from rawmm.validation import (
     graph_broken,
     has_bad_text,
     made_plain,
-    recheck,
+    revalidate,
     to_struct,
     unexplained,
     wire_hook,
@@ -291,7 +291,7 @@ def convert(
         if logprob_floor is not None:
             obj = plain = floored_document(plain, kind, logprob_floor)
         if contains_struct(plain):
-            recheck(plain)
+            revalidate(plain)
         whole = isinstance(plain, Contract) and has_type(plain, kind)
         value = plain if whole else to_struct(plain, kind)
     except (msgspec.ValidationError, RecursionError, RawMMError):
@@ -373,7 +373,7 @@ def check_writable(obj: Any, mode: Mode) -> None:
     for error in _unwritable(obj, mode, ()):
         raise error
     try:
-        recheck(obj)
+        revalidate(obj)
     except (msgspec.ValidationError, RecursionError):
         pass  # raised below: what msgspec says becomes no context
     else:

@@ -273,7 +273,7 @@ def documents(
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_no_field_of_a_document_leaks(name: str, watch: Watch) -> None:
+def test_document_fields_never_reach_an_error(name: str, watch: Watch) -> None:
     kind = TYPES[name]
     for place, value in documents(name, JSON, KEYS):
         watch.run(f"decode_json {place}", rawmm.decode_json, json.dumps(value), kind)
@@ -287,7 +287,7 @@ def test_no_field_of_a_document_leaks(name: str, watch: Watch) -> None:
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_no_field_of_an_object_leaks(name: str, watch: Watch) -> None:
+def test_object_fields_never_reach_an_error(name: str, watch: Watch) -> None:
     kind = TYPES[name]
     adapter = TypeAdapter(kind)
     for place, value in documents(name, CANARIES, KEYS_OF_PYTHON):
@@ -436,7 +436,7 @@ VALUES = {
 OBJECTS = {"a class", "hostile", "a hostile mapping"}
 
 
-def test_no_argument_of_a_public_function_leaks(watch: Watch, tmp_path: Path) -> None:
+def test_public_arguments_never_reach_an_error(watch: Watch, tmp_path: Path) -> None:
     called = set()
     for name, function in functions(tmp_path):
         parameters = inspect.signature(function).parameters.values()
@@ -495,7 +495,7 @@ SAMPLE = {
 }
 
 
-def test_no_assigned_value_leaks(watch: Watch) -> None:
+def test_assigned_values_never_reach_an_error(watch: Watch) -> None:
     """An assignment is not checked, so errors appear when the struct is used."""
     for name, kind in TYPES.items():
         good = rawmm.convert(valid(name), kind)
@@ -513,7 +513,7 @@ def test_no_assigned_value_leaks(watch: Watch) -> None:
                 watch.run(f"to_builtins {place}", rawmm.to_builtins, value)
 
 
-def test_no_command_leaks(watch: Watch, tmp_path: Path) -> None:
+def test_command_input_never_reaches_output(watch: Watch, tmp_path: Path) -> None:
     trace = valid("Trace")
     message = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
     request = {"messages": [message]}

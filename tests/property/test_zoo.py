@@ -25,6 +25,7 @@ import rawmm
 from rawmm import RawMMError, schemas
 from rawmm.model.types import TYPES, Contract
 from rawmm.values.fields import field_slots, slot_of
+from tests.builders import item_document, sidecar_document
 from tests.zoo import REFUSED, ZOO, OddObject
 
 MODULES: Final = ("rawmm", "rawmm.graph", "rawmm.layouts", "rawmm.materialize", "rawmm.trainer")
@@ -126,7 +127,13 @@ def outcome(call: Callable[[], Any]) -> Any:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(TYPES))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in {"MessageNode", "Trace"} else ())
+        for name in sorted(TYPES)
+    ],
+)
 def test_object_in_a_field_is_encoded_faithfully_or_refused(name: str) -> None:
     failures = [
         failure
@@ -188,6 +195,7 @@ def attribute_of(kind: Any, wire: str) -> str:
     return names.get(wire, wire)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in sorted(TYPES) if not name.startswith("Packed")])
 def test_assigned_object_is_encoded_faithfully_or_refused(name: str) -> None:
     failures = [
@@ -221,20 +229,8 @@ def assign(name: str, field: Any, document: Any, label: str) -> None:
 
 # The public callables.
 
-ITEM: Final[dict[str, Any]] = {
-    "kind": "prime_raw_mm_item",
-    "version": 1,
-    "modality": "image",
-    "family": "qwen_vl",
-    "layout_fingerprint": "1dc5ae5b68174891b6aa9850aa05ee0d",
-    "payload": {"image_grid_thw": [1, 4, 4]},
-    "raw_image_uri": "s3://bucket/a.png",
-}
-SIDECAR: Final[dict[str, Any]] = {
-    "mm_hashes": {"image": ["a" * 32]},
-    "mm_placeholders": {"image": [{"offset": 0, "length": 4}]},
-    "mm_items": {"image": [ITEM]},
-}
+ITEM: Final = item_document(raw_image_uri="s3://bucket/a.png")
+SIDECAR: Final = sidecar_document(ITEM)
 SAMPLE: Final[dict[str, Any]] = {
     "token_ids": [1, 2],
     "mask": [False, True],
@@ -270,7 +266,7 @@ OPTIONS: Final = frozenset(
         "packed",
         "return_tensors",
         "kwargs",
-        "knobs",
+        "parameters",
         "values",
         "materialize_all_image_refs",
         "environ",

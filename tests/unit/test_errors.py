@@ -25,19 +25,14 @@ from rawmm import (
     iter_errors,
 )
 from rawmm.errors import json_path, raise_alone, shown, shown_name, shown_path, shown_text
+from tests.builders import item_document
 from tests.canaries import ENCODINGS, IMAGE, leaked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NODE = '{"message": {"role": "user", "content": "x"}'
-ITEM = {
-    "kind": "prime_raw_mm_item",
-    "version": 1,
-    "modality": "image",
-    "family": "qwen_vl",
-    "payload": {},
-}
+ITEM = item_document(payload={})
 SENTENCES: list[tuple[str, Any, Any, str]] = [
     (
         "malformed",

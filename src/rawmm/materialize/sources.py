@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rawmm.codec import convert
-from rawmm.engine import media
 from rawmm.errors import contract_error, shown
 from rawmm.locators import locator_of
+from rawmm.media import IMAGE, iter_media
 from rawmm.model.types import MMImageItem, MMImageRef, MMRefs, MultiModalData, RawMMItem
 from rawmm.real_class import is_a
-from rawmm.trainer import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +86,7 @@ def _of_ref(ref: MMImageRef, path: Path) -> Source:
 
 
 def _of_sidecar(sidecar: MultiModalData) -> Iterator[Source]:
-    for one in media(sidecar):
+    for one in iter_media(sidecar):
         locator = locator_of(one.item)
         if locator is None:
             raise contract_error(
@@ -97,7 +96,7 @@ def _of_sidecar(sidecar: MultiModalData) -> Iterator[Source]:
                 got="a descriptor-only item",
                 hint="the sidecars of the message graph keep the locators",
             )
-        path: Path = ("mm_placeholders", *one.path[1:])
+        path = one.placeholder_path
         name = "raw_image_uri" if one.item.raw_image_id is None else "raw_image_id"
         yield Source(
             one.item,
@@ -114,11 +113,11 @@ def _of_sidecar(sidecar: MultiModalData) -> Iterator[Source]:
 
 def _check_modality(found: list[Source]) -> None:
     for one in found:
-        if one.item.modality != IMAGE:
+        if one.item.modality != IMAGE.name:
             raise contract_error(
                 "unsupported_modality",
                 (*one.item_path, "modality"),
-                expected=shown(IMAGE),
+                expected=shown(IMAGE.name),
                 got=shown(one.item.modality),
             )
 

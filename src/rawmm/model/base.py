@@ -70,6 +70,8 @@ class Hooks:
     """Raises the first broken rule of one struct."""
     pydantic: ClassVar[str] = "rawmm.integrations.pydantic"
     """The module that answers pydantic. It is imported when pydantic asks."""
+    forms: ClassVar[str] = "rawmm.upgrades.forms"
+    """The module that knows historical forms. It is imported to explain an error."""
 
 
 class ContractMeta(msgspec.StructMeta):

@@ -7,9 +7,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import contract_error, counted
+from rawmm.media import TOKEN_TYPES, media_urls
 from rawmm.model.packed import token_bytes
 from rawmm.model.types import PackedStream
-from rawmm.rules.nodes import image_urls
 from rawmm.rules.rule import Rule, reader
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
         PlaceholderRange,
         Trace,
     )
-
-
-TOKEN_TYPES: Final = {1: "image", 2: "video"}
-"""The values of a trace's mm_token_type_id_map that stand for media."""
 
 
 def graph_errors(
@@ -115,7 +111,7 @@ def all_inline(above: bool | None, node: MessageNode) -> bool | None:  # noqa: F
     """
     if above is False or node.multi_modal_data is not None:
         return False
-    urls = image_urls(node.message)
+    urls = media_urls(node.message)
     return all(url.startswith("data:") for url in urls) if urls else above
 
 

@@ -34,5 +34,4 @@ __all__ = [
     "unpack",
 ]
 
-from rawmm.trainer.spans import IMAGE as IMAGE
 from rawmm.trainer.spans import span_errors as span_errors

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rawmm.codec import convert
-from rawmm.engine import media
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
-from rawmm.graph import LISTS, stream_of
+from rawmm.graph import stream_of
+from rawmm.media import LISTS, iter_media, mm_refs_names
 from rawmm.model.types import MMImageItem, MMImageRef, MMRefs, MultiModalData
 from rawmm.real_class import is_a
 from rawmm.store import resolved_dir
-from rawmm.trainer.spans import IMAGE, span_errors, uri_error
+from rawmm.trainer.spans import span_errors, uri_error
 from rawmm.values.plain import plain_copy
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from rawmm.engine import Medium
+    from rawmm.media import Medium
 
     ToUri = Callable[[str], str]
 
@@ -64,8 +64,8 @@ def build_mm_refs(
             hint="leave out one of them",
         )
     checked = convert(MultiModalData() if sidecar is None else sidecar, MultiModalData)
-    _only_images(checked)
-    found = list(media(checked))
+    _check_modalities(checked)
+    found = sorted(iter_media(checked), key=lambda one: one.placeholder.offset)
     if to_uri is not None and not callable(to_uri):
         raise contract_error("wrong_type", (), expected="a function in to_uri", got=shown(to_uri))
     locate = to_uri if image_dir is None else _in(image_dir)
@@ -91,21 +91,22 @@ def build_mm_refs(
         images,
         num_tokens if types is None else len(types),
         types,
-        at=lambda index: ("mm_placeholders", IMAGE, index),
+        at=lambda index: found[index].placeholder_path,
         types_at=("mm_token_type_ids",),
     ):
         raise error
     return MMRefs(images=images) if images else None
 
 
-def _only_images(sidecar: MultiModalData) -> None:
+def _check_modalities(sidecar: MultiModalData) -> None:
+    wanted = mm_refs_names()
     for name in LISTS:
         for modality, entries in getattr(sidecar, name).items():
-            if entries and modality != IMAGE:
+            if entries and modality not in wanted:
                 raise contract_error(
                     "unsupported_modality",
                     (name, modality),
-                    expected="images only",
+                    expected=f"{' or '.join(f'{one}s' for one in wanted)} only",
                     got=f"{counted(len(entries), 'entry', 'entries')} of {shown_text(modality)}",
                 )
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import RawMMError, contract_error, counted, shown
-from rawmm.graph import Branch, introduced, read
+from rawmm.graph import Branch, media_count, read
+from rawmm.media import IN_MESSAGES
 from rawmm.model.types import MessageNode
 from rawmm.real_class import is_a
 from rawmm.trainer import experts
 from rawmm.trainer.mm_refs import build_mm_refs
 from rawmm.trainer.sample import TrainingSample, sample_of
-from rawmm.trainer.spans import IMAGE
 
 if TYPE_CHECKING:
     import os
@@ -104,16 +105,21 @@ def _refs(
 
 def _check_images(branch: Branch, sidecar: MultiModalData | None) -> None:
     """A message's images are all described: inline ones without a sidecar would be lost here."""
-    parts = sum(introduced(message)[IMAGE] for message in branch.messages)
-    items = len(sidecar.mm_items.get(IMAGE, ())) if sidecar is not None else 0
-    if parts != items:
-        raise contract_error(
-            "count_mismatch",
-            ("multi_modal_data", "mm_items", IMAGE),
-            expected=f"{counted(parts, 'image item')}, one per image part of the messages",
-            got=str(items),
-            hint="the trainer needs a descriptor of every image: offload and describe them",
-        )
+    parts = Counter[str]()
+    for message in branch.messages:
+        parts.update(media_count(message))
+    for modality in IN_MESSAGES:
+        items = len(sidecar.mm_items.get(modality, ())) if sidecar is not None else 0
+        if parts[modality] != items:
+            raise contract_error(
+                "count_mismatch",
+                ("multi_modal_data", "mm_items", modality),
+                expected=f"{counted(parts[modality], f'{modality} item')}, one per {modality} part "
+                "of the messages",
+                got=str(items),
+                hint=f"the trainer needs a descriptor of every {modality}: offload and describe "
+                "them",
+            )
 
 
 def _spread(branch: Branch, name: str) -> list[float] | None:

@@ -13,7 +13,7 @@ from rawmm.model.types import EncodedArray, MMRefs
 from rawmm.real_class import is_a
 from rawmm.trainer import experts
 from rawmm.trainer.experts import opened
-from rawmm.trainer.spans import IMAGE, span_errors, uri_error
+from rawmm.trainer.spans import span_errors, uri_error
 from rawmm.validation import shape_errors
 from rawmm.values.errors import bad_key, missing_field
 from rawmm.values.payload import Mode, payload_errors
@@ -299,13 +299,6 @@ def _errors(sample: TrainingSample, at: Callable[[str], Path]) -> Iterator[RawMM
     images = images_of(sample)
     path = (*at("mm_refs"), 0)
     for index, image in enumerate(images):
-        if image.item.modality != IMAGE:
-            yield contract_error(
-                "unsupported_modality",
-                (*path, index, 0, "modality"),
-                expected=shown(IMAGE),
-                got=shown(image.item.modality),
-            )
         if error := uri_error(image.uri, (*path, index, 2)):
             yield error
     yield from span_errors(

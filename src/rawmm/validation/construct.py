@@ -11,7 +11,7 @@ from rawmm.model.base import EXTRA, Hooks
 from rawmm.rules import normalize, own_errors, rules_hold
 from rawmm.validation.convert import made_plain, to_struct
 from rawmm.validation.errors import errors_at, has_bad_text, rules_paused
-from rawmm.validation.revalidate import recheck
+from rawmm.validation.revalidate import revalidate
 from rawmm.values.errors import missing_field, unknown_field
 from rawmm.values.extras import place_errors
 from rawmm.values.plain import contains_struct, to_plain
@@ -78,7 +78,7 @@ def _with_valid_structs(plain: Any, cls: type[Contract]) -> Any:
     """`plain` unchanged if its structs are valid, else with dicts in place of all structs."""
     if contains_struct(plain):
         try:
-            recheck(plain)
+            revalidate(plain)
         except msgspec.ValidationError:
             return to_plain(plain, cls, open_structs=True)
     return plain

@@ -17,7 +17,7 @@ from rawmm.real_class import is_a
 from rawmm.rules import graph_errors, own_errors
 from rawmm.validation.convert import made_plain, to_struct
 from rawmm.validation.explain import shape_errors
-from rawmm.validation.revalidate import recheck
+from rawmm.validation.revalidate import revalidate
 from rawmm.validation.unconverted import unconverted_values
 from rawmm.values.fields import iter_children, only_numbers, struct_fields
 from rawmm.values.plain import contains_struct, is_plain, to_plain
@@ -53,7 +53,7 @@ def holds(value: Any, kind: Any) -> bool:
         plain = made_plain(value, kind)
         built = value if is_a(value, Contract) else to_struct(plain, kind)
         if contains_struct(plain):
-            recheck(built)
+            revalidate(built)
     except (msgspec.ValidationError, RecursionError, RawMMError):
         return False
     return has_type(built, kind) and not graph_broken(built, kind) and not has_bad_text(built)
@@ -185,7 +185,7 @@ def _fits_its_class(struct: Any) -> bool:
     """Whether the fields that a subclass adds are valid, given that all others are."""
     if is_a(struct, Contract) and added_fields(type(struct)):
         try:
-            recheck(struct)
+            revalidate(struct)
         except msgspec.ValidationError:
             return False
     return True

@@ -88,23 +88,23 @@ def test_any_expansion(data: st.DataObject) -> None:
     assert alignment.flags(flags) == expected
 
 
-OTHER = "expected the renderer's tokens, with media expanded, got other tokens from position"
-CUT = "the engine tokenized or cut the prompt by itself [token_mismatch]"
+DIFFERS = "expected the renderer's tokens with expanded media, got different tokens from position"
+HINT = "the engine tokenized or truncated the prompt itself [token_mismatch]"
 REFUSED: list[tuple[str, list[int], list[int], Any, str]] = [
-    ("another token before", [1, PAD], [5, PAD, PAD], [(1, 2)], f"0 on; {CUT}"),
+    ("another token before", [1, PAD], [5, PAD, PAD], [(1, 2)], f"0 on; {HINT}"),
     (
         "another token between",
         [PAD, 1, 2, PAD],
         [PAD, 1, 5, PAD, PAD],
         [(0, 1), (3, 2)],
-        f"2 on; {CUT}",
+        f"2 on; {HINT}",
     ),
-    ("another token after", [PAD, 1, 2], [PAD, PAD, 1, 5], [(0, 2)], f"3 on; {CUT}"),
-    ("a token too few", [PAD, 1, 2], [PAD, PAD, 1], [(0, 2)], f"3 on; {CUT}"),
-    ("a token too many", [PAD, 1], [PAD, PAD, 1, 2], [(0, 2)], f"3 on; {CUT}"),
-    ("no media at all", [1, 2], [1, 3], [], f"1 on; {CUT}"),
-    ("text cut short", [1, 2, 3], [1], None, f"1 on; {CUT}"),
-    ("nothing at all", [1], [], None, f"0 on; {CUT}"),
+    ("another token after", [PAD, 1, 2], [PAD, PAD, 1, 5], [(0, 2)], f"3 on; {HINT}"),
+    ("a token too few", [PAD, 1, 2], [PAD, PAD, 1], [(0, 2)], f"3 on; {HINT}"),
+    ("a token too many", [PAD, 1], [PAD, PAD, 1, 2], [(0, 2)], f"3 on; {HINT}"),
+    ("no media at all", [1, 2], [1, 3], [], f"1 on; {HINT}"),
+    ("text cut short", [1, 2, 3], [1], None, f"1 on; {HINT}"),
+    ("nothing at all", [1], [], None, f"0 on; {HINT}"),
 ]
 
 
@@ -116,7 +116,7 @@ REFUSED: list[tuple[str, list[int], list[int], Any, str]] = [
 def test_other_tokens(rendered: list[int], engine: list[int], ranges: Any, tail: str) -> None:
     with pytest.raises(ContractError) as caught:
         Alignment(rendered, engine, [PAD], ranges)
-    assert str(caught.value) == f"$.tokens.prompt_ids: {OTHER} {tail}"
+    assert str(caught.value) == f"$.tokens.prompt_ids: {DIFFERS} {tail}"
 
 
 @pytest.mark.parametrize("ranges", [None, [], [(1, 3), (5, 1)], [*RANGES, (9, 1)]])
@@ -148,7 +148,7 @@ def test_a_range_elsewhere(
         Alignment(RENDERED, ENGINE, [PAD], ranges)
     if index is None:
         # A length that is too short shows in the token after it.
-        assert str(caught.value) == f"$.tokens.prompt_ids: {OTHER} {here} on; {CUT}"
+        assert str(caught.value) == f"$.tokens.prompt_ids: {DIFFERS} {here} on; {HINT}"
         return
     assert str(caught.value) == (
         f"$.tokens.mm_placeholders[{index}]: expected a range at {here}, where the renderer's "

@@ -301,7 +301,7 @@ class TestCorrections:
         with pytest.raises(ContractError) as caught:
             self.second(trace, payload(range(8), now))
         assert str(caught.value) == (
-            f"$.tokens.routed_experts.dtype: expected {wider}, as the tokens before, or another "
+            f"$.tokens.routed_experts.dtype: expected {wider}, as for the tokens before, or another "
             f"unsigned type, got {got} [bad_value]"
         )
         assert encode_msgpack(trace) == kept
@@ -384,8 +384,8 @@ REFUSED: list[tuple[Any, str]] = [
     (payload([1], data=5), ".data: expected base64, got 5 [bad_base64]"),
     (payload([1], shape="1"), ".shape: expected an array, got the string '1' [wrong_type]"),
     (payload([1], shape=[-1, 1, 1]), ".shape[0]: expected an integer from 0 to 9007199254740991, got -1 [out_of_range]"),
-    (payload([1], start=-1), ".start: expected the number of a token, from 0, got -1 [bad_value]"),
-    (payload([1], start="2"), ".start: expected the number of a token, from 0, got '2' [bad_value]"),
+    (payload([1], start=-1), ".start: expected the index of a token, at least 0, got -1 [bad_value]"),
+    (payload([1], start="2"), ".start: expected the index of a token, at least 0, got '2' [bad_value]"),
 ]  # fmt: skip
 
 

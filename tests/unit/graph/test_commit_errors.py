@@ -21,16 +21,15 @@ from rawmm import (
     validate,
 )
 from rawmm.graph import branches, prepare_turn
+from tests.builders import item, mm_hash_of
 from tests.unit.graph.turns import (
     PAD,
     TYPES,
     history_of,
-    item,
     new_trace,
     play,
     reply,
     response,
-    sha,
     sidecar,
     url,
     user,
@@ -100,13 +99,13 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         "no sidecar",
         lambda: good(multi_modal_data=None),
         "$.tokens.multi_modal_data: expected a sidecar with 3 image items, got none; give a "
-        "bridging renderer the previous sidecar, or its images are lost [count_mismatch]",
+        "bridging renderer the previous sidecar, or its media are lost [count_mismatch]",
     ),
     (
         "no sidecar, no spans and no map of token types",
         lambda: good(multi_modal_data=None, message_spans=None, mm_token_type_id_map=None),
         "$.tokens.multi_modal_data: expected a sidecar with 3 image items, got none; give a "
-        "bridging renderer the previous sidecar, or its images are lost [count_mismatch]",
+        "bridging renderer the previous sidecar, or its media are lost [count_mismatch]",
     ),
     (
         "the sidecar of the new tail only",
@@ -124,31 +123,30 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
     (
         "another image in the reused prefix",
         lambda: good(multi_modal_data=sidecar((0, 1, 2), (5, 7, 3), (2, 14, 1))),
-        "$.tokens.multi_modal_data.mm_hashes.image[1]: expected what the nodes that this turn "
-        "reuses hold there, got another entry; the renderer changed, moved or added media of "
+        "$.tokens.multi_modal_data.mm_hashes.image[1]: expected the entry of the reused "
+        "nodes, got a different entry; the renderer changed, moved or added media of "
         "earlier turns [media_mismatch]",
     ),
     (
         "a moved range in the reused prefix",
         lambda: good(multi_modal_data=sidecar((0, 1, 1), (1, 7, 3), (2, 14, 1))),
-        "$.tokens.multi_modal_data.mm_placeholders.image[0]: expected what the nodes that this "
-        "turn reuses hold there, got another entry; the renderer changed, moved or added media of "
-        "earlier turns [media_mismatch]",
+        "$.tokens.multi_modal_data.mm_placeholders.image[0]: expected the entry of the reused "
+        "nodes, got a different entry; the renderer changed, moved or added media of earlier turns [media_mismatch]",
     ),
     (
         "another image than the new message shows",
         lambda: good(multi_modal_data=sidecar((0, 1, 2), (1, 7, 3), (3, 14, 1))),
         "$.nodes[4].message.content[0].image_url.url: expected the image of hash "
-        f"{sha(3)[:16]}, as in the sidecar, got one named {sha(2)[:16]}; the images "
+        f"{mm_hash_of(3)[:16]}, as in the sidecar, got one named {mm_hash_of(2)[:16]}; the images "
         "and the sidecar are in different order, or one was replaced [hash_mismatch]",
     ),
     (
         "a hash of another image than its item",
         lambda: good(
-            multi_modal_data=damaged(lambda s: s.mm_hashes["image"].__setitem__(2, sha(9)[:32]))
+            multi_modal_data=damaged(lambda s: s.mm_hashes["image"].__setitem__(2, mm_hash_of(9)))
         ),
         "$.tokens.multi_modal_data.mm_items.image[2].raw_image_id: expected the image of hash "
-        f"{sha(9)[:16]}, got '{sha(2)[:16]}…' (68 characters); the items and "
+        f"{mm_hash_of(9)[:16]}, got '{mm_hash_of(2)[:16]}…' (68 characters); the items and "
         "hashes are in different order, or one was replaced [hash_mismatch]",
     ),
     (
@@ -218,15 +216,15 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         "an engine that tokenized by itself",
         lambda: good(prompt_ids=[1, PAD, PAD, 3, *BEFORE[4:], *NEW]),
         "$.tokens.prompt_ids: expected the 13 tokens of the stored prefix, which the renderer "
-        "extended, got other tokens than those of node 0, which begins at position 0; the engine tokenized or "
-        "cut the prompt by itself [token_mismatch]",
+        "extended, got tokens that differ from those of node 0, which begins at position 0; the "
+        "engine tokenized or truncated the prompt itself [token_mismatch]",
     ),
     (
         "an engine that cut the prompt",
         lambda: good(prompt_ids=BEFORE[:9], is_content=None),
         "$.tokens.prompt_ids: expected the 13 tokens of the stored prefix, which the renderer "
-        "extended, got other tokens than those of node 2, which begins at position 6; the engine tokenized or "
-        "cut the prompt by itself [token_mismatch]",
+        "extended, got tokens that differ from those of node 2, which begins at position 6; the "
+        "engine tokenized or truncated the prompt itself [token_mismatch]",
     ),
     (
         "a renderer with other tokens",
@@ -234,8 +232,8 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
             renderer_prompt_ids=[*BEFORE, 1, PAD, 3],
             mm_placeholders=[(at, 1) for at, token in enumerate([*BEFORE, *NEW]) if token == PAD],
         ),
-        "$.tokens.prompt_ids: expected the renderer's tokens, with media expanded, got other "
-        "tokens from position 15 on; the engine tokenized or cut the prompt by itself "
+        "$.tokens.prompt_ids: expected the renderer's tokens with expanded media, got "
+        "different tokens from position 15 on; the engine tokenized or truncated the prompt itself "
         "[token_mismatch]",
     ),
     (
@@ -248,8 +246,8 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
     (
         "an engine that lays out media differently",
         lambda: good(mm_placeholders=[(1, 2), (7, 3), (13, 1)]),
-        "$.tokens.mm_placeholders: expected the 3 ranges of the renderer's sidecar, got 3 ranges, "
-        "at other places; engine and renderer lay out media differently [placeholder_order]",
+        "$.tokens.mm_placeholders: expected the 3 ranges of the renderer's sidecar, got 3 ranges "
+        "at other positions; engine and renderer lay out media differently [placeholder_order]",
     ),
     # Streams.
     (

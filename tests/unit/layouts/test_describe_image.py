@@ -88,7 +88,7 @@ def test_every_family(raw: bytes, family: str) -> None:
     assert described[2:] == (geometry.num_tokens, geometry.placeholder_length)
 
 
-def test_a_layout_with_knobs(raw: bytes) -> None:
+def test_a_layout_with_parameters(raw: bytes) -> None:
     described = describe_image(raw, QWEN2_VL)
     assert described.item.payload == {"image_grid_thw": [[1, 34, 46]]}
     assert described.item.layout_fingerprint == QWEN2_VL.fingerprint()

@@ -16,7 +16,7 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
 
 
 @pytest.mark.parametrize(
-    ("family", "knobs", "size", "grid", "num_tokens"),
+    ("family", "parameters", "size", "grid", "num_tokens"),
     [
         # 32 x 24 tokens of 32 pixels; nothing to round.
         ("qwen_vl", {}, (1024, 768), [1, 48, 64], 768),
@@ -61,9 +61,9 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
     ],
 )
 def test_grid_and_tokens(
-    family: str, knobs: dict[str, Any], size: tuple[int, int], grid: list[int], num_tokens: int
+    family: str, parameters: dict[str, Any], size: tuple[int, int], grid: list[int], num_tokens: int
 ) -> None:
-    geometry = layouts.get(family, **knobs).describe(*size)
+    geometry = layouts.get(family, **parameters).describe(*size)
     assert (geometry.grid, geometry.num_tokens) == (grid, num_tokens)
 
 
@@ -136,7 +136,7 @@ def test_what_is_no_size(family: str, width: Any, height: Any, code: str, path: 
 @pytest.mark.parametrize("family", layouts.FAMILIES)
 def test_a_layout_is_a_value(family: str) -> None:
     layout = layouts.get(family)
-    assert layout == layouts.get(family, **layout.knobs)
+    assert layout == layouts.get(family, **layout.parameters)
     assert hash(layout) == hash(layouts.get(family))
     assert pickle.loads(pickle.dumps(layout)) == copy.deepcopy(layout) == layout
     assert layout != layouts.get(family, patch_size=7)

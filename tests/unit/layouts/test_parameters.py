@@ -1,4 +1,4 @@
-"""Choosing a layout: every wrong family and knob is an error that lists what there is."""
+"""Choosing a layout: every wrong family and parameter is an error that lists what there is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from rawmm import ContractError, layouts
 
-QWEN_KNOBS = (
-    "the knobs of qwen_vl and their defaults are patch_size=16, merge_size=2, "
+QWEN_PARAMETERS = (
+    "the parameters of qwen_vl and their defaults are patch_size=16, merge_size=2, "
     "temporal_patch_size=2, min_pixels=65536, max_pixels=16777216"
 )
 
@@ -27,7 +27,7 @@ def test_families() -> None:
         layout = layouts.get(family)
         assert type(layout) is cls
         assert layout.family == family
-        assert layout.knobs == cls.defaults()
+        assert layout.parameters == cls.defaults()
 
 
 @pytest.mark.parametrize("family", ["qwen", "", "Qwen_VL", None, 3, ["qwen_vl"]])
@@ -40,17 +40,19 @@ def test_unknown_family(family: Any) -> None:
     )
 
 
-def test_unknown_knob() -> None:
+def test_unknown_parameter() -> None:
     with pytest.raises(ContractError) as caught:
         layouts.get("qwen_vl", patch_size=14, merge_kernel_size=2)
     assert str(caught.value) == (
-        "$.merge_kernel_size: expected a knob of qwen_vl, got 'merge_kernel_size'; "
-        f"{QWEN_KNOBS} [unknown_field]"
+        "$.merge_kernel_size: expected a parameter of qwen_vl, got 'merge_kernel_size'; "
+        f"{QWEN_PARAMETERS} [unknown_field]"
     )
 
 
-def test_pan_and_scan_is_no_knob() -> None:
-    with pytest.raises(ContractError, match=r"expected a knob of gemma3, got 'do_pan_and_scan'"):
+def test_pan_and_scan_is_no_parameter() -> None:
+    with pytest.raises(
+        ContractError, match=r"expected a parameter of gemma3, got 'do_pan_and_scan'"
+    ):
         layouts.get("gemma3", do_pan_and_scan=True)
 
 
@@ -72,7 +74,7 @@ def test_a_number_that_is_none(value: Any, code: str, got: str) -> None:
     with pytest.raises(ContractError) as caught:
         layouts.get("qwen_vl", patch_size=value)
     assert str(caught.value) == (
-        f"$.patch_size: expected {expected}, got {got}; {QWEN_KNOBS} [{code}]"
+        f"$.patch_size: expected {expected}, got {got}; {QWEN_PARAMETERS} [{code}]"
     )
 
 
@@ -87,7 +89,7 @@ def test_every_number_is_checked(family: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "knobs", "code", "path", "expected"),
+    ("family", "parameters", "code", "path", "expected"),
     [
         ("qwen_vl", {"min_pixels": 9, "max_pixels": 8}, "out_of_range", "$.min_pixels",
          "at most max_pixels, which is 8"),
@@ -108,11 +110,11 @@ def test_every_number_is_checked(family: str) -> None:
         ("kimi_k25", {"image_std": [1, 2, 10**400]}, "out_of_range", "$.image_std", "finite"),
     ],
 )  # fmt: skip
-def test_knobs_that_do_not_go_together(
-    family: str, knobs: dict[str, Any], code: str, path: str, expected: str
+def test_parameters_that_do_not_go_together(
+    family: str, parameters: dict[str, Any], code: str, path: str, expected: str
 ) -> None:
     with pytest.raises(ContractError) as caught:
-        layouts.get(family, **knobs)
+        layouts.get(family, **parameters)
     assert (caught.value.code, caught.value.path) == (code, path)
     assert f"expected {expected}" in str(caught.value)
 
