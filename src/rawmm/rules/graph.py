@@ -248,13 +248,13 @@ def _image_tokens(
         # Prefix sums, so that each range takes constant time.
         before = array("Q", accumulate(_typed(node.token_ids, wanted), initial=0))
         size = len(before) - 1
-        covered = outside = done = 0
+        in_ranges = outside = done = 0
         for index, one in enumerate(ranges):
             first = min(max(0, one.offset - start), size)
             end = min(max(0, one.offset - start + one.length), size)
             outside += max(0, before[first] - before[done])
             typed = before[end] - before[first]
-            covered, done = covered + typed, max(done, end)
+            in_ranges, done = in_ranges + typed, max(done, end)
             if typed != one.length:
                 yield contract_error(
                     "orphan_image",
@@ -264,12 +264,12 @@ def _image_tokens(
                 )
         outside += before[size] - before[done]
         if outside != (missing := owed.get(modality, 0)):
-            wanted_in_all = counted(covered + missing, f"{modality}-typed token")
+            wanted_in_all = counted(in_ranges + missing, f"{modality}-typed token")
             yield contract_error(
                 "orphan_image",
                 (*path, "token_ids"),
                 expected=f"{wanted_in_all}, as in the items' ranges",
-                got=str(covered + outside),
+                got=str(in_ranges + outside),
                 hint=f"{modality} tokens outside all ranges have lost their items",
             )
 
