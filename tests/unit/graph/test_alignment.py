@@ -151,8 +151,8 @@ def test_a_range_elsewhere(
         assert str(caught.value) == f"$.tokens.prompt_ids: {DIFFERS} {here} on; {HINT}"
         return
     assert str(caught.value) == (
-        f"$.tokens.mm_placeholders[{index}]: expected a range at {here}, where the renderer's "
-        f"medium stands, got {got} [placeholder_order]"
+        f"$.tokens.mm_placeholders[{index}]: expected a range at {here}, the position of the "
+        f"renderer's medium, got {got} [placeholder_order]"
     )
 
 

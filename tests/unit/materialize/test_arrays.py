@@ -64,8 +64,8 @@ def test_shapes_that_do_not_go_together(other: Any, got: str) -> None:
     with pytest.raises(MaterializeError) as caught:
         joined([{"pixel_values": np.zeros((1, 3, 4))}, {"pixel_values": other}])
     assert str(caught.value) == (
-        f"$[1]: expected pixel_values of shape [*, 3, 4], as of the first image, got {got}; the "
-        "image processor pads the images of one call to one size; take the outputs of each image "
+        f"$[1]: expected pixel_values of shape [*, 3, 4], as for the first image, got {got}; the "
+        "image processor pads the images of one call to one size; use the outputs of each image "
         "[geometry_mismatch]"
     )
 

@@ -106,8 +106,8 @@ class TestFiles:
         damaged = b"".join((BLANK[: start - 8], png_chunk(b"IDAT", bytes(9)), BLANK[end + 4 :]))
         error = self.check([*refs_to(store, RED), ref_to(store.put(damaged), offset=20)], processor)
         assert str(error) == (
-            "$[0][1][2]: expected an image file whose pixels can be decoded, got "
-            f"{len(damaged)} bytes that cannot; leave the sample out: it was stored so "
+            "$[0][1][2]: expected an image file that can be decoded, got "
+            f"{len(damaged)} damaged bytes; leave the sample out: the file was stored so "
             "[not_an_image]"
         )
 
@@ -218,7 +218,7 @@ class TestAnotherStore:
         error = refused(ref, processor)
         assert str(error) == (
             "$[2]: expected a raw_image_id or a file:// URL, got the scheme 's3'; pass a store "
-            "that reads it [bad_locator]"
+            "that supports it [bad_locator]"
         )
         assert refused(ref, processor, store=store).code == "bad_locator"
 

@@ -164,5 +164,5 @@ class TestLimits:
             error = refused(ref, PatchProcessor(), store=store)
             assert str(error) == (
                 f"$[2]: expected at most {pixels} pixels, got more; raise "
-                "PIL.Image.MAX_IMAGE_PIXELS, as Limits.max_pixels was [image_limit]"
+                "PIL.Image.MAX_IMAGE_PIXELS to Limits.max_pixels [image_limit]"
             )

@@ -382,7 +382,7 @@ def test_a_store_beside_a_directory_is_refused(root: Path) -> None:
         with pytest.raises(ContractError) as caught:
             action()
         assert str(caught.value) == (
-            "$.image_dir: expected store or image_dir, got both; leave out one of them: "
+            "$.image_dir: expected store or image_dir, got both; pass one of them: "
             "a store has a directory of its own [bad_value]"
         )
     assert not root.exists()

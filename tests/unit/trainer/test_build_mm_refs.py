@@ -111,14 +111,14 @@ class TestLocators:
         given.mm_items["image"][1].raw_image_id = None
         assert str(refused(given, image_dir=DIRECTORY)) == (
             "$.mm_items.image[1]: expected raw_image_id or raw_image_uri, got a descriptor-only"
-            " item; the trainer reads every image; the sidecars of the message graph keep locators"
+            " item; the trainer reads every file; the sidecars of the message graph keep locators"
             " [no_locator]"
         )
 
     def test_an_id_alone(self) -> None:
         assert str(refused(sidecar((0, 1)))) == (
-            "$.mm_items.image[0].raw_image_id: expected image_dir or to_uri, to make a URI of the"
-            " id, got neither; image_dir=rawmm.run_image_dir() [no_image_dir]"
+            "$.mm_items.image[0].raw_image_id: expected image_dir or to_uri, to turn the id into a "
+            "URI, got neither; image_dir=rawmm.run_image_dir() [no_image_dir]"
         )
 
     def test_inline(self) -> None:
@@ -163,7 +163,7 @@ class TestLocators:
 
     def test_one_way_or_the_other(self) -> None:
         assert str(refused(sidecar((0, 1)), image_dir="/x", to_uri=str)) == (
-            "$: expected image_dir or to_uri, got both; leave out one of them [bad_value]"
+            "$: expected image_dir or to_uri, got both; pass one of them [bad_value]"
         )
 
 

@@ -112,7 +112,7 @@ class TestRefused:
         with pytest.raises(RawMMError) as caught:
             pack([second])
         assert caught.value.path == f"$[0].mm_refs[0][1][0].{name}"
-        assert caught.value.hint == "pack the samples of each layout by themselves"
+        assert caught.value.hint == "pack the samples of each layout separately"
 
     def test_nothing(self) -> None:
         assert error(pack, []) == ("bad_length", "$")

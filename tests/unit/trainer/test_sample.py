@@ -217,8 +217,8 @@ class TestRefused:
         with pytest.raises(ProcessedPayloadError) as caught:
             as_sample(plain(base) | {"mm_kwargs": kwargs})
         assert str(caught.value) == (
-            "$.mm_kwargs: expected references to raw images, in mm_refs, got what an image"
-            " processor wrote; build the sample again from its rollout [processed_payload]"
+            "$.mm_kwargs: expected references to raw images, in mm_refs, got the output of "
+            "an image processor; rebuild the sample from its rollout [processed_payload]"
         )
 
 
