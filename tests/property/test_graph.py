@@ -242,7 +242,7 @@ def survives_the_wire(rollout: Rollout) -> None:
 
 
 @given(st.data())
-def test_a_rollout_goes_on_after_the_wire(urls: list[str], data: st.DataObject) -> None:
+def test_rollout_continues_after_serialization(urls: list[str], data: st.DataObject) -> None:
     rollout = Rollout(data, urls, expands=False)
     for _ in range(data.draw(st.integers(1, 4))):
         rollout.observe()

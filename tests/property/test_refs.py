@@ -55,7 +55,7 @@ def historical(ref: RawMMRef, run_id: str) -> dict[str, str]:
 
 
 @given(located)
-def test_what_is_written_is_read(ref: RawMMRef) -> None:
+def test_written_reference_is_read(ref: RawMMRef) -> None:
     text = emit(ref)
     assert is_raw_mm_ref(text)
     assert split_raw_mm_ref(text) == with_payload(ref)
@@ -71,7 +71,7 @@ def test_compact_sorted_ascii(ref: RawMMRef) -> None:
 
 
 @given(instances(RawMMRef))
-def test_without_a_locator_there_is_no_reference(ref: RawMMRef) -> None:
+def test_reference_without_a_locator_is_refused(ref: RawMMRef) -> None:
     ref.raw_image_id = ref.raw_image_uri = None
     with pytest.raises(RawMMError) as caught:
         emit(ref)
@@ -79,7 +79,7 @@ def test_without_a_locator_there_is_no_reference(ref: RawMMRef) -> None:
 
 
 @given(located, st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True))
-def test_every_form_says_the_same(ref: RawMMRef, run_id: str) -> None:
+def test_every_form_reads_the_same(ref: RawMMRef, run_id: str) -> None:
     forms = historical(ref, run_id)
     assert {"json", "b64", "v3"} < set(forms)
     for form, text in forms.items():
@@ -137,6 +137,6 @@ def test_damaged_references(ref: RawMMRef, data: st.DataObject) -> None:
 
 
 @given(st.none() | st.integers() | st.binary() | st.lists(st.text()) | st.text())
-def test_any_object_may_be_asked(value: Any) -> None:
+def test_any_object_is_accepted_by_is_raw_mm_ref(value: Any) -> None:
     assert is_raw_mm_ref(value) is (isinstance(value, str) and value[:6] == "mmraw:")
     judged(value)

@@ -183,7 +183,7 @@ class TestMergeKeepsOrder:
             assert found == {modality: of for modality, of in expected.items() if of}
 
     @given(chains(frozenset(LISTS)))
-    def test_and_the_result_is_valid(self, sidecars: Sidecars) -> None:
+    def test_result_is_valid(self, sidecars: Sidecars) -> None:
         whole = merge(sidecars)
         if whole is not None:
             validate(whole)
@@ -234,7 +234,7 @@ class TestMergeNeedsTheSameLists:
             "none, got a list in some [count_mismatch]"
         )
 
-    def test_modalities_are_apart(self) -> None:
+    def test_modalities_are_independent(self) -> None:
         merged = merge(
             [
                 MultiModalData(mm_hashes={"image": ["a" * 32]}),
@@ -247,7 +247,7 @@ class TestMergeNeedsTheSameLists:
         assert (list(merged.mm_hashes), list(merged.mm_items)) == (["image"], ["video"])
 
 
-class TestAttributeConservesCounts:
+class TestSplitConservesCounts:
     @given(prompts())
     def test_each_message_gets_as_many_entries_as_images(
         self, prompt: tuple[MultiModalData | None, list[Message]]
@@ -278,7 +278,7 @@ class TestAttributeConservesCounts:
             assert [url.rpartition("/")[2][:32] for url in urls] == hashes
 
     @given(prompts(), st.data())
-    def test_from_a_message_on(
+    def test_start_leaves_out_messages(
         self, prompt: tuple[MultiModalData | None, list[Message]], data: st.DataObject
     ) -> None:
         sidecar, messages = prompt
@@ -289,7 +289,7 @@ class TestAttributeConservesCounts:
         )
 
 
-class TestMergeUndoesAttribute:
+class TestMergeUndoesSplit:
     @pytest.mark.parametrize("names", SUBSETS, ids=lambda names: "+".join(sorted(names)))
     @given(st.data())
     def test_for_every_subset_of_lists(self, names: frozenset[str], data: st.DataObject) -> None:
@@ -297,9 +297,9 @@ class TestMergeUndoesAttribute:
         assert merge(split_by_message(sidecar, messages)) == sidecar
 
 
-class TestAttributeRefusesOtherCounts:
+class TestSplitRefusesOtherCounts:
     @given(prompts(), st.data())
-    def test_a_list_one_off(
+    def test_list_with_one_entry_more_or_less(
         self, prompt: tuple[MultiModalData | None, list[Message]], data: st.DataObject
     ) -> None:
         sidecar, messages = prompt
@@ -320,7 +320,9 @@ class TestAttributeRefusesOtherCounts:
             )
 
     @given(prompts())
-    def test_messages_one_off(self, prompt: tuple[MultiModalData | None, list[Message]]) -> None:
+    def test_one_message_more_or_less(
+        self, prompt: tuple[MultiModalData | None, list[Message]]
+    ) -> None:
         sidecar, messages = prompt
         if sidecar is None:
             return
@@ -431,7 +433,7 @@ class TestNothingIsShared:
         self.apart(lambda *given: merge(given), *sidecars)
 
     @given(prompts())
-    def test_attribute(self, prompt: tuple[MultiModalData | None, list[Message]]) -> None:
+    def test_split_by_message(self, prompt: tuple[MultiModalData | None, list[Message]]) -> None:
         sidecar, messages = prompt
         self.apart(lambda first, *rest: split_by_message(first, rest), sidecar, *messages)
 
@@ -461,7 +463,7 @@ class TestNone:
             assert merge(sidecars) is None
 
     @given(chains())
-    def test_none_and_empty_lists_say_nothing(self, sidecars: Sidecars) -> None:
+    def test_none_and_empty_lists_are_ignored(self, sidecars: Sidecars) -> None:
         kept = [one for one in map(shape, sidecars) if one is not None]
         assert merge(sidecars) == merge(kept)
         padded: Sidecars = [None, MultiModalData()]
@@ -475,7 +477,7 @@ class TestNone:
         assert split_by_message(None, messages) == [None] * len(messages)
         assert split_by_message(None, messages, 1) == [None] * len(messages[1:])
 
-    def test_a_sidecar_that_says_nothing_about_text(self) -> None:
+    def test_empty_sidecar_of_text(self) -> None:
         empty = MultiModalData(mm_hashes={"image": []}, mm_items={"video": []})
         assert split_by_message(empty, [UserMessage(content="text")]) == [None]
         assert split_by_message(empty, []) == []
@@ -501,9 +503,9 @@ def changed(item: RawMMItem, **fields: Any) -> RawMMItem:
     return item
 
 
-class TestDifference:
+class TestFirstMismatch:
     @given(prompts(), st.data())
-    def test_a_sidecar_agrees_with_its_own_parts(
+    def test_sidecar_matches_its_own_parts(
         self, prompt: tuple[MultiModalData | None, list[Message]], data: st.DataObject
     ) -> None:
         sidecar, messages = prompt
@@ -590,7 +592,7 @@ class TestDifference:
         assert first_mismatch([None] * len(parts), sidecar, messages) == ("mm_hashes", "image", 0)
 
     @given(prompts(frozenset(LISTS)))
-    def test_what_comes_after_the_messages_is_not_asked(
+    def test_entries_after_the_messages_are_ignored(
         self, prompt: tuple[MultiModalData | None, list[Message]]
     ) -> None:
         sidecar, messages = prompt

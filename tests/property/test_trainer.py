@@ -197,7 +197,7 @@ class TestPacking:
         assert batch.position_ids == [i for one in given for i in range(len(one.token_ids))]
 
     @given(batches(), st.data())
-    def test_an_image_of_another_layout(
+    def test_image_of_another_layout_is_refused(
         self, given: list[TrainingSample], data: st.DataObject
     ) -> None:
         places = [(i, n) for i, one in enumerate(given) for n, _ in enumerate(images_of(one))]
@@ -247,7 +247,9 @@ class TestDamage:
 
     @pytest.mark.parametrize("damage", DAMAGES)
     @given(samples(typed=True).filter(images_of), st.data())
-    def test_is_caught(self, damage: str, sample: TrainingSample, data: st.DataObject) -> None:
+    def test_damage_is_refused(
+        self, damage: str, sample: TrainingSample, data: st.DataObject
+    ) -> None:
         refs, types = images_of(sample), sample.mm_token_type_ids
         assert types is not None
         index = data.draw(st.integers(0, len(refs) - 1))

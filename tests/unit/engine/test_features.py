@@ -66,7 +66,7 @@ def refused(*args: Any, **kwargs: Any) -> ContractError:
 
 
 class TestSlots:
-    def test_every_slot_a_reference(self) -> None:
+    def test_every_slot_has_a_reference(self) -> None:
         given = sidecar(item(0), item(1, raw_image_uri="file:///run/1.png"))
         features = generate_features(given)
         assert features is not None
@@ -81,7 +81,7 @@ class TestSlots:
         assert second.payload == {"image_grid_thw": [1, 2, 1]}
         assert decode_json(encode_json(features), GenerateFeatures) == features
 
-    def test_without_a_locator_the_engine_has_it(self) -> None:
+    def test_item_without_a_locator_is_null(self) -> None:
         features = generate_features(sidecar(item(0, raw_image_id=None), item(1)))
         assert features is not None
         assert features.kwargs_data is not None
@@ -98,7 +98,7 @@ class TestSlots:
         assert [slot is None for slot in features.kwargs_data["image"]] == [True, False, True]
 
     @pytest.mark.parametrize("cached", [None, [sha(0), sha(1)]])
-    def test_all_cached_is_null(self, cached: Any) -> None:
+    def test_kwargs_data_is_null_if_all_are_cached(self, cached: Any) -> None:
         bare = sidecar(item(0, raw_image_id=None), item(1, raw_image_id=None))
         features = generate_features(bare, cached=cached)
         assert features is not None
@@ -116,7 +116,7 @@ class TestSlots:
         assert generate_features(MultiModalData()) is None
         assert generate_features(MultiModalData(mm_items={"image": []})) is None
 
-    def test_plain_data_and_objects_of_others(self) -> None:
+    def test_plain_data_and_foreign_objects_are_accepted(self) -> None:
         given = sidecar(item(0))
         assert generate_features(to_builtins(given)) == generate_features(given)
 
@@ -130,7 +130,7 @@ class TestSlots:
         assert given == before
 
 
-class TestNamesOfTheEngine:
+class TestEngineNames:
     def test_all_three_lists_and_the_reference(self) -> None:
         kimi = item(0, family="kimi_k25", vllm_modality="vision_chunk")
         features = generate_features(sidecar(kimi))
@@ -167,32 +167,32 @@ class TestNamesOfTheEngine:
 
 class TestErrors:
     @pytest.mark.parametrize("how", [{"cached": [sha(0)]}, {"materialize_all_image_refs": True}])
-    def test_descriptor_only_where_its_image_is_needed(self, how: Any) -> None:
+    def test_descriptor_only_item_that_is_needed_is_refused(self, how: Any) -> None:
         assert str(refused(sidecar(item(0), item(1, raw_image_id=None)), **how)) == (
             "$.mm_items.image[1]: expected raw_image_id or raw_image_uri, got a descriptor-only"
             " item that is not known to be cached; the sidecars of the message graph keep"
             " the locators [no_locator]"
         )
 
-    def test_no_fingerprint(self) -> None:
+    def test_item_without_fingerprint_is_refused(self) -> None:
         error = refused(sidecar(item(0, layout_fingerprint=None)))
         assert (error.code, error.path) == ("missing_field", "$.mm_items.image[0]")
         assert generate_features(sidecar(item(0, layout_fingerprint=None)), cached=[sha(0)])
 
     @pytest.mark.parametrize("name", ["mm_hashes", "mm_placeholders", "mm_items"])
-    def test_a_list_that_is_missing(self, name: str) -> None:
+    def test_missing_list_is_refused(self, name: str) -> None:
         given = sidecar(item(0), item(1))
         setattr(given, name, {})
         error = refused(given, cached=lambda _: True)
         assert (error.code, error.path) == ("count_mismatch", f"$.{name}.image")
         assert error.expected == "2 entries"
 
-    def test_a_sidecar_that_was_changed(self) -> None:
+    def test_invalid_assignment_to_the_sidecar_is_refused(self) -> None:
         given = sidecar(item(0), item(1))
         given.mm_hashes["image"].pop()
         assert refused(given).code == "count_mismatch"
 
-    def test_a_string_is_no_set_of_hashes(self) -> None:
+    def test_string_of_hashes_is_refused(self) -> None:
         error = refused(sidecar(item(0)), cached=sha(0))
         assert (error.code, error.path) == ("wrong_type", "$")
 
@@ -226,11 +226,11 @@ class TestRetry:
         return sent
 
     @pytest.mark.parametrize("cached", [[sha(0)], [sha(0), sha(1)]])
-    def test_a_miss(self, cached: Any) -> None:
+    def test_miss_is_retried(self, cached: Any) -> None:
         first, second = self.run(cached)
         assert second.kwargs_data is not None
         assert None not in second.kwargs_data["image"]
         assert second.mm_hashes == first.mm_hashes
 
-    def test_nothing_missing(self) -> None:
+    def test_no_retry_without_missing_images(self) -> None:
         assert len(self.run([])) == 1
