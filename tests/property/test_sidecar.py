@@ -246,7 +246,7 @@ class TestMergeNeedsTheSameLists:
         assert (list(merged.mm_hashes), list(merged.mm_items)) == (["image"], ["video"])
 
 
-class TestAttributeConservesCounts:
+class TestSplitConservesCounts:
     @given(prompts())
     def test_each_message_gets_one_entry_per_image(
         self, prompt: tuple[MultiModalData | None, list[Message]]
@@ -288,7 +288,7 @@ class TestAttributeConservesCounts:
         )
 
 
-class TestMergeUndoesAttribute:
+class TestMergeUndoesSplit:
     @pytest.mark.parametrize("names", SUBSETS, ids=lambda names: "+".join(sorted(names)))
     @given(st.data())
     def test_merged_parts_equal_the_sidecar(
@@ -298,7 +298,7 @@ class TestMergeUndoesAttribute:
         assert merge(split_by_message(sidecar, messages)) == sidecar
 
 
-class TestAttributeRefusesOtherCounts:
+class TestSplitRefusesOtherCounts:
     @given(prompts(), st.data())
     def test_list_one_off_is_refused(
         self, prompt: tuple[MultiModalData | None, list[Message]], data: st.DataObject
@@ -510,7 +510,7 @@ def changed(item: RawMMItem, **fields: Any) -> RawMMItem:
     return item
 
 
-class TestDifference:
+class TestFirstMismatch:
     @given(prompts(), st.data())
     def test_sidecar_matches_its_own_parts(
         self, prompt: tuple[MultiModalData | None, list[Message]], data: st.DataObject

@@ -242,7 +242,7 @@ def _check_layout(sources: list[Source], layout: Layout) -> None:
                 raise contract_error(
                     "mixed_layouts",
                     (*one.item_path, name),
-                    expected=f"{shown(wanted)}, as of the layout",
+                    expected=f"{shown(wanted)}, as in the layout",
                     got=shown(getattr(one.item, name)),
                     hint="pass the layout with which the images were described",
                 )

@@ -1,4 +1,4 @@
-"""The rules between the images of a sample and its tokens."""
+"""The rules between the media of a sample and its tokens."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def span_errors(
     at: Callable[[int], Path],
     types_at: Path,
 ) -> Iterator[RawMMError]:
-    """Images that leave their sample, and image tokens and images that do not cover each other.
+    """Errors of spans outside of the sample, and of tokens whose type does not match the spans.
 
     Args:
-        spans: placeholder ranges, sorted, not overlapping.
-        num_tokens: length of the sample; None if it is not known.
+        spans: placeholder tokens of media, sorted, not overlapping.
+        num_tokens: the length of the sample, or None.
         types: ``mm_token_type_ids``, as long as the sample; or None.
-        at: where a span stands, by its index.
-        types_at: where the types stand.
+        at: the path of a span, by index.
+        types_at: the path of `types`.
     """
     for index, span in enumerate(spans):
         end = span.offset + span.length
@@ -107,7 +107,7 @@ def _typed(
 
 
 def uri_error(uri: str, path: Path) -> RawMMError | None:
-    """Why the trainer does not take a URI that is otherwise right, or None."""
+    """The error for a valid URI that the transport must not carry, or None."""
     if scheme_of(uri) != "data":
         return None
     return contract_error(
@@ -115,5 +115,5 @@ def uri_error(uri: str, path: Path) -> RawMMError | None:
         path,
         expected="a file:// URL or a store URL",
         got="an inline image",
-        hint="offload it: the transport carries references",
+        hint="offload it: the transport carries references only",
     )

@@ -33,7 +33,7 @@ def refused(*args: Any, **kwargs: Any) -> ContractError:
 
 
 class TestSlots:
-    def test_every_slot_a_reference(self) -> None:
+    def test_every_slot_has_a_reference(self) -> None:
         given = sidecar(item(0), item(1, raw_image_uri="file:///run/1.png"))
         features = generate_features(given)
         assert features is not None
@@ -48,7 +48,7 @@ class TestSlots:
         assert second.payload == given.mm_items["image"][1].payload
         assert decode_json(encode_json(features), GenerateFeatures) == features
 
-    def test_without_a_locator_the_engine_has_it(self) -> None:
+    def test_item_without_a_locator_is_null(self) -> None:
         features = generate_features(sidecar(item(0, raw_image_id=None), item(1)))
         assert features is not None
         assert features.kwargs_data is not None
@@ -88,7 +88,7 @@ class TestSlots:
         assert generate_features(MultiModalData()) is None
         assert generate_features(MultiModalData(mm_items={"image": []})) is None
 
-    def test_plain_data_and_objects_of_others(self) -> None:
+    def test_plain_data_and_foreign_objects_are_accepted(self) -> None:
         given = sidecar(item(0))
         assert generate_features(to_builtins(given)) == generate_features(given)
 
@@ -102,7 +102,7 @@ class TestSlots:
         assert given == before
 
 
-class TestNamesOfTheEngine:
+class TestEngineNames:
     def test_all_three_lists_and_the_reference(self) -> None:
         kimi = item(0, family="kimi_k25", vllm_modality="vision_chunk")
         features = generate_features(sidecar(kimi))
@@ -148,20 +148,20 @@ class TestErrors:
             " the locators [no_locator]"
         )
 
-    def test_no_fingerprint(self) -> None:
+    def test_item_without_fingerprint_is_refused(self) -> None:
         error = refused(sidecar(item(0, layout_fingerprint=None)))
         assert (error.code, error.path) == ("missing_field", "$.mm_items.image[0]")
         assert generate_features(sidecar(item(0, layout_fingerprint=None)), cached=[mm_hash_of(0)])
 
     @pytest.mark.parametrize("name", ["mm_hashes", "mm_placeholders", "mm_items"])
-    def test_a_list_that_is_missing(self, name: str) -> None:
+    def test_missing_list_is_refused(self, name: str) -> None:
         given = sidecar(item(0), item(1))
         setattr(given, name, {})
         error = refused(given, cached=lambda _: True)
         assert (error.code, error.path) == ("count_mismatch", f"$.{name}.image")
         assert error.expected == "2 entries"
 
-    def test_a_sidecar_that_was_changed(self) -> None:
+    def test_invalid_assignment_to_the_sidecar_is_refused(self) -> None:
         given = sidecar(item(0), item(1))
         given.mm_hashes["image"].pop()
         assert refused(given).code == "count_mismatch"
@@ -206,5 +206,5 @@ class TestRetry:
         assert None not in second.kwargs_data["image"]
         assert second.mm_hashes == first.mm_hashes
 
-    def test_nothing_missing(self) -> None:
+    def test_no_retry_without_missing_images(self) -> None:
         assert len(self.run([])) == 1

@@ -38,7 +38,7 @@ def as_json(**fields: Any) -> str:
 
 class TestSamples:
     @pytest.mark.parametrize("name", sorted(set(SAMPLES) - {"processed"}))
-    def test_says_the_same(self, name: str) -> None:
+    def test_every_form_reads_the_same(self, name: str) -> None:
         locators = {
             "v2": {"raw_image_id": ID},
             "v3_id": {"raw_image_id": ID},
@@ -72,7 +72,7 @@ class TestEmit:
             '"payload":{"a":0.5,"z":{"a":"\\u00e9","b":1}},"raw_image_id":"2e7c616c370f1c87.png"}'
         )
 
-    def test_no_payload_is_an_empty_one(self) -> None:
+    def test_absent_payload_is_empty(self) -> None:
         ref = raw_mm_ref(**FIELDS | {"payload": None}, raw_image_id=ID)
         assert split_raw_mm_ref(ref).payload == {}
 
@@ -122,7 +122,7 @@ class TestRunIds:
         assert split_raw_mm_ref(ref) == RawMMRef(**FIELDS, raw_image_id=ID)
 
     @pytest.mark.parametrize("run_id", ["", "a b", "../x", 3, ["demo"]])
-    def test_is_a_name(self, run_id: Any) -> None:
+    def test_run_id_must_be_a_name(self, run_id: Any) -> None:
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref("mmraw:v3:" + urlsafe_base64(as_json(run_id=run_id, raw_image_id=ID)))
         assert (caught.value.code, caught.value.path) == ("bad_format", "$.run_id")
@@ -207,7 +207,7 @@ class TestErrors:
         assert str(caught.value) == sentence
 
     @pytest.mark.parametrize("ref", [None, b"mmraw:{}", 3, ["mmraw:"], ValueError("mmraw:{}")])
-    def test_no_string(self, ref: Any) -> None:
+    def test_other_type_is_refused(self, ref: Any) -> None:
         assert not is_raw_mm_ref(ref)
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref(ref)
@@ -316,14 +316,14 @@ class TestStrictBase64:
             split_raw_mm_ref(damage(SAMPLES[form]))
         assert caught.value.code in {"bad_base64", "malformed"}
 
-    def test_bits_that_no_byte_has(self) -> None:
+    def test_trailing_bits_are_refused(self) -> None:
         assert SAMPLES["v2"].endswith("fQ")
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref(SAMPLES["v2"][:-1] + "R")
         assert caught.value.code == "bad_base64"
 
     @pytest.mark.parametrize(("url", "standard"), [("-", "+"), ("_", "/")])
-    def test_the_other_alphabet(self, url: str, standard: str) -> None:
+    def test_standard_alphabet_is_refused(self, url: str, standard: str) -> None:
         text = next(
             encoded
             for shift in range(3)
@@ -366,7 +366,7 @@ class TestHostile:
             split_raw_mm_ref(ref)
         assert len(str(caught.value)) < 400
 
-    def test_a_large_inline_image_is_fine(self) -> None:
+    def test_large_inline_image_is_accepted(self) -> None:
         uri = "data:image/png;base64," + "A" * MILLIONS
         assert split_raw_mm_ref(raw_mm_ref(**FIELDS, raw_image_uri=uri)).raw_image_uri == uri
 

@@ -63,7 +63,7 @@ def test_several_kinds_of_media() -> None:
     assert [alignment.at(position) for position in range(4)] == [0, 2, 5, 6]
 
 
-def test_what_the_engine_puts_for_a_medium_is_its_own() -> None:
+def test_engine_may_expand_a_medium_to_any_tokens() -> None:
     """Some engines write other tokens than the renderer's, such as row separators."""
     alignment = Alignment([1, PAD, 2], [1, 70, 71, 72, 2], [PAD], [(1, 3)])
     assert alignment.span(1, 2) == (1, 4)
@@ -113,14 +113,16 @@ REFUSED: list[tuple[str, list[int], list[int], Any, str]] = [
     [case[1:] for case in REFUSED],
     ids=[case[0] for case in REFUSED],
 )
-def test_other_tokens(rendered: list[int], engine: list[int], ranges: Any, tail: str) -> None:
+def test_different_tokens_are_refused(
+    rendered: list[int], engine: list[int], ranges: Any, tail: str
+) -> None:
     with pytest.raises(ContractError) as caught:
         Alignment(rendered, engine, [PAD], ranges)
     assert str(caught.value) == f"$.tokens.prompt_ids: {DIFFERS} {tail}"
 
 
 @pytest.mark.parametrize("ranges", [None, [], [(1, 3), (5, 1)], [*RANGES, (9, 1)]])
-def test_another_number_of_ranges(ranges: Any) -> None:
+def test_wrong_number_of_ranges_is_refused(ranges: Any) -> None:
     with pytest.raises(ContractError) as caught:
         Alignment(RENDERED, ENGINE, [PAD], ranges)
     assert str(caught.value) == (
@@ -141,7 +143,7 @@ def test_another_number_of_ranges(ranges: Any) -> None:
         ([(5, 1), (1, 3), (6, 2)], 0, 1, "5 to 6"),
     ],
 )
-def test_a_range_elsewhere(
+def test_range_at_another_position_is_refused(
     ranges: list[tuple[int, int]], index: int | None, here: int, got: str
 ) -> None:
     with pytest.raises(ContractError) as caught:
@@ -151,8 +153,8 @@ def test_a_range_elsewhere(
         assert str(caught.value) == f"$.tokens.prompt_ids: {DIFFERS} {here} on; {HINT}"
         return
     assert str(caught.value) == (
-        f"$.tokens.mm_placeholders[{index}]: expected a range at {here}, where the renderer's "
-        f"medium stands, got {got} [placeholder_order]"
+        f"$.tokens.mm_placeholders[{index}]: expected a range at {here}, the position of the "
+        f"renderer's medium, got {got} [placeholder_order]"
     )
 
 

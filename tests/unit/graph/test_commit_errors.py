@@ -388,7 +388,7 @@ def without_times(trace: Trace) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("make", "sentence"), [case[1:] for case in FAILURES], ids=[case[0] for case in FAILURES]
 )
-def test_a_failure_leaves_everything_as_it_was(make: Callable[[], Any], sentence: str) -> None:
+def test_failed_commit_changes_nothing(make: Callable[[], Any], sentence: str) -> None:
     trace, control = with_images(), with_images()
     prompt = [*history_of(trace), user(url(2))]
     turn = prepare_turn(trace, prompt)
@@ -411,7 +411,7 @@ def test_a_failure_leaves_everything_as_it_was(make: Callable[[], Any], sentence
     assert [one.node_ids for one in branches(trace)] == [[0, 1, 2, 3, 4, 5]]
 
 
-def test_the_good_response_is_good() -> None:
+def test_valid_response_is_committed() -> None:
     trace = with_images()
     play(trace, [*history_of(trace), user(url(2))], good())
     whole = branches(trace)[0]
@@ -434,7 +434,7 @@ def test_a_processed_payload_is_a_type_error() -> None:
     ("tools", "got"),
     [("click", "'click'"), (["click"], "an array of 1"), ({"a": 1}, "an object with a")],
 )
-def test_a_record_whose_tools_are_none(tools: Any, got: str) -> None:
+def test_record_with_invalid_tools_is_refused(tools: Any, got: str) -> None:
     """A trace may come from elsewhere, and its tools are free JSON."""
     trace = Trace(nodes=[], tools=tools)
     before = encode_msgpack(trace)
@@ -451,7 +451,7 @@ def test_a_record_whose_tools_are_none(tools: Any, got: str) -> None:
     assert trace.tools == tools
 
 
-def test_commit_prompt_is_all_or_nothing() -> None:
+def test_failed_commit_prompt_changes_nothing() -> None:
     trace = with_images()
     before = encode_msgpack(trace)
     broken = user("broken")
@@ -500,7 +500,7 @@ PREPARING: list[tuple[str, Any, Any, str]] = [
     [case[1:] for case in PREPARING],
     ids=[case[0] for case in PREPARING],
 )
-def test_a_prompt_that_breaks_the_contract(prompt: Any, tools: Any, sentence: str) -> None:
+def test_invalid_prompt_is_refused(prompt: Any, tools: Any, sentence: str) -> None:
     trace = with_images()
     before = encode_msgpack(trace)
     with pytest.raises(RawMMError) as caught:
@@ -509,7 +509,7 @@ def test_a_prompt_that_breaks_the_contract(prompt: Any, tools: Any, sentence: st
     assert encode_msgpack(trace) == before
 
 
-def test_errors_name_no_content() -> None:
+def test_errors_show_no_content() -> None:
     """A response may hold anything; what is wrong with it is told, not shown."""
     secret = base64.b64encode(bytes(range(256))).decode()
     trace = with_images()

@@ -189,7 +189,7 @@ def test_in_a_response(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [list, tuple, dict, set, str])
-def test_a_mock_is_no_prompt(kind: type) -> None:
+def test_mock_as_prompt_is_refused(kind: type) -> None:
     with pytest.raises(RawMMError) as caught:
         prepare_turn(with_images(), mock.MagicMock(spec=kind))
     assert (caught.value.code, caught.value.path) == ("wrong_type", "$.prompt")

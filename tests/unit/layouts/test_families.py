@@ -101,7 +101,7 @@ def test_a_message_has_one_placeholder_of_kimi_and_all_of_the_others() -> None:
         ("pixtral", (2049, 3), (2049, 2)),
     ],
 )
-def test_a_shape_that_the_processor_refuses(
+def test_shape_that_the_processor_refuses_is_refused(
     family: str, fits: tuple[int, int], refused: tuple[int, int]
 ) -> None:
     layout = layouts.get(family)
@@ -126,7 +126,9 @@ def test_a_shape_that_the_processor_refuses(
         (5, None, "wrong_type", "$.height"),
     ],
 )
-def test_what_is_no_size(family: str, width: Any, height: Any, code: str, path: str) -> None:
+def test_invalid_size_is_refused(
+    family: str, width: Any, height: Any, code: str, path: str
+) -> None:
     with pytest.raises(ContractError) as caught:
         layouts.get(family).describe(width, height)
     assert (caught.value.code, caught.value.path) == (code, path)
@@ -134,7 +136,7 @@ def test_what_is_no_size(family: str, width: Any, height: Any, code: str, path: 
 
 
 @pytest.mark.parametrize("family", layouts.FAMILIES)
-def test_a_layout_is_a_value(family: str) -> None:
+def test_layouts_are_compared_and_hashed_by_value(family: str) -> None:
     layout = layouts.get(family)
     assert layout == layouts.get(family, **layout.parameters)
     assert hash(layout) == hash(layouts.get(family))
@@ -145,7 +147,7 @@ def test_a_layout_is_a_value(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", layouts.FAMILIES)
-def test_what_a_caller_does_with_a_geometry_stays_with_it(family: str) -> None:
+def test_geometries_share_nothing(family: str) -> None:
     layout = layouts.get(family)
     first = layout.describe(640, 480)
     expected = copy.deepcopy(first)

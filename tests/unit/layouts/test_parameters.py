@@ -31,7 +31,7 @@ def test_families() -> None:
 
 
 @pytest.mark.parametrize("family", ["qwen", "", "Qwen_VL", None, 3, ["qwen_vl"]])
-def test_unknown_family(family: Any) -> None:
+def test_unknown_family_is_refused(family: Any) -> None:
     with pytest.raises(ContractError) as caught:
         layouts.get(family)
     assert (caught.value.code, caught.value.path) == ("bad_value", "$.family")
@@ -40,7 +40,7 @@ def test_unknown_family(family: Any) -> None:
     )
 
 
-def test_unknown_parameter() -> None:
+def test_unknown_parameter_is_refused() -> None:
     with pytest.raises(ContractError) as caught:
         layouts.get("qwen_vl", patch_size=14, merge_kernel_size=2)
     assert str(caught.value) == (
@@ -49,7 +49,7 @@ def test_unknown_parameter() -> None:
     )
 
 
-def test_pan_and_scan_is_no_parameter() -> None:
+def test_pan_and_scan_is_not_a_parameter() -> None:
     with pytest.raises(
         ContractError, match=r"expected a parameter of gemma3, got 'do_pan_and_scan'"
     ):
@@ -69,7 +69,7 @@ def test_pan_and_scan_is_no_parameter() -> None:
         (2**53, "out_of_range", str(2**53)),
     ],
 )
-def test_a_number_that_is_none(value: Any, code: str, got: str) -> None:
+def test_invalid_number_is_refused(value: Any, code: str, got: str) -> None:
     expected = "an integer" if code == "wrong_type" else "an integer from 1 to 2^53-1"
     with pytest.raises(ContractError) as caught:
         layouts.get("qwen_vl", patch_size=value)
@@ -110,7 +110,7 @@ def test_every_number_is_checked(family: str) -> None:
         ("kimi_k25", {"image_std": [1, 2, 10**400]}, "out_of_range", "$.image_std", "finite"),
     ],
 )  # fmt: skip
-def test_parameters_that_do_not_go_together(
+def test_contradictory_parameters_are_refused(
     family: str, parameters: dict[str, Any], code: str, path: str, expected: str
 ) -> None:
     with pytest.raises(ContractError) as caught:
@@ -119,6 +119,6 @@ def test_parameters_that_do_not_go_together(
     assert f"expected {expected}" in str(caught.value)
 
 
-def test_equal_bounds_go_together() -> None:
+def test_equal_bounds_are_accepted() -> None:
     assert layouts.get("qwen_vl", min_pixels=65_536, max_pixels=65_536).describe(9, 9)
     assert layouts.get("internvl", min_patches=12).describe(9, 9).grid == [13, 32, 32]

@@ -29,7 +29,7 @@ def described(layout: Layout, width: int, height: int) -> Geometry | None:
 
 
 @given(LAYOUTS, SIDES, SIDES)
-def test_a_turned_image_has_the_turned_grid(layout: Layout, width: int, height: int) -> None:
+def test_transposed_image_has_the_transposed_grid(layout: Layout, width: int, height: int) -> None:
     one, other = described(layout, width, height), described(layout, height, width)
     if one is None or other is None:
         assert one is other
@@ -59,7 +59,7 @@ def test_tokens_follow_from_the_grid(layout: Layout, width: int, height: int) ->
 
 
 @given(LAYOUTS, SIDES, SIDES)
-def test_limits_hold(layout: Layout, width: int, height: int) -> None:
+def test_grid_is_within_the_limits(layout: Layout, width: int, height: int) -> None:
     geometry = described(layout, width, height)
     if geometry is None:
         return
@@ -77,7 +77,7 @@ def test_limits_hold(layout: Layout, width: int, height: int) -> None:
 
 
 @given(LAYOUTS, SIDES, SIDES)
-def test_the_payload_goes_into_a_descriptor(layout: Layout, width: int, height: int) -> None:
+def test_payload_is_valid_in_a_descriptor(layout: Layout, width: int, height: int) -> None:
     geometry = described(layout, width, height)
     if geometry is None:
         return
