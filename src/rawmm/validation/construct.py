@@ -69,7 +69,7 @@ def build(cls: type[Contract], values: dict[str, Any]) -> Any:
         built = to_struct(_with_sound_structs(made_plain(data, cls), cls), cls)
     except (msgspec.ValidationError, RecursionError, RawMMError):
         built = None  # raised below: what msgspec says becomes no context
-    if built is None or has_bad_text(built):
+    if type(built) is not cls or has_bad_text(built):  # a tag may be that of another class
         raise first_error(data, cls)
     return built
 
