@@ -287,10 +287,10 @@ def convert(
     kind = type or MessageNode
     schema_of(kind)
     try:
-        plain = made_plain(obj, kind)
+        plain, has_struct = made_plain(obj, kind)
         if logprob_floor is not None:
             obj = plain = floored_document(plain, kind, logprob_floor)
-        if contains_struct(plain):
+        if has_struct:
             revalidate(plain)
         whole = isinstance(plain, Contract) and has_type(plain, kind)
         value = plain if whole else to_struct(plain, kind)

@@ -1,4 +1,4 @@
-"""The fast answers are those of the rules: fast checks, and structs that are checked again."""
+"""Fast checks and revalidation agree with the errors of the rules."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def structs(value: Any) -> Iterator[Contract]:
 
 
 def with_a_dict_in_it(value: Any) -> Any:
-    """A field in which plain data stands in place of the first struct."""
+    """A field whose first struct is replaced by plain data."""
     if isinstance(value, Contract):
         return to_builtins(value)
     if isinstance(value, list) and value:
@@ -65,7 +65,7 @@ def with_an_odd_element(value: Any, odd: Any) -> Any:
 
 
 def check_fast(document: Any, name: str) -> None:
-    """Whatever a document of the right shape holds, a fast check passes no more than its rule."""
+    """For any document of the right shape, no fast check is laxer than its rule."""
     with collect._pause():
         try:
             value = to_struct(document, TYPES[name])
@@ -90,13 +90,13 @@ class TestFastChecks:
         drawn = strategies.documents(name) | strategies.shaped(name) | strategies.mutated(name)
         check_fast(data.draw(drawn), name)
 
-    def test_enough_for_what_is_common(self, name: str) -> None:
+    def test_common_structs_pass(self, name: str) -> None:
         valid = [vector for vector in VECTORS if "code" not in vector and vector["type"] == name]
         assert any(rules_hold(decode_json(vector["document"], TYPES[name])) for vector in valid)
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: str(vector["case"]))
-def test_fast_checks_see_what_is_wrong_in_vectors(vector: schemas.Vector) -> None:
+def test_fast_checks_refuse_invalid_vectors(vector: schemas.Vector) -> None:
     try:
         document = json.loads(vector["document"])
     except ValueError:
@@ -105,10 +105,10 @@ def test_fast_checks_see_what_is_wrong_in_vectors(vector: schemas.Vector) -> Non
 
 
 @pytest.mark.parametrize("name", sorted(TYPES))
-class TestCheckedAgain:
+class TestRevalidation:
     @given(st.data())
     @settings(max_examples=60, phases=[Phase.generate])
-    def test_a_struct_that_was_written_to_is_judged_as_the_errors_say(
+    def test_changed_struct_is_refused_if_it_has_errors(
         self, name: str, data: st.DataObject
     ) -> None:
         value = convert(data.draw(strategies.documents(name)), TYPES[name])

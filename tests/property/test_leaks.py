@@ -463,7 +463,7 @@ def test_no_argument_of_a_public_function_leaks(watch: Watch, tmp_path: Path) ->
     assert len(called) > 40
 
 
-def test_no_part_of_a_value_leaks_where_it_is_used(watch: Watch, tmp_path: Path) -> None:
+def test_no_part_of_a_used_value_leaks(watch: Watch, tmp_path: Path) -> None:
     """The functions that read a whole value: each with a canary at each place of it."""
     for name, function, kind in (
         ("upgrade", partial(rawmm.upgrade, type=rawmm.Trace), "Trace"),

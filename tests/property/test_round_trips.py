@@ -1,4 +1,4 @@
-"""Nothing is lost: JSON, MessagePack, and each through the other, for every type."""
+"""Round trips of every type through JSON, MessagePack and both."""
 
 from __future__ import annotations
 
@@ -58,14 +58,18 @@ class TestRoundTrips:
         assert encode_json(over) == encoded
 
     @given(st.data())
-    def test_document_survives(self, kind: type[Contract], data: st.DataObject) -> None:
-        """Every property comes back; only defaults of the schema are added."""
+    def test_document_is_equal_after_a_round_trip(
+        self, kind: type[Contract], data: st.DataObject
+    ) -> None:
+        """All properties are kept; only defaults of the schema are added."""
         document = data.draw(strategies.documents(kind.__name__))
         back = json.loads(encode_json(decode_json(json.dumps(document), kind)))
         assert without_defaults(back, document) == document
 
     @given(st.data())
-    def test_builtins_copies_and_pickles(self, kind: type[Contract], data: st.DataObject) -> None:
+    def test_builtins_copies_and_pickles_are_equal(
+        self, kind: type[Contract], data: st.DataObject
+    ) -> None:
         value = data.draw(strategies.instances(kind))
         validate(value)
         assert convert(to_builtins(value), kind) == value
@@ -75,7 +79,7 @@ class TestRoundTrips:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.__open__])
 @given(st.data())
-def test_unknown_fields_are_kept_as_they_came(kind: Any, data: st.DataObject) -> None:
+def test_unknown_fields_are_kept_unchanged(kind: Any, data: st.DataObject) -> None:
     value = data.draw(strategies.instances(kind))
     assert not (value.extra or {}).keys() & kind.__known__
     document = to_builtins(value)

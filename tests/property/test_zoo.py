@@ -127,7 +127,7 @@ def outcome(call: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(TYPES))
-def test_animal_at_a_field_is_written_as_what_it_says_or_refused(name: str) -> None:
+def test_object_in_a_field_is_encoded_faithfully_or_refused(name: str) -> None:
     failures = [
         failure
         for field, document in fields_of(name)
@@ -189,7 +189,7 @@ def attribute_of(kind: Any, wire: str) -> str:
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(TYPES) if not name.startswith("Packed")])
-def test_assigned_animal_is_written_as_what_it_says_or_refused(name: str) -> None:
+def test_assigned_object_is_encoded_faithfully_or_refused(name: str) -> None:
     failures = [
         failure
         for field, document in fields_of(name)
@@ -339,7 +339,7 @@ def test_public_callables_are_found() -> None:
 
 @pytest.mark.parametrize("name", sorted(CALLABLES))
 @pytest.mark.filterwarnings("ignore:.*were -inf")
-def test_animal_as_an_argument_gives_a_value_or_a_rawmm_error(name: str, tmp_path: Path) -> None:
+def test_object_as_an_argument_gives_a_value_or_a_rawmm_error(name: str, tmp_path: Path) -> None:
     function = CALLABLES[name]
     parameters = {
         key: one
@@ -388,7 +388,7 @@ def _finished(value: Any) -> Any:
     return list(value) if isinstance(value, Iterator) else value
 
 
-def test_subclass_of_a_struct_is_taken_as_what_it_extends() -> None:
+def test_subclass_of_a_struct_is_accepted_as_its_base() -> None:
     class Mine(rawmm.MessageNode):
         """Adds behaviour, and no field."""
 

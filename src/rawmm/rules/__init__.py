@@ -1,6 +1,6 @@
-"""What no schema can say. A rule is one `Rule` in the file of its subject.
+"""Rules that no schema can express. Each is one `Rule` in the file of its subject.
 
-`registry` asks a struct for every rule that its class lists.
+`registry` runs the rules that a struct's class lists.
 """
 
 from __future__ import annotations

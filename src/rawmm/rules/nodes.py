@@ -1,10 +1,10 @@
-"""Rules of one message node: streams as long as its tokens, items for its images."""
+"""Rules of one message node: the lengths of its streams, and an item for each image."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm.errors import contract_error, counted
+from rawmm.errors import contract_error, counted, shown_hash
 from rawmm.locators import locator_of, names_image, stored_hash
 from rawmm.model.types import ImageUrlContentPart, SamplingMask
 from rawmm.rules.rule import Rule, reader
@@ -23,13 +23,13 @@ PER_SAMPLED: Final = (
     "trainer_logprobs",
     "entropies",
 )
-_SELDOM: Final = ("loss_weights", "sampling_mask", "kept_tokens")
-_read_optional = reader(*_SELDOM, "routed_experts", *PER_SAMPLED)
-_read_streams = reader("token_ids", "mask", "is_content", *_SELDOM, "routed_experts", *PER_SAMPLED)
+_RARE: Final = ("loss_weights", "sampling_mask", "kept_tokens")
+_read_optional = reader(*_RARE, "routed_experts", *PER_SAMPLED)
+_read_streams = reader("token_ids", "mask", "is_content", *_RARE, "routed_experts", *PER_SAMPLED)
 
 
 def _streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
-    """Every stream is as long as the tokens, or the sampled tokens, it belongs to."""
+    """An error for each stream whose length is not that of its tokens or sampled tokens."""
     tokens = len(node.token_ids)
     if len(node.mask) != tokens:
         yield _length("mask", len(node.mask), f"{counted(tokens, 'flag')}, one per token", path)
@@ -86,7 +86,7 @@ def _rows(encoded: EncodedArray) -> int:
 
 
 def image_urls(message: Message) -> list[str]:
-    """URLs of the image parts of a message, in order."""
+    """The URLs of a message's image parts, in order."""
     content = message.content
     if type(content) is not list:
         return []
@@ -94,14 +94,15 @@ def image_urls(message: Message) -> list[str]:
 
 
 def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
-    """A message has one item per image part, of the same image.
+    """A message has one item for each image part, of the same image.
 
-    Without tokens it needs no sidecar, and without image parts as well it is not asked.
+    A message without tokens needs no sidecar. If it has no image parts either, its items are not
+    counted.
     """
     urls = image_urls(node.message)
     sidecar = node.multi_modal_data
     if sidecar is None:
-        # Without a sidecar the images must travel in the message itself.
+        # Without a sidecar, all images must be inline in the message.
         lost = node.token_ids and not all(url.startswith("data:") for url in urls)
         if lost:
             yield contract_error(
@@ -109,7 +110,7 @@ def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
                 (*path, "multi_modal_data"),
                 expected=f"a sidecar with {counted(len(urls), 'image item')}",
                 got="no sidecar",
-                hint="the message refers to offloaded images, and their descriptors are lost",
+                hint="the message refers to offloaded images whose descriptors are lost",
             )
         return
     by_field = (sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes)
@@ -123,14 +124,14 @@ def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
             (*path, "multi_modal_data", "mm_items", "image"),
             expected=f"{counted(len(urls), 'image item')}, one per image part of the message",
             got=str(items),
-            hint="an image was lost or added on the way",
+            hint="an image was lost or added",
         )
 
 
 def _same_images(
     node: MessageNode, urls: list[str], sidecar: MultiModalData, path: Path
 ) -> Iterator[RawMMError]:
-    """The n-th image part names the image of the n-th hash, as far as its URL tells."""
+    """An error for each image part whose URL names another image than the hash at its index."""
     hashes: Sequence[str | None] = sidecar.mm_hashes.get("image", ())
     if not hashes:
         located = map(locator_of, sidecar.mm_items.get("image", ()))
@@ -143,9 +144,9 @@ def _same_images(
         yield contract_error(
             "hash_mismatch",
             (*path, "message", "content", at, "image_url", "url"),
-            expected=f"the image of hash {sha[:16]}, as the sidecar has it there",
-            got=f"one named {(stored_hash(url) or '')[:16]}",
-            hint="images and sidecar are in different order, or one was replaced",
+            expected=f"the image of hash {shown_hash(sha)}, as in the sidecar",
+            got=f"one named {shown_hash(stored_hash(url) or '')}",
+            hint="the images and the sidecar are in different order, or one was replaced",
         )
 
 

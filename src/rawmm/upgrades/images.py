@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from rawmm.errors import OffloadError, contract_error, shown
+from rawmm.errors import OffloadError, contract_error, shown, shown_hash
 from rawmm.images import Limits, PreparedImage, parse_data_url, prepare_image
 from rawmm.model.types import PATTERNS
 
@@ -63,9 +63,9 @@ def read_inline(url: Any, sha256: Any, path: Path, store: ImageStore | None) -> 
         raise contract_error(
             "hash_mismatch",
             path,
-            expected=f"the image of hash {sha256[:16]}, which stands beside it",
-            got=f"the image of hash {image.sha256[:16]}",
-            hint="images and hashes are in different order, or one was replaced",
+            expected=f"the image of hash {shown_hash(sha256)}",
+            got=f"the image of hash {shown_hash(image.sha256)}",
+            hint="the images and hashes are in different order, or one was replaced",
         )
     if store is not None:
         uri = store.uri(image.facts)

@@ -1,4 +1,4 @@
-"""The contract, checked: shapes from the schema, rules beyond them, every error with a path."""
+"""Validation: shapes by the schema, then rules. Every error has a path."""
 
 from __future__ import annotations
 
@@ -33,23 +33,24 @@ __all__ = ["detect", "errors_at", "first_error", "iter_errors", "validate"]
 
 
 def validate(value: Any, type: Any = None) -> None:  # noqa: A002  (the public name)
-    """Raise the first error of `value`; return None when there is none.
+    """Raise the first error of `value`, if it has one.
 
-    `value` is a struct, or plain data (dicts and lists, models, dataclasses) of `type`. Without
-    a `type` it is told from the value. Nothing is changed.
+    Args:
+        value: a struct, or plain data: dicts and lists, models, dataclasses. It is not changed.
+        type: its type; None to identify it by its keys.
 
     Raises:
-        ContractError: the shape or a rule is broken.
-        ProcessedPayloadError: a payload holds what is not raw, JSON-safe data.
+        ContractError: the value breaks its shape or a rule.
+        ProcessedPayloadError: a payload holds anything but raw, JSON-safe data.
     """
     for error in iter_errors(value, type):
         raise error
 
 
 def iter_errors(value: Any, type: Any = None) -> Iterator[RawMMError]:  # noqa: A002
-    """Every error of `value`, lazily: shapes in document order, then rules.
+    """Iterate over the errors of `value`: shapes in document order, then rules.
 
-    Rules between fields are checked wherever the shape below them is right. See `validate`.
+    A rule is checked if the shape of its struct is right. The arguments are those of `validate`.
     """
     try:
         kind = detect(value) if type is None else type

@@ -1,8 +1,8 @@
-"""The schema bundle, read as rules for Python values: every shape error, with its path.
+"""All shape errors of a Python value by the schema bundle, each with its path.
 
-Decoding does not use this: msgspec checks shapes itself, and fast. It runs when something is
-wrong, because msgspec stops at the first error, loses dict keys in its path and quotes the
-pattern instead of saying what was there. It understands exactly the authoring profile.
+Decoding does not use this module, as msgspec checks shapes itself. It runs after a failure: msgspec
+stops at the first error, omits dict keys from its path and does not show the value. The module
+supports exactly the keywords that `codegen.profile` allows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Schema = Mapping[str, Any]
 
 _FREE = {
-    "JsonValue": Mode.WIRE,  # of open objects; what JSON alone cannot say is no error on each wire
+    "JsonValue": Mode.WIRE,  # open objects, which MessagePack may also carry
     "JsonObject": Mode.JSON,
     "DescriptorValue": Mode.DESCRIPTOR,
     "DescriptorObject": Mode.DESCRIPTOR,
@@ -43,11 +43,11 @@ _SCALAR_KINDS = frozenset({"null", "boolean", "integer", "number", "string"})
 
 
 def shape_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    """Every place where `value` leaves `schema`, in document order.
+    """An error for each place where `value` breaks `schema`, in document order.
 
-    `value` may hold structs, models, dataclasses and other mappings and sequences; each is
-    read as the object or array that it would be written as. Where the schema has a per-token
-    stream, a one-dimensional array is read as the list of its elements.
+    `value` may contain structs, models, dataclasses and other mappings and sequences. Each counts
+    as the object or array that it would be encoded as. Where the schema has a per-token stream, a
+    one-dimensional array counts as the list of its elements.
     """
     if type(value) not in _PLAIN and not _is_free(schema):
         if _takes(schema, "x-rawmm-items") and (values := array_values(value)) is not None:
@@ -69,7 +69,7 @@ def shape_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]
 
 
 def _is_free(schema: Schema) -> bool:
-    """Whether the schema is of free JSON, which is walked by itself."""
+    """Whether the schema is that of free JSON, which `payload_errors` checks."""
     return bool(schema.get("$ref", "").rpartition("/")[2] in _FREE)
 
 
@@ -80,7 +80,7 @@ def _takes(schema: Schema, keyword: str) -> bool:
 
 
 def _takes_bytes(value: Any, schema: Schema) -> bool:
-    """Whether bytes are judged by their place: base64 on the other wire, or a wrong scalar."""
+    """Whether the schema decides about bytes: as base64 data, or as a wrong scalar."""
     kinds = set(_kinds(schema))
     return _takes(schema, "contentEncoding") or (type(value) is bytes and kinds <= _SCALAR_KINDS)
 
@@ -94,13 +94,13 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
             yield from payload_errors(value, path, _FREE[name])
         return
     if name == "RawImageId" and is_a(value, str) and (problem := id_problem(value)):
-        # It would leave its directory, which says more than that it breaks a pattern.
+        # A more helpful error than that of the pattern.
         yield contract_error(problem.code, path, expected=problem.expected, got=problem.got)
         return
     if "__descriptor_fields__" in vars(TYPES.get(name, object)):
         pairs = as_mapping(value)
         if pairs is not None:
-            # What an item must never hold comes first: an unknown field may be pixels.
+            # Checked first, as an unknown field may hold pixels.
             found = False
             for error in payload_errors(dict(pairs), path, Mode.DESCRIPTOR, depth=0):
                 found = True
@@ -123,7 +123,7 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
 
 
 def _packed(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    """Elements are in bytes, but they are shape like those of a list: rules come after them."""
+    """The errors of the fields, then of the elements, which count as shape like those of a list."""
     found = False
     for error in shape_errors(value, schema, path):
         found = True
@@ -137,14 +137,14 @@ def _overrides(user: Schema) -> Schema:
 
 
 def _union(value: Any, members: list[Schema], path: Path, user: Schema) -> Iterator[RawMMError]:
-    """The errors of the member that the value's type picks; members differ by type."""
+    """The errors by the member that has the JSON type of the value."""
     matching = [member for member in members if _kind_fits(value, member)]
     if not matching:
         kinds = list(dict.fromkeys(NAMES[kind] for member in members for kind in _kinds(member)))
         yield contract_error("wrong_type", path, expected=" or ".join(kinds), got=typed(value))
         return
     if len(matching) > 1:
-        # Objects without a tag: the one with the most of its fields present is meant.
+        # Objects without a tag: use the one with the most fields present.
         keys = set(as_mapping(value) or ())
         matching.sort(key=lambda member: -len(keys & set(resolved(member)["properties"])))
     yield from shape_errors(value, {**matching[0], **_overrides(user)}, path)

@@ -1,4 +1,4 @@
-"""Wire forms from before the contract, recognised so that an error can name them."""
+"""Recognizes wire forms that are older than the contract, so that an error can name them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from rawmm.values.views import as_mapping, as_sequence
 
 
 class Form(NamedTuple):
-    """An old form.
+    """A historical form.
 
     Attributes:
-        name: what `rawmm.upgrade` calls it.
+        name: its name in `rawmm.upgrade`.
         since: when it was first written.
-        look: what it looks like.
-        instead: what to do where data cannot be upgraded.
+        look: its shape.
+        instead: the alternative to an upgrade.
     """
 
     name: str
@@ -42,7 +42,7 @@ INLINE_URLS: Final = Form(
 
 
 def historical_form(name: str, value: Any) -> Form | None:
-    """The old form of definition `name` that `value` has, or None."""
+    """The historical form of definition `name` that `value` has; None if it has none."""
     if name == "RawMMItem":
         return _item_form(as_mapping(value) or {})
     if name == "MMRefs":

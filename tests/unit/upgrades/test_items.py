@@ -193,7 +193,7 @@ class TestInline:
             "$.mm_items.image[1].raw_image_data",
         )
         assert (error.expected, error.got) == (
-            f"the image of hash {other}, which stands beside it",
+            f"the image of hash {other}",
             f"the image of hash {SHA[:16]}",
         )
         assert_silent(error, URL)
