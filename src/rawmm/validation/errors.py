@@ -151,20 +151,33 @@ def has_bad_text(value: Any) -> bool:
     stack = [value]
     while stack:
         one = stack.pop()
-        if is_a(one, Contract):
+        kind = type(one)
+        if issubclass(kind, Contract):
             fields = msgspec.structs.astuple(one)
-            for field in fields:
+            for position in _text_positions(kind):
+                field = fields[position]
                 if type(field) is str and not field.isascii() and not is_text(field):
                     return True
-            for info in struct_fields(type(one)):
+            for info in struct_fields(kind):
                 child = fields[info.position]
                 if child and type(child) not in info.skipped_types:
                     stack.append(child)
-        elif is_a(one, dict):
-            stack.extend(child for child in one.values() if type(child) not in LEAVES)
-        elif is_a(one, (list, tuple)) and not only_numbers(one):
-            stack.extend(child for child in one if type(child) not in LEAVES)
+        elif issubclass(kind, dict):
+            stack += [child for child in one.values() if type(child) not in LEAVES]
+        elif issubclass(kind, (list, tuple)) and not only_numbers(one):
+            stack += [child for child in one if type(child) not in LEAVES]
     return False
+
+
+@cache
+def _text_positions(kind: type[Contract]) -> tuple[int, ...]:
+    """Positions of the fields that may hold any text. Literals are not any text."""
+    fields = enumerate(msgspec.structs.fields(kind))
+    return tuple(position for position, field in fields if _may_be_text(field.type))
+
+
+def _may_be_text(kind: Any) -> bool:
+    return kind is str or kind is Any or any(map(_may_be_text, get_args(kind)))
 
 
 def _as_struct(value: Any, kind: Any) -> Any:
