@@ -1,4 +1,4 @@
-"""What each rule costs per object, and the walk through payloads."""
+"""Time of each rule per object, and of the walk through payloads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings) -> Iterator[Row]:
-    """Each rule's fast check on an object of a real rollout; the walk at many sizes."""
+    """Time the fast check of each rule on an object of a rollout, and the walk at several sizes."""
     for name, one in _subjects(settings).items():
         call = partial(RULES[name].fast(), one)
         timed = race({"rule": call}, settings)

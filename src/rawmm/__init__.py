@@ -27,6 +27,9 @@ from rawmm.errors import (
     ProcessedPayloadError,
     RawMMError,
 )
+from rawmm.model.base import (
+    replace,
+)
 from rawmm.model.types import (
     PROCESSED_KEYS,
     SCHEMA_VERSION,
@@ -186,6 +189,7 @@ __all__ = [
     "raw_image_path",
     "raw_mm_item",
     "raw_mm_ref",
+    "replace",
     "run_image_dir",
     "schemas",
     "sidecar",

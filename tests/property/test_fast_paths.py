@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -50,6 +51,17 @@ def with_a_dict_in_it(value: Any) -> Any:
         first = next(iter(value))
         return value | {first: with_a_dict_in_it(value[first])}
     return value
+
+
+def with_an_odd_element(value: Any, odd: Any) -> Any:
+    """A field whose list or dict holds an odd value."""
+    if isinstance(value, list):
+        return [*value[:-1], odd]
+    if isinstance(value, dict) and value:
+        key, first = next(iter(value.items()))
+        below = with_an_odd_element(first, odd) if isinstance(first, list) else odd
+        return value | {key: below}
+    return odd
 
 
 def check_fast(document: Any, name: str) -> None:
@@ -111,6 +123,7 @@ class TestRevalidation:
             st.sampled_from(ODD).map(lambda odd: odd if odd is Contract else copy.deepcopy(odd))
             | st.just(old[:-1] if isinstance(old, (list, str)) else old)
             | st.just(old).map(with_a_dict_in_it)
+            | st.sampled_from(ODD).map(lambda odd: with_an_odd_element(old, odd))
         )
         setattr(one, field, new)
         refused = any(True for _ in collect.errors_at(value, TYPES[name], ()))
@@ -123,3 +136,18 @@ class TestRevalidation:
         if refused:
             with pytest.raises(RawMMError):
                 encode_msgpack(value)
+
+
+@pytest.mark.parametrize(
+    "vector", [one for one in VECTORS if "code" not in one], ids=lambda one: str(one["case"])
+)
+def test_decoded_structs_are_revalidated_without_the_schema(
+    vector: schemas.Vector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(struct: Contract) -> None:
+        pytest.fail(f"{type(struct).__name__} is checked slowly")
+
+    module = sys.modules[revalidate.__module__]
+    monkeypatch.setattr(module, "_check_slowly", fail)
+    monkeypatch.setattr(module, "_CHECKS", type(module._CHECKS)())  # compiled with `fail`
+    revalidate(decode_json(vector["document"], TYPES[vector["type"]]))

@@ -276,6 +276,8 @@ OPTIONS: Final = frozenset(
 
 RECIPES: Final[dict[str, Callable[[Path], Any]]] = {
     "obj": lambda _: rawmm.convert(SIDECAR, rawmm.MultiModalData),
+    "struct": lambda _: rawmm.convert(SIDECAR, rawmm.MultiModalData),
+    "changes": lambda _: None,
     "value": lambda _: copy.deepcopy(SIDECAR),
     "data": lambda _: b'{"message": {"role": "user", "content": "x"}}',
     "body": lambda _: b'{"messages": []}',
@@ -357,8 +359,11 @@ def call_with(function: Any, parameters: Any, tried: str, label: str, folder: Pa
         if one.default is inspect.Parameter.empty
     } | _required_options(function)
     arguments[tried] = ZOO[label].make()
+    positional = [
+        arguments.pop(key) for key, one in parameters.items() if one.kind is one.POSITIONAL_ONLY
+    ]
     with noted(f"{function.__name__}({tried}={label})"):
-        outcome(lambda: _finished(function(**arguments)))
+        outcome(lambda: _finished(function(*positional, **arguments)))
 
 
 def _required_options(function: Any) -> dict[str, Any]:

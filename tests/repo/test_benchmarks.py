@@ -13,7 +13,7 @@ import pytest
 
 import rawmm
 from benchmarks import __main__ as command
-from benchmarks import floor, harness, reference, rules
+from benchmarks import baseline, harness, reference, rules
 from benchmarks.data import body, screenshot, trace, variation
 from rawmm.rules.registry import RULES
 
@@ -70,7 +70,7 @@ def test_compared_variants_give_equal_results(tmp_path: Path) -> None:
     document = trace(2)
     data = msgspec.msgpack.encode(document)
     assert msgspec.to_builtins(
-        msgspec.msgpack.decode(data, type=floor.bare(rawmm.Trace))
+        msgspec.msgpack.decode(data, type=baseline.bare(rawmm.Trace))
     ) == rawmm.to_builtins(rawmm.decode_msgpack(data, rawmm.Trace))
     model = reference.decode_msgpack(data)
     assert model.model_dump(exclude_unset=True) == document

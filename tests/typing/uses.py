@@ -34,6 +34,10 @@ assert_type(item.raw_image_id, str | None)
 rawmm.RawMMItem(modality="image", family="x", payload={}, raw_image_id=None)
 rawmm.RawMMItem(modality="image", family="x", payload={}, raw_image_id=b"a.png")  # wrong
 
+# A changed copy has the same type.
+assert_type(rawmm.replace(item, raw_image_id=None), rawmm.RawMMItem)
+rawmm.replace({"family": "x"}, family="y")  # wrong
+
 # Defaults.
 sidecar = rawmm.MultiModalData()
 assert_type(sidecar.mm_items, dict[str, list[rawmm.RawMMItem]])

@@ -14,7 +14,7 @@ from rawmm.validation.errors import errors_at, has_bad_text, rules_paused
 from rawmm.validation.revalidate import revalidate
 from rawmm.values.errors import missing_field, unknown_field
 from rawmm.values.extras import place_errors
-from rawmm.values.plain import contains_struct, to_plain
+from rawmm.values.plain import to_plain
 
 if TYPE_CHECKING:
     from rawmm.model.types import Contract
@@ -66,17 +66,18 @@ def build(cls: type[Contract], values: dict[str, Any]) -> Any:
             raise error
         data = values | extra
     try:
-        built = to_struct(_with_valid_structs(made_plain(data, cls), cls), cls)
+        built = to_struct(_valid_and_plain(data, cls), cls)
     except (msgspec.ValidationError, RecursionError, RawMMError):
         built = None  # raised below, so that msgspec's text is not in the chain
-    if built is None or has_bad_text(built):
+    if type(built) is not cls or has_bad_text(built):  # a tag selects the class
         raise first_error(data, cls)
     return built
 
 
-def _with_valid_structs(plain: Any, cls: type[Contract]) -> Any:
-    """`plain` unchanged if its structs are valid, else with dicts in place of all structs."""
-    if contains_struct(plain):
+def _valid_and_plain(data: Any, cls: type[Contract]) -> Any:
+    """`data` as plain values, with dicts in place of all structs if one of them is invalid."""
+    plain, has_struct = made_plain(data, cls)
+    if has_struct:
         try:
             revalidate(plain)
         except msgspec.ValidationError:

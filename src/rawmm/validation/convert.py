@@ -11,7 +11,7 @@ from rawmm.model.base import Extra, OneOf
 from rawmm.model.kinds import decoded_as
 from rawmm.model.types import Contract
 from rawmm.values.extras import split_extras, value_errors
-from rawmm.values.plain import contains_struct, is_plain, to_plain
+from rawmm.values.plain import contains_struct, scan, to_plain
 
 
 def dec_hook(kind: type[Any], value: Any) -> Any:
@@ -49,13 +49,17 @@ def wire_hook(kind: type[Any], value: Any) -> Any:
     return dec_hook(kind, value)
 
 
-def made_plain(value: Any, kind: Any) -> Any:
-    """`value` as plain values, which msgspec needs; see `rawmm.values.plain`.
+def made_plain(value: Any, kind: Any) -> tuple[Any, bool]:
+    """`value` as plain values, which msgspec needs, and whether they contain a struct.
 
     Raises:
         RawMMError: the value cannot be converted. `errors_at` may find a better error.
     """
-    return value if is_plain(value) else to_plain(value, kind)
+    plain, has_struct = scan(value)
+    if not plain:
+        value = to_plain(value, kind)
+        has_struct = contains_struct(value)
+    return value, has_struct
 
 
 def to_struct(value: Any, kind: Any) -> Any:

@@ -20,7 +20,7 @@ from rawmm.validation.explain import shape_errors
 from rawmm.validation.revalidate import revalidate
 from rawmm.validation.unconverted import unconverted_values
 from rawmm.values.fields import iter_children, only_numbers, struct_fields
-from rawmm.values.plain import contains_struct, is_plain, to_plain
+from rawmm.values.plain import is_plain, to_plain
 from rawmm.values.views import LEAVES, SCALARS, as_mapping, as_sequence, is_text
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def holds(value: Any, kind: Any) -> bool:
     """Fast check that `value` is a valid `kind`. If it fails, call `errors_at` for details."""
     schema_of(kind)  # raises for a type that is not of the contract
     try:
-        plain = made_plain(value, kind)
+        plain, has_struct = made_plain(value, kind)
         built = value if is_a(value, Contract) else to_struct(plain, kind)
-        if contains_struct(plain):
+        if has_struct:
             revalidate(built)
     except (msgspec.ValidationError, RecursionError, RawMMError):
         return False
@@ -151,20 +151,33 @@ def has_bad_text(value: Any) -> bool:
     stack = [value]
     while stack:
         one = stack.pop()
-        if is_a(one, Contract):
+        kind = type(one)
+        if issubclass(kind, Contract):
             fields = msgspec.structs.astuple(one)
-            for field in fields:
+            for position in _text_positions(kind):
+                field = fields[position]
                 if type(field) is str and not field.isascii() and not is_text(field):
                     return True
-            for info in struct_fields(type(one)):
+            for info in struct_fields(kind):
                 child = fields[info.position]
                 if child and type(child) not in info.skipped_types:
                     stack.append(child)
-        elif is_a(one, dict):
-            stack.extend(child for child in one.values() if type(child) not in LEAVES)
-        elif is_a(one, (list, tuple)) and not only_numbers(one):
-            stack.extend(child for child in one if type(child) not in LEAVES)
+        elif issubclass(kind, dict):
+            stack += [child for child in one.values() if type(child) not in LEAVES]
+        elif issubclass(kind, (list, tuple)) and not only_numbers(one):
+            stack += [child for child in one if type(child) not in LEAVES]
     return False
+
+
+@cache
+def _text_positions(kind: type[Contract]) -> tuple[int, ...]:
+    """Positions of the fields that may hold any text. Literals are not any text."""
+    fields = enumerate(msgspec.structs.fields(kind))
+    return tuple(position for position, field in fields if _may_be_text(field.type))
+
+
+def _may_be_text(kind: Any) -> bool:
+    return kind is str or kind is Any or any(map(_may_be_text, get_args(kind)))
 
 
 def _as_struct(value: Any, kind: Any) -> Any:

@@ -57,7 +57,8 @@ def _check_slowly(struct: Any) -> None:
     if added := added_fields(kind):  # the schema does not know the fields that a subclass adds
         for field in msgspec.structs.fields(kind):
             if field.encode_name in added and (value := getattr(struct, field.name)) is not None:
-                msgspec.convert(made_plain(value, field.type), field.type, dec_hook=dec_hook)
+                plain, _ = made_plain(value, field.type)
+                msgspec.convert(plain, field.type, dec_hook=dec_hook)
     for _, child in iter_children(struct):
         revalidate(child)
     _check_rules(struct)

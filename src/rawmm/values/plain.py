@@ -73,21 +73,27 @@ def contains_struct(root: Any) -> bool:
 
 
 def is_plain(root: Any) -> bool:
-    """Whether `root` consists of plain values and structs.
+    """Whether `root` consists of plain values and structs; see `scan`."""
+    return scan(root)[0]
 
-    Also False if it holds an integer beyond 2^53, which a number field would round. Visits each
-    container once, without recursion.
+
+def scan(root: Any) -> tuple[bool, bool]:
+    """Whether `root` consists of plain values and structs, and whether it contains a struct.
+
+    Not plain is also an integer beyond 2^53, which a number field would round. The second answer
+    only counts if the first is true. Visits each container once, without recursion.
     """
     if type(root) in LEAVES:
-        return type(root) is not int or -MAX_INT <= root <= MAX_INT
+        return type(root) is not int or -MAX_INT <= root <= MAX_INT, False
     stack = [root]
     seen: set[int] = set()
+    has_struct = False
     while stack:
         value = stack.pop()
         kind = type(value)
         if kind is dict:
             if not _TEXT.issuperset(map(type, value)):
-                return False
+                return False, has_struct
             children: Any = value.values()
         elif kind is list or kind is tuple:
             first: Any = type(value[0]) if value else None
@@ -95,13 +101,14 @@ def is_plain(root: Any) -> bool:
                 continue  # msgspec refuses anything but flags in the same list
             if first is int or first is float:
                 if not only_small_numbers(value):
-                    return False
+                    return False, has_struct
                 continue
             children = value
         elif issubclass(kind, Contract):
+            has_struct = True
             continue
         else:
-            return False
+            return False, has_struct
         if id(value) in seen:
             continue
         seen.add(id(value))
@@ -109,10 +116,10 @@ def is_plain(root: Any) -> bool:
         if int in kinds and not all(
             type(child) is not int or -MAX_INT <= child <= MAX_INT for child in children
         ):
-            return False
+            return False, has_struct
         if not kinds <= LEAVES:
             stack.extend(child for child in children if type(child) not in LEAVES)
-    return True
+    return True, has_struct
 
 
 def only_small_numbers(values: Sequence[Any]) -> bool:

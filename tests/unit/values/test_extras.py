@@ -32,7 +32,7 @@ from rawmm import (
     to_builtins,
     validate,
 )
-from rawmm.codec import spread
+from rawmm.codec import merge_extras
 from rawmm.model.types import TYPES
 from tests.property.oracle import without_defaults
 
@@ -216,7 +216,7 @@ class TestErrors:
 def test_nothing_is_copied_without_unknown_fields(place: str) -> None:
     kind, make, _ = PLACES[place]
     value = convert(make({}), kind)
-    assert spread(value) is value
+    assert merge_extras(value) is value
 
 
 class TestConstruction:
