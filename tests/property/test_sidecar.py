@@ -308,17 +308,10 @@ class TestSplitRefusesOtherCounts:
             return
         name = data.draw(st.sampled_from([n for n in LISTS if getattr(sidecar, n)]))
         wanted = len(getattr(sidecar, name)["image"])
-        entries = "1 entry" if wanted == 1 else f"{wanted} entries"
         for change, got in ((drop_last, wanted - 1), (double_last, wanted + 1)):
             damaged = copy.deepcopy(sidecar)
             change(getattr(damaged, name)["image"])
-            self.refused(
-                damaged,
-                messages,
-                f"$.{name}.image: expected {entries}, one per image of the prompt's messages, got "
-                f"{got}; the sidecar must cover the whole prompt; give a bridging renderer the "
-                "previous sidecar [count_mismatch]",
-            )
+            self.refused(damaged, messages, f"$.{name}.image", got)
 
     @given(prompts())
     def test_messages_one_off_are_refused(
@@ -348,21 +341,15 @@ class TestSplitRefusesOtherCounts:
         self.refused(
             MultiModalData(**{name: {modality: [entry]}}),
             [UserMessage(content="text")],
-            f"$.{name}.{modality}: expected 0 entries, one per {modality} of the prompt's "
-            "messages, got 1; the sidecar must cover the whole prompt; give a bridging renderer "
-            "the previous sidecar [count_mismatch]",
+            f"$.{name}.{modality}",
+            1,
         )
 
     @pytest.mark.parametrize("lists", [{}, {"mm_items": {"video": []}}])
     def test_sidecar_without_image_lists_is_refused(self, lists: dict[str, Any]) -> None:
         url = ImageUrlSource(url="file:///run/a.png")
         messages: list[Message] = [UserMessage(content=[ImageUrlContentPart(image_url=url)] * 2)]
-        self.refused(
-            MultiModalData(**lists),
-            messages,
-            "$.mm_items: expected 2 image items, got no list of images; the renderer lost them "
-            "[count_mismatch]",
-        )
+        self.refused(MultiModalData(**lists), messages, "$.mm_items", "no list of images")
 
     def test_empty_list_is_refused(self) -> None:
         url = ImageUrlSource(url="file:///run/a.png")
@@ -373,11 +360,14 @@ class TestSplitRefusesOtherCounts:
             )
         assert (caught.value.code, caught.value.path) == ("count_mismatch", "$.mm_hashes.image")
 
-    def refused(self, sidecar: MultiModalData, messages: list[Message], sentence: str) -> None:
+    def refused(
+        self, sidecar: MultiModalData, messages: list[Message], path: str, got: object
+    ) -> None:
         before = repr((sidecar, messages))
         with pytest.raises(ContractError) as caught:
             split_by_message(sidecar, messages)
-        assert str(caught.value) == sentence
+        error = caught.value
+        assert (error.code, error.path, str(error.got)) == ("count_mismatch", path, str(got))
         assert repr((sidecar, messages)) == before
 
 
