@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from rawmm.offload.image_parts import ImageParts as ImageParts
+from rawmm.offload.parallel import available_cpus as available_cpus
 from rawmm.offload.request import OffloadedRequest, offload_request
 from rawmm.offload.rewrite import (
     offload_image_to_run_assets,

@@ -25,7 +25,7 @@ from rawmm.images import (
     prepare_image,
 )
 from rawmm.locators import scheme_of
-from rawmm.offload.parallel import in_order, processors
+from rawmm.offload.parallel import available_cpus, in_order
 from rawmm.offload.stats import ImageOffloadStats
 from rawmm.real_class import is_a
 from rawmm.store import ImageStore, check_one_place, run_image_dir
@@ -201,7 +201,7 @@ class Call:
                 self._made = self._opened().make()
         threads = 1
         if sum(len(job.source.url) for job in jobs) > _WORTH_THREADS:
-            threads = processors()
+            threads = available_cpus()
         if self._store is not None and self._store.durable:
             threads = max(threads, min(len(new), _WAITING))
         return in_order(image_of, jobs, threads=threads)
