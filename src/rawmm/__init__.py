@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    __all__: list[str]
     from rawmm._version import (
         __version__ as __version__,
     )
