@@ -39,8 +39,8 @@ def offload(
     image_dir: Annotated[
         str | None,
         Parameter(
-            help="Directory for the images. By default it comes from the environment variable "
-            "VF_RENDERER_IMAGE_OFFLOAD_DIR, PRIME_RL_RUN_DIR or RUN_ID, whichever is set first."
+            help="Directory for the images. By default it comes from the first of the environment "
+            "variables VF_RENDERER_IMAGE_OFFLOAD_DIR, PRIME_RL_RUN_DIR and RUN_ID that is set."
         ),
     ] = None,
     mode: Annotated[
