@@ -113,7 +113,9 @@ class GenerateRequest(BaseModel):
 class EngineError(Exception):
     """What a request ends with, as vLLM answers it."""
 
-    def __init__(self, status: HTTPStatus, kind: str, message: str, param: str | None = None):
+    def __init__(
+        self, status: HTTPStatus, kind: str, message: str, param: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.body = {
