@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from rawmm.store import (
         ImageStore,
         StoredImage,
+        open_store,
         raw_image_path,
         run_image_dir,
     )
@@ -184,6 +185,7 @@ __all__ = [
     "offload_images_async",
     "offload_images_inplace",
     "offload_request",
+    "open_store",
     "raw_image_path",
     "raw_mm_item",
     "raw_mm_ref",
@@ -218,7 +220,13 @@ _ON_FIRST_USE: Final[dict[str, tuple[str, ...]]] = {
         "offload_images_inplace",
         "offload_request",
     ),
-    "rawmm.store": ("ImageStore", "StoredImage", "raw_image_path", "run_image_dir"),
+    "rawmm.store": (
+        "ImageStore",
+        "StoredImage",
+        "open_store",
+        "raw_image_path",
+        "run_image_dir",
+    ),
     "rawmm.trainer": ("build_mm_refs",),
     "rawmm.upgrades": ("Upgraded", "upgrade"),
 }

@@ -1,7 +1,7 @@
-"""Sidecars: one for a prompt split by message, those of a path merged again."""
+"""Split the sidecar of a prompt by message, and merge the sidecars of a path."""
 
 from __future__ import annotations
 
-from rawmm.graph import attribute, merge
+from rawmm.graph import merge, split_by_message
 
-__all__ = ["attribute", "merge"]
+__all__ = ["merge", "split_by_message"]

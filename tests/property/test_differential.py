@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rawmm import RawMMError, convert, decode_json, decode_msgpack, iter_errors
@@ -134,7 +134,6 @@ class TestStrictParseAndSchemaEqualsDecodeAndRules:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(st.binary(max_size=64))
-@settings(max_examples=20)
 def test_any_bytes_give_a_value_or_an_error(name: str, data: bytes) -> None:
     for decode in (decode_json, decode_msgpack):
         try:

@@ -51,7 +51,7 @@ def lost(value: Any) -> int:
 
 
 @given(VALUES, st.sampled_from([":", r"\u003a", r"\u003A"]))
-def test_every_lost_key_is_found(value: Any, colon: str) -> None:
+def test_all_lost_keys_are_found(value: Any, colon: str) -> None:
     data = written(value, colon).encode()
     decoded = msgspec.json.decode(data)
     if has_all_keys(data, decoded):

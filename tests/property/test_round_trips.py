@@ -35,7 +35,7 @@ KINDS = [TYPES[name] for name in sorted(TYPES)]
 @pytest.mark.parametrize("kind", KINDS)
 class TestRoundTrips:
     @given(st.data())
-    def test_json(self, kind: type[Contract], data: st.DataObject) -> None:
+    def test_json_round_trip_is_equal(self, kind: type[Contract], data: st.DataObject) -> None:
         value = data.draw(strategies.instances(kind))
         encoded = encode_json(value)
         again = decode_json(encoded, kind)
@@ -43,7 +43,7 @@ class TestRoundTrips:
         assert encode_json(again) == encoded
 
     @given(st.data())
-    def test_msgpack(self, kind: type[Contract], data: st.DataObject) -> None:
+    def test_msgpack_round_trip_is_equal(self, kind: type[Contract], data: st.DataObject) -> None:
         value = data.draw(strategies.instances(kind))
         encoded = encode_msgpack(value)
         again = decode_msgpack(encoded, kind)
@@ -51,7 +51,9 @@ class TestRoundTrips:
         assert encode_msgpack(again) == encoded
 
     @given(st.data())
-    def test_json_to_msgpack_and_back(self, kind: type[Contract], data: st.DataObject) -> None:
+    def test_round_trip_over_both_formats_is_equal(
+        self, kind: type[Contract], data: st.DataObject
+    ) -> None:
         value = data.draw(strategies.instances(kind))
         encoded = encode_json(value)
         over = decode_msgpack(encode_msgpack(decode_json(encoded, kind)), kind)
@@ -90,7 +92,7 @@ def test_unknown_fields_are_kept_unchanged(kind: Any, data: st.DataObject) -> No
 
 
 @pytest.mark.parametrize("kind", [Tool, MessageNode, Trace])
-def test_unknown_fields_are_drawn(kind: Any) -> None:
+def test_strategies_draw_unknown_fields(kind: Any) -> None:
     def has_extra(value: Any) -> bool:
         return any(one.extra for path, one in open_objects(value) if kind is not Trace or path)
 

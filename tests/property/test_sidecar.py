@@ -28,7 +28,9 @@ from rawmm import (
     encode_msgpack,
     validate,
 )
-from rawmm.graph.sidecar import LISTS, attribute, difference, introduced, merge
+from rawmm.graph.sidecar import first_mismatch, media_count, merge, split_by_message
+from rawmm.media import LISTS
+from tests import builders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,13 +59,7 @@ def entries(draw: st.DrawFn, modality: str, number: int, start: int) -> dict[str
             [{}, {"raw_image_id": f"{sha}.png"}, {"raw_image_uri": f"file:///run/{sha}.png"}]
         )
     )
-    item = RawMMItem(
-        modality=modality,
-        family="qwen_vl",
-        layout_fingerprint="1dc5ae5b68174891",
-        payload=draw(payloads),
-        **locator,
-    )
+    item = builders.item(modality=modality, payload=draw(payloads), **locator)
     span = PlaceholderRange(offset=start + draw(st.integers(0, 3)), length=draw(st.integers(1, 9)))
     return {"mm_hashes": sha[:32], "mm_placeholders": span, "mm_items": item}
 
@@ -151,27 +147,29 @@ def shape(value: MultiModalData | None) -> MultiModalData | None:
 
 class TestMergeIsAssociative:
     @given(chains(), st.data())
-    def test_over_any_split(self, sidecars: Sidecars, data: st.DataObject) -> None:
+    def test_merging_any_split_gives_the_whole(
+        self, sidecars: Sidecars, data: st.DataObject
+    ) -> None:
         cuts = data.draw(st.lists(st.integers(0, len(sidecars)), max_size=4).map(sorted))
         edges = zip([0, *cuts], [*cuts, len(sidecars)], strict=True)
         assert merge([merge(sidecars[a:b]) for a, b in edges]) == merge(sidecars)
 
     @given(chains())
-    def test_one_by_one(self, sidecars: Sidecars) -> None:
+    def test_merging_one_by_one_gives_the_whole(self, sidecars: Sidecars) -> None:
         left: MultiModalData | None = None
         for one in sidecars:
             left = merge([left, one])
         assert left == merge(sidecars)
 
     @given(chains())
-    def test_a_merged_sidecar_is_its_own_merge(self, sidecars: Sidecars) -> None:
+    def test_merge_of_one_sidecar_is_that_sidecar(self, sidecars: Sidecars) -> None:
         whole = merge(sidecars)
         assert merge([whole]) == whole == merge(iter(sidecars))
 
 
 class TestMergeKeepsOrder:
     @given(chains())
-    def test_every_list_is_the_concatenation(self, sidecars: Sidecars) -> None:
+    def test_lists_are_concatenated(self, sidecars: Sidecars) -> None:
         whole = merge(sidecars)
         for name in LISTS:
             expected: dict[str, list[Any]] = {}
@@ -182,7 +180,7 @@ class TestMergeKeepsOrder:
             assert found == {modality: of for modality, of in expected.items() if of}
 
     @given(chains(frozenset(LISTS)))
-    def test_and_the_result_is_valid(self, sidecars: Sidecars) -> None:
+    def test_merged_sidecar_is_valid(self, sidecars: Sidecars) -> None:
         whole = merge(sidecars)
         if whole is not None:
             validate(whole)
@@ -206,7 +204,9 @@ class TestMergeNeedsTheSameLists:
 
     @pytest.mark.parametrize("one", SUBSETS, ids=lambda names: "+".join(sorted(names)))
     @pytest.mark.parametrize("other", SUBSETS, ids=lambda names: "+".join(sorted(names)))
-    def test_of_one_modality(self, one: frozenset[str], other: frozenset[str]) -> None:
+    def test_different_lists_of_a_modality_are_refused(
+        self, one: frozenset[str], other: frozenset[str]
+    ) -> None:
         item = RawMMItem(modality="image", family="qwen_vl", payload={})
         first, second = (
             {
@@ -230,10 +230,10 @@ class TestMergeNeedsTheSameLists:
         first_odd = next(name for name in LISTS if (name in one) != (name in other))
         assert str(caught.value) == (
             f"$.{first_odd}.image: expected a list in every sidecar with media of image, or in "
-            "none, got one in some [count_mismatch]"
+            "none, got a list in some [count_mismatch]"
         )
 
-    def test_modalities_are_apart(self) -> None:
+    def test_modalities_may_have_different_lists(self) -> None:
         merged = merge(
             [
                 MultiModalData(mm_hashes={"image": ["a" * 32]}),
@@ -246,16 +246,16 @@ class TestMergeNeedsTheSameLists:
         assert (list(merged.mm_hashes), list(merged.mm_items)) == (["image"], ["video"])
 
 
-class TestAttributeConservesCounts:
+class TestSplitConservesCounts:
     @given(prompts())
-    def test_each_message_gets_as_many_entries_as_images(
+    def test_each_message_gets_one_entry_per_image(
         self, prompt: tuple[MultiModalData | None, list[Message]]
     ) -> None:
         sidecar, messages = prompt
-        parts = attribute(sidecar, messages)
+        parts = split_by_message(sidecar, messages)
         assert len(parts) == len(messages)
         for part, message in zip(parts, messages, strict=True):
-            images = introduced(message)["image"]
+            images = media_count(message)["image"]
             if not images:
                 assert part is None
                 continue
@@ -266,36 +266,41 @@ class TestAttributeConservesCounts:
                 assert len(getattr(part, name).get("image", ())) == (images if present else 0)
 
     @given(prompts(frozenset(LISTS)))
-    def test_a_message_gets_its_own_images(
+    def test_each_message_gets_its_own_images(
         self, prompt: tuple[MultiModalData | None, list[Message]]
     ) -> None:
         sidecar, messages = prompt
-        for part, message in zip(attribute(sidecar, messages), messages, strict=True):
+        for part, message in zip(split_by_message(sidecar, messages), messages, strict=True):
             content = message.content if isinstance(message.content, list) else []
             urls = [p.image_url.url for p in content if isinstance(p, ImageUrlContentPart)]
             hashes = part.mm_hashes["image"] if part else []
             assert [url.rpartition("/")[2][:32] for url in urls] == hashes
 
     @given(prompts(), st.data())
-    def test_from_a_message_on(
+    def test_start_index_skips_earlier_messages(
         self, prompt: tuple[MultiModalData | None, list[Message]], data: st.DataObject
     ) -> None:
         sidecar, messages = prompt
         start = data.draw(st.integers(0, len(messages) + 1))
-        assert attribute(sidecar, messages, start) == attribute(sidecar, messages)[start:]
+        assert (
+            split_by_message(sidecar, messages, start)
+            == split_by_message(sidecar, messages)[start:]
+        )
 
 
-class TestMergeUndoesAttribute:
+class TestMergeUndoesSplit:
     @pytest.mark.parametrize("names", SUBSETS, ids=lambda names: "+".join(sorted(names)))
     @given(st.data())
-    def test_for_every_subset_of_lists(self, names: frozenset[str], data: st.DataObject) -> None:
+    def test_merged_parts_equal_the_sidecar(
+        self, names: frozenset[str], data: st.DataObject
+    ) -> None:
         sidecar, messages = data.draw(prompts(names))
-        assert merge(attribute(sidecar, messages)) == sidecar
+        assert merge(split_by_message(sidecar, messages)) == sidecar
 
 
-class TestAttributeRefusesOtherCounts:
+class TestSplitRefusesOtherCounts:
     @given(prompts(), st.data())
-    def test_a_list_one_off(
+    def test_list_one_off_is_refused(
         self, prompt: tuple[MultiModalData | None, list[Message]], data: st.DataObject
     ) -> None:
         sidecar, messages = prompt
@@ -316,7 +321,9 @@ class TestAttributeRefusesOtherCounts:
             )
 
     @given(prompts())
-    def test_messages_one_off(self, prompt: tuple[MultiModalData | None, list[Message]]) -> None:
+    def test_messages_one_off_are_refused(
+        self, prompt: tuple[MultiModalData | None, list[Message]]
+    ) -> None:
         sidecar, messages = prompt
         if sidecar is None:
             return
@@ -324,15 +331,15 @@ class TestAttributeRefusesOtherCounts:
         one = UserMessage(
             content=[ImageUrlContentPart(image_url=ImageUrlSource(url="file:///run/a.png"))]
         )
-        last = max(i for i, message in enumerate(messages) if introduced(message)["image"])
+        last = max(i for i, message in enumerate(messages) if media_count(message)["image"])
         for other in ([*messages, one], [one, *messages], messages[:last]):
             with pytest.raises(ContractError) as caught:
-                attribute(sidecar, other)
+                split_by_message(sidecar, other)
             assert (caught.value.code, caught.value.path) == ("count_mismatch", f"$.{first}.image")
 
     @pytest.mark.parametrize("name", LISTS)
     @pytest.mark.parametrize("modality", ["video", "audio"])
-    def test_another_modality(self, name: str, modality: str) -> None:
+    def test_other_modality_is_refused(self, name: str, modality: str) -> None:
         entry: Any = {
             "mm_hashes": "a" * 32,
             "mm_placeholders": PlaceholderRange(offset=0, length=1),
@@ -347,7 +354,7 @@ class TestAttributeRefusesOtherCounts:
         )
 
     @pytest.mark.parametrize("lists", [{}, {"mm_items": {"video": []}}])
-    def test_no_list_at_all(self, lists: dict[str, Any]) -> None:
+    def test_sidecar_without_image_lists_is_refused(self, lists: dict[str, Any]) -> None:
         url = ImageUrlSource(url="file:///run/a.png")
         messages: list[Message] = [UserMessage(content=[ImageUrlContentPart(image_url=url)] * 2)]
         self.refused(
@@ -357,10 +364,10 @@ class TestAttributeRefusesOtherCounts:
             "[count_mismatch]",
         )
 
-    def test_an_empty_list(self) -> None:
+    def test_empty_list_is_refused(self) -> None:
         url = ImageUrlSource(url="file:///run/a.png")
         with pytest.raises(ContractError) as caught:
-            attribute(
+            split_by_message(
                 MultiModalData(mm_hashes={"image": []}),
                 [UserMessage(content=[ImageUrlContentPart(image_url=url)])],
             )
@@ -369,7 +376,7 @@ class TestAttributeRefusesOtherCounts:
     def refused(self, sidecar: MultiModalData, messages: list[Message], sentence: str) -> None:
         before = repr((sidecar, messages))
         with pytest.raises(ContractError) as caught:
-            attribute(sidecar, messages)
+            split_by_message(sidecar, messages)
         assert str(caught.value) == sentence
         assert repr((sidecar, messages)) == before
 
@@ -423,24 +430,28 @@ class TestNothingIsShared:
             assert kept == copied
 
     @given(chains())
-    def test_merge(self, sidecars: Sidecars) -> None:
+    def test_merge_shares_no_containers(self, sidecars: Sidecars) -> None:
         self.apart(lambda *given: merge(given), *sidecars)
 
     @given(prompts())
-    def test_attribute(self, prompt: tuple[MultiModalData | None, list[Message]]) -> None:
+    def test_attribute_shares_no_containers(
+        self, prompt: tuple[MultiModalData | None, list[Message]]
+    ) -> None:
         sidecar, messages = prompt
-        self.apart(lambda first, *rest: attribute(first, rest), sidecar, *messages)
+        self.apart(lambda first, *rest: split_by_message(first, rest), sidecar, *messages)
 
     @given(prompts(frozenset(LISTS)))
-    def test_parts_of_one_prompt(self, prompt: tuple[MultiModalData | None, list[Message]]) -> None:
+    def test_parts_of_one_prompt_share_no_containers(
+        self, prompt: tuple[MultiModalData | None, list[Message]]
+    ) -> None:
         sidecar, messages = prompt
-        parts = [part for part in attribute(sidecar, messages) if part is not None]
+        parts = [part for part in split_by_message(sidecar, messages) if part is not None]
         for one, other in combinations(parts, 2):
             assert not {id(part) for part in mutable_parts(one)} & {
                 id(part) for part in mutable_parts(other)
             }
 
-    def test_the_same_sidecar_twice(self) -> None:
+    def test_merging_a_sidecar_twice_shares_no_containers(self) -> None:
         item = RawMMItem(modality="image", family="f", payload={"grid": [1, 2, 2]})
         one = MultiModalData(mm_items={"image": [item]})
         merged = merge([one, one])
@@ -451,13 +462,13 @@ class TestNothingIsShared:
 
 
 class TestNone:
-    def test_nothing_to_merge(self) -> None:
+    def test_merge_of_empty_sidecars_is_none(self) -> None:
         empty = MultiModalData(mm_hashes={"image": []}, mm_placeholders={}, mm_items={"video": []})
         for sidecars in ([], [None], [None, None], [MultiModalData()], [empty, None, empty]):
             assert merge(sidecars) is None
 
     @given(chains())
-    def test_none_and_empty_lists_say_nothing(self, sidecars: Sidecars) -> None:
+    def test_none_and_empty_lists_are_ignored(self, sidecars: Sidecars) -> None:
         kept = [one for one in map(shape, sidecars) if one is not None]
         assert merge(sidecars) == merge(kept)
         padded: Sidecars = [None, MultiModalData()]
@@ -466,15 +477,17 @@ class TestNone:
         assert merge(padded) == merge(sidecars)
 
     @given(prompts())
-    def test_no_sidecar(self, prompt: tuple[MultiModalData | None, list[Message]]) -> None:
+    def test_attribute_of_none_is_all_none(
+        self, prompt: tuple[MultiModalData | None, list[Message]]
+    ) -> None:
         _, messages = prompt
-        assert attribute(None, messages) == [None] * len(messages)
-        assert attribute(None, messages, 1) == [None] * len(messages[1:])
+        assert split_by_message(None, messages) == [None] * len(messages)
+        assert split_by_message(None, messages, 1) == [None] * len(messages[1:])
 
-    def test_a_sidecar_that_says_nothing_about_text(self) -> None:
+    def test_empty_lists_for_text_give_none(self) -> None:
         empty = MultiModalData(mm_hashes={"image": []}, mm_items={"video": []})
-        assert attribute(empty, [UserMessage(content="text")]) == [None]
-        assert attribute(empty, []) == []
+        assert split_by_message(empty, [UserMessage(content="text")]) == [None]
+        assert split_by_message(empty, []) == []
 
 
 CHANGES: list[tuple[str, Callable[[Any], Any]]] = [
@@ -497,38 +510,38 @@ def changed(item: RawMMItem, **fields: Any) -> RawMMItem:
     return item
 
 
-class TestDifference:
+class TestFirstMismatch:
     @given(prompts(), st.data())
-    def test_a_sidecar_agrees_with_its_own_parts(
+    def test_sidecar_matches_its_own_parts(
         self, prompt: tuple[MultiModalData | None, list[Message]], data: st.DataObject
     ) -> None:
         sidecar, messages = prompt
         if sidecar is None:
             return
         end = data.draw(st.integers(0, len(messages)))
-        parts = attribute(sidecar, messages)
-        assert difference(parts[:end], sidecar, messages[:end]) is None
+        parts = split_by_message(sidecar, messages)
+        assert first_mismatch(parts[:end], sidecar, messages[:end]) is None
 
     @given(prompts(), st.data())
-    def test_a_locator_may_be_left_out(
+    def test_missing_locator_matches(
         self, prompt: tuple[MultiModalData | None, list[Message]], data: st.DataObject
     ) -> None:
         sidecar, messages = prompt
         if sidecar is None:
             return
-        parts = attribute(sidecar, messages)
+        parts = split_by_message(sidecar, messages)
         bare = copy.deepcopy(sidecar)
         for item in bare.mm_items.get("image", ()):
             if data.draw(st.booleans()):
                 item.raw_image_id = item.raw_image_uri = None
         before = encoded([bare, sidecar])
-        assert difference(parts, bare, messages) is None
+        assert first_mismatch(parts, bare, messages) is None
         # And the one who has it may be the renderer.
-        assert difference(attribute(bare, messages), sidecar, messages) is None
+        assert first_mismatch(split_by_message(bare, messages), sidecar, messages) is None
         assert encoded([bare, sidecar]) == before
 
     @pytest.mark.parametrize("field", ["raw_image_id", "raw_image_uri"])
-    def test_either_kind_of_locator(self, field: str) -> None:
+    def test_changed_locator_of_either_kind_is_found(self, field: str) -> None:
         messages: list[Message] = [
             UserMessage(
                 content=[ImageUrlContentPart(image_url=ImageUrlSource(url="file:///a.png"))]
@@ -537,21 +550,21 @@ class TestDifference:
         item = RawMMItem(modality="image", family="f", payload={"grid": [1, 2]})
         located = changed(item, **{field: "a.png" if field == "raw_image_id" else "file:///a.png"})
         one, other = (MultiModalData(mm_items={"image": [of]}) for of in (item, located))
-        assert difference([one], other, messages) is None
-        assert difference([other], one, messages) is None
-        assert difference([other], other, messages) is None
+        assert first_mismatch([one], other, messages) is None
+        assert first_mismatch([other], one, messages) is None
+        assert first_mismatch([other], other, messages) is None
         elsewhere = changed(located, **{field: "b.png" if field == "raw_image_id" else "file:///b"})
         another = MultiModalData(mm_items={"image": [elsewhere]})
-        assert difference([other], another, messages) == ("mm_items", "image", 0)
+        assert first_mismatch([other], another, messages) == ("mm_items", "image", 0)
 
     @pytest.mark.parametrize("number", range(len(CHANGES)))
     @given(st.data())
-    def test_nothing_else_may_differ(self, number: int, data: st.DataObject) -> None:
+    def test_any_other_change_is_found(self, number: int, data: st.DataObject) -> None:
         name, change = CHANGES[number]
         sidecar, messages = data.draw(prompts(frozenset(LISTS)))
         if sidecar is None:
             return
-        parts = attribute(sidecar, messages)
+        parts = split_by_message(sidecar, messages)
         other = copy.deepcopy(sidecar)
         of = getattr(other, name)["image"]
         index = data.draw(st.integers(0, len(of) - 1))
@@ -564,43 +577,43 @@ class TestDifference:
             if new == of[index]:
                 return
         of[index] = new
-        assert difference(parts, other, messages) == (name, "image", index)
-        assert difference(parts[:0], other, []) is None
+        assert first_mismatch(parts, other, messages) == (name, "image", index)
+        assert first_mismatch(parts[:0], other, []) is None
 
     @given(prompts(frozenset(LISTS)), st.data())
-    def test_an_entry_may_not_be_missing(
+    def test_missing_entry_is_found(
         self, prompt: tuple[MultiModalData | None, list[Message]], data: st.DataObject
     ) -> None:
         sidecar, messages = prompt
         if sidecar is None:
             return
-        parts = attribute(sidecar, messages)
+        parts = split_by_message(sidecar, messages)
         name = data.draw(st.sampled_from(LISTS))
         size = len(getattr(sidecar, name)["image"])
         shorter = copy.deepcopy(sidecar)
         drop_last(getattr(shorter, name)["image"])
-        assert difference(parts, shorter, messages) == (name, "image", size - 1)
+        assert first_mismatch(parts, shorter, messages) == (name, "image", size - 1)
         without = copy.deepcopy(sidecar)
         del getattr(without, name)["image"]
-        assert difference(parts, without, messages) == (name, "image", 0)
-        assert difference([None] * len(parts), sidecar, messages) == ("mm_hashes", "image", 0)
+        assert first_mismatch(parts, without, messages) == (name, "image", 0)
+        assert first_mismatch([None] * len(parts), sidecar, messages) == ("mm_hashes", "image", 0)
 
     @given(prompts(frozenset(LISTS)))
-    def test_what_comes_after_the_messages_is_not_asked(
+    def test_entries_after_the_messages_are_ignored(
         self, prompt: tuple[MultiModalData | None, list[Message]]
     ) -> None:
         sidecar, messages = prompt
         if sidecar is None:
             return
-        last = max(i for i, message in enumerate(messages) if introduced(message)["image"])
-        parts = attribute(sidecar, messages)[:last]
+        last = max(i for i, message in enumerate(messages) if media_count(message)["image"])
+        parts = split_by_message(sidecar, messages)[:last]
         other = copy.deepcopy(sidecar)
         other.mm_items["image"][-1].family = "other"
-        assert difference(parts, other, messages[:last]) is None
+        assert first_mismatch(parts, other, messages[:last]) is None
 
 
-def test_media_that_no_message_can_have_are_not_compared() -> None:
+def test_media_without_messages_are_ignored() -> None:
     """`attribute` refuses them; `difference` does not trip over them."""
     item = RawMMItem(modality="video", family="f", payload={})
     sidecar = MultiModalData(mm_items={"video": [item]})
-    assert difference([None], sidecar, [UserMessage(content="x")]) is None
+    assert first_mismatch([None], sidecar, [UserMessage(content="x")]) is None

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "rawmm"
 LAYERS: Final = (
     ("_version", "real_class", "errors", "locators"),
     ("_generated", "model"),
-    ("values",),
+    ("media", "values"),
     ("rules",),
     ("validation",),
     ("codec",),

@@ -55,7 +55,7 @@ def test_no_registry_host_and_no_path_of_a_machine() -> None:
             assert word not in text, f"{path.relative_to(ROOT)} holds {word}"
 
 
-def test_unix_line_ends() -> None:
+def test_files_have_unix_line_ends() -> None:
     for path, text in texts():
         if "schemas/conformance" not in str(path) and "_generated" not in str(path):
             assert "\r" not in text, path
@@ -121,13 +121,13 @@ def test_decisions_are_numbered_and_listed() -> None:
         ]
 
 
-def test_the_version_has_one_home() -> None:
+def test_version_is_stated_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert "version" in project["dynamic"]
     assert re.fullmatch(r"\d+\.\d+\.\d+", rawmm.__version__)
 
 
-def test_core_dependencies_stay_three() -> None:
+def test_there_are_three_core_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     names = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]}
     assert names == {"msgspec", "pillow", "pybase64"}
@@ -139,5 +139,5 @@ def test_every_error_code_is_documented() -> None:
     assert missing == []
 
 
-def test_the_changelog_has_unreleased() -> None:
+def test_changelog_has_an_unreleased_section() -> None:
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text("utf-8")

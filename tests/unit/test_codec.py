@@ -47,6 +47,7 @@ from rawmm import (
 )
 from rawmm.model.types import TYPES
 from rawmm.validation import detect
+from tests.builders import item_document
 
 USER = {"message": {"role": "user", "content": "x"}}
 
@@ -513,9 +514,8 @@ class TestUnconvertedValues:
     SIDECAR: ClassVar[dict[str, Any]] = {
         "mm_hashes": {"image": ["a" * 32]},
         "mm_placeholders": {"image": [{"offset": 1, "length": 2}]},
-        "mm_items": {"image": [{"kind": "prime_raw_mm_item", "version": 1, "modality": "image",
-                                "family": "qwen_vl", "payload": {"image_grid_thw": [1, 2, 4]}}]},
-    }  # fmt: skip
+        "mm_items": {"image": [item_document()]},
+    }
     PART: ClassVar[dict[str, Any]] = {"type": "image_url", "image_url": {"url": "file:///i/a.png"}}
 
     @classmethod

@@ -25,19 +25,14 @@ from rawmm import (
     iter_errors,
 )
 from rawmm.errors import json_path, raise_alone, shown, shown_name, shown_path, shown_text
-from tests.canaries import IMAGE, SPELLINGS, leaked
+from tests.builders import item_document
+from tests.canaries import ENCODINGS, IMAGE, leaked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NODE = '{"message": {"role": "user", "content": "x"}'
-ITEM = {
-    "kind": "prime_raw_mm_item",
-    "version": 1,
-    "modality": "image",
-    "family": "qwen_vl",
-    "payload": {},
-}
+ITEM = item_document(payload={})
 SENTENCES: list[tuple[str, Any, Any, str]] = [
     (
         "malformed",
@@ -307,11 +302,11 @@ SEPARATORS = ["", ".", "-", "\n", "\r\n", " ", "\\", "/", "_", ",", ":"]
 
 
 @pytest.mark.parametrize("separator", SEPARATORS, ids=repr)
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_no_encoding_of_an_image_is_shown(spelling: str, separator: str) -> None:
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_no_encoding_of_an_image_is_shown(encoding: str, separator: str) -> None:
     """Starting at any byte, in pieces of any size, with or without words before it."""
     for start in (0, 1, 2, 8, 33, 90):
-        text = SPELLINGS[spelling](IMAGE[start:])
+        text = ENCODINGS[encoding](IMAGE[start:])
         for size in (1, 2, 3, 4, 6, 8, 12, 16, 30) if separator else (len(text),):
             cut = separator.join(text[at : at + size] for at in range(0, len(text), size))
             for before in ("", "the image is ", "/data/images/"):
@@ -321,7 +316,7 @@ def test_no_encoding_of_an_image_is_shown(spelling: str, separator: str) -> None
 
 
 def test_image_spread_over_keys_is_not_shown() -> None:
-    text = SPELLINGS["base64"](IMAGE)
+    text = ENCODINGS["base64"](IMAGE)
     for size in (4, 8, 12, 16):
         pieces = [text[at : at + size] for at in range(0, 4 * size, size)]
         assert not leaked(shown(dict.fromkeys(pieces)))

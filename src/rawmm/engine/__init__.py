@@ -1,10 +1,8 @@
-"""What an engine request needs: references, features, and the retry for an uncached image."""
+"""Build engine requests: references, features, and the retry after a cache miss."""
 
 from __future__ import annotations
 
-from rawmm.engine.features import Medium as Medium
 from rawmm.engine.features import generate_features
-from rawmm.engine.features import media as media
 from rawmm.engine.refs import is_raw_mm_ref, raw_mm_ref, split_raw_mm_ref
 from rawmm.engine.retry import generate_with_image_ref_retry
 

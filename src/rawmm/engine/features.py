@@ -1,67 +1,29 @@
 """The ``features`` object of an engine request: references in place of images.
 
-Engines know a modality by a name of their own: Kimi's processor in vLLM declares
-``vision_chunk`` alone, for images and videos. An item says so in ``vllm_modality``, and its hash,
-range and reference stand under that name. The reference repeats it as its modality, as the
-engine's side compares the two.
+Engines have their own names of modalities: Kimi's processor in vLLM declares only
+``vision_chunk``, for images and videos. The ``vllm_modality`` of an item is the key of its hash,
+range and reference in the features, and the modality of the reference, because the engine
+compares the two.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from copy import copy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rawmm.codec import convert
 from rawmm.engine.refs import raw_mm_ref
-from rawmm.errors import contract_error, counted
-from rawmm.graph import LISTS
+from rawmm.errors import contract_error
 from rawmm.locators import locator_of
+from rawmm.media import iter_media
 from rawmm.model.types import GenerateFeatures, MultiModalData
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container
 
-    from rawmm.model.types import PlaceholderRange, RawMMItem
-
-
-class Medium(NamedTuple):
-    """One medium as the lists of a sidecar describe it, and where it stands there."""
-
-    modality: str
-    number: int
-    item: RawMMItem
-    sha256: str
-    placeholder: PlaceholderRange
-
-    @property
-    def path(self) -> tuple[str | int, ...]:
-        """Where its item stands in the sidecar."""
-        return "mm_items", self.modality, self.number
-
-
-def media(sidecar: MultiModalData) -> Iterator[Medium]:
-    """Every medium of a sidecar, by modality, each with its item, hash and range.
-
-    Raises:
-        ContractError: ``count_mismatch`` if one of the three lists is missing.
-    """
-    lists = [getattr(sidecar, name) for name in LISTS]
-    sizes = {modality: len(entries) for by in lists for modality, entries in by.items() if entries}
-    for modality, size in sizes.items():
-        for name, by in zip(LISTS, lists, strict=True):
-            if not by.get(modality):
-                raise contract_error(
-                    "count_mismatch",
-                    (name, modality),
-                    expected=counted(size, "entry", "entries"),
-                    got="no list",
-                    hint="every medium has one hash, one range and one item",
-                )
-        hashes, ranges, items = (by[modality] for by in lists)
-        for number, (sha, one, item) in enumerate(zip(hashes, ranges, items, strict=True)):
-            yield Medium(modality, number, item, sha, one)
+    from rawmm.media import Medium
 
 
 def generate_features(
@@ -70,15 +32,15 @@ def generate_features(
     cached: Container[str] | Callable[[str], bool] | None = None,
     materialize_all_image_refs: bool = False,
 ) -> GenerateFeatures | None:
-    """The ``features`` of a prompt's media: a reference for each, or null for what is cached.
+    """The ``features`` of a prompt's media: a reference for each, or null for a cached one.
 
-    By default an item without a locator is null, which is what having none means, and all others
-    are references. With `cached` exactly those media are null whose hashes it has. If every slot
-    is null, ``kwargs_data`` is null: the engine looks all up by hash.
+    By default items without a locator become null, and all others references. With `cached`,
+    exactly the media with a cached hash become null. If every slot is null, ``kwargs_data`` is
+    null, and the engine looks up all media by hash.
 
-    On a cache miss the request is made again with every reference; give the sidecar of the whole
-    prompt, as the message graph keeps it, and the features beside it, which show the retry that
-    something was left out::
+    After a cache miss, the request is sent again with all references. Pass the sidecar of the whole
+    prompt from the message graph, and also the features, which show the retry that references were
+    left out::
 
         async def generate(*, multi_modal_data, features, materialize_all_image_refs, **rest):
             if materialize_all_image_refs:
@@ -91,36 +53,39 @@ def generate_features(
         )
 
     Args:
-        sidecar: `MultiModalData` of the whole prompt, or what converts to one; or None.
-        cached: hashes that the engine has, as the sidecar writes them, or a function that tells
-            whether it has one.
-        materialize_all_image_refs: a reference in every slot, whatever is cached.
+        sidecar: `MultiModalData` of the whole prompt, or a value that converts to it; or None.
+        cached: hashes of the sidecar that the engine has cached, or a function that says whether
+            it has a hash.
+        materialize_all_image_refs: put a reference into every slot, whatever is cached.
 
     Returns:
-        Lists under the engine's names of the modalities, in prompt order; None without media.
+        Lists by the engine's names of the modalities, in prompt order; None without media.
 
     Raises:
-        ContractError: ``no_locator`` for an item that needs one, ``missing_field`` for one
+        ContractError: ``no_locator`` for an item that needs one, ``missing_field`` for an item
             without layout fingerprint, ``count_mismatch`` if hashes, ranges or items are missing,
-            and what breaks the contract in the sidecar.
+            and any violation of the contract in the sidecar.
         ProcessedPayloadError: an item is not raw.
     """
     if sidecar is None:
         return None
-    if is_a(cached, str):  # a container, but of its parts
+    if is_a(cached, str):  # a container of substrings
         raise contract_error(
-            "wrong_type", (), expected="hashes in `cached`, or a function", got="a string"
+            "wrong_type",
+            (),
+            expected="a container of hashes or a function in `cached`",
+            got="a string",
         )
-    if is_a(cached, (list, tuple)):  # each of the media is looked for in it
+    if is_a(cached, (list, tuple)):  # faster to search
         cached = frozenset(cached)
     by_name: dict[str, list[Medium]] = defaultdict(list)
-    for one in media(convert(sidecar, MultiModalData)):
+    for one in iter_media(convert(sidecar, MultiModalData)):
         by_name[one.item.vllm_modality or one.modality].append(one)
     if not by_name:
         return None
     slots: dict[str, list[str | None]] = {}
     for name, found in by_name.items():
-        # Two modalities may share a name; the engine wants prompt order.
+        # Two modalities may share an engine's name, and the engine expects prompt order.
         found.sort(key=lambda one: one.placeholder.offset)
         slots[name] = [
             None
@@ -151,7 +116,7 @@ def _reference(one: Medium, name: str) -> str:
             "no_locator",
             one.path,
             expected="raw_image_id or raw_image_uri",
-            got="a descriptor-only item, which the engine is not known to have",
+            got="a descriptor-only item that is not known to be cached",
             hint="the sidecars of the message graph keep the locators",
         )
     if item.layout_fingerprint is None:
@@ -160,7 +125,7 @@ def _reference(one: Medium, name: str) -> str:
             one.path,
             expected="the field 'layout_fingerprint'",
             got="an item without it",
-            hint="a reference says how its image is laid out",
+            hint="a reference identifies the layout of its image",
         )
     return raw_mm_ref(
         family=item.family,

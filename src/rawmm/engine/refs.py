@@ -1,6 +1,6 @@
-"""References: one image of an engine request as a string, and back.
+"""Write and read references: one image of an engine request as a string.
 
-Written is ``mmraw:<compact sorted JSON>``. Read are all forms that were ever written:
+The written form is ``mmraw:<compact sorted JSON>``. All forms that were ever written are read:
 
 ========================================  =====================================================
 ``mmraw:<JSON>``                          canonical; ``raw_image_data`` for ``raw_image_uri``, too
@@ -10,7 +10,7 @@ Written is ``mmraw:<compact sorted JSON>``. Read are all forms that were ever wr
 ``modality:hash:id:<base64url payload>``
 ========================================  =====================================================
 
-``mmfile:`` references are to what an image processor wrote, and refused.
+``mmfile:`` references name the output of an image processor and are refused.
 """
 
 from __future__ import annotations
@@ -36,23 +36,24 @@ def raw_mm_ref(
     raw_image_id: str | None = None,
     raw_image_uri: str | None = None,
 ) -> str:
-    """The reference string of one image: ``mmraw:`` and compact JSON, keys sorted, ASCII only.
+    """The reference string of one image: ``mmraw:`` and compact ASCII JSON with sorted keys.
 
-    Equal images give equal strings, so engines may use one as the key of a cache. A payload of
-    None is written as ``{}``, as every reader of the format asks for one.
+    Equal images have equal strings, so engines may use the string as a cache key. A payload of
+    None is written as ``{}``, because all readers of the format require a payload.
 
     Args:
-        family: the image layout that owns the payload.
-        fingerprint: fingerprint of the layout's parameters.
-        modality: the engine's name for it; engines compare it with the key it stands under.
-        mm_hash: hash of the raw bytes.
+        family: the image layout that defines the payload.
+        fingerprint: the fingerprint of the layout.
+        modality: the engine's name of the modality. Engines compare it with the key of the list
+            that holds the reference.
+        mm_hash: the hash of the raw bytes.
         payload: the family's own data.
         raw_image_id: a file name in the run's image directory; or
-        raw_image_uri: a complete URL. Give one of the two.
+        raw_image_uri: a complete URL. Exactly one of the two is required.
 
     Raises:
-        ContractError: a field breaks the contract; ``no_locator`` if neither locator is given.
-        ProcessedPayloadError: the payload holds pixels, arrays or what JSON cannot say.
+        ContractError: a field violates the contract; ``no_locator`` if both locators are missing.
+        ProcessedPayloadError: the payload holds pixels, arrays or values that are not JSON.
     """
     ref = RawMMRef(
         family=family,
@@ -71,21 +72,21 @@ def raw_mm_ref(
 
 
 def is_raw_mm_ref(ref: object) -> bool:
-    """Whether `ref` is a string that begins as references to raw images do, in any form."""
+    """Whether `ref` is a string that begins like a reference to a raw image, in any form."""
     text: Any = ref
     return issubclass(type(ref), str) and str.startswith(text, PREFIX)
 
 
 def split_raw_mm_ref(ref: str) -> RawMMRef:
-    """What a reference says, in whichever of its forms it was written.
+    """The fields of a reference, in any of its forms.
 
-    The run id of old forms is dropped: ids are file names in the image directory of the run at
-    hand. A reference without a locator is refused, as nothing can be made of it.
+    The run id of old forms is dropped: ids are file names in the image directory of the current
+    run. A reference without a locator is refused, because its image cannot be found.
 
     Raises:
-        ContractError: ``unsupported_version`` for another version, by name; ``bad_format`` for no
-            reference at all; ``bad_base64``, ``malformed``, ``duplicate_key`` or ``too_deep`` for
-            what stands in it; ``no_locator``; and what `RawMMRef` raises, with ``path`` in the
+        ContractError: ``bad_format`` for text that is not a reference; ``unsupported_version``
+            for another version; ``bad_base64``, ``malformed``, ``duplicate_key`` or ``too_deep``
+            for its content; ``no_locator``; and the errors of `RawMMRef`, with ``path`` in the
             JSON.
         ProcessedPayloadError: an ``mmfile:`` reference, or a payload that is not raw.
     """

@@ -1,8 +1,7 @@
-"""One retry for an image that the engine was expected to have cached, and has not.
+"""Retry a request once if the engine has evicted an image that was expected to be cached.
 
-A turn sends references for its new images only; those of earlier turns are descriptor-only.
-Engines evict, so such an image can be gone. The request is then made once more with the
-references of all images.
+A turn sends references for its new images only; images of earlier turns are descriptor-only. If
+the engine has evicted one of those, the request is sent once more with references to all images.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from rawmm.media import MODALITIES
 from rawmm.model.types import PROCESSED_KEYS, RawMMItem
 from rawmm.values.views import as_mapping, as_sequence, field_of
 
@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 _MISS: Final = "missing_mm_cache_item"
 _ASSERTION: Final = "Expected a cached item for mm_hash="
 _TYPE_KEYS: Final = ("type", "error_type")
-"""Not ``code``, which holds the HTTP status."""
+"""``code`` is not one of them: it holds the HTTP status."""
 _ENVELOPES: Final = ("error", "message", "detail")
-"""Where servers put what they say of an error. Other keys, such as pydantic's ``input``, quote
-the request: the same words in a prompt are no error."""
+"""Keys in which servers describe an error. Other keys, such as pydantic's ``input``, quote the
+request, and the same words in a prompt are not an error."""
 
 _MAX_CAUSES: Final = 16
 _MAX_NESTING: Final = 16
@@ -40,31 +40,29 @@ _QUOTES: Final = frozenset("'\"`")
 _BRACE: Final = re.compile("[{}]")
 _JSON: Final = json.JSONDecoder()
 
-_BRINGS_IMAGE: Final = (
+_IMAGE_FIELDS: Final = (
     *(name for name in RawMMItem.__struct_fields__ if name.startswith("raw_image_")),
-    "raw_image_data",  # the locator of the form of 2026-08
+    "raw_image_data",  # the locator of the form of August 2026
     *PROCESSED_KEYS,
 )
-"""Fields by which an item brings its image along: the locators, and what takes their place."""
-_NOT_IMAGES: Final = frozenset({"audio", "video"})
-"""Engines have names of their own for images, such as ``vision_chunk``, so others are left out."""
+"""Fields that give an item its image: locators, or processed data instead."""
 
 
 async def generate_with_image_ref_retry(generate: Callable[..., Awaitable[T]], **kwargs: Any) -> T:
-    """Await ``generate(**kwargs)``, once more with all image references on a cache miss.
+    """Await ``generate(**kwargs)``; after a cache miss once more with all image references.
 
     The first call has ``materialize_all_image_refs=False``. If it raises an error of type
-    ``missing_mm_cache_item`` and some image of the request is descriptor-only, the second has
-    True; both get the same objects. A warning is logged between them.
+    ``missing_mm_cache_item`` and an image of the request is descriptor-only, a warning is logged
+    and the second call has ``materialize_all_image_refs=True``. Both calls get the same objects.
 
-    Images are looked for in the arguments ``multi_modal_data``, ``prompt_attribution`` (its
-    ``multi_modal_data``) and ``features``, be they structs, models, dataclasses or dicts. The
-    error's type is looked for in its ``body``, ``response``, ``message`` and text and in those
+    Images are counted in the arguments ``multi_modal_data``, ``prompt_attribution`` (its
+    ``multi_modal_data``) and ``features``, which may be structs, models, dataclasses or dicts. The
+    error's type is read from the ``body``, ``response``, ``message`` and text of the error and
     of its explicit causes, as a type or in vLLM's own assertion.
 
     Raises:
-        Exception: what `generate` raises, the same object. If the second call fails, too, its
-            error has the first one as ``__cause__``; a cause of its own stays its
+        Exception: the error of `generate`, the same object. If the second call fails too, the
+            ``__cause__`` of its error is the first error; its own cause becomes its
             ``__context__``. Cancellation is never caught.
     """
     try:
@@ -73,7 +71,7 @@ async def generate_with_image_ref_retry(generate: Callable[..., Awaitable[T]], *
         if not _is_cache_miss(error) or not (images := _descriptor_only(kwargs)):
             raise
         missed = error
-    # Outside of the handler: what interrupts the second call has no part in the first.
+    # Outside of the handler, so that the first error is not the context of an interrupt.
     logger.warning(
         "engine cache miss, %d of the request's images descriptor-only: "
         "retrying with all image references",
@@ -83,13 +81,13 @@ async def generate_with_image_ref_retry(generate: Callable[..., Awaitable[T]], *
         return await generate(**kwargs, materialize_all_image_refs=True)
     except Exception as error:
         if any(cause is error for cause in _causes(missed)):
-            raise  # linked the other way round already, or the same object
+            raise  # the same object, or already linked the other way round
         own = _safely(attrgetter("__cause__"), error, default=None)
-        if isinstance(own, BaseException):  # its class may say otherwise
+        if isinstance(own, BaseException):  # a subclass may define __cause__ as anything
             _safely(setattr, error, "__context__", own, default=None)
         raise error from missed
     finally:
-        del missed  # its traceback holds this frame, and so every argument
+        del missed  # its traceback holds this frame and so all arguments
 
 
 def _safely(read: Callable[..., T], *args: Any, default: T) -> T:
@@ -97,19 +95,19 @@ def _safely(read: Callable[..., T], *args: Any, default: T) -> T:
     try:
         return read(*args)
     except Exception:  # noqa: BLE001
-        # Errors and arguments are objects of other libraries: an unread stream, a property that
-        # raises. Nothing of that may replace the error they are read for.
+        # Errors and arguments are objects of other libraries: a stream may be unread, a property
+        # may raise. Such an exception must not replace the error of the call.
         return default
 
 
 def _is_cache_miss(error: BaseException) -> bool:
-    # The cause first: what wraps it repeats its text.
+    # Causes first, because the errors that wrap them repeat their text.
     quoted: list[str] = []
-    return any(_tells_miss(one, quoted) for one in reversed(list(_causes(error))))
+    return any(_is_miss(one, quoted) for one in reversed(list(_causes(error))))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and its explicit causes. They may form a cycle."""
+    """An error and its explicit causes, which may form a cycle."""
     one: BaseException | None = error
     for _ in range(_MAX_CAUSES):
         if one is None:
@@ -118,16 +116,16 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         one = _safely(attrgetter("__cause__"), one, default=None)
 
 
-def _tells_miss(error: BaseException, quoted: list[str]) -> bool:
-    return any(_safely(_place_tells, place, error, quoted, default=False) for place in _PLACES)
+def _is_miss(error: BaseException, quoted: list[str]) -> bool:
+    return any(_safely(_names_miss_at, place, error, quoted, default=False) for place in _PLACES)
 
 
-def _place_tells(
+def _names_miss_at(
     place: Callable[[BaseException], Any], error: BaseException, quoted: list[str]
 ) -> bool:
     found = place(error)
     if isinstance(found, str):
-        # openai prints the body into the text, where what it quotes is not told apart.
+        # openai prints the body into the text, including what the body quotes of the request.
         for body in quoted:
             found = found.replace(body, "")
     if _names_miss(found):
@@ -138,7 +136,7 @@ def _place_tells(
 
 
 def _response(error: Any) -> Any:
-    """What the error's response says: JSON if it is, else its text, else its bytes."""
+    """The content of the error's response as JSON, text or bytes, whichever works first."""
     readers: tuple[Callable[[Any], Any], ...] = (
         lambda response: response.json(),
         attrgetter("text"),
@@ -157,7 +155,7 @@ _PLACES: Final[tuple[Callable[[Any], Any], ...]] = (
 
 
 def _names_miss(value: Any, depth: int = 0) -> bool:
-    """Whether an error document, or a text with one in it, is of a cache miss."""
+    """Whether an error document, or a text that contains one, reports a cache miss."""
     if depth > _MAX_NESTING:
         return False
     if isinstance(value, Mapping):
@@ -172,17 +170,16 @@ def _names_miss(value: Any, depth: int = 0) -> bool:
     try:
         document = json.loads(text)
     except ValueError:
-        documents, prose = _apart(text)
+        documents, prose = _split_documents(text)
         prose += value[_MAX_TEXT:]
         return _ASSERTION in prose or any(_names_miss(one, depth + 1) for one in documents)
     return _names_miss(document, depth + 1)
 
 
-def _apart(text: str) -> tuple[list[Any], str]:
-    """The JSON objects that stand in prose, and the prose without them.
+def _split_documents(text: str) -> tuple[list[Any], str]:
+    """The outermost JSON objects in a text, and the text without them.
 
-    Outermost objects only. Those in quotation marks are in neither: servers quote what they were
-    sent.
+    Objects in quotation marks are in neither, because servers quote what they were sent.
     """
     documents, prose = [], ""
     end = 0
@@ -203,7 +200,7 @@ def _apart(text: str) -> tuple[list[Any], str]:
 
 
 def _closing(text: str, start: int) -> int:
-    """Where the braces that open at `start` are closed; the end of the text if they are not."""
+    """The end of the braces that open at `start`; the end of the text if they never close."""
     depth = 0
     for brace in _BRACE.finditer(text, start):
         depth += 1 if brace[0] == "{" else -1
@@ -213,7 +210,8 @@ def _closing(text: str, start: int) -> int:
 
 
 def _descriptor_only(kwargs: Mapping[str, Any]) -> int:
-    """How many images of a request have no locator. Its parts describe the same images."""
+    """The number of images in a request without a locator."""
+    # The arguments describe the same images.
     return max(_safely(count, kwargs, default=0) for count in _COUNTS)
 
 
@@ -227,22 +225,26 @@ _COUNTS: Final[tuple[Callable[[Mapping[str, Any]], int], ...]] = (
 
 
 def _without_image(media: Any, name: str) -> int:
-    """How many hashes of `media` have, in its lists `name`, nothing that brings the image."""
+    """The number of hashes in `media` without an image in the lists `name`."""
     hashes = as_mapping(field_of(media, "mm_hashes")) or {}
     entries = as_mapping(field_of(media, name)) or {}
     count = 0
-    for modality in {*hashes, *entries} - _NOT_IMAGES:
+    for modality in {*hashes, *entries}:
+        # Engines have names of their own, such as ``vision_chunk``, so only those of modalities
+        # without images are skipped.
+        if modality in MODALITIES and not MODALITIES[modality].parts:
+            continue
         if found := as_sequence(entries.get(modality)):
-            count += sum(not _brings_image(entry) for entry in found)
+            count += sum(not _has_image(entry) for entry in found)
         else:
             count += len(as_sequence(hashes.get(modality)) or ())
     return count
 
 
-def _brings_image(entry: Any) -> bool:
-    """Whether an item has a locator, or a slot a reference."""
+def _has_image(entry: Any) -> bool:
+    """Whether an item has a locator, or a slot has a reference."""
     if isinstance(entry, str):
         return True
-    fields = (field_of(entry, name) for name in _BRINGS_IMAGE)
-    # An array has no truth, so none is asked for.
+    fields = (field_of(entry, name) for name in _IMAGE_FIELDS)
+    # Only strings are tested for truth, because an array has none.
     return any(field is not None and not (isinstance(field, str) and not field) for field in fields)

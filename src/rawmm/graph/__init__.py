@@ -1,4 +1,4 @@
-"""The message graph of a rollout: each message once, branches by walking.
+"""The message graph of a rollout. Each message is stored once; a branch is a path.
 
 A turn is matched against the graph, sent to the model, and committed::
 
@@ -7,8 +7,8 @@ A turn is matched against the graph, sent to the model, and committed::
     ...                       # render the new tail, call the engine
     node = turn.commit(response)
 
-Each node holds only what its message adds: its tokens and the sidecar of its media. The tokens
-of a root-to-leaf path, concatenated, are one training sample, and its sidecars, merged, are the
+Each node holds only what its message adds: its tokens and the sidecar of its media. The
+concatenated tokens of a root-to-leaf path are one training sample, and its merged sidecars are the
 sidecar that the renderer returned for it. Nothing here does I/O.
 """
 
@@ -33,10 +33,9 @@ __all__ = [
 
 from rawmm.graph.arrays import encoded as encoded
 from rawmm.graph.reading import read as read
-from rawmm.graph.sidecar import LISTS as LISTS
-from rawmm.graph.sidecar import attribute as attribute
-from rawmm.graph.sidecar import introduced as introduced
+from rawmm.graph.sidecar import media_count as media_count
 from rawmm.graph.sidecar import merge as merge
+from rawmm.graph.sidecar import split_by_message as split_by_message
 from rawmm.graph.streams import as_list as as_list
 from rawmm.graph.streams import check_finite as check_finite
 from rawmm.graph.streams import not_a_stream as not_a_stream

@@ -1,8 +1,8 @@
-"""From the renderer's tokens to the engine's, where the engine expanded media.
+"""Map positions in the renderer's tokens to the engine's, where the engine expanded media.
 
-A renderer may leave one token per medium and let the engine put in as many as the medium needs.
-What it says of its own tokens (spans, flags, ranges) is then moved to the engine's. The work
-is per medium and per message; tokens are compared in slices.
+A renderer may write one token per medium, which the engine replaces with as many as the medium
+needs. Spans, flags and ranges of the renderer's tokens are then moved to the engine's. The cost is
+per medium and per message; tokens are compared in slices.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _PATH: Final = ("tokens", "mm_placeholders")
 
 
 class Alignment:
-    """Where each position of the renderer's prompt is in the engine's.
+    """Maps positions in the renderer's prompt to the engine's.
 
     Args:
         renderer_ids: tokens of the renderer.
         prompt_ids: tokens of the engine.
-        media_ids: tokens that stand for a medium.
+        media_ids: placeholder tokens of media.
         placeholders: ``(offset, length)`` of each medium in `prompt_ids`, sorted; needed only
-            where the two differ.
+            if the two lists differ.
 
     Raises:
         ContractError: ``token_mismatch`` or ``placeholder_order`` if the engine's tokens are not
-            the renderer's with media expanded.
+            the renderer's with expanded media.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Alignment:
                 got=str(len(ranges)),
                 hint="the engine must return its ranges where it expands media",
             )
-        done, here = 0, 0
+        done, here = 0, 0  # ends of what was compared, in the renderer's and the engine's tokens
         for index, (position, (offset, length)) in enumerate(
             zip(self._positions, ranges, strict=True)
         ):
@@ -69,7 +69,7 @@ class Alignment:
                 raise contract_error(
                     "placeholder_order",
                     (*_PATH, index),
-                    expected=f"a range at {here}, where the renderer's medium stands",
+                    expected=f"a range at {here}, the position of the renderer's medium",
                     got=f"{offset} to {offset + length}",
                 )
             done, here = position + 1, here + length
@@ -79,15 +79,15 @@ class Alignment:
             raise _differs(here)
 
     def at(self, position: int) -> int:
-        """The engine's position for a position between the renderer's tokens."""
+        """The engine's position for a position of the renderer."""
         return position + self._shifts[bisect_left(self._positions, position)]
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """A half-open range of the renderer's tokens, in the engine's."""
+        """The engine's range for a half-open range of the renderer."""
         return self.at(start), self.at(end)
 
     def flags(self, values: list[bool]) -> list[bool]:
-        """One flag per token of the renderer, as one per token of the engine."""
+        """Flags of the engine's tokens, from flags of the renderer's."""
         if self.same:
             return values
         out: list[bool] = []
@@ -100,7 +100,7 @@ class Alignment:
 
 
 def _same_run(run: list[int], prompt_ids: list[int], start: int) -> int:
-    """The end of `run` in `prompt_ids`, where it must stand at `start`."""
+    """The end of `run` in `prompt_ids`, where it must begin at `start`."""
     end = start + len(run)
     found = prompt_ids[start:end]
     if found != run:
@@ -113,7 +113,7 @@ def _differs(position: int) -> RawMMError:
     return contract_error(
         "token_mismatch",
         ("tokens", "prompt_ids"),
-        expected="the renderer's tokens, with media expanded",
-        got=f"other tokens from position {position} on",
-        hint="the engine tokenized or cut the prompt by itself",
+        expected="the renderer's tokens with expanded media",
+        got=f"different tokens from position {position} on",
+        hint="the engine tokenized or truncated the prompt itself",
     )

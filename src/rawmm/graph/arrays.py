@@ -1,6 +1,6 @@
-"""Arrays of numbers on the way into nodes: expert routing and sampling masks.
+"""Read expert routing and sampling masks from a response, as arrays of nodes.
 
-Rows are cut from bytes; numpy is neither imported nor needed.
+Rows are slices of bytes; numpy is neither imported nor needed.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ _MASK: Final = ("tokens", "sampling_mask")
 
 
 def encoded(value: Any) -> EncodedArray:
-    """An array as an `EncodedArray`: one already, its mapping, or an array object.
+    """An `EncodedArray` from one, from its mapping, or from an array object.
 
     Raises:
-        ContractError: it is none of these, or has a type that the contract does not know.
+        ContractError: `value` is none of these, or has an unsupported dtype.
     """
     if is_a(value, (EncodedArray, Mapping)):
         return convert(value, EncodedArray)
     try:
         dtype: Any = str(value.dtype)
         shape, data = list(value.shape), value.tobytes()
-    except Exception:  # noqa: BLE001  (no array, or one whose own code fails)
+    except Exception:  # noqa: BLE001  (not an array, or one whose own code fails)
         data = None
     if type(data) is not bytes:
         raise contract_error("wrong_type", (), expected="an array", got=shown(value))
@@ -49,7 +49,7 @@ def sampling_mask(value: Any) -> SamplingMask | None:
     """A sampling mask from any object or mapping with ``ids`` and ``counts``.
 
     Raises:
-        ContractError: one is missing, is no array, or does not fit the other.
+        ContractError: one of them is missing, is not an array, or does not match the other.
     """
     if value is None:
         return None
@@ -66,7 +66,7 @@ def sampling_mask(value: Any) -> SamplingMask | None:
 
 
 def _under(path: tuple[str, ...], work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """``work(*args, **kwargs)``, its errors those of a value at `path`."""
+    """``work(*args, **kwargs)``, with errors moved to `path`."""
     try:
         return work(*args, **kwargs)
     except RawMMError as error:
@@ -75,15 +75,15 @@ def _under(path: tuple[str, ...], work: Callable[..., T], *args: Any, **kwargs: 
 
 
 class Routing:
-    """The experts that inference chose for the tokens of a turn, row by row.
+    """The experts that inference chose for the tokens of a turn, one row per token.
 
     Args:
         payload: the engine's ``{"data": base64, "shape": [tokens, layers, top_k], "start",
-            "dtype"}``; its first row is of token `start` of the branch.
+            "dtype"}``. Its first row belongs to token `start` of the branch.
 
     Raises:
         ContractError: ``array_size`` or ``bad_base64`` if the data do not fill the shape, or
-            the payload has no such fields.
+            ``missing_field``.
     """
 
     def __init__(self, payload: Mapping[str, Any]) -> None:
@@ -96,7 +96,7 @@ class Routing:
                 raise missing_field(name, _PATH)
         raw = _decoded(payload["data"])
         dtype = payload.get("dtype")
-        # Checks type and size; the whole array is not kept.
+        # Only to check type and size.
         whole: EncodedArray = _under(
             _PATH,
             EncodedArray,
@@ -115,7 +115,7 @@ class Routing:
             raise contract_error(
                 "bad_value",
                 (*_PATH, "start"),
-                expected="the number of a token, from 0",
+                expected="the index of a token, at least 0",
                 got=shown(self.start),
             )
 
@@ -124,10 +124,10 @@ class Routing:
         return self._raw[start * self._size : end * self._size].tobytes()
 
     def per_node(self, first: int, sizes: Sequence[int]) -> list[EncodedArray | None]:
-        """The rows of each new node, whose tokens follow each other from token `first`.
+        """The rows of each new node. The tokens of the first node begin at token `first`.
 
-        The last token of a turn was sampled and not fed back, so the engine has no row for it:
-        it gets a copy of the row before. A node that the array does not cover gets None.
+        The last token of a turn was sampled and not fed back, so the engine has no row for it. It
+        gets a copy of the row before. A node that the array does not cover gets None.
         """
         out: list[EncodedArray | None] = []
         at = first - self.start
@@ -145,9 +145,9 @@ class Routing:
         return out
 
     def corrected(self, last: MessageNode | None, first: int) -> EncodedArray | None:
-        """The rows of the prefix's last node with its copied row put right, or None.
+        """The rows of the prefix's last node with its copied row replaced, or None.
 
-        This turn fed that token back, so now its row is known.
+        This turn fed the node's last token back, so it has the token's real row.
         """
         at = first - self.start
         if last is None or not last.sampled or not 1 <= at <= self.count:
@@ -174,7 +174,7 @@ def _decoded(data: Any) -> bytes:
     try:
         return binascii.a2b_base64(data, strict_mode=True)
     except (ValueError, TypeError, BufferError):
-        pass  # raised below: the decoder's words become no context
+        pass  # raised below, so that the decoder's error is not in the chain
     raise contract_error("bad_base64", (*_PATH, "data"), expected="base64", got=shown(data))
 
 
@@ -191,7 +191,7 @@ def _widened(data: bytes, dtype: str, wider: str) -> bytes:
         raise contract_error(
             "bad_value",
             (*_PATH, "dtype"),
-            expected=f"{wider}, as the tokens before, or another unsigned type",
+            expected=f"{wider}, as for the tokens before, or another unsigned type",
             got=shown_name(dtype),
         )
     out = bytearray(len(data) // small * big)

@@ -1,4 +1,4 @@
-"""Views of a message graph: its leaves, and the path to each."""
+"""The branches of a message graph: its leaves, and the path to each."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Branch:
     """A root-to-leaf path; its concatenated tokens are one training sample.
 
     Attributes:
-        index: number of the branch among the trace's leaves.
+        index: the index of the branch among the trace's leaves.
         node_ids: indices of its nodes in the trace, root first.
         nodes: the nodes themselves, not copies.
-        trainable: false for a compaction attempt that the harness did not go on from.
+        trainable: false for a compaction attempt that the harness did not continue.
         mm_token_type_id_map: the trace's map of placeholder tokens.
     """
 
@@ -62,36 +62,37 @@ class Branch:
 
     @property
     def mask(self) -> list[bool]:
-        """For each token whether the model sampled it."""
+        """Whether the model sampled each token."""
         return self._joined("mask", "TokenFlags")
 
     @property
     def logprobs(self) -> list[float]:
-        """For each token its sampling log-probability in nats; 0.0 where it was not sampled."""
+        """The sampling log-probability of each token in nats; 0.0 for tokens not sampled."""
         return self.spread("logprobs")
 
     @property
     def multi_modal_data(self) -> MultiModalData | None:
-        """The sidecar of the whole path, as its renderer returned it; None without media."""
+        """The sidecar of the whole path, as the renderer returned it; None without media."""
         return merge([node.multi_modal_data for _, node in self._numbered()])
 
     @property
     def mm_token_type_ids(self) -> list[int] | None:
-        """For each token 0 for text, 1 for an image, 2 for a video; None without media."""
+        """The type of each token: 0 for text, 1 for image, 2 for video; None without media."""
         kinds = {int(token): kind for token, kind in self.mm_token_type_id_map.items()}
         types = list(map(kinds.get, self.token_ids, repeat(0)))
         return types if any(types) else None
 
     def spread(self, name: str) -> list[float]:
-        """A stream of one number per sampled token, with 0.0 for all other tokens.
+        """A per-sampled-token stream as a per-token one, with 0.0 for tokens not sampled.
 
         Args:
-            name: the node's field: ``logprobs``, ``advantages``, ``reference_logprobs``,
-                ``trainer_logprobs`` or ``entropies``. A node without it counts as zeros.
+            name: a field of nodes: ``logprobs``, ``advantages``, ``reference_logprobs``,
+                ``trainer_logprobs`` or ``entropies``. A node without it has zeros.
 
         Raises:
-            ContractError: ``stream_length`` if a node has another number than sampled tokens,
-                ``bad_value`` for another name, and what breaks the contract in the streams.
+            ContractError: ``stream_length`` if the length of a node's stream is not its number of
+                sampled tokens, ``bad_value`` for another name, and any violation of the contract
+                in the streams.
             ProcessedPayloadError: ``not_json`` for a number that is not finite.
         """
         if type(name) is not str or name not in PER_SAMPLED:
@@ -109,7 +110,7 @@ class Branch:
             if not values:
                 out += [0.0] * len(mask)
             elif len(values) != mask.count(True):
-                # A struct that grew may hold what its constructor would have refused.
+                # The node may have been assigned to since its construction.
                 raise contract_error(
                     "stream_length",
                     path,
@@ -117,7 +118,7 @@ class Branch:
                     got=str(len(values)),
                 )
             elif all(mask[-len(values) :]):
-                # A sampled message is a scaffold and then its completion.
+                # The common case: a sampled message is a scaffold, then the completion.
                 out += [0.0] * (len(mask) - len(values))
                 out += values
             else:
@@ -144,21 +145,21 @@ class Branch:
 
 
 def leaves(trace: Trace) -> list[int]:
-    """Indices of the nodes that are no node's parent, one per branch, in order.
+    """Indices of the nodes without children, one per branch, in order.
 
     Raises:
-        ContractError, ProcessedPayloadError: a node breaks the contract, as ``parent_order`` if
-            its parent is not an earlier node.
+        ContractError, ProcessedPayloadError: a node violates the contract, such as
+            ``parent_order`` for a parent that is not an earlier node.
     """
     return _leaves(_checked(trace))
 
 
 def branches(trace: Trace) -> list[Branch]:
-    """Every branch of a trace, in the order of its leaves.
+    """All branches of a trace, in the order of their leaves.
 
     Raises:
-        ContractError, ProcessedPayloadError: a node breaks the contract, as ``parent_order`` if
-            its parent is not an earlier node.
+        ContractError, ProcessedPayloadError: a node violates the contract, such as
+            ``parent_order`` for a parent that is not an earlier node.
     """
     nodes = _checked(trace)
     types = dict(token_types(trace.mm_token_type_id_map, ()) or {})
@@ -181,7 +182,7 @@ def branches(trace: Trace) -> list[Branch]:
 
 
 def _checked(trace: Trace) -> list[MessageNode]:
-    """The nodes of a trace, each checked again, as it may have been written to."""
+    """The nodes of a trace, each checked again, because it may have been assigned to."""
     if not issubclass(type(trace), Trace):
         raise contract_error("wrong_type", (), expected="a Trace", got=shown(trace))
     nodes = in_order(trace.nodes, ("nodes",), "a list of nodes")
@@ -198,7 +199,7 @@ def _checked_node(node: Any, index: int) -> MessageNode:
             got=shown(parent),
         )
     checked: MessageNode = read(node, MessageNode, "nodes", index)
-    # What was made of something else shows its parent only now.
+    # A converted node shows its parent only now.
     return checked if checked is node else _checked_node(checked, index)
 
 

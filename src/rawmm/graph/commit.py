@@ -1,8 +1,9 @@
-"""Adding a turn to the graph: everything is worked out first, then applied at once."""
+"""Commit a turn to the graph: compute and check everything first, then apply it."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,9 +12,10 @@ from rawmm.graph.alignment import Alignment
 from rawmm.graph.arrays import Routing, sampling_mask
 from rawmm.graph.reading import read, token_types, tokens_of
 from rawmm.graph.reuse import Cursor, Reuse
-from rawmm.graph.sidecar import attribute, difference, introduced
+from rawmm.graph.sidecar import first_mismatch, media_count, split_by_message
+from rawmm.media import counted_items, media_urls
 from rawmm.model.types import AssistantMessage, MessageNode, MultiModalData, PlaceholderRange, Usage
-from rawmm.rules import all_inline, image_urls, media_ids, owed_after, placement_errors
+from rawmm.rules import all_inline, media_ids, owed_after, placement_errors
 from rawmm.validation import guarded
 from rawmm.values.views import field_of
 
@@ -59,7 +61,7 @@ class Commit:
         self._new_logical: list[list[int]] = []
 
     def run(self) -> int:
-        """Work the turn out and add it; the index of the reply's node."""
+        """Add the turn. Returns the index of the reply's node."""
         tokens = self._tokens
         reply = read(field_of(self._response, "message"), AssistantMessage, "message")
         self._reuse = Reuse(
@@ -75,7 +77,7 @@ class Commit:
         )
         whole = self._whole_sidecar()
         if not tokens.bridged:
-            self._reuse.keep_equal(whole)  # it may go on from a shorter path
+            self._reuse.keep_equal(whole)  # may shorten the path
         self._reuse.extend(self._spans, self._alignment)
         self._path, self._at = self._reuse.path, self._reuse.at
         start = self._at.engine
@@ -96,7 +98,7 @@ class Commit:
         return len(self._nodes) - 1
 
     def _content_flags(self) -> list[bool]:
-        """The renderer's flags, one per token of the engine; or empty."""
+        """The renderer's flags as one per token of the engine, or empty."""
         flags = self._tokens.is_content or []
         if flags and len(flags) != len(self._rendered):
             raise contract_error(
@@ -109,48 +111,50 @@ class Commit:
         return self._alignment.flags(flags)
 
     def _sidecars(self, whole: MultiModalData | None) -> list[MultiModalData | None]:
-        """What each new prompt message introduces; reused ones must agree with their nodes."""
+        """The sidecar of each new prompt message. Those of reused messages must match the nodes."""
         stored = [self._nodes[i].multi_modal_data for i in self._path]
         if whole is None:
-            urls = (url for message in self._turn.prompt for url in image_urls(message))
+            urls = (url for message in self._turn.prompt for url in media_urls(message))
             stand_alone = not any(stored) and all(url.startswith("data:") for url in urls)
             if self._prompt_ids and not stand_alone:
-                images = sum(introduced(one)["image"] for one in self._turn.prompt)
+                counts = Counter[str]()
+                for message in self._turn.prompt:
+                    counts.update(media_count(message))
                 raise contract_error(
                     "count_mismatch",
                     _SIDECAR,
-                    expected=f"a sidecar with {counted(images, 'image item')}",
+                    expected=f"a sidecar with {counted_items(counts)}",
                     got="none",
-                    hint="give a bridging renderer the previous sidecar, or its images are lost",
+                    hint="give a bridging renderer the previous sidecar, or its media are lost",
                 )
             return [None] * len(self._turn.prompt[len(stored) :])
         try:
-            return guarded(lambda: self._introduced(whole, stored), (whole, MultiModalData, ()))
+            return guarded(lambda: self._split(whole, stored), (whole, MultiModalData, ()))
         except RawMMError as error:
             refusal = error
-        # What is wrong within the sidecar says more than what does not fit the prompt.
+        # An error inside the sidecar explains more than one about its fit to the prompt.
         read(whole, MultiModalData, *_SIDECAR)
         raise refusal.at(_SIDECAR)
 
-    def _introduced(
+    def _split(
         self, whole: MultiModalData, stored: Sequence[MultiModalData | None]
     ) -> list[MultiModalData | None]:
-        """The parts of the new messages; those before need only be equal."""
+        """The parts of the new messages, if those of reused messages equal their nodes'."""
         prompt, reused = self._turn.prompt, len(stored)
-        parts = attribute(whole, prompt, reused)
-        where = difference(stored, whole, prompt[:reused])
+        parts = split_by_message(whole, prompt, reused)
+        where = first_mismatch(stored, whole, prompt[:reused])
         if where is not None:
             raise contract_error(
                 "media_mismatch",
                 where,
-                expected="what the nodes that this turn reuses hold there",
-                got="another entry",
+                expected="the entry of the reused nodes",
+                got="a different entry",
                 hint="the renderer changed, moved or added media of earlier turns",
             )
         return parts
 
     def _whole_sidecar(self) -> MultiModalData | None:
-        """The sidecar of the prompt, its ranges in the engine's tokens."""
+        """The sidecar of the prompt, with ranges in the engine's tokens."""
         tokens = self._tokens
         if tokens.multi_modal_data is None:
             return None
@@ -162,7 +166,7 @@ class Commit:
         return guarded(lambda: self._aligned(sidecar), (sidecar, MultiModalData, _SIDECAR))
 
     def _aligned(self, sidecar: MultiModalData) -> MultiModalData:
-        """A sidecar with its ranges in the engine's tokens, which must be those of the engine."""
+        """A sidecar with ranges moved to the engine's tokens, if equal to the engine's ranges."""
         tokens = self._tokens
         by_modality = sidecar.mm_placeholders
         flat = sorted((one.offset, one.length) for of in by_modality.values() for one in of)
@@ -179,7 +183,7 @@ class Commit:
                 "placeholder_order",
                 ("tokens", "mm_placeholders"),
                 expected=f"the {counted(len(flat), 'range')} of the renderer's sidecar",
-                got=f"{counted(len(engine), 'range')}, at other places",
+                got=f"{counted(len(engine), 'range')} at other positions",
                 hint="engine and renderer lay out media differently",
             )
         return sidecar
@@ -189,7 +193,7 @@ class Commit:
         return PlaceholderRange(offset=start, length=end - start)
 
     def _add_prompt(self, sidecars: Sequence[MultiModalData | None]) -> None:
-        """Nodes of the new prompt messages: each its own tokens, scaffold before them included."""
+        """Build the nodes of the new prompt messages. Each includes the scaffold before it."""
         for i, sidecar in enumerate(sidecars, len(self._path)):
             span = self._spans[i] if i < len(self._spans) else None
             end = self._at if span is None else self._end_of(span, i)
@@ -202,10 +206,10 @@ class Commit:
             )
 
     def _end_of(self, span: tuple[int, int], index: int) -> Cursor:
-        """Where the tokens of a message end, which are never behind those of the one before.
+        """The end of a message's tokens, which is never before that of the message before it.
 
-        Templates may reorder messages, such as the results of tools: then the one that comes
-        first in the prompt holds the tokens of both.
+        Templates may reorder messages, such as tool results. The message that comes first in the
+        prompt then holds the tokens of both.
         """
         start, end = span
         if not 0 <= start <= end <= len(self._rendered):
@@ -218,7 +222,7 @@ class Commit:
         return max(self._at, Cursor(self._alignment.at(end), end))
 
     def _add_reply(self, message: AssistantMessage) -> None:
-        """The reply's node: the generation prompt, then the completion."""
+        """Build the reply's node: the generation prompt, then the completion."""
         tokens, usage = self._tokens, field_of(self._response, "usage")
         end = Cursor(len(self._prompt_ids), len(self._rendered))
         scaffold = len(self._prompt_ids[self._at.engine :])
@@ -256,7 +260,7 @@ class Commit:
         self._at = end
 
     def _route(self, start: int) -> tuple[MessageNode, EncodedArray] | None:
-        """Give new nodes their rows of expert routing; the correction of the prefix's last."""
+        """Set the expert routing of new nodes. Returns the prefix's last node and its new rows."""
         if self._tokens.routed_experts is None:
             return None
         routing = Routing(self._tokens.routed_experts)
@@ -270,7 +274,7 @@ class Commit:
         return None if last is None or rows is None else (last, rows)
 
     def _check_placed(self, start: int, whole: MultiModalData | None) -> None:
-        """New nodes hold the placeholders of their media, and no others."""
+        """Check that new nodes hold the placeholders of their media, and no others."""
         ids = media_ids(self._token_types)
         inline: bool | None = None
         owed: Owed | None = None
@@ -288,7 +292,7 @@ class Commit:
             start += len(node.token_ids)
 
     def _check_owed(self, whole: MultiModalData, ids: dict[str, set[int]]) -> None:
-        """Where nodes do not hold the tokens of their media, those of the prompt show them."""
+        """Check ranges of nodes without tokens against the tokens of the prompt."""
         for modality, tokens in ids.items():
             is_medium = tokens.__contains__
             for index, one in enumerate(whole.mm_placeholders.get(modality, ())):
@@ -306,10 +310,10 @@ class Commit:
 def new_node(
     at: int, *, parent: int | None, message: Message, tools: list[Tool], **fields: Any
 ) -> MessageNode:
-    """A node that will stand at index `at`. Only roots hold the tools; what is None is left out.
+    """A node for index `at`. Only roots hold the tools. Fields that are None are left out.
 
     Raises:
-        ContractError: it breaks the contract; ``path`` begins with ``$.nodes[at]``.
+        ContractError: it violates the contract; ``path`` begins with ``$.nodes[at]``.
     """
     present = {name: value for name, value in fields.items() if value is not None}
     if parent is None and tools:

@@ -1,4 +1,4 @@
-"""The identity of a message, equal to that of verifiers 0.4.0 in every process."""
+"""The hash that identifies a message, equal to that of verifiers 0.4.0 in every process."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ if TYPE_CHECKING:
 _DIGEST_SIZE: Final = 16
 _MESSAGES: Final = frozenset(get_args(Message))
 _STATE_FIELDS: Final = frozenset({"encrypted_content", "signature", "data", "phase"})
-"""What a provider wants back on replay and no typed field holds."""
+"""Fields that a provider needs on replay and that no typed field holds."""
 _TEXT_PARTS: Final = frozenset({"input_text", "output_text"})
 _TYPED_KINDS: Final = frozenset({"message", "reasoning"})
 _CALL_KINDS: Final = frozenset({"function_call", "custom_tool_call"})
 
 
 def as_message(message: Any) -> Message:
-    """A message as a struct: itself, checked again, or converted from a dict or a model.
+    """A message as a struct: the same one, checked again, or one converted from a dict or model.
 
     Raises:
-        ContractError: it is no message of the contract.
+        ContractError: it is not a message of the contract.
     """
     if type(message) in _MESSAGES:
         try:
             revalidate(message)
         except (msgspec.ValidationError, RecursionError):
-            pass  # `convert` says why
+            pass  # `convert` raises the full error
         else:
-            known: Message = message
-            return known
+            checked: Message = message
+            return checked
     converted: Message = convert(message, Message)
     return converted
 
 
 def message_hash(message: Any) -> str:
-    """The hash of what a message says, 32 hex digits.
+    """The hash of a message's content, 32 hex digits.
 
-    Two messages with the same hash are the same message of a conversation, though one may have
-    an empty content for an absent one, or other spacing in the JSON arguments of a tool call.
-    What a prompt does not repeat has no part in it: the name of a tool message, the detail of an
-    image, token counts. The construction is that of verifiers 0.4.0: BLAKE2b over the fields in
-    order, each after its length in 8 bytes, big-endian.
+    Messages with the same hash are the same message of a conversation. An empty and an absent
+    content are equal, and so are JSON arguments of a tool call with different spacing. The hash
+    leaves out what a prompt does not repeat: the name of a tool message, the detail of an image,
+    token counts. The construction is that of verifiers 0.4.0: BLAKE2b over the fields in order,
+    each after its length in 8 bytes, big-endian.
 
     Args:
-        message: a message struct, or anything that `convert` makes one of.
+        message: a message struct, or a value that `convert` turns into one.
 
     Raises:
-        ContractError: it is no message of the contract.
+        ContractError: it is not a message of the contract.
     """
     return guarded(lambda: _message_hash(as_message(message)), (message, Message, ()))
 
@@ -116,13 +116,13 @@ def _add_assistant(message: AssistantMessage, add: Callable[[str], None]) -> Non
 
 
 def _continuation(item: dict[str, Any], calls: Sequence[ToolCall]) -> tuple[str, Any]:
-    """Kind of a provider's native item, and what of it the typed fields do not say, or None."""
+    """The kind of a provider's native item, and its state beyond the typed fields, or None."""
     kind = item.get("type") or ("message" if item.get("role") == "assistant" else "")
-    kind = kind if is_a(kind, str) else ""  # it is in the item, which is hashed as a whole
+    kind = kind if is_a(kind, str) else ""  # the item is hashed as a whole then
     state = {key: item[key] for key in _STATE_FIELDS if item.get(key) is not None}
     content = item.get("content")
     if kind == "message" and is_a(content, list):
-        # Such as refusals, which no typed part says.
+        # Refusals, for example, have no typed part.
         untyped = [
             part for part in content if not is_a(part, dict) or part.get("type") not in _TEXT_PARTS
         ]
@@ -137,7 +137,7 @@ def _continuation(item: dict[str, Any], calls: Sequence[ToolCall]) -> tuple[str,
 
 
 def _canonical(arguments: str) -> str:
-    """JSON arguments without regard to key order and spacing; other text as it is."""
+    """JSON arguments with sorted keys and no spacing; other text unchanged."""
     try:
         return json.dumps(json.loads(arguments), sort_keys=True, separators=(",", ":"))
     except (ValueError, RecursionError):
@@ -145,10 +145,10 @@ def _canonical(arguments: str) -> str:
 
 
 def tools_hash(tools: Sequence[Tool]) -> str:
-    """The hash of the tools rendered into a prompt, by their values with defaults filled in.
+    """The hash of the tools rendered into a prompt, with defaults filled in.
 
     Raises:
-        ProcessedPayloadError: a tool has fields of its own with values that JSON cannot say.
+        ProcessedPayloadError: an unknown field of a tool has a value that JSON cannot represent.
     """
     payload = []
     for index, tool in enumerate(tools):

@@ -1,4 +1,4 @@
-"""Finding a node by its message: a table beside each trace, kept as long as the trace lives."""
+"""An index of a trace's nodes by message, which lives as long as the trace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Key: TypeAlias = tuple[int | None, str | None, str]
 """A node's parent, the hash of its tools if it is a root, and the hash of its message."""
 
-
 _message_of: Final[Callable[[Any], Any]] = attrgetter("message")
 _parent_of: Final[Callable[[Any], Any]] = attrgetter("parent")
 
@@ -29,10 +28,10 @@ _parent_of: Final[Callable[[Any], Any]] = attrgetter("parent")
 class GraphIndex:
     """The nodes of one trace by key.
 
-    Nodes with the same key say the same message in other tokens; a lookup tries the latest
-    first. Nodes appended to the trace by others are indexed at the next use. The index of a trace
-    whose indexed nodes were replaced, removed, or given another message, parent or tools is built
-    anew: `follows` compares the identity of each, which takes 0.1 microseconds a node.
+    Nodes with the same key have the same message in different tokens; a lookup tries the latest
+    first. Nodes that others appended to the trace are indexed on the next use. If indexed nodes
+    were replaced or removed, or got another message, parent or tools, the index is rebuilt:
+    `is_current` compares identities, which takes 0.1 microseconds per node.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -46,8 +45,8 @@ class GraphIndex:
         self._children: dict[tuple[int | None, str | None], list[int]] = {}
         self._logical: dict[int, tuple[MessageNode, Any, list[int]]] = {}
 
-    def follows(self, trace: Trace) -> bool:
-        """Whether the trace's nodes begin with those that are indexed, unchanged."""
+    def is_current(self, trace: Trace) -> bool:
+        """Whether the trace's nodes begin with the indexed nodes, unchanged."""
         nodes, indexed = trace.nodes, self._indexed
         return (
             nodes is self._nodes
@@ -59,10 +58,10 @@ class GraphIndex:
         )
 
     def catch_up(self) -> None:
-        """Index nodes that were appended since.
+        """Index the nodes that were appended since the last use.
 
         Raises:
-            ContractError: one breaks the contract; ``path`` begins with ``$.trace.nodes``.
+            ContractError: one violates the contract; ``path`` begins with ``$.trace.nodes``.
         """
         for node_id in range(len(self._keys), len(self._nodes)):
             node, path = self._nodes[node_id], ("trace", "nodes", node_id)
@@ -72,7 +71,7 @@ class GraphIndex:
                     path,
                     expected="a struct: MessageNode",
                     got=shown(node),
-                    hint="append what rawmm.convert makes of it",
+                    hint="append the result of rawmm.convert",
                 )
             try:
                 convert(node, MessageNode)
@@ -97,7 +96,7 @@ class GraphIndex:
 
         Args:
             key: its key.
-            logical: its tokens before the engine expanded media, where these differ.
+            logical: its tokens before the engine expanded media, if different.
         """
         node_id = len(self._keys)
         node = self._nodes[node_id]
@@ -118,24 +117,24 @@ class GraphIndex:
         return all(i < size and self._keys[i] == key for i, key in zip(path, keys, strict=True))
 
     def latest(self, key: Key) -> int | None:
-        """The node with this key, the latest of several."""
+        """The latest node with this key."""
         variants = self._variants.get(key)
         return variants[-1] if variants else None
 
     def variants(self, key: Key) -> Sequence[int]:
-        """All nodes with this key, the latest first."""
+        """All nodes with this key, latest first."""
         return self._variants.get(key, ())[::-1]
 
     def same_child(self, parent: int | None, tools: str | None, message: Any) -> int | None:
-        """The one child of `parent`, if it holds this message object."""
+        """The only child of `parent`, if it holds this message object."""
         child = self._only_child(parent, tools)
         return child if child is not None and self._messages[child] is message else None
 
     def equal_child(self, parent: int | None, tools: str | None, message: Message) -> int | None:
-        """The one child of `parent`, if it holds an equal message.
+        """The only child of `parent`, if it holds an equal message.
 
-        Comparing is cheaper than hashing. Provider state is left to the hash, for which 1 and
-        true are two things.
+        Comparing is cheaper than hashing. A message with provider state is not compared, because
+        1 equals true but has another hash.
         """
         child = self._only_child(parent, tools)
         if child is None or getattr(message, "provider_state", None):
@@ -149,40 +148,40 @@ class GraphIndex:
     def logical_ids(self, node_id: int) -> list[int] | PackedTokenIds:
         """A node's tokens as the renderer wrote them."""
         node = self._nodes[node_id]
-        own, known = node.token_ids, self._logical.get(node_id)
-        if known is None:
+        own, entry = node.token_ids, self._logical.get(node_id)
+        if entry is None:
             return own
-        if known[1] is not own:
-            # The same tokens may come in another form, such as packed; of others nothing is known.
-            if list(known[1]) != list(elements(own)):
+        if entry[1] is not own:
+            # The stream was replaced. The entry is still valid for the same tokens in another form.
+            if list(entry[1]) != list(elements(own)):
                 return own
-            self._logical[node_id] = node, own, known[2]
-        return known[2]
+            self._logical[node_id] = node, own, entry[2]
+        return entry[2]
 
     def keep_logical(self, other: GraphIndex) -> None:
-        """Take over what only another index of the trace knows of the nodes that still stand."""
-        places = {id(node): node_id for node_id, node in enumerate(self._nodes)}
-        for known in other._logical.values():
-            node_id = places.get(id(known[0]))
+        """Take over the logical tokens of remaining nodes from a previous index of the trace."""
+        node_ids = {id(node): node_id for node_id, node in enumerate(self._nodes)}
+        for entry in other._logical.values():
+            node_id = node_ids.get(id(entry[0]))
             if node_id is not None:
-                self._logical[node_id] = known
+                self._logical[node_id] = entry
 
 
 _INDEXES: Final[dict[int, tuple[weakref.ref[Trace], GraphIndex]]] = {}
 
 
 def index_of(trace: Trace) -> GraphIndex:
-    """The index of a trace, up to date with its nodes.
+    """The up-to-date index of a trace.
 
     Raises:
-        ContractError: it is no trace, or a node that was added or changed by others breaks the
+        ContractError: it is not a trace, or a node that others added or changed violates the
             contract; ``path`` begins with ``$.trace``.
     """
     if not issubclass(type(trace), Trace):
         raise contract_error("wrong_type", ("trace",), expected="a Trace", got=shown(trace))
     key = id(trace)
     entry = _INDEXES.get(key)
-    if entry is None or entry[0]() is not trace or not entry[1].follows(trace):
+    if entry is None or entry[0]() is not trace or not entry[1].is_current(trace):
         reindex(trace)
         entry = _INDEXES[key]
     entry[1].catch_up()
@@ -190,13 +189,13 @@ def index_of(trace: Trace) -> GraphIndex:
 
 
 def reindex(trace: Trace) -> None:
-    """Forget what is known of a trace's messages.
+    """Rebuild the index of a trace.
 
-    Needed only after the message of a committed node was changed in place: the graph would go
-    on knowing it by what it said before.
+    Needed only after the message of a committed node was changed in place. The index still has
+    the hash of the old content.
 
     Raises:
-        ContractError: it is no trace, or its nodes are no list.
+        ContractError: it is not a trace, or its nodes are not a list.
     """
     if not issubclass(type(trace), Trace):
         raise contract_error("wrong_type", ("trace",), expected="a Trace", got=shown(trace))

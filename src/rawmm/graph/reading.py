@@ -1,6 +1,6 @@
-"""A model's response in whatever form it comes, read as ours.
+"""Read a model's response from any object or mapping with its fields.
 
-Only what the nodes do not check by themselves is checked here.
+Checks here only what the construction of nodes does not check.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STREAMS: Final = {
     "is_content": "TokenFlags",
     "completion_logprobs": "TokenStream",
 }
-"""Fields that are per-token streams, by the definition of such a stream in a node."""
+"""Per-token streams, with the schema definition of each."""
 _PAIRS: Final[dict[str, Any]] = {
     "message_spans": list[tuple[int, int] | None],
     "mm_placeholders": list[tuple[int, int]],
@@ -35,10 +35,10 @@ _PAIRS: Final[dict[str, Any]] = {
 
 
 def read(value: Any, kind: Any, *path: str | int) -> Any:
-    """A part of a larger value as a struct, or a list of them; `path` is where it stands.
+    """`convert`, for a part of a larger value at `path`.
 
     Raises:
-        ContractError, ProcessedPayloadError: it breaks the contract.
+        ContractError, ProcessedPayloadError: it violates the contract.
     """
     try:
         return convert(value, kind)
@@ -48,14 +48,14 @@ def read(value: Any, kind: Any, *path: str | int) -> Any:
 
 
 def tokens_of(tokens: Any, logprob_floor: float | None = None) -> TurnTokens:
-    """The turn's tokens, from any object that has some of their fields.
+    """The turn's tokens, from any object with ``prompt_ids``.
 
     Args:
         tokens: the object; None for a turn without tokens.
         logprob_floor: see `PendingTurn.commit`.
 
     Raises:
-        ContractError, ProcessedPayloadError: it has no prompt, or a field breaks the contract.
+        ContractError, ProcessedPayloadError: it has no prompt, or a field violates the contract.
     """
     if tokens is None:
         return TurnTokens()
@@ -92,7 +92,7 @@ def _pairs(value: Any, kind: Any, name: str) -> Any:
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            pass  # raised below: msgspec's words become no context
+            pass  # raised below, so that msgspec's error is not in the chain
     raise _wrong_type(name, value, "an array of pairs of integers")
 
 
@@ -101,7 +101,7 @@ def _wrong_type(name: str, value: Any, expected: str) -> RawMMError:
 
 
 def token_types(found: Any, path: tuple[str, ...]) -> Mapping[str, int] | None:
-    """A map of token types as a trace holds it, checked; `path` is that of its owner."""
+    """A checked map of token types, as in a trace; `path` is that of its owner."""
     if found is None:
         return None
     if is_a(found, Mapping) and (pairs := as_mapping(found)) is not None:

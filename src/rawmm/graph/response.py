@@ -1,4 +1,4 @@
-"""What a model call returns to the message graph: live objects, never on a wire."""
+"""The result of a model call, as the message graph takes it. Never serialized."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class TurnTokens:
-    """The tokens of one turn: those the model saw, those it sampled, and what they belong to.
+    """The tokens of one turn, and what they belong to.
 
     The fields are those of verifiers 0.4.0, and the renderer's sidecar. `PendingTurn.commit`
-    reads them from any object or mapping that has `prompt_ids`; another that it lacks counts as
-    its default.
+    reads them from any object or mapping with `prompt_ids`. Other absent fields have their
+    defaults.
 
     Attributes:
-        prompt_ids: tokens the engine evaluated, media expanded.
+        prompt_ids: tokens that the engine evaluated, with expanded media.
         completion_ids: sampled tokens.
-        completion_logprobs: log-probability of each sampled token, in nats; or empty.
-        renderer_prompt_ids: tokens before the engine expanded media, one per medium; None where
-            they are `prompt_ids`.
-        bridged: whether the renderer built the prompt by extending the stored prefix, so that
-            it must begin with the prefix's tokens.
+        completion_logprobs: the log-probability of each sampled token, in nats; or empty.
+        renderer_prompt_ids: tokens before the engine expanded media, with one token per medium;
+            None if equal to `prompt_ids`.
+        bridged: whether the renderer built the prompt by extending the stored prefix. The prompt
+            must then begin with the prefix's tokens.
         message_spans: for each prompt message its tokens ``(start, end)`` in the renderer's
-            prompt; None for one without. They need not be in order, as templates may reorder
-            messages.
+            prompt, or None. Templates may reorder messages, so spans need not be in order.
         is_content: for each token of the renderer's prompt whether it is message text; or None.
         mm_placeholders: ``(offset, length)`` of every medium in `prompt_ids`, sorted.
-        mm_token_type_id_map: placeholder token id to the media it stands for, 1 image, 2 video.
+        mm_token_type_id_map: placeholder token id to type of medium, 1 for image, 2 for video.
         multi_modal_data: the renderer's sidecar of the whole prompt.
         routed_experts: expert ids per token: ``{"data": base64, "shape": [tokens, layers,
             top_k], "start": first token, "dtype": "uint8"}``.
-        sampling_mask: token ids that survived the sampling filters, per sampled token.
+        sampling_mask: for each sampled token the ids that the sampling filters kept.
     """
 
     prompt_ids: list[int] = field(default_factory=list)
@@ -55,17 +54,17 @@ class TurnTokens:
 
 @dataclass(kw_only=True, slots=True)
 class Response:
-    """One model reply. The fields are those of verifiers 0.4.0.
+    """One reply of a model. The fields are those of verifiers 0.4.0.
 
     Attributes:
         message: the reply.
         finish_reason: ``stop``, ``length``, ``tool_calls``, or None.
-        usage: the provider's token account, or None.
+        usage: the provider's token usage, or None.
         tokens: the turn's tokens; None from a relay, which has no tokens.
         id: the provider's id of the response.
-        created: when it was made, in seconds since the epoch.
-        model: the model that made it.
-        raw: the provider's response as it came.
+        created: time of creation in seconds since the epoch.
+        model: the name of the model.
+        raw: the provider's unchanged response.
     """
 
     message: AssistantMessage

@@ -1,13 +1,14 @@
-"""Which nodes of the graph a turn goes on from: the same messages in the same tokens."""
+"""Choose the nodes that a turn continues: those of the same messages in the same tokens."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rawmm.errors import contract_error, counted
 from rawmm.graph.hashing import message_hash, tools_hash
-from rawmm.graph.sidecar import IMAGE, introduced
+from rawmm.graph.sidecar import media_count
 from rawmm.graph.streams import elements
 
 if TYPE_CHECKING:
@@ -23,24 +24,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cursor:
-    """A position in a prompt: in the engine's tokens, and in the renderer's."""
+    """A position in a prompt, as an index of the engine's tokens and of the renderer's."""
 
     engine: int = 0
     renderer: int = 0
 
 
 class Reuse:
-    """The path of nodes that a turn goes on from.
+    """The path of nodes that a turn continues.
 
     Attributes:
-        path: their indices, root first.
-        at: where their tokens end.
+        path: the indices of the nodes, root first.
+        at: the end of their tokens.
 
     Args:
-        turn: the prepared turn; its prefix matches by message only.
+        turn: the prepared turn, whose prefix matches by message only.
         index: the index of its trace.
-        prompt_ids: the engine's tokens; None if the turn has none, and messages decide alone.
-        rendered: the renderer's tokens; the same list where they do not differ.
+        prompt_ids: the engine's tokens; None for a turn without tokens, which matches by message
+            only.
+        rendered: the renderer's tokens; the same list if they do not differ.
     """
 
     def __init__(
@@ -59,17 +61,17 @@ class Reuse:
         self._rendered = rendered
         self._root = tools_hash(turn.tools)
         self._sidecar: MultiModalData | None = None
-        self._media = 0
+        self._media: Counter[str] = Counter()
 
     def key(self, parent: int | None, message: Message) -> Key:
         """The index key of a message under `parent`."""
         return parent, self._root if parent is None else None, message_hash(message)
 
     def keep_extended(self) -> None:
-        """Keep the whole path, which the renderer says it extended.
+        """Keep the whole path, which the renderer extended.
 
         Raises:
-            ContractError: ``token_mismatch`` if the turn's tokens are not those of its nodes.
+            ContractError: ``token_mismatch`` if the turn's tokens differ from those of the nodes.
         """
         path = self._keep()
         if len(self.path) < len(path):
@@ -78,22 +80,22 @@ class Reuse:
                 ("tokens", "prompt_ids"),
                 expected=f"the {counted(self._turn.path_len, 'token')} of the stored prefix, which "
                 "the renderer extended",
-                got=f"other tokens than those of node {path[len(self.path)]}, which begins at "
-                f"position {self.at.engine}",
-                hint="the engine tokenized or cut the prompt by itself",
+                got=f"tokens that differ from those of node {path[len(self.path)]}, which begins "
+                f"at position {self.at.engine}",
+                hint="the engine tokenized or truncated the prompt itself",
             )
 
     def keep_equal(self, sidecar: MultiModalData | None) -> None:
-        """Cut the path where the turn's tokens, or the places of its media, are other ones.
+        """Cut the path at the first node whose tokens or placeholder ranges differ.
 
         Args:
-            sidecar: the sidecar of the whole prompt, its ranges in the engine's tokens.
+            sidecar: the sidecar of the whole prompt, with ranges in the engine's tokens.
         """
         self._sidecar = sidecar
         self._keep()
 
     def _keep(self) -> list[int]:
-        """Cut the path at the first node that does not match. Returns the path as it was."""
+        """Cut the path at the first node that does not match. Returns the uncut path."""
         if self._prompt_ids is None:
             return self.path
         path, self.path, self.at = self.path, [], Cursor()
@@ -107,13 +109,13 @@ class Reuse:
         self.path.append(node_id)
         self.at = end
         if self._sidecar is not None:
-            self._media += introduced(self._nodes[node_id].message)[IMAGE]
+            self._media.update(media_count(self._nodes[node_id].message))
 
     def extend(self, spans: Sequence[Span], alignment: Alignment) -> None:
-        """Take up nodes that other turns committed since this one was prepared.
+        """Add nodes that other turns committed since this one was prepared.
 
-        With tokens a node must hold exactly the message's tokens. Where the renderer does not
-        say which these are, the longest node counts that ends before the next message.
+        With tokens, a node must hold exactly the tokens of its message. If the renderer gave no
+        span for the message, the longest node that ends before the next message is taken.
         """
         prompt = self._turn.prompt
         bounds = _bounds(spans, len(prompt), alignment, self._end)
@@ -153,10 +155,10 @@ class Reuse:
         return best
 
     def _match(self, node_id: int) -> Cursor | None:
-        """Where a node's tokens end if the prompt goes on with them."""
+        """The end of a node's tokens if the prompt continues with them, else None."""
         prompt_ids, at, node = self._prompt_ids or [], self.at, self._nodes[node_id]
         own, logical = elements(node.token_ids), elements(self._index.logical_ids(node_id))
-        if self._sidecar is not None and not own and not self._same_places(node):
+        if self._sidecar is not None and not own and not self._same_places(node, self._sidecar):
             return None
         end = Cursor(at.engine + len(own), at.renderer + len(logical))
         if prompt_ids[at.engine : end.engine] != own:
@@ -165,19 +167,23 @@ class Reuse:
             return end
         return end if self._rendered[at.renderer : end.renderer] == logical else None
 
-    def _same_places(self, node: MessageNode) -> bool:
-        """Whether the media of a node without tokens stand where this turn has them.
+    def _same_places(self, node: MessageNode, sidecar: MultiModalData) -> bool:
+        """Whether a node without tokens has the same placeholder ranges as this turn.
 
-        A renderer that does not say whose the tokens are leaves all of them to the reply. Other
-        ranges then show that the message was rendered in another way, as other tokens do.
+        A renderer that gives no spans leaves all tokens to the reply. Different ranges then show,
+        as different tokens do elsewhere, that the message was rendered differently.
         """
-        stored, images = node.multi_modal_data, introduced(node.message)[IMAGE]
+        stored, counts = node.multi_modal_data, media_count(node.message)
         if stored is None:
-            # It was recorded without a renderer, and cannot be given its descriptors now.
-            return not images
-        given = self._sidecar.mm_placeholders.get(IMAGE) if self._sidecar is not None else None
-        ranges = stored.mm_placeholders.get(IMAGE)
-        return not given or not ranges or ranges == given[self._media : self._media + images]
+            # Recorded without a renderer. It cannot get its descriptors now.
+            return not any(counts.values())
+        for modality, count in counts.items():
+            given = sidecar.mm_placeholders.get(modality)
+            ranges = stored.mm_placeholders.get(modality)
+            start = self._media[modality]
+            if given and ranges and ranges != given[start : start + count]:
+                return False
+        return True
 
     @property
     def _end(self) -> Cursor:
@@ -187,7 +193,7 @@ class Reuse:
 def _bounds(
     spans: Sequence[Span], messages: int, alignment: Alignment, end: Cursor
 ) -> list[Cursor]:
-    """For each message where the next one with a span begins."""
+    """For each message the beginning of the next message with a span."""
     out = [end] * messages
     for i in range(min(messages, len(spans)) - 1, 0, -1):
         span = spans[i]

@@ -1,18 +1,18 @@
-"""Sidecars: one for a prompt taken apart by message, those of a path put together again.
+"""Split the sidecar of a prompt by message, and merge the sidecars of a path.
 
-Both are pure: what comes out shares nothing mutable with what went in.
+Both are pure functions: the result shares nothing mutable with the arguments.
 """
 
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from rawmm.codec import convert
 from rawmm.errors import RawMMError, contract_error, counted, shown_name
+from rawmm.media import IN_MESSAGES, LISTS
 from rawmm.model.types import Message, MultiModalData, PlaceholderRange
 from rawmm.real_class import is_a
-from rawmm.rules import image_urls
 from rawmm.validation import guarded, in_order
 from rawmm.values.plain import plain_copy
 
@@ -21,24 +21,18 @@ if TYPE_CHECKING:
 
     from rawmm.model.types import RawMMItem
 
-LISTS: Final = ("mm_hashes", "mm_placeholders", "mm_items")
-"""The lists of a sidecar, each by modality."""
-IMAGE: Final = "image"
-MODALITIES: Final = (IMAGE,)
-"""The modalities that parts of a message can have."""
-
 
 def merge(sidecars: Iterable[MultiModalData | None]) -> MultiModalData | None:
-    """One sidecar of several, in the order given; None stands for a message without media.
+    """Merge sidecars, in the order given. None stands for a message without media.
 
-    For the nodes of a branch from its root this is the sidecar of the whole prompt, as its
-    renderer returned it. Merging is associative; a sidecar without media counts as None.
+    For the nodes of a branch, root first, the result is the sidecar of the whole prompt, as its
+    renderer returned it. Merging is associative. A sidecar without media counts as None.
 
     Raises:
-        ContractError: ``placeholder_order`` if the ranges are not in order when put together,
-            ``count_mismatch`` if a list is present in some sidecars with the modality only: what
-            follows in it would be taken for that of other media; and what breaks the contract
-            in one of them, with its index in ``path``.
+        ContractError: ``placeholder_order`` if the merged ranges are not in order;
+            ``count_mismatch`` if only some sidecars with a modality have one of its lists, because
+            later entries would then belong to the wrong media; and any violation of the contract
+            in a sidecar, whose index begins ``path``.
         ProcessedPayloadError: an item is not raw.
     """
     merged: dict[str, dict[str, list[Any]]] = {}
@@ -47,112 +41,116 @@ def merge(sidecars: Iterable[MultiModalData | None]) -> MultiModalData | None:
     return MultiModalData(**merged) if merged else None
 
 
-def attribute(
+def split_by_message(
     sidecar: MultiModalData | None, messages: Sequence[Message], start: int = 0
 ) -> list[MultiModalData | None]:
-    """The part of a prompt's sidecar that each of its messages introduces.
+    """Split the sidecar of a prompt into the parts that its messages introduce.
 
-    Media stand in a sidecar in prompt order, so a cursor per modality hands them out: an image
-    part takes the next item, hash and range of ``image``. A message without media gets None.
-    Ranges keep their offsets, which count from the first token of the prompt.
+    A sidecar lists media in prompt order, so each media part of a message takes the next item,
+    hash and range of its modality. A message without media gets None. Ranges keep their offsets,
+    which count from the first token of the prompt.
 
     Args:
-        sidecar: the renderer's sidecar of the whole prompt, reused messages included.
+        sidecar: the renderer's sidecar of the whole prompt, including reused messages.
         messages: all messages of the prompt.
-        start: number of messages at the beginning whose parts are not wanted.
+        start: the number of messages at the beginning to leave out of the result.
 
     Returns:
-        One entry per message from `start` on. Those of all messages, merged again, equal the
-        sidecar.
+        One entry per message from `start` on. The entries of all messages merge to a sidecar
+        equal to `sidecar`.
 
     Raises:
-        ContractError: ``count_mismatch`` if a list of the sidecar is longer or shorter than the
-            media of all messages, ``path`` being that of the list in the sidecar; and what breaks
-            the contract in the parts that are returned.
+        ContractError: ``count_mismatch`` if the number of entries in a list of the sidecar is not
+            the number of media in all messages, with the list's ``path`` in the sidecar; and any
+            violation of the contract in the returned parts.
         ProcessedPayloadError: an item is not raw.
     """
     if type(sidecar) is not MultiModalData:
         sidecar = convert(sidecar, MultiModalData | None)
     return guarded(
-        lambda: _attribute(sidecar, messages, start),
+        lambda: _split(sidecar, messages, start),
         (sidecar, MultiModalData | None, ()),
         (messages, list[Message], ("messages",)),
     )
 
 
-def _attribute(
+def _split(
     sidecar: MultiModalData | None, messages: Sequence[Message], start: int
 ) -> list[MultiModalData | None]:
     if sidecar is None:
         return [None] * len(messages[start:])
-    media = list(map(introduced, messages))
+    media = list(map(media_count, messages))
     _check_counts(sidecar, _total(media))
     cursors = _total(media[:start])
-    present = list(_entries(sidecar))
+    lists_of_prompt = list(_entries(sidecar))
     out: list[MultiModalData | None] = []
     for sizes in media[start:]:
         lists: dict[str, dict[str, Any]] = {}
-        for name, modality, entries in present:
-            start = cursors[modality]
-            if part := entries[start : start + sizes[modality]]:
+        for name, modality, entries in lists_of_prompt:
+            first = cursors[modality]
+            if part := entries[first : first + sizes[modality]]:
                 lists.setdefault(name, {})[modality] = [_own(entry) for entry in part]
         for modality, size in sizes.items():
             cursors[modality] += size
-        # What was copied may have been changed since it was built.
+        # The copied entries may have been assigned to since they were checked.
         out.append(convert(MultiModalData(**lists), MultiModalData) if lists else None)
     return out
 
 
-def introduced(message: Message) -> dict[str, int]:
-    """How many media of each modality a message brings into the prompt.
+def media_count(message: Message) -> dict[str, int]:
+    """The number of media of each modality in a message.
 
     Raises:
-        ContractError: it is no message of the contract.
+        ContractError: `message` is not a message of the contract.
     """
-    return {IMAGE: len(guarded(lambda: image_urls(message), (message, Message, ())))}
+    return guarded(lambda: _media_count(message), (message, Message, ()))
 
 
-def difference(
+def _media_count(message: Message) -> dict[str, int]:
+    return {name: len(modality.urls(message)) for name, modality in IN_MESSAGES.items()}
+
+
+def first_mismatch(
     stored: Iterable[MultiModalData | None], sidecar: MultiModalData, messages: Iterable[Message]
 ) -> tuple[str, str, int] | None:
-    """The first place where a prompt's sidecar disagrees with what its first messages hold.
+    """The first entry of a prompt's sidecar that differs from those of its first messages.
 
-    A descriptor with a locator agrees with the same descriptor without one: a renderer may leave
-    out what the engine has.
+    A descriptor equals the same descriptor without a locator, because renderers may leave out the
+    locators of images that the engine has.
 
     Args:
         stored: sidecars of the first messages.
         sidecar: the sidecar of the whole prompt.
-        messages: these first messages.
+        messages: the first messages.
 
     Returns:
-        The list, the modality and the index in the sidecar; None if they agree.
+        The list, the modality and the index in the sidecar; None if all entries are equal.
     """
     if type(sidecar) is not MultiModalData:
         sidecar = convert(sidecar, MultiModalData)
-    of_nodes = [
+    checked = [
         one if one is None or type(one) is MultiModalData else convert(one, MultiModalData)
         for one in in_order(stored, ("stored",), "the sidecars of several messages")
     ]
-    of_prompt = list(in_order(messages, ("messages",), "a list of messages"))
+    first = list(in_order(messages, ("messages",), "a list of messages"))
     return guarded(
-        lambda: _difference(of_nodes, sidecar, of_prompt),
+        lambda: _first_mismatch(checked, sidecar, first),
         (sidecar, MultiModalData, ()),
-        (of_nodes, list[MultiModalData | None], ("stored",)),
+        (checked, list[MultiModalData | None], ("stored",)),
     )
 
 
-def _difference(
+def _first_mismatch(
     stored: Iterable[MultiModalData | None], sidecar: MultiModalData, messages: Iterable[Message]
 ) -> tuple[str, str, int] | None:
-    sizes = _total(map(introduced, messages))
-    one = _lists(stored)
-    other = {
+    sizes = _total(map(media_count, messages))
+    lists = _lists(stored)
+    of_prompt = {
         (name, modality): entries[: sizes.get(modality, 0)]
         for name, modality, entries in _entries(sidecar)
     }
-    for name, modality in one | other:
-        left, right = one.get((name, modality), []), other.get((name, modality), [])
+    for name, modality in lists | of_prompt:
+        left, right = lists.get((name, modality), []), of_prompt.get((name, modality), [])
         if left == right:
             continue
         for index in range(max(len(left), len(right))):
@@ -177,21 +175,21 @@ def _each_checked(sidecars: Any) -> Iterator[MultiModalData | None]:
 
 
 def _uniform(sidecars: Iterable[MultiModalData | None]) -> Iterator[MultiModalData | None]:
-    """The sidecars, each checked to have the same lists for a modality as those before."""
-    known: dict[str, set[str]] = {}
+    """The sidecars, each checked to have the same lists of a modality as those before."""
+    expected: dict[str, set[str]] = {}
     for sidecar in sidecars:
         present: dict[str, set[str]] = {}
         for name, modality, _ in _entries(sidecar):
             present.setdefault(modality, set()).add(name)
         for modality, names in present.items():
             for name in LISTS:
-                if (name in names) != (name in known.setdefault(modality, names)):
+                if (name in names) != (name in expected.setdefault(modality, names)):
                     raise contract_error(
                         "count_mismatch",
                         (name, modality),
                         expected="a list in every sidecar with media of "
                         f"{shown_name(modality)}, or in none",
-                        got="one in some",
+                        got="a list in some",
                     )
         yield sidecar
 
@@ -216,7 +214,7 @@ def _same_item(one: RawMMItem, other: RawMMItem) -> bool:
 
 
 def _entries(sidecar: MultiModalData | None) -> Iterator[tuple[str, str, Sequence[Any]]]:
-    """Every list of a sidecar that holds something, with its name and modality."""
+    """Every list of a sidecar that is not empty, with its name and modality."""
     if sidecar is not None:
         for name in LISTS:
             for modality, entries in getattr(sidecar, name).items():
@@ -225,8 +223,8 @@ def _entries(sidecar: MultiModalData | None) -> Iterator[tuple[str, str, Sequenc
 
 
 def _total(media: Iterable[dict[str, int]]) -> dict[str, int]:
-    """The media of several messages together."""
-    totals = dict.fromkeys(MODALITIES, 0)
+    """The sum of the counts of several messages."""
+    totals = dict.fromkeys(IN_MESSAGES, 0)
     for sizes in media:
         for modality, size in sizes.items():
             totals[modality] += size
@@ -234,10 +232,10 @@ def _total(media: Iterable[dict[str, int]]) -> dict[str, int]:
 
 
 def _check_counts(sidecar: MultiModalData, totals: dict[str, int]) -> None:
-    named: set[str] = set()
+    listed: set[str] = set()
     for name in LISTS:
         for modality, entries in getattr(sidecar, name).items():
-            named.add(modality)
+            listed.add(modality)
             wanted = totals.get(modality, 0)
             if len(entries) != wanted:
                 raise contract_error(
@@ -250,7 +248,7 @@ def _check_counts(sidecar: MultiModalData, totals: dict[str, int]) -> None:
                     "previous sidecar",
                 )
     for modality, wanted in totals.items():
-        if wanted and modality not in named:
+        if wanted and modality not in listed:
             raise contract_error(
                 "count_mismatch",
                 ("mm_items",),

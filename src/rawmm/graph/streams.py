@@ -1,4 +1,4 @@
-"""Per-token streams as they come in: lists, other sequences, arrays of one dimension."""
+"""Read per-token streams from lists, other sequences and one-dimensional arrays."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _KINDS: Final[dict[str, Any]] = {
 
 
 def as_list(value: Any) -> list[Any] | None:
-    """The elements of a list, another sequence or an array of one dimension; None of all else."""
+    """The elements of a list, another sequence or a one-dimensional array; None otherwise."""
     if is_a(value, PackedStream):
         return value.tolist()
     if type(value) is list:
@@ -45,9 +45,9 @@ def as_list(value: Any) -> list[Any] | None:
 
 
 def elements(stream: Any) -> Any:
-    """A stream of a node for reading: arrays that were assigned to it as lists of their elements.
+    """A stream of a node, with an array as the list of its elements.
 
-    Lists and packed streams stay the objects that they are.
+    Lists and packed streams are returned unchanged.
     """
     if type(stream) is list or is_a(stream, PackedStream):
         return stream
@@ -56,23 +56,22 @@ def elements(stream: Any) -> Any:
 
 
 def stream_of(value: Any, definition_name: str, path: Path) -> list[Any]:
-    """A stream as a new list, each element as the schema has it.
+    """A stream as a new list, with elements converted to the type in the schema.
 
     Args:
-        value: a list, another sequence, a packed stream, or an array of one dimension.
+        value: a list, another sequence, a packed stream, or a one-dimensional array.
         definition_name: ``TokenIds``, ``TokenFlags`` or ``TokenStream``.
-        path: where it stands.
+        path: the path of the stream.
 
     Raises:
-        ContractError: it is none of these, or an element is not one that the stream may have.
-        ProcessedPayloadError: it is an array of several dimensions, or of no numbers; or an
-            element is NaN or infinite.
+        ContractError: `value` is none of these, or an element is invalid.
+        ProcessedPayloadError: `value` is another array, or an element is NaN or infinite.
     """
     items = as_list(value)
     if items is None:
         raise not_a_stream(value, path)
     kind = _KINDS[definition_name]
-    # An integer that a double would round is no number of a stream.
+    # `is_plain` refuses an integer that a double would round.
     fits = definition_name != "TokenStream" or is_plain(items)
     converted = _converted(items, kind) if fits else None
     if converted is None:
@@ -99,9 +98,9 @@ def check_finite(values: Sequence[float], path: Path) -> None:
     """Refuse NaN and infinities.
 
     Raises:
-        ProcessedPayloadError: ``not_json`` at the first one.
+        ProcessedPayloadError: ``not_json`` at the first of them.
     """
-    # The sum shows whether there may be one. It overflows for large finite numbers, too.
+    # A finite sum rules them out. Large finite numbers may overflow, so each is checked then.
     if not isfinite(sum(values)):
         for index, value in enumerate(values):
             if not isfinite(value):
@@ -109,15 +108,15 @@ def check_finite(values: Sequence[float], path: Path) -> None:
 
 
 def floored(value: Any, floor: float | None, path: Path) -> Any:
-    """Log-probabilities with `floor` in place of minus infinity, which a warning says.
+    """Log-probabilities with `floor` in place of minus infinity, with a warning.
 
     Args:
-        value: the stream as it came; what is no stream of numbers is returned as it is.
-        floor: what to put there; None to leave them.
-        path: where the stream stands.
+        value: the stream. Anything but a stream of numbers is returned unchanged.
+        floor: the replacement; None to replace nothing.
+        path: the path of the stream.
 
     Raises:
-        ContractError: `floor` is no finite negative number.
+        ContractError: `floor` is not a finite negative number.
     """
     if floor is None:
         return value
@@ -129,12 +128,12 @@ def floored(value: Any, floor: float | None, path: Path) -> Any:
 
 
 def not_a_stream(value: Any, path: Path) -> RawMMError:
-    """The error of a value that is no stream."""
+    """The error for a value that is not a stream."""
     if is_array(value):
         return contract_error(
             "array_payload",
             path,
-            expected="a list of one value per token, or an array of one dimension",
+            expected="a list of one value per token, or a one-dimensional array",
             got=shown(value),
         )
     return contract_error(

@@ -1,4 +1,4 @@
-"""One turn: a prompt matched against the graph, waiting for the model's reply."""
+"""One turn: a prompt matched against the graph, to be committed with the model's reply."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rawmm.codec import convert, to_builtins
-from rawmm.errors import (
-    RawMMError,
-    contract_error,
-    shown,
-)
+from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.graph.commit import Commit, new_node
 from rawmm.graph.hashing import as_message, message_hash, tools_hash
 from rawmm.graph.index import index_of
@@ -34,14 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PendingTurn:
-    """A prompt whose beginning the graph knows.
+    """A prompt whose prefix was found in the graph.
 
     Attributes:
-        trace: the trace that the turn will be committed to.
+        trace: the trace to which the turn will be committed.
         prompt: all messages of the prompt.
-        tools: tools rendered into it.
-        prefix_node_ids: nodes of the longest known beginning, root first.
-        path_len: number of tokens of these nodes.
+        tools: tools rendered into the prompt.
+        prefix_node_ids: nodes of the longest prefix in the graph, root first.
+        path_len: the number of tokens of these nodes.
     """
 
     trace: Trace
@@ -53,25 +49,25 @@ class PendingTurn:
 
     @property
     def tail_start(self) -> int:
-        """Number of messages that the graph knows."""
+        """The number of messages in the prefix."""
         return len(self.prefix_node_ids)
 
     @property
     def tail(self) -> list[Message]:
-        """The messages that are new."""
+        """The new messages."""
         return self.prompt[self.tail_start :]
 
     @property
     def renderer_path_len(self) -> int:
-        """Number of tokens of the prefix before the engine expanded media."""
+        """The number of tokens of the prefix before the engine expanded media."""
         index = self._current_index()
         return self._guarded(lambda: sum(len(index.logical_ids(i)) for i in self.prefix_node_ids))
 
     def previous_token_ids(self) -> tuple[list[int], list[int]] | None:
-        """Prompt and completion of the turn that the prefix ends with, for a renderer to extend.
+        """Prompt and completion of the prefix's last turn, for a renderer to extend.
 
-        These are the engine's tokens, media expanded, which the offsets of sidecars count; see
-        `previous_renderer_token_ids` for those before.
+        These are the engine's tokens, with expanded media. Offsets in sidecars count these. See
+        `previous_renderer_token_ids` for the unexpanded tokens.
 
         Returns:
             None unless the prefix ends with a sampled message.
@@ -80,17 +76,17 @@ class PendingTurn:
         return self._guarded(lambda: self._previous([node.token_ids for node in self._prefix]))
 
     def previous_renderer_token_ids(self) -> tuple[list[int], list[int]] | None:
-        """`previous_token_ids` as the renderer wrote them, one token per medium."""
+        """`previous_token_ids` as the renderer wrote them, with one token per medium."""
         index = self._current_index()
         return self._guarded(
             lambda: self._previous([index.logical_ids(i) for i in self.prefix_node_ids])
         )
 
     def previous_multi_modal_data(self) -> MultiModalData | None:
-        """The sidecars of the prefix, merged; None if it has none. It is the caller's own.
+        """The merged sidecars of the prefix, as a copy; None if it has none.
 
-        A renderer that extends the prefix needs it: without it the earlier images have tokens
-        in the prompt, and no items.
+        A renderer that extends the prefix needs it: otherwise the earlier images have tokens in
+        the prompt but no items.
         """
         self._current_index()
         return merge([node.multi_modal_data for node in self._prefix])
@@ -99,13 +95,13 @@ class PendingTurn:
         """Token spans of all prompt messages, from the attribution of an extended prompt.
 
         Args:
-            attribution: the renderer's `RenderedTokens`, or another object whose
-                ``message_indices`` give for each token of the extended prompt the index of its
-                message among the new ones, negative for none.
+            attribution: the renderer's `RenderedTokens`, or another object with
+                ``message_indices``: for each token of the extended prompt the index of its
+                message among the new messages, or a negative number.
 
         Returns:
-            One ``(start, end)`` per message, None for those of the prefix and those without
-            tokens; for ``TurnTokens.message_spans``.
+            For ``TurnTokens.message_spans``: one ``(start, end)`` per message, or None for a
+            message of the prefix or without tokens.
         """
         spans: list[tuple[int, int] | None] = [None] * len(self.prompt)
         found = field_of(attribution, "message_indices")
@@ -114,7 +110,7 @@ class PendingTurn:
             raise not_a_stream(found, ("message_indices",))
         start = self.renderer_path_len
         own = indices[start:]
-        # Of equal keys the last one counts: so these are the first and the last token of each.
+        # dict keeps the last of equal keys, so these are the first and last token of each message.
         first = dict(zip(reversed(own), range(len(own) - 1, -1, -1), strict=True))
         last = dict(zip(own, range(len(own)), strict=True))
         for i in range(len(self.tail)):
@@ -123,35 +119,34 @@ class PendingTurn:
         return spans
 
     def commit(self, response: Any, *, logprob_floor: float | None = None) -> int:
-        """Add the turn to the graph: its new messages, and the reply.
+        """Add the turn's new messages and the reply to the graph.
 
-        Messages that other turns committed in the meantime are reused. If the tokens differ from
+        Nodes that other turns committed in the meantime are reused. If the tokens differ from
         those of the prefix, the branch forks at the first difference. The renderer's sidecar is
-        handed out to the messages that introduce its media; nodes of the prefix keep theirs.
-        All or nothing: on an error the trace is as it was.
+        split among the messages that introduce its media; nodes of the prefix keep their own.
+        On an error the trace is unchanged.
 
         Args:
-            response: a `Response`, or any object with its fields, such as that of verifiers.
-                Its per-token streams may be arrays of one dimension.
-            logprob_floor: a finite negative number to put in place of minus infinity among the
-                log-probabilities, which some engines write for a token that they could not have
-                sampled. By default it is refused; NaN and plus infinity always are.
+            response: a `Response`, or any object with its fields, such as that of verifiers. Its
+                per-token streams may be one-dimensional arrays.
+            logprob_floor: a finite negative number that replaces minus infinity in the
+                log-probabilities. Some engines write it for a token that they could not have
+                sampled. By default it is refused. NaN and plus infinity are always refused.
 
         Returns:
-            Index of the reply's node.
+            The index of the reply's node.
 
         Raises:
-            ContractError: the reply, its tokens or its sidecar break the contract: an image
+            ContractError: the reply, its tokens or its sidecar violate the contract: an image
                 was lost (``count_mismatch``, ``orphan_image``), replaced (``hash_mismatch``) or
-                moved (``placeholder_order``), a stream has another length, or the engine's tokens
-                are not the renderer's (``token_mismatch``). Paths begin with ``$.tokens`` or
-                ``$.message`` of the response, or with ``$.nodes[...]``, the nodes to be.
-            ProcessedPayloadError: the sidecar holds what is not raw, or a log-probability is
-                not finite.
+                moved (``placeholder_order``), a stream has the wrong length, or the engine's
+                tokens are not the renderer's (``token_mismatch``). Paths begin with ``$.tokens``
+                or ``$.message`` of the response, or with ``$.nodes[...]`` for the new nodes.
+            ProcessedPayloadError: the sidecar is not raw, or a log-probability is not finite.
 
         Warns:
-            NonFiniteLogprobWarning: log-probabilities were replaced by `logprob_floor`. Nothing
-                was changed yet, so a filter may make it an error.
+            NonFiniteLogprobWarning: `logprob_floor` replaced log-probabilities. It is issued
+                before any change, so a filter may turn it into an error.
         """
         index, tools = self._current_index(), self._tools_so_far()
         node_id = self._guarded(Commit(self, index, response, logprob_floor).run)
@@ -160,12 +155,12 @@ class PendingTurn:
         return node_id
 
     def commit_prompt(self) -> None:
-        """Record a prompt that ended before the model was called: messages without tokens.
+        """Record a prompt that ended before the model was called, without tokens.
 
-        All or nothing: on an error the trace is as it was.
+        On an error the trace is unchanged.
 
         Raises:
-            ContractError: a message breaks the contract.
+            ContractError: a message violates the contract.
         """
         index, tools = self._current_index(), self._tools_so_far()
         self._guarded(lambda: self._commit_prompt(index))
@@ -178,12 +173,12 @@ class PendingTurn:
         new: list[tuple[MessageNode, Key]] = []
         for message in self.tail:
             key = (parent, root if parent is None else None, message_hash(message))
-            known = index.latest(key)
-            if known is None:
-                known = len(self.trace.nodes) + len(new)
-                node = new_node(known, parent=parent, message=message, tools=self.tools)
+            node_id = index.latest(key)
+            if node_id is None:
+                node_id = len(self.trace.nodes) + len(new)
+                node = new_node(node_id, parent=parent, message=message, tools=self.tools)
                 new.append((node, key))
-            parent = known
+            parent = node_id
         for node, key in new:
             self.trace.nodes.append(node)
             index.add(key)
@@ -196,11 +191,11 @@ class PendingTurn:
         return guarded(work, (self.trace, Trace, ("trace",)))
 
     def _current_index(self) -> GraphIndex:
-        """The index of the trace, in which the prefix is still what it was.
+        """The index of the trace.
 
         Raises:
             ContractError: ``hash_mismatch`` if a node of the prefix was replaced, changed or
-                removed.
+                removed since `prepare_turn`.
         """
         index = index_of(self.trace)
         if index is self._index:
@@ -216,8 +211,8 @@ class PendingTurn:
                 "hash_mismatch",
                 ("trace", "nodes"),
                 expected="the nodes that prepare_turn() found for the prompt",
-                got="other nodes in their places",
-                hint="nodes were replaced, changed or removed since: prepare the turn again",
+                got="different nodes",
+                hint="nodes were replaced, changed or removed since then: prepare the turn again",
             )
         return index
 
@@ -235,7 +230,7 @@ class PendingTurn:
         return (prompt, completion) if prompt and completion else None
 
     def _tools_so_far(self) -> list[dict[str, Any]] | None:
-        """The trace's tools and this turn's, of each the latest definition; None without any."""
+        """The latest definition of each tool of the trace and this turn; None without tools."""
         if not self.tools:
             return None
         before = self.trace.tools or []
@@ -245,7 +240,7 @@ class PendingTurn:
             )
         latest = {}
         for tool in [*before, *map(to_builtins, self.tools)]:
-            # By their text: the contract leaves open what a record says there.
+            # By repr, because the contract allows any JSON value in these fields.
             identity = tool.get("namespace"), tool.get("name"), tool.get("type") or "function"
             latest[repr(identity)] = tool
         return list(latest.values())
@@ -254,20 +249,19 @@ class PendingTurn:
 def prepare_turn(
     trace: Trace, prompt: Iterable[Any], tools: Iterable[Any] | None = None
 ) -> PendingTurn:
-    """Match a prompt against the graph; nothing is changed.
+    """Match a prompt against the graph, without changing it.
 
-    A message matches by `message_hash`, among the children of the node before it; a first
-    message only where the same tools were rendered. A look-up costs the same in a graph of any
-    size.
+    A message matches a child of the node before it by `message_hash`. A first message matches a
+    root only if the same tools were rendered. A lookup takes constant time.
 
     Args:
         trace: the trace so far.
-        prompt: messages: structs, or what `convert` makes messages of. Structs are kept as they
-            are, so do not change them afterwards.
+        prompt: messages, or values that `convert` turns into messages. The turn keeps structs
+            without copying, so do not change them afterwards.
         tools: tools that the renderer writes into the prompt.
 
     Raises:
-        ContractError: a message or a tool breaks the contract; ``path`` is ``$.prompt[...]`` or
+        ContractError: a message or a tool violates the contract; ``path`` is ``$.prompt[...]`` or
             ``$.tools[...]``.
     """
     index = index_of(trace)
@@ -300,23 +294,23 @@ def _match(
     messages: list[Message],
     prefix: list[int],
 ) -> None:
-    """Fill `messages` with those of the prompt, `prefix` with the nodes of the first of them."""
+    """Append the prompt's messages to `messages`, and the nodes of its prefix to `prefix`."""
     matching, parent = True, None
     for i, one in enumerate(prompt):
-        at = root if parent is None else None
-        # The very message of a node was checked when the node was indexed.
-        known = index.same_child(parent, at, one) if matching else None
-        message = _converted(as_message, one, ("prompt", i)) if known is None else one
+        tools = root if parent is None else None
+        # A node's own message object was checked when the node was indexed.
+        node_id = index.same_child(parent, tools, one) if matching else None
+        message = _converted(as_message, one, ("prompt", i)) if node_id is None else one
         messages.append(message)
-        if matching and known is None:
-            known = index.equal_child(parent, at, message)
-            if known is None:
-                known = index.latest((parent, at, message_hash(message)))
-        if known is None:
+        if matching and node_id is None:
+            node_id = index.equal_child(parent, tools, message)
+            if node_id is None:
+                node_id = index.latest((parent, tools, message_hash(message)))
+        if node_id is None:
             matching = False
         else:
-            prefix.append(known)
-            parent = known
+            prefix.append(node_id)
+            parent = node_id
 
 
 def _as_tool(tool: Any) -> Tool:

@@ -1,8 +1,11 @@
 """Layouts: what an image processor makes of an image, from its width and height alone.
 
-`get` returns the layout of a family; `Layout.describe` gives grid, token count and payload,
-`Layout.fingerprint` names family and knobs in 32 hex digits. Knobs are those of the family's
-processor. Integer and float arithmetic only: no pixels, no arrays, no I/O.
+`get` returns the layout of a family. `Layout.describe` computes grid, token count and payload of
+an image, and `Layout.fingerprint` identifies family and parameters in 32 hex digits. A family's
+parameters are those of its image processor. Everything is integer and float arithmetic: no
+pixels, no arrays, no I/O.
+
+A family is one file here and one entry of `FAMILIES`.
 """
 
 from __future__ import annotations
@@ -24,22 +27,54 @@ from rawmm.real_class import is_a
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FAMILIES", "Geometry", "Layout", "get", "image_layout_fingerprint"]
+__all__ = ["FAMILIES", "Geometry", "Layout", "get", "image_layout_fingerprint", "layout_of"]
 
 FAMILIES: Final[Mapping[str, type[Layout]]] = MappingProxyType(
     {cls.family: cls for cls in (Gemma3, Glm4v, InternVL, KimiK25, Pixtral, QwenVL)}
 )
-"""Each family by the name that descriptors carry."""
+"""Layout classes by the name of the family in descriptors."""
 
 
-def get(family: str, **knobs: Any) -> Layout:
-    """The layout of a family, with `knobs` in place of its defaults.
+def get(family: str, **parameters: Any) -> Layout:
+    """The layout of a family, with `parameters` in place of its defaults.
 
     Raises:
-        ContractError: ``bad_value`` for a family that is not one of `FAMILIES`,
-            ``unknown_field`` for a knob that it does not have, and ``wrong_type``,
-            ``out_of_range``, ``bad_value`` or ``bad_length`` for a value that is none.
+        ContractError: ``bad_value`` for a family that is not in `FAMILIES`, ``unknown_field`` for
+            a parameter that it does not have, and ``wrong_type``, ``out_of_range``,
+            ``bad_value`` or ``bad_length`` for an invalid value.
     """
+    cls = _class_of(family)
+    for name in parameters:
+        if name not in cls.defaults():
+            raise contract_error(
+                "unknown_field",
+                (name,),
+                expected=f"a parameter of {family}",
+                got=shown_text(name),
+                hint=cls.parameters_hint(),
+            )
+    return cls(**parameters)
+
+
+def layout_of(image_processor: Any, family: str | None = None) -> Layout:
+    """The layout of a family, with the parameters of an image processor of transformers.
+
+    Images described with this layout are laid out as the processor does it. Parameters that the
+    processor does not state have the family's defaults.
+
+    Args:
+        image_processor: the image processor.
+        family: its family; by default the one whose `Layout.processors` have its class.
+
+    Raises:
+        ContractError: ``bad_value`` for an unknown family or, without `family`, an unknown class;
+            and what `get` raises for an invalid value of a parameter.
+    """
+    cls = _class_of_processor(image_processor) if family is None else _class_of(family)
+    return cls(**cls.stated_by(image_processor))
+
+
+def _class_of(family: object) -> type[Layout]:
     cls = FAMILIES.get(family) if is_a(family, str) else None
     if cls is None:
         raise contract_error(
@@ -48,13 +83,22 @@ def get(family: str, **knobs: Any) -> Layout:
             expected=f"one of {', '.join(FAMILIES)}",
             got=shown(family),
         )
-    for name in knobs:
-        if name not in cls.defaults():
-            raise contract_error(
-                "unknown_field",
-                (name,),
-                expected=f"a knob of {family}",
-                got=shown_text(name),
-                hint=cls.known_knobs(),
-            )
-    return cls(**knobs)
+    return cls
+
+
+def _class_of_processor(image_processor: object) -> type[Layout]:
+    name = type(image_processor).__name__
+    for cls in FAMILIES.values():
+        if name in {known + variant for known in cls.processors for variant in _VARIANTS}:
+            return cls
+    raise contract_error(
+        "bad_value",
+        (),
+        expected="an image processor of a known class",
+        got=shown_text(name),
+        hint=f"pass its family, one of {', '.join(FAMILIES)}",
+    )
+
+
+_VARIANTS: Final = ("", "Fast", "Pil")
+"""Endings of the class names of one image processor's implementations in transformers."""

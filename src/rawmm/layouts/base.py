@@ -1,9 +1,11 @@
-"""What a layout is: the size of an image in, its grid and token count out."""
+"""The base class of all layouts, and the geometry that they compute."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from rawmm.errors import contract_error, shown
@@ -23,14 +25,14 @@ class Geometry(NamedTuple):
 
     Attributes:
         grid: ``[frames, rows, columns]`` of the vision encoder's patches. Frames is 1, or the
-            number of tiles. Its product times the area of a patch is the number of pixels
-            that reach the encoder.
-        num_tokens: the image-typed tokens that the family's processor writes into a prompt for
-            the image: its features, and whatever row and end marks the family types so.
-        payload: what the image processor returns beside the pixels, as it does for a batch of
-            this one image, as JSON; for a descriptor.
-        placeholder_length: the tokens of a message that stand for the image: `num_tokens`, or 1
-            where the engine expands them (Kimi).
+            number of tiles. The product of the three, times the area of a patch, is the number of
+            pixels that reach the encoder.
+        num_tokens: the number of image-typed tokens that the family's processor writes into a
+            prompt for the image, including row and end marks where the family types them so.
+        payload: what the image processor returns beside the pixels for a batch of this one image,
+            as JSON; for a descriptor.
+        placeholder_length: the number of tokens that stand for the image in a message:
+            `num_tokens`, or 1 where the engine expands them (Kimi).
     """
 
     grid: list[int]
@@ -41,17 +43,27 @@ class Geometry(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout(ABC):
-    """How one family lays images out, under given knobs. A value: frozen, compared by knobs.
+    """How one family lays out images, with given parameters. Frozen, compared by parameters.
 
-    The fields of a subclass are its knobs; each has a default. Those of type int are positive.
+    The fields of a subclass are its parameters. Each has a default, and those of type int are
+    positive.
     """
 
     family: ClassVar[str]
     vllm_modality: ClassVar[str | None] = None
-    """The modality under which vLLM knows the family's images, where it is not ``image``."""
+    """vLLM's modality for images of the family, if it is not ``image``."""
+    processors: ClassVar[tuple[str, ...]]
+    """Class names of the family's image processors in transformers."""
+    attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    """For each parameter the attributes in which processors state it, most important first.
+
+    ``size.height`` is an entry of the attribute ``size``. By default it is the attribute with
+    the parameter's own name."""
+    output_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Names that the port in transformers has for keys of the payload, where they differ."""
 
     def __post_init__(self) -> None:
-        """Check the knobs.
+        """Check the parameters.
 
         Raises:
             ContractError: ``wrong_type``, ``out_of_range`` or ``bad_length``.
@@ -62,58 +74,85 @@ class Layout(ABC):
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """The knobs of the family, with their defaults."""
+        """The family's parameters with their defaults."""
         return {field.name: field.default for field in fields(cls)}
 
+    @classmethod
+    def stated_by(cls, image_processor: Any) -> dict[str, Any]:
+        """The parameters that an image processor states, by name."""
+        found = {}
+        for name in cls.defaults():
+            for attribute in cls.attributes.get(name, (name,)):
+                if (value := _read(image_processor, attribute)) is not None:
+                    found[name] = value
+                    break
+        return found
+
     @property
-    def knobs(self) -> dict[str, Any]:
-        """The knobs of this layout, by name."""
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of this layout, by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def fingerprint(self) -> str:
-        """The fingerprint of family and knobs: 32 hex digits, for ``layout_fingerprint``."""
-        return image_layout_fingerprint(family=self.family, **self.knobs)
+        """The fingerprint of family and parameters: 32 hex digits, for ``layout_fingerprint``."""
+        return image_layout_fingerprint(family=self.family, **self.parameters)
 
     def describe(self, width: int, height: int) -> Geometry:
-        """Lay out an image of `width` times `height` pixels, as they are stored.
+        """Lay out an image of `width` x `height` pixels, as stored.
 
         Raises:
-            ContractError: ``wrong_type`` or ``out_of_range`` for what is no size,
+            ContractError: ``wrong_type`` or ``out_of_range`` for an invalid size,
                 ``image_limit`` where the family's image processor raises.
         """
         return self._lay_out(_side("width", width), _side("height", height))
 
     @abstractmethod
     def _lay_out(self, width: int, height: int) -> Geometry:
-        """`describe`, for a size that is one."""
+        """`describe`, for a valid size."""
 
     def _check_count(self, name: str, value: object) -> None:
         if type(value) is not int:
-            raise self._refused(name, "wrong_type", "an integer", value)
+            raise self._error(name, "wrong_type", "an integer", value)
         if not 1 <= value <= MAX_INT:
-            raise self._refused(name, "out_of_range", "an integer from 1 to 2^53-1", value)
+            raise self._error(name, "out_of_range", "an integer from 1 to 2^53-1", value)
 
     def _check_at_most(self, name: str, limit: str) -> None:
         value, most = getattr(self, name), getattr(self, limit)
         if value > most:
-            raise self._refused(name, "out_of_range", f"at most {limit}, which is {most}", value)
+            raise self._error(name, "out_of_range", f"at most {limit}, which is {most}", value)
 
     def _check_multiple(self, name: str, unit: str) -> None:
         value, step = getattr(self, name), getattr(self, unit)
         if value % step:
-            raise self._refused(name, "bad_value", f"a multiple of {unit}, which is {step}", value)
+            raise self._error(name, "bad_value", f"a multiple of {unit}, which is {step}", value)
 
-    def _refused(self, name: str, code: str, expected: str, value: object) -> RawMMError:
-        """The error of a knob."""
+    def _error(self, name: str, code: str, expected: str, value: object) -> RawMMError:
+        """The error for a parameter."""
         return contract_error(
-            code, (name,), expected=expected, got=shown(value), hint=self.known_knobs()
+            code, (name,), expected=expected, got=shown(value), hint=self.parameters_hint()
         )
 
     @classmethod
-    def known_knobs(cls) -> str:
-        """The knobs of the family and their defaults, as a sentence."""
+    def parameters_hint(cls) -> str:
+        """A hint that lists the family's parameters and their defaults."""
         listed = ", ".join(f"{name}={value!r}" for name, value in cls.defaults().items())
-        return f"the knobs of {cls.family} and their defaults are {listed}"
+        return f"the parameters of {cls.family} and their defaults are {listed}"
+
+
+def _read(image_processor: Any, attribute: str) -> Any:
+    """A setting of an image processor; None if it has none, or one of another type."""
+    name, _, entry = attribute.partition(".")
+    value = getattr(image_processor, name, None)
+    if entry:
+        value = _entry(value, entry)
+    if value is None or is_a(value, int | list | tuple):
+        return value
+    return _entry(value, "height")  # both sides of a square
+
+
+def _entry(size: Any, name: str) -> Any:
+    """An entry of a dict, or of a ``SizeDict``."""
+    return size.get(name) if is_a(size, Mapping) else getattr(size, name, None)
 
 
 def _side(name: str, value: object) -> int:

@@ -1,4 +1,4 @@
-"""The fingerprint of a layout: equal where two programs lay every image out alike."""
+"""The fingerprint of a layout: equal if two programs lay out every image in the same way."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _FAMILY: Final = re.compile(PATTERNS["Name"])
 def image_layout_fingerprint(*, family: str, **values: Any) -> str:
     """The fingerprint of a family's layout with these values: 32 hex digits.
 
-    The start of the SHA-256 of ``image-layout:v1:<family>:<key>=<JSON>:...``, keys sorted, JSON
-    compact. ``2`` and ``2.0`` differ, and so do null and an absent key.
+    It is the beginning of the SHA-256 of ``image-layout:v1:<family>:<key>=<JSON>:...``, with
+    sorted keys and compact JSON. ``2`` and ``2.0`` differ, and so do null and an absent key.
 
     Raises:
-        ContractError: ``bad_format`` for a family that is no name.
-        ProcessedPayloadError: a value that no payload may hold, such as an array.
+        ContractError: ``bad_format`` for an invalid family name.
+        ProcessedPayloadError: for a value that a payload must not hold, such as an array.
     """
     if not is_a(family, str) or not _FAMILY.match(family):
         raise contract_error(

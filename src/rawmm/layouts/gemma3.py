@@ -1,23 +1,31 @@
-"""Gemma 3."""
+"""The layout of Gemma 3."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
 
 from rawmm.layouts.base import Geometry, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gemma3(Layout):
-    """The layout of ``Gemma3ImageProcessor``: every image alike. Payload: ``{"num_crops": [0]}``.
+    """The layout of ``Gemma3ImageProcessor``. Payload: ``{"num_crops": [0]}``.
 
-    The image becomes a square of `image_size` pixels and `image_seq_length` tokens. Defaults are
-    those of the published models. Pan and scan is not modelled: its crops stand in the prompt
-    with text between them, which is no placeholder range.
+    Every image becomes a square of `image_size` pixels a side and `image_seq_length` tokens. The
+    defaults are those of the published models. Pan and scan is not modelled: the prompt has text
+    between its crops, so they are not one placeholder range.
     """
 
     family: ClassVar[str] = "gemma3"
+    processors: ClassVar[tuple[str, ...]] = ("Gemma3ImageProcessor",)
+    attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {"image_size": ("size.height", "image_size")}
+    )
 
     image_size: int = 896
     patch_size: int = 14

@@ -1,4 +1,4 @@
-"""GLM-4.1V, GLM-4.5V and GLM-4.6V."""
+"""The layout of GLM-4.1V, GLM-4.5V and GLM-4.6V."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from rawmm.layouts.patch_grid import PatchGrid
 class Glm4v(PatchGrid):
     """The layout of ``Glm4vImageProcessor`` and ``Glm46VImageProcessor``.
 
-    Unlike Qwen's, an image counts `temporal_patch_size` times against the bounds on pixels, and
-    sides shorter than a token are enlarged first. Defaults are those of the published models; the
-    class of transformers has ``max_pixels=11760000``.
+    Unlike with Qwen, an image counts `temporal_patch_size` times against the bounds on pixels, and
+    sides shorter than a token are enlarged first. The defaults are those of the published models;
+    the class in transformers has ``max_pixels=11760000``.
     """
 
     family: ClassVar[str] = "glm4v"
+    processors: ClassVar[tuple[str, ...]] = ("Glm4vImageProcessor", "Glm46VImageProcessor")
 
     counts_frames: ClassVar[bool] = True
     enlarges: ClassVar[bool] = True

@@ -1,33 +1,41 @@
-"""InternVL 2.5, 3 and 3.5, as converted for transformers."""
+"""The layout of InternVL 2.5, 3 and 3.5, as converted for transformers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rawmm.layouts.base import Geometry, Layout
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _MARKS: Final = 2
-"""``<img>`` and ``</img>``, which the family types as image."""
+"""The tokens ``<img>`` and ``</img>``, which the family types as image."""
 _MOST_TILES: Final = 4096
-"""Each arrangement of so many tiles is compared; the published models have 12, or 40 for video."""
+"""Bounds the arrangements to compare. The published models have 12 tiles, or 40 for video."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InternVL(Layout):
     """The layout of ``InternVLProcessor`` over ``GotOcr2ImageProcessor``.
 
-    Payload: ``{"num_patches": [tiles]}``; "patches" is the family's word for tiles.
+    Payload: ``{"num_patches": [tiles]}``; the family calls tiles "patches".
 
     An image is cut into `min_patches` to `max_patches` tiles of `image_size` pixels a side, in
-    the arrangement nearest to its aspect ratio; if these are more than one, a thumbnail follows.
-    The grid has all tiles as frames. A tile is `image_seq_length` tokens, and `num_tokens` counts
-    the ``<img>`` and ``</img>`` around them. With ``max_patches=1`` no image is cut, as with the
-    processor's ``crop_to_patches=False``.
+    the arrangement nearest to its aspect ratio. A thumbnail follows if there is more than one
+    tile. All tiles are frames of the grid. A tile has `image_seq_length` tokens, and `num_tokens`
+    includes the ``<img>`` and ``</img>`` around them. ``max_patches=1`` cuts no image, like
+    the processor's ``crop_to_patches=False``.
     """
 
     family: ClassVar[str] = "internvl"
+    processors: ClassVar[tuple[str, ...]] = ("GotOcr2ImageProcessor",)
+    attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {"image_size": ("size.height", "image_size")}
+    )
 
     image_size: int = 448
     patch_size: int = 14
@@ -39,9 +47,17 @@ class InternVL(Layout):
         Layout.__post_init__(self)
         if self.max_patches > _MOST_TILES:
             expected = f"an integer from 1 to {_MOST_TILES}"
-            raise self._refused("max_patches", "out_of_range", expected, self.max_patches)
+            raise self._error("max_patches", "out_of_range", expected, self.max_patches)
         self._check_at_most("min_patches", "max_patches")
         self._check_multiple("image_size", "patch_size")
+
+    @classmethod
+    def stated_by(cls, image_processor: Any) -> dict[str, Any]:
+        """The parameters that an image processor states, by name."""
+        found = super(InternVL, cls).stated_by(image_processor)
+        if "max_patches" in found and getattr(image_processor, "crop_to_patches", None) is False:
+            found |= {"min_patches": 1, "max_patches": 1}
+        return found
 
     def _lay_out(self, width: int, height: int) -> Geometry:
         tiles = self._tiles(width, height)
@@ -53,7 +69,7 @@ class InternVL(Layout):
     def _tiles(self, width: int, height: int) -> int:
         """The number of tiles in the arrangement nearest to the image's aspect ratio.
 
-        Of two that are equally near, it is the larger one if at least half its area is filled.
+        Of two equally near ones the larger counts if the image fills more than half its area.
         """
         ratio, area = width / height, width * height
         nearest, best = float("inf"), 1
@@ -68,7 +84,7 @@ class InternVL(Layout):
 
 @lru_cache(maxsize=16)
 def _arrangements(fewest: int, most: int) -> tuple[tuple[float, int], ...]:
-    """Aspect ratio and number of tiles of each arrangement; few tiles first, then narrow ones."""
+    """Aspect ratio and number of tiles of each arrangement, by number of tiles, then columns."""
     found = [
         (columns * rows, columns, rows)
         for columns in range(1, most + 1)

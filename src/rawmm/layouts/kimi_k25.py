@@ -1,35 +1,46 @@
-"""Kimi K2.5 and K2.6."""
+"""The layout of Kimi K2.5 and K2.6."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from rawmm.layouts.base import Geometry, Layout
 from rawmm.values.plain import MAX_INT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _Channels: TypeAlias = tuple[float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KimiK25(Layout):
-    """The layout of the model's own image processor.
+    """The layout of the model's own image processor, and of its port in transformers.
 
     Payload: ``{"grid_thws": [[1, rows, columns]]}``.
 
-    An image is never enlarged: it is scaled down to at most `in_patch_limit` patches in all and
-    `patch_limit_on_one_side` a side, then padded to whole tokens. One placeholder stands for all
-    of them; the engine expands it. `fixed_output_tokens`, where set, is the token count of every
-    image. `image_mean` and `image_std` are in the fingerprint only.
+    An image is scaled down to at most `in_patch_limit` patches in all and
+    `patch_limit_on_one_side` a side, then padded to whole tokens. It is never enlarged. A message
+    has one placeholder token for an image; the engine expands it. `fixed_output_tokens`, if set,
+    is the token count of every image. `image_mean` and `image_std` are in the fingerprint only.
 
-    The knobs stand in ``media_proc_cfg`` of the processor's configuration. The port in
-    transformers calls three of them ``max_patches``, ``size.max_height`` and ``merge_size``, and
-    its grid ``image_grid_thw``.
+    The parameters have the names of ``media_proc_cfg`` in the model's processor configuration.
     """
 
     family: ClassVar[str] = "kimi_k25"
     vllm_modality: ClassVar[str | None] = "vision_chunk"
+    processors: ClassVar[tuple[str, ...]] = ("Kimi_K25ImageProcessor",)
+    attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {
+            "merge_kernel_size": ("merge_kernel_size", "merge_size"),
+            "in_patch_limit": ("in_patch_limit", "max_patches"),
+            "patch_limit_on_one_side": ("size.max_height", "patch_limit_on_one_side"),
+        }
+    )
+    output_names: ClassVar[Mapping[str, str]] = MappingProxyType({"grid_thws": "image_grid_thw"})
 
     patch_size: int = 14
     merge_kernel_size: int = 2
@@ -44,19 +55,19 @@ class KimiK25(Layout):
         if self.fixed_output_tokens is not None:
             self._check_count("fixed_output_tokens", self.fixed_output_tokens)
         for name in ("image_mean", "image_std"):
-            # 1 and 1.0 have different fingerprints, and a list is no value to hash.
+            # 1 and 1.0 have different fingerprints, and a list is not hashable.
             object.__setattr__(self, name, self._channels(name, getattr(self, name)))
 
     def _channels(self, name: str, value: object) -> _Channels:
         if not isinstance(value, list | tuple):
-            raise self._refused(name, "wrong_type", "an array of three numbers", value)
+            raise self._error(name, "wrong_type", "an array of three numbers", value)
         for channel in value:
             if type(channel) is not int and type(channel) is not float:
-                raise self._refused(name, "wrong_type", "an array of three numbers", channel)
+                raise self._error(name, "wrong_type", "an array of three numbers", channel)
             if not -MAX_INT <= channel <= MAX_INT:
-                raise self._refused(name, "out_of_range", "finite numbers", channel)
+                raise self._error(name, "out_of_range", "finite numbers", channel)
         if len(value) != 3:
-            raise self._refused(name, "bad_length", "an array of three numbers", value)
+            raise self._error(name, "bad_length", "an array of three numbers", value)
         return float(value[0]), float(value[1]), float(value[2])
 
     def _lay_out(self, width: int, height: int) -> Geometry:

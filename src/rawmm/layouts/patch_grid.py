@@ -1,23 +1,35 @@
-"""Layouts that resize an image to whole tokens by Qwen2-VL's ``smart_resize``: Qwen's and GLM's."""
+"""The base of layouts that use Qwen2-VL's ``smart_resize``: those of Qwen and GLM."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from rawmm.errors import contract_error
 from rawmm.layouts.base import Geometry, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _MAX_RATIO: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchGrid(Layout):
-    """A grid of patches, of which a square of `merge_size` makes one token.
+    """A grid of patches, of which a square of `merge_size` a side makes one token.
 
     Payload: ``{"image_grid_thw": [[1, rows, columns]]}``.
     """
+
+    # In these processors the edges of `size` are areas in pixels, too.
+    attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {
+            "min_pixels": ("size.shortest_edge", "min_pixels"),
+            "max_pixels": ("size.longest_edge", "max_pixels"),
+        }
+    )
 
     counts_frames: ClassVar[bool] = False
     """Whether an image counts `temporal_patch_size` times against the bounds on pixels."""
@@ -62,16 +74,16 @@ def smart_resize(
 ) -> tuple[int, int]:
     """The width and height in pixels that an image is resized to.
 
-    Both are the multiples of `factor` nearest to the size; half-way, the even ones. Where the
-    pixels of all `frames` are over `max_pixels` or under `min_pixels`, the image is scaled to
-    these instead, and rounded inwards. With `enlarge`, sides below `factor` are brought up to it
-    first.
+    Both are rounded to the nearest multiple of `factor`, half to even. If the pixels of all
+    `frames` are then more than `max_pixels` or fewer than `min_pixels`, the image is scaled to
+    that bound instead, and rounded to the inside of it. With `enlarge`, an image with a side
+    below `factor` is first enlarged to it.
 
     Raises:
-        ContractError: ``image_limit`` for sides of more than 200 to 1.
+        ContractError: ``image_limit`` for an aspect ratio of more than 200 to 1.
     """
     width, height = image_width, image_height
-    # The order of each float operation is the original's: another one rounds differently.
+    # Every float operation is in the original's order, because another order rounds differently.
     if enlarge and min(width, height) < factor:
         scale = factor / min(width, height)
         width, height = int(width * scale), int(height * scale)

@@ -1,13 +1,17 @@
-"""Pixtral, and Mistral Small 3.1 and later, as converted for transformers."""
+"""The layout of Pixtral, and of Mistral Small 3.1 and later, as converted for transformers."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
 
 from rawmm.errors import contract_error
 from rawmm.layouts.base import Geometry, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,12 +21,16 @@ class Pixtral(Layout):
     Payload: ``{"image_sizes": [[height, width]]}``, in pixels.
 
     An image is scaled down to `longest_edge`, then enlarged to whole tokens. Each row of tokens
-    ends in ``[IMG_BREAK]``, the last in ``[IMG_END]``; the family types these as image, and
-    `num_tokens` counts them. Mistral Small 3.1 has ``patch_size=14, spatial_merge_size=2,
+    ends in ``[IMG_BREAK]``, the last in ``[IMG_END]``. The family types these as image, and
+    `num_tokens` includes them. Mistral Small 3.1 has ``patch_size=14, spatial_merge_size=2,
     longest_edge=1540``.
     """
 
     family: ClassVar[str] = "pixtral"
+    processors: ClassVar[tuple[str, ...]] = ("PixtralImageProcessor",)
+    attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {"longest_edge": ("size.longest_edge", "longest_edge")}
+    )
 
     patch_size: int = 16
     spatial_merge_size: int = 1

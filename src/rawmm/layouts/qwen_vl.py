@@ -1,4 +1,4 @@
-"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL."""
+"""The layout of Qwen2-VL, Qwen2.5-VL and Qwen3-VL."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rawmm.layouts.patch_grid import PatchGrid
 class QwenVL(PatchGrid):
     """The layout of ``Qwen2VLImageProcessor``.
 
-    Defaults are those of Qwen3-VL. Qwen2-VL and Qwen2.5-VL have ``patch_size=14,
-    min_pixels=3136, max_pixels=12845056``. A processor's configuration may have the bounds as
-    ``size.shortest_edge`` and ``size.longest_edge``; these are pixels of area, too.
+    The defaults are those of Qwen3-VL. Qwen2-VL and Qwen2.5-VL have ``patch_size=14,
+    min_pixels=3136, max_pixels=12845056``.
     """
 
     family: ClassVar[str] = "qwen_vl"
+    processors: ClassVar[tuple[str, ...]] = ("Qwen2VLImageProcessor",)
 
     patch_size: int = 16
     merge_size: int = 2

@@ -1,6 +1,6 @@
-"""From references to pixels: read, verified, decoded, processed, checked against the descriptor.
+"""From references to pixels: read, verify, decode, process, and check against the descriptor.
 
-The last stop before the trainer's forward::
+The last step before the trainer's forward::
 
     cache = ProcessedImageCache(max_bytes=1 << 30)
     images = materialize(
@@ -11,14 +11,14 @@ The last stop before the trainer's forward::
     )
     model(input_ids=..., **images.model_inputs())
 
-An image that is missing, changed, damaged, or laid out in another way than its descriptor and its
-tokens say is an error that names it. There is no image in its place.
+An image that is missing, changed, damaged, or laid out differently from its descriptor and its
+tokens is an error that identifies the image. No other image is put in its place.
 """
 
+from rawmm.layouts import layout_of
 from rawmm.materialize.cache import CacheCounters, ProcessedImageCache
 from rawmm.materialize.images import Materialized, MaterializedImage, materialize
-from rawmm.materialize.processing import layout_of
-from rawmm.materialize.reading import ImageReader
+from rawmm.store import ImageReader
 
 __all__ = [
     "CacheCounters",

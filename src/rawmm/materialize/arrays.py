@@ -1,4 +1,4 @@
-"""Arrays of whatever library they are of; none is imported here."""
+"""Measure, convert and join arrays of any library, without importing one."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def as_lists(value: Any) -> Any:
 
 
 def nbytes(value: Any) -> int:
-    """The memory of an array, or of a list with arrays at any depth, in bytes."""
+    """The size in bytes of an array, or of a list with arrays at any depth."""
     total, todo, seen = 0, [value], set()
     while todo:
         one = todo.pop()
         if not is_a(one, list | tuple):
             size = None
-            with suppress(Exception):  # whatever a property of another's code raises
+            with suppress(Exception):  # properties of other libraries raise anything
                 size = getattr(one, "nbytes", None)
             total += size if is_a(size, int) else sys.getsizeof(one)
         elif id(one) not in seen:
@@ -37,10 +37,10 @@ def nbytes(value: Any) -> int:
 
 
 def joined(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The arrays of several outputs, by key, joined along their first axis.
+    """The arrays of several outputs by key, joined along their first axis.
 
     Raises:
-        MaterializeError: ``geometry_mismatch`` if they cannot be.
+        MaterializeError: ``geometry_mismatch`` if they cannot be joined.
     """
     keys = dict.fromkeys(key for one in outputs for key in one)
     return {key: _join(key, [one.get(key) for one in outputs]) for key in keys}
@@ -55,42 +55,42 @@ def _join(key: str, parts: list[Any]) -> Any:
             raise MaterializeError(
                 "geometry_mismatch",
                 f"$[{index}]",
-                expected=f"{shown_name(key)} of shape {_shape(('*', *shapes[0][1:]))}, as of the "
-                "first image",
+                expected=f"{shown_name(key)} of shape {_shape(('*', *shapes[0][1:]))}, as for "
+                "the first image",
                 got=_shape(shape),
-                hint="the image processor pads the images of one call to one size; take the "
+                hint="the image processor pads the images of one call to one size; use the "
                 "outputs of each image",
             )
     namespace = _namespace(parts[0])
     join = getattr(namespace, "concat", None) or getattr(namespace, "concatenate", None)
     if join is None:
-        raise _no_array(key, parts[0])
+        raise _not_joinable(key, parts[0])
     try:
         return join(parts)
-    except Exception as error:  # noqa: BLE001  (a library's own: of two devices, or two libraries)
+    except Exception as error:  # noqa: BLE001  (libraries raise their own, such as for two devices)
         raise_alone(
             MaterializeError(
                 "geometry_mismatch",
                 expected=f"{shown_name(key)} of all images in arrays that can be joined",
                 got=f"{type_name(type(error))} from {shown_text(namespace.__name__)}",
-                hint="the arrays are of several kinds; take the outputs of each image",
+                hint="the arrays are of several kinds; use the outputs of each image",
             )
         )
 
 
 def _namespace(array: Any) -> Any:
-    """The functions of an array's library: as the array API standard has it, or its package."""
+    """The namespace of an array's functions, by the array API standard, or its package."""
     if hasattr(array, "__array_namespace__"):
         return array.__array_namespace__()
     return sys.modules.get(type(array).__module__.partition(".")[0])
 
 
-def _no_array(key: str, value: Any) -> MaterializeError:
+def _not_joinable(key: str, value: Any) -> MaterializeError:
     return MaterializeError(
         "geometry_mismatch",
-        expected=f"{shown_name(key)} as arrays of a library that joins them",
+        expected=f"{shown_name(key)} as arrays of a library that can join them",
         got=shown(value),
-        hint="take the outputs of each image",
+        hint="use the outputs of each image",
     )
 
 

@@ -1,4 +1,4 @@
-"""A cache of processed images: bounded in bytes, one processor run per image."""
+"""A cache of processed images, bounded in bytes, with one processor run per image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _GIBIBYTE: Final = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class CacheCounters:
-    """What a `ProcessedImageCache` did so far.
+    """Counters of a `ProcessedImageCache`.
 
     Attributes:
-        hits: answers from the cache.
+        hits: results from the cache.
         misses: runs of an image processor.
-        waits: answers from a run that another thread had begun.
-        evictions: images dropped for room.
+        waits: results from a run that another thread had started.
+        evictions: images evicted for space.
     """
 
     hits: int = 0
@@ -42,17 +42,17 @@ class _Entry(NamedTuple):
 
 
 class ProcessedImageCache:
-    """Outputs of image processors, least recently used out first. Safe to share by threads.
+    """A thread-safe cache of image processor outputs. Evicts the least recently used ones.
 
-    Threads that ask for the same image at the same time get the outputs of one run. A failure
-    goes to all that wait for it and is not kept: who asks next runs again.
+    Threads that request the same image at the same time share one run. An error is raised in all
+    of them and not cached.
 
     Args:
-        max_bytes: bytes of all arrays kept. An image that is larger alone is not kept. A
+        max_bytes: the limit for the bytes of all cached arrays. A larger image is not cached. A
             screenshot of 1024 x 768 takes 19 MB with Qwen's processors.
 
     Raises:
-        ContractError: ``out_of_range`` for a bound that is no number of bytes.
+        ContractError: ``out_of_range`` for an invalid limit.
     """
 
     def __init__(self, max_bytes: int = _GIBIBYTE) -> None:
@@ -60,7 +60,7 @@ class ProcessedImageCache:
             raise contract_error(
                 "out_of_range",
                 ("max_bytes",),
-                expected="a number of bytes, at least 0",
+                expected="a number of bytes of at least 0",
                 got=shown(max_bytes),
             )
         self.max_bytes = max_bytes
@@ -75,26 +75,26 @@ class ProcessedImageCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays kept."""
+        """Bytes of all cached arrays."""
         return self._nbytes
 
     @property
     def counters(self) -> CacheCounters:
-        """A snapshot of what this object did so far."""
+        """A snapshot of the counters."""
         with self._lock:
             return self._counters
 
     def clear(self) -> None:
-        """Drop everything that is kept."""
+        """Remove all entries."""
         with self._lock:
             self._entries.clear()
             self._nbytes = 0
 
     def get(self, key: Hashable, run: Callable[[], Outputs]) -> Outputs:
-        """The outputs kept under `key`, or those of `run`, which are kept.
+        """The outputs cached under `key`, or else those of `run`, which are then cached.
 
         Raises:
-            Exception: whatever `run` raised, here or in the thread that this one waited for.
+            Exception: the error of `run`, here or in the thread that this one waited for.
         """
         while True:
             with self._lock:
@@ -111,7 +111,7 @@ class ProcessedImageCache:
             try:
                 return running.result()
             except CancelledError:
-                continue  # an interrupt stopped the other thread, which is not this one's affair
+                continue  # an interrupt stopped the other thread; run it here
         try:
             outputs = run()
             size = nbytes(list(outputs.values()))
@@ -135,8 +135,8 @@ class ProcessedImageCache:
         self._entries[key] = _Entry(outputs, size)
         self._nbytes += size
         while self._nbytes > self.max_bytes:
-            _, dropped = self._entries.popitem(last=False)
-            self._nbytes -= dropped.nbytes
+            _, evicted = self._entries.popitem(last=False)
+            self._nbytes -= evicted.nbytes
             self._count(evictions=1)
 
     def _count(self, **more: int) -> None:

@@ -1,4 +1,4 @@
-"""References to pixels; the package's docstring says how it is used."""
+"""`materialize`, the entry point of the package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rawmm.materialize.cache import ProcessedImageCache
 from rawmm.materialize.reading import decode_rgb, read_image
 from rawmm.materialize.sources import sources_of
 from rawmm.real_class import is_a
-from rawmm.store import ImageStore, check_one_place
+from rawmm.store import ImageStore, check_store_arguments, open_store
 from rawmm.trainer import span_errors
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rawmm.layouts import Geometry
-    from rawmm.materialize.reading import ImageReader
     from rawmm.materialize.sources import Path, Source
+    from rawmm.store import ImageReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class MaterializedImage:
     """One image, processed and checked.
 
     Attributes:
-        sha256: of its file, 64 hex digits.
+        sha256: SHA-256 of its file, 64 hex digits.
         geometry: its grid and number of tokens.
         offset, length: its placeholder tokens in the sample.
-        outputs: what the image processor returned for this image alone. A cache shares them:
-            do not write into the arrays.
+        outputs: the image processor's output for this image alone. A cache shares the arrays: do
+            not write to them.
     """
 
     sha256: str
@@ -60,18 +60,19 @@ class Materialized:
     def model_inputs(self) -> dict[str, Any]:
         """The outputs of all images, joined along the first axis: keywords of a forward.
 
-        For Qwen ``pixel_values`` ``[patches, values of a patch]`` and ``image_grid_thw``
-        ``[images, 3]``. The arrays are new and the caller's own. Empty without images.
+        For Qwen these are ``pixel_values`` of shape ``[patches, values of a patch]`` and
+        ``image_grid_thw`` of shape ``[images, 3]``. The arrays are new. Without images the dict
+        is empty.
 
         Raises:
             MaterializeError: ``geometry_mismatch`` for arrays that differ in another axis: some
-                processors (Pixtral's) pad the images of a call to one size.
+                processors, such as Pixtral's, pad the images of a call to one size.
         """
         return joined([one.outputs for one in self.images])
 
 
 class _SameProcessor:
-    """An image processor by identity, alive as long as a cache keeps outputs of it."""
+    """A cache key that compares an image processor by identity and keeps it alive."""
 
     __slots__ = ("_processor",)
 
@@ -97,48 +98,49 @@ def materialize(
     return_tensors: str | None = "pt",
     limits: Limits | None = None,
 ) -> Materialized:
-    """Turn references into what a model's forward takes, each image verified.
+    """Turn references into the image inputs of a model's forward. Every image is verified.
 
-    Each file is read and hashed once in every call, so the cache hides none that is lost or
-    changed; it saves decoding and processing, which cost much more. The processor gets one RGB
-    image at a time; an EXIF orientation is ignored, as by `rawmm.describe`. Descriptor, layout and
-    processor must agree on the grid of each image, and its placeholder range on the number of
+    Every call reads and hashes each file once, so a cache never hides a lost or changed file. It
+    saves decoding and processing, which cost much more. The processor gets one RGB image at a
+    time. EXIF orientation is ignored, as by `rawmm.describe`. Descriptor, layout and processor
+    must agree on the grid of each image, and so must its placeholder range on the number of
     tokens.
 
     Args:
-        refs: `MMRefs`, one `MMImageRef` or a list of them, or a `MultiModalData` sidecar, or
-            what converts to one of these; None for no images.
-        image_processor: anything called as ``image_processor(images=[image],
-            return_tensors=...)`` that returns a mapping with ``pixel_values`` and the keys of
-            the family's payload, such as those of transformers.
-        store: where the images are; files outside of it are refused. Its ``read`` may know
-            URLs of its own.
-        image_dir: a directory in place of a store. With neither, an id is a file in
+        refs: `MMRefs`, one `MMImageRef` or a list of them, a `MultiModalData` sidecar, or a
+            value that converts to one of these; None for no images.
+        image_processor: a callable such as the image processors of transformers. It is called as
+            ``image_processor(images=[image], return_tensors=...)`` and returns a mapping with
+            ``pixel_values`` and the keys of the family's payload.
+        store: the store of the images; files outside of it are refused. Its ``read`` may
+            support URLs of its own.
+        image_dir: a directory instead of a store. With neither, an id is a file in
             `run_image_dir`, and a ``file://`` URL is read where it points.
-        layout: how the images are laid out; their fingerprints must be its own. By default
-            `layout_of` the processor and the images' family, and fingerprints are not compared.
-        mm_token_type_ids: for each token of the sample 0 for text, 1 for an image: the
+        layout: the layout of the images, whose fingerprints must be equal to its own. The default
+            is `layout_of` the processor and the images' family; fingerprints are not compared.
+        mm_token_type_ids: for each token of the sample 0 for text, 1 for an image. The
             placeholder ranges must be exactly the image-typed tokens.
-        cache: to share outputs between calls. An image that is there twice in one call is
-            processed once in any case.
-        return_tensors: passed on: ``pt`` for torch, ``np`` for numpy.
-        limits: what is accepted; those of the store by default.
+        cache: a cache that shares outputs between calls. Within one call equal images are
+            processed once even without it.
+        return_tensors: passed to the processor: ``pt`` for torch, ``np`` for numpy.
+        limits: limits of image files; by default those of the store.
 
     Raises:
-        ContractError: ``wrong_type`` for an argument, ``bad_value`` for a store beside an
-            `image_dir`; ``unsupported_modality``, ``no_locator``, ``mixed_layouts``,
-            ``placeholder_order`` or ``orphan_image``, and what breaks the contract in `refs`.
+        TypeError: both `store` and `image_dir` are given.
+        ContractError: ``wrong_type`` for an argument; ``unsupported_modality``, ``no_locator``,
+            ``mixed_layouts``, ``placeholder_order`` or ``orphan_image``, and what breaks the
+            contract in `refs`.
         ProcessedPayloadError: an item is not raw.
-        MaterializeError: an image that is not what it should be, with its ``path`` in `refs`:
+        MaterializeError: an image cannot be used; ``path`` is its place in `refs`:
             ``missing_image``, ``hash_mismatch``, ``path_escape``, ``bad_locator``,
             ``no_image_dir``, ``store_failed``, ``bad_base64``, ``not_an_image``,
             ``image_type_mismatch``, ``image_limit``; ``bad_value`` for a family without
             layout; ``geometry_mismatch`` for another grid or number of tokens;
-            ``processor_failed``, with the processor's own error as cause.
+            ``processor_failed``.
     """
-    check_one_place(image_dir, store)
+    check_store_arguments(image_dir, store)
     _check_arguments(image_processor, store, layout, cache)
-    reader = ImageStore(image_dir) if image_dir is not None else store
+    reader = open_store(image_dir) if image_dir is not None else store
     bounds = checked_limits(limits)
     if bounds is None:
         bounds = reader.limits if is_a(reader, ImageStore) else Limits()
@@ -151,33 +153,37 @@ def materialize(
         layout = _layout_of(image_processor, sources[0])
     else:
         _check_layout(sources, layout)
-    same = (layout.fingerprint(), _SameProcessor(image_processor), return_tensors)
-    known: dict[str, Mapping[str, Any]] = {}
+    run_key = (layout.fingerprint(), _SameProcessor(image_processor), return_tensors)
+    outputs_by_hash: dict[str, Mapping[str, Any]] = {}
     read: dict[tuple[str, str], tuple[str, Geometry]] = {}
     images = []
     for one in sources:
-        # An image that is there many times is read once: it may be large, and its references small.
+        # Each image is read once: it may be large and its references many.
         if (one.locator, one.mm_hash) not in read:
             with _at(one.locator_path):
                 image = read_image(one.locator, one.mm_hash, reader, bounds)
                 geometry = layout.describe(image.header.width, image.header.height)
             processing.check_described(one, geometry, layout)
-            if image.sha256 not in known:
-                run = partial(_process, image.raw, geometry, image_processor, return_tensors)
+            if image.sha256 not in outputs_by_hash:
+                run = partial(
+                    _process, image.raw, geometry, layout, image_processor, return_tensors
+                )
                 with _at(one.locator_path, geometry_mismatch=(*one.item_path, "payload")):
-                    outputs = run() if cache is None else cache.get((image.sha256, *same), run)
-                known[image.sha256] = outputs
+                    key = (image.sha256, *run_key)
+                    outputs_by_hash[image.sha256] = run() if cache is None else cache.get(key, run)
             read[one.locator, one.mm_hash] = image.sha256, geometry
         sha256, geometry = read[one.locator, one.mm_hash]
         processing.check_described(one, geometry, layout)
-        images.append(MaterializedImage(sha256, geometry, one.offset, one.length, known[sha256]))
+        images.append(
+            MaterializedImage(sha256, geometry, one.offset, one.length, outputs_by_hash[sha256])
+        )
     return Materialized(images)
 
 
 def _check_arguments(image_processor: object, store: object, layout: object, cache: object) -> None:
     wanted = (
-        ("image_processor", "an image processor, which is called", callable(image_processor)),
-        ("store", "a store, with a method read", store is None or _reads(store)),
+        ("image_processor", "a callable image processor", callable(image_processor)),
+        ("store", "a store with a method read", store is None or _reads(store)),
         ("layout", "a layout from rawmm.layouts.get", layout is None or is_a(layout, Layout)),
         ("cache", "a ProcessedImageCache", cache is None or is_a(cache, ProcessedImageCache)),
     )
@@ -194,18 +200,19 @@ def _reads(store: object) -> bool:
 def _process(
     raw: bytes,
     geometry: Geometry,
+    layout: Layout,
     image_processor: Callable[..., Any],
     return_tensors: str | None,
 ) -> Mapping[str, Any]:
     outputs = processing.call(image_processor, decode_rgb(raw), return_tensors)
-    # Here and not by the caller, so that what is wrong is not cached.
-    processing.check_outputs(outputs, geometry)
+    # Checked here and not by the caller, so that wrong outputs are not cached.
+    processing.check_outputs(outputs, geometry, layout)
     return MappingProxyType(outputs)
 
 
 def _check_spans(sources: list[Source], types: list[int]) -> None:
     for error in span_errors(
-        sources,  # type: ignore[arg-type]  # an offset and a length is all that is asked
+        sources,
         len(types),
         types,
         at=lambda index: sources[index].path,
@@ -222,9 +229,9 @@ def _layout_of(image_processor: Callable[..., Any], source: Source) -> Layout:
             json_path((*source.item_path, "family")),
             expected=f"one of {', '.join(layouts.FAMILIES)}",
             got=shown(family),
-            hint="pass layout, to tell how many tokens such an image has",
+            hint="pass layout, which knows the number of tokens of such an image",
         )
-    return processing.layout_of(image_processor, family)
+    return layouts.layout_of(image_processor, family)
 
 
 def _check_layout(sources: list[Source], layout: Layout) -> None:
@@ -235,15 +242,15 @@ def _check_layout(sources: list[Source], layout: Layout) -> None:
                 raise contract_error(
                     "mixed_layouts",
                     (*one.item_path, name),
-                    expected=f"{shown(wanted)}, as of the layout",
+                    expected=f"{shown(wanted)}, as in the layout",
                     got=shown(getattr(one.item, name)),
-                    hint="pass the layout that the images were described with",
+                    hint="pass the layout with which the images were described",
                 )
 
 
 @contextmanager
 def _at(path: Path, **by_code: Path) -> Iterator[None]:
-    """Makes a `MaterializeError` of any error of rawmm: at `path`, or at that of its code."""
+    """Turn any error of rawmm into a `MaterializeError` at `path`, or at the path of its code."""
     try:
         yield
     except RawMMError as error:

@@ -1,12 +1,11 @@
-"""From a locator to the bytes of an image, verified, and to its pixels."""
+"""Read and verify the bytes of an image by its locator, and decode its pixels."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
 import struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import (
     MaterializeError,
@@ -14,13 +13,11 @@ from rawmm.errors import (
     raise_alone,
     shown,
     shown_name,
-    shown_text,
-    type_name,
 )
 from rawmm.images import FORMATS, check_image
-from rawmm.locators import Problem, file_path, names_image, scheme_of
+from rawmm.locators import names_image, scheme_of
 from rawmm.real_class import is_a
-from rawmm.store import ImageStore, run_image_dir
+from rawmm.store import ImageReader, store_for, unexpected
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -37,22 +34,11 @@ _DECODER_ERRORS: Final = (
     struct.error,
     Warning,
 )
-"""What Pillow's decoders raise for a damaged file, and warn of where a filter makes it an error."""
-
-
-class ImageReader(Protocol):
-    """What images are read from: an `ImageStore`, or a store with a URL scheme of its own."""
-
-    def read(self, locator: str, expected_hash: str | None = None) -> bytes:
-        """The bytes of the file that a ``raw_image_id`` or a URL names.
-
-        `expected_hash` is what their SHA-256 begins with. It is compared here again.
-        """
-        ...
+"""Exceptions of Pillow's decoders for damaged files, and warnings that a filter may raise."""
 
 
 class VerifiedImage(NamedTuple):
-    """The bytes of an image file that are those of its hash; ``sha256`` has all 64 digits."""
+    """The bytes of an image file that match its hash; ``sha256`` has all 64 digits."""
 
     raw: bytes
     header: ImageHeader
@@ -65,53 +51,30 @@ def read_image(
     """Read an image and compare its bytes with its hash.
 
     Raises:
-        RawMMError: what the reader raises; ``hash_mismatch``; and what `check_image` raises.
+        RawMMError: the errors of the reader and of `check_image`; ``hash_mismatch``.
     """
     if scheme_of(locator) == "data":
         raw, header = check_image(locator, limits)
         return VerifiedImage(raw, header, _verified(raw, locator, mm_hash))
-    reader = _reader_of(locator) if reader is None else reader
+    reader = store_for(locator) if reader is None else reader
     raw = _read(reader, locator, mm_hash)
     if not is_a(raw, bytes):
         raise MaterializeError("wrong_type", expected="bytes from the store", got=shown(raw))
-    # First the hash: a damaged file is another file, whatever else is wrong with it.
+    # The hash is checked first, because it explains all other defects of a damaged file.
     sha256 = _verified(raw, locator, mm_hash)
     return VerifiedImage(raw, check_image(raw, limits).header, sha256)
 
 
 def _read(reader: ImageReader, locator: str, mm_hash: str) -> Any:
-    """What the reader gives. It may raise anything."""
+    """The result of the reader, whose other exceptions become ``store_failed``."""
     try:
         return reader.read(locator, mm_hash)
     except RawMMError:
         raise
-    except Exception as error:  # noqa: BLE001  (another's code raises anything)
+    except Exception as error:  # noqa: BLE001  (code of other libraries raises anything)
         raise_alone(
-            MaterializeError(
-                "store_failed",
-                expected="the bytes of an image from the store",
-                got=f"{type_name(type(error))} from its method read",
-                hint="call read with the locator alone to see all of its error",
-            )
+            unexpected(error, "the bytes of an image from the store", "read", MaterializeError)
         )
-
-
-def _reader_of(locator: str) -> ImageStore:
-    """The directory that a locator points into."""
-    scheme = scheme_of(locator)
-    if not scheme:
-        return ImageStore(run_image_dir())
-    if scheme != "file":
-        raise MaterializeError(
-            "bad_locator",
-            expected="a raw_image_id or a file:// URL",
-            got=f"the scheme {shown_text(scheme)}",
-            hint="pass a store that reads it",
-        )
-    path = file_path(locator)
-    if isinstance(path, Problem):
-        raise MaterializeError(path.code, expected=path.expected, got=path.got)
-    return ImageStore(os.path.dirname(path))  # noqa: PTH120  (as strings, a URL's path is kept)
 
 
 def _verified(raw: bytes, locator: str, mm_hash: str) -> str:
@@ -125,33 +88,33 @@ def _verified(raw: bytes, locator: str, mm_hash: str) -> str:
     raise MaterializeError(
         "hash_mismatch",
         expected=expected,
-        got=f"{len(raw)} bytes that have another one",
+        got=f"{len(raw)} bytes with another SHA-256",
         hint="delete the file and offload the image again",
     )
 
 
 def decode_rgb(raw: bytes) -> Image.Image:
-    """The pixels of a PNG, JPEG, WebP or GIF as stored, in RGB; of an animation the first frame.
+    """The pixels of a PNG, JPEG, WebP or GIF as stored, in RGB; the first frame of an animation.
 
-    What the file says beside its pixels is dropped, so no image processor can turn the image by
-    its orientation tag. `rawmm.describe` states that policy.
+    Metadata is dropped, so that no image processor rotates the image by its orientation tag. See
+    `rawmm.describe` for that policy.
 
     Raises:
-        MaterializeError: ``not_an_image``, or ``image_limit`` for what Pillow takes for a bomb.
+        MaterializeError: ``not_an_image``, or ``image_limit`` for a decompression bomb.
     """
     from PIL import Image
 
     try:
-        # Pillow's other decoders, some of which start programs, never see what a reader returns.
+        # Other decoders of Pillow, some of which start programs, are not tried.
         with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             image.load()
             image.info.clear()
             return image.convert("RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         code, expected = "image_limit", f"at most {Image.MAX_IMAGE_PIXELS} pixels"
-        got, hint = "more", "raise PIL.Image.MAX_IMAGE_PIXELS, as Limits.max_pixels was"
+        got, hint = "more", "raise PIL.Image.MAX_IMAGE_PIXELS to Limits.max_pixels"
     except _DECODER_ERRORS:
-        # Their texts may quote the file, so none is kept.
-        code, expected = "not_an_image", "an image file whose pixels can be decoded"
-        got, hint = f"{len(raw)} bytes that cannot", "leave the sample out: it was stored so"
+        # Decoders may quote the file in their messages, so these are dropped.
+        code, expected = "not_an_image", "an image file that can be decoded"
+        got, hint = f"{len(raw)} damaged bytes", "leave the sample out: the file was stored so"
     raise MaterializeError(code, expected=expected, got=got, hint=hint)

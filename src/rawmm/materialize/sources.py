@@ -1,16 +1,15 @@
-"""What is to be materialized: the images of references or of a sidecar, one by one."""
+"""List the images to materialize, from references or from a sidecar."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rawmm.codec import convert
-from rawmm.engine import media
 from rawmm.errors import contract_error, shown
 from rawmm.locators import locator_of
+from rawmm.media import IMAGE, iter_media
 from rawmm.model.types import MMImageItem, MMImageRef, MMRefs, MultiModalData, RawMMItem
 from rawmm.real_class import is_a
-from rawmm.trainer import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,15 +18,15 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 class Source(NamedTuple):
-    """One image, and where what is said of it stands in the input.
+    """One image, with paths in the input for errors.
 
     Attributes:
         item: its descriptor.
-        mm_hash: what the SHA-256 of its file begins with.
-        locator: an id, or a URL.
+        mm_hash: the beginning of its file's SHA-256.
+        locator: an id or a URL.
         offset, length: its placeholder tokens in the sample.
-        path: where it stands; for a sidecar, where its range does.
-        item_path, locator_path, length_path: where these stand.
+        path: the path of the reference; in a sidecar, that of the range.
+        item_path, locator_path, length_path: the paths of these fields.
     """
 
     item: RawMMItem | MMImageItem
@@ -45,8 +44,8 @@ def sources_of(refs: Any) -> list[Source]:
     """The images of `MMRefs`, of one `MMImageRef` or a list of them, or of a sidecar, in order.
 
     Raises:
-        ContractError: ``unsupported_modality``, ``no_locator``, ``mixed_layouts``, and what
-            breaks the contract in `refs`.
+        ContractError: ``unsupported_modality``, ``no_locator``, ``mixed_layouts``, and any
+            violation of the contract in `refs`.
         ProcessedPayloadError: an item is not raw.
     """
     if refs is None:
@@ -69,9 +68,9 @@ def _of_refs(refs: MMRefs) -> list[Source]:
 
 
 def _of_ref(ref: MMImageRef, path: Path) -> Source:
-    # Fields of an array-like struct are places in an array.
+    # The struct is an array on the wire, so paths have indices instead of names.
     at: dict[str, Path] = {
-        name: (*path, place) for place, name in enumerate(MMImageRef.__struct_fields__)
+        name: (*path, index) for index, name in enumerate(MMImageRef.__struct_fields__)
     }
     return Source(
         ref.item,
@@ -87,7 +86,7 @@ def _of_ref(ref: MMImageRef, path: Path) -> Source:
 
 
 def _of_sidecar(sidecar: MultiModalData) -> Iterator[Source]:
-    for one in media(sidecar):
+    for one in iter_media(sidecar):
         locator = locator_of(one.item)
         if locator is None:
             raise contract_error(
@@ -97,7 +96,7 @@ def _of_sidecar(sidecar: MultiModalData) -> Iterator[Source]:
                 got="a descriptor-only item",
                 hint="the sidecars of the message graph keep the locators",
             )
-        path: Path = ("mm_placeholders", *one.path[1:])
+        path = one.placeholder_path
         name = "raw_image_uri" if one.item.raw_image_id is None else "raw_image_id"
         yield Source(
             one.item,
@@ -114,11 +113,11 @@ def _of_sidecar(sidecar: MultiModalData) -> Iterator[Source]:
 
 def _check_modality(found: list[Source]) -> None:
     for one in found:
-        if one.item.modality != IMAGE:
+        if one.item.modality != IMAGE.name:
             raise contract_error(
                 "unsupported_modality",
                 (*one.item_path, "modality"),
-                expected=shown(IMAGE),
+                expected=shown(IMAGE.name),
                 got=shown(one.item.modality),
             )
 
@@ -129,7 +128,7 @@ def _check_family(found: list[Source]) -> None:
             raise contract_error(
                 "mixed_layouts",
                 (*one.item_path, "family"),
-                expected=f"{shown(found[0].item.family)}, as of the images before",
+                expected=f"{shown(found[0].item.family)}, as in the images before",
                 got=shown(one.item.family),
-                hint="an image processor is of one family; materialize the others by themselves",
+                hint="an image processor has one family; materialize the others separately",
             )

@@ -62,6 +62,8 @@ class Hooks:
     """Raises the first broken rule of one struct."""
     pydantic: ClassVar[str] = "rawmm.integrations.pydantic"
     """The module that implements pydantic's protocol. It is imported on first use."""
+    forms: ClassVar[str] = "rawmm.upgrades.forms"
+    """The module that recognizes historical forms. It is imported to explain an error."""
 
 
 class ContractMeta(msgspec.StructMeta):

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import OffloadError, json_path, shown
 from rawmm.locators import Problem
+from rawmm.media import IMAGE
 from rawmm.offload.containers import REMOVED, SCALARS, Container, container_of
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_IMAGE_TYPES: Final = ("image_url", "image")
+_IMAGE_TYPES: Final = IMAGE.wire_types
 _WANTED: Final = (
     '{"type": "image_url", "image_url": {"url": ...}}, a string as "image_url", '
     'or {"type": "image", "image": url}'

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from rawmm.rules.free_json import normalize as normalize
-from rawmm.rules.graph import TOKEN_TYPES as TOKEN_TYPES
 from rawmm.rules.graph import Owed as Owed
 from rawmm.rules.graph import all_inline as all_inline
 from rawmm.rules.graph import graph_errors as graph_errors
@@ -14,7 +13,6 @@ from rawmm.rules.graph import media_ids as media_ids
 from rawmm.rules.graph import owed_after as owed_after
 from rawmm.rules.graph import placement_errors as placement_errors
 from rawmm.rules.nodes import PER_SAMPLED as PER_SAMPLED
-from rawmm.rules.nodes import image_urls as image_urls
 from rawmm.rules.numbers import LARGE_NUMBERS as LARGE_NUMBERS
 from rawmm.rules.packed import packed_errors as packed_errors
 from rawmm.rules.ref_text import PREFIX as PREFIX

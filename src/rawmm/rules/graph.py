@@ -7,9 +7,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import contract_error, counted
+from rawmm.media import TOKEN_TYPES, media_urls
 from rawmm.model.packed import token_bytes
 from rawmm.model.types import PackedStream
-from rawmm.rules.nodes import image_urls
 from rawmm.rules.rule import Rule, reader
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
         PlaceholderRange,
         Trace,
     )
-
-
-TOKEN_TYPES: Final = {1: "image", 2: "video"}
-"""The values of a trace's mm_token_type_id_map that stand for media."""
 
 
 def graph_errors(
@@ -115,7 +111,7 @@ def all_inline(above: bool | None, node: MessageNode) -> bool | None:  # noqa: F
     """
     if above is False or node.multi_modal_data is not None:
         return False
-    urls = image_urls(node.message)
+    urls = media_urls(node.message)
     return all(url.startswith("data:") for url in urls) if urls else above
 
 
@@ -252,13 +248,13 @@ def _image_tokens(
         # Prefix sums, so that each range takes constant time.
         before = array("Q", accumulate(_typed(node.token_ids, wanted), initial=0))
         size = len(before) - 1
-        covered = outside = done = 0
+        in_ranges = outside = done = 0
         for index, one in enumerate(ranges):
             first = min(max(0, one.offset - start), size)
             end = min(max(0, one.offset - start + one.length), size)
             outside += max(0, before[first] - before[done])
             typed = before[end] - before[first]
-            covered, done = covered + typed, max(done, end)
+            in_ranges, done = in_ranges + typed, max(done, end)
             if typed != one.length:
                 yield contract_error(
                     "orphan_image",
@@ -268,12 +264,12 @@ def _image_tokens(
                 )
         outside += before[size] - before[done]
         if outside != (missing := owed.get(modality, 0)):
-            wanted_in_all = counted(covered + missing, f"{modality}-typed token")
+            wanted_in_all = counted(in_ranges + missing, f"{modality}-typed token")
             yield contract_error(
                 "orphan_image",
                 (*path, "token_ids"),
                 expected=f"{wanted_in_all}, as in the items' ranges",
-                got=str(covered + outside),
+                got=str(in_ranges + outside),
                 hint=f"{modality} tokens outside all ranges have lost their items",
             )
 

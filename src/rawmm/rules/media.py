@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_hash, shown_text
 from rawmm.locators import locator_of, names_image, scheme_of, stored_hash, uri_problem
+from rawmm.media import MODALITIES, mm_refs_names
 from rawmm.rules.ref_text import read_ref
 from rawmm.rules.rule import Rule, reader
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     )
 
 
-_IMAGE: Final = "image"
 _ORDER_HINT: Final = "the items and hashes are in different order, or one was replaced"
 
 
@@ -218,11 +218,12 @@ def _ref(ref: RawMMRef, path: Path) -> Iterator[RawMMError]:
 def _image_ref(ref: MMImageRef, path: Path) -> Iterator[RawMMError]:
     item = ref.item
     yield from _uri(ref.uri, (*path, 2))
-    if item.modality != _IMAGE:
+    modality = MODALITIES.get(item.modality)
+    if modality is None or not modality.in_mm_refs:
         yield contract_error(
             "unsupported_modality",
             (*path, 0, "modality"),
-            expected=f"{_IMAGE!r}, the only modality of this transport",
+            expected=f"a modality of this transport: {', '.join(mm_refs_names())}",
             got=shown_text(item.modality),
         )
     if error := _another_image(item, ref.hash, (*path, 0)):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rawmm.errors import contract_error, counted, shown_hash
 from rawmm.locators import locator_of, names_image, stored_hash
-from rawmm.model.types import ImageUrlContentPart, SamplingMask
+from rawmm.media import IN_MESSAGES, Modality, counted_items, media_urls
+from rawmm.model.types import SamplingMask
 from rawmm.rules.rule import Rule, reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rawmm.errors import Path, RawMMError
-    from rawmm.model.types import EncodedArray, Message, MessageNode, MultiModalData
+    from rawmm.model.types import EncodedArray, MessageNode, MultiModalData
 
 
 PER_SAMPLED: Final = (
@@ -85,66 +86,60 @@ def _rows(encoded: EncodedArray) -> int:
     return encoded.shape[0] if encoded.shape else 0
 
 
-def image_urls(message: Message) -> list[str]:
-    """The URLs of a message's image parts, in order."""
-    content = message.content
-    if type(content) is not list:
-        return []
-    return [part.image_url.url for part in content if type(part) is ImageUrlContentPart]
-
-
 def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
-    """A message has one item for each image part, of the same image.
+    """A message has one item per media part, of the same medium.
 
-    A message without tokens needs no sidecar. If it has no image parts either, its items are not
-    counted.
+    A node without tokens needs no sidecar. Without media parts either, it is not checked.
     """
-    urls = image_urls(node.message)
     sidecar = node.multi_modal_data
     if sidecar is None:
-        # Without a sidecar, all images must be inline in the message.
-        lost = node.token_ids and not all(url.startswith("data:") for url in urls)
-        if lost:
+        # Without a sidecar the images must travel in the message itself.
+        message = node.message
+        inline = all(url.startswith("data:") for url in media_urls(message))
+        if node.token_ids and not inline:
+            counts = {name: len(one.urls(message)) for name, one in IN_MESSAGES.items()}
             yield contract_error(
                 "count_mismatch",
                 (*path, "multi_modal_data"),
-                expected=f"a sidecar with {counted(len(urls), 'image item')}",
+                expected=f"a sidecar with {counted_items(counts)}",
                 got="no sidecar",
                 hint="the message refers to offloaded images whose descriptors are lost",
             )
         return
     by_field = (sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes)
-    sizes = [len(by["image"]) for by in by_field if "image" in by]
-    items = sizes[0] if sizes else 0
-    if items == len(urls):
-        yield from _same_images(node, urls, sidecar, path)
-    elif node.token_ids or urls:
-        yield contract_error(
-            "count_mismatch",
-            (*path, "multi_modal_data", "mm_items", "image"),
-            expected=f"{counted(len(urls), 'image item')}, one per image part of the message",
-            got=str(items),
-            hint="an image was lost or added",
-        )
+    for name, modality in IN_MESSAGES.items():
+        urls = modality.urls(node.message)
+        sizes = [len(by[name]) for by in by_field if name in by]
+        items = sizes[0] if sizes else 0
+        if items == len(urls):
+            yield from _same_images(node, modality, sidecar, path)
+        elif node.token_ids or urls:
+            yield contract_error(
+                "count_mismatch",
+                (*path, "multi_modal_data", "mm_items", name),
+                expected=f"{counted(len(urls), f'{name} item')}, one per {name} part of the "
+                "message",
+                got=str(items),
+                hint="media were lost or added on the way",
+            )
 
 
 def _same_images(
-    node: MessageNode, urls: list[str], sidecar: MultiModalData, path: Path
+    node: MessageNode, modality: Modality, sidecar: MultiModalData, path: Path
 ) -> Iterator[RawMMError]:
-    """An error for each image part whose URL names another image than the hash at its index."""
-    hashes: Sequence[str | None] = sidecar.mm_hashes.get("image", ())
+    """An error for each media part whose URL names another file than the hash at its index."""
+    hashes: Sequence[str | None] = sidecar.mm_hashes.get(modality.name, ())
     if not hashes:
-        located = map(locator_of, sidecar.mm_items.get("image", ()))
+        located = map(locator_of, sidecar.mm_items.get(modality.name, ()))
         hashes = [stored_hash(locator) if locator else None for locator in located]
-    parts: list[Any] = node.message.content if urls else []  # type: ignore[assignment]
-    places = (at for at, part in enumerate(parts) if type(part) is ImageUrlContentPart)
-    for at, url, sha in zip(places, urls, hashes, strict=False):
+    urls, paths = modality.urls(node.message), modality.url_paths(node.message)
+    for at, url, sha in zip(paths, urls, hashes, strict=False):
         if sha is None or names_image(url, sha):
             continue
         yield contract_error(
             "hash_mismatch",
-            (*path, "message", "content", at, "image_url", "url"),
-            expected=f"the image of hash {shown_hash(sha)}, as in the sidecar",
+            (*path, "message", *at),
+            expected=f"the {modality.name} of hash {shown_hash(sha)}, as in the sidecar",
             got=f"one named {shown_hash(stored_hash(url) or '')}",
             hint="the images and the sidecar are in different order, or one was replaced",
         )
@@ -155,13 +150,18 @@ _read_media = reader("message", "multi_modal_data", "token_ids")
 
 def _images_hold(node: MessageNode) -> bool:
     message, sidecar, ids = _read_media(node)
-    urls = image_urls(message)
     if not sidecar:
-        return not urls or not ids
-    hashes = sidecar.mm_hashes.get("image", ())
-    if not urls or not len(urls) == len(hashes) == len(sidecar.mm_items.get("image", ())):
-        return False
-    return all(map(names_image, urls, hashes))
+        return not ids or not media_urls(message)
+    items, hashes = sidecar.mm_items, sidecar.mm_hashes
+    for name, modality in IN_MESSAGES.items():
+        urls, shas = modality.urls(message), hashes.get(name, ())
+        if not len(urls) == len(shas) == len(items.get(name, ())):
+            return False
+        if not urls and name in sidecar.mm_placeholders:
+            return False
+        if not all(map(names_image, urls, shas)):
+            return False
+    return True
 
 
 RULES: Final = (

@@ -1,14 +1,14 @@
-"""Rollouts on the way to the trainer: samples with references to their images.
+"""From rollouts to the trainer: samples with references to their media.
 
-A branch of the message graph becomes a sample, samples are cut to length and joined to
+A branch of the message graph becomes a sample. Samples are truncated and packed into
 micro-batches::
 
     sample = sample_from(branch, image_dir=run_image_dir())
     batch = pack([truncate(sample, 32_768), ...])
 
-Field names are those of prime-rl's transport, and what it has is taken as it is: its structs,
-mappings, or the MessagePack arrays that `decode_sample` reads. At every step each image keeps all
-its placeholder tokens, and each placeholder token its image. Nothing here does I/O.
+Field names are those of prime-rl's transport. Its structs are accepted, as are mappings and the
+MessagePack arrays that `decode_sample` reads. At every step each medium keeps all its placeholder
+tokens, and each placeholder token its medium. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -34,5 +34,4 @@ __all__ = [
     "unpack",
 ]
 
-from rawmm.trainer.spans import IMAGE as IMAGE
 from rawmm.trainer.spans import span_errors as span_errors

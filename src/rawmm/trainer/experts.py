@@ -1,4 +1,4 @@
-"""Expert routing of a sample: one row per token, cut and joined as bytes."""
+"""Expert routing of a sample: one row per token, sliced and joined as bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def as_experts(value: Any, path: Path) -> EncodedArray | None:
     """Routing from an `EncodedArray`, its mapping, an array, or ``[data, shape, dtype]``.
 
     Raises:
-        ContractError: it is none of these, or its bytes do not fill its shape.
+        ContractError: `value` is none of these, or its bytes do not fill its shape.
     """
     if value is None:
         return None
@@ -43,17 +43,17 @@ def as_experts(value: Any, path: Path) -> EncodedArray | None:
 
 
 def opened(value: Any, path: Path) -> Any:
-    """A struct of another package, such as the array-like ones of a transport, as plain data.
+    """A struct of another package, such as an array-like one of a transport, as plain data.
 
     Raises:
-        ProcessedPayloadError: it holds what is no plain data.
+        ProcessedPayloadError: it holds a value that is not plain data.
     """
     if not is_a(value, msgspec.Struct) or is_a(value, Contract):
         return value
     try:
         return msgspec.to_builtins(value, builtin_types=(bytes,))
     except (TypeError, ValueError, OverflowError, RecursionError):
-        pass  # raised below: msgspec's words become no context
+        pass  # raised below, so that msgspec's error is not in the chain
     raise contract_error("not_json", path, expected="plain data", got=shown(value))
 
 
@@ -73,10 +73,10 @@ def rows(experts: EncodedArray, start: int, end: int) -> EncodedArray:
 
 
 def joined(parts: Sequence[tuple[EncodedArray, Path]]) -> EncodedArray:
-    """One array of several, each with its place, one after another.
+    """The concatenation of several arrays, each given with its path.
 
     Raises:
-        ContractError: ``bad_value`` if one has another type or row shape than the first.
+        ContractError: ``bad_value`` if dtype or row shape of one differ from those of the first.
     """
     first = parts[0][0]
     for one, path in parts:
@@ -84,7 +84,7 @@ def joined(parts: Sequence[tuple[EncodedArray, Path]]) -> EncodedArray:
             raise contract_error(
                 "bad_value",
                 path,
-                expected=f"rows of {shown_shape(first.shape[1:])} {first.dtype}, as before it",
+                expected=f"rows of {shown_shape(first.shape[1:])} {first.dtype}, as before",
                 got=f"rows of {shown_shape(one.shape[1:])} {one.dtype}",
             )
     return EncodedArray(

@@ -1,4 +1,4 @@
-"""Samples joined to a micro-batch, and taken apart again."""
+"""Pack samples into a micro-batch, and unpack it."""
 
 from __future__ import annotations
 
@@ -34,22 +34,21 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, slots=True)
 class MicroBatch:
-    """Samples one after another, with prime-rl's field names.
+    """Concatenated samples, with prime-rl's field names.
 
-    Streams that some samples lack are filled for these: weights of ``rl_weights`` with 1, all else
-    with 0. Streams that all lack are None.
+    A stream that some samples lack is filled for them: ``rl_weights`` with 1, all others with 0. A
+    stream that all samples lack is None. Fields not listed here are as in `TrainingSample`.
 
     Attributes:
         input_ids: the tokens of all samples.
         loss_mask: for each token whether it trains.
-        inference_logprobs: for each token its sampling log-probability in nats.
-        position_ids: for each token its number in its own sample, from 0.
+        inference_logprobs: the sampling log-probability of each token in nats.
+        position_ids: the index of each token in its own sample.
         sequence_lengths: the number of tokens of each sample.
-        temperatures: for each token the temperature it was sampled at.
-        env_names: for each token the environment of its sample.
-        ref_logprobs: as in the samples, and so on for all fields of the same name.
-        mm_refs: the images of all samples; offsets count from the first token of the batch.
-        absent: for each sample the streams that it lacked, so that `unpack` restores it.
+        temperatures: the sampling temperature of each token.
+        env_names: the environment of each token's sample.
+        mm_refs: the media of all samples; offsets count from the first token of the batch.
+        absent: the streams that each sample lacked, so that `unpack` restores it.
         info: the `info` of each sample.
     """
 
@@ -78,24 +77,24 @@ _NAMES: Final = {
     "mask": "loss_mask",
     "logprobs": "inference_logprobs",
 }
-"""Names of a micro-batch that differ from those of a sample."""
+"""Fields of a sample that have another name in a micro-batch."""
 
 
 def pack(samples: Iterable[Any]) -> MicroBatch:
-    """One micro-batch of `samples`, in their order, each image where its tokens are.
+    """One micro-batch of `samples`, in their order.
 
-    Which samples go together is the trainer's choice; here they must be of one image layout, as
-    one processor turns all images of a micro-batch into one tensor.
+    The trainer chooses which samples to pack together. All their media must have one layout,
+    because one processor turns the images of a micro-batch into one tensor.
 
     Args:
-        samples: `TrainingSample`, or what `as_sample` takes. They are not changed.
+        samples: `TrainingSample`, or values that `as_sample` accepts. They are not changed.
 
     Raises:
-        ContractError: ``mixed_layouts`` for images of several families or layout fingerprints;
+        ContractError: ``mixed_layouts`` for media of several families or layout fingerprints;
             ``bad_length`` for a sample without tokens, or no sample; ``stream_length`` for
-            expert routing or a stream of its own that only some samples have; ``bad_value`` for
-            routing of another type or shape; and what `as_sample` raises. ``path`` begins with
-            the sample's index.
+            expert routing or an additional stream that only some samples have; ``bad_value`` for
+            routing of different type or shape; and the errors of `as_sample`. ``path`` begins
+            with the sample's index.
         ProcessedPayloadError: a sample holds the output of an image processor.
     """
     checked = _checked(samples)
@@ -126,13 +125,13 @@ def pack(samples: Iterable[Any]) -> MicroBatch:
 
 
 def unpack(batch: MicroBatch) -> list[TrainingSample]:
-    """The samples that `pack` made `batch` of.
+    """The samples of which `pack` made `batch`.
 
     Raises:
-        ContractError: ``stream_length`` if the sequence lengths or a stream do not fit the
-            tokens, ``count_mismatch`` if a list of one entry per sample has more or fewer,
-            ``placeholder_order`` for an image across two samples, and what `as_sample` raises.
-        ProcessedPayloadError: an image's payload is not raw.
+        ContractError: ``stream_length`` if sequence lengths or a stream do not match the number
+            of tokens, ``count_mismatch`` if a list does not have one entry per sample,
+            ``placeholder_order`` for a medium across two samples, and the errors of `as_sample`.
+        ProcessedPayloadError: a payload is not raw.
     """
     if not is_a(batch, MicroBatch):
         raise contract_error("wrong_type", (), expected="a MicroBatch", got=shown(batch))
@@ -142,7 +141,7 @@ def unpack(batch: MicroBatch) -> list[TrainingSample]:
         raise contract_error(
             "stream_length",
             ("sequence_lengths",),
-            expected=f"lengths of {counted(len(tokens), 'token')} together",
+            expected=f"lengths whose sum is {len(tokens)}, the number of tokens",
             got=str(sum(lengths)),
         )
     absent = _per_sample(batch.absent, "absent", len(lengths))
@@ -152,11 +151,11 @@ def unpack(batch: MicroBatch) -> list[TrainingSample]:
     _check_whole_images(whole, bounds)
     out = []
     env_names = _env_names(batch.env_names, bounds)
-    for index, ((start, end), lacked) in enumerate(zip(bounds, absent, strict=True)):
+    for index, ((start, end), names) in enumerate(zip(bounds, absent, strict=True)):
         one = part(whole, start, end)
         values = {name: getattr(one, name) for name in FIELDS}
         values |= {"env_name": env_names[index], "info": infos[index]}
-        for name in _absent_names(lacked, ("absent", index)):
+        for name in _absent_names(names, ("absent", index)):
             values[name] = None
         out.append(sample_of(values, lambda name, index=index: (name, index)))  # type: ignore[misc]
     return out
@@ -173,7 +172,7 @@ def _lengths(given: Any) -> list[int]:
             raise contract_error(
                 "out_of_range" if type(length) is int else "wrong_type",
                 ("sequence_lengths", index),
-                expected="a number of tokens, at least 1",
+                expected="a number of tokens of at least 1",
                 got=shown(length),
             )
     return list(lengths)
@@ -210,7 +209,7 @@ def _absent_names(given: Any, path: tuple[str | int, ...]) -> list[str]:
 
 
 def _env_names(given: Any, bounds: list[tuple[int, int]]) -> list[str]:
-    """The environment of each sample: that of its first token. Trainers pad with other names."""
+    """The environment of each sample's first token. Trainers may pad the end with other names."""
     names = as_sequence(given)
     if names is None:
         raise not_a_stream(given, ("env_names",))
@@ -248,7 +247,7 @@ def _checked(samples: Iterable[Any]) -> list[TrainingSample]:
                 (index, "token_ids"),
                 expected="at least one token",
                 got="none",
-                hint="leave out samples of which a cut leaves nothing",
+                hint="leave out samples that are empty after truncation",
             )
         out.append(sample)
     if not out:
@@ -267,16 +266,16 @@ def _check_layout(samples: Sequence[TrainingSample]) -> None:
                     raise contract_error(
                         "mixed_layouts",
                         (index, "mm_refs", 0, number, 0, name),
-                        expected=f"{shown(wanted)}, as of the images before",
+                        expected=f"{shown(wanted)}, as in the media before",
                         got=shown(got),
-                        hint="pack the samples of each layout by themselves",
+                        hint="pack the samples of each layout separately",
                     )
 
 
 def _check_types(samples: Sequence[TrainingSample]) -> None:
     for index, sample in enumerate(samples):
         if sample.mm_refs is not None and sample.mm_token_type_ids is None:
-            raise _only_some((index, "mm_token_type_ids"), "its images would lie on text tokens")
+            raise _missing_stream((index, "mm_token_type_ids"), "its media would be on text tokens")
 
 
 def _filled(sample: TrainingSample, name: str) -> list[Any]:
@@ -307,18 +306,18 @@ def _own_streams(samples: Sequence[TrainingSample]) -> dict[str, list[Any]]:
     return {name: list(chain.from_iterable(one.streams[name] for one in samples)) for name in names}
 
 
-def _check_all_have(having: list[bool], *path: str) -> None:
-    if not all(having):
-        raise _only_some((having.index(False), *path), "no value stands for none")
+def _check_all_have(present: list[bool], *path: str) -> None:
+    if not all(present):
+        raise _missing_stream((present.index(False), *path), "there is no value to fill in")
 
 
-def _only_some(path: tuple[str | int, ...], why: str) -> RawMMError:
+def _missing_stream(path: tuple[str | int, ...], why: str) -> RawMMError:
     return contract_error(
         "stream_length",
         path,
-        expected="one value per token, as other samples have",
+        expected="one value per token, as in other samples",
         got="none",
-        hint=f"{why}; pack such samples by themselves",
+        hint=f"{why}; pack such samples separately",
     )
 
 
@@ -342,6 +341,6 @@ def _check_whole_images(whole: TrainingSample, bounds: list[tuple[int, int]]) ->
             raise contract_error(
                 "placeholder_order",
                 ("mm_refs", 0, index),
-                expected=f"a range inside one sample, which ends at {end}",
+                expected=f"a range inside its sample, which ends at {end}",
                 got=f"{image.offset} to {image.offset + image.length}",
             )

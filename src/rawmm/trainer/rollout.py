@@ -1,18 +1,19 @@
-"""From a branch of the message graph to a sample."""
+"""Build the training sample of a branch of the message graph."""
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import RawMMError, contract_error, counted, shown
-from rawmm.graph import Branch, introduced, read
+from rawmm.graph import Branch, media_count, read
+from rawmm.media import IN_MESSAGES
 from rawmm.model.types import MessageNode
 from rawmm.real_class import is_a
 from rawmm.trainer import experts
 from rawmm.trainer.mm_refs import build_mm_refs
 from rawmm.trainer.sample import TrainingSample, sample_of
-from rawmm.trainer.spans import IMAGE
 
 if TYPE_CHECKING:
     import os
@@ -30,26 +31,26 @@ def sample_from(
     temperature: float = 1.0,
     mask: Sequence[bool] | None = None,
 ) -> TrainingSample:
-    """The training sample of a branch: its tokens, their streams, references to its images.
+    """The training sample of a branch: its tokens, their streams, and references to its media.
 
-    ``ref_logprobs`` and ``advantages`` are those of the nodes, with 0.0 for tokens of nodes that
-    have none; ``rl_weights``, ``ce_weights`` and ``ref_kl_weights`` are the nodes' loss weights
-    ``rl``, ``ce`` and ``ref_kl``. Each is None where no node has it, and so is expert routing
-    unless every node with tokens has it.
+    ``ref_logprobs`` and ``advantages`` come from the nodes, with 0.0 for tokens of nodes without
+    them. ``rl_weights``, ``ce_weights`` and ``ref_kl_weights`` are the nodes' loss weights ``rl``,
+    ``ce`` and ``ref_kl``. Each is None if no node has it. Expert routing is None unless every node
+    with tokens has it.
 
     Args:
         branch: one of `rawmm.graph.branches`.
         image_dir: the image directory; see `build_mm_refs`.
-        to_uri: makes the URI of an image's id, instead of `image_dir`.
-        env_name: the environment the rollout is of.
-        temperature: what the branch was sampled at.
-        mask: which tokens train, instead of all sampled ones. A node that several branches share
-            trains in each of them otherwise.
+        to_uri: a function from an id to a URI, instead of `image_dir`.
+        env_name: the environment of the rollout.
+        temperature: the sampling temperature of the branch.
+        mask: for each token whether it trains; by default sampled tokens train. A node that
+            several branches share then trains in each of them.
 
     Raises:
-        ContractError: ``count_mismatch`` if the messages show other images than the sidecars
-            have, as in records with inline images only; what `build_mm_refs` raises, with
-            ``path`` in the branch's ``multi_modal_data``; and what `as_sample` raises.
+        ContractError: ``count_mismatch`` if the number of media in messages and sidecars differ,
+            as in records with inline images only; the errors of `build_mm_refs`, with
+            ``path`` in the branch's ``multi_modal_data``; and the errors of `as_sample`.
         ProcessedPayloadError: an item is not raw.
     """
     if not is_a(branch, Branch):
@@ -58,11 +59,11 @@ def sample_from(
             (),
             expected="a Branch",
             got=shown(branch),
-            hint="rawmm.graph.branches(trace) gives them",
+            hint="rawmm.graph.branches(trace) returns them",
         )
     nodes = _checked(branch)
     sidecar = branch.multi_modal_data
-    _check_images(branch, sidecar)
+    _check_counts(branch, sidecar)
     refs = _refs(sidecar, image_dir, to_uri)
     token_ids = branch.token_ids
     values: dict[str, Any] = {
@@ -83,7 +84,7 @@ def sample_from(
 
 
 def _checked(branch: Branch) -> dict[int, MessageNode]:
-    """The nodes of a branch by their indices, checked again: they may have been written to."""
+    """The nodes of a branch by index, checked again, because they may have been assigned to."""
     return {
         index: read(node, MessageNode, "nodes", index)
         for index, node in zip(branch.node_ids, branch.nodes, strict=True)
@@ -102,18 +103,23 @@ def _refs(
     raise refusal
 
 
-def _check_images(branch: Branch, sidecar: MultiModalData | None) -> None:
-    """A message's images are all described: inline ones without a sidecar would be lost here."""
-    parts = sum(introduced(message)[IMAGE] for message in branch.messages)
-    items = len(sidecar.mm_items.get(IMAGE, ())) if sidecar is not None else 0
-    if parts != items:
-        raise contract_error(
-            "count_mismatch",
-            ("multi_modal_data", "mm_items", IMAGE),
-            expected=f"{counted(parts, 'image item')}, one per image part of the messages",
-            got=str(items),
-            hint="the trainer needs a descriptor of every image: offload and describe them",
-        )
+def _check_counts(branch: Branch, sidecar: MultiModalData | None) -> None:
+    """Check that sidecars describe all media: inline ones without a descriptor would be lost."""
+    parts = Counter[str]()
+    for message in branch.messages:
+        parts.update(media_count(message))
+    for modality in IN_MESSAGES:
+        items = len(sidecar.mm_items.get(modality, ())) if sidecar is not None else 0
+        if parts[modality] != items:
+            raise contract_error(
+                "count_mismatch",
+                ("multi_modal_data", "mm_items", modality),
+                expected=f"{counted(parts[modality], f'{modality} item')}, one per {modality} part "
+                "of the messages",
+                got=str(items),
+                hint=f"the trainer needs a descriptor of every {modality}: offload and describe "
+                "them",
+            )
 
 
 def _spread(branch: Branch, name: str) -> list[float] | None:

@@ -1,4 +1,4 @@
-"""One training sample: the tokens of a branch, the streams beside them, the images in them."""
+"""One training sample: the tokens of a branch, their streams, and references to their media."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rawmm.model.types import EncodedArray, MMRefs
 from rawmm.real_class import is_a
 from rawmm.trainer import experts
 from rawmm.trainer.experts import opened
-from rawmm.trainer.spans import IMAGE, span_errors, uri_error
+from rawmm.trainer.spans import span_errors, uri_error
 from rawmm.validation import shape_errors
 from rawmm.values.errors import bad_key, missing_field
 from rawmm.values.payload import Mode, payload_errors
@@ -35,19 +35,20 @@ class TrainingSample:
     Attributes:
         token_ids: all tokens, as the model saw and sampled them.
         mask: for each token whether it trains.
-        logprobs: for each token its sampling log-probability in nats.
-        temperatures: for each token the temperature it was sampled at.
-        env_name: the environment the rollout is of.
-        ref_logprobs: for each token its log-probability under the reference model, in nats.
-        mm_refs: the images, in token order; None without.
+        logprobs: the sampling log-probability of each token in nats.
+        temperatures: the sampling temperature of each token.
+        env_name: the environment of the rollout.
+        ref_logprobs: the log-probability of each token under the reference model, in nats.
+        mm_refs: references to the media, in token order; None without media.
         routed_experts: expert ids ``[tokens, layers, top_k]``.
         mm_token_type_ids: for each token 0 for text, 1 for an image.
-        rl_weights: for each token its weight in the policy-gradient part of the loss.
-        ce_weights: the same in the cross-entropy part.
-        ref_kl_weights: the same in the part that pulls to the reference model.
-        advantages: for each token its credit.
-        streams: further streams of one value per token, by name; cut and joined like the others.
-        info: further values of the sample as a whole, by name; kept as they are.
+        rl_weights: the weight of each token in the policy-gradient term of the loss.
+        ce_weights: the weight of each token in the cross-entropy term.
+        ref_kl_weights: the weight of each token in the KL term to the reference model.
+        advantages: the advantage of each token.
+        streams: additional streams of one value per token, by name; sliced and joined like the
+            others.
+        info: additional values of the whole sample, by name; kept unchanged.
     """
 
     token_ids: list[int]
@@ -78,39 +79,40 @@ FILL: Final = {
     "advantages": 0.0,
     "mm_token_type_ids": 0,
 }
-"""Streams that a sample may lack, and the value that then stands for each of its tokens."""
+"""Streams that a sample may lack, with the value that fills them in a micro-batch."""
 
 FIELDS: Final = frozenset(one.name for one in fields(TrainingSample))
 
 MM_KWARGS: Final = "mm_kwargs"
-"""The transport's field for what an image processor wrote."""
+"""The transport's field for the output of an image processor."""
 
 _DEFINITIONS: Final = {
     "token_ids": "TokenIds",
     "mm_token_type_ids": "TokenIds",
     "mask": "TokenFlags",
 }
-"""Streams by the definition of such a stream in a message node; the others are `TokenStream`."""
+"""Schema definitions of streams; that of all others is ``TokenStream``."""
 _NUMBERS: Final = frozenset({int, float, bool})
 
 
 def as_sample(value: Any) -> TrainingSample:
-    """A checked sample of whatever has its fields: a mapping, or a struct such as prime-rl's.
+    """A checked sample from a mapping or an object with its fields, such as prime-rl's struct.
 
-    Of fields that `TrainingSample` does not have, a stream as long as the tokens is one of its
-    `streams`, and a single value goes to `info`. A stream is a list, another sequence, or an
-    array of one dimension, whose elements become Python numbers.
+    An unknown field goes to `streams` if it is as long as the tokens, and to `info` if it is a
+    single value. A stream is a list, another sequence, or a one-dimensional array, whose elements
+    become Python numbers.
 
     Raises:
-        ContractError: ``stream_length`` for a stream of another length than the tokens;
-            ``placeholder_order`` for an image outside of them; ``orphan_image`` for image-typed
-            tokens without an image and the other way round; ``unsupported_modality`` for media
-            that are no images; ``bad_locator`` for an inline image; ``unknown_field`` for a
-            field that can neither be cut nor kept; ``duplicate_key`` for a name that is given
-            twice; ``historical_form`` for old references; and what else breaks the contract.
-        ProcessedPayloadError: a field or a name in `info` is one that only image processors
-            write, such as ``mm_kwargs`` and ``image_embeds``; ``array_payload`` for an array
-            in `info`, ``not_json`` for a number in a stream that is not finite.
+        ContractError: ``stream_length`` for a stream that is not as long as the tokens;
+            ``placeholder_order`` for a medium outside of them; ``orphan_image`` for typed tokens
+            without a medium and for a medium on tokens of another type; ``unsupported_modality``
+            for media that the transport cannot carry; ``bad_locator`` for an inline image;
+            ``unknown_field`` for a field that can be neither sliced nor kept; ``duplicate_key``
+            for a name given twice; ``historical_form`` for old references; and any other
+            violation of the contract.
+        ProcessedPayloadError: a field, or a name in `info`, that only image processors write,
+            such as ``mm_kwargs`` and ``image_embeds``; ``array_payload`` for an array in `info`;
+            ``not_json`` for a number in a stream that is not finite.
     """
     if is_a(value, TrainingSample):
         own: Mapping[str, Any] | None = {name: getattr(value, name) for name in FIELDS}
@@ -122,7 +124,7 @@ def as_sample(value: Any) -> TrainingSample:
 
 
 def sample_of(values: Mapping[Any, Any], at: Callable[[str], Path]) -> TrainingSample:
-    """`as_sample` for values by name; `at` gives the path of each."""
+    """`as_sample` for values by name; `at` returns the path of a name."""
     for name, value in values.items():
         if type(name) is not str:
             raise bad_key(name, ())
@@ -150,42 +152,42 @@ def sample_of(values: Mapping[Any, Any], at: Callable[[str], Path]) -> TrainingS
     )
     _take_unknown(sample, values, at)
     for name in sample.streams.keys() & sample.info.keys():
-        raise _twice((*at("info"), name))
-    for error in _errors(sample, lambda name: _place(name, values, at)):
+        raise _duplicate((*at("info"), name))
+    for error in _errors(sample, lambda name: _path_of(name, values, at)):
         raise error
     return sample
 
 
 def _check_name(name: str, path: Path) -> None:
-    """Refuse a name that says that an image processor wrote the value.
+    """Refuse the name of an image processor's output.
 
     Raises:
-        ProcessedPayloadError: it does, or UTF-8 cannot say it.
+        ProcessedPayloadError: it is such a name, or cannot be encoded in UTF-8.
     """
     if name == MM_KWARGS:
         raise contract_error(
             "processed_payload",
             path,
             expected="references to raw images, in mm_refs",
-            got="what an image processor wrote",
-            hint="build the sample again from its rollout",
+            got="the output of an image processor",
+            hint="rebuild the sample from its rollout",
         )
     for error in payload_errors({name: None}, (), Mode.DESCRIPTOR):
         got = f"the name {shown(name)}" if error.code == "processed_payload" else error.got
         raise error.at(path, path="$", got=got)
 
 
-def _twice(path: Path) -> RawMMError:
-    return contract_error("duplicate_key", path, expected="each name once", got="it again")
+def _duplicate(path: Path) -> RawMMError:
+    return contract_error("duplicate_key", path, expected="unique names", got="a second value")
 
 
-def _place(name: str, values: Mapping[str, Any], at: Callable[[str], Path]) -> Path:
-    """Where a stream stands, which may be among the named ones."""
+def _path_of(name: str, values: Mapping[str, Any], at: Callable[[str], Path]) -> Path:
+    """The path of a stream, which may be one of `streams`."""
     return at(name) if name in FIELDS or name in values else (*at("streams"), name)
 
 
 def _pairs(values: Mapping[str, Any], name: str, at: Callable[[str], Path]) -> dict[str, Any]:
-    """Values by names that no field has."""
+    """The values of `streams` or `info`, whose names must not be those of fields."""
     value = values.get(name)
     if value is None:
         return {}
@@ -202,7 +204,7 @@ def _pairs(values: Mapping[str, Any], name: str, at: Callable[[str], Path]) -> d
             raise contract_error(
                 "bad_value",
                 (*at(name), key),
-                expected="a name that no field of a sample has",
+                expected="a name that is not a field of samples",
                 got=shown(key),
             )
     return dict(pairs)
@@ -214,7 +216,7 @@ def _own_streams(values: Mapping[str, Any], at: Callable[[str], Path]) -> dict[s
 
 
 def _own_stream(value: Any, path: Path) -> list[Any]:
-    """A stream that rawmm does not know: of finite numbers, flags, or other JSON values."""
+    """An additional stream, of finite numbers, flags, or other JSON values."""
     items = as_list(value)
     if items is None:
         raise not_a_stream(value, path)
@@ -234,11 +236,11 @@ def _plain_json(value: Any, path: Path) -> Any:
     """A value as plain JSON.
 
     Raises:
-        ProcessedPayloadError: it is or holds an array, what an image processor writes, or what
-            JSON cannot say.
+        ProcessedPayloadError: it is or holds an array, the output of an image processor, or a
+            value that is not JSON.
     """
     for error in payload_errors(value, path, Mode.DESCRIPTOR):
-        if error.code != "not_json":  # an integer beyond 2^53 is no descriptor's, and fine here
+        if error.code != "not_json":  # unlike descriptors, `info` may hold integers beyond 2^53
             raise error
     for error in payload_errors(value, path, Mode.JSON):
         raise error
@@ -265,7 +267,7 @@ def _take_unknown(
         if name in FIELDS or value is None:
             continue
         if name in sample.streams or name in sample.info:
-            raise _twice(at(name))
+            raise _duplicate(at(name))
         if issubclass(type(value), (str, int, float)) and not is_array(value):
             sample.info[name] = _plain_json(value, at(name))
             continue
@@ -278,7 +280,7 @@ def _take_unknown(
                 at(name),
                 expected=f"a single value, or a list of {len(sample.token_ids)}, one per token",
                 got=shown(value),
-                hint="take it out first: it can neither be cut with the tokens nor kept",
+                hint="remove it: it can be neither sliced with the tokens nor kept",
             )
         sample.streams[name] = _own_stream(items, at(name))
 
@@ -299,13 +301,6 @@ def _errors(sample: TrainingSample, at: Callable[[str], Path]) -> Iterator[RawMM
     images = images_of(sample)
     path = (*at("mm_refs"), 0)
     for index, image in enumerate(images):
-        if image.item.modality != IMAGE:
-            yield contract_error(
-                "unsupported_modality",
-                (*path, index, 0, "modality"),
-                expected=shown(IMAGE),
-                got=shown(image.item.modality),
-            )
         if error := uri_error(image.uri, (*path, index, 2)):
             yield error
     yield from span_errors(
@@ -318,7 +313,7 @@ def _errors(sample: TrainingSample, at: Callable[[str], Path]) -> Iterator[RawMM
 
 
 def streams_of(sample: TrainingSample) -> Iterator[tuple[str, list[Any]]]:
-    """Every list of one value per token that the sample has, by name."""
+    """All streams of a sample, with their names."""
     for name in (*REQUIRED, *FILL):
         stream = getattr(sample, name)
         if stream is not None:
@@ -327,12 +322,12 @@ def streams_of(sample: TrainingSample) -> Iterator[tuple[str, list[Any]]]:
 
 
 def images_of(sample: TrainingSample) -> list[MMImageRef]:
-    """The images of a sample, in token order."""
+    """References to the media of a sample, in token order."""
     return [] if sample.mm_refs is None else sample.mm_refs.images
 
 
 def moved(images: list[MMImageRef], by: int) -> list[MMImageRef]:
-    """The images as they stand where `by` more tokens come before them. Items are shared."""
+    """References with offsets increased by `by`. Items are shared."""
     out = []
     for image in images:
         own = copy(image)
@@ -342,9 +337,9 @@ def moved(images: list[MMImageRef], by: int) -> list[MMImageRef]:
 
 
 def part(sample: TrainingSample, start: int, end: int) -> TrainingSample:
-    """The tokens from `start` to before `end`, with what belongs to them.
+    """The tokens from `start` to before `end`, with their streams and references.
 
-    No image may lie across a bound.
+    No medium may be across a bound.
     """
     own = {name: stream[start:end] for name, stream in streams_of(sample)}
     images = [one for one in images_of(sample) if start <= one.offset < end]

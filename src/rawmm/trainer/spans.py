@@ -1,45 +1,54 @@
-"""The rules between the images of a sample and its tokens."""
+"""The rules between the media of a sample and its tokens."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Protocol
 
 from rawmm.errors import contract_error, counted
 from rawmm.locators import scheme_of
-from rawmm.rules import TOKEN_TYPES
+from rawmm.media import MODALITIES, TEXT_TYPE, TOKEN_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rawmm.errors import RawMMError
-    from rawmm.model.types import MMImageRef, PlaceholderRange
+    from rawmm.model.types import MMImageItem, RawMMItem
 
     Path = tuple[str | int, ...]
 
-IMAGE: Final = "image"
-"""The only modality on this transport."""
 
-TEXT_TYPE: Final = 0
-IMAGE_TYPE: Final = next(kind for kind, name in TOKEN_TYPES.items() if name == IMAGE)
-"""What ``mm_token_type_ids`` says of an image's placeholder tokens."""
+class Span(Protocol):
+    """The placeholder tokens of one medium."""
+
+    @property
+    def item(self) -> RawMMItem | MMImageItem:
+        """Its descriptor."""
+
+    @property
+    def offset(self) -> int:
+        """The index of the first token in the sample."""
+
+    @property
+    def length(self) -> int:
+        """The number of tokens."""
 
 
 def span_errors(
-    spans: Sequence[PlaceholderRange | MMImageRef],
+    spans: Sequence[Span],
     num_tokens: int | None,
     types: list[int] | None,
     *,
     at: Callable[[int], Path],
     types_at: Path,
 ) -> Iterator[RawMMError]:
-    """Images that leave their sample, and image tokens and images that do not cover each other.
+    """Errors of spans outside of the sample, and of tokens whose type does not match the spans.
 
     Args:
-        spans: placeholder ranges, sorted, not overlapping.
-        num_tokens: length of the sample; None if it is not known.
+        spans: placeholder tokens of media, sorted, not overlapping.
+        num_tokens: the length of the sample, or None.
         types: ``mm_token_type_ids``, as long as the sample; or None.
-        at: where a span stands, by its index.
-        types_at: where the types stand.
+        at: the path of a span, by index.
+        types_at: the path of `types`.
     """
     for index, span in enumerate(spans):
         end = span.offset + span.length
@@ -56,41 +65,49 @@ def span_errors(
 
 
 def _typed(
-    spans: Sequence[Any], types: list[int], at: Callable[[int], Path], types_at: Path
+    spans: Sequence[Span], types: list[int], at: Callable[[int], Path], types_at: Path
 ) -> Iterator[RawMMError]:
-    covered = 0
+    names = {kind: name for kind, name in TOKEN_TYPES.items() if MODALITIES[name].in_mm_refs}
+    types_of = {name: kind for kind, name in names.items()}
+    covered = dict.fromkeys(types_of, 0)
     for index, span in enumerate(spans):
-        typed = types[span.offset : span.offset + span.length].count(IMAGE_TYPE)
-        covered += typed
+        modality = span.item.modality
+        typed = types[span.offset : span.offset + span.length].count(types_of[modality])
+        covered[modality] += typed
         if typed != span.length:
             yield contract_error(
                 "orphan_image",
                 at(index),
-                expected=f"{counted(span.length, 'image-typed token')} in the range",
+                expected=f"{counted(span.length, f'{modality}-typed token')} in the range",
                 got=str(typed),
             )
-    total = types.count(IMAGE_TYPE)
-    if total > covered:
-        yield contract_error(
-            "orphan_image",
-            types_at,
-            expected=f"{counted(covered, 'image-typed token')}, as the images cover",
-            got=str(total),
-            hint="image tokens without an image: it was lost",
-        )
-    if total + types.count(TEXT_TYPE) != len(types):
-        first = next(i for i, kind in enumerate(types) if kind not in (TEXT_TYPE, IMAGE_TYPE))
+    known = types.count(TEXT_TYPE)
+    for kind, modality in names.items():
+        total = types.count(kind)
+        known += total
+        if total > covered[modality]:
+            yield contract_error(
+                "orphan_image",
+                types_at,
+                expected=f"{counted(covered[modality], f'{modality}-typed token')}, as the "
+                f"{modality}s cover",
+                got=str(total),
+                hint=f"the {modality} of these tokens was lost",
+            )
+    if known != len(types):
+        known_types = {TEXT_TYPE: "text", **names}
+        first = next(i for i, kind in enumerate(types) if kind not in known_types)
         kind = types[first]
         yield contract_error(
             "unsupported_modality",
             (*types_at, first),
-            expected=f"{TEXT_TYPE} for text or {IMAGE_TYPE} for an image",
+            expected=" or ".join(f"{kind} for {name}" for kind, name in known_types.items()),
             got=f"{kind} for {TOKEN_TYPES[kind]}" if kind in TOKEN_TYPES else str(kind),
         )
 
 
 def uri_error(uri: str, path: Path) -> RawMMError | None:
-    """Why the trainer does not take a URI that is otherwise right, or None."""
+    """The error for a valid URI that the transport must not carry, or None."""
     if scheme_of(uri) != "data":
         return None
     return contract_error(
@@ -98,5 +115,5 @@ def uri_error(uri: str, path: Path) -> RawMMError | None:
         path,
         expected="a file:// URL or a store URL",
         got="an inline image",
-        hint="offload it: the transport carries references",
+        hint="offload it: the transport carries references only",
     )

@@ -1,4 +1,4 @@
-"""Cutting a sample to length."""
+"""Truncate a sample."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ if TYPE_CHECKING:
 
 
 def truncate(sample: Any, max_tokens: int) -> TrainingSample:
-    """The first `max_tokens` tokens of a sample, or fewer: no image is split.
+    """The first `max_tokens` tokens of a sample, or fewer, so that no image is split.
 
-    Where the limit falls inside an image, the cut moves before it, so the image goes with all its
-    tokens. Every stream stays as long as the tokens. An image that begins the sample and is longer
-    than the limit leaves an empty sample.
+    If the limit is inside an image, the sample is cut before it. All streams stay as long as the
+    tokens. The result is empty if the sample begins with an image longer than the limit.
 
     Args:
-        sample: a `TrainingSample`, or what `as_sample` takes. It is not changed.
+        sample: a `TrainingSample`, or a value that `as_sample` accepts. It is not changed.
         max_tokens: the limit, at least 0.
 
     Raises:
-        ContractError: ``out_of_range`` for a limit below 0, and what `as_sample` raises.
+        ContractError: ``out_of_range`` for a limit below 0, and the errors of `as_sample`.
         ProcessedPayloadError: the sample holds the output of an image processor.
     """
     if type(max_tokens) is not int or max_tokens < 0:

@@ -1,4 +1,4 @@
-"""Samples as prime-rl's transport writes them: MessagePack arrays in field order."""
+"""Read and write samples as prime-rl's transport does: MessagePack arrays in field order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAMPLE_FIELDS: Final = (
     "ref_kl_weights",
     "advantages",
 )
-"""The transport's fields of a sample in August 2026, in order."""
+"""The transport's fields of a sample as of August 2026, in order."""
 
 _FAILED: Final = object()
 _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=enc_hook)
@@ -41,16 +41,16 @@ _ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=enc_hook)
 def decode_sample(data: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> TrainingSample:
     """One sample from the transport's bytes.
 
-    An array says nothing of what it holds, so it must have exactly the fields that are named.
+    An array has no field names, so its length must be that of `fields`.
 
     Args:
         data: one MessagePack document, an array.
         fields: names of the transport's fields, in order.
 
     Raises:
-        ContractError: ``malformed`` for what is no MessagePack; ``bad_length`` for more or fewer
-            fields; and what `as_sample` raises, with ``path`` by position: ``$[7][0][1]`` is the
-            second image.
+        ContractError: ``malformed`` for bytes that are not MessagePack; ``bad_length`` for more
+            or fewer fields; and the errors of `as_sample`, with a ``path`` of positions:
+            ``$[7][0][1]`` is the second image.
         ProcessedPayloadError: the sample holds the output of an image processor.
     """
     names = _names(fields)
@@ -61,9 +61,9 @@ def decode_sample(data: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> Traini
     try:
         values = msgspec.msgpack.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError, BufferError):
-        values = _FAILED  # raised below: msgspec's words become no context
+        values = _FAILED  # raised below, so that msgspec's error is not in the chain
     if values is _FAILED:
-        decode_msgpack(data, MMRefs)  # the same failure again, in rawmm's words
+        decode_msgpack(data, MMRefs)  # fails again, with rawmm's error
     if not is_a(values, list):
         raise contract_error("wrong_type", (), expected="an array", got=shown(values))
     if len(values) != len(names):
@@ -72,24 +72,24 @@ def decode_sample(data: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> Traini
             (),
             expected=f"{counted(len(names), 'field')}: {shown_names(names)}",
             got=str(len(values)),
-            hint="name the fields of the transport that wrote it",
+            hint="pass the fields of the transport that wrote it",
         )
     places = {name: index for index, name in enumerate(names)}
     return sample_of(dict(zip(names, values, strict=True)), lambda name: (places.get(name, name),))
 
 
 def encode_sample(sample: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> bytes:
-    """One sample as the transport's bytes. What `fields` names and the sample lacks is null.
+    """One sample as the transport's bytes. Fields that the sample lacks are null.
 
     Args:
-        sample: a `TrainingSample`, or what `as_sample` takes.
+        sample: a `TrainingSample`, or a value that `as_sample` accepts.
         fields: names of the transport's fields, in order.
 
     Raises:
-        ContractError: ``unknown_field`` if the transport has no place for what the sample holds,
-            and what `as_sample` raises.
+        ContractError: ``unknown_field`` if the transport has no field for a value of the sample,
+            and the errors of `as_sample`.
         ProcessedPayloadError: the sample holds the output of an image processor, or a value that
-            the format cannot say.
+            MessagePack cannot represent.
     """
     names = _names(fields)
     checked = as_sample(sample)
@@ -102,18 +102,18 @@ def encode_sample(sample: Any, *, fields: Sequence[str] = SAMPLE_FIELDS) -> byte
                 (name,),
                 expected=f"only the fields {shown_names(names)}",
                 got=shown(value),
-                hint="it would be lost: name the fields of the transport",
+                hint="it would be lost: pass the fields of the transport",
             )
     if (routed := checked.routed_experts) is not None:
         values["routed_experts"] = [routed.data, routed.shape, routed.dtype]
     try:
         return _ENCODER.encode([values.get(name) for name in names])
     except OverflowError:
-        pass  # raised below: an integer beyond 64 bits, which is the only thing left
+        pass  # raised below; only an integer beyond 64 bits can fail here
     raise contract_error(
         "not_json",
         (),
-        expected="values that the format can say",
+        expected="values that MessagePack can represent",
         got="an integer beyond 64 bits",
     )
 
@@ -128,6 +128,6 @@ def _names(fields: Any) -> list[str]:
     for name in names:
         if names.count(name) > 1:
             raise contract_error(
-                "duplicate_key", ("fields",), expected="each name once", got=shown(name)
+                "duplicate_key", ("fields",), expected="unique names", got=shown(name)
             )
     return list(names)

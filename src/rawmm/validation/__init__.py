@@ -18,11 +18,6 @@ from rawmm.validation.errors import errors_at, holds
 from rawmm.validation.errors import graph_broken as graph_broken
 from rawmm.validation.errors import has_bad_text as has_bad_text
 from rawmm.validation.explain import shape_errors as shape_errors
-from rawmm.validation.forms import DESCRIPTOR_AND_URIS as DESCRIPTOR_AND_URIS
-from rawmm.validation.forms import DESCRIPTOR_ONLY as DESCRIPTOR_ONLY
-from rawmm.validation.forms import INLINE as INLINE
-from rawmm.validation.forms import INLINE_URLS as INLINE_URLS
-from rawmm.validation.forms import historical_form as historical_form
 from rawmm.validation.identify import detect
 from rawmm.validation.revalidate import revalidate as revalidate
 

@@ -7,17 +7,17 @@ supports exactly the keywords that `codegen.profile` allows.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.locators import id_problem
-from rawmm.model.base import EXTRA, own_fields
+from rawmm.model.base import EXTRA, Hooks, own_fields
 from rawmm.model.kinds import ADDED
 from rawmm.model.schemas import definition, resolved
 from rawmm.model.types import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
 from rawmm.real_class import is_a
 from rawmm.rules import NAMES, SCALARS, packed_errors, typed, wrong_type
-from rawmm.validation.forms import historical_form
 from rawmm.values.errors import bad_key, lone_surrogate, missing_field, processed_key, unknown_field
 from rawmm.values.extras import place_errors
 from rawmm.values.payload import ND, Mode, payload_errors
@@ -107,19 +107,26 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
                 yield error
             if found:
                 return
-    if form := historical_form(name, value):
+    if "x-rawmm-items" in schema:
+        yield from _packed(value, schema, path)
+        return
+    errors = shape_errors(value, {**schema, **_overrides(user)}, path)
+    first = next(errors, None)
+    if first is None:
+        return
+    # Forms are in a higher layer, so they are found by name, and only once there is an error.
+    form = import_module(Hooks.forms).refused_form(name, value) if name in TYPES else None
+    if form is not None:
         yield contract_error(
             "historical_form",
             path,
             expected=f"{name} of contract {SCHEMA_VERSION}",
             got=f"the wire form {form}",
-            hint=f"upgrade the data, or {form.instead}",
+            hint=f"upgrade the data, or {form.rebuild}",
         )
         return
-    if "x-rawmm-items" in schema:
-        yield from _packed(value, schema, path)
-        return
-    yield from shape_errors(value, {**schema, **_overrides(user)}, path)
+    yield first
+    yield from errors
 
 
 def _packed(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:

@@ -103,23 +103,23 @@ def _in_prompt(
 
 
 def _grid(layout: Layout, width: int, height: int) -> list[int]:
-    patch = layout.knobs["patch_size"]
+    patch = layout.parameters["patch_size"]
     assert width % patch == height % patch == 0
     return [1, height // patch, width // patch]
 
 
 def _patch_sizes(layout: Layout) -> dict[str, Any]:
-    """Knobs of Qwen's and GLM's image processors."""
-    own = layout.knobs
+    """Parameters of Qwen's and GLM's image processors."""
+    own = layout.parameters
     return {
         **{name: own[name] for name in ("patch_size", "merge_size", "temporal_patch_size")},
         "size": {"shortest_edge": own["min_pixels"], "longest_edge": own["max_pixels"]},
     }
 
 
-def qwen_vl(**knobs: Any) -> Real:
-    layout = layouts.get("qwen_vl", **knobs)
-    own = layout.knobs
+def qwen_vl(**parameters: Any) -> Real:
+    layout = layouts.get("qwen_vl", **parameters)
+    own = layout.parameters
     processor = image_processing_pil_qwen2_vl.Qwen2VLImageProcessorPil(**_patch_sizes(layout))
 
     def grid(width: int, height: int) -> list[int]:
@@ -138,7 +138,7 @@ def qwen_vl(**knobs: Any) -> Real:
 
 
 def _glm(layout: Layout, module: Any, processor: Any, processor_class: Any) -> Real:
-    own = layout.knobs
+    own = layout.parameters
     frames = own["temporal_patch_size"]
 
     def grid(width: int, height: int) -> list[int]:
@@ -157,15 +157,15 @@ def _glm(layout: Layout, module: Any, processor: Any, processor_class: Any) -> R
     return Real(layout, grid, count, processor)
 
 
-def glm4v(**knobs: Any) -> Real:
-    layout = layouts.get("glm4v", **knobs)
+def glm4v(**parameters: Any) -> Real:
+    layout = layouts.get("glm4v", **parameters)
     module = image_processing_pil_glm4v
     processor = module.Glm4vImageProcessorPil(**_patch_sizes(layout))
     return _glm(layout, module, processor, Glm4vProcessor)
 
 
-def glm46v(**knobs: Any) -> Real:
-    layout = layouts.get("glm4v", **knobs)
+def glm46v(**parameters: Any) -> Real:
+    layout = layouts.get("glm4v", **parameters)
     module = image_processing_pil_glm46v
     processor = module.Glm46VImageProcessorPil(**_patch_sizes(layout))
     return _glm(layout, module, processor, Glm46VProcessor)
@@ -177,9 +177,9 @@ _KIMI: Final = from_source(
 _KIMI_PROMPT: Final = from_source("kimi_k25/processing_kimi_k25.py", "replace_image_token")
 
 
-def kimi_k25(**knobs: Any) -> Real:
-    layout = layouts.get("kimi_k25", **knobs)
-    own = layout.knobs
+def kimi_k25(**parameters: Any) -> Real:
+    layout = layouts.get("kimi_k25", **parameters)
+    own = layout.parameters
     patch, merge, side = own["patch_size"], own["merge_kernel_size"], own["patch_limit_on_one_side"]
     processor = SimpleNamespace(
         size={"max_height": side},
@@ -204,9 +204,9 @@ def kimi_k25(**knobs: Any) -> Real:
     return Real(layout, grid, count)
 
 
-def gemma3(**knobs: Any) -> Real:
-    layout = layouts.get("gemma3", **knobs)
-    own = layout.knobs
+def gemma3(**parameters: Any) -> Real:
+    layout = layouts.get("gemma3", **parameters)
+    own = layout.parameters
     side = own["image_size"]
     processor = Gemma3ImageProcessorPil(size={"height": side, "width": side})
 
@@ -223,9 +223,9 @@ def gemma3(**knobs: Any) -> Real:
     return Real(layout, grid, count, processor, sorted(SMALL, key=math.prod)[:2_000])
 
 
-def internvl(**knobs: Any) -> Real:
-    layout = layouts.get("internvl", **knobs)
-    own = layout.knobs
+def internvl(**parameters: Any) -> Real:
+    layout = layouts.get("internvl", **parameters)
+    own = layout.parameters
     side = own["image_size"]
     processor = GotOcr2ImageProcessorPil(
         size={"height": side, "width": side},
@@ -255,9 +255,9 @@ def internvl(**knobs: Any) -> Real:
 _PIXTRAL_PROMPT: Final = from_source("pixtral/processing_pixtral.py", "replace_image_token")
 
 
-def pixtral(**knobs: Any) -> Real:
-    layout = layouts.get("pixtral", **knobs)
-    own = layout.knobs
+def pixtral(**parameters: Any) -> Real:
+    layout = layouts.get("pixtral", **parameters)
+    own = layout.parameters
     token = own["patch_size"] * own["spatial_merge_size"]
     size = {"longest_edge": own["longest_edge"]}
     processor = image_processing_pil_pixtral.PixtralImageProcessorPil(patch_size=token, size=size)

@@ -88,7 +88,7 @@ def test_called_with_images(name: str) -> None:
     if case.image_processor is None:
         assert case.layout.family == "kimi_k25"
         return
-    for size in CALLED if case.layout.knobs.get("image_size", 0) < 400 else CALLED[::10]:
+    for size in CALLED if case.layout.parameters.get("image_size", 0) < 400 else CALLED[::10]:
         geometry = described(case.layout, size)
         image = Image.new("RGB", size, (200, 100, 50))
         if geometry is None:
@@ -98,8 +98,8 @@ def test_called_with_images(name: str) -> None:
         out = case.image_processor(images=[image], return_tensors="np")
         payload = {key: value.tolist() for key, value in out.items() if key != "pixel_values"}
         assert geometry.payload == payload, size
-        frames = case.layout.knobs.get("temporal_patch_size", 1)
-        patches = math.prod(geometry.grid) * case.layout.knobs["patch_size"] ** 2
+        frames = case.layout.parameters.get("temporal_patch_size", 1)
+        patches = math.prod(geometry.grid) * case.layout.parameters["patch_size"] ** 2
         assert out["pixel_values"].size == 3 * frames * patches, size
 
 
@@ -127,8 +127,8 @@ PIXELS = st.tuples(st.integers(1, 2**25), st.integers(1, 2**25)).map(sorted)
 
 
 @st.composite
-def knobs(draw: st.DrawFn, family: str) -> dict[str, Any]:
-    """Knobs of a family, of any size that a model might have and more."""
+def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
+    """Parameters of a family, of any size that a model might have and more."""
     patch, few = st.integers(1, 40), st.integers(1, 4)
     if family in {"qwen_vl", "glm4v"}:
         low, high = draw(PIXELS)
@@ -158,8 +158,8 @@ def knobs(draw: st.DrawFn, family: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("family", ["qwen_vl", "glm4v", "kimi_k25", "internvl", "pixtral"])
-def test_any_size_under_any_knobs(family: str) -> None:
-    @given(SIDES, SIDES, knobs(family))
+def test_any_size_under_any_parameters(family: str) -> None:
+    @given(SIDES, SIDES, parameters(family))
     def agree(width: int, height: int, chosen: dict[str, Any]) -> None:
         case = getattr(real, family)(**chosen)
         ours = described(case.layout, (width, height))

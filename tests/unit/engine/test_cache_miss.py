@@ -225,7 +225,7 @@ def nested(depth: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("place", ELSEWHERE)
-def test_nothing_else_is_taken_for_a_miss(place: str) -> None:
+def test_other_errors_are_not_a_miss(place: str) -> None:
     assert not is_retried(ELSEWHERE[place]())
 
 
@@ -268,7 +268,7 @@ class TestReadingMasksNothing:
         liar = type("Liar", (), {"__class__": property(raises)})()
         assert not is_retried(error(body=liar, message=liar, response=liar))
 
-    def test_an_interrupt_is_no_reading_error(self) -> None:
+    def test_interrupt_while_reading_is_raised(self) -> None:
         class InterruptedReadError(Exception):
             @property
             def body(self) -> Any:
@@ -290,7 +290,7 @@ STRAIGHT = {"error", "message", "detail"}
 )
 @example([("error", True), ("message", True), ("error", True)], "type", TYPED["type"], "text")
 @example([("error", True)] * 4, "type", TYPED["type"], "message")
-def test_a_type_counts_where_servers_say_it(
+def test_type_counts_only_in_error_keys(
     steps: list[tuple[str, bool]], key: str, value: str, place: str
 ) -> None:
     """Through `error`, `message` and `detail` only, each as an object or as JSON."""
@@ -312,6 +312,6 @@ def test_a_type_counts_where_servers_say_it(
 
 
 @given(st.text() | st.text(alphabet="{}[]\":'\\ ,mt0", max_size=40))
-def test_no_text_breaks_the_search(text: str) -> None:
+def test_any_text_is_searched(text: str) -> None:
     assert not is_retried(error(text, body=text, message=text.encode(errors="replace")))
     assert is_retried(error(text, message=f"{text} {ASSERTION}"))

@@ -19,14 +19,13 @@ from hypothesis import given
 from rawmm import GenerateFeatures, MultiModalData, PlaceholderRange, raw_mm_ref, to_builtins
 from rawmm.model.schemas import schema
 from rawmm.testing.strategies import instances
+from tests.builders import item, sidecar
 from tests.unit.engine.engine import (
     DONE,
     CacheMissError,
     Engine,
     generate,
     is_retried,
-    item,
-    sidecar,
 )
 
 WIRE = Path(__file__).parent.parent.parent / "data" / "wire"
@@ -196,14 +195,14 @@ def test_features_as_a_struct() -> None:
     assert images_of(features=GenerateFeatures(mm_hashes=HASHES, mm_placeholders=ranges)) == 2
 
 
-def test_parts_that_describe_the_same_images_are_not_added_up() -> None:
+def test_images_in_several_arguments_are_counted_once() -> None:
     held = sidecar(item(), item())
     parts = {"multi_modal_data": held, "prompt_attribution": Rendered([], held)}
     assert images_of(**parts) == 2
     assert images_of(**parts, features={"mm_hashes": {"image": [HASH] * 3}}) == 3
 
 
-def test_one_part_is_enough() -> None:
+def test_one_argument_with_images_is_enough() -> None:
     raw, bare = sidecar(item(raw_image_id=ID)), sidecar(item())
     assert images_of(multi_modal_data=raw, prompt_attribution=Rendered([], bare)) == 1
     assert images_of(multi_modal_data=bare, prompt_attribution=Rendered([], raw)) == 1
@@ -214,7 +213,7 @@ def test_arguments_without_images() -> None:
     assert images_of(messages=[{"role": "user"}], model="m", prompt_ids=[1]) == 0
 
 
-def test_a_part_that_cannot_be_read_masks_nothing() -> None:
+def test_unreadable_argument_masks_nothing() -> None:
     class Hostile:
         def __getattr__(self, name: str) -> Any:
             raise OSError(name)
@@ -227,7 +226,7 @@ def test_a_part_that_cannot_be_read_masks_nothing() -> None:
     ("form", "wanted"),
     [("descriptor_only", 0), ("envelope_v1", 0), ("uri", 0), ("inline", 0), ("released", 0)],
 )
-def test_what_consumers_wrote(form: str, wanted: int) -> None:
+def test_sidecars_of_consumers_are_read(form: str, wanted: int) -> None:
     """Each image of these records has a locator in its own form; without it, it has none."""
     nodes = json.loads((WIRE / form / "nodes.json").read_text("utf-8"))
     held = [node["multi_modal_data"] for node in nodes if node.get("multi_modal_data")]

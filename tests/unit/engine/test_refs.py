@@ -12,6 +12,7 @@ import pytest
 
 from rawmm import ContractError, ProcessedPayloadError, RawMMError, RawMMRef
 from rawmm.engine.refs import is_raw_mm_ref, raw_mm_ref, split_raw_mm_ref
+from tests.builders import urlsafe_base64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,18 +32,13 @@ ID = "2e7c616c370f1c87.png"
 MILLIONS = 10_000_000
 
 
-def b64(text: str | bytes) -> str:
-    raw = text.encode() if isinstance(text, str) else text
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def as_json(**fields: Any) -> str:
     return json.dumps(FIELDS | fields)
 
 
 class TestSamples:
     @pytest.mark.parametrize("name", sorted(set(SAMPLES) - {"processed"}))
-    def test_says_the_same(self, name: str) -> None:
+    def test_every_form_reads_the_same(self, name: str) -> None:
         locators = {
             "v2": {"raw_image_id": ID},
             "v3_id": {"raw_image_id": ID},
@@ -76,7 +72,7 @@ class TestEmit:
             '"payload":{"a":0.5,"z":{"a":"\\u00e9","b":1}},"raw_image_id":"2e7c616c370f1c87.png"}'
         )
 
-    def test_no_payload_is_an_empty_one(self) -> None:
+    def test_absent_payload_is_empty(self) -> None:
         ref = raw_mm_ref(**FIELDS | {"payload": None}, raw_image_id=ID)
         assert split_raw_mm_ref(ref).payload == {}
 
@@ -122,13 +118,13 @@ class TestRunIds:
     """Old forms name their run; an id is of the run at hand, so the name is dropped."""
 
     def test_v3_with_a_run_id(self) -> None:
-        ref = "mmraw:v3:" + b64(as_json(run_id="run_a.b-1", raw_image_id=ID))
+        ref = "mmraw:v3:" + urlsafe_base64(as_json(run_id="run_a.b-1", raw_image_id=ID))
         assert split_raw_mm_ref(ref) == RawMMRef(**FIELDS, raw_image_id=ID)
 
     @pytest.mark.parametrize("run_id", ["", "a b", "../x", 3, ["demo"]])
-    def test_is_a_name(self, run_id: Any) -> None:
+    def test_run_id_must_be_a_name(self, run_id: Any) -> None:
         with pytest.raises(ContractError) as caught:
-            split_raw_mm_ref("mmraw:v3:" + b64(as_json(run_id=run_id, raw_image_id=ID)))
+            split_raw_mm_ref("mmraw:v3:" + urlsafe_base64(as_json(run_id=run_id, raw_image_id=ID)))
         assert (caught.value.code, caught.value.path) == ("bad_format", "$.run_id")
 
     def test_of_v2(self) -> None:
@@ -139,7 +135,7 @@ class TestRunIds:
     @pytest.mark.parametrize("prefix", ["mmraw:", "mmraw:b64"])
     def test_other_forms_have_none(self, prefix: str) -> None:
         text = as_json(run_id="demo", raw_image_id=ID)
-        ref = "mmraw:" + (b64(text) if "b64" in prefix else text)
+        ref = "mmraw:" + (urlsafe_base64(text) if "b64" in prefix else text)
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref(ref)
         assert (caught.value.code, caught.value.path) == ("unknown_field", "$.run_id")
@@ -153,7 +149,7 @@ def v2(**changed: str) -> str:
         "modality": "image",
         "hash": FIELDS["mm_hash"],
         "id": ID,
-        "payload": b64('{"image_grid_thw":[[1,4,6]]}'),
+        "payload": urlsafe_base64('{"image_grid_thw":[[1,4,6]]}'),
     }
     return ":".join(["mmraw:v2", *(fields | changed).values()])
 
@@ -192,15 +188,15 @@ class TestErrors:
                 "$: expected each key once, got 'family' again [duplicate_key]",
             ),
             (
-                "mmraw:" + b64("hello"),
+                "mmraw:" + urlsafe_base64("hello"),
                 "$: expected one complete JSON document, got something else at byte 0 of 5 [malformed]",
             ),
             (
-                "mmraw:" + b64(b"\xff\xfe"),
+                "mmraw:" + urlsafe_base64(b"\xff\xfe"),
                 "$: expected one complete JSON document, got something else at byte 0 of 2 [malformed]",
             ),
             (
-                "mmraw:" + b64("[1]"),
+                "mmraw:" + urlsafe_base64("[1]"),
                 "$: expected an object, got an array of 1 [wrong_type]",
             ),
         ],
@@ -211,7 +207,7 @@ class TestErrors:
         assert str(caught.value) == sentence
 
     @pytest.mark.parametrize("ref", [None, b"mmraw:{}", 3, ["mmraw:"], ValueError("mmraw:{}")])
-    def test_no_string(self, ref: Any) -> None:
+    def test_other_type_is_refused(self, ref: Any) -> None:
         assert not is_raw_mm_ref(ref)
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref(ref)
@@ -226,19 +222,43 @@ class TestErrors:
             (v2(hash="2e7c"), "bad_format", "$.mm_hash"),
             (v2(id=".."), "path_escape", "$.raw_image_id"),
             (v2(id="a/b.png"), "path_escape", "$.raw_image_id"),
-            (v2(payload=b64("[]")), "wrong_type", "$.payload"),
-            (v2(payload=b64("{}") + ":more"), "bad_base64", "$.payload"),
+            (v2(payload=urlsafe_base64("[]")), "wrong_type", "$.payload"),
+            (v2(payload=urlsafe_base64("{}") + ":more"), "bad_base64", "$.payload"),
             (v2(payload=""), "bad_base64", "$.payload"),
-            (v2(payload=b64('{"pixel_values":1}')), "processed_payload", "$.payload.pixel_values"),
-            ("mmraw:v3:" + b64(as_json(raw_uri=3)), "wrong_type", "$.raw_uri"),
-            ("mmraw:v3:" + b64(as_json(raw_uri=None)), "wrong_type", "$.raw_uri"),
-            ("mmraw:v3:" + b64(as_json(raw_uri="ftp://x/y")), "bad_locator", "$.raw_uri"),
-            ("mmraw:v3:" + b64(as_json(raw_uri="file:///../a")), "path_escape", "$.raw_uri"),
-            ("mmraw:v3:" + b64(as_json(raw_uri=URI, raw_image_id=ID)), "locator_conflict", "$"),
-            ("mmraw:v3:" + b64(as_json(raw_uri=URI, raw_image_uri=URI)), "locator_conflict", "$"),
-            ("mmraw:v3:" + b64(as_json(raw_image_data=URI)), "unknown_field", "$.raw_image_data"),
+            (
+                v2(payload=urlsafe_base64('{"pixel_values":1}')),
+                "processed_payload",
+                "$.payload.pixel_values",
+            ),
+            ("mmraw:v3:" + urlsafe_base64(as_json(raw_uri=3)), "wrong_type", "$.raw_uri"),
+            ("mmraw:v3:" + urlsafe_base64(as_json(raw_uri=None)), "wrong_type", "$.raw_uri"),
+            (
+                "mmraw:v3:" + urlsafe_base64(as_json(raw_uri="ftp://x/y")),
+                "bad_locator",
+                "$.raw_uri",
+            ),
+            (
+                "mmraw:v3:" + urlsafe_base64(as_json(raw_uri="file:///../a")),
+                "path_escape",
+                "$.raw_uri",
+            ),
+            (
+                "mmraw:v3:" + urlsafe_base64(as_json(raw_uri=URI, raw_image_id=ID)),
+                "locator_conflict",
+                "$",
+            ),
+            (
+                "mmraw:v3:" + urlsafe_base64(as_json(raw_uri=URI, raw_image_uri=URI)),
+                "locator_conflict",
+                "$",
+            ),
+            (
+                "mmraw:v3:" + urlsafe_base64(as_json(raw_image_data=URI)),
+                "unknown_field",
+                "$.raw_image_data",
+            ),
             ("mmraw:v3:" + as_json(raw_uri=URI), "bad_base64", "$"),
-            ("mmraw:v3:" + b64(as_json()), "no_locator", "$"),
+            ("mmraw:v3:" + urlsafe_base64(as_json()), "no_locator", "$"),
             ("mmraw:" + as_json(), "no_locator", "$"),
             ("mmraw:" + as_json(raw_uri=URI), "unknown_field", "$.raw_uri"),
             ("mmraw:" + as_json(raw_image_data=URI), "bad_locator", "$.raw_image_data"),
@@ -296,19 +316,24 @@ class TestStrictBase64:
             split_raw_mm_ref(damage(SAMPLES[form]))
         assert caught.value.code in {"bad_base64", "malformed"}
 
-    def test_bits_that_no_byte_has(self) -> None:
+    def test_trailing_bits_are_refused(self) -> None:
         assert SAMPLES["v2"].endswith("fQ")
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref(SAMPLES["v2"][:-1] + "R")
         assert caught.value.code == "bad_base64"
 
     @pytest.mark.parametrize(("url", "standard"), [("-", "+"), ("_", "/")])
-    def test_the_other_alphabet(self, url: str, standard: str) -> None:
+    def test_standard_alphabet_is_refused(self, url: str, standard: str) -> None:
         text = next(
             encoded
             for shift in range(3)
             for sign in ("~~~", "???", "ÿÿÿ", "þþþ")
-            if url in (encoded := b64(as_json(raw_image_id=ID, payload={"a": "x" * shift + sign})))
+            if url
+            in (
+                encoded := urlsafe_base64(
+                    as_json(raw_image_id=ID, payload={"a": "x" * shift + sign})
+                )
+            )
         )
         assert split_raw_mm_ref("mmraw:" + text).raw_image_id == ID
         with pytest.raises(ContractError) as caught:
@@ -318,7 +343,7 @@ class TestStrictBase64:
 
 HOSTILE: dict[str, Callable[[], str]] = {
     "nesting": lambda: 'mmraw:{"a":' + "[" * MILLIONS,
-    "encoded nesting": lambda: "mmraw:" + b64("[" * MILLIONS),
+    "encoded nesting": lambda: "mmraw:" + urlsafe_base64("[" * MILLIONS),
     "colons": lambda: "mmraw:v2:" + ":" * MILLIONS,
     "letters": lambda: "mmraw:" + "A" * MILLIONS,
     "digits": lambda: 'mmraw:{"a":' + "9" * MILLIONS + "}",
@@ -341,7 +366,7 @@ class TestHostile:
             split_raw_mm_ref(ref)
         assert len(str(caught.value)) < 400
 
-    def test_a_large_inline_image_is_fine(self) -> None:
+    def test_large_inline_image_is_accepted(self) -> None:
         uri = "data:image/png;base64," + "A" * MILLIONS
         assert split_raw_mm_ref(raw_mm_ref(**FIELDS, raw_image_uri=uri)).raw_image_uri == uri
 
@@ -351,7 +376,7 @@ class TestHostile:
         for text in (secret, f"data:image/png;base64,{secret}"):
             for ref in (
                 "mmraw:" + as_json(**{"raw_image_id": ID} | {field: text}),
-                "mmraw:v3:" + b64(as_json(**{"raw_image_id": ID} | {field: text})),
+                "mmraw:v3:" + urlsafe_base64(as_json(**{"raw_image_id": ID} | {field: text})),
                 "mmraw:" + as_json(raw_image_id=ID)[:-1] + f',"{text}":1,"{text}":2}}',
                 text,
             ):

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from rawmm.engine.retry import generate_with_image_ref_retry
-from tests.unit.engine.engine import DONE, REQUESTS, CacheMissError, Engine, generate, item, sidecar
+from tests.builders import item, sidecar
+from tests.unit.engine.engine import DONE, REQUESTS, CacheMissError, Engine, generate
 
 BARE = REQUESTS["descriptor-only"]
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-def test_a_first_answer_is_returned_as_it_is(request_: Any) -> None:
+def test_first_result_is_returned_unchanged(request_: Any) -> None:
     engine = Engine(DONE)
     assert generate(engine, model="m", **request_) is DONE
     assert engine.calls == [{"model": "m", **request_, "materialize_all_image_refs": False}]
@@ -39,7 +40,7 @@ def test_both_calls_get_the_same_objects() -> None:
         assert all(call[name] is value for name, value in request.items())
 
 
-def test_a_generate_that_raises_before_it_awaits_is_retried_as_well() -> None:
+def test_generate_that_raises_before_awaiting_is_retried() -> None:
     engine = Engine(DONE)
 
     def late(**kwargs: Any) -> Any:
@@ -117,7 +118,7 @@ def test_a_cancelled_task_is_cancelled_in_the_second_call() -> None:
 
 
 class TestASecondFailure:
-    def test_a_second_miss_surfaces(self) -> None:
+    def test_second_miss_is_raised(self) -> None:
         first, second = CacheMissError("first"), CacheMissError("second")
         engine = Engine(first, second, DONE)
         with pytest.raises(CacheMissError) as caught:
@@ -134,7 +135,7 @@ class TestASecondFailure:
         assert second.__cause__ is first
         assert second.__context__ is None
 
-    def test_a_cause_of_its_own_stays_its_context(self) -> None:
+    def test_own_cause_becomes_context(self) -> None:
         first, second, own = CacheMissError(), OSError("gone"), KeyError("why")
         second.__cause__ = own
         with pytest.raises(OSError, match="gone") as caught:
@@ -142,7 +143,7 @@ class TestASecondFailure:
         assert caught.value.__cause__ is first
         assert caught.value.__context__ is own
 
-    def test_its_context_stays_where_it_has_no_cause(self) -> None:
+    def test_context_is_kept_without_a_cause(self) -> None:
         second, before = OSError("gone"), KeyError("before")
         second.__context__ = before
         with pytest.raises(OSError, match="gone"):
@@ -165,7 +166,7 @@ class TestASecondFailure:
             generate(Engine(first, second), **BARE)
         assert second.__cause__ is None
 
-    def test_a_cause_that_cannot_be_read_masks_nothing(self) -> None:
+    def test_unreadable_cause_masks_nothing(self) -> None:
         class OddError(Exception):
             @property
             def __cause__(self) -> Any:  # type: ignore[override]
@@ -209,7 +210,7 @@ class TestTheLog:
         assert "engine says" not in caplog.text
 
     @pytest.mark.parametrize("name", ["raw", "no images"])
-    def test_nothing_without_a_retry(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    def test_no_warning_without_a_retry(self, name: str, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG, logger="rawmm")
         with pytest.raises(CacheMissError):
             generate(Engine(CacheMissError()), **REQUESTS[name])

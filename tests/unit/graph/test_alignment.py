@@ -63,7 +63,7 @@ def test_several_kinds_of_media() -> None:
     assert [alignment.at(position) for position in range(4)] == [0, 2, 5, 6]
 
 
-def test_what_the_engine_puts_for_a_medium_is_its_own() -> None:
+def test_engine_may_expand_a_medium_to_any_tokens() -> None:
     """Some engines write other tokens than the renderer's, such as row separators."""
     alignment = Alignment([1, PAD, 2], [1, 70, 71, 72, 2], [PAD], [(1, 3)])
     assert alignment.span(1, 2) == (1, 4)
@@ -88,23 +88,23 @@ def test_any_expansion(data: st.DataObject) -> None:
     assert alignment.flags(flags) == expected
 
 
-OTHER = "expected the renderer's tokens, with media expanded, got other tokens from position"
-CUT = "the engine tokenized or cut the prompt by itself [token_mismatch]"
+DIFFERS = "expected the renderer's tokens with expanded media, got different tokens from position"
+HINT = "the engine tokenized or truncated the prompt itself [token_mismatch]"
 REFUSED: list[tuple[str, list[int], list[int], Any, str]] = [
-    ("another token before", [1, PAD], [5, PAD, PAD], [(1, 2)], f"0 on; {CUT}"),
+    ("another token before", [1, PAD], [5, PAD, PAD], [(1, 2)], f"0 on; {HINT}"),
     (
         "another token between",
         [PAD, 1, 2, PAD],
         [PAD, 1, 5, PAD, PAD],
         [(0, 1), (3, 2)],
-        f"2 on; {CUT}",
+        f"2 on; {HINT}",
     ),
-    ("another token after", [PAD, 1, 2], [PAD, PAD, 1, 5], [(0, 2)], f"3 on; {CUT}"),
-    ("a token too few", [PAD, 1, 2], [PAD, PAD, 1], [(0, 2)], f"3 on; {CUT}"),
-    ("a token too many", [PAD, 1], [PAD, PAD, 1, 2], [(0, 2)], f"3 on; {CUT}"),
-    ("no media at all", [1, 2], [1, 3], [], f"1 on; {CUT}"),
-    ("text cut short", [1, 2, 3], [1], None, f"1 on; {CUT}"),
-    ("nothing at all", [1], [], None, f"0 on; {CUT}"),
+    ("another token after", [PAD, 1, 2], [PAD, PAD, 1, 5], [(0, 2)], f"3 on; {HINT}"),
+    ("a token too few", [PAD, 1, 2], [PAD, PAD, 1], [(0, 2)], f"3 on; {HINT}"),
+    ("a token too many", [PAD, 1], [PAD, PAD, 1, 2], [(0, 2)], f"3 on; {HINT}"),
+    ("no media at all", [1, 2], [1, 3], [], f"1 on; {HINT}"),
+    ("text cut short", [1, 2, 3], [1], None, f"1 on; {HINT}"),
+    ("nothing at all", [1], [], None, f"0 on; {HINT}"),
 ]
 
 
@@ -113,14 +113,16 @@ REFUSED: list[tuple[str, list[int], list[int], Any, str]] = [
     [case[1:] for case in REFUSED],
     ids=[case[0] for case in REFUSED],
 )
-def test_other_tokens(rendered: list[int], engine: list[int], ranges: Any, tail: str) -> None:
+def test_different_tokens_are_refused(
+    rendered: list[int], engine: list[int], ranges: Any, tail: str
+) -> None:
     with pytest.raises(ContractError) as caught:
         Alignment(rendered, engine, [PAD], ranges)
-    assert str(caught.value) == f"$.tokens.prompt_ids: {OTHER} {tail}"
+    assert str(caught.value) == f"$.tokens.prompt_ids: {DIFFERS} {tail}"
 
 
 @pytest.mark.parametrize("ranges", [None, [], [(1, 3), (5, 1)], [*RANGES, (9, 1)]])
-def test_another_number_of_ranges(ranges: Any) -> None:
+def test_wrong_number_of_ranges_is_refused(ranges: Any) -> None:
     with pytest.raises(ContractError) as caught:
         Alignment(RENDERED, ENGINE, [PAD], ranges)
     assert str(caught.value) == (
@@ -141,18 +143,18 @@ def test_another_number_of_ranges(ranges: Any) -> None:
         ([(5, 1), (1, 3), (6, 2)], 0, 1, "5 to 6"),
     ],
 )
-def test_a_range_elsewhere(
+def test_range_at_another_position_is_refused(
     ranges: list[tuple[int, int]], index: int | None, here: int, got: str
 ) -> None:
     with pytest.raises(ContractError) as caught:
         Alignment(RENDERED, ENGINE, [PAD], ranges)
     if index is None:
         # A length that is too short shows in the token after it.
-        assert str(caught.value) == f"$.tokens.prompt_ids: {OTHER} {here} on; {CUT}"
+        assert str(caught.value) == f"$.tokens.prompt_ids: {DIFFERS} {here} on; {HINT}"
         return
     assert str(caught.value) == (
-        f"$.tokens.mm_placeholders[{index}]: expected a range at {here}, where the renderer's "
-        f"medium stands, got {got} [placeholder_order]"
+        f"$.tokens.mm_placeholders[{index}]: expected a range at {here}, the position of the "
+        f"renderer's medium, got {got} [placeholder_order]"
     )
 
 

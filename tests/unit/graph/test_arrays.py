@@ -157,13 +157,13 @@ class TestRouting:
         turn(trace, payload([10, 11, 12, 13, 14, 15]))
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 15]]
 
-    def test_rows_that_nobody_asked_for(self) -> None:
+    def test_additional_rows_are_ignored(self) -> None:
         trace = new_trace()
         turn(trace, payload(range(10, 20)))
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 15]]
 
     @pytest.mark.parametrize("rows", [4, 3, 0])
-    def test_more_than_one_row_short(self, rows: int) -> None:
+    def test_array_more_than_one_row_short_is_ignored(self, rows: int) -> None:
         """Only the last token can be without: what is not covered has no routing."""
         trace = new_trace()
         turn(trace, payload(range(rows)))
@@ -178,12 +178,12 @@ class TestRouting:
         assert rows_of(trace) == [None, [12], [13, 14, 15]]
 
     @pytest.mark.parametrize("start", [None, 0])
-    def test_a_start_that_goes_without_saying(self, start: Any) -> None:
+    def test_default_start_is_zero(self, start: Any) -> None:
         trace = new_trace()
         turn(trace, payload([10, 11, 12, 13, 14], start=start))
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 14]]
 
-    def test_a_type_that_goes_without_saying(self) -> None:
+    def test_default_type_is_uint8(self) -> None:
         for dtype in (None, ""):
             trace = new_trace()
             turn(trace, payload([10, 11, 12, 13, 14]) | {"dtype": dtype})
@@ -200,7 +200,7 @@ class TestRouting:
         expected = np.concatenate([data[3:], data[-1:]])
         assert last.data == expected.tobytes()
 
-    def test_a_message_without_tokens_has_none(self) -> None:
+    def test_message_without_tokens_has_no_rows(self) -> None:
         trace = new_trace()
         play(
             trace,
@@ -233,7 +233,7 @@ class TestCorrections:
             response(ids, message_spans=[None] * 3 + [(6, 7)], routed_experts=routing, **tokens),
         )
 
-    def test_the_copied_row_is_put_right(self) -> None:
+    def test_copied_row_is_replaced(self) -> None:
         trace = self.first()
         self.second(trace, payload([10, 11, 12, 13, 14, 25, 26, 27]))
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 25], [26], [27, 27]]
@@ -251,14 +251,14 @@ class TestCorrections:
             (7, [27], 14, None),
         ],
     )
-    def test_from_where_the_array_starts(
+    def test_array_may_start_at_the_copied_row(
         self, start: int, rows: list[int], kept: int, new: list[int] | None
     ) -> None:
         trace = self.first()
         self.second(trace, payload(rows, start=start))
         assert rows_of(trace)[2:4] == [[13, 14, kept], new]
 
-    def test_an_array_that_ends_before_it(self) -> None:
+    def test_array_that_ends_before_it_corrects_nothing(self) -> None:
         trace = self.first()
         self.second(trace, payload([10, 11, 12, 13, 14]))
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 14], None, None]
@@ -266,7 +266,7 @@ class TestCorrections:
         self.second(trace, payload([10, 11, 12, 13, 14, 25]))
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 25], None, None]
 
-    def test_numbers_become_wider_where_they_must(self) -> None:
+    def test_narrower_numbers_are_widened(self) -> None:
         trace = self.first()
         self.second(trace, payload([0, 0, 0, 0, 0, 300, 301, 302], "uint16"))
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 300], [301], [302, 302]]
@@ -293,7 +293,7 @@ class TestCorrections:
             ("int8", "int16", "int8", "int16"),
         ],
     )
-    def test_types_that_do_not_go_together(
+    def test_incompatible_types_are_refused(
         self, before: str, now: str, wider: str, got: str
     ) -> None:
         trace = self.first(dtype=before)
@@ -301,7 +301,7 @@ class TestCorrections:
         with pytest.raises(ContractError) as caught:
             self.second(trace, payload(range(8), now))
         assert str(caught.value) == (
-            f"$.tokens.routed_experts.dtype: expected {wider}, as the tokens before, or another "
+            f"$.tokens.routed_experts.dtype: expected {wider}, as for the tokens before, or another "
             f"unsigned type, got {got} [bad_value]"
         )
         assert encode_msgpack(trace) == kept
@@ -384,13 +384,13 @@ REFUSED: list[tuple[Any, str]] = [
     (payload([1], data=5), ".data: expected base64, got 5 [bad_base64]"),
     (payload([1], shape="1"), ".shape: expected an array, got the string '1' [wrong_type]"),
     (payload([1], shape=[-1, 1, 1]), ".shape[0]: expected an integer from 0 to 9007199254740991, got -1 [out_of_range]"),
-    (payload([1], start=-1), ".start: expected the number of a token, from 0, got -1 [bad_value]"),
-    (payload([1], start="2"), ".start: expected the number of a token, from 0, got '2' [bad_value]"),
+    (payload([1], start=-1), ".start: expected the index of a token, at least 0, got -1 [bad_value]"),
+    (payload([1], start="2"), ".start: expected the index of a token, at least 0, got '2' [bad_value]"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("routing", "sentence"), REFUSED)
-def test_routing_that_is_none(routing: Any, sentence: str) -> None:
+def test_invalid_routing_is_refused(routing: Any, sentence: str) -> None:
     trace = new_trace()
     before = encode_msgpack(trace)
     with pytest.raises(RawMMError) as caught:

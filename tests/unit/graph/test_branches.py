@@ -16,9 +16,9 @@ from rawmm import (
     Trace,
 )
 from rawmm.graph import Branch, branches, leaves
+from tests.builders import item
 from tests.unit.graph.turns import (
     PAD,
-    item,
     new_trace,
     play,
     reply,
@@ -52,7 +52,7 @@ class TestLeaves:
             kept = zip(branch.nodes, branch.node_ids, strict=True)
             assert all(own is trace.nodes[i] for own, i in kept)
 
-    def test_of_nothing(self) -> None:
+    def test_empty_trace_has_none(self) -> None:
         assert leaves(new_trace()) == []
         assert branches(new_trace()) == []
 
@@ -71,10 +71,10 @@ class TestTrainable:
         assert branches(with_images())[0].trainable
         assert self.flags([], []) == [True, True]
 
-    def test_an_attempt_that_was_left(self) -> None:
+    def test_abandoned_attempt_is_not_trainable(self) -> None:
         assert self.flags([], [(0, "compaction_attempt")]) == [True, False]
 
-    def test_an_attempt_that_was_taken_up(self) -> None:
+    def test_accepted_attempt_is_trainable(self) -> None:
         assert self.flags([], [(0, "compaction_attempt")], [(1, "compaction")]) == [True] * 3
 
     def test_one_of_two_attempts(self) -> None:
@@ -118,12 +118,12 @@ class TestStreams:
         assert [branch.tools for branch in branches(trace)] == [[Tool(name="click")], []]
 
     @pytest.mark.parametrize("name", STREAMS)
-    def test_a_scaffold_and_its_completion(self, name: str) -> None:
+    def test_scaffold_is_filled_with_zeros(self, name: str) -> None:
         branch = alone(token_ids=[1, 2, 3], mask=[False, True, True], **{name: [-1.0, -2.0]})
         assert branch.spread(name) == [0.0, -1.0, -2.0]
 
     @pytest.mark.parametrize("name", STREAMS)
-    def test_sampled_tokens_between_others(self, name: str) -> None:
+    def test_sampled_tokens_between_others_keep_their_values(self, name: str) -> None:
         """Such as where a tool's answer was cut into the model's own tokens."""
         mask = [True, False, True, True, False]
         branch = alone(token_ids=[1] * 5, mask=mask, **{name: [-1.0, -2.0, -3.0]})
@@ -143,7 +143,7 @@ class TestStreams:
         branch = alone(token_ids=[1] * len(mask), mask=mask, entropies=values)
         assert branch.spread("entropies") == out
 
-    def test_a_stream_that_nobody_assigned(self) -> None:
+    def test_unassigned_stream_is_zeros(self) -> None:
         branch = alone(token_ids=[1, 2], mask=[False, True])
         assert branch.spread("advantages") == [0.0, 0.0]
 
@@ -157,7 +157,7 @@ class TestStreams:
             ([False, False, False], [1.0]),
         ],
     )
-    def test_a_stream_of_another_length(self, mask: list[bool], values: list[float]) -> None:
+    def test_stream_of_wrong_length_is_refused(self, mask: list[bool], values: list[float]) -> None:
         """A trainer stamps nodes in place, where no constructor looks."""
         trace = Trace(nodes=[node(), node(0, token_ids=[1, 2, 3], mask=mask)])
         trace.nodes[1].advantages = values
@@ -178,7 +178,7 @@ class TestStreams:
             trace = Trace(nodes=[node(token_ids=[5], mask=[False])], mm_token_type_id_map=found)
             assert branches(trace)[0].mm_token_type_ids is None
 
-    def test_a_sidecar_is_the_callers_own(self) -> None:
+    def test_sidecar_is_a_copy(self) -> None:
         trace = with_images()
         first = branches(trace)[0].multi_modal_data
         assert first is not None
@@ -186,7 +186,7 @@ class TestStreams:
         first.mm_hashes.clear()
         assert branches(trace)[0].multi_modal_data == sidecar((0, 1, 2), (1, 7, 3))
 
-    def test_sidecars_that_do_not_go_together(self) -> None:
+    def test_sidecars_with_different_lists_are_refused(self) -> None:
         """Of one node without hashes, the hashes of the next would be taken for its own."""
         span = PlaceholderRange(offset=0, length=1)
         bare = MultiModalData(mm_items={"image": [item(0)]}, mm_placeholders={"image": [span]})
@@ -216,7 +216,9 @@ class TestBrokenGraphs:
             ([0], 0),
         ],
     )
-    def test_parents_that_are_not_earlier(self, parents: list[int | None], at: int) -> None:
+    def test_parent_that_is_not_earlier_is_refused(
+        self, parents: list[int | None], at: int
+    ) -> None:
         trace = Trace(nodes=[node() for _ in parents])
         for one, parent in zip(trace.nodes, parents, strict=True):
             one.parent = parent

@@ -29,11 +29,11 @@ from rawmm import (
     validate,
 )
 from rawmm.graph import branches, leaves, prepare_turn
+from tests.builders import item
 from tests.unit.graph.turns import (
     PAD,
     TYPES,
     history_of,
-    item,
     new_trace,
     play,
     reply,
@@ -93,18 +93,18 @@ class TestOneTurn:
         play(trace, [user("a"), user(""), user("b")], response([1, 2, 3], message_spans=spans))
         assert tokens_of(trace) == [[1, 2], [], [3], [90, 91]]
 
-    def test_more_and_fewer_spans_than_messages(self) -> None:
+    def test_number_of_spans_may_differ_from_messages(self) -> None:
         for spans in ([(0, 1)], [(0, 1), None, (1, 2), (2, 3)]):
             trace = new_trace()
             play(trace, [user("a"), user("b")], response([1, 2], message_spans=spans))
             assert tokens_of(trace) == [[1], [], [2, 90, 91]]
 
-    def test_no_prompt_at_all(self) -> None:
+    def test_empty_prompt_is_committed(self) -> None:
         trace = new_trace()
         assert play(trace, [], response([5])) == 0
         assert (tokens_of(trace), parents_of(trace)) == ([[5, 90, 91]], [None])
 
-    def test_an_empty_completion(self) -> None:
+    def test_empty_completion_is_committed(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1, 2], [], message_spans=[(0, 1)]))
         assert trace.nodes[1].sampled
@@ -120,7 +120,7 @@ class TestOneTurn:
             ([(0, 4), (2, 3), (4, 5)], [[1, 2, 3, 4], [], [5], [6, 90, 91]]),
         ],
     )
-    def test_messages_in_another_order_lose_and_double_no_token(
+    def test_reordered_messages_keep_every_token_once(
         self, spans: Any, tokens: list[list[int]]
     ) -> None:
         trace = new_trace()
@@ -141,7 +141,7 @@ class TestOneTurn:
 
 
 class TestTheReply:
-    def test_its_reason_and_account(self) -> None:
+    def test_finish_reason_and_usage_are_kept(self) -> None:
         trace = new_trace()
         answer = response([1])
         answer.finish_reason = "length"
@@ -152,7 +152,7 @@ class TestTheReply:
         assert trace.nodes[0].finish_reason is None
         assert trace.nodes[0].usage is None
 
-    def test_what_is_none_is_left_out(self) -> None:
+    def test_fields_that_are_none_are_left_out(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1]))
         for node in to_builtins(trace)["nodes"]:
@@ -170,7 +170,7 @@ class TestTheReply:
 
 
 class TestTheNextTurn:
-    def test_it_goes_on_from_the_last(self) -> None:
+    def test_it_continues_the_last_turn(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1, 2], message_spans=[(0, 2)]))
         turn = prepare_turn(trace, [user("a"), reply(), user("b")])
@@ -183,7 +183,7 @@ class TestTheNextTurn:
         assert tokens_of(trace) == [[1, 2], [90, 91], [3], [90, 91]]
         assert parents_of(trace) == [None, 0, 1, 2]
 
-    def test_a_known_beginning_without_a_reply_cannot_be_extended(self) -> None:
+    def test_prefix_without_a_reply_cannot_be_extended(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1], message_spans=[(0, 1)]))
         for prompt in ([], [user("new")], [user("a")], [user("a"), user("b")]):
@@ -191,7 +191,7 @@ class TestTheNextTurn:
             assert turn.previous_token_ids() is None
             assert turn.previous_renderer_token_ids() is None
 
-    def test_nor_can_a_message_that_nobody_sampled(self) -> None:
+    def test_prefix_with_an_unsampled_reply_cannot_be_extended(self) -> None:
         """A record from elsewhere may mark tokens of a message that a prompt supplied."""
         trace = new_trace()
         play(trace, [user("a")], response([1]))
@@ -237,7 +237,7 @@ class TestTheNextTurn:
         assert one.multi_modal_data == sidecar((0, 1, 2), (1, 7, 3))
         assert other.multi_modal_data == sidecar((0, 1, 2))
 
-    def test_a_known_span_must_be_held_exactly(self) -> None:
+    def test_node_must_hold_exactly_the_tokens_of_a_span(self) -> None:
         """A node with fewer tokens than the renderer gives the message is another message."""
         trace = new_trace()
         stale = prepare_turn(trace, [user("a"), user("b")])
@@ -260,10 +260,10 @@ class TestSpansOfAnExtendedPrompt:
     def test_they_follow_the_prefix(self) -> None:
         assert self.spans(0, 0, 1, 1, 1, -1) == [None, None, (4, 6), (6, 9)]
 
-    def test_scaffold_belongs_to_nobody(self) -> None:
+    def test_scaffold_belongs_to_no_span(self) -> None:
         assert self.spans(-1, 0, -1, 1, -1, -1) == [None, None, (5, 6), (7, 8)]
 
-    def test_from_the_first_token_to_the_last(self) -> None:
+    def test_span_is_from_first_to_last_token(self) -> None:
         assert self.spans(0, -1, 0, 1) == [None, None, (4, 7), (7, 8)]
         assert self.spans(1, 0, 0, 1) == [None, None, (5, 7), (4, 8)]
 
@@ -271,7 +271,7 @@ class TestSpansOfAnExtendedPrompt:
         assert self.spans(1, 1) == [None, None, None, (4, 6)]
         assert self.spans() == [None, None, None, None]
 
-    def test_indices_of_no_message(self) -> None:
+    def test_invalid_indices_are_refused(self) -> None:
         assert self.spans(0, 5, tail=1) == [None, None, (4, 5)]
 
     def test_in_the_renderers_tokens(self) -> None:
@@ -291,8 +291,8 @@ class TestSpansOfAnExtendedPrompt:
         assert turn.prompt_message_spans(attribution) == [None, None, (4, 6)]
 
 
-class TestTurnsThatOvertakeEachOther:
-    def test_what_another_committed_is_taken_up(self) -> None:
+class TestConcurrentTurns:
+    def test_nodes_of_another_turn_are_reused(self) -> None:
         trace = new_trace()
         prompt = [user("a"), user("b")]
         spans = [(0, 1), (1, 2)]
@@ -302,7 +302,7 @@ class TestTurnsThatOvertakeEachOther:
         assert parents_of(trace) == [None, 0, 1, 1]
         assert (second.prefix_node_ids, second.path_len) == ([], 0)
 
-    def test_the_longest_that_fits_counts_where_the_renderer_does_not_say(self) -> None:
+    def test_longest_fitting_node_is_reused_without_spans(self) -> None:
         trace = new_trace()
         prompt = [user("a"), reply(), user("b")]
         stale = prepare_turn(trace, prompt)
@@ -315,7 +315,7 @@ class TestTurnsThatOvertakeEachOther:
             node_id = stale.commit(response(ids, text=f"after {found}", message_spans=spans))
             assert parents_of(trace)[node_id - 1 :] == [found, node_id - 1]
 
-    def test_it_takes_no_token_of_the_next_message(self) -> None:
+    def test_reused_node_takes_no_token_of_the_next_message(self) -> None:
         """A reply that went on with what is now the user's token matches, and is too long."""
         trace = new_trace()
         prompt = [user("a"), reply(), user("b")]
@@ -326,7 +326,7 @@ class TestTurnsThatOvertakeEachOther:
         assert parents_of(trace)[3:] == [1, 3]
         assert tokens_of(trace)[3:] == [[5], [90, 91]]
 
-    def test_not_even_at_the_beginning(self) -> None:
+    def test_first_reused_node_takes_no_token_of_the_next_message(self) -> None:
         trace = new_trace()
         stale = prepare_turn(trace, [user("a"), user("b")])
         for ids in ([1, 5], [1]):
@@ -334,7 +334,7 @@ class TestTurnsThatOvertakeEachOther:
         stale.commit(response([1, 5], text="x", message_spans=[None, (1, 2)]))
         assert parents_of(trace)[4:] == [2, 4]
 
-    def test_a_relay_takes_up_the_latest(self) -> None:
+    def test_relay_reuses_the_latest_node(self) -> None:
         trace = new_trace()
         prompt = [user("a")]
         stale = prepare_turn(trace, prompt)
@@ -358,13 +358,13 @@ class TestRelays:
         assert turn.previous_token_ids() is None
         assert turn.path_len == 0
 
-    def test_offloaded_images_need_no_sidecar_there(self) -> None:
+    def test_offloaded_images_need_no_sidecar_without_tokens(self) -> None:
         trace = new_trace()
         play(trace, [user("look", url(0))], response())
         validate(trace)
         assert trace.nodes[0].multi_modal_data is None
 
-    def test_a_relay_goes_on_from_nodes_with_tokens(self) -> None:
+    def test_relay_continues_nodes_with_tokens(self) -> None:
         trace = with_images()
         play(trace, [*history_of(trace), user("b")], response())
         assert parents_of(trace)[4:] == [3, 4]
@@ -431,7 +431,7 @@ class TestCommitPrompt:
         prepare_turn(trace, turn.prompt).commit_prompt()
         assert len(trace.nodes) == 5
 
-    def test_the_graph_goes_on_from_it(self) -> None:
+    def test_next_turn_continues_it(self) -> None:
         trace = new_trace()
         prompt = [user("a"), user("b")]
         prepare_turn(trace, prompt).commit_prompt()
@@ -439,7 +439,7 @@ class TestCommitPrompt:
         assert branches(trace)[0].token_ids == [1, 2, 90, 91]
         assert parents_of(trace) == [None, 0, 1]
 
-    def test_with_images_the_next_turn_starts_afresh(self) -> None:
+    def test_next_turn_with_images_starts_a_new_path(self) -> None:
         trace = new_trace()
         prompt = [user("a"), user(url(0))]
         prepare_turn(trace, prompt).commit_prompt()
@@ -462,7 +462,7 @@ class TestTools:
         assert branches(trace)[0].tools == [self.CLICK]
         assert trace.tools == [{"name": "click"}]
 
-    def test_a_root_is_found_by_them(self) -> None:
+    def test_root_is_matched_by_tools(self) -> None:
         trace = new_trace()
         for tools in ([self.CLICK], [self.CLICK_MORE], [], None, [self.CLICK]):
             play(trace, [user("a")], response([1], message_spans=[(0, 1)]), tools=tools)
@@ -487,13 +487,13 @@ class TestTools:
             {"name": "click", "namespace": "os"},
         ]
 
-    def test_a_named_kind_is_the_kind_that_goes_without_saying(self) -> None:
+    def test_default_type_equals_an_absent_type(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1]), tools=[self.CLICK])
         play(trace, [user("a")], response([1]), tools=[Tool(name="click", type="function")])
         assert trace.tools == [{"type": "function", "name": "click"}]
 
-    def test_without_tools_the_trace_says_nothing_of_them(self) -> None:
+    def test_trace_without_tools_has_no_tools_field(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1]))
         assert "tools" not in to_builtins(trace)
@@ -534,7 +534,7 @@ class TestAnyForm:
             "multi_modal_data": sidecar((0, 1, 1)),
         }
 
-    def test_ours(self) -> None:
+    def test_response_struct(self) -> None:
         self.check(
             Response(
                 message=AssistantMessage(content="fine"),
@@ -665,7 +665,7 @@ def test_ranges_of_the_engine_need_none_of_the_renderer() -> None:
 
 
 class TestTokenTypes:
-    def test_the_trace_keeps_them_for_turns_that_do_not_say(self) -> None:
+    def test_trace_keeps_them_for_turns_without_them(self) -> None:
         trace = with_images()
         assert trace.mm_token_type_id_map == {"7": 1}
         prompt = [*history_of(trace), user("b")]
@@ -680,7 +680,7 @@ class TestTokenTypes:
             play(trace, [user("a")], response([1], mm_token_type_id_map=found))
             assert "mm_token_type_id_map" not in to_builtins(trace)
 
-    def test_other_kinds_are_kept_and_not_counted(self) -> None:
+    def test_other_types_are_kept_and_not_counted(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1, 8], mm_token_type_id_map={8: 3, 9: 2}))
         assert trace.mm_token_type_id_map == {"8": 3, "9": 2}
@@ -710,7 +710,7 @@ class TestInlineImages:
                 "$.tokens.multi_modal_data: expected a sidecar with 2 image items, got none"
             )
 
-    def test_a_described_inline_image_is_described_rightly(self) -> None:
+    def test_descriptor_of_an_inline_image_is_checked(self) -> None:
         trace = new_trace()
         spans: Any = [(0, 3)]
         for at, size in ((1, 1), (0, 2)):
@@ -726,7 +726,7 @@ class TestInlineImages:
             with pytest.raises(rawmm.ContractError, match="orphan_image"):
                 play(trace, [user(self.INLINE)], answer)
 
-    def test_a_bridge_cannot_describe_what_the_graph_left_undescribed(self) -> None:
+    def test_bridged_turn_cannot_describe_earlier_inline_images(self) -> None:
         trace = new_trace()
         play(trace, [user(self.INLINE)], response([1, PAD]))
         ids = [1, PAD, 90, 91, 5]

@@ -21,16 +21,15 @@ from rawmm import (
     validate,
 )
 from rawmm.graph import branches, prepare_turn
+from tests.builders import item, mm_hash_of
 from tests.unit.graph.turns import (
     PAD,
     TYPES,
     history_of,
-    item,
     new_trace,
     play,
     reply,
     response,
-    sha,
     sidecar,
     url,
     user,
@@ -100,13 +99,13 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         "no sidecar",
         lambda: good(multi_modal_data=None),
         "$.tokens.multi_modal_data: expected a sidecar with 3 image items, got none; give a "
-        "bridging renderer the previous sidecar, or its images are lost [count_mismatch]",
+        "bridging renderer the previous sidecar, or its media are lost [count_mismatch]",
     ),
     (
         "no sidecar, no spans and no map of token types",
         lambda: good(multi_modal_data=None, message_spans=None, mm_token_type_id_map=None),
         "$.tokens.multi_modal_data: expected a sidecar with 3 image items, got none; give a "
-        "bridging renderer the previous sidecar, or its images are lost [count_mismatch]",
+        "bridging renderer the previous sidecar, or its media are lost [count_mismatch]",
     ),
     (
         "the sidecar of the new tail only",
@@ -124,31 +123,30 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
     (
         "another image in the reused prefix",
         lambda: good(multi_modal_data=sidecar((0, 1, 2), (5, 7, 3), (2, 14, 1))),
-        "$.tokens.multi_modal_data.mm_hashes.image[1]: expected what the nodes that this turn "
-        "reuses hold there, got another entry; the renderer changed, moved or added media of "
+        "$.tokens.multi_modal_data.mm_hashes.image[1]: expected the entry of the reused "
+        "nodes, got a different entry; the renderer changed, moved or added media of "
         "earlier turns [media_mismatch]",
     ),
     (
         "a moved range in the reused prefix",
         lambda: good(multi_modal_data=sidecar((0, 1, 1), (1, 7, 3), (2, 14, 1))),
-        "$.tokens.multi_modal_data.mm_placeholders.image[0]: expected what the nodes that this "
-        "turn reuses hold there, got another entry; the renderer changed, moved or added media of "
-        "earlier turns [media_mismatch]",
+        "$.tokens.multi_modal_data.mm_placeholders.image[0]: expected the entry of the reused "
+        "nodes, got a different entry; the renderer changed, moved or added media of earlier turns [media_mismatch]",
     ),
     (
         "another image than the new message shows",
         lambda: good(multi_modal_data=sidecar((0, 1, 2), (1, 7, 3), (3, 14, 1))),
         "$.nodes[4].message.content[0].image_url.url: expected the image of hash "
-        f"{sha(3)[:16]}, as in the sidecar, got one named {sha(2)[:16]}; the images "
+        f"{mm_hash_of(3)[:16]}, as in the sidecar, got one named {mm_hash_of(2)[:16]}; the images "
         "and the sidecar are in different order, or one was replaced [hash_mismatch]",
     ),
     (
         "a hash of another image than its item",
         lambda: good(
-            multi_modal_data=damaged(lambda s: s.mm_hashes["image"].__setitem__(2, sha(9)[:32]))
+            multi_modal_data=damaged(lambda s: s.mm_hashes["image"].__setitem__(2, mm_hash_of(9)))
         ),
         "$.tokens.multi_modal_data.mm_items.image[2].raw_image_id: expected the image of hash "
-        f"{sha(9)[:16]}, got '{sha(2)[:16]}…' (68 characters); the items and "
+        f"{mm_hash_of(9)[:16]}, got '{mm_hash_of(2)[:16]}…' (68 characters); the items and "
         "hashes are in different order, or one was replaced [hash_mismatch]",
     ),
     (
@@ -218,15 +216,15 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         "an engine that tokenized by itself",
         lambda: good(prompt_ids=[1, PAD, PAD, 3, *BEFORE[4:], *NEW]),
         "$.tokens.prompt_ids: expected the 13 tokens of the stored prefix, which the renderer "
-        "extended, got other tokens than those of node 0, which begins at position 0; the engine tokenized or "
-        "cut the prompt by itself [token_mismatch]",
+        "extended, got tokens that differ from those of node 0, which begins at position 0; the "
+        "engine tokenized or truncated the prompt itself [token_mismatch]",
     ),
     (
         "an engine that cut the prompt",
         lambda: good(prompt_ids=BEFORE[:9], is_content=None),
         "$.tokens.prompt_ids: expected the 13 tokens of the stored prefix, which the renderer "
-        "extended, got other tokens than those of node 2, which begins at position 6; the engine tokenized or "
-        "cut the prompt by itself [token_mismatch]",
+        "extended, got tokens that differ from those of node 2, which begins at position 6; the "
+        "engine tokenized or truncated the prompt itself [token_mismatch]",
     ),
     (
         "a renderer with other tokens",
@@ -234,8 +232,8 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
             renderer_prompt_ids=[*BEFORE, 1, PAD, 3],
             mm_placeholders=[(at, 1) for at, token in enumerate([*BEFORE, *NEW]) if token == PAD],
         ),
-        "$.tokens.prompt_ids: expected the renderer's tokens, with media expanded, got other "
-        "tokens from position 15 on; the engine tokenized or cut the prompt by itself "
+        "$.tokens.prompt_ids: expected the renderer's tokens with expanded media, got "
+        "different tokens from position 15 on; the engine tokenized or truncated the prompt itself "
         "[token_mismatch]",
     ),
     (
@@ -248,8 +246,8 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
     (
         "an engine that lays out media differently",
         lambda: good(mm_placeholders=[(1, 2), (7, 3), (13, 1)]),
-        "$.tokens.mm_placeholders: expected the 3 ranges of the renderer's sidecar, got 3 ranges, "
-        "at other places; engine and renderer lay out media differently [placeholder_order]",
+        "$.tokens.mm_placeholders: expected the 3 ranges of the renderer's sidecar, got 3 ranges "
+        "at other positions; engine and renderer lay out media differently [placeholder_order]",
     ),
     # Streams.
     (
@@ -390,7 +388,7 @@ def without_times(trace: Trace) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("make", "sentence"), [case[1:] for case in FAILURES], ids=[case[0] for case in FAILURES]
 )
-def test_a_failure_leaves_everything_as_it_was(make: Callable[[], Any], sentence: str) -> None:
+def test_failed_commit_changes_nothing(make: Callable[[], Any], sentence: str) -> None:
     trace, control = with_images(), with_images()
     prompt = [*history_of(trace), user(url(2))]
     turn = prepare_turn(trace, prompt)
@@ -413,7 +411,7 @@ def test_a_failure_leaves_everything_as_it_was(make: Callable[[], Any], sentence
     assert [one.node_ids for one in branches(trace)] == [[0, 1, 2, 3, 4, 5]]
 
 
-def test_the_good_response_is_good() -> None:
+def test_valid_response_is_committed() -> None:
     trace = with_images()
     play(trace, [*history_of(trace), user(url(2))], good())
     whole = branches(trace)[0]
@@ -436,7 +434,7 @@ def test_a_processed_payload_is_a_type_error() -> None:
     ("tools", "got"),
     [("click", "'click'"), (["click"], "an array of 1"), ({"a": 1}, "an object with a")],
 )
-def test_a_record_whose_tools_are_none(tools: Any, got: str) -> None:
+def test_record_with_invalid_tools_is_refused(tools: Any, got: str) -> None:
     """A trace may come from elsewhere, and its tools are free JSON."""
     trace = Trace(nodes=[], tools=tools)
     before = encode_msgpack(trace)
@@ -453,7 +451,7 @@ def test_a_record_whose_tools_are_none(tools: Any, got: str) -> None:
     assert trace.tools == tools
 
 
-def test_commit_prompt_is_all_or_nothing() -> None:
+def test_failed_commit_prompt_changes_nothing() -> None:
     trace = with_images()
     before = encode_msgpack(trace)
     broken = user("broken")
@@ -502,7 +500,7 @@ PREPARING: list[tuple[str, Any, Any, str]] = [
     [case[1:] for case in PREPARING],
     ids=[case[0] for case in PREPARING],
 )
-def test_a_prompt_that_breaks_the_contract(prompt: Any, tools: Any, sentence: str) -> None:
+def test_invalid_prompt_is_refused(prompt: Any, tools: Any, sentence: str) -> None:
     trace = with_images()
     before = encode_msgpack(trace)
     with pytest.raises(RawMMError) as caught:
@@ -511,7 +509,7 @@ def test_a_prompt_that_breaks_the_contract(prompt: Any, tools: Any, sentence: st
     assert encode_msgpack(trace) == before
 
 
-def test_errors_name_no_content() -> None:
+def test_errors_show_no_content() -> None:
     """A response may hold anything; what is wrong with it is told, not shown."""
     secret = base64.b64encode(bytes(range(256))).decode()
     trace = with_images()

@@ -69,7 +69,7 @@ edits = pytest.mark.parametrize(("edit", "left"), EDITS, ids=[edit.__name__ for 
 
 
 @edits
-def test_a_turn_matches_what_stands_there(edit: Callable[[Trace], None], left: int) -> None:
+def test_turn_matches_the_edited_nodes(edit: Callable[[Trace], None], left: int) -> None:
     trace = conversation()
     prompt = [user("a"), reply(), user("b")]
     assert prepare_turn(trace, prompt).prefix_node_ids == [0, 1, 2]
@@ -109,7 +109,7 @@ def test_a_turn_prepared_before_the_edit_is_refused(
     assert encode_msgpack(trace) == before
 
 
-def test_an_edit_outside_of_the_prefix_is_no_hindrance() -> None:
+def test_edit_outside_of_the_prefix_is_allowed() -> None:
     trace = conversation()
     turn = prepare_turn(trace, [user("a"), user("c")])
     trace.nodes[3].message = reply("other")

@@ -188,7 +188,7 @@ SAME: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("one", "other"), [pair[1:] for pair in SAME], ids=[p[0] for p in SAME])
-def test_one_message_said_in_two_ways(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_equivalent_messages_have_one_hash(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert message_hash(one) == message_hash(other)
 
 
@@ -314,11 +314,13 @@ DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("one", "other"), [pair[1:] for pair in DIFFERENT], ids=[p[0] for p in DIFFERENT]
 )
-def test_two_messages(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_different_messages_have_different_hashes(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
     assert message_hash(one) != message_hash(other)
 
 
-def test_a_kind_that_is_no_text_is_hashed_all_the_same() -> None:
+def test_item_whose_type_is_not_a_string_is_hashed() -> None:
     odd = [{"type": {"b": 1, "a": 2}}], [{"type": {"a": 2, "b": 1}}], [{"type": ["x"]}]
     one, same, other = (message_hash(assistant("x", provider_state=state)) for state in odd)
     assert one == same != other
@@ -359,7 +361,7 @@ def test_any_form_of_a_message() -> None:
     assert message_hash(Plain()) == message_hash({"role": "user", "content": [IMAGE]})
 
 
-def test_every_role_is_taken_as_it_is() -> None:
+def test_message_of_every_role_is_returned_unchanged() -> None:
     for struct in (
         SystemMessage(content="x"),
         UserMessage(content="x"),
@@ -369,7 +371,7 @@ def test_every_role_is_taken_as_it_is() -> None:
         assert as_message(struct) is struct
 
 
-def test_what_is_no_message() -> None:
+def test_other_value_as_message_is_refused() -> None:
     with pytest.raises(ContractError) as caught:
         message_hash({"role": "bot", "content": "x"})
     assert str(caught.value) == (

@@ -91,6 +91,7 @@ class Calls:
 class TestWork:
     """Counted, not timed."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("resent", ["the same objects", "equal ones"])
     def test_a_thousand_turns_hash_each_message_a_few_times(
         self, monkeypatch: pytest.MonkeyPatch, resent: str
@@ -115,7 +116,9 @@ class TestWork:
             assert asked["latest"] == asked["variants"] == 1
         assert len(trace.nodes) == 2000
 
-    def test_so_do_turns_with_tokens_and_images(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_thousand_turns_with_images_hash_each_message_a_few_times(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         calls = Calls(monkeypatch)
         trace = new_trace()
         history: list[Any] = []
@@ -194,8 +197,8 @@ class TestWork:
         assert prefix_of(trace, [user("a"), other]) == [0]
 
 
-class TestKeepingUp:
-    def test_nodes_that_others_append(self) -> None:
+class TestNodesOfOthers:
+    def test_appended_nodes_are_indexed(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response())
         trace.nodes.append(MessageNode(parent=1, message=user("b")))
@@ -206,7 +209,7 @@ class TestKeepingUp:
         play(trace, [user("a"), reply(), user("b")], response(text="more"))
         assert trace.nodes[4].parent == 2
 
-    def test_a_list_that_was_cut(self) -> None:
+    def test_shortened_list_is_reindexed(self) -> None:
         trace = with_images()
         messages = history_of(trace)
         assert prefix_of(trace, messages) == [0, 1, 2, 3]
@@ -216,7 +219,7 @@ class TestKeepingUp:
         assert prefix_of(trace, messages) == [0, 1]
         assert prefix_of(trace, [user("new")]) == [2]
 
-    def test_a_list_that_was_cut_and_grew_again(self) -> None:
+    def test_shortened_and_extended_list_is_reindexed(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response())
         assert prefix_of(trace, [user("a"), reply()]) == [0, 1]
@@ -225,13 +228,13 @@ class TestKeepingUp:
         assert prefix_of(trace, [user("a"), reply()]) == [0]
         assert prefix_of(trace, [user("a"), reply("other")]) == [0, 1]
 
-    def test_a_list_that_was_emptied(self) -> None:
+    def test_emptied_list_is_reindexed(self) -> None:
         trace = with_images()
         messages = history_of(trace)
         trace.nodes.clear()
         assert prefix_of(trace, messages) == []
 
-    def test_another_list(self) -> None:
+    def test_replaced_list_is_reindexed(self) -> None:
         trace = with_images()
         messages = history_of(trace)
         assert prefix_of(trace, messages) == [0, 1, 2, 3]
@@ -241,7 +244,7 @@ class TestKeepingUp:
         assert prefix_of(trace, messages) == []
         assert prefix_of(trace, [user("else")]) == [0]
 
-    def test_a_commit_of_a_turn_prepared_before(self) -> None:
+    def test_turn_prepared_before_a_change_is_committed(self) -> None:
         trace = new_trace()
         stale = prepare_turn(trace, [user("a")])
         trace.nodes = [MessageNode(message=user("a"))]
@@ -249,7 +252,7 @@ class TestKeepingUp:
         assert trace.nodes[1].parent == 0
 
 
-class TestTokensOfTheRenderer:
+class TestRendererTokens:
     """What only the index knows: the tokens before the engine expanded media."""
 
     MESSAGES = (user("look", url(0)), reply())
@@ -257,7 +260,7 @@ class TestTokensOfTheRenderer:
     def previous(self, trace: Trace) -> Any:
         return prepare_turn(trace, self.MESSAGES).previous_renderer_token_ids()
 
-    def test_it_knows_them(self) -> None:
+    def test_index_has_them(self) -> None:
         trace = expanded()
         assert self.previous(trace) == ([1, PAD, 2], [90, 91])
         turn = prepare_turn(trace, self.MESSAGES)
@@ -292,7 +295,7 @@ class TestTokensOfTheRenderer:
         assert prefix_of(trace, [*self.MESSAGES]) == []
         assert index_of(trace)._logical == {}
 
-    def test_they_do_not_ride_the_wire(self) -> None:
+    def test_they_are_not_serialized(self) -> None:
         """A copy knows the engine's only; a renderer that leaves media unexpanded starts anew."""
         trace = expanded()
         for copied in (copy.deepcopy(trace), decode_msgpack(encode_msgpack(trace), Trace)):
@@ -301,7 +304,7 @@ class TestTokensOfTheRenderer:
 
 
 class TestLifetime:
-    def test_an_index_goes_with_its_trace(self) -> None:
+    def test_index_is_freed_with_its_trace(self) -> None:
         trace = with_images()
         key, gone = id(trace), weakref.ref(trace)
         entry = index._INDEXES[key]
@@ -311,7 +314,7 @@ class TestLifetime:
         assert gone() is None
         assert key not in index._INDEXES
 
-    def test_also_if_it_was_made_anew(self) -> None:
+    def test_rebuilt_index_is_freed_with_its_trace(self) -> None:
         trace = with_images()
         reindex(trace)
         trace.nodes = list(trace.nodes)
@@ -321,7 +324,7 @@ class TestLifetime:
         gc.collect()
         assert key not in index._INDEXES
 
-    def test_also_in_a_cycle(self) -> None:
+    def test_index_of_a_trace_in_a_cycle_is_freed(self) -> None:
         trace = with_images()
         trace.info = {}
         trace.info["itself"] = [trace]
@@ -331,14 +334,14 @@ class TestLifetime:
         gc.collect()
         assert key not in index._INDEXES
 
-    def test_many_traces_leave_nothing(self) -> None:
+    def test_indexes_of_many_traces_are_freed(self) -> None:
         before = len(index._INDEXES)
         for _ in range(200):
             with_images()
         gc.collect()
         assert len(index._INDEXES) == before
 
-    def test_a_trace_at_the_place_of_another_is_not_taken_for_it(self) -> None:
+    def test_trace_with_the_id_of_a_freed_one_gets_its_own_index(self) -> None:
         places = set()
         for number in range(50):
             trace = new_trace()
@@ -349,7 +352,7 @@ class TestLifetime:
             del trace
         assert len(places) < 50, "no place was used twice, so this test showed nothing"
 
-    def test_not_even_with_an_entry_left_behind(self) -> None:
+    def test_stale_entry_of_a_freed_trace_is_not_used(self) -> None:
         trace, other = with_images(), new_trace()
         index._INDEXES[id(other)] = index._INDEXES[id(trace)]
         assert prefix_of(other, history_of(trace)) == []
@@ -366,7 +369,7 @@ class TestCopies:
         ],
         ids=["deepcopy", "pickle", "wire"],
     )
-    def test_they_grow_apart(self, duplicate: Callable[[Trace], Trace]) -> None:
+    def test_copies_have_separate_indexes(self, duplicate: Callable[[Trace], Trace]) -> None:
         trace = with_images()
         copied = duplicate(trace)
         before = encode_msgpack(trace)
@@ -378,7 +381,7 @@ class TestCopies:
         assert prefix_of(copied, [user("and here")]) == []
         assert len(trace.nodes) == len(copied.nodes) == 6
 
-    def test_two_traces_of_one_list_see_the_same(self) -> None:
+    def test_two_traces_of_one_list_see_the_same_nodes(self) -> None:
         trace = with_images()
         shallow = copy.copy(trace)
         assert shallow.nodes is trace.nodes
@@ -389,7 +392,7 @@ class TestCopies:
 
 
 class TestReindex:
-    def test_a_message_changed_in_place_is_known_by_what_it_said(self) -> None:
+    def test_message_changed_in_place_matches_its_old_content(self) -> None:
         trace = new_trace()
         play(trace, [UserMessage(content="a")], response())
         play(trace, [UserMessage(content="b")], response())
@@ -400,7 +403,7 @@ class TestReindex:
         assert prefix_of(trace, [user("changed"), reply()]) == [0, 1]
         assert prefix_of(trace, [user("b")]) == [2]
 
-    def test_of_a_trace_that_nobody_asked_about(self) -> None:
+    def test_trace_without_an_index_can_be_reindexed(self) -> None:
         trace = new_trace()
         reindex(trace)
         assert prefix_of(trace, [user("a")]) == []

@@ -22,7 +22,7 @@ from rawmm import (
     encode_msgpack,
 )
 from rawmm.graph import branches, leaves, message_hash, prepare_turn, reindex
-from rawmm.graph.sidecar import attribute, difference, introduced, merge
+from rawmm.graph.sidecar import first_mismatch, media_count, merge, split_by_message
 from rawmm.trainer import sample_from
 from tests.unit.graph.test_commit_errors import good, routing
 from tests.unit.graph.turns import PAD, TYPES, history_of, sidecar, url, user, with_images
@@ -116,9 +116,9 @@ def test_in_the_sidecar_of_a_response() -> None:
             continue
         odd = assign()
         tried.call(what, merge, [odd])
-        tried.call(what, attribute, odd, prompt)
-        tried.call(what, difference, [odd], sidecar(*media), prompt)
-        tried.call(what, difference, [sidecar(*media[:1])], odd, prompt[:1])
+        tried.call(what, split_by_message, odd, prompt)
+        tried.call(what, first_mismatch, [odd], sidecar(*media), prompt)
+        tried.call(what, first_mismatch, [sidecar(*media[:1])], odd, prompt[:1])
         tried.call(what, build_mm_refs, odd, image_dir="/x")
         trace = with_images()
         tried.call(what, prepare_turn(trace, prompt).commit, good(multi_modal_data=odd))
@@ -131,7 +131,7 @@ def test_as_arguments(name: str) -> None:
     trace = with_images()
     prompt = [*history_of(trace), user(url(2))]
     one = sidecar((0, 1, 2))
-    for function in (leaves, branches, message_hash, reindex, merge, introduced, build_mm_refs):
+    for function in (leaves, branches, message_hash, reindex, merge, media_count, build_mm_refs):
         tried.call(function.__name__, function, make())
     tried.call("sample_from", sample_from, make())
     tried.call("prepare_turn", prepare_turn, make(), [])
@@ -140,13 +140,13 @@ def test_as_arguments(name: str) -> None:
     tried.call("tools", prepare_turn, trace, prompt, make())
     tried.call("tools", prepare_turn, trace, prompt, [make()])
     tried.call("merge", merge, [one, make()])
-    tried.call("attribute", attribute, make(), prompt)
-    tried.call("attribute", attribute, one, make())
-    tried.call("attribute", attribute, one, [make()])
-    tried.call("difference", difference, make(), one, prompt)
-    tried.call("difference", difference, [make()], one, prompt)
-    tried.call("difference", difference, [], make(), prompt)
-    tried.call("difference", difference, [], one, make())
+    tried.call("split_by_message", split_by_message, make(), prompt)
+    tried.call("split_by_message", split_by_message, one, make())
+    tried.call("split_by_message", split_by_message, one, [make()])
+    tried.call("first_mismatch", first_mismatch, make(), one, prompt)
+    tried.call("first_mismatch", first_mismatch, [make()], one, prompt)
+    tried.call("first_mismatch", first_mismatch, [], make(), prompt)
+    tried.call("first_mismatch", first_mismatch, [], one, make())
     tried.call("spread", branches(trace)[0].spread, make())
     turn = prepare_turn(trace, prompt)
     tried.call("spans", turn.prompt_message_spans, make())
@@ -189,7 +189,7 @@ def test_in_a_response(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [list, tuple, dict, set, str])
-def test_a_mock_is_no_prompt(kind: type) -> None:
+def test_mock_as_prompt_is_refused(kind: type) -> None:
     with pytest.raises(RawMMError) as caught:
         prepare_turn(with_images(), mock.MagicMock(spec=kind))
     assert (caught.value.code, caught.value.path) == ("wrong_type", "$.prompt")

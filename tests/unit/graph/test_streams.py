@@ -86,7 +86,7 @@ def test_arrays_are_taken_by_value(ids: Any, logprobs: Any) -> None:
         ("completion_logprobs", np.array([0.5, np.nan]), "not_json", "$.tokens.completion_logprobs[1]"),
     ],
 )  # fmt: skip
-def test_what_is_no_stream_is_refused(field: str, value: Any, code: str, path: str) -> None:
+def test_other_value_as_stream_is_refused(field: str, value: Any, code: str, path: str) -> None:
     answer = response([1, 2])
     setattr(answer.tokens, field, value)
     with pytest.raises(RawMMError) as caught:
@@ -94,7 +94,7 @@ def test_what_is_no_stream_is_refused(field: str, value: Any, code: str, path: s
     assert (caught.value.code, caught.value.path) == (code, path)
 
 
-def test_a_prefix_is_not_matched_by_numbers_that_are_no_ids() -> None:
+def test_prefix_does_not_match_floats() -> None:
     """In Python 1.0, True and 1 are equal."""
     trace = new_trace()
     play(trace, PROMPT, response([1, 2], message_spans=[(0, 2)]))
@@ -116,7 +116,7 @@ class TestFloor:
         assert "logprob_floor" in str(caught.value)
 
     @pytest.mark.parametrize("make", [list, np.array])
-    def test_a_floor_takes_its_place_and_is_told(self, make: Callable[[Any], Any]) -> None:
+    def test_floor_replaces_minus_infinity_with_a_warning(self, make: Callable[[Any], Any]) -> None:
         trace = new_trace()
         answer = self.answer(-0.5, -INF, -INF)
         answer.tokens.completion_logprobs = make([-0.5, -INF, -INF])
@@ -125,7 +125,7 @@ class TestFloor:
         assert trace.nodes[1].logprobs == [-0.5, -9999.0, -9999.0]
         encode_msgpack(trace)
 
-    def test_without_any_nothing_is_said(self) -> None:
+    def test_finite_logprobs_cause_no_warning(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             prepare_turn(new_trace(), PROMPT).commit(self.answer(-0.5), logprob_floor=-9999.0)
@@ -138,7 +138,7 @@ class TestFloor:
         assert caught.value.code == "not_json"
 
     @pytest.mark.parametrize("floor", [INF, -INF, float("nan"), 1.0, True, "-1", 10**400])
-    def test_a_floor_that_is_none(self, floor: Any) -> None:
+    def test_invalid_floor_is_refused(self, floor: Any) -> None:
         with pytest.raises(RawMMError) as caught:
             prepare_turn(new_trace(), PROMPT).commit(self.answer(-0.5), logprob_floor=floor)
         assert caught.value.code == "bad_value"

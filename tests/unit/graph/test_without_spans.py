@@ -58,30 +58,30 @@ class TestOneTurn:
         code, path = error(new_trace(), prompt, answer)
         assert (code, path) == ("hash_mismatch", "$.nodes[0].message.content[1].image_url.url")
 
-    def test_an_image_that_the_renderer_dropped(self, types: Any) -> None:
+    def test_dropped_image_is_refused(self, types: Any) -> None:
         answer = response(IDS, multi_modal_data=sidecar(ONE), mm_token_type_id_map=types)
         assert error(new_trace(), IN_TWO, answer)[0] == "count_mismatch"
 
-    def test_a_range_that_leaves_the_prompt(self, types: Any) -> None:
+    def test_range_outside_of_the_prompt_is_refused(self, types: Any) -> None:
         media = sidecar(ONE, (1, 4, 9))
         answer = response(IDS, multi_modal_data=media, mm_token_type_id_map=types)
         assert error(new_trace(), IN_TWO, answer)[0] in {"placeholder_order", "orphan_image"}
 
 
-class TestPlaces:
-    def test_a_range_off_the_image_tokens(self) -> None:
+class TestPlaceholders:
+    def test_range_off_the_image_tokens_is_refused(self) -> None:
         media = sidecar(ONE, (1, 5, 2))
         answer = response(IDS, multi_modal_data=media, mm_token_type_id_map=TYPES)
         path = "$.tokens.multi_modal_data.mm_placeholders.image[1]"
         assert error(new_trace(), IN_TWO, answer) == ("orphan_image", path)
 
-    def test_image_tokens_without_an_image(self) -> None:
+    def test_image_tokens_without_an_image_are_refused(self) -> None:
         answer = response(
             [*IDS, PAD], multi_modal_data=sidecar(ONE, TWO), mm_token_type_id_map=TYPES
         )
         assert error(new_trace(), IN_TWO, answer) == ("orphan_image", "$.nodes[2].token_ids")
 
-    def test_a_record_whose_media_have_no_tokens(self) -> None:
+    def test_record_whose_media_have_no_tokens_is_refused(self) -> None:
         trace = new_trace()
         answer = response(IDS, multi_modal_data=sidecar(ONE, TWO), mm_token_type_id_map=TYPES)
         play(trace, IN_TWO, answer)
@@ -90,7 +90,7 @@ class TestPlaces:
             validate(trace)
         assert (caught.value.code, caught.value.path) == ("orphan_image", "$.nodes[2].token_ids")
 
-    def test_a_record_whose_range_ends_behind_the_tokens(self) -> None:
+    def test_record_whose_range_ends_after_the_tokens_is_refused(self) -> None:
         trace = new_trace()
         play(trace, IN_TWO, response(IDS, multi_modal_data=sidecar(ONE, TWO)))
         trace.nodes[1].multi_modal_data = sidecar((1, 8, 2))
@@ -127,7 +127,7 @@ class TestLaterTurns:
         assert path.startswith("$.tokens.multi_modal_data.mm_hashes.image[0]")
 
     @pytest.mark.parametrize("bridged", [True, False])
-    def test_an_earlier_image_that_was_dropped(self, bridged: bool) -> None:  # noqa: FBT001
+    def test_dropped_earlier_image_is_refused(self, bridged: bool) -> None:  # noqa: FBT001
         media = sidecar(ONE, (2, 9, 1))
         answer = response(list(self.NEXT), text="b", multi_modal_data=media, bridged=bridged)
         assert error(after_one_turn(ONE, TWO), list(self.HISTORY), answer)[0] == "count_mismatch"

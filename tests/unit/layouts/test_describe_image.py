@@ -46,7 +46,7 @@ def locators(described: DescribedImage) -> tuple[str | None, str | None]:
     return described.item.raw_image_id, described.item.raw_image_uri
 
 
-def test_what_it_says(raw: bytes) -> None:
+def test_item_hash_and_counts(raw: bytes) -> None:
     described = describe_image(raw, "qwen_vl")
     assert described == DescribedImage(
         item=rawmm.raw_mm_item(
@@ -88,7 +88,7 @@ def test_every_family(raw: bytes, family: str) -> None:
     assert described[2:] == (geometry.num_tokens, geometry.placeholder_length)
 
 
-def test_a_layout_with_knobs(raw: bytes) -> None:
+def test_a_layout_with_parameters(raw: bytes) -> None:
     described = describe_image(raw, QWEN2_VL)
     assert described.item.payload == {"image_grid_thw": [[1, 34, 46]]}
     assert described.item.layout_fingerprint == QWEN2_VL.fingerprint()
@@ -113,7 +113,7 @@ def test_orientation_is_ignored(kind: str, orientation: int) -> None:
 
 
 class TestLocators:
-    def test_bytes_have_none(self, raw: bytes) -> None:
+    def test_bytes_have_no_locator(self, raw: bytes) -> None:
         for given in (raw, bytearray(raw), memoryview(raw)):
             assert locators(describe_image(given, "qwen_vl")) == (None, None)
 
@@ -130,17 +130,19 @@ class TestLocators:
         for given in (path, str(path), path.name, Path(path.name), f"./x/../{path.name}"):
             assert locators(describe_image(given, "qwen_vl")) == (None, path.as_uri())
 
-    def test_a_file_url_stays_as_it_is(self, path: Path) -> None:
+    def test_file_url_is_unchanged(self, path: Path) -> None:
         for url in (path.as_uri(), path.as_uri().replace("file://", "file://localhost")):
             assert locators(describe_image(url, "qwen_vl")) == (None, url)
 
-    def test_a_data_url_stays_as_it_is(self, raw: bytes) -> None:
+    def test_data_url_is_unchanged(self, raw: bytes) -> None:
         url = data_url(raw)
         described = describe_image(url, "qwen_vl")
         assert locators(described) == (None, url)
         assert described.mm_hash == hashlib.sha256(raw).hexdigest()[:32]
 
-    def test_all_say_the_same_otherwise(self, tmp_path: Path, path: Path, raw: bytes) -> None:
+    def test_all_descriptions_are_equal_otherwise(
+        self, tmp_path: Path, path: Path, raw: bytes
+    ) -> None:
         stored = ImageStore(tmp_path).put(raw)
         found = [
             describe_image(given, "kimi_k25")
@@ -153,7 +155,7 @@ class TestLocators:
 
 
 class TestImageDir:
-    def test_a_file_in_it_has_its_name_as_id(self, tmp_path: Path, raw: bytes) -> None:
+    def test_name_of_a_file_in_it_is_the_id(self, tmp_path: Path, raw: bytes) -> None:
         stored = ImageStore(tmp_path).put(raw)
         for given in (stored.path, str(stored.path), stored.uri):
             described = describe_image(given, "qwen_vl", image_dir=str(tmp_path))
@@ -173,11 +175,11 @@ class TestImageDir:
             error = refusal(OffloadError, stored.path, "qwen_vl", image_dir=image_dir)
             assert error.code == "path_escape"
 
-    def test_a_name_that_is_no_id_is_refused(self, path: Path) -> None:
+    def test_invalid_id_is_refused(self, path: Path) -> None:
         error = refusal(MaterializeError, path, "qwen_vl", image_dir=path.parent)
         assert error.code == "bad_locator"
 
-    def test_what_is_no_file_is_refused(self, tmp_path: Path, raw: bytes) -> None:
+    def test_other_source_is_refused(self, tmp_path: Path, raw: bytes) -> None:
         stored = ImageStore(tmp_path).put(raw)
         for given in (raw, data_url(raw), stored):
             error = refusal(OffloadError, given, "qwen_vl", image_dir=tmp_path)
@@ -205,10 +207,10 @@ class TestErrors:
             (["a.png"], "wrong_type"),
         ],
     )
-    def test_what_is_no_image(self, image: Any, code: str) -> None:
+    def test_other_bytes_are_refused(self, image: Any, code: str) -> None:
         assert refusal(OffloadError, image, "qwen_vl").code == code
 
-    def test_what_cannot_be_read(self, tmp_path: Path, path: Path, raw: bytes) -> None:
+    def test_unreadable_file_is_refused(self, tmp_path: Path, path: Path, raw: bytes) -> None:
         link = tmp_path / "link.png"
         link.symlink_to(path)
         os.mkfifo(tmp_path / "fifo.png")
@@ -225,7 +227,7 @@ class TestErrors:
         ):
             assert refusal(MaterializeError, given, "qwen_vl").code == code, given
 
-    def test_a_family_or_a_shape_that_there_is_not(self, raw: bytes) -> None:
+    def test_unknown_family_and_refused_shape_are_errors(self, raw: bytes) -> None:
         assert refusal(ContractError, raw, "qwen").code == "bad_value"
         assert refusal(ContractError, raw, None).code == "bad_value"
         assert refusal(ContractError, huge_png(201, 1), "qwen_vl").code == "image_limit"

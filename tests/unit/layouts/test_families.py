@@ -16,7 +16,7 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
 
 
 @pytest.mark.parametrize(
-    ("family", "knobs", "size", "grid", "num_tokens"),
+    ("family", "parameters", "size", "grid", "num_tokens"),
     [
         # 32 x 24 tokens of 32 pixels; nothing to round.
         ("qwen_vl", {}, (1024, 768), [1, 48, 64], 768),
@@ -61,9 +61,9 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
     ],
 )
 def test_grid_and_tokens(
-    family: str, knobs: dict[str, Any], size: tuple[int, int], grid: list[int], num_tokens: int
+    family: str, parameters: dict[str, Any], size: tuple[int, int], grid: list[int], num_tokens: int
 ) -> None:
-    geometry = layouts.get(family, **knobs).describe(*size)
+    geometry = layouts.get(family, **parameters).describe(*size)
     assert (geometry.grid, geometry.num_tokens) == (grid, num_tokens)
 
 
@@ -101,7 +101,7 @@ def test_a_message_has_one_placeholder_of_kimi_and_all_of_the_others() -> None:
         ("pixtral", (2049, 3), (2049, 2)),
     ],
 )
-def test_a_shape_that_the_processor_refuses(
+def test_shape_that_the_processor_refuses_is_refused(
     family: str, fits: tuple[int, int], refused: tuple[int, int]
 ) -> None:
     layout = layouts.get(family)
@@ -126,7 +126,9 @@ def test_a_shape_that_the_processor_refuses(
         (5, None, "wrong_type", "$.height"),
     ],
 )
-def test_what_is_no_size(family: str, width: Any, height: Any, code: str, path: str) -> None:
+def test_invalid_size_is_refused(
+    family: str, width: Any, height: Any, code: str, path: str
+) -> None:
     with pytest.raises(ContractError) as caught:
         layouts.get(family).describe(width, height)
     assert (caught.value.code, caught.value.path) == (code, path)
@@ -134,9 +136,9 @@ def test_what_is_no_size(family: str, width: Any, height: Any, code: str, path: 
 
 
 @pytest.mark.parametrize("family", layouts.FAMILIES)
-def test_a_layout_is_a_value(family: str) -> None:
+def test_layouts_are_compared_and_hashed_by_value(family: str) -> None:
     layout = layouts.get(family)
-    assert layout == layouts.get(family, **layout.knobs)
+    assert layout == layouts.get(family, **layout.parameters)
     assert hash(layout) == hash(layouts.get(family))
     assert pickle.loads(pickle.dumps(layout)) == copy.deepcopy(layout) == layout
     assert layout != layouts.get(family, patch_size=7)
@@ -145,7 +147,7 @@ def test_a_layout_is_a_value(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", layouts.FAMILIES)
-def test_what_a_caller_does_with_a_geometry_stays_with_it(family: str) -> None:
+def test_geometries_share_nothing(family: str) -> None:
     layout = layouts.get(family)
     first = layout.describe(640, 480)
     expected = copy.deepcopy(first)

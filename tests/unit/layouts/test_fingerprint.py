@@ -60,25 +60,25 @@ def test_default_layouts(family: str, text: str, digest: str) -> None:
     assert layouts.get(family).fingerprint() == digest
 
 
-def test_every_knob_counts() -> None:
+def test_every_parameter_changes_the_fingerprint() -> None:
     for family, cls in layouts.FAMILIES.items():
         found = {layouts.get(family).fingerprint()}
         for name, default in cls.defaults().items():
             other = [1.0, 2.0, 3.0] if isinstance(default, tuple) else 2 * (default or 1)
-            knobs = {name: other}
+            parameters = {name: other}
             if name == "patch_size":
-                knobs["image_size"] = 2 * cls.defaults().get("image_size", 0)
+                parameters["image_size"] = 2 * cls.defaults().get("image_size", 0)
             if name == "min_pixels":
-                knobs["max_pixels"] = 2**30
-            known = {key: value for key, value in knobs.items() if key in cls.defaults()}
+                parameters["max_pixels"] = 2**30
+            known = {key: value for key, value in parameters.items() if key in cls.defaults()}
             found.add(layouts.get(family, **known).fingerprint())
         assert len(found) == len(cls.defaults()) + 1
 
 
-def test_integers_and_lists_of_a_mean_count_as_floats_and_tuples() -> None:
+def test_means_are_converted_to_tuples_of_floats() -> None:
     layout = layouts.get("kimi_k25", image_mean=[0, 1, 0.5])
-    assert layout.knobs["image_mean"] == (0.0, 1.0, 0.5)
-    assert [type(channel) for channel in layout.knobs["image_mean"]] == [float] * 3
+    assert layout.parameters["image_mean"] == (0.0, 1.0, 0.5)
+    assert [type(channel) for channel in layout.parameters["image_mean"]] == [float] * 3
     text = KIMI_K25.replace("image_mean=[0.5,0.5,0.5]", "image_mean=[0.0,1.0,0.5]")
     assert layout.fingerprint() == hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -108,7 +108,7 @@ def test_any_values(family: str, values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("family", ["qwen:vl", "", "qwen vl", "qwen_vl\n", None, 7])
-def test_a_family_that_is_no_name(family: Any) -> None:
+def test_invalid_family_name_is_refused(family: Any) -> None:
     with pytest.raises(ContractError) as caught:
         image_layout_fingerprint(family=family, patch_size=14)
     assert (caught.value.code, caught.value.path) == ("bad_format", "$.family")
@@ -126,7 +126,7 @@ def test_a_family_that_is_no_name(family: Any) -> None:
         (b"14", "array_payload"),
     ],
 )
-def test_a_value_that_json_cannot_say(value: Any, code: str) -> None:
+def test_value_that_is_not_json_is_refused(value: Any, code: str) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         image_layout_fingerprint(family="qwen_vl", patch_size=value)
     assert caught.value.code == code

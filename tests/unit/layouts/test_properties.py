@@ -29,7 +29,7 @@ def described(layout: Layout, width: int, height: int) -> Geometry | None:
 
 
 @given(LAYOUTS, SIDES, SIDES)
-def test_a_turned_image_has_the_turned_grid(layout: Layout, width: int, height: int) -> None:
+def test_transposed_image_has_the_transposed_grid(layout: Layout, width: int, height: int) -> None:
     one, other = described(layout, width, height), described(layout, height, width)
     if one is None or other is None:
         assert one is other
@@ -47,11 +47,11 @@ def test_tokens_follow_from_the_grid(layout: Layout, width: int, height: int) ->
     if geometry is None:
         return
     assert min(geometry.grid) >= 1
-    knobs = layout.knobs
-    merge = knobs.get("merge_size") or knobs.get("merge_kernel_size") or 1
+    parameters = layout.parameters
+    merge = parameters.get("merge_size") or parameters.get("merge_kernel_size") or 1
     tokens = {
-        "gemma3": knobs.get("image_seq_length"),
-        "internvl": geometry.grid[0] * knobs.get("image_seq_length", 0) + 2,
+        "gemma3": parameters.get("image_seq_length"),
+        "internvl": geometry.grid[0] * parameters.get("image_seq_length", 0) + 2,
         "pixtral": geometry.grid[1] * (geometry.grid[2] + 1),
     }.get(layout.family, prod(geometry.grid) // merge**2)
     assert geometry.num_tokens == tokens
@@ -59,25 +59,25 @@ def test_tokens_follow_from_the_grid(layout: Layout, width: int, height: int) ->
 
 
 @given(LAYOUTS, SIDES, SIDES)
-def test_limits_hold(layout: Layout, width: int, height: int) -> None:
+def test_grid_is_within_the_limits(layout: Layout, width: int, height: int) -> None:
     geometry = described(layout, width, height)
     if geometry is None:
         return
-    knobs: dict[str, Any] = layout.knobs
-    pixels = prod(geometry.grid) * knobs["patch_size"] ** 2
+    parameters: dict[str, Any] = layout.parameters
+    pixels = prod(geometry.grid) * parameters["patch_size"] ** 2
     if layout.family == "qwen_vl":
         # A side of one token is never made shorter; at 200 to 1 that stays under the limit.
-        assert knobs["min_pixels"] <= pixels <= knobs["max_pixels"]
+        assert parameters["min_pixels"] <= pixels <= parameters["max_pixels"]
     elif layout.family == "kimi_k25":
-        assert max(geometry.grid) <= knobs["patch_limit_on_one_side"]
+        assert max(geometry.grid) <= parameters["patch_limit_on_one_side"]
     elif layout.family == "pixtral":
-        assert max(geometry.grid) * knobs["patch_size"] <= knobs["longest_edge"]
+        assert max(geometry.grid) * parameters["patch_size"] <= parameters["longest_edge"]
     elif layout.family == "internvl":
-        assert 1 <= geometry.grid[0] <= knobs["max_patches"] + 1
+        assert 1 <= geometry.grid[0] <= parameters["max_patches"] + 1
 
 
 @given(LAYOUTS, SIDES, SIDES)
-def test_the_payload_goes_into_a_descriptor(layout: Layout, width: int, height: int) -> None:
+def test_payload_is_valid_in_a_descriptor(layout: Layout, width: int, height: int) -> None:
     geometry = described(layout, width, height)
     if geometry is None:
         return

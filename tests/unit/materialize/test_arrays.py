@@ -60,17 +60,17 @@ def test_a_library_by_the_type_of_its_arrays(name: str, monkeypatch: pytest.Monk
     ("other", "got"),
     [(np.zeros((1, 3, 5)), "[1, 3, 5]"), (np.zeros(3), "[3]"), (np.float64(1), "[]"), (None, "[]")],
 )
-def test_shapes_that_do_not_go_together(other: Any, got: str) -> None:
+def test_incompatible_shapes_are_refused(other: Any, got: str) -> None:
     with pytest.raises(MaterializeError) as caught:
         joined([{"pixel_values": np.zeros((1, 3, 4))}, {"pixel_values": other}])
     assert str(caught.value) == (
-        f"$[1]: expected pixel_values of shape [*, 3, 4], as of the first image, got {got}; the "
-        "image processor pads the images of one call to one size; take the outputs of each image "
+        f"$[1]: expected pixel_values of shape [*, 3, 4], as for the first image, got {got}; the "
+        "image processor pads the images of one call to one size; use the outputs of each image "
         "[geometry_mismatch]"
     )
 
 
-def test_a_key_that_only_some_images_have() -> None:
+def test_key_of_some_images_only_is_refused() -> None:
     with pytest.raises(MaterializeError):
         joined([{"a": np.zeros((1, 1))}, {}])
     with pytest.raises(MaterializeError):

@@ -37,7 +37,7 @@ def unwanted() -> Any:
 
 
 class TestBound:
-    def test_the_least_recently_used_goes_first(self) -> None:
+    def test_least_recently_used_image_is_evicted(self) -> None:
         cache = ProcessedImageCache(max_bytes=300)
         for key in "abc":
             cache.get(key, lambda: array(100))
@@ -51,7 +51,7 @@ class TestBound:
         cache.get("b", lambda: runs.append(1) or array(1))  # type: ignore[func-returns-value]
         assert runs == [1]
 
-    def test_one_that_is_too_large_is_not_kept_and_drives_out_none(self) -> None:
+    def test_too_large_image_is_not_cached_and_evicts_nothing(self) -> None:
         cache = ProcessedImageCache(max_bytes=300)
         cache.get("a", lambda: array(300))
         big = array(301)
@@ -68,7 +68,7 @@ class TestBound:
         cache.get("b", lambda: {"rows": 3})
         assert cache.nbytes > 160  # a number has no nbytes, but takes room
 
-    def test_room_for_nothing(self) -> None:
+    def test_cache_of_zero_bytes_keeps_nothing(self) -> None:
         cache = ProcessedImageCache(max_bytes=0)
         runs: list[int] = []
         for _ in range(2):
@@ -84,7 +84,7 @@ class TestBound:
         assert cache.nbytes == 7
 
     @pytest.mark.parametrize("bound", [-1, 1.5, True, "1 GB", None])
-    def test_what_is_no_bound(self, bound: Any) -> None:
+    def test_invalid_limit_is_refused(self, bound: Any) -> None:
         with pytest.raises(ContractError) as caught:
             ProcessedImageCache(bound)
         assert (caught.value.code, caught.value.path) == ("out_of_range", "$.max_bytes")
@@ -94,7 +94,9 @@ class TestBound:
         st.lists(st.integers(0, 12), max_size=60),
         st.lists(st.integers(0, 25), min_size=13, max_size=13),
     )
-    def test_as_a_simple_model(self, bound: int, asked: list[int], sizes: list[int]) -> None:
+    def test_behaves_like_a_simple_model(
+        self, bound: int, asked: list[int], sizes: list[int]
+    ) -> None:
         cache = ProcessedImageCache(bound)
         model: OrderedDict[int, int] = OrderedDict()
         runs: list[int] = []
@@ -141,7 +143,7 @@ def together(cache: ProcessedImageCache, run: Callable[[], Any]) -> list[Any]:
 
 
 class TestSingleFlight:
-    def test_one_run_for_all_that_ask_meanwhile(self) -> None:
+    def test_concurrent_requests_share_one_run(self) -> None:
         for bound in (1_000, 0):  # kept or not, those who wait get it
             cache = ProcessedImageCache(bound)
             outputs = array(100)
@@ -149,7 +151,7 @@ class TestSingleFlight:
             assert all(one is outputs for one in found)
             assert (cache.counters.misses, cache.counters.waits) == (1, THREADS - 1)
 
-    def test_a_failure_goes_to_all_and_is_not_kept(self) -> None:
+    def test_error_is_raised_in_all_threads_and_not_cached(self) -> None:
         cache = ProcessedImageCache()
         failure = MaterializeError("not_an_image", expected="an image", got="none")
 
@@ -162,7 +164,7 @@ class TestSingleFlight:
         assert cache.get("a", lambda: outputs) is outputs
         assert cache.get("a", unwanted) is outputs
 
-    def test_an_interrupt_stops_one_thread_only(self) -> None:
+    def test_interrupt_stops_one_thread_only(self) -> None:
         """Another thread runs in its place."""
         cache = ProcessedImageCache()
         begun, go_on = threading.Event(), threading.Event()
@@ -187,7 +189,7 @@ class TestSingleFlight:
             first.result(SOON)
             assert all(one.result(SOON) is outputs for one in others)
 
-    def test_a_run_may_raise_what_futures_raise(self) -> None:
+    def test_run_may_raise_cancelled_error(self) -> None:
         def cancelled() -> Any:
             raise CancelledError
 
@@ -249,7 +251,7 @@ class TestMaterialize:
         for one in found[1:]:
             assert np.array_equal(one["pixel_values"], found[0]["pixel_values"])
 
-    def test_each_that_waits_gets_the_error_at_its_own_path(self, store: ImageStore) -> None:
+    def test_every_waiting_thread_gets_the_error_at_its_own_path(self, store: ImageStore) -> None:
         cache = ProcessedImageCache()
         begun, go_on = threading.Event(), threading.Event()
 
@@ -280,7 +282,7 @@ class TestMaterialize:
         assert all("OSError" in error.got for error in errors)
         assert len(cache) == 0
 
-    def test_what_makes_an_image_another_one(self, store: ImageStore) -> None:
+    def test_key_contains_layout_processor_and_tensors(self, store: ImageStore) -> None:
         """Its bytes, the processor, the layout, the kind of array."""
         cache = ProcessedImageCache()
         refs = refs_to(store, RED)
@@ -295,7 +297,7 @@ class TestMaterialize:
         materialize(refs, image_processor=one, cache=cache)
         assert len(one.seen) == 3
 
-    def test_the_file_tells_which_image_it_is(
+    def test_key_contains_the_hash_of_the_file(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
         """Not its name, nor the digits of the hash that a descriptor has."""
@@ -326,7 +328,7 @@ class TestMaterialize:
         gc.collect()
         assert alive() is None
 
-    def test_failures_are_not_kept(self, store: ImageStore) -> None:
+    def test_errors_are_not_cached(self, store: ImageStore) -> None:
         class Flaky(PatchProcessor):
             def __call__(self, **arguments: Any) -> Any:
                 out = super().__call__(**arguments)

@@ -36,7 +36,7 @@ def pixels(image: Image.Image) -> Any:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_an_orientation_tag_turns_nothing(kind: str, orientation: int) -> None:
+def test_orientation_tag_is_ignored(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     raw = encoded(noise(), kind, exif=exif.tobytes())
@@ -118,7 +118,7 @@ def damaged_files() -> list[bytes]:
     return out
 
 
-def test_damage_is_an_error_or_pixels() -> None:
+def test_damaged_file_is_an_error_or_pixels() -> None:
     """Whatever Pillow raises is one error, without a word of its own."""
     files = damaged_files()
     refused = []
@@ -134,7 +134,7 @@ def test_damage_is_an_error_or_pixels() -> None:
         assert_silent(found)
 
 
-def test_a_text_chunk_that_expands_without_end() -> None:
+def test_endless_text_chunk_is_an_error() -> None:
     raw = encoded(noise(), "PNG")
     end = len(raw) - 12
     bomb = png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**21), 9))

@@ -57,13 +57,13 @@ class TestFiles:
         assert {image.size for image in processor.seen} == {(84, 56)}
         return found
 
-    def test_one_that_is_missing(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_missing_file_is_refused(self, store: ImageStore, processor: PatchProcessor) -> None:
         refs = refs_to(store, RED, BLUE)
         file_of(refs[1], store).unlink()
         error = self.check(refs, processor)
         name = refs[1].uri.rpartition("/")[2]
         assert str(error) == (
-            f"$[0][1][2]: expected an image in {str(store.root)!r}, got none of the name "
+            f"$[0][1][2]: expected an image in {str(store.root)!r}, got no file named "
             f"'{name[:16]}…' (68 characters); offload the image again, or copy it into the image "
             "directory [missing_image]"
         )
@@ -78,7 +78,7 @@ class TestFiles:
             lambda _: RED,
         ],
     )
-    def test_one_that_was_changed(
+    def test_changed_file_is_refused(
         self, damage: Callable[[bytes], bytes], store: ImageStore, processor: PatchProcessor
     ) -> None:
         refs = refs_to(store, RED, BLUE)
@@ -87,32 +87,30 @@ class TestFiles:
         assert error.code == "hash_mismatch"
         assert error.expected == f"bytes whose SHA-256 begins with {refs[1].hash[:16]}…"
 
-    def test_a_link(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_link_is_refused(self, store: ImageStore, processor: PatchProcessor) -> None:
         refs = refs_to(store, RED, BLUE)
         file = file_of(refs[1], store)
         file.symlink_to(file.rename(store.root / "moved.jpg"))
         assert self.check(refs, processor).code == "path_escape"
 
-    def test_a_directory(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_directory_is_refused(self, store: ImageStore, processor: PatchProcessor) -> None:
         refs = refs_to(store, RED, BLUE)
         file_of(refs[1], store).unlink()
         file_of(refs[1], store).mkdir()
         assert self.check(refs, processor).code == "missing_image"
 
-    def test_one_that_was_damaged_when_it_was_stored(
-        self, store: ImageStore, processor: PatchProcessor
-    ) -> None:
+    def test_damaged_image_is_refused(self, store: ImageStore, processor: PatchProcessor) -> None:
         start, end = BLANK.index(b"IDAT") + 4, BLANK.index(b"IEND") - 8
         damaged = b"".join((BLANK[: start - 8], png_chunk(b"IDAT", bytes(9)), BLANK[end + 4 :]))
         error = self.check([*refs_to(store, RED), ref_to(store.put(damaged), offset=20)], processor)
         assert str(error) == (
-            "$[0][1][2]: expected an image file whose pixels can be decoded, got "
-            f"{len(damaged)} bytes that cannot; leave the sample out: it was stored so "
+            "$[0][1][2]: expected an image file that can be decoded, got "
+            f"{len(damaged)} damaged bytes; leave the sample out: the file was stored so "
             "[not_an_image]"
         )
 
 
-def test_a_lost_file_is_missed_although_it_is_in_the_cache(
+def test_lost_file_of_a_cached_image_is_refused(
     store: ImageStore, processor: PatchProcessor
 ) -> None:
     cache = ProcessedImageCache()
@@ -133,7 +131,7 @@ def named_otherwise(store: ImageStore) -> MMImageRef:
 
 
 class TestHashes:
-    def test_of_another_image_than_the_name(
+    def test_hash_that_differs_from_the_name_is_refused(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
         refs = MMRefs(images=refs_to(store, RED))
@@ -142,7 +140,9 @@ class TestHashes:
         assert isinstance(error, ContractError)
         assert (error.code, error.path) == ("hash_mismatch", "$[0][0][0].raw_image_id")
 
-    def test_of_another_image(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_hash_of_another_image_is_refused(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         ref = named_otherwise(store)
         assert materialize(ref, image_processor=processor).images
         ref.hash = "ab" * 16
@@ -150,7 +150,7 @@ class TestHashes:
         assert isinstance(error, MaterializeError)
         assert (error.code, error.path) == ("hash_mismatch", "$[2]")
 
-    def test_all_digits_of_the_name_count(
+    def test_all_digits_of_the_name_are_compared(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
         """A short hash and a name that begins alike, over other bytes."""
@@ -163,14 +163,16 @@ class TestHashes:
             assert (error.code, error.path) == ("hash_mismatch", "$[2]")
             assert "SHA-256 is the file's name" in error.expected
 
-    def test_longer_than_a_sha256(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_hash_longer_than_sha256_is_refused(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         ref = named_otherwise(store)
         ref.hash = hashlib.sha256(RED).hexdigest()
         assert materialize(ref, image_processor=processor).images
         ref.hash += "0"
         assert refused(ref, processor).code == "hash_mismatch"
 
-    def test_of_an_inline_image(self, processor: PatchProcessor) -> None:
+    def test_hash_of_an_inline_image_is_checked(self, processor: PatchProcessor) -> None:
         url = data_url(RED)
         error = refused(ref_to(RED, url, hash="ab" * 16), processor)
         assert (error.code, error.path) == ("hash_mismatch", "$[2]")
@@ -189,7 +191,7 @@ class Elsewhere:
 
 
 class TestAnotherStore:
-    def test_that_checks_nothing(self, processor: PatchProcessor) -> None:
+    def test_bytes_of_a_store_without_checks_are_verified(self, processor: PatchProcessor) -> None:
         ref = ref_to(RED, "s3://bucket/page.png")
         found = materialize(ref, image_processor=processor, store=Elsewhere(RED))
         assert len(found.images) == 1
@@ -199,13 +201,13 @@ class TestAnotherStore:
         assert refused(ref, processor, store=Elsewhere(b"no image")).code == "hash_mismatch"
 
     @pytest.mark.parametrize("answer", [None, "text", bytearray(RED)])
-    def test_that_returns_no_bytes(
+    def test_store_that_returns_other_types_is_refused(
         self, answer: Any, store: ImageStore, processor: PatchProcessor
     ) -> None:
         error = refused(ref_to(store.put(RED)), processor, store=Elsewhere(answer))
         assert (error.code, error.path) == ("wrong_type", "$[2]")
 
-    def test_that_is_empty(self, processor: PatchProcessor) -> None:
+    def test_store_without_the_image_is_an_error(self, processor: PatchProcessor) -> None:
         class Empty(Elsewhere):
             def __len__(self) -> int:
                 return 0
@@ -213,18 +215,20 @@ class TestAnotherStore:
         ref = ref_to(RED, "s3://bucket/page.png")
         assert materialize(ref, image_processor=processor, store=Empty(RED)).images
 
-    def test_that_is_needed(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_unknown_scheme_needs_a_store(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         ref = ref_to(RED, "s3://bucket/page.png")
         error = refused(ref, processor)
         assert str(error) == (
-            "$[2]: expected a raw_image_id or a file:// URL, got the scheme 's3'; pass a store "
-            "that reads it [bad_locator]"
+            "$[2]: expected a raw_image_id, or a URL with a served scheme (file), got the scheme "
+            "'s3'; pass a store that reads it, or a directory where it is mounted [bad_locator]"
         )
         assert refused(ref, processor, store=store).code == "bad_locator"
 
 
 class TestGeometry:
-    def test_of_the_descriptor(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_wrong_payload_is_refused(self, store: ImageStore, processor: PatchProcessor) -> None:
         refs = refs_to(store, RED, BLUE)
         refs[1].item.payload = {"image_grid_thw": [[1, 8, 6]]}
         error = refused(MMRefs(images=refs), processor)
@@ -247,7 +251,7 @@ class TestGeometry:
             ({"grid": [[1, 4, 6]]}, "nothing"),
         ],
     )
-    def test_that_is_not_there(
+    def test_missing_payload_key_is_refused(
         self, payload: Any, got: str, store: ImageStore, processor: PatchProcessor
     ) -> None:
         ref = ref_to(store.put(RED))
@@ -257,7 +261,9 @@ class TestGeometry:
         assert (error.expected, error.got) == ("[1, 4, 6]", got)
 
     @pytest.mark.parametrize("length", [1, 5, 7, 24])
-    def test_of_the_tokens(self, length: int, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_wrong_number_of_tokens_is_refused(
+        self, length: int, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         error = refused(ref_to(store.put(RED), length=length), processor)
         assert isinstance(error, MaterializeError)
         assert str(error) == (
@@ -267,7 +273,7 @@ class TestGeometry:
         assert processor.seen == []
 
     @pytest.mark.parametrize("cache", [None, ProcessedImageCache()])
-    def test_of_the_processor(
+    def test_wrong_grid_of_the_processor_is_refused(
         self,
         cache: ProcessedImageCache | None,
         store: ImageStore,
@@ -284,18 +290,20 @@ class TestGeometry:
             assert isinstance(error, MaterializeError)
             assert str(error) == (
                 "$[0].payload.image_grid_thw: expected [1, 6, 4], as the image processor "
-                "returned, got [1, 4, 6]; its settings are not those that the image was described "
-                "with [geometry_mismatch]"
+                "returned, got [1, 4, 6]; the image was described with other settings of the "
+                "processor [geometry_mismatch]"
             )
         assert len(processor.seen) == 2  # what is wrong is not cached
 
-    def test_of_a_processor_with_other_settings(self, store: ImageStore) -> None:
+    def test_processor_with_other_settings_is_refused(self, store: ImageStore) -> None:
         wide = ref_to(store.put(picture(size=(280, 140))))
         error = refused(wide, PatchProcessor(patch_size=16))
         assert (error.code, error.expected) == ("geometry_mismatch", "[1, 8, 18]")
         assert "patch_size=16" in str(error)
 
-    def test_that_no_layout_gives(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_shape_that_the_layout_refuses_is_refused(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         ref = ref_to(store.put(RED))
         long = store.put(picture(size=(402, 2)))
         ref.uri, ref.hash, ref.item.raw_image_id = long.uri, long.sha256[:32], None
@@ -337,7 +345,7 @@ class TestTokens:
             ([0, 0, 2, 2, 2, 2, 2, 2, 0], "orphan_image", "$[0][0]"),
         ],
     )
-    def test_off_their_image(
+    def test_tokens_off_their_image_are_refused(
         self,
         types: list[int],
         code: str,
@@ -351,7 +359,7 @@ class TestTokens:
         assert (error.code, error.path) == (code, path)
         assert processor.seen == []
 
-    def test_without_an_image(self, processor: PatchProcessor) -> None:
+    def test_tokens_without_an_image_are_refused(self, processor: PatchProcessor) -> None:
         error = refused(None, processor, mm_token_type_ids=[0, 1])
         assert (error.code, error.path) == ("orphan_image", "$.mm_token_type_ids")
 
@@ -365,7 +373,9 @@ class TestTokens:
         error = refused(sidecar, processor, store=store, mm_token_type_ids=[1] * 6 + [0])
         assert (error.code, error.path) == ("orphan_image", "$.mm_placeholders.image[0]")
 
-    def test_images_that_overlap(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_overlapping_images_are_refused(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         refs = refs_to(store, RED, BLUE)
         refs[1].offset = refs[0].offset
         error = refused(refs, processor)
@@ -373,7 +383,7 @@ class TestTokens:
 
 
 class TestProcessor:
-    def test_that_raises(self, store: ImageStore) -> None:
+    def test_error_of_the_processor_is_reported(self, store: ImageStore) -> None:
         own = RuntimeError("out of memory")
 
         def failing(**_: Any) -> Any:
@@ -384,7 +394,7 @@ class TestProcessor:
             assert isinstance(error, MaterializeError)
             assert str(error) == (
                 "$[2]: expected pixel_values of an image of 84 x 56 pixels, got RuntimeError from "
-                "the image processor; call it with the image alone to see all of its error "
+                "the image processor; call it with the image alone to see the whole error "
                 "[processor_failed]"
             )
             assert_silent(error)
@@ -398,11 +408,13 @@ class TestProcessor:
             ({"image_grid_thw": np.array([[1, 4, 6]])}, "an object with image_grid_thw"),
         ],
     )
-    def test_that_returns_no_pixels(self, answer: Any, got: str, store: ImageStore) -> None:
+    def test_output_without_pixels_is_refused(
+        self, answer: Any, got: str, store: ImageStore
+    ) -> None:
         error = refused(ref_to(store.put(RED)), lambda **_: answer, layout=QWEN)
         assert (error.code, error.got) == ("processor_failed", got)
 
-    def test_an_interrupt_is_none_of_its_errors(self, store: ImageStore) -> None:
+    def test_interrupt_is_raised_unchanged(self, store: ImageStore) -> None:
         def interrupted(**_: Any) -> Any:
             raise KeyboardInterrupt
 
@@ -411,14 +423,14 @@ class TestProcessor:
 
 
 class TestContract:
-    def test_media_of_another_kind(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_other_modality_is_refused(self, store: ImageStore, processor: PatchProcessor) -> None:
         refs = MMRefs(images=[ref_to(store.put(RED))])
         refs.images[0].item.modality = "video"
         error = refused(refs, processor)
         assert isinstance(error, ContractError)
         assert (error.code, error.path) == ("unsupported_modality", "$[0][0][0].modality")
 
-    def test_an_item_without_a_locator(self, processor: PatchProcessor) -> None:
+    def test_item_without_a_locator_is_refused(self, processor: PatchProcessor) -> None:
         described = describe_image(RED, QWEN)
         sidecar = MultiModalData(
             mm_items={"image": [described.item]},
@@ -429,7 +441,7 @@ class TestContract:
         assert isinstance(error, ContractError)
         assert (error.code, error.path) == ("no_locator", "$.mm_items.image[0]")
 
-    def test_a_sidecar_with_a_list_missing(
+    def test_sidecar_with_a_missing_list_is_refused(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
         described = describe_image(store.put(RED), QWEN)
@@ -437,21 +449,25 @@ class TestContract:
         error = refused(sidecar, processor, store=store)
         assert (error.code, error.path) == ("count_mismatch", "$.mm_hashes.image")
 
-    def test_images_of_two_families(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_images_of_two_families_are_refused(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         refs = refs_to(store, RED, BLUE)
         refs[1].item.family = "glm4v"
         error = refused(MMRefs(images=refs), processor)
         assert isinstance(error, ContractError)
         assert (error.code, error.path) == ("mixed_layouts", "$[0][1][0].family")
 
-    def test_a_family_without_a_layout(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_family_without_a_layout_is_refused(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         ref = ref_to(store.put(RED))
         ref.item.family = "house_vl"
         error = refused(ref, processor)
         assert isinstance(error, MaterializeError)
         assert str(error) == (
             "$[0].family: expected one of gemma3, glm4v, internvl, kimi_k25, pixtral, qwen_vl, "
-            "got 'house_vl'; pass layout, to tell how many tokens such an image has [bad_value]"
+            "got 'house_vl'; pass layout, which knows the number of tokens of such an image [bad_value]"
         )
 
     @pytest.mark.parametrize(
@@ -461,7 +477,7 @@ class TestContract:
             (layouts.get("glm4v"), "family"),
         ],
     )
-    def test_described_with_another_layout(
+    def test_fingerprint_of_another_layout_is_refused(
         self, layout: layouts.Layout, name: str, store: ImageStore, processor: PatchProcessor
     ) -> None:
         refs = MMRefs(images=refs_to(store, RED))
@@ -469,12 +485,12 @@ class TestContract:
         assert isinstance(error, ContractError)
         assert (error.code, error.path) == ("mixed_layouts", f"$[0][0][0].{name}")
 
-    def test_what_is_no_reference(self, processor: PatchProcessor) -> None:
+    def test_other_value_is_refused(self, processor: PatchProcessor) -> None:
         for nothing in (3, "text", [3]):
             assert isinstance(refused(nothing, processor), ContractError)
         assert isinstance(refused(object(), processor), ProcessedPayloadError)
 
-    def test_a_processed_item(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_processed_item_is_refused(self, store: ImageStore, processor: PatchProcessor) -> None:
         document = rawmm.to_builtins(MMRefs(images=refs_to(store, RED)))
         document[0][0][0]["payload"]["pixel_values"] = [0.0]
         error = refused(document, processor)
@@ -482,12 +498,11 @@ class TestContract:
         assert error.path == "$[0][0][0].payload.pixel_values"
 
     def test_a_store_and_a_directory(self, store: ImageStore, processor: PatchProcessor) -> None:
-        error = refused(None, processor, store=store, image_dir=store.root)
-        assert isinstance(error, ContractError)
-        assert (error.code, error.path) == ("bad_value", "$.image_dir")
+        with pytest.raises(TypeError, match="pass image_dir or store, not both"):
+            materialize(None, image_processor=processor, store=store, image_dir=store.root)
 
 
-def test_errors_cross_processes(store: ImageStore, processor: PatchProcessor) -> None:
+def test_errors_can_be_pickled(store: ImageStore, processor: PatchProcessor) -> None:
     error = refused(ref_to(store.put(RED), length=5), processor)
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (type(error), str(error))

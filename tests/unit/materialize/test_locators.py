@@ -35,7 +35,7 @@ def sidecar_of(store: ImageStore) -> MultiModalData:
 
 
 class TestUrls:
-    def test_in_no_store_is_read_where_it_points(
+    def test_url_is_read_without_a_store(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
         assert materialize(refs_to(store, RED), image_processor=processor).images
@@ -46,7 +46,7 @@ class TestUrls:
         assert materialize(refs, image_processor=processor, image_dir=store.root).images
         assert materialize(refs, image_processor=processor, image_dir=str(store.root)).images
 
-    def test_outside_of_the_store(
+    def test_url_outside_of_the_store_is_refused(
         self, tmp_path: Path, store: ImageStore, processor: PatchProcessor
     ) -> None:
         outside = tmp_path / "secret.png"
@@ -69,20 +69,22 @@ class TestUrls:
         assert refused(ref, processor, store=store).code == "path_escape"
 
     @pytest.mark.parametrize("cut", ["", "store"])
-    def test_of_a_link(self, cut: str, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_link_is_refused(self, cut: str, store: ImageStore, processor: PatchProcessor) -> None:
         (ref,) = refs_to(store, RED)
         file = file_of(ref, store)
         file.symlink_to(file.rename(store.root / "moved.png"))
         error = refused(ref, processor, **({cut: store} if cut else {}))
         assert (error.code, error.path) == ("path_escape", "$[2]")
 
-    def test_of_a_fifo(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_fifo_is_refused(self, store: ImageStore, processor: PatchProcessor) -> None:
         (ref,) = refs_to(store, RED)
         file_of(ref, store).unlink()
         os.mkfifo(file_of(ref, store))
         assert refused(ref, processor).code == "missing_image"
 
-    def test_that_became_one_since(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_file_replaced_by_a_fifo_is_refused(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         """Structs are mutable: a URL is checked when it is used."""
         from rawmm import ContractError
 
@@ -124,7 +126,7 @@ class TestIds:
         monkeypatch.setenv("VF_RENDERER_IMAGE_OFFLOAD_DIR", str(store.root))
         assert materialize(sidecar, image_processor=processor).images
 
-    def test_without_one(
+    def test_id_without_a_directory_is_refused(
         self, store: ImageStore, processor: PatchProcessor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("VF_RENDERER_IMAGE_OFFLOAD_DIR", "PRIME_RL_RUN_DIR", "RUN_ID"):
@@ -133,7 +135,7 @@ class TestIds:
         assert (error.code, error.path) == ("no_image_dir", "$.mm_items.image[0].raw_image_id")
         assert "pass image_dir" in str(error)
 
-    def test_in_another_directory(
+    def test_id_in_another_directory_is_missing(
         self, tmp_path: Path, store: ImageStore, processor: PatchProcessor
     ) -> None:
         error = refused(sidecar_of(store), processor, image_dir=tmp_path / "other")
@@ -154,7 +156,9 @@ class TestLimits:
         assert refused(refs, processor, store=small).code == "image_limit"
         assert materialize(refs, image_processor=processor, store=small, limits=Limits()).images
 
-    def test_of_pillow(self, store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_limit_of_pillow_is_an_error(
+        self, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A bomb to Pillow, but not to the limits."""
         wide = Limits(max_pixels=10**9)
         store = ImageStore(store.root, limits=wide, durable=False)
@@ -164,5 +168,5 @@ class TestLimits:
             error = refused(ref, PatchProcessor(), store=store)
             assert str(error) == (
                 f"$[2]: expected at most {pixels} pixels, got more; raise "
-                "PIL.Image.MAX_IMAGE_PIXELS, as Limits.max_pixels was [image_limit]"
+                "PIL.Image.MAX_IMAGE_PIXELS to Limits.max_pixels [image_limit]"
             )

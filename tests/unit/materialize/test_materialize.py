@@ -53,7 +53,7 @@ def sidecar_of(*raw: bytes, store: ImageStore) -> MultiModalData:
     )
 
 
-def test_the_forward_gets_what_one_call_of_the_processor_gives(
+def test_model_inputs_equal_one_call_of_the_processor(
     store: ImageStore, processor: PatchProcessor
 ) -> None:
     out = materialize(
@@ -64,7 +64,7 @@ def test_the_forward_gets_what_one_call_of_the_processor_gives(
     assert out["image_grid_thw"].tolist() == [[1, 4, 6], [1, 8, 4], [1, 4, 6]]
 
 
-def test_each_image_by_itself(store: ImageStore, processor: PatchProcessor) -> None:
+def test_outputs_of_each_image(store: ImageStore, processor: PatchProcessor) -> None:
     refs = refs_to(store, RED, BLUE)
     images = materialize(refs, image_processor=processor).images
     for one, ref, raw in zip(images, refs, (RED, BLUE), strict=True):
@@ -75,7 +75,7 @@ def test_each_image_by_itself(store: ImageStore, processor: PatchProcessor) -> N
         assert one.geometry == QWEN.describe(*decoded(raw)[0].size)
 
 
-def test_every_way_in(store: ImageStore, processor: PatchProcessor) -> None:
+def test_every_kind_of_argument_is_accepted(store: ImageStore, processor: PatchProcessor) -> None:
     refs, sidecar = refs_to(store, RED, BLUE), sidecar_of(RED, BLUE, store=store)
     wanted = PatchProcessor()(images=decoded(RED, BLUE))
     for way in (
@@ -100,7 +100,7 @@ def test_no_images(nothing: Any, processor: PatchProcessor) -> None:
     assert processor.seen == []
 
 
-def test_inputs_are_left_as_they_were(store: ImageStore, processor: PatchProcessor) -> None:
+def test_inputs_are_unchanged(store: ImageStore, processor: PatchProcessor) -> None:
     refs = MMRefs(images=refs_to(store, RED))
     before = rawmm.encode_msgpack(refs)
     materialize(refs, image_processor=processor)
@@ -118,9 +118,7 @@ def test_an_image_is_processed_once_in_a_call(store: ImageStore, processor: Patc
     assert len(processor.seen) == 3
 
 
-def test_the_joined_arrays_are_the_callers_own(
-    store: ImageStore, processor: PatchProcessor
-) -> None:
+def test_joined_arrays_are_copies(store: ImageStore, processor: PatchProcessor) -> None:
     cache = ProcessedImageCache()
     refs = refs_to(store, RED)
     found = materialize(refs, image_processor=processor, cache=cache).model_inputs()
@@ -164,13 +162,15 @@ def test_an_inline_image(processor: PatchProcessor) -> None:
     assert_same(found, PatchProcessor()(images=decoded(BLUE)))
 
 
-def test_with_the_layout_that_described_them(store: ImageStore, processor: PatchProcessor) -> None:
+def test_layout_that_described_the_images_is_accepted(
+    store: ImageStore, processor: PatchProcessor
+) -> None:
     refs = refs_to(store, RED, BLUE)
     refs[1].item.layout_fingerprint = None
     assert len(materialize(refs, image_processor=processor, layout=QWEN).images) == 2
 
 
-def test_a_layout_for_a_processor_that_states_nothing(store: ImageStore) -> None:
+def test_processor_without_settings_needs_the_layout(store: ImageStore) -> None:
     whole = PatchProcessor()
 
     def bare(**arguments: Any) -> Any:

@@ -25,6 +25,7 @@ from rawmm.locators import names_image
 from rawmm.rules.registry import rules_hold
 from rawmm.validation.errors import errors_at
 from rawmm.values.fields import iter_children
+from tests.builders import item_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,10 +49,7 @@ def rollout() -> dict[str, Any]:
     for turn, sha in enumerate((HASH, OTHER)):
         url = f"file:///images/{sha}.png"
         content = [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": url}}]
-        item = {
-            "kind": "prime_raw_mm_item", "version": 1, "modality": "image", "family": "qwen_vl",
-            "payload": {"image_grid_thw": [1, 2, 4]}, "raw_image_id": f"{sha}.png",
-        }  # fmt: skip
+        item = item_document(payload={"image_grid_thw": [1, 2, 4]}, raw_image_id=f"{sha}.png")
         sidecar = {
             "mm_hashes": {"image": [sha[:32]]},
             "mm_placeholders": {"image": [{"offset": 1 + 8 * turn, "length": 2}]},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -19,6 +18,7 @@ from rawmm import (
     encode_json,
     iter_errors,
 )
+from tests.builders import item_document, urlsafe_base64
 
 A, B = "ab" * 32, "cd" * 32
 FIELDS: dict[str, Any] = {
@@ -32,12 +32,8 @@ def text(**changes: Any) -> str:
     return "mmraw:" + json.dumps(fields)
 
 
-def b64(value: str) -> str:
-    return base64.urlsafe_b64encode(value.encode()).rstrip(b"=").decode()
-
-
 def v2(mm_hash: str = A[:32], raw_image_id: str = f"{A}.png", payload: str = "{}") -> str:
-    fields = ("demo", "qwen_vl", "1d" * 16, "image", mm_hash, raw_image_id, b64(payload))
+    fields = ("demo", "qwen_vl", "1d" * 16, "image", mm_hash, raw_image_id, urlsafe_base64(payload))
     return ":".join(("mmraw:v2", *fields))
 
 
@@ -66,8 +62,8 @@ def refusals(value: Any, kind: Any) -> list[tuple[str, str]]:
     "ref",
     [
         text(),
-        "mmraw:" + b64(text()[6:]),
-        "mmraw:v3:" + b64(json.dumps({**FIELDS, "run_id": "demo"})),
+        "mmraw:" + urlsafe_base64(text()[6:]),
+        "mmraw:v3:" + urlsafe_base64(json.dumps({**FIELDS, "run_id": "demo"})),
         v2(),
         text(mm_hash=A),
         text(mm_hash=A[:16]),
@@ -93,7 +89,10 @@ def test_valid_reference_is_accepted_in_each_form(ref: str) -> None:
         ("mmraw:v2:demo", "bad_format"),
         (text(payload={"a": [{"pixel_values": [1]}]}), "processed_payload"),
         (v2(payload='{"image_embeds":[1]}'), "processed_payload"),
-        ("mmraw:v3:" + b64(json.dumps(FIELDS | {"payload": {"__nd__": True}})), "array_payload"),
+        (
+            "mmraw:v3:" + urlsafe_base64(json.dumps(FIELDS | {"payload": {"__nd__": True}})),
+            "array_payload",
+        ),
         (text(payload={"a": float("inf")}), "malformed"),
         (text(raw_image_id=None), "no_locator"),
         (text(raw_image_uri="file:///a.png"), "locator_conflict"),
@@ -157,10 +156,7 @@ class TestReference:
 
 
 def image_ref(uri: str, sha256: str = A[:32], **item: Any) -> list[Any]:
-    descriptor = {
-        "kind": "prime_raw_mm_item", "modality": "image", "family": "f", "payload": {}, **item,
-    }  # fmt: skip
-    return [descriptor, sha256, uri, 0, 1]
+    return [item_document(**item), sha256, uri, 0, 1]
 
 
 class TestTrainerReference:

@@ -32,6 +32,7 @@ from rawmm.validation import errors as collect
 from rawmm.validation.convert import to_struct
 from rawmm.values import arrays
 from rawmm.values.fields import iter_children
+from tests.builders import item_document
 from tests.unit.rules.mutants import mutants
 from tests.unit.rules.test_fast_checks import CHANGES, packed, rollout, text_only
 
@@ -116,9 +117,7 @@ def numbers(value: Any) -> list[Contract]:
     )
 
 
-ITEM: Final = {
-    "kind": "prime_raw_mm_item", "version": 1, "modality": "image", "family": "f", "payload": {},
-}  # fmt: skip
+ITEM: Final = item_document()
 
 
 def sidecars() -> Iterator[Any]:
@@ -283,7 +282,9 @@ NOT_WEAKER: Final = {
     "_streams_hold: content and content",
     "_streams_hold: stream and stream",
     "_images_hold: not ids or not ids",
-    "_images_hold: not urls or not urls",
+    "_images_hold: not media_urls(message) or not media_urls(message)",
+    "_images_hold: not urls and (not urls)",
+    "_images_hold: name in sidecar.mm_placeholders and name in sidecar.mm_placeholders",
     "_graph_holds: end > start and (not within) and "
     "(not placeholders_match(tokens, sidecar or None, start, ids))",
     "_graph_holds: ids and (not within) and "

@@ -24,6 +24,7 @@ from rawmm import (
     to_builtins,
 )
 from rawmm.locators import locator_of, names_image, stored_hash
+from tests.builders import item_document
 
 A = sha256(b"a").hexdigest()  # ca978112ca1bbdca…
 B = sha256(b"b").hexdigest()  # 3e23e8160039594a…
@@ -128,17 +129,6 @@ class TestFileNames:
         assert locator_of(MMImageItem(**bare, raw_image_id="a.png")) == "a.png"
 
 
-def item(**locator: str) -> dict[str, Any]:
-    return {
-        "kind": "prime_raw_mm_item",
-        "version": 1,
-        "modality": "image",
-        "family": "qwen_vl",
-        "payload": {},
-        **locator,
-    }
-
-
 def refused(value: Any, kind: Any, *sentences: str) -> None:
     assert [str(error) for error in iter_errors(value, kind)] == [*sentences]
     for act in (lambda: convert(value, kind), lambda: decode_json(json.dumps(value), kind)):
@@ -164,7 +154,7 @@ class TestItemAndHash:
         shown = f"'{name.partition(A)[0]}{A[:16]}…' ({len(name)} characters)"
         lists: dict[str, Any] = {
             "mm_hashes": {"image": [A, B[:digits]]},
-            "mm_items": {"image": [item(), item(**{field: name})]},
+            "mm_items": {"image": [item_document(), item_document(**{field: name})]},
         }
         refused(
             lists,
@@ -178,7 +168,9 @@ class TestItemAndHash:
     def test_two_swapped_images_are_refused(self) -> None:
         value = {
             "mm_hashes": {"image": [B, A]},
-            "mm_items": {"image": [item(raw_image_id=f"{one[:16]}.png") for one in (A, B)]},
+            "mm_items": {
+                "image": [item_document(raw_image_id=f"{one[:16]}.png") for one in (A, B)]
+            },
         }
         refused(
             value,
@@ -193,7 +185,7 @@ class TestItemAndHash:
     def test_other_modalities_are_compared(self) -> None:
         value = {
             "mm_hashes": {"video": [B]},
-            "mm_items": {"video": [item(raw_image_id=f"{A}.png") | {"modality": "video"}]},
+            "mm_items": {"video": [item_document(raw_image_id=f"{A}.png") | {"modality": "video"}]},
         }
         assert [error.path for error in iter_errors(value, MultiModalData)] == [
             "$.mm_items.video[0].raw_image_id"
@@ -210,11 +202,12 @@ class TestItemAndHash:
     )
     def test_locator_without_a_hash_is_accepted(self, locator: dict[str, str]) -> None:
         accepted(
-            {"mm_hashes": {"image": [B]}, "mm_items": {"image": [item(**locator)]}}, MultiModalData
+            {"mm_hashes": {"image": [B]}, "mm_items": {"image": [item_document(**locator)]}},
+            MultiModalData,
         )
 
     def test_items_without_hashes_are_accepted(self) -> None:
-        accepted({"mm_items": {"image": [item(raw_image_id=f"{A}.png")]}}, MultiModalData)
+        accepted({"mm_items": {"image": [item_document(raw_image_id=f"{A}.png")]}}, MultiModalData)
 
 
 def node(urls: list[str], **lists: Any) -> dict[str, Any]:
@@ -257,21 +250,26 @@ class TestMessageAndSidecar:
         )
 
     def test_items_are_compared_if_hashes_are_absent(self) -> None:
-        located = [item(raw_image_id=f"{B}.png"), item(raw_image_uri=url_of(B[:16]))]
+        located = [
+            item_document(raw_image_id=f"{B}.png"),
+            item_document(raw_image_uri=url_of(B[:16])),
+        ]
         refused(node([url_of(A), url_of(B)], mm_items=located), MessageNode, mismatch(1, B, A))
         accepted(node([url_of(B), url_of(B)], mm_items=located), MessageNode)
 
     def test_items_without_hashes_in_names_are_accepted(self) -> None:
         others = [
-            item(),
-            item(raw_image_id="step-3.png"),
-            item(raw_image_uri="data:image/png;base64,AAAA"),
+            item_document(),
+            item_document(raw_image_id="step-3.png"),
+            item_document(raw_image_uri="data:image/png;base64,AAAA"),
         ]
         accepted(node([url_of(A)] * 3, mm_items=others), MessageNode)
 
     def test_hashes_have_precedence_over_items(self) -> None:
         """Items are compared with the hashes, so URLs need not be compared with items."""
-        document = node([url_of(A)], mm_hashes=[A], mm_items=[item(raw_image_id=f"{B}.png")])
+        document = node(
+            [url_of(A)], mm_hashes=[A], mm_items=[item_document(raw_image_id=f"{B}.png")]
+        )
         assert [error.path for error in iter_errors(document, MessageNode)] == [
             "$.multi_modal_data.mm_items.image[0].raw_image_id"
         ]
@@ -318,7 +316,7 @@ class TestMessageAndSidecar:
 
 class TestTrainerReferences:
     def reference(self, sha: str, uri: str, **locator: str) -> list[Any]:
-        return [item(**locator), sha, uri, 0, 4]
+        return [item_document(**locator), sha, uri, 0, 4]
 
     def test_uri_of_another_image_is_refused(self) -> None:
         url = url_of(A)
@@ -361,7 +359,7 @@ def test_sidecar_changed_in_place_is_refused_by_the_encoder() -> None:
     sidecar = MultiModalData(
         mm_hashes={"image": [A]},
         mm_placeholders={"image": [PlaceholderRange(offset=0, length=1)]},
-        mm_items={"image": [convert(item(raw_image_id=f"{A}.png"), RawMMItem)]},
+        mm_items={"image": [convert(item_document(raw_image_id=f"{A}.png"), RawMMItem)]},
     )
     sidecar.mm_hashes["image"][0] = B
     for act in (encode_json, to_builtins):

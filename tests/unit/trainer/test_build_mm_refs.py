@@ -22,7 +22,8 @@ from rawmm import (
     to_builtins,
 )
 from rawmm.trainer import build_mm_refs
-from tests.unit.trainer.samples import DIRECTORY, item, sha, sidecar, uri
+from tests.builders import item, mm_hash_of, sha256_of
+from tests.unit.trainer.samples import DIRECTORY, sidecar, uri
 
 WIRE = Path(__file__).parent.parent.parent / "data/wire/trainer"
 TYPES = [0, 1, 1, 0, 1, 0]
@@ -47,7 +48,7 @@ def built(*args: Any, **kwargs: Any) -> MMRefs:
 
 
 class TestReferences:
-    def test_as_the_transport_has_them(self) -> None:
+    def test_fields_are_those_of_the_transport(self) -> None:
         """The sidecar of the sample bytes gives the sample bytes."""
         (images,) = json.loads((WIRE / "mm_refs.image_refs.fields.json").read_text())["value"]
         given = {
@@ -65,20 +66,20 @@ class TestReferences:
     def test_an_id_in_the_image_directory(self, image_dir: Any) -> None:
         refs = built(sidecar(*SPANS), image_dir=image_dir, mm_token_type_ids=TYPES)
         assert [image.uri for image in refs.images] == [uri(0), uri(1)]
-        assert [image.hash for image in refs.images] == [sha(0)[:32], sha(1)[:32]]
+        assert [image.hash for image in refs.images] == [mm_hash_of(0), mm_hash_of(1)]
         assert [(image.offset, image.length) for image in refs.images] == list(SPANS)
-        assert refs.images[0].item.raw_image_id == f"{sha(0)}.png"
+        assert refs.images[0].item.raw_image_id == f"{sha256_of(0)}.png"
         assert decode_msgpack(encode_msgpack(refs), MMRefs) == refs
 
     def test_a_directory_that_needs_escapes(self) -> None:
         refs = built(sidecar((0, 1)), image_dir="/data/my run#1/ü")
-        assert refs.images[0].uri == f"file:///data/my%20run%231/%C3%BC/{sha(0)}.png"
+        assert refs.images[0].uri == f"file:///data/my%20run%231/%C3%BC/{sha256_of(0)}.png"
 
     def test_an_id_in_a_store(self) -> None:
         refs = built(sidecar((0, 1)), to_uri=lambda name: f"s3://bucket/{name}")
-        assert refs.images[0].uri == f"s3://bucket/{sha(0)}.png"
+        assert refs.images[0].uri == f"s3://bucket/{sha256_of(0)}.png"
 
-    def test_a_uri_stays(self) -> None:
+    def test_uri_is_unchanged(self) -> None:
         given = sidecar((0, 1), raw_image_uri="gs://bucket/a.png")
         assert built(given).images[0].uri == "gs://bucket/a.png"
         assert built(given, image_dir="/x").images[0].uri == "gs://bucket/a.png"
@@ -106,22 +107,22 @@ class TestReferences:
 
 
 class TestLocators:
-    def test_none(self) -> None:
+    def test_descriptor_only_item_is_refused(self) -> None:
         given = sidecar(*SPANS)
         given.mm_items["image"][1].raw_image_id = None
         assert str(refused(given, image_dir=DIRECTORY)) == (
             "$.mm_items.image[1]: expected raw_image_id or raw_image_uri, got a descriptor-only"
-            " item; the trainer reads every image; the sidecars of the message graph keep locators"
+            " item; the trainer reads every file; the sidecars of the message graph keep locators"
             " [no_locator]"
         )
 
-    def test_an_id_alone(self) -> None:
+    def test_id_without_a_directory_is_refused(self) -> None:
         assert str(refused(sidecar((0, 1)))) == (
-            "$.mm_items.image[0].raw_image_id: expected image_dir or to_uri, to make a URI of the"
-            " id, got neither; image_dir=rawmm.run_image_dir() [no_image_dir]"
+            "$.mm_items.image[0].raw_image_id: expected image_dir or to_uri, to turn the id into a "
+            "URI, got neither; image_dir=rawmm.run_image_dir() [no_image_dir]"
         )
 
-    def test_inline(self) -> None:
+    def test_inline_image_is_refused(self) -> None:
         given = sidecar((0, 1), raw_image_uri="data:image/png;base64,aGVsbG8=")
         caught = refused(given)
         assert (caught.code, caught.path) == ("bad_locator", "$.mm_items.image[0].raw_image_uri")
@@ -135,12 +136,12 @@ class TestLocators:
             ("/plain/path.png", "bad_locator"),
             ("file:///a/../b.png", "path_escape"),
             ("file://host/b.png", "bad_locator"),
-            (f"s3://bucket/{sha(5)}.png", "hash_mismatch"),
+            (f"s3://bucket/{sha256_of(5)}.png", "hash_mismatch"),
             (None, "wrong_type"),
             (b"s3://bucket/a.png", "wrong_type"),
         ],
     )
-    def test_what_a_store_makes_of_an_id_is_checked(self, made: Any, code: str) -> None:
+    def test_result_of_to_uri_is_checked(self, made: Any, code: str) -> None:
         assert error(sidecar((0, 1)), to_uri=lambda _: made) == (
             code,
             "$.mm_items.image[0].raw_image_id",
@@ -152,29 +153,29 @@ class TestLocators:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         refs = built(sidecar((0, 1)), image_dir=image_dir)
-        assert refs.images[0].uri == f"{tmp_path.resolve().as_uri()}/images/{sha(0)}.png"
+        assert refs.images[0].uri == f"{tmp_path.resolve().as_uri()}/images/{sha256_of(0)}.png"
 
     @pytest.mark.parametrize(
         ("image_dir", "code"),
         [("", "no_image_dir"), ("s3://bucket/images", "bad_locator"), (b"/x", "wrong_type")],
     )
-    def test_what_is_no_local_directory_is_refused(self, image_dir: Any, code: str) -> None:
+    def test_other_directory_is_refused(self, image_dir: Any, code: str) -> None:
         assert error(sidecar((0, 1)), image_dir=image_dir) == (code, "$")
 
-    def test_one_way_or_the_other(self) -> None:
+    def test_image_dir_and_to_uri_together_are_refused(self) -> None:
         assert str(refused(sidecar((0, 1)), image_dir="/x", to_uri=str)) == (
-            "$: expected image_dir or to_uri, got both; leave out one of them [bad_value]"
+            "$: expected image_dir or to_uri, got both; pass one of them [bad_value]"
         )
 
 
 class TestMedia:
     @pytest.mark.parametrize("name", ["mm_items", "mm_hashes", "mm_placeholders"])
     @pytest.mark.parametrize("modality", ["video", "audio"])
-    def test_images_only(self, modality: str, name: str) -> None:
+    def test_other_media_are_refused(self, modality: str, name: str) -> None:
         given = sidecar((0, 1))
         entry: Any = {
             "mm_items": RawMMItem(modality=modality, family="f", payload={}),
-            "mm_hashes": sha(9),
+            "mm_hashes": sha256_of(9),
             "mm_placeholders": PlaceholderRange(offset=8, length=1),
         }[name]
         getattr(given, name)[modality] = [entry]
@@ -191,12 +192,12 @@ class TestMedia:
         getattr(given, name).clear()
         assert error(given, image_dir=DIRECTORY) == ("count_mismatch", f"$.{name}.image")
 
-    def test_another_order(self) -> None:
+    def test_hashes_in_another_order_are_refused(self) -> None:
         given = sidecar(*SPANS)
         given.mm_items["image"].reverse()
         assert error(given, image_dir=DIRECTORY)[0] == "hash_mismatch"
 
-    def test_processed(self) -> None:
+    def test_processed_data_are_refused(self) -> None:
         given = sidecar((0, 1))
         given.mm_items["image"][0].payload["pixel_values"] = [0.5]
         with pytest.raises(ProcessedPayloadError):
@@ -257,11 +258,11 @@ class TestRanges:
         assert isinstance(caught, ContractError)
         assert (caught.code, caught.path, caught.expected) == ("orphan_image", path, expected)
 
-    def test_image_tokens_and_no_sidecar(self) -> None:
+    def test_image_tokens_without_a_sidecar_are_refused(self) -> None:
         assert error(None, mm_token_type_ids=[0, 1]) == ("orphan_image", "$.mm_token_type_ids")
 
     @pytest.mark.parametrize("kind", [2, 3, 255])
-    def test_tokens_of_other_media(self, kind: int) -> None:
+    def test_tokens_of_other_media_are_refused(self, kind: int) -> None:
         types = [*TYPES[:-1], kind]
         assert error(sidecar(*SPANS), image_dir=DIRECTORY, mm_token_type_ids=types) == (
             "unsupported_modality",

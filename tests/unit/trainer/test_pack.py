@@ -22,7 +22,7 @@ def error(call: Any, *args: Any) -> tuple[str, str]:
 
 
 class TestPack:
-    def test_everything_of_two_samples(self) -> None:
+    def test_two_samples_are_joined(self) -> None:
         first = sample(4, (1, 2), routed_experts=experts(4), streams={"own": [1, 2, 3, 4]})
         second = sample(
             3,
@@ -55,7 +55,7 @@ class TestPack:
         assert (first, second) == before
 
     @pytest.mark.parametrize("name", STREAMS)
-    def test_a_stream_that_one_lacks(self, name: str) -> None:
+    def test_stream_that_one_sample_lacks_is_filled(self, name: str) -> None:
         first, second = sample(2, **{name: [7.0, 8.0]}), sample(3)
         fill = 1.0 if name == "rl_weights" else 0.0
         batch = pack([first, second, first])
@@ -76,7 +76,7 @@ class TestPack:
         assert (batch.mm_refs, batch.mm_token_type_ids) == (None, None)
         assert unpack(batch) == texts
 
-    def test_takes_what_a_trainer_has(self) -> None:
+    def test_structs_of_the_transport_are_accepted(self) -> None:
         one = sample(4, (1, 2))
         values = {
             name: getattr(one, name)
@@ -101,7 +101,7 @@ class TestRefused:
             ({"layout_fingerprint": None}, "layout_fingerprint"),
         ],
     )
-    def test_images_of_two_layouts(self, fields: Any, name: str) -> None:
+    def test_images_of_two_layouts_are_refused(self, fields: Any, name: str) -> None:
         first, second = sample(4, (1, 2)), sample(6, (0, 2), (3, 1))
         assert second.mm_refs is not None
         second.mm_refs.images[1] = image(1, 3, 1, **fields)
@@ -112,15 +112,15 @@ class TestRefused:
         with pytest.raises(RawMMError) as caught:
             pack([second])
         assert caught.value.path == f"$[0].mm_refs[0][1][0].{name}"
-        assert caught.value.hint == "pack the samples of each layout by themselves"
+        assert caught.value.hint == "pack the samples of each layout separately"
 
-    def test_nothing(self) -> None:
+    def test_no_samples_are_refused(self) -> None:
         assert error(pack, []) == ("bad_length", "$")
 
-    def test_a_sample_without_tokens(self) -> None:
+    def test_sample_without_tokens_is_refused(self) -> None:
         assert error(pack, [sample(2), sample(0)]) == ("bad_length", "$[1].token_ids")
 
-    def test_processed_beside_references(self) -> None:
+    def test_processed_data_beside_references_are_refused(self) -> None:
         one = sample(4, (1, 2))
         values = {
             "token_ids": [1],
@@ -131,13 +131,13 @@ class TestRefused:
         }
         assert error(pack, [one, values]) == ("processed_payload", "$[1].mm_kwargs")
 
-    def test_a_broken_sample(self) -> None:
+    def test_invalid_sample_is_refused(self) -> None:
         broken = sample(4, (1, 2))
         broken.token_ids.append(1)
         assert error(pack, [sample(1), broken]) == ("stream_length", "$[1].mask")
 
     @pytest.mark.parametrize("first", [True, False])
-    def test_routing_or_own_streams_of_some(self, *, first: bool) -> None:
+    def test_routing_or_streams_of_some_samples_only_are_refused(self, *, first: bool) -> None:
         bare = sample(2)
         for full, path in (
             (sample(2, routed_experts=experts(2)), "routed_experts"),
@@ -147,11 +147,11 @@ class TestRefused:
             assert error(pack, samples) == ("stream_length", f"$[{1 - first}].{path}")
 
     @pytest.mark.parametrize("other", [experts(2, layers=1), experts(2, dtype="int16")])
-    def test_routing_of_another_model(self, other: Any) -> None:
+    def test_routing_of_another_shape_is_refused(self, other: Any) -> None:
         samples = [sample(3, routed_experts=experts(3)), sample(2, routed_experts=other)]
         assert error(pack, samples) == ("bad_value", "$[1].routed_experts")
 
-    def test_images_without_types_beside_types(self) -> None:
+    def test_images_without_types_beside_types_are_refused(self) -> None:
         bare = sample(4, (1, 2), mm_token_type_ids=None)
         assert unpack(pack([bare])) == [bare]
         assert error(pack, [sample(1), bare]) == ("stream_length", "$[1].mm_token_type_ids")
@@ -162,18 +162,18 @@ class TestUnpack:
         return pack([sample(4, (1, 2)), sample(3, (0, 2), advantages=[1.0, 2.0, 3.0])])
 
     @pytest.mark.parametrize("lengths", [[4, 2], [7, 1], []])
-    def test_lengths_of_other_tokens(self, lengths: list[int]) -> None:
+    def test_lengths_that_do_not_match_are_refused(self, lengths: list[int]) -> None:
         batch = self.batch()
         batch.sequence_lengths = lengths
         assert error(unpack, batch) == ("stream_length", "$.sequence_lengths")
 
     @pytest.mark.parametrize("name", ["absent", "info"])
-    def test_entries_of_other_samples(self, name: str) -> None:
+    def test_wrong_number_of_entries_is_refused(self, name: str) -> None:
         batch = self.batch()
         getattr(batch, name).pop()
         assert error(unpack, batch) == ("count_mismatch", f"$.{name}")
 
-    def test_an_image_across_two_samples(self) -> None:
+    def test_image_across_two_samples_is_refused(self) -> None:
         batch = self.batch()
         batch.sequence_lengths = [2, 5]
         assert error(unpack, batch) == ("placeholder_order", "$.mm_refs[0][0]")
@@ -188,7 +188,7 @@ class TestUnpack:
         getattr(batch, name).pop()
         assert error(unpack, batch) == ("stream_length", f"$.{name}")
 
-    def test_an_offset_that_was_not_moved(self) -> None:
+    def test_offset_that_was_not_moved_is_refused(self) -> None:
         batch = self.batch()
         assert batch.mm_refs is not None
         batch.mm_refs.images[1].offset = 3
@@ -214,7 +214,7 @@ class TestUnpack:
         assert second.token_ids == [*sample(2).token_ids, 1]
 
 
-def test_lists_of_what_comes_out_are_its_own() -> None:
+def test_unpacked_lists_are_copies() -> None:
     one: TrainingSample = sample(3, (0, 1), info={"a": 1})
     batch = pack([one])
     batch.input_ids.clear()

@@ -19,7 +19,8 @@ from rawmm import (
 from rawmm.graph import Branch, branches
 from rawmm.trainer import TrainingSample, sample_from
 from rawmm.trainer.sample import images_of
-from tests.unit.graph.turns import TYPES, new_trace, play, response, sha, url, user, with_images
+from tests.builders import mm_hash_of, sha256_of
+from tests.unit.graph.turns import TYPES, new_trace, play, response, url, user, with_images
 from tests.unit.trainer.samples import experts
 
 DIRECTORY = "/run/assets/images"
@@ -52,14 +53,14 @@ class TestSample:
         assert sample.mm_token_type_ids == [0, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0]
         assert [(one.offset, one.length) for one in images_of(sample)] == [(1, 2), (7, 3)]
         assert [one.uri for one in images_of(sample)] == [url(0), url(1)]
-        assert [one.hash for one in images_of(sample)] == [sha(0)[:32], sha(1)[:32]]
+        assert [one.hash for one in images_of(sample)] == [mm_hash_of(0), mm_hash_of(1)]
         for name in ("ref_logprobs", "advantages", "rl_weights", "ce_weights", "ref_kl_weights"):
             assert getattr(sample, name) is None
         assert sample.routed_experts is None
 
     def test_images_in_a_store(self) -> None:
         sample = sample_from(branch(with_images()), to_uri=lambda name: f"s3://bucket/{name}")
-        assert images_of(sample)[1].uri == f"s3://bucket/{sha(1)}.png"
+        assert images_of(sample)[1].uri == f"s3://bucket/{sha256_of(1)}.png"
 
     def test_text(self) -> None:
         trace = new_trace()
@@ -68,12 +69,12 @@ class TestSample:
         assert (sample.mm_refs, sample.mm_token_type_ids) == (None, None)
         assert sample.token_ids == [1, 2, 3, 90, 91]
 
-    def test_a_mask_of_the_callers(self) -> None:
+    def test_mask_argument_replaces_the_sampled_tokens(self) -> None:
         mask = [False] * 11 + [True] * 2
         assert made(with_images(), mask=mask).mask == mask
         assert error(with_images(), mask=mask[1:]) == ("stream_length", "$.mask")
 
-    def test_credit_and_reference(self) -> None:
+    def test_advantages_and_reference_logprobs(self) -> None:
         trace = with_images()
         trace.nodes[1].advantages = [0.5, 0.25]
         trace.nodes[3].reference_logprobs = [-1.0, -2.0]
@@ -81,7 +82,7 @@ class TestSample:
         assert sample.advantages == [0.0] * 4 + [0.5, 0.25] + [0.0] * 7
         assert sample.ref_logprobs == [0.0] * 11 + [-1.0, -2.0]
 
-    def test_no_credit_is_not_zero(self) -> None:
+    def test_absent_advantages_are_none(self) -> None:
         trace = with_images()
         trace.nodes[1].advantages = []
         assert made(trace).advantages == [0.0] * 13
@@ -112,24 +113,24 @@ class TestRouting:
         )
 
     @pytest.mark.parametrize("index", range(4))
-    def test_some_nodes_only(self, index: int) -> None:
+    def test_routing_of_some_nodes_is_dropped(self, index: int) -> None:
         assert made(self.trace(index)).routed_experts is None
 
-    def test_a_node_without_tokens_needs_none(self) -> None:
+    def test_node_without_tokens_needs_no_routing(self) -> None:
         trace = self.trace()
         trace.nodes.append(MessageNode(parent=3, message=user("a note")))
         routed = made(trace).routed_experts
         assert routed is not None
         assert routed.shape == [13, 2, 3]
 
-    def test_of_two_models(self) -> None:
+    def test_routing_of_two_shapes_is_refused(self) -> None:
         trace = self.trace()
         trace.nodes[2].routed_experts = experts(5, layers=3)
         assert error(trace) == ("bad_value", "$.nodes[2].routed_experts")
 
 
 class TestRefused:
-    def test_a_sidecar_that_was_lost(self) -> None:
+    def test_lost_sidecar_is_refused(self) -> None:
         """The silent failure: a node whose images vanished on the way."""
         trace = with_images()
         trace.nodes[2].multi_modal_data = None
@@ -137,7 +138,7 @@ class TestRefused:
         trace.nodes[0].multi_modal_data = None
         assert error(trace) == ("count_mismatch", "$.nodes[0].multi_modal_data")
 
-    def test_images_that_travel_inline(self) -> None:
+    def test_inline_images_without_items_are_refused(self) -> None:
         nodes = decode_json((WIRE / "released/nodes.json").read_bytes(), list[MessageNode])
         with pytest.raises(RawMMError) as caught:
             made(Trace(nodes=nodes))
@@ -148,12 +149,12 @@ class TestRefused:
         assert caught.value.hint
         assert "offload" in caught.value.hint
 
-    def test_an_image_that_no_message_shows(self) -> None:
+    def test_item_without_an_image_part_is_refused(self) -> None:
         trace = with_images()
         trace.nodes[2].message = user("again")
         assert error(trace) == ("count_mismatch", "$.nodes[2].multi_modal_data.mm_items.image")
 
-    def test_an_offset_that_moved(self) -> None:
+    def test_moved_offset_is_refused(self) -> None:
         trace = with_images()
         assert isinstance(trace.nodes[2].multi_modal_data, MultiModalData)
         trace.nodes[2].multi_modal_data.mm_placeholders["image"][0].offset = 8
@@ -161,7 +162,7 @@ class TestRefused:
         trace.nodes[2].multi_modal_data.mm_placeholders["image"][0].offset = 11
         assert error(trace) == ("placeholder_order", "$.mm_refs[0][1]")
 
-    def test_no_locator_and_no_directory(self) -> None:
+    def test_image_without_a_uri_is_refused(self) -> None:
         trace = with_images()
         path = "$.multi_modal_data.mm_items.image[1]"
         assert isinstance(trace.nodes[2].multi_modal_data, MultiModalData)
@@ -172,7 +173,7 @@ class TestRefused:
             "$.multi_modal_data.mm_items.image[0].raw_image_id",
         )
 
-    def test_processed(self) -> None:
+    def test_processed_data_are_refused(self) -> None:
         trace = with_images()
         assert isinstance(trace.nodes[2].multi_modal_data, MultiModalData)
         trace.nodes[2].multi_modal_data.mm_items["image"][0].payload["image_embeds"] = 1
@@ -181,14 +182,14 @@ class TestRefused:
         path = "$.nodes[2].multi_modal_data.mm_items.image[0].payload.image_embeds"
         assert caught.value.path == path
 
-    def test_image_tokens_that_the_model_made_up(self) -> None:
+    def test_image_tokens_that_the_model_sampled_are_refused(self) -> None:
         trace = with_images()
         assert TYPES == {7: 1}
         trace.nodes[3].token_ids = [7, 91]
         assert error(trace) == ("orphan_image", "$.mm_token_type_ids")
 
 
-def test_the_trace_stays() -> None:
+def test_trace_is_unchanged() -> None:
     trace = with_images()
     before = repr(trace)
     sample = made(trace)

@@ -69,10 +69,10 @@ class TestProcessed:
             ({1: 2}, "not_json"),
         ],
     )
-    def test_what_is_no_json_in_info(self, value: Any, code: str) -> None:
+    def test_value_in_info_that_is_not_json_is_refused(self, value: Any, code: str) -> None:
         assert error(as_sample, plain(SAMPLE) | {"info": {"a": {"b": value}}})[0] == code
 
-    def test_info_is_plain_and_its_own(self) -> None:
+    def test_info_is_a_plain_copy(self) -> None:
         info = {"a": MappingProxyType({"b": (1, 2)}), "seed": 2**62}
         taken = as_sample(plain(SAMPLE) | {"info": info})
         assert taken.info == {"a": {"b": [1, 2]}, "seed": 2**62}
@@ -116,7 +116,7 @@ class TestStreams:
         "value", [np.zeros((4, 2)), np.array(["a"] * 4), np.array([None] * 4, dtype=object)]
     )
     @pytest.mark.parametrize("name", ["logprobs", "own"])
-    def test_other_arrays_are_none(self, name: str, value: Any) -> None:
+    def test_other_arrays_are_refused(self, name: str, value: Any) -> None:
         assert error(as_sample, plain(SAMPLE) | {name: value}) == ("array_payload", f"$.{name}")
         assert error(as_sample, plain(SAMPLE) | {"streams": {"x": value}}) == (
             "array_payload",
@@ -136,7 +136,7 @@ class TestNames:
         assert error(as_sample, plain(SAMPLE) | {"streams": {key: LIST}})[0] == "not_json"
         assert error(as_sample, plain(SAMPLE) | {"info": {key: 1}})[0] == "not_json"
 
-    def test_a_name_given_twice_would_be_lost(self) -> None:
+    def test_name_given_twice_is_refused(self) -> None:
         both = {"streams": {"own": LIST}, "info": {"own": 1}}
         assert error(as_sample, plain(SAMPLE) | both) == ("duplicate_key", "$.info.own")
         for place in ({"streams": {"own": LIST}}, {"info": {"own": 1}}):
@@ -144,16 +144,16 @@ class TestNames:
                 again = plain(SAMPLE) | place | {"own": value}
                 assert error(as_sample, again) == ("duplicate_key", "$.own")
 
-    def test_a_field_of_the_transport_that_is_named_twice(self) -> None:
+    def test_transport_field_named_twice_is_refused(self) -> None:
         fields = (*SAMPLE_FIELDS, "mask")
         assert error(encode_sample, SAMPLE, fields=fields) == ("duplicate_key", "$.fields")
         assert error(decode_sample, encode_sample(SAMPLE), fields=fields)[0] == "duplicate_key"
 
-    def test_an_empty_text_is_not_lost(self) -> None:
+    def test_empty_text_is_kept(self) -> None:
         one = plain(SAMPLE) | {"info": {"note": ""}}
         assert error(encode_sample, one) == ("unknown_field", "$.note")
 
-    def test_an_integer_that_the_format_cannot_say(self) -> None:
+    def test_integer_beyond_64_bits_is_refused(self) -> None:
         fields = (*SAMPLE_FIELDS, "seed")
         one = plain(SAMPLE) | {"info": {"seed": 2**70}}
         assert error(encode_sample, one, fields=fields) == ("not_json", "$")
@@ -171,7 +171,7 @@ class TestBatches:
             ([4, 4], "stream_length"),
         ],
     )
-    def test_lengths_of_samples(self, lengths: Any, code: str) -> None:
+    def test_invalid_lengths_are_refused(self, lengths: Any, code: str) -> None:
         batch = pack([SAMPLE, sample(3)])
         batch.sequence_lengths = lengths
         assert error(unpack, batch)[0] == code
@@ -181,19 +181,19 @@ class TestBatches:
         batch.sequence_lengths = np.array([4, 3])  # type: ignore[assignment]
         assert unpack(batch) == [SAMPLE, sample(3)]
 
-    def test_streams_that_no_sample_can_lack(self) -> None:
+    def test_required_streams_cannot_be_absent(self) -> None:
         batch = pack([SAMPLE])
         batch.absent = [frozenset({"mask"})]
         assert error(unpack, batch) == ("bad_value", "$.absent[0]")
 
-    def test_what_a_processor_wrote_in_the_info_of_a_batch(self) -> None:
+    def test_processed_data_in_the_info_of_a_batch_are_refused(self) -> None:
         batch = pack([SAMPLE])
         batch.info = [{"a": {"pixel_values": 1}}]
         assert error(unpack, batch) == ("processed_payload", "$.info[0].a.pixel_values")
 
 
 @pytest.mark.parametrize("limit", [-1, 1.0, True, None, "3"])
-def test_a_limit_that_is_none(limit: Any) -> None:
+def test_invalid_limit_is_refused(limit: Any) -> None:
     assert error(truncate, SAMPLE, limit) == ("out_of_range", "$")
 
 
@@ -206,7 +206,7 @@ def test_a_limit_that_is_none(limit: Any) -> None:
         ({"mm_token_type_ids": [0, -1, 1]}, "out_of_range", "$.mm_token_type_ids[1]"),
     ],
 )
-def test_what_a_sample_is_said_to_be(more: dict[str, Any], code: str, path: str) -> None:
+def test_other_values_as_sample_are_refused(more: dict[str, Any], code: str, path: str) -> None:
     assert error(build_mm_refs, sidecar((1, 2)), image_dir="/x", **more) == (code, path)
 
 

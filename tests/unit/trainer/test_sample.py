@@ -64,7 +64,7 @@ def error(value: Any) -> tuple[str, str]:
 SAMPLE = sample(9, (1, 3), (5, 2))
 
 
-class TestTaken:
+class TestAccepted:
     def test_a_mapping(self) -> None:
         assert as_sample(plain(SAMPLE)) == SAMPLE
         assert as_sample(SAMPLE) == SAMPLE
@@ -114,7 +114,7 @@ class TestTaken:
         assert as_sample(text).mm_refs is None
         assert as_sample(text | {"mm_token_type_ids": None, "env_name": None}).env_name == ""
 
-    def test_its_lists_are_its_own(self) -> None:
+    def test_lists_are_copies(self) -> None:
         taken = as_sample(SAMPLE)
         taken.token_ids.clear()
         taken.info["a"] = 1
@@ -124,11 +124,11 @@ class TestTaken:
 
 class TestRefused:
     @pytest.mark.parametrize("value", [None, 3, [1, 2], "x", SimpleNamespace(token_ids=[])])
-    def test_no_sample(self, value: Any) -> None:
+    def test_other_value_is_refused(self, value: Any) -> None:
         assert error(value) == ("wrong_type", "$")
 
     @pytest.mark.parametrize("name", ["token_ids", "mask", "logprobs", "temperatures"])
-    def test_missing(self, name: str) -> None:
+    def test_missing_field_is_refused(self, name: str) -> None:
         values = plain(SAMPLE)
         assert error(values | {name: None}) == ("missing_field", "$")
         del values[name]
@@ -149,7 +149,7 @@ class TestRefused:
         ],
     )
     @pytest.mark.parametrize("size", [0, 8, 10])
-    def test_a_stream_of_another_length(self, name: str, size: int) -> None:
+    def test_stream_of_wrong_length_is_refused(self, name: str, size: int) -> None:
         stream = ([False] if name == "mask" else [0]) * size
         with pytest.raises(RawMMError) as caught:
             as_sample(plain(SAMPLE) | {name: stream})
@@ -158,7 +158,7 @@ class TestRefused:
         )
 
     @pytest.mark.parametrize("routed", [experts(8), experts(10)])
-    def test_routing_of_another_length(self, routed: Any) -> None:
+    def test_routing_of_wrong_length_is_refused(self, routed: Any) -> None:
         assert error(plain(SAMPLE) | {"routed_experts": routed}) == (
             "stream_length",
             "$.routed_experts",
@@ -174,10 +174,10 @@ class TestRefused:
             ({"data": b""}, "missing_field", "$.routed_experts"),
         ],
     )
-    def test_routing_that_is_none(self, routed: Any, code: str, path: str) -> None:
+    def test_invalid_routing_is_refused(self, routed: Any, code: str, path: str) -> None:
         assert error(plain(SAMPLE) | {"routed_experts": routed}) == (code, path)
 
-    def test_routing_that_was_changed(self) -> None:
+    def test_invalid_assignment_to_routing_is_refused(self) -> None:
         routed = experts(9)
         routed.data = b""
         assert error(plain(SAMPLE) | {"routed_experts": routed})[0] == "array_size"
@@ -207,18 +207,18 @@ class TestRefused:
             ("own", b"x", "unknown_field", "$.own"),
         ],
     )
-    def test_values(self, name: str, value: Any, code: str, path: str) -> None:
+    def test_invalid_values_are_refused(self, name: str, value: Any, code: str, path: str) -> None:
         assert error(plain(SAMPLE) | {name: value}) == (code, path)
 
     @pytest.mark.parametrize("kwargs", [{}, {"pixel_values": np.zeros(3)}, np.zeros(2)])
     @pytest.mark.parametrize("base", [SAMPLE, sample(3)])
-    def test_processed(self, base: TrainingSample, kwargs: Any) -> None:
+    def test_processed_data_are_refused(self, base: TrainingSample, kwargs: Any) -> None:
         """Beside references, and without them."""
         with pytest.raises(ProcessedPayloadError) as caught:
             as_sample(plain(base) | {"mm_kwargs": kwargs})
         assert str(caught.value) == (
-            "$.mm_kwargs: expected references to raw images, in mm_refs, got what an image"
-            " processor wrote; build the sample again from its rollout [processed_payload]"
+            "$.mm_kwargs: expected references to raw images, in mm_refs, got the output of "
+            "an image processor; rebuild the sample from its rollout [processed_payload]"
         )
 
 
@@ -227,28 +227,28 @@ class TestImages:
         refs = None if images == (None,) else MMRefs(images=list(images))
         return error(plain(SAMPLE) | {"mm_refs": refs} | fields)
 
-    def test_lost(self) -> None:
+    def test_lost_image_is_refused(self) -> None:
         assert self.with_images(None) == ("orphan_image", "$.mm_token_type_ids")
         assert self.with_images(image(0, 1, 3)) == ("orphan_image", "$.mm_token_type_ids")
 
     @pytest.mark.parametrize("span", [(5, 1), (5, 3), (4, 2), (6, 2), (7, 2)])
-    def test_off_its_tokens(self, span: tuple[int, int]) -> None:
+    def test_image_off_its_tokens_is_refused(self, span: tuple[int, int]) -> None:
         code, path = self.with_images(image(0, 1, 3), image(1, *span))
         assert code == "orphan_image"
         assert path == ("$.mm_token_type_ids" if span == (5, 1) else "$.mm_refs[0][1]")
 
-    def test_outside(self) -> None:
+    def test_image_outside_of_the_sample_is_refused(self) -> None:
         types = {"mm_token_type_ids": None}
         assert self.with_images(image(0, 8, 2), **types) == ("placeholder_order", "$.mm_refs[0][0]")
         last = MMRefs(images=[image(0, 8, 1)])
         assert as_sample(plain(SAMPLE) | types | {"mm_refs": last}).mm_refs == last
 
-    def test_out_of_order(self) -> None:
+    def test_images_out_of_order_are_refused(self) -> None:
         refs = MMRefs(images=[image(0, 1, 3), image(1, 5, 2)])
         refs.images.reverse()
         assert error(plain(SAMPLE) | {"mm_refs": refs}) == ("placeholder_order", "$.mm_refs[0][1]")
 
-    def test_of_another_modality(self) -> None:
+    def test_other_modality_is_refused(self) -> None:
         refs = MMRefs(images=[image(0, 1, 3), image(1, 5, 2)])
         refs.images[1].item.modality = "video"
         assert error(plain(SAMPLE) | {"mm_refs": refs}) == (
@@ -261,7 +261,7 @@ class TestImages:
             "$.mm_token_type_ids[8]",
         )
 
-    def test_inline(self) -> None:
+    def test_inline_image_is_refused(self) -> None:
         one = image(0, 1, 3)
         one.uri = "data:image/png;base64,aGVsbG8="
         assert self.with_images(one, image(1, 5, 2)) == ("bad_locator", "$.mm_refs[0][0][2]")
@@ -284,6 +284,6 @@ class TestImages:
             "$.mm_refs[0][1][0].payload.pixel_values",
         )
 
-    def test_the_sample_is_right_as_it_is(self) -> None:
+    def test_unchanged_sample_is_accepted(self) -> None:
         assert SAMPLE.token_ids.count(PAD) == 5
         assert as_sample(SAMPLE).mm_refs == SAMPLE.mm_refs

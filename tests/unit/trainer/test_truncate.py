@@ -57,24 +57,24 @@ def test_every_limit(limit: int, tokens: int, images: int) -> None:
     assert (cut.env_name, cut.info) == ("demo", {"reward": 0.5})
 
 
-def test_an_image_longer_than_the_limit_leaves_nothing() -> None:
+def test_image_longer_than_the_limit_leaves_an_empty_sample() -> None:
     cut = truncate(sample(5, (0, 4)), 3)
     assert (cut.token_ids, cut.mm_refs) == ([], None)
 
 
-def test_streams_that_are_absent_stay_so() -> None:
+def test_absent_streams_stay_absent() -> None:
     cut = truncate(sample(5, (1, 2)), 4)
     assert cut.advantages is None
     assert cut.routed_experts is None
     assert cut.streams == {}
 
 
-def test_takes_what_a_trainer_has() -> None:
+def test_structs_of_the_transport_are_accepted() -> None:
     values: Any = {name: getattr(SAMPLE, name) for name in (*REQUIRED, *FILL, "mm_refs")}
     assert images_of(truncate(values, 6)) == images_of(SAMPLE)[:1]
 
 
-def test_what_comes_out_is_not_what_went_in() -> None:
+def test_result_is_a_copy() -> None:
     cut = truncate(SAMPLE, 9)
     assert cut == SAMPLE
     images_of(cut)[0].offset = 0
@@ -86,13 +86,13 @@ def test_what_comes_out_is_not_what_went_in() -> None:
 
 
 @pytest.mark.parametrize("limit", [-1, 1.0, True, None, "3"])
-def test_limits_that_are_none(limit: Any) -> None:
+def test_invalid_limits_are_refused(limit: Any) -> None:
     with pytest.raises(RawMMError) as caught:
         truncate(SAMPLE, limit)
     assert (caught.value.code, caught.value.path) == ("out_of_range", "$")
 
 
-def test_a_broken_sample_is_not_cut() -> None:
+def test_invalid_sample_is_refused() -> None:
     broken: TrainingSample = copy.deepcopy(SAMPLE)
     broken.mask.pop()
     with pytest.raises(RawMMError) as caught:

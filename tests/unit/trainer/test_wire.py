@@ -75,14 +75,14 @@ class TestStrict:
         assert error(data) == ("malformed", "$")
 
     @pytest.mark.parametrize("data", [None, "text", 3])
-    def test_no_bytes(self, data: Any) -> None:
+    def test_other_type_is_refused(self, data: Any) -> None:
         assert error(data)[0] in {"wrong_type", "malformed"}
 
-    def test_no_array(self) -> None:
+    def test_other_document_is_refused(self) -> None:
         assert error(msgspec.msgpack.encode({"token_ids": [1]})) == ("wrong_type", "$")
 
     @pytest.mark.parametrize("more", [-1, 1])
-    def test_another_number_of_fields(self, more: int) -> None:
+    def test_wrong_number_of_fields_is_refused(self, more: int) -> None:
         values = [*msgspec.msgpack.decode(read("image_refs")[0]), None]
         del values[len(SAMPLE_FIELDS) + more :]
         with pytest.raises(RawMMError) as caught:
@@ -107,7 +107,7 @@ class TestStrict:
             ("mm_token_type_ids", [0] * 27, "orphan_image", "$[7][0][0]"),
         ],
     )
-    def test_places_by_position(self, field: str, value: Any, code: str, path: str) -> None:
+    def test_paths_have_positions(self, field: str, value: Any, code: str, path: str) -> None:
         assert error(changed(field, value)) == (code, path)
 
     @pytest.mark.parametrize(
@@ -128,7 +128,9 @@ class TestStrict:
             (4, True, "wrong_type", "$[7][0][1][4]"),
         ],
     )
-    def test_places_in_references(self, position: int, value: Any, code: str, path: str) -> None:
+    def test_paths_in_references_have_positions(
+        self, position: int, value: Any, code: str, path: str
+    ) -> None:
         refs = msgspec.msgpack.decode(read("image_refs")[0])[REFS]
         refs[0][1][position] = value
         assert error(changed("mm_refs", refs)) == (code, path)
@@ -146,7 +148,7 @@ class TestEncode:
         item.payload = MappingProxyType(item.payload)  # type: ignore[assignment]
         assert decode_sample(encode_sample(one)) == sample(4, (1, 2))
 
-    def test_further_fields_have_their_place(self) -> None:
+    def test_additional_fields_are_written(self) -> None:
         one = sample(2, streams={"teacher_logprobs": [-1.0, -2.0]}, info={"reward": 0.5})
         fields = (*SAMPLE_FIELDS, "teacher_logprobs", "reward", "trace_id")
         assert decode_sample(encode_sample(one, fields=fields), fields=fields) == one
@@ -158,7 +160,7 @@ class TestEncode:
             (sample(2, info={"reward": 0}), "reward"),
         ],
     )
-    def test_what_has_no_place_is_not_lost(self, one: TrainingSample, name: str) -> None:
+    def test_value_without_a_field_is_refused(self, one: TrainingSample, name: str) -> None:
         with pytest.raises(RawMMError) as caught:
             encode_sample(one)
         assert (caught.value.code, caught.value.path) == ("unknown_field", f"$.{name}")
@@ -168,12 +170,12 @@ class TestEncode:
         one = sample(3, mm_token_type_ids=None, env_name="")
         assert decode_sample(encode_sample(one, fields=fields), fields=fields) == one
 
-    def test_images_need_their_field(self) -> None:
+    def test_images_without_their_field_are_refused(self) -> None:
         with pytest.raises(RawMMError) as caught:
             encode_sample(sample(3, (0, 2)), fields=[f for f in SAMPLE_FIELDS if f != "mm_refs"])
         assert (caught.value.code, caught.value.path) == ("unknown_field", "$.mm_refs")
 
-    def test_a_broken_sample_is_not_written(self) -> None:
+    def test_invalid_sample_is_refused(self) -> None:
         one = sample(3, (0, 2))
         one.mm_refs = None
         with pytest.raises(RawMMError) as caught:

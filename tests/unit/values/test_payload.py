@@ -46,8 +46,8 @@ from rawmm import (
     to_builtins,
     validate,
 )
+from tests.builders import FINGERPRINT, item_document
 
-FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee0d"
 HASH = "a07e50973f7c13761a4022033440544e"
 
 
@@ -317,13 +317,7 @@ def test_cycle_is_refused() -> None:
 
 
 def fake(value: Any) -> dict[str, Any]:
-    return {
-        "kind": "prime_raw_mm_item",
-        "version": 1,
-        "modality": "image",
-        "family": "f",
-        "payload": {"a": value},
-    }
+    return item_document(payload={"a": value})
 
 
 @pytest.mark.slow

@@ -29,11 +29,11 @@ from rawmm import (
 from rawmm.model.types import MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES
 from rawmm.values.payload import Mode, _Walk, is_clean, payload_errors
 from rawmm.values.plain import contains_struct
+from tests.builders import FINGERPRINT, item_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee0d"
 HASH = "a07e50973f7c13761a4022033440544e"
 
 # The payload and the list in it count as values.
@@ -65,13 +65,7 @@ OVER = {
 
 
 def document(payload: Any) -> dict[str, Any]:
-    return {
-        "kind": "prime_raw_mm_item",
-        "version": 1,
-        "modality": "image",
-        "family": "qwen_vl",
-        "payload": payload,
-    }
+    return item_document(payload=payload)
 
 
 def assigned(payload: Any) -> bytes:

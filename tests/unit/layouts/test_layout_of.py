@@ -1,4 +1,4 @@
-"""Reading the knobs of an image processor, by the names that transformers has for them."""
+"""Reading the layout of an image processor from the attributes that transformers has."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from rawmm import ContractError, layouts
-from rawmm.materialize import layout_of
+from rawmm.layouts import layout_of
 from tests.unit.materialize.processor import QWEN, PatchProcessor
 
 
 @pytest.mark.parametrize(
-    ("family", "attributes", "knobs"),
+    ("family", "attributes", "parameters"),
     [
         ("qwen_vl", {}, {}),
         (
@@ -86,26 +86,55 @@ from tests.unit.materialize.processor import QWEN, PatchProcessor
         ),
     ],
 )
-def test_knobs(family: str, attributes: dict[str, Any], knobs: dict[str, Any]) -> None:
+def test_stated_parameters_are_read(
+    family: str, attributes: dict[str, Any], parameters: dict[str, Any]
+) -> None:
     found = layout_of(SimpleNamespace(**attributes), family)
-    assert found == layouts.get(family, **knobs)
+    assert found == layouts.get(family, **parameters)
 
 
-def test_of_an_image_processor() -> None:
+def test_processor_states_all_parameters() -> None:
     assert layout_of(PatchProcessor(), "qwen_vl") == QWEN
 
 
-def test_of_a_function() -> None:
+def test_object_without_settings_has_the_defaults() -> None:
     assert layout_of(print, "qwen_vl") == layouts.get("qwen_vl")
 
 
-def test_a_knob_that_is_none() -> None:
+def test_invalid_parameter_is_refused() -> None:
     with pytest.raises(ContractError) as caught:
         layout_of(SimpleNamespace(patch_size=0), "qwen_vl")
     assert (caught.value.code, caught.value.path) == ("out_of_range", "$.patch_size")
 
 
-def test_a_family_that_is_not_known() -> None:
+def test_unknown_family_is_refused() -> None:
     with pytest.raises(ContractError) as caught:
         layout_of(print, "house_vl")
     assert (caught.value.code, caught.value.path) == ("bad_value", "$.family")
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("Qwen2VLImageProcessor", "qwen_vl"),
+        ("Qwen2VLImageProcessorFast", "qwen_vl"),
+        ("Glm46VImageProcessorPil", "glm4v"),
+    ],
+)
+def test_family_is_that_of_the_class(name: str, family: str) -> None:
+    processor = type(name, (), {"patch_size": 28})()
+    assert layout_of(processor) == layouts.get(family, patch_size=28)
+
+
+def test_unknown_class_is_refused() -> None:
+    with pytest.raises(ContractError) as caught:
+        layout_of(PatchProcessor())
+    assert (caught.value.code, caught.value.got) == ("bad_value", "'PatchProcessor'")
+
+
+def test_every_family_names_its_processors() -> None:
+    names = [name for cls in layouts.FAMILIES.values() for name in cls.processors]
+    assert len(names) == len(set(names)) >= len(layouts.FAMILIES)
+    for cls in layouts.FAMILIES.values():
+        assert cls.processors
+        assert cls.attributes.keys() <= cls.defaults().keys()

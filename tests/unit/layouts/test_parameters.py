@@ -1,4 +1,4 @@
-"""Choosing a layout: every wrong family and knob is an error that lists what there is."""
+"""Choosing a layout: every wrong family and parameter is an error that lists what there is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from rawmm import ContractError, layouts
 
-QWEN_KNOBS = (
-    "the knobs of qwen_vl and their defaults are patch_size=16, merge_size=2, "
+QWEN_PARAMETERS = (
+    "the parameters of qwen_vl and their defaults are patch_size=16, merge_size=2, "
     "temporal_patch_size=2, min_pixels=65536, max_pixels=16777216"
 )
 
@@ -27,11 +27,11 @@ def test_families() -> None:
         layout = layouts.get(family)
         assert type(layout) is cls
         assert layout.family == family
-        assert layout.knobs == cls.defaults()
+        assert layout.parameters == cls.defaults()
 
 
 @pytest.mark.parametrize("family", ["qwen", "", "Qwen_VL", None, 3, ["qwen_vl"]])
-def test_unknown_family(family: Any) -> None:
+def test_unknown_family_is_refused(family: Any) -> None:
     with pytest.raises(ContractError) as caught:
         layouts.get(family)
     assert (caught.value.code, caught.value.path) == ("bad_value", "$.family")
@@ -40,17 +40,19 @@ def test_unknown_family(family: Any) -> None:
     )
 
 
-def test_unknown_knob() -> None:
+def test_unknown_parameter_is_refused() -> None:
     with pytest.raises(ContractError) as caught:
         layouts.get("qwen_vl", patch_size=14, merge_kernel_size=2)
     assert str(caught.value) == (
-        "$.merge_kernel_size: expected a knob of qwen_vl, got 'merge_kernel_size'; "
-        f"{QWEN_KNOBS} [unknown_field]"
+        "$.merge_kernel_size: expected a parameter of qwen_vl, got 'merge_kernel_size'; "
+        f"{QWEN_PARAMETERS} [unknown_field]"
     )
 
 
-def test_pan_and_scan_is_no_knob() -> None:
-    with pytest.raises(ContractError, match=r"expected a knob of gemma3, got 'do_pan_and_scan'"):
+def test_pan_and_scan_is_not_a_parameter() -> None:
+    with pytest.raises(
+        ContractError, match=r"expected a parameter of gemma3, got 'do_pan_and_scan'"
+    ):
         layouts.get("gemma3", do_pan_and_scan=True)
 
 
@@ -67,12 +69,12 @@ def test_pan_and_scan_is_no_knob() -> None:
         (2**53, "out_of_range", str(2**53)),
     ],
 )
-def test_a_number_that_is_none(value: Any, code: str, got: str) -> None:
+def test_invalid_number_is_refused(value: Any, code: str, got: str) -> None:
     expected = "an integer" if code == "wrong_type" else "an integer from 1 to 2^53-1"
     with pytest.raises(ContractError) as caught:
         layouts.get("qwen_vl", patch_size=value)
     assert str(caught.value) == (
-        f"$.patch_size: expected {expected}, got {got}; {QWEN_KNOBS} [{code}]"
+        f"$.patch_size: expected {expected}, got {got}; {QWEN_PARAMETERS} [{code}]"
     )
 
 
@@ -87,7 +89,7 @@ def test_every_number_is_checked(family: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "knobs", "code", "path", "expected"),
+    ("family", "parameters", "code", "path", "expected"),
     [
         ("qwen_vl", {"min_pixels": 9, "max_pixels": 8}, "out_of_range", "$.min_pixels",
          "at most max_pixels, which is 8"),
@@ -108,15 +110,15 @@ def test_every_number_is_checked(family: str) -> None:
         ("kimi_k25", {"image_std": [1, 2, 10**400]}, "out_of_range", "$.image_std", "finite"),
     ],
 )  # fmt: skip
-def test_knobs_that_do_not_go_together(
-    family: str, knobs: dict[str, Any], code: str, path: str, expected: str
+def test_contradictory_parameters_are_refused(
+    family: str, parameters: dict[str, Any], code: str, path: str, expected: str
 ) -> None:
     with pytest.raises(ContractError) as caught:
-        layouts.get(family, **knobs)
+        layouts.get(family, **parameters)
     assert (caught.value.code, caught.value.path) == (code, path)
     assert f"expected {expected}" in str(caught.value)
 
 
-def test_equal_bounds_go_together() -> None:
+def test_equal_bounds_are_accepted() -> None:
     assert layouts.get("qwen_vl", min_pixels=65_536, max_pixels=65_536).describe(9, 9)
     assert layouts.get("internvl", min_patches=12).describe(9, 9).grid == [13, 32, 32]
