@@ -117,7 +117,7 @@ def opened(**properties: Any) -> dict[str, Any]:
     return thing(**properties) | {"additionalProperties": {"$ref": "#/$defs/JsonValue"}}
 
 
-def test_open_object_has_an_extra_field() -> None:
+def test_open_object_outside_the_profile_is_refused() -> None:
     free = {"JsonValue": {"description": "d", "anyOf": [{"type": "null"}]}}
     maybe = {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}
     listed = {"type": "array", "items": {"$ref": "#/$defs/A"}}
@@ -125,7 +125,7 @@ def test_open_object_has_an_extra_field() -> None:
     either = {"anyOf": [{"$ref": "#/$defs/B"}, {"$ref": "#/$defs/C"}]}
     cases: list[tuple[str, Any]] = [
         ("A: additionalProperties must be false, or refer to JsonValue", files(A={**thing(), "additionalProperties": {"$ref": "#/$defs/B"}}, B={"type": "null", "description": "d"})),
-        ("A: 'extra' is where", files(A=opened(extra={"type": "null"}), **free)),
+        ("A: 'extra' is reserved", files(A=opened(extra={"type": "null"}), **free)),
         ("A: required must be written", files(A={k: v for k, v in opened().items() if k != "required"}, **free)),
         ("x.schema.json: B in a union", files(B=opened(), C=thing(), D=thing(a=either), **free)),
         ("x.schema.json: C in a union", files(A=opened(), B=thing(), C=thing(a=listed), D=thing(a=either), **free)),
@@ -252,7 +252,7 @@ def test_annotation_in_a_schema_file_is_refused(tree: Path) -> None:
     document["$defs"]["Name"]["x-rawmm-code"] = "bad_locator"
     path.write_text(json.dumps(document))
     with pytest.raises(
-        profile.ProfileError, match=r"common.schema.json: x-rawmm- keywords stand in"
+        profile.ProfileError, match=r"common.schema.json: x-rawmm- keywords belong in"
     ):
         command.outputs(tree)
 
