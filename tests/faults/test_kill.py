@@ -125,7 +125,7 @@ def _listed(root: Path) -> Listing:
         return list_images(directory)
 
 
-def test_nothing_is_torn_and_nothing_lost(
+def test_no_image_is_torn_or_lost(
     tmp_path: Path, urls: list[str], counted: Callable[..., None]
 ) -> None:
     roots = (tmp_path / f"images-{number}" for number in range(1000))

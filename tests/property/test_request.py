@@ -227,7 +227,7 @@ def test_any_bytes(text: bytes) -> None:
 
 
 @given(st.lists(parts(good), max_size=3), st.data(), st.randoms(use_true_random=False))
-def test_what_is_around_image_parts_stays(
+def test_values_around_image_parts_stay(
     found: list[Any], data: st.DataObject, random: Random
 ) -> None:
     kept = [
