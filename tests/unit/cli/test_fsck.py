@@ -124,7 +124,7 @@ def test_references_to_another_directory_are_counted_and_named(
     assert len(lines) == len(list(images.iterdir())) == 4
     for line in lines:
         assert f"got '{images}/" in line
-        assert line.endswith("it was not looked for [path_escape]")
+        assert line.endswith("it was not checked [path_escape]")
     assert err == (
         "no images: no missing, no corrupt, no orphaned, no stale, no foreign; "
         "14 of 14 references refer to images elsewhere, not checked\n"
