@@ -152,7 +152,8 @@ class Engine:
 
     def _count(self, image: Image.Image) -> int:
         (grid,) = self.image_processor(images=[image], return_tensors="np")["image_grid_thw"]
-        return int(prod(grid.tolist())) // self.image_processor.merge_size**2
+        merge: int = self.image_processor.merge_size
+        return int(prod(grid.tolist())) // merge**2
 
     def _expand(self, ids: list[int], counts: list[int]) -> tuple[list[int], list[Range]]:
         """Replace the first placeholders, one for each image. More of them stay as they are."""
