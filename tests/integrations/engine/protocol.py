@@ -76,6 +76,11 @@ class GenerateRequest(BaseModel):
     model: str | None = None
     return_token_ids: bool | None = None
 
+    @property
+    def candidates(self) -> int:
+        """How many log probabilities each token of the answer has."""
+        return self.sampling_params.get("logprobs") or 0
+
     @field_validator("token_ids")
     @classmethod
     def _not_negative(cls, ids: list[int]) -> list[int]:

@@ -137,7 +137,7 @@ class Engine:
                     "routed_experts": None,
                     "sampling_mask": None,
                     "weight_versions": [{"version": WEIGHTS, "start": 0, "end": len(completion)}],
-                    "logprobs": {"content": _logprobs(completion)},
+                    "logprobs": {"content": _logprobs(completion, request.candidates)},
                 }
             ],
         }
@@ -199,7 +199,8 @@ def _is_image(part: dict[str, Any]) -> bool:
     return True
 
 
-def _logprobs(ids: list[int]) -> list[dict[str, Any]]:
+def _logprobs(ids: list[int], count: int) -> list[dict[str, Any]]:
+    """The log probabilities of sampled tokens, each with `count` candidates, itself the first."""
     # `token_id` is vLLM 0.33's; renderers 0.1.12 reads `token`, which earlier versions sent.
     return [
         {
@@ -207,7 +208,14 @@ def _logprobs(ids: list[int]) -> list[dict[str, Any]]:
             "token": f"token_id:{one}",
             "logprob": logprob_of(index),
             "rank": 1,
-            "top_logprobs": [],
+            "top_logprobs": [
+                {
+                    "token_id": one + rank,
+                    "logprob": -(4.0 + rank) if rank else logprob_of(index),
+                    "rank": rank + 1,
+                }
+                for rank in range(count)
+            ],
         }
         for index, one in enumerate(ids)
     ]

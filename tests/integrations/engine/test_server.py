@@ -69,6 +69,13 @@ def test_prompt_and_ranges_are_returned_on_request_only() -> None:
     assert answer["mm_placeholders"] is None
 
 
+def test_each_token_has_as_many_candidates_as_are_asked_for() -> None:
+    (choice,) = engine().answer(request(token_ids=[1], sampling_params={"logprobs": 3}))["choices"]
+    for one, entry in zip(choice["token_ids"], choice["logprobs"]["content"], strict=True):
+        candidates = [top["token_id"] for top in entry["top_logprobs"]]
+        assert candidates == [one, one + 1, one + 2]
+
+
 @pytest.mark.parametrize(
     ("url", "status"),
     [
