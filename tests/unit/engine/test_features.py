@@ -1,4 +1,4 @@
-"""The features of an engine request: what is sent, what the cache must have, what is an error."""
+"""The features of an engine request: references, cached images, errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def item(number: int, modality: str = "image", **fields: Any) -> RawMMItem:
 
 
 def sidecar(*items: RawMMItem, at: int = 3) -> MultiModalData:
-    """Media of one modality; ranges of four tokens, one token between them."""
+    """Media of one modality with ranges of four tokens and one token between them."""
     modality = items[0].modality
     return MultiModalData(
         mm_hashes={modality: [sha(index) for index, _ in enumerate(items)]},
@@ -203,7 +203,7 @@ class TestErrors:
 
 
 class TestRetry:
-    """As its docstring says: a miss is answered with every reference."""
+    """As in the docstring of `generate_features`."""
 
     def run(self, cached: Any) -> list[GenerateFeatures]:
         given = sidecar(item(0), item(1))

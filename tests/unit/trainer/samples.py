@@ -1,4 +1,4 @@
-"""Training samples of a few tokens, with images where asked."""
+"""Training samples of a few tokens for tests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def image(number: int, offset: int, length: int, **fields: Any) -> MMImageRef:
 
 
 def sample(size: int, *spans: tuple[int, int], **fields: Any) -> TrainingSample:
-    """A sample of `size` tokens with an image at each span of offset and length."""
+    """A sample of `size` tokens with an image at each span ``(offset, length)``."""
     types = [0] * size
     for offset, length in spans:
         types[offset : offset + length] = [1] * length
@@ -80,7 +80,7 @@ def item(number: int, **fields: Any) -> RawMMItem:
 
 
 def sidecar(*spans: tuple[int, int], **fields: Any) -> MultiModalData:
-    """The sidecar of a sample with an image at each span; `fields` are of every item."""
+    """The sidecar of a sample with an image at each span; every item gets `fields`."""
     return MultiModalData(
         mm_hashes={"image": [sha(number)[:32] for number, _ in enumerate(spans)]},
         mm_placeholders={
