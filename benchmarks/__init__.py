@@ -1,1 +1,1 @@
-"""Benchmarks: ``python -m benchmarks``. See the README beside this file."""
+"""Benchmarks, run by ``python -m benchmarks``. See the README in this directory."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--only NAME ...] [--quick] [--json FILE] [--write]``."""
+"""The command ``python -m benchmarks``: runs the subjects and reports what they measure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUBJECTS: Final = (
     "codec",
     "packed",
     "offload",
-    "triangle",
+    "resend",
     "memory",
     "rules",
     "check",
@@ -32,7 +32,7 @@ _END: Final = "<!-- end -->\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run benchmarks; the exit code is 0 whatever they measure."""
+    """Run benchmarks. The exit code is 0, also for missed targets."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", choices=SUBJECTS, help="run this; repeatable")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does everything run?")
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         begin = time.monotonic()
         rows += import_module(f"benchmarks.{name}").run(Settings(quick=options.quick))
         sys.stderr.write(f"{name}: {time.monotonic() - begin:.0f} s\n")
-    # Not before: a benchmark of memory or imports starts from a small process.
+    # Imported late: benchmarks of memory and imports have to start from a small process.
     from benchmarks import report
 
     report.print_table(rows)

@@ -1,4 +1,4 @@
-"""Decoding and encoding a rollout of 20 turns, with everything checked."""
+"""Decoding and encoding a rollout of 20 turns, with all checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import rawmm
-from benchmarks import data, floor, reference
+from benchmarks import baseline, data, reference
 from benchmarks.harness import at_least, at_most, growth, race
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ NAMES = {"json": "JSON", "msgpack": "MessagePack"}
 
 
 def run(settings: Settings) -> Iterator[Row]:
-    """Decode and encode, both formats, and how both grow."""
+    """Decode and encode both formats, at several sizes."""
     turns = settings.pick(20, 2)
     document = data.trace(turns)
     for form in ("msgpack", "json"):
@@ -43,7 +43,7 @@ def _decoding(turns: int) -> Callable[[], object]:
 
 
 def _decoding_bare(turns: int) -> Callable[[], object]:
-    decoder = msgspec.msgpack.Decoder(floor.bare(rawmm.Trace))
+    decoder = msgspec.msgpack.Decoder(baseline.bare(rawmm.Trace))
     return partial(decoder.decode, msgspec.msgpack.encode(data.trace(turns)))
 
 
@@ -53,12 +53,12 @@ def _encoding(turns: int) -> Callable[[], object]:
 
 def _decode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
     wire: Any = getattr(msgspec, form)
-    typed = wire.Decoder(floor.bare(rawmm.Trace))
+    typed = wire.Decoder(baseline.bare(rawmm.Trace))
     variants = {
         "rawmm": partial(getattr(rawmm, f"decode_{form}"), encoded, rawmm.Trace),
         "msgspec, typed": partial(typed.decode, encoded),
         "msgspec, untyped": partial(wire.decode, encoded),
-        "limit": partial(_counted, typed.decode, encoded),
+        "baseline": partial(_counted, typed.decode, encoded),
         "reference": partial(getattr(reference, f"decode_{form}"), encoded),
     }
     if form == "json":
@@ -74,7 +74,7 @@ def _decode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
     what = f"{name}: rawmm's time over bare typed msgspec's"
     yield timed.row("decode", what, "rawmm", "msgspec, typed", at_most(1.15))
     what = f"{name}: the same where the image's tokens are counted, and no other rule is checked"
-    yield timed.row("decode", what, "limit", "msgspec, typed")
+    yield timed.row("decode", what, "baseline", "msgspec, typed")
     what = f"{name}: rawmm's time over msgspec's without types"
     yield timed.row("decode", what, "rawmm", "msgspec, untyped")
     what = f"{name}: times as fast as the pydantic reference"
@@ -85,7 +85,7 @@ def _decode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
 
 
 def _without_tokens(trace: rawmm.Trace) -> rawmm.Trace:
-    """What is left are messages, descriptors and token accounts: 220 structs."""
+    """The trace without its per-token streams: 220 structs."""
     nodes = [
         {name: value for name, value in node.items() if name not in _STREAMS}
         for node in rawmm.to_builtins(trace)["nodes"]
@@ -94,12 +94,12 @@ def _without_tokens(trace: rawmm.Trace) -> rawmm.Trace:
 
 
 def _counted(decode: Callable[[bytes], Any], encoded: bytes) -> int:
-    return floor.counted(decode(encoded), data.IMAGE_PAD)
+    return baseline.counted(decode(encoded), data.IMAGE_PAD)
 
 
 def _elements_and(encode: Callable[[Any], bytes], structs: Any) -> bytes:
-    floor.check_elements(structs)
-    floor.counted(structs, data.IMAGE_PAD)
+    baseline.check_elements(structs)
+    baseline.counted(structs, data.IMAGE_PAD)
     return encode(structs)
 
 
@@ -107,7 +107,7 @@ def _encode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
     wire: Any = getattr(msgspec, form)
     ours = getattr(rawmm, f"decode_{form}")(encoded, rawmm.Trace)
     theirs = getattr(reference, f"decode_{form}")(encoded)
-    structs = wire.decode(encoded, type=floor.bare(rawmm.Trace))
+    structs = wire.decode(encoded, type=baseline.bare(rawmm.Trace))
     if form == "json":
         other, unchecked = "pydantic's own writer", reference.encode_json_at_once
     elif find_spec("msgpack"):
@@ -121,7 +121,7 @@ def _encode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
         {
             "rawmm": partial(getattr(rawmm, f"encode_{form}"), ours),
             "msgspec, typed": partial(wire.Encoder().encode, structs),
-            "limit": partial(_elements_and, wire.Encoder().encode, structs),
+            "baseline": partial(_elements_and, wire.Encoder().encode, structs),
             "structs": partial(getattr(rawmm, f"encode_{form}"), _without_tokens(ours)),
             "reference": partial(getattr(reference, f"encode_{form}"), theirs),
             other: partial(unchecked, theirs),
@@ -132,7 +132,7 @@ def _encode(form: str, encoded: bytes, settings: Settings) -> Iterator[Row]:
     what = f"{name}: times as fast as the pydantic reference, which checks too"
     yield timed.row("encode", what, "reference", "rawmm", at_least(5))
     what = f"{name}: the same where types of tokens are checked, images' counted, and no more"
-    yield timed.row("encode", what, "reference", "limit")
+    yield timed.row("encode", what, "reference", "baseline")
     what = f"{name}: rawmm's time on the same structs without their tokens, over that with them"
     yield timed.row("encode", what, "structs", "rawmm")
     what = f"{name}: times as fast as {other}, which checks nothing"

@@ -1,4 +1,4 @@
-"""What is measured on: rollouts with screenshots. Deterministic, and made outside of any timing."""
+"""The data of the benchmarks: deterministic rollouts with screenshots, made outside of timing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _WORDS: Final = (
 
 @cache
 def screenshot(number: int, width: int = WIDTH, height: int = HEIGHT) -> bytes:
-    """A PNG like a desktop's: windows, rows of text, a gradient, a photograph's noise."""
+    """A PNG that resembles a desktop: windows, rows of text, a gradient, a noisy photograph."""
     rng = np.random.default_rng(number)
     words = random.Random(number)
     across = np.linspace(40, 200, width)[None, :, None]
@@ -64,7 +64,7 @@ def screenshot(number: int, width: int = WIDTH, height: int = HEIGHT) -> bytes:
 
 
 def variation(png: bytes, name: str) -> bytes:
-    """The same picture with another hash: a text chunk says `name`."""
+    """The same picture with another hash: `name` is in a text chunk."""
     body = b"tEXt" + b"Comment\0" + name.encode()
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     return png[:-12] + chunk + png[-12:]
@@ -100,9 +100,9 @@ def trace(turns: int, tokens: int = 1200, seed: int = 0) -> dict[str, Any]:
     """A rollout: each turn a prompt with one offloaded screenshot, and a sampled reply.
 
     Args:
-        turns: how many.
-        tokens: tokens of a turn, those of the image included.
-        seed: for another rollout.
+        turns: number of turns.
+        tokens: tokens per turn, including those of the image.
+        seed: selects the rollout.
     """
     rng = random.Random(seed)
     image = layouts.get("qwen_vl").describe(WIDTH, HEIGHT)
@@ -160,6 +160,6 @@ def _node(
 
 
 def payload(values: int) -> dict[str, Any]:
-    """A descriptor's payload of about so many values, in rows of eight."""
+    """A descriptor's payload of about `values` values, in rows of eight."""
     row = [1, 54, 74, 0.5, "patch", True, None, 7]
     return {"rows": [list(row) for _ in range(max(1, values // 9))]}

@@ -1,4 +1,4 @@
-"""What importing and installing rawmm costs, beside msgspec."""
+"""Import time and installed size of rawmm, next to msgspec's."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PROGRAMS: Final = {"python": "pass", "msgspec": "import msgspec", "rawmm": "imp
 
 
 def run(settings: Settings) -> Iterator[Row]:
-    """Fresh processes that take turns; what Python itself needs is taken off."""
+    """Time fresh processes in turns and subtract the start of Python."""
     seconds: dict[str, list[float]] = {name: [] for name in _PROGRAMS}
     for number in range(settings.pick(21, 2)):
         for name, program in _PROGRAMS.items():
             taken = _timed(program)
-            if number:  # the first one writes the bytecode
+            if number:  # the first run writes the bytecode
                 seconds[name].append(taken)
     starts = seconds["python"]
     own = {
@@ -43,7 +43,7 @@ def run(settings: Settings) -> Iterator[Row]:
 
 
 def _timed(program: str) -> float:
-    # Installed packages have their bytecode beside them, whatever this process was told.
+    # Installed packages have bytecode, even if this process must not write any.
     env = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-c", program], env=env, check=True)

@@ -1,7 +1,7 @@
-"""Paired measurements: what is compared takes turns in one process, and ratios are per round.
+"""Paired measurements: variants take turns in one process, and ratios are per round.
 
-A round times every variant once, in an order that rotates. The machine's mood is then in both
-numbers of a ratio, and the median over the rounds says more than the fastest of each.
+A round times every variant once, in rotating order. Noise of the machine then affects both numbers
+of a ratio, and the median over the rounds is more reliable than the fastest time of each variant.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How much to measure. `quick` is for seeing that everything runs; its numbers say nothing."""
+    """How much to measure. `quick` only shows that everything runs; its numbers mean nothing."""
 
     quick: bool = False
 
@@ -34,13 +34,13 @@ class Settings:
 
     @property
     def seconds(self) -> float:
-        """How long a variant runs in a round, at least; short calls are repeated."""
+        """The least time of a variant in a round. Short calls are repeated."""
         return float(self.pick(0.03, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a value should be."""
+    """A bound on a value."""
 
     bound: float
     at_least: bool
@@ -54,12 +54,12 @@ class Target:
 
 
 def at_least(bound: float) -> Target:
-    """A target from below."""
+    """A lower bound."""
     return Target(bound, at_least=True)
 
 
 def at_most(bound: float) -> Target:
-    """A target from above."""
+    """An upper bound."""
     return Target(bound, at_least=False)
 
 
@@ -68,10 +68,10 @@ class Row:
     """One number of a report.
 
     Attributes:
-        subject: the benchmark it belongs to.
-        what: what is measured, and against what.
+        subject: the benchmark.
+        what: the measurement and the comparison.
         value: the median.
-        low, high: the quartiles; `value` itself where there was one measurement.
+        low, high: the quartiles; `value` itself if there was one measurement.
         unit: ``x`` for ratios, ``exponent``, or a unit of time, memory or rate.
         target: what it should be, or None.
         detail: the absolute numbers behind it.
@@ -96,7 +96,7 @@ def single(
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Something to time. `before` runs ahead of every call, outside of the timing."""
+    """A function to time. `before` runs before every call and is not timed."""
 
     call: Callable[[], object]
     before: Callable[[], object] | None = None
@@ -109,7 +109,7 @@ class Race:
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
     def median(self, name: str) -> float:
-        """Seconds of a call."""
+        """The median time of a call in seconds."""
         return statistics.median(self.seconds[name])
 
     def row(
@@ -128,7 +128,7 @@ class Race:
 
 
 def race(variants: Mapping[str, Variant | Callable[[], object]], settings: Settings) -> Race:
-    """Time variants against each other. Each is called once ahead of it all."""
+    """Time variants in turns, after one call of each."""
     ready = {
         name: one if isinstance(one, Variant) else Variant(one) for name, one in variants.items()
     }
@@ -144,7 +144,7 @@ def race(variants: Mapping[str, Variant | Callable[[], object]], settings: Setti
 
 
 def _calls(variant: Variant, seconds: float) -> int:
-    """How often to call in a round."""
+    """The number of calls in a round."""
     once = _timed(variant, 1)
     return max(1, math.ceil(seconds / max(once, 1e-7)))
 
@@ -174,7 +174,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """The power of the size that the values grow with: least squares on the logarithms."""
+    """The exponent of a power law, fitted by least squares to the logarithms."""
     slope: float = statistics.linear_regression(
         [math.log(size) for size in sizes], [math.log(value) for value in values]
     ).slope
@@ -189,7 +189,7 @@ def growth(
     settings: Settings,
     target: Target | None = None,
 ) -> Row:
-    """How the time of `make(size)` grows, as a row. The sizes take turns."""
+    """A row with the growth of the time of `make(size)`. The sizes take turns."""
     timed = race({str(size): make(size) for size in sizes}, settings)
     medians = [timed.median(str(size)) for size in sizes]
     by_round = [exponent(sizes, each) for each in zip(*timed.seconds.values(), strict=True)]
@@ -201,7 +201,7 @@ def growth(
 
 
 def shown_time(seconds: float) -> str:
-    """Seconds for people."""
+    """A time with a readable unit."""
     for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
         if seconds * factor >= 1:
             return f"{seconds * factor:.3g} {unit}"

@@ -1,7 +1,7 @@
-"""Memory of a worker that offloads rollouts as they come, in a process of its own.
+"""Memory of a worker that offloads rollouts, measured in a separate process.
 
-``python -m benchmarks.memory ROLLOUTS TURNS WIDTH HEIGHT`` is that process. It keeps every
-offloaded message, as a worker does until its rollouts end.
+The process is ``python -m benchmarks.memory ROLLOUTS TURNS WIDTH HEIGHT``. It keeps all offloaded
+messages, as a worker does until its rollouts end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ROOT = Path(__file__).parent.parent
 
 
 def run(settings: Settings) -> Iterator[Row]:
-    """What stays, and what the most was."""
+    """The growth and the peak of memory."""
     turns = settings.pick(10, 2)
     size = settings.pick((data.WIDTH, data.HEIGHT), (96, 64))
     sizes = settings.pick((8, 16, 32), (1, 2, 4))
@@ -62,7 +62,7 @@ def _measured(*sizes: int) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", *map(str, sizes)],
         cwd=_ROOT,
-        # Large blocks go back to the system when they are freed: what is counted is in use.
+        # Large blocks return to the system when they are freed, so only memory in use counts.
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
         capture_output=True,
         check=True,
@@ -77,7 +77,7 @@ def _status(name: str) -> int:
 
 
 def _forget_peak() -> None:
-    """Let VmHWM begin again from what is in use now."""
+    """Reset VmHWM to the memory in use."""
     Path("/proc/self/clear_refs").write_text("5", "utf-8")
 
 
@@ -97,7 +97,7 @@ def _child(rollouts: int, turns: int, width: int, height: int) -> dict[str, floa
             (bodies / str(rollout)).write_bytes(_body(rollout, pictures))
         del pictures
         store = rawmm.ImageStore(Path(place) / "images", durable=False)
-        # The first loads what is loaded on first use.
+        # The first rollout loads the modules that load on first use.
         begin = 0
         for rollout in range(rollouts + 1):
             value = msgspec.msgpack.decode((bodies / str(rollout)).read_bytes())
@@ -128,7 +128,7 @@ def _child(rollouts: int, turns: int, width: int, height: int) -> dict[str, floa
 
 
 def _growth(call: Callable[[], object]) -> int:
-    """The most memory that a call takes."""
+    """The peak memory of a call."""
     gc.collect()
     before = _status("VmRSS")
     _forget_peak()

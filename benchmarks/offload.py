@@ -1,4 +1,4 @@
-"""Offload of one request with ten screenshots, from the bytes of its body to those of the new."""
+"""Offload of one request with ten screenshots, from the bytes of its body to the new body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rawmm
-from benchmarks import data, floor, reference
+from benchmarks import baseline, data, reference
 from benchmarks.harness import Variant, at_least, at_most, growth, race, single
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings) -> Iterator[Row]:
-    """Against the reference without syncing, and against the bare work with it."""
+    """Compare with the reference without syncing, and with the baseline in both ways."""
     pngs = screenshots(settings.pick(10, 2), settings)
     body = data.body(pngs)
     texts = [base64.b64encode(png).decode() for png in pngs]
@@ -33,11 +33,11 @@ def run(settings: Settings) -> Iterator[Row]:
             {
                 "rawmm": _fresh(folder, partial(_rawmm, body, durable=False)),
                 "reference": _fresh(folder, partial(reference.offload_body, body)),
-                "limit": _fresh(folder, partial(_limit, texts, durable=False)),
+                "baseline": _fresh(folder, partial(_baseline, texts, durable=False)),
                 "rawmm, durable": _fresh(folder, partial(_rawmm, body, durable=True)),
-                "limit, durable": _fresh(folder, partial(_limit, texts, durable=True)),
-                "limit, durable, threads": _fresh(
-                    folder, lambda new: floor.store_at_once(texts, str(new), pool)
+                "baseline, durable": _fresh(folder, partial(_baseline, texts, durable=True)),
+                "baseline, durable, threads": _fresh(
+                    folder, lambda new: baseline.store_at_once(texts, str(new), pool)
                 ),
             },
             settings,
@@ -47,12 +47,12 @@ def run(settings: Settings) -> Iterator[Row]:
             "reference", "rawmm", at_least(3.5),
         )  # fmt: skip
         yield timed.row(
-            "offload", "share of the limit in one thread, neither syncs", "limit", "rawmm"
+            "offload", "share of the baseline in one thread, neither syncs", "baseline", "rawmm"
         )
-        what = "share of the limit that writes and syncs one image after the other, both sync"
-        yield timed.row("offload", what, "limit, durable", "rawmm, durable", at_least(0.75))
-        what = "share of the limit with a thread for each image, both sync"
-        yield timed.row("offload", what, "limit, durable, threads", "rawmm, durable")
+        what = "share of the baseline that writes and syncs one image after the other, both sync"
+        yield timed.row("offload", what, "baseline, durable", "rawmm, durable", at_least(0.75))
+        what = "share of the baseline with a thread for each image, both sync"
+        yield timed.row("offload", what, "baseline, durable, threads", "rawmm, durable")
         yield growth(
             "offload",
             "time over images, not synced",
@@ -64,7 +64,7 @@ def run(settings: Settings) -> Iterator[Row]:
 
 
 def screenshots(number: int, settings: Settings) -> list[bytes]:
-    """That many different ones; ten pictures are drawn, the others vary them."""
+    """`number` different screenshots: ten drawn pictures, and variations of them."""
     size = settings.pick((data.WIDTH, data.HEIGHT), (96, 64))
     return [
         data.variation(data.screenshot(index % 10, *size), f"copy {index}")
@@ -78,7 +78,7 @@ def _growing(folder: Path, settings: Settings, images: int) -> Variant:
 
 
 def _fresh(folder: Path, offload: Callable[[Path], object]) -> Variant:
-    """A variant that writes into a new directory each time."""
+    """A variant that writes into a new directory in each call."""
     place: list[Path] = []
 
     def before() -> None:
@@ -93,5 +93,5 @@ def _rawmm(body: bytes, folder: Path, *, durable: bool) -> object:
     return rawmm.offload_request(body, store=rawmm.ImageStore(folder, durable=durable))
 
 
-def _limit(texts: Sequence[str], folder: Path, *, durable: bool) -> None:
-    floor.store(texts, str(folder), durable=durable)
+def _baseline(texts: Sequence[str], folder: Path, *, durable: bool) -> None:
+    baseline.store(texts, str(folder), durable=durable)

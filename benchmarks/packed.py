@@ -1,4 +1,4 @@
-"""Packed token streams against lists of the same rollout."""
+"""Packed token streams compared with lists of the same rollout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import rawmm
-from benchmarks import data, floor, reference
+from benchmarks import baseline, data, reference
 from benchmarks.harness import at_least, at_most, growth, race
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings) -> Iterator[Row]:
-    """Decode and encode with packed streams, against the reference with lists."""
+    """Decode and encode packed streams, compared with the reference on lists."""
     turns, tokens = settings.pick((20, 1200), (2, 1200))
     lists, packed = _wire(turns, tokens)
     unpacked = rawmm.decode_msgpack(packed, rawmm.Trace)
-    bare = msgspec.msgpack.Decoder(floor.bare(rawmm.Trace))
+    bare = msgspec.msgpack.Decoder(baseline.bare(rawmm.Trace))
     timed = race(
         {
             "packed": partial(rawmm.decode_msgpack, packed, rawmm.Trace),
@@ -36,7 +36,7 @@ def run(settings: Settings) -> Iterator[Row]:
     )
     what = "decode: times as fast as the reference on lists"
     yield timed.row("packed", what, "reference", "packed", at_least(30))
-    what = "decode: the same of bare typed msgspec on the packed form, which is the limit"
+    what = "decode: the same of bare typed msgspec on the packed form, the baseline"
     yield timed.row("packed", what, "reference", "bare, packed")
     yield timed.row("packed", "decode: times as fast as rawmm on lists", "lists", "packed")
     what = "encode: times as fast as the reference on lists"

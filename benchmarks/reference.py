@@ -1,8 +1,8 @@
-"""What a team writes without rawmm: the standard library, and pydantic for the types.
+"""The code that a team writes without rawmm: the standard library, and pydantic for the types.
 
-Written plainly and as fast as plain code goes. The models have the bounds and patterns of the
-schema, forbid unknown fields and look through payloads for processed data. Of the rules between
-fields they have none, so they check less than rawmm does.
+It is as fast as simple code can be. The models have the bounds and patterns of the schema, forbid
+unknown fields and search payloads for processed data. They have none of the rules between fields,
+so they check less than rawmm does.
 """
 
 from __future__ import annotations
@@ -87,34 +87,34 @@ class Sidecar(_Model):
 
 
 class Url(_Model):
-    """Where an image is."""
+    """Location of an image."""
 
     url: str
 
 
 class TextPart(_Model):
-    """A part that is text."""
+    """A text part."""
 
     type: Literal["text"]
     text: str
 
 
 class ImagePart(_Model):
-    """A part that is an image."""
+    """An image part."""
 
     type: Literal["image_url"]
     image_url: Url
 
 
 class Message(_Model):
-    """A message of any role that the benchmark has."""
+    """A message of any role in the benchmark."""
 
     role: Literal["system", "user", "assistant"]
     content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
 
 
 class Usage(_Model):
-    """A token account."""
+    """Token counts of a call."""
 
     prompt_tokens: Size
     completion_tokens: Size
@@ -150,7 +150,7 @@ def decode_json(data: bytes) -> Trace:
 
 
 def decode_json_at_once(data: bytes) -> Trace:
-    """A trace from JSON by pydantic's own parser, its fastest way."""
+    """A trace from JSON with pydantic's own parser, which is its fastest way."""
     return Trace.model_validate_json(data)
 
 
@@ -160,14 +160,14 @@ def decode_msgpack(data: bytes) -> Trace:
 
 
 def decode_as_verifiers(data: bytes) -> Trace:
-    """A trace from MessagePack with the libraries that verifiers 0.4.0 reads its wire with."""
+    """A trace from MessagePack with the libraries that verifiers 0.4.0 uses."""
     import msgpack
 
     return Trace.model_validate(msgpack.unpackb(data, raw=False))
 
 
 def encode_as_verifiers(trace: Trace) -> bytes:
-    """A trace as MessagePack with the libraries of verifiers 0.4.0, not checked."""
+    """A trace as MessagePack with the libraries of verifiers 0.4.0, unchecked."""
     import msgpack
 
     packed: bytes = msgpack.packb(trace.model_dump(mode="json"), use_bin_type=True)
@@ -175,22 +175,22 @@ def encode_as_verifiers(trace: Trace) -> bytes:
 
 
 def encode_json(trace: Trace) -> bytes:
-    """A trace as JSON, checked again before it is written, as models may have been changed."""
+    """A trace as JSON, validated again, because models may have been changed."""
     return json.dumps(_checked(trace), separators=(",", ":")).encode()
 
 
 def encode_json_at_once(trace: Trace) -> bytes:
-    """A trace as JSON by pydantic's own writer, not checked."""
+    """A trace as JSON with pydantic's own writer, unchecked."""
     return trace.model_dump_json(exclude_unset=True).encode()
 
 
 def encode_msgpack(trace: Trace) -> bytes:
-    """A trace as MessagePack, checked again."""
+    """A trace as MessagePack, validated again."""
     return msgspec.msgpack.encode(_checked(trace))
 
 
 def encode_msgpack_unchecked(trace: Trace) -> bytes:
-    """A trace as MessagePack, not checked."""
+    """A trace as MessagePack, unchecked."""
     return msgspec.msgpack.encode(trace.model_dump(exclude_unset=True))
 
 
@@ -201,7 +201,7 @@ def _checked(trace: Trace) -> dict[str, Any]:
 
 
 def offload_body(body: bytes, directory: Path) -> bytes:
-    """A request with its images written to `directory`, once each, and URLs in their place."""
+    """A request with URLs in place of its images, each of which is written to `directory` once."""
     request = json.loads(body)
     _offload(request, directory)
     return json.dumps(request).encode()

@@ -1,4 +1,4 @@
-"""What was measured, for terminals, Markdown and JSON; and on what."""
+"""Reports measurements and their environment on terminals, in Markdown and in JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PACKAGES: Final = (
 
 
 def environment() -> dict[str, Any]:
-    """Python, cores and packages. Nothing that tells which machine it was."""
+    """Python, cores and packages, but nothing that identifies the machine."""
     packages = {}
     for name in _PACKAGES:
         try:
@@ -57,7 +57,7 @@ _HEADS: Final = ("", "what", "median", "quartiles", "target", "met", "numbers")
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    """A table on the terminal."""
+    """Print a table on the terminal."""
     table = Table(*_HEADS)
     for row in rows:
         *cells, detail = _cells(row)
@@ -67,7 +67,7 @@ def print_table(rows: Sequence[Row]) -> None:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The same table for a README, and what it was measured with."""
+    """The same table in Markdown, with the environment."""
     lines = [f"| {' | '.join(_HEADS)} |", f"|{'---|' * len(_HEADS)}"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     own = environment()
@@ -77,7 +77,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """Everything, for programs."""
+    """All numbers as JSON."""
     found = []
     for row in rows:
         fields = dataclasses.asdict(row)

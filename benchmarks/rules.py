@@ -1,4 +1,4 @@
-"""What each rule costs per object, and the walk through payloads."""
+"""Time of each rule per object, and of the walk through payloads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings) -> Iterator[Row]:
-    """Each rule's fast check on an object of a real rollout; the walk at many sizes."""
+    """Time the fast check of each rule on an object of a rollout, and the walk at several sizes."""
     for name, one in _subjects(settings).items():
         call = partial(RULES[name].fast(), one)
         timed = race({"rule": call}, settings)
@@ -59,30 +59,19 @@ def _subjects(settings: Settings) -> dict[str, Any]:
     sampled = len(reply.token_ids)
     mask = rawmm.SamplingMask(ids=_int32([7] * 4 * sampled), counts=_int32([4] * sampled))
     packed: Any = rawmm.decode_msgpack(rawmm.encode_msgpack(trace, packed=True), rawmm.Trace)
-    return {
-        "payload": item,
-        "locator": item,
-        "sidecar": sidecar,
-        "streams": reply,
-        "finite": reply,
-        "images": prompt,
-        "graph": trace,
-        "wire_values": trace,
-        "free_json": tool,
-        "features": features,
-        "ref": rawmm.RawMMRef(
-            family=item.family,
-            fingerprint=item.layout_fingerprint,
-            modality="image",
-            mm_hash=sha,
-            raw_image_uri=url,
-        ),
-        "image_ref": refs.images[0],
-        "image_refs": refs,
-        "array_size": mask.ids,
-        "sampling_mask": mask,
-        "packed": packed.nodes[0].token_ids,
-    }
+    ref = rawmm.RawMMRef(
+        family=item.family,
+        fingerprint=item.layout_fingerprint,
+        modality="image",
+        mm_hash=sha,
+        raw_image_uri=url,
+    )
+    objects = (
+        *(item, sidecar, reply, tool, trace, features, ref, refs.images[0], refs, mask.ids, mask),
+        packed.nodes[0].token_ids,
+    )
+    first = {rule: one for one in reversed(objects) for rule in type(one).__rules__}
+    return first | {"images": prompt}
 
 
 def _int32(values: list[int]) -> rawmm.EncodedArray:

@@ -1,4 +1,4 @@
-"""Turns ``schemas/`` into ``src/rawmm/_generated``. Not shipped.
+"""Generates ``src/rawmm/_generated`` from ``schemas/``. Not shipped.
 
-``python -m codegen`` writes, ``python -m codegen --check`` compares in memory.
+``python -m codegen`` writes the files; ``python -m codegen --check`` only compares them.
 """

@@ -1,4 +1,4 @@
-"""All schema files of one version as one document, and the vectors beside them."""
+"""Reads the schema files of one version as one document, and its conformance vectors."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ ANNOTATIONS = "annotations.json"
 
 
 class Sources(NamedTuple):
-    """What the files of one version say."""
+    """The schema files of one version."""
 
     bundle: dict[str, Any]
     """Every definition in one document: JSON Schema and nothing else."""
     annotations: dict[str, dict[str, Any]]
-    """What JSON Schema cannot say, by JSON pointer into the bundle."""
+    """Keywords of rawmm by JSON pointer into the bundle, for what JSON Schema cannot express."""
     annotated: dict[str, Any]
-    """The bundle with the annotations in their places."""
+    """The bundle with the annotations inserted."""
 
 
 def read(folder: Path) -> Sources:
-    """The files of one version; they obey the profile."""
+    """Read the files of one version and check that they obey the profile."""
     found = {path.name for path in folder.glob("*.json")}
     named = [f"{stem}.schema.json" for stem in FILE_ORDER]
     if differ := found ^ {*named, ANNOTATIONS}:
@@ -42,9 +42,9 @@ def read(folder: Path) -> Sources:
 
 
 def annotate(files: dict[str, dict[str, Any]], annotations: dict[str, dict[str, Any]]) -> None:
-    """Put each annotation where it points."""
+    """Insert the annotations at their pointers."""
     if plain := sorted(name for name, document in files.items() if _has_own(document)):
-        msg = f"{', '.join(plain)}: x-rawmm- keywords stand in {ANNOTATIONS}"
+        msg = f"{', '.join(plain)}: x-rawmm- keywords belong in {ANNOTATIONS}"
         raise profile.ProfileError(msg)
     definitions = {t: s for document in files.values() for t, s in document["$defs"].items()}
     for pointer, notes in annotations.items():
@@ -58,14 +58,14 @@ def annotate(files: dict[str, dict[str, Any]], annotations: dict[str, dict[str, 
 
 
 def _has_own(node: Any) -> bool:
-    """Whether a keyword stands in a schema that JSON Schema does not know."""
+    """Whether a schema contains a keyword of rawmm."""
     if isinstance(node, dict):
         return any(key.startswith("x-rawmm-") or _has_own(node[key]) for key in node)
     return isinstance(node, list) and any(map(_has_own, node))
 
 
 def _local(node: Any) -> Any:
-    """A copy whose references to other files are to the bundle's own definitions."""
+    """A copy in which references to other files point into the bundle."""
     if isinstance(node, dict):
         return {
             key: "#" + value.partition("#")[2] if key == "$ref" else _local(value)
@@ -77,9 +77,9 @@ def _local(node: Any) -> Any:
 
 
 def build(files: dict[str, dict[str, Any]], version: str, contract: str) -> dict[str, Any]:
-    """One document with every definition under ``$defs``.
+    """One document with all definitions under ``$defs``.
 
-    Its root is any document that is the root of a file, or a list of such.
+    Its root accepts the documents that the roots of the files accept, and lists of them.
     """
     definitions: dict[str, Any] = {}
     roots: list[dict[str, Any]] = []
@@ -91,17 +91,18 @@ def build(files: dict[str, dict[str, Any]], version: str, contract: str) -> dict
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"rawmm:/schemas/{version}/bundle.json",
         "title": f"rawmm data contract {contract}",
-        "description": "A document that 'rawmm check' knows by itself, or a list of such.",
+        "description": "A document whose type 'rawmm check' identifies, or a list of these.",
         "anyOf": roots + [one for one in lists if one not in roots],
         "$defs": definitions,
     }
 
 
 def vectors(folder: Path) -> list[dict[str, Any]]:
-    """The conformance vectors of one version, found by their place.
+    """The conformance vectors of one version.
 
-    ``<Type>/valid/<case>.json`` is a document; ``<Type>/invalid/<case>.json`` is one, too, and
-    ``manifest.json`` names its code and path, and what refuses it where the schema does not.
+    They are the documents ``<Type>/valid/<case>.json`` and ``<Type>/invalid/<case>.json``. For each
+    invalid one, ``manifest.json`` has its code and path, and the rule that refuses it if the schema
+    does not.
     """
     manifest = profile.load(folder / "manifest.json")
     out = []
@@ -115,7 +116,7 @@ def vectors(folder: Path) -> list[dict[str, Any]]:
                 raise profile.ProfileError(msg)
             entry |= manifest[name]
         elif verdict != "valid":
-            msg = f"{path}: stands in neither valid/ nor invalid/"
+            msg = f"{path}: in neither valid/ nor invalid/"
             raise profile.ProfileError(msg)
         out.append(entry)
     if stale := sorted(set(manifest) - {entry["case"] for entry in out}):
@@ -125,5 +126,5 @@ def vectors(folder: Path) -> list[dict[str, Any]]:
 
 
 def dump(document: Any) -> str:
-    """JSON as it stands in the package: readable, stable, one final newline."""
+    """JSON as it is written to the package: readable, stable, with one final newline."""
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -1,7 +1,6 @@
-"""A bundle as Python source: one msgspec struct per object, one alias per value.
+"""Writes a bundle as Python source: one msgspec struct per object, one alias per value.
 
-Over the profile this is smaller than driving a general generator through a rewritten view
-of the schemas, and a keyword it does not know is an error, never a silent loss.
+Decision record 1 compares this with a general generator.
 """
 
 from __future__ import annotations
@@ -41,14 +40,14 @@ _IMPLIED: Final = {
     "__wire_fields__": ("wire_values", {"JsonValue"}),
     "__float_fields__": ("finite", {"number"}),
 }
-"""Class variables that list the fields which hold one of these; the rule that looks at them.
+"""Class variables: the rule that reads the listed fields, and what a listed field holds.
 
-A type with such fields has the rule without a word in its schema, so a new field cannot miss it.
+A type with such fields gets the rule automatically, so a new field cannot miss it.
 """
 
 
 class Emitter:
-    """Writes the module of one version."""
+    """Writes the Python module of one version."""
 
     def __init__(self, bundle: dict[str, Any], version: str) -> None:
         self.bundle = bundle
@@ -62,7 +61,7 @@ class Emitter:
                     self.tags[name] = (tag, self.defs[name]["properties"][tag]["const"])
 
     def source(self) -> str:
-        """The whole module."""
+        """The source of the module."""
         done: list[str] = []
         for name in self.defs:
             self._visit(name, done, ())
@@ -80,7 +79,7 @@ class Emitter:
         return "\n\n".join(block.rstrip("\n") + "\n" for block in blocks)
 
     def _visit(self, name: str, done: list[str], above: tuple[str, ...]) -> None:
-        """Definitions before their users: a decoder needs each name resolved."""
+        """Append a definition to `done`, after the definitions that it refers to."""
         if name in done or name in above:
             return
         for target in _targets(self.defs[name]):
@@ -98,17 +97,17 @@ class Emitter:
             f"MAX_DEPTH: Final = {payload['x-rawmm-max-depth']}\n"
             '"""Levels that a payload may nest."""\n\n'
             f"MAX_VALUES: Final = {payload['x-rawmm-max-values']}\n"
-            '"""Values that a payload may hold, shared ones counted each time they are met."""\n\n'
+            '"""Values that a payload may hold. A shared value counts each time it occurs."""\n\n'
             f"MAX_TEXT: Final = {payload['x-rawmm-max-text']}\n"
-            '"""Bytes of UTF-8 that the keys and strings of a payload may have together."""\n\n'
+            '"""Total bytes of UTF-8 in the keys and strings of a payload."""\n\n'
             f"MAX_FREE_VALUES: Final = {self.defs['JsonValue']['x-rawmm-max-values']}\n"
-            '"""Values that free JSON of others may hold, counted likewise."""\n\n'
+            '"""Values that other free JSON may hold, counted in the same way."""\n\n'
             f"PATTERNS: Final[dict[str, str]] = {{\n{self._patterns()}}}\n"
-            '"""Patterns of the named strings, by definition."""\n'
+            '"""Patterns of the strings that have a definition, by its name."""\n'
         )
 
     def _patterns(self) -> str:
-        """The named strings that have a pattern, as entries of a dict."""
+        """The entries of `PATTERNS`."""
         named = {
             name: _python_pattern(schema["pattern"])
             for name, schema in self.defs.items()
@@ -161,7 +160,7 @@ class Emitter:
             options += f', tag_field="{tag}", tag="{value}"'
         head = f"class {name}({base}, {options}):"
         if "frozen" in options:
-            head += "  # type: ignore[misc]  # the base of all structs is mutable"
+            head += "  # type: ignore[misc]  # its base is mutable"
         lines = [head, _doc(schema["description"], 4)]
         required = list(fields)[: schema["minItems"]] if array_like else schema.get("required", [])
         lines.extend(self._class_vars(name, fields, required, lists))
@@ -170,7 +169,7 @@ class Emitter:
         if is_open(schema):
             lines.append(
                 f"    {EXTRA}: Extra | Absent = field(default=ABSENT, name=EXTRA)\n"
-                '    """Properties that the schema does not know, kept as they came; or None."""\n'
+                '    """Unknown properties, kept unchanged; or None."""\n'
             )
         return "\n".join(lines)
 
@@ -200,7 +199,7 @@ class Emitter:
         return ["\n".join(_wrap_tuple(line) for line in out) + "\n"] if out else []
 
     def _lists(self, schema: dict[str, Any], fields: dict[str, Any]) -> dict[str, list[str]]:
-        """Names that a struct lists in class variables, by variable."""
+        """The class variables of a struct that list names."""
         held = {_attribute(key): self._held(value) for key, value in fields.items()}
         lists = {
             attribute: [name for name, kinds in held.items() if kinds & wanted]
@@ -214,7 +213,7 @@ class Emitter:
         return lists
 
     def _held(self, schema: dict[str, Any]) -> set[str]:
-        """What a field holds outside of other structs: definitions of free JSON, and JSON types."""
+        """The definitions of free JSON and the JSON types in a field, outside of other structs."""
         if "$ref" in schema:
             name = _target(schema)
             if name in FREE_JSON:
@@ -245,7 +244,7 @@ class Emitter:
             options.append(f"name={json.dumps(key)}")
         default = f" = field({', '.join(options)})" if options else ""
         if required and ("const" in schema or "default" in schema):
-            # The constructor fills it in; in data it must stand.
+            # The constructor fills it in; data must contain it.
             return (
                 f"    if TYPE_CHECKING:\n        {attribute}: {kind} = field(default=ABSENT)\n"
                 f"    else:\n        {attribute}: {kind}{default}\n{doc}"

@@ -1,9 +1,9 @@
-"""Which patterns every backtracking engine matches in linear time.
+"""Checks that backtracking regex engines match a pattern in linear time.
 
-A pattern is accepted if it is unambiguous: no text can be read up to the same position of the
-pattern in two ways. An engine that backtracks then meets each pair of text offset and pattern
-position once at most, whatever the text, so its work is bounded by their product. The test is
-sufficient, not necessary: it refuses some patterns that are fast.
+A pattern is accepted if it is unambiguous: no text reaches the same position of the pattern in two
+ways. A backtracking engine then visits each pair of text offset and pattern position at most once,
+so its work is bounded by their product. The check is sufficient but not necessary: it also refuses
+some fast patterns.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_POSITIONS: Final = 512
-"""Characters and classes that a pattern may have, each counted as often as it may repeat."""
+"""Limit on the characters and classes of a pattern, each counted as often as it may repeat."""
 
 _OTHER: Final = "\u0080"
-"""Stands for all characters outside of ASCII."""
+"""Represents all characters outside of ASCII."""
 _ALL: Final = frozenset(map(chr, range(128))) | {_OTHER}
 _TOKEN: Final = re.compile(
     r"(?P<set>\[\^?(?:\\[^A-Za-z0-9]|[^\]\\])+\])|\\(?P<escaped>[^A-Za-z0-9])"
@@ -29,7 +29,7 @@ _SET_PART: Final = re.compile(r"\\?(.)(?:-\\?([^\]]))?", re.DOTALL)
 
 
 class AmbiguousError(ValueError):
-    """A pattern reads some text in two ways, or is not in the language of patterns."""
+    """A pattern is ambiguous, or uses syntax that is not supported."""
 
 
 def check_linear(pattern: str) -> None:
@@ -41,7 +41,7 @@ def check_linear(pattern: str) -> None:
     def overlapping(left: Iterable[int], right: Iterable[int]) -> Iterator[tuple[int, int]]:
         return ((one, two) for one in left for two in right if sets[one] & sets[two])
 
-    # Pairs of positions that one text reaches by different ways.
+    # Pairs of positions that the same text reaches in different ways.
     pairs = {
         (one, two)
         for after in (part.first, *follow)
@@ -53,7 +53,7 @@ def check_linear(pattern: str) -> None:
         left, right = waiting.pop()
         for one, two in overlapping(follow[left], follow[right]):
             if one == two:
-                raise AmbiguousError("two ways of reading a text meet again")
+                raise AmbiguousError("a text can be read in two ways")
             pair = (min(one, two), max(one, two))
             if pair not in pairs:
                 pairs.add(pair)
@@ -61,7 +61,7 @@ def check_linear(pattern: str) -> None:
 
 
 class _Part(NamedTuple):
-    """A part of a pattern as an automaton: its positions are numbered classes."""
+    """A part of a pattern as an automaton. Its positions are numbered character classes."""
 
     nullable: bool
     first: frozenset[int]
@@ -103,14 +103,14 @@ class _Automaton:
 
     def repeated(self, part: _Part) -> _Part:
         if part.nullable:
-            raise AmbiguousError("it repeats what may be empty")
+            raise AmbiguousError("a repeated part may be empty")
         self._connect(part.last, part.first)
         return part
 
     def _connect(self, left: frozenset[int], right: frozenset[int]) -> None:
         for position in left:
             if self.follow[position] & right:
-                raise AmbiguousError("a repetition stands in a repetition")
+                raise AmbiguousError("a repetition is nested in a repetition")
             self.follow[position] |= right
 
 
@@ -127,14 +127,14 @@ class _Parser:
         while at < len(text):
             token = _TOKEN.match(text, at)
             if token is None:
-                raise AmbiguousError(f"{text[at : at + 8]!r} is not in the language of patterns")
+                raise AmbiguousError(f"{text[at : at + 8]!r} is not supported in a pattern")
             self.tokens.append(token)
             at = token.end()
 
     def whole(self) -> _Part:
         part, end = self._sequence(0)
         if end < len(self.tokens):
-            outside = "'|' stands outside of a group, so '^' and '$' belong to one side only"
+            outside = "'|' is outside of a group, so '^' and '$' belong to one side only"
             raise AmbiguousError(outside if self._mark(end) == "|" else "brackets do not match")
         return part
 
@@ -167,14 +167,14 @@ class _Parser:
         return part, at
 
     def _up_to(self, start: int, times: int) -> _Part:
-        """An atom at most `times` times: each but the first only after the one before it."""
+        """At most `times` repetitions of an atom, nested so that each needs the one before it."""
         part = EMPTY
         for _ in range(times):
             part = self.automaton.optional(self.automaton.then(self._atom(start), part))
         return part
 
     def _times(self, at: int) -> tuple[int, int | None, int]:
-        """How often the atom before `at` stands: at least, at most, and where the next begins."""
+        """The fewest and most repetitions of the atom before `at`, and the next index."""
         if at == len(self.tokens):
             return 1, 1, at
         token = self.tokens[at]

@@ -1,8 +1,7 @@
-"""The authoring profile: which JSON Schema a schema file may use.
+"""Checks schema files against the profile: the part of JSON Schema that they may use.
 
-The promise "schema and struct accept the same documents" holds over these keywords only.
-Whatever msgspec cannot enforce, or engines read differently, is refused here instead of
-being dropped in silence by the generator.
+Schema and struct accept the same documents only for these keywords. A keyword that msgspec cannot
+enforce, or that validators read differently, is an error here; the generator must not drop it.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_INT: Final = 2**53 - 1
-"""Integers beyond this are rounded by readers whose numbers are doubles."""
+"""Readers whose numbers are doubles round larger integers."""
 
 ANY_JSON: Final = "JsonValue"
-"""The definition that unknown properties of an open object have for a schema."""
+"""The definition of the unknown properties of an open object."""
 
 EXTRA: Final = "extra"
 """The field of an open object's struct that holds its unknown properties."""
 
 FREE_JSON: Final = frozenset({"JsonValue", "JsonObject", "DescriptorValue", "DescriptorObject"})
-"""Definitions that mean free JSON. Their rules are a hand-written walk."""
+"""Definitions of free JSON. Hand-written code checks it."""
 
 _ANNOTATIONS: Final = frozenset(
     {
@@ -59,11 +58,11 @@ _ROOT_KEYS: Final = frozenset({"$ref", "type", "items", "minItems", "minProperti
 
 
 class ProfileError(Exception):
-    """A schema file leaves the profile. The text lists every place."""
+    """A schema file breaks the profile. The message lists every place."""
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A schema file, strictly parsed: no duplicate names, no NaN."""
+    """Parse a schema file strictly: without duplicate names and NaN."""
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in items]
@@ -79,13 +78,13 @@ def load(path: Path) -> dict[str, Any]:
 
     data = json.loads(path.read_text("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
     if not isinstance(data, dict):
-        msg = f"{path.name}: a schema file is an object"
+        msg = f"{path.name}: a schema file must be an object"
         raise ProfileError(msg)
     return data
 
 
 def violations(files: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Every place where the files leave the profile, as ``file#/pointer: reason``."""
+    """Every place where the files break the profile, as ``file#/pointer: reason``."""
     homes: dict[str, str] = {}
     for name, document in files.items():
         if extra := sorted(set(document) - _FILE_KEYS):
@@ -104,36 +103,36 @@ def violations(files: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def root(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The members of a file's root: the documents that the file is a schema of."""
+    """The alternatives of a file's root."""
     alone = [{"$ref": document["$ref"]}] if "$ref" in document else []
     return [*alone, *document.get("anyOf", ())]
 
 
 def listed(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a list, not empty, of what `schema` describes."""
+    """The schema of a list of at least one value of `schema`."""
     return {"type": "array", "items": schema, "minItems": 1}
 
 
 def is_open(schema: dict[str, Any]) -> bool:
-    """Whether an object keeps properties that its schema does not know."""
+    """Whether an object keeps unknown properties."""
     return "properties" in schema and isinstance(schema.get("additionalProperties"), dict)
 
 
 def check(files: dict[str, dict[str, Any]]) -> None:
-    """Raise `ProfileError` with every violation, if there is one."""
+    """Raise a `ProfileError` that lists the violations, if there are any."""
     if found := list(violations(files)):
         raise ProfileError("\n".join(found))
 
 
 def _root(document: dict[str, Any], name: str) -> Iterator[str]:
-    """Without a root, a validator that is given the file accepts every document."""
+    """Check the root. Without one, validators would accept every document."""
     members = root(document)
     if not members or ("$ref" in document and "anyOf" in document):
         yield f"{name}: the root needs a $ref to its main type, or anyOf of several"
     for member in members:
         item = member.get("items", {}) if member.get("type") == "array" else member
         if set(member) - _ROOT_KEYS or "$ref" not in item:
-            yield f"{name}: a member of the root is a $ref, or a list of one"
+            yield f"{name}: a member of the root must be a $ref, or a list of one"
 
 
 def _walk(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
@@ -202,7 +201,7 @@ def _array(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
             yield f"{at}: an array needs items"
             return
         if "minItems" in schema:
-            yield f"{at}: minItems belongs to array-like types only"
+            yield f"{at}: minItems is for array-like types only"
         yield from _most(schema, "maxItems", at)
         yield from _walk(schema["items"], f"{at}/items", title)
         return
@@ -213,7 +212,7 @@ def _array(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
     if schema.get("maxItems") != len(fields) or "items" in schema:
         yield f"{at}: maxItems must be the number of prefixItems, and items absent"
     if not 0 < schema.get("minItems", 0) <= len(fields):
-        yield f"{at}: minItems must be the number of required fields; they stand first"
+        yield f"{at}: minItems must be the number of required fields, which come first"
     for field in fields:
         if not field.get("description"):
             yield f"{at}/{field.get('title')}: no description"
@@ -227,7 +226,7 @@ def _object(schema: dict[str, Any], at: str, title: str) -> Iterator[str]:
         if extra is not False and _title(extra) != ANY_JSON:
             yield f"{at}: additionalProperties must be false, or refer to {ANY_JSON}"
         if is_open(schema) and EXTRA in properties:
-            yield f"{at}: {EXTRA!r} is where an open object's unknown properties are"
+            yield f"{at}: {EXTRA!r} is reserved for the unknown properties of an open object"
         if "required" not in schema:
             yield f"{at}: required must be written, even when empty"
     if properties is None and not isinstance(extra, dict):
@@ -261,7 +260,7 @@ def _refs(node: Any) -> Iterator[str]:
 
 
 def _title(schema: Any) -> str:
-    """The definition that a schema refers to; empty if it is no reference."""
+    """The definition that a schema refers to; empty if it is not a reference."""
     return str(schema.get("$ref", "")).rpartition("#/$defs/")[2] if isinstance(schema, dict) else ""
 
 
@@ -274,7 +273,7 @@ def _references(files: dict[str, dict[str, Any]], homes: dict[str, str]) -> Iter
 
 
 def _tagged(files: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Members of a tagged union stand nowhere else: alone, their tag would not be checked."""
+    """Members of a tagged union must not be used alone: msgspec would not check their tag."""
     definitions = {t: (n, s) for n, d in files.items() for t, s in d["$defs"].items()}
     members: dict[str, str] = {}
     for title, (name, schema) in definitions.items():
@@ -302,7 +301,7 @@ def _tagged(files: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 
 def _open_in_unions(files: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """A union does not tell whose unknown properties it holds: one of its members is closed."""
+    """Unions must not contain open objects: an unknown property could belong to any member."""
     definitions = {t: s for document in files.values() for t, s in document["$defs"].items()}
     users = {t: {ref.rpartition("/")[2] for ref in _refs(s)} for t, s in definitions.items()}
     opened = {title for title, schema in definitions.items() if is_open(schema)}

@@ -1,4 +1,4 @@
-"""An image, in every spelling that a value may hold it in, and whether a text shows one of them."""
+"""An image in every encoding that values may contain, and a search for leaks of it in texts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _png(width: int = 9, height: int = 7) -> bytes:
 IMAGE: Final = _png()
 """A valid file of about 250 bytes."""
 
-SPELLINGS: Final[dict[str, Callable[[bytes], str]]] = {
+ENCODINGS: Final[dict[str, Callable[[bytes], str]]] = {
     "base64": lambda raw: base64.b64encode(raw).decode(),
     "base64url": lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("="),
     "hex": bytes.hex,
@@ -56,7 +56,7 @@ _NO_CONTENT: Final = re.compile(r"[\W_]+")
 
 
 def _dense(text: str) -> str:
-    """Without what a spelling may have between its parts."""
+    """The text without separators."""
     return _NO_CONTENT.sub("", text)
 
 
@@ -67,16 +67,16 @@ def _runs(text: str) -> Iterator[str]:
 
 _CONTENT: Final = frozenset(
     run
-    for spell in SPELLINGS.values()
+    for encode in ENCODINGS.values()
     for start in (0, 1, 2)
-    for text in [spell(IMAGE[start:])]
+    for text in [encode(IMAGE[start:])]
     for whole in (text, json.dumps(text), repr(text))
     for run in _runs(_dense(whole))
 )
 
 
 def leaked(text: str) -> list[str]:
-    """The runs of 17 characters of the image in a text, whatever stands between its parts."""
-    # Where a text is cut, its length follows.
+    """The runs of 17 characters of the image in a text, ignoring separators."""
+    # A shortened text is followed by its length.
     parts = re.split(r"…|\.\.\. \(|\\u2026", text)
     return [run for part in parts for run in _runs(_dense(part)) if run in _CONTENT]

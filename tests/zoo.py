@@ -1,6 +1,6 @@
-"""Objects that reach an entry point in place of what it wants, and what each of them says.
+"""Odd objects to pass to entry points, each with the JSON value that it is equivalent to.
 
-A meaning is the JSON value that an object stands for; `REFUSED` objects stand for none.
+`REFUSED` objects have no JSON value and must be refused.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ class _Refused:
 REFUSED: Final = _Refused()
 
 
-class Animal(NamedTuple):
-    """One object of the zoo.
+class OddObject(NamedTuple):
+    """One odd object.
 
     Attributes:
-        make: builds it anew.
-        means: the JSON value that it says.
-        stream: the list that it says where a per-token stream is wanted.
+        make: creates a new instance.
+        json_value: the equivalent JSON value.
+        stream: the equivalent list in a per-token stream.
     """
 
     make: Callable[[], Any]
-    means: Any = REFUSED
+    json_value: Any = REFUSED
     stream: Any = REFUSED
 
 
 class Word(str):
-    """A subclass of str with another text and another hash."""
+    """A str subclass with its own text, hash and equality."""
 
     __slots__ = ()
 
@@ -69,7 +69,7 @@ class Word(str):
         return self is other
 
 
-class Key(str, enum.Enum):  # noqa: UP042  (its str() is not its value, which is the point)
+class Key(str, enum.Enum):  # noqa: UP042  (its str() must differ from its value)
     GRID = "image_grid_thw"
 
 
@@ -139,7 +139,7 @@ class ArrayStruct(msgspec.Struct, array_like=True):
 
 
 class BatchFeature(collections.UserDict[str, Any]):
-    """What image processors of transformers return: a UserDict with attribute access."""
+    """Like the result of transformers' image processors: a UserDict with attribute access."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -149,14 +149,14 @@ class BatchFeature(collections.UserDict[str, Any]):
 
 
 class Subscriptable:
-    """msgspec alone takes it for a mapping."""
+    """An object that only msgspec treats as a mapping."""
 
     def __getitem__(self, key: object) -> Any:
         raise KeyError(key)
 
 
 class Hostile:
-    """Fails whenever it is asked for something."""
+    """An object whose every method raises."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(name)
@@ -202,7 +202,7 @@ class HostileSequence(Sequence[Any]):
 
 
 class Forged:
-    """Says of itself that it is of another class, and has nothing of that class."""
+    """An object with a forged ``__class__`` and nothing else of that class."""
 
     def __init__(self, kind: type) -> None:
         self._kind = kind
@@ -217,14 +217,14 @@ FORGED: Final = (
     *(Mapping, os.PathLike, msgspec.Struct, Model, rawmm.Trace, rawmm.MessageNode),
     *(rawmm.UserMessage, rawmm.EncodedArray, rawmm.MultiModalData),
 )
-"""Classes that an object claims to be of."""
+"""Classes to forge."""
 
 MOCKED: Final = (dict, list, tuple, str, bytes, Mapping, Model, rawmm.Trace, rawmm.MessageNode)
-"""Specifications of mocks, which claim to be of the class that is their specification."""
+"""Classes to mock. A mock with a spec forges its ``__class__``."""
 
 
 class DuckArray:
-    """An array by protocol alone, such as a tensor of a library that nobody imported."""
+    """An array by its protocol alone, such as a tensor of a library that is not imported."""
 
     shape = (2, 2)
     dtype = "float32"
@@ -240,7 +240,7 @@ class DuckArray:
 
 
 class Tensor:
-    """What `torch.tensor([1, 0])` shows of itself."""
+    """The interface of `torch.tensor([1, 0])`."""
 
     def __init__(self, values: list[Any]) -> None:
         self.values = values
@@ -266,7 +266,7 @@ class MetaTensor(Tensor):
 
 
 class Keyed:
-    """Has keys() and items, and is no mapping."""
+    """Has keys() and subscription, but is not a mapping."""
 
     def keys(self) -> list[str]:
         return ["a"]
@@ -298,7 +298,7 @@ def _generator() -> Iterator[int]:
     yield 1
 
 
-TEXT_CODE: Any = "w" if sys.version_info >= (3, 13) else "u"  # the other one is deprecated
+TEXT_CODE: Any = "w" if sys.version_info >= (3, 13) else "u"  # "u" is deprecated
 
 
 class _Referent:
@@ -308,136 +308,140 @@ class _Referent:
 _REFERENT = _Referent()
 _FIVE = np.arange(2)
 
-ZOO: Final[dict[str, Animal]] = {
-    # Arrays and what processors return.
-    "ndarray 2d": Animal(lambda: np.zeros((4, 3))),
-    "ndarray ints": Animal(lambda: np.array([1, 0]), stream=[1, 0]),
-    "ndarray floats": Animal(lambda: np.array([0.5, 1.0], np.float32), stream=[0.5, 1.0]),
-    "ndarray flags": Animal(lambda: np.array([True, False]), stream=[True, False]),
-    "ndarray empty": Animal(lambda: np.zeros(0), stream=[]),
-    "ndarray scalar": Animal(lambda: np.array(1.0)),
-    "ndarray objects": Animal(lambda: np.array([object(), 1], dtype=object)),
-    "ndarray texts": Animal(lambda: np.array(["a"])),
-    "ndarray dates": Animal(lambda: np.array(["2026-11-27"], "datetime64[ns]")),
-    "ndarray complex": Animal(lambda: np.array([1j])),
-    "ndarray structured": Animal(lambda: np.zeros(2, dtype=[("a", "i4")])),
-    "masked array": Animal(lambda: np.ma.array([1, 2], mask=[True, False])),
-    "numpy int": Animal(lambda: np.int64(1)),
-    "numpy float32": Animal(lambda: np.float32(0.5)),
-    "numpy float64": Animal(lambda: np.float64(0.5), means=0.5),
-    "numpy flag": Animal(lambda: np.bool_(True)),
-    "numpy text": Animal(lambda: np.str_("x"), means="x"),
-    "tensor": Animal(lambda: Tensor([1, 0]), stream=[1, 0]),
-    "tensor without values": Animal(lambda: MetaTensor([1, 0])),
-    "duck array": Animal(DuckArray),
-    "array": Animal(lambda: array.array("i", [1, 0]), stream=[1, 0]),
-    "array of floats": Animal(lambda: array.array("d", [0.5, 1.0]), stream=[0.5, 1.0]),
-    "array of text": Animal(lambda: array.array(TEXT_CODE, "ab")),
-    "image": Animal(lambda: Image.new("RGB", (2, 2))),
-    "bytes": Animal(lambda: b"\x89PNG\r\n"),
-    "bytearray": Animal(lambda: bytearray(b"\x89PNG")),
-    "memoryview": Animal(lambda: memoryview(b"\x89PNG")),
-    "memoryview of ints": Animal(lambda: memoryview(array.array("i", [1, 0])), stream=[1, 0]),
-    "batch feature": Animal(lambda: BatchFeature(pixel_values=np.zeros((2, 2)))),
-    "batch feature of lists": Animal(
-        lambda: BatchFeature(pixel_values=[0.5]), means={"pixel_values": [0.5]}
+ZOO: Final[dict[str, OddObject]] = {
+    # Arrays and the results of processors.
+    "ndarray 2d": OddObject(lambda: np.zeros((4, 3))),
+    "ndarray ints": OddObject(lambda: np.array([1, 0]), stream=[1, 0]),
+    "ndarray floats": OddObject(lambda: np.array([0.5, 1.0], np.float32), stream=[0.5, 1.0]),
+    "ndarray flags": OddObject(lambda: np.array([True, False]), stream=[True, False]),
+    "ndarray empty": OddObject(lambda: np.zeros(0), stream=[]),
+    "ndarray scalar": OddObject(lambda: np.array(1.0)),
+    "ndarray objects": OddObject(lambda: np.array([object(), 1], dtype=object)),
+    "ndarray texts": OddObject(lambda: np.array(["a"])),
+    "ndarray dates": OddObject(lambda: np.array(["2026-11-27"], "datetime64[ns]")),
+    "ndarray complex": OddObject(lambda: np.array([1j])),
+    "ndarray structured": OddObject(lambda: np.zeros(2, dtype=[("a", "i4")])),
+    "masked array": OddObject(lambda: np.ma.array([1, 2], mask=[True, False])),
+    "numpy int": OddObject(lambda: np.int64(1)),
+    "numpy float32": OddObject(lambda: np.float32(0.5)),
+    "numpy float64": OddObject(lambda: np.float64(0.5), json_value=0.5),
+    "numpy flag": OddObject(lambda: np.bool_(True)),
+    "numpy text": OddObject(lambda: np.str_("x"), json_value="x"),
+    "tensor": OddObject(lambda: Tensor([1, 0]), stream=[1, 0]),
+    "tensor without values": OddObject(lambda: MetaTensor([1, 0])),
+    "duck array": OddObject(DuckArray),
+    "array": OddObject(lambda: array.array("i", [1, 0]), stream=[1, 0]),
+    "array of floats": OddObject(lambda: array.array("d", [0.5, 1.0]), stream=[0.5, 1.0]),
+    "array of text": OddObject(lambda: array.array(TEXT_CODE, "ab")),
+    "image": OddObject(lambda: Image.new("RGB", (2, 2))),
+    "bytes": OddObject(lambda: b"\x89PNG\r\n"),
+    "bytearray": OddObject(lambda: bytearray(b"\x89PNG")),
+    "memoryview": OddObject(lambda: memoryview(b"\x89PNG")),
+    "memoryview of ints": OddObject(lambda: memoryview(array.array("i", [1, 0])), stream=[1, 0]),
+    "batch feature": OddObject(lambda: BatchFeature(pixel_values=np.zeros((2, 2)))),
+    "batch feature of lists": OddObject(
+        lambda: BatchFeature(pixel_values=[0.5]), json_value={"pixel_values": [0.5]}
     ),
     # Mappings.
-    "UserDict": Animal(lambda: collections.UserDict(a=1), means={"a": 1}),
-    "empty UserDict": Animal(collections.UserDict, means={}),
-    "MappingProxy": Animal(lambda: types.MappingProxyType({"a": 1}), means={"a": 1}),
-    "MappingProxy of a set": Animal(lambda: types.MappingProxyType({"a": {1}})),
-    "OrderedDict": Animal(lambda: collections.OrderedDict(a=1), means={"a": 1}),
-    "defaultdict": Animal(lambda: collections.defaultdict(int, a=1), means={"a": 1}),
-    "Counter": Animal(lambda: collections.Counter("a"), means={"a": 1}),
-    "ChainMap": Animal(lambda: collections.ChainMap({"a": 1}), means={"a": 1}),
-    "dict subclass": Animal(lambda: Fields(a=1), means={"a": 1}),
-    "dict with an int key": Animal(lambda: {1: 1}),
-    "dict with an odd str key": Animal(lambda: {Word("a"): 1}, means={"a": 1}),
-    "dict with a smuggled key": Animal(
-        lambda: {Word("pixel_values"): [0.5]}, means={"pixel_values": [0.5]}
+    "UserDict": OddObject(lambda: collections.UserDict(a=1), json_value={"a": 1}),
+    "empty UserDict": OddObject(collections.UserDict, json_value={}),
+    "MappingProxy": OddObject(lambda: types.MappingProxyType({"a": 1}), json_value={"a": 1}),
+    "MappingProxy of a set": OddObject(lambda: types.MappingProxyType({"a": {1}})),
+    "OrderedDict": OddObject(lambda: collections.OrderedDict(a=1), json_value={"a": 1}),
+    "defaultdict": OddObject(lambda: collections.defaultdict(int, a=1), json_value={"a": 1}),
+    "Counter": OddObject(lambda: collections.Counter("a"), json_value={"a": 1}),
+    "ChainMap": OddObject(lambda: collections.ChainMap({"a": 1}), json_value={"a": 1}),
+    "dict subclass": OddObject(lambda: Fields(a=1), json_value={"a": 1}),
+    "dict with an int key": OddObject(lambda: {1: 1}),
+    "dict with an odd str key": OddObject(lambda: {Word("a"): 1}, json_value={"a": 1}),
+    "dict with a smuggled key": OddObject(
+        lambda: {Word("pixel_values"): [0.5]}, json_value={"pixel_values": [0.5]}
     ),
-    "dict with an enum key": Animal(lambda: {Key.GRID: 1}, means={"image_grid_thw": 1}),
-    "dict with a bytes key": Animal(lambda: {b"a": 1}),
-    "dict with a None key": Animal(lambda: {None: 1}),
-    "dict with a surrogate key": Animal(lambda: {"\ud800": 1}),
-    "dataclass": Animal(Record, means={"a": 1}),
-    "dataclass of pixels": Animal(PixelRecord),
-    "pydantic model": Animal(Model, means={"a": 1}),
-    "pydantic model of pixels": Animal(lambda: PixelModel(pixel_values=np.zeros((3, 3)))),
-    "struct of another": Animal(Struct, means={"a": 1}),
-    "array-like struct of another": Animal(ArrayStruct, means={"a": 1}),
-    "namespace": Animal(lambda: types.SimpleNamespace(a=1)),
-    "keyed object": Animal(Keyed),
-    "subscriptable object": Animal(Subscriptable),
-    "hostile mapping": Animal(HostileMapping),
+    "dict with an enum key": OddObject(lambda: {Key.GRID: 1}, json_value={"image_grid_thw": 1}),
+    "dict with a bytes key": OddObject(lambda: {b"a": 1}),
+    "dict with a None key": OddObject(lambda: {None: 1}),
+    "dict with a surrogate key": OddObject(lambda: {"\ud800": 1}),
+    "dataclass": OddObject(Record, json_value={"a": 1}),
+    "dataclass of pixels": OddObject(PixelRecord),
+    "pydantic model": OddObject(Model, json_value={"a": 1}),
+    "pydantic model of pixels": OddObject(lambda: PixelModel(pixel_values=np.zeros((3, 3)))),
+    "struct of another": OddObject(Struct, json_value={"a": 1}),
+    "array-like struct of another": OddObject(ArrayStruct, json_value={"a": 1}),
+    "namespace": OddObject(lambda: types.SimpleNamespace(a=1)),
+    "keyed object": OddObject(Keyed),
+    "subscriptable object": OddObject(Subscriptable),
+    "hostile mapping": OddObject(HostileMapping),
     # Sequences and sets.
-    "tuple": Animal(lambda: (1, 0), means=[1, 0]),
-    "named tuple": Animal(lambda: Pair(1, 0), means=[1, 0]),
-    "list subclass": Animal(lambda: Numbers([1, 0]), means=[1, 0]),
-    "UserList": Animal(lambda: collections.UserList([1, 0]), means=[1, 0]),
-    "deque": Animal(lambda: collections.deque([1, 0]), means=[1, 0]),
-    "range": Animal(lambda: range(1, -1, -1), means=[1, 0]),
-    "endless range": Animal(lambda: range(10**15)),
-    "set": Animal(lambda: {1}),
-    "frozenset": Animal(lambda: frozenset({"a"})),
-    "dict keys": Animal({"a": 1}.keys),
-    "dict values": Animal({"a": 1}.values),
-    "generator": Animal(_generator),
-    "iterator": Animal(lambda: iter([1])),
-    "map": Animal(lambda: map(int, "12")),
-    "hostile sequence": Animal(HostileSequence),
-    "list of a set": Animal(lambda: [{1}]),
-    "list of arrays": Animal(lambda: [np.zeros(2)]),
-    "list of numpy ints": Animal(lambda: [np.int64(1), np.int64(0)], stream=[1, 0]),
-    "list of numpy floats": Animal(lambda: [np.float64(0.5), np.float64(1.0)], stream=[0.5, 1.0]),
-    "list of decimals": Animal(lambda: [1.0, decimal.Decimal("0.5")]),
-    "nested list": Animal(lambda: [[1.0]], means=[[1.0]]),
+    "tuple": OddObject(lambda: (1, 0), json_value=[1, 0]),
+    "named tuple": OddObject(lambda: Pair(1, 0), json_value=[1, 0]),
+    "list subclass": OddObject(lambda: Numbers([1, 0]), json_value=[1, 0]),
+    "UserList": OddObject(lambda: collections.UserList([1, 0]), json_value=[1, 0]),
+    "deque": OddObject(lambda: collections.deque([1, 0]), json_value=[1, 0]),
+    "range": OddObject(lambda: range(1, -1, -1), json_value=[1, 0]),
+    "endless range": OddObject(lambda: range(10**15)),
+    "set": OddObject(lambda: {1}),
+    "frozenset": OddObject(lambda: frozenset({"a"})),
+    "dict keys": OddObject({"a": 1}.keys),
+    "dict values": OddObject({"a": 1}.values),
+    "generator": OddObject(_generator),
+    "iterator": OddObject(lambda: iter([1])),
+    "map": OddObject(lambda: map(int, "12")),
+    "hostile sequence": OddObject(HostileSequence),
+    "list of a set": OddObject(lambda: [{1}]),
+    "list of arrays": OddObject(lambda: [np.zeros(2)]),
+    "list of numpy ints": OddObject(lambda: [np.int64(1), np.int64(0)], stream=[1, 0]),
+    "list of numpy floats": OddObject(
+        lambda: [np.float64(0.5), np.float64(1.0)], stream=[0.5, 1.0]
+    ),
+    "list of decimals": OddObject(lambda: [1.0, decimal.Decimal("0.5")]),
+    "nested list": OddObject(lambda: [[1.0]], json_value=[[1.0]]),
     # Scalars.
-    "str subclass": Animal(lambda: Word("x"), means="x"),
-    "str enum": Animal(lambda: Key.GRID, means="image_grid_thw"),
-    "StrEnum": Animal(lambda: Text.X, means="x"),
-    "enum": Animal(lambda: Plain.RED),
-    "IntEnum": Animal(lambda: Level.ONE, means=1),
-    "int subclass": Animal(lambda: Count(1), means=1),
-    "float subclass": Animal(lambda: Ratio(0.5), means=0.5),
-    "flag": Animal(lambda: True, means=True),
-    "large int": Animal(lambda: 2**53 + 1, means=2**53 + 1),
-    "huge int": Animal(lambda: 10**400, means=10**400),
-    "negative": Animal(lambda: -1, means=-1),
-    "fraction of an int": Animal(lambda: 1.5, means=1.5),
-    "nan": Animal(lambda: float("nan")),
-    "infinity": Animal(lambda: float("-inf")),
-    "complex": Animal(lambda: 1j),
-    "Decimal": Animal(lambda: decimal.Decimal("0.1")),
-    "Fraction": Animal(lambda: fractions.Fraction(1, 2)),
-    "datetime": Animal(lambda: dt.datetime(2026, 11, 27, tzinfo=dt.UTC)),
-    "date": Animal(lambda: dt.date(2026, 11, 27)),
-    "timedelta": Animal(lambda: dt.timedelta(1)),
-    "UUID": Animal(lambda: uuid.UUID(int=1)),
-    "path": Animal(lambda: pathlib.Path("x")),
-    "lone surrogate": Animal(lambda: "\ud800"),
-    "text": Animal(lambda: "x", means="x"),
-    "null": Animal(lambda: None, means=None),
+    "str subclass": OddObject(lambda: Word("x"), json_value="x"),
+    "str enum": OddObject(lambda: Key.GRID, json_value="image_grid_thw"),
+    "StrEnum": OddObject(lambda: Text.X, json_value="x"),
+    "enum": OddObject(lambda: Plain.RED),
+    "IntEnum": OddObject(lambda: Level.ONE, json_value=1),
+    "int subclass": OddObject(lambda: Count(1), json_value=1),
+    "float subclass": OddObject(lambda: Ratio(0.5), json_value=0.5),
+    "flag": OddObject(lambda: True, json_value=True),
+    "large int": OddObject(lambda: 2**53 + 1, json_value=2**53 + 1),
+    "huge int": OddObject(lambda: 10**400, json_value=10**400),
+    "negative": OddObject(lambda: -1, json_value=-1),
+    "fraction of an int": OddObject(lambda: 1.5, json_value=1.5),
+    "nan": OddObject(lambda: float("nan")),
+    "infinity": OddObject(lambda: float("-inf")),
+    "complex": OddObject(lambda: 1j),
+    "Decimal": OddObject(lambda: decimal.Decimal("0.1")),
+    "Fraction": OddObject(lambda: fractions.Fraction(1, 2)),
+    "datetime": OddObject(lambda: dt.datetime(2026, 11, 27, tzinfo=dt.UTC)),
+    "date": OddObject(lambda: dt.date(2026, 11, 27)),
+    "timedelta": OddObject(lambda: dt.timedelta(1)),
+    "UUID": OddObject(lambda: uuid.UUID(int=1)),
+    "path": OddObject(lambda: pathlib.Path("x")),
+    "lone surrogate": OddObject(lambda: "\ud800"),
+    "text": OddObject(lambda: "x", json_value="x"),
+    "null": OddObject(lambda: None, json_value=None),
     # Others.
-    "cyclic list": Animal(_cycle_list),
-    "cyclic dict": Animal(_cycle_dict),
-    "deep list": Animal(lambda: _deep(lambda value: [value])),
-    "deep dict": Animal(lambda: _deep(lambda value: {"a": value})),
-    "deep UserDict": Animal(lambda: _deep(lambda value: collections.UserDict(a=value), 500)),
-    "object": Animal(object),
-    "class": Animal(lambda: dict),
-    "function": Animal(lambda: len),
-    "module": Animal(lambda: types),
-    "Ellipsis": Animal(lambda: ...),
-    "UNSET": Animal(lambda: msgspec.UNSET),
-    "Ext": Animal(lambda: msgspec.msgpack.Ext(1, b"x")),
-    "Raw": Animal(lambda: msgspec.Raw(b"1")),
-    "file": Animal(lambda: io.BytesIO(b"x")),
-    "exception": Animal(lambda: ValueError("x")),
-    "weak reference": Animal(lambda: weakref.proxy(_REFERENT)),
-    "mock": Animal(mock.MagicMock),
-    "hostile object": Animal(Hostile),
-    **{f"forged {kind.__name__}": Animal(partial(Forged, kind)) for kind in FORGED},
-    **{f"mock of {kind.__name__}": Animal(partial(mock.MagicMock, spec=kind)) for kind in MOCKED},
+    "cyclic list": OddObject(_cycle_list),
+    "cyclic dict": OddObject(_cycle_dict),
+    "deep list": OddObject(lambda: _deep(lambda value: [value])),
+    "deep dict": OddObject(lambda: _deep(lambda value: {"a": value})),
+    "deep UserDict": OddObject(lambda: _deep(lambda value: collections.UserDict(a=value), 500)),
+    "object": OddObject(object),
+    "class": OddObject(lambda: dict),
+    "function": OddObject(lambda: len),
+    "module": OddObject(lambda: types),
+    "Ellipsis": OddObject(lambda: ...),
+    "UNSET": OddObject(lambda: msgspec.UNSET),
+    "Ext": OddObject(lambda: msgspec.msgpack.Ext(1, b"x")),
+    "Raw": OddObject(lambda: msgspec.Raw(b"1")),
+    "file": OddObject(lambda: io.BytesIO(b"x")),
+    "exception": OddObject(lambda: ValueError("x")),
+    "weak reference": OddObject(lambda: weakref.proxy(_REFERENT)),
+    "mock": OddObject(mock.MagicMock),
+    "hostile object": OddObject(Hostile),
+    **{f"forged {kind.__name__}": OddObject(partial(Forged, kind)) for kind in FORGED},
+    **{
+        f"mock of {kind.__name__}": OddObject(partial(mock.MagicMock, spec=kind)) for kind in MOCKED
+    },
 }

@@ -27,6 +27,9 @@ from rawmm.errors import (
     ProcessedPayloadError,
     RawMMError,
 )
+from rawmm.model.base import (
+    replace,
+)
 from rawmm.model.types import (
     PROCESSED_KEYS,
     SCHEMA_VERSION,
@@ -104,6 +107,7 @@ if TYPE_CHECKING:
     from rawmm.store import (
         ImageStore,
         StoredImage,
+        open_store,
         raw_image_path,
         run_image_dir,
     )
@@ -181,9 +185,11 @@ __all__ = [
     "offload_images_async",
     "offload_images_inplace",
     "offload_request",
+    "open_store",
     "raw_image_path",
     "raw_mm_item",
     "raw_mm_ref",
+    "replace",
     "run_image_dir",
     "schemas",
     "sidecar",
@@ -214,7 +220,13 @@ _ON_FIRST_USE: Final[dict[str, tuple[str, ...]]] = {
         "offload_images_inplace",
         "offload_request",
     ),
-    "rawmm.store": ("ImageStore", "StoredImage", "raw_image_path", "run_image_dir"),
+    "rawmm.store": (
+        "ImageStore",
+        "StoredImage",
+        "open_store",
+        "raw_image_path",
+        "run_image_dir",
+    ),
     "rawmm.trainer": ("build_mm_refs",),
     "rawmm.upgrades": ("Upgraded", "upgrade"),
 }

@@ -1,9 +1,9 @@
-"""Bytes and plain data to structs and back, strict both ways.
+"""Converts bytes and plain data to structs and back, and validates in both directions.
 
-What decodes obeys the schema and every rule; what encodes would decode. The fast path is
-msgspec alone plus the rules, which run as each struct comes to be. Only a refusal costs more:
-the document is then read again as plain data, to set apart the unknown fields that are kept, or
-to name the place by its real path.
+A decoded struct obeys the schema and every rule, and an encoded one can be decoded. The fast path
+is msgspec, which calls the rules as it builds each struct. If it refuses a document, the document
+is read again as plain data, either to split off unknown fields that are kept or to find the exact
+path of the error.
 """
 
 from __future__ import annotations
@@ -31,19 +31,22 @@ from rawmm.validation import (
     graph_broken,
     has_bad_text,
     made_plain,
-    recheck,
+    revalidate,
     to_struct,
     unexplained,
     wire_hook,
 )
 from rawmm.values.extras import open_objects
 from rawmm.values.logprob_floor import checked_floor, floored_document
-from rawmm.values.payload import Mode, payload_errors, plain_copy
-from rawmm.values.plain import as_mapping, as_sequence, contains_struct, has_large_integer
+from rawmm.values.payload import Mode, payload_errors
+from rawmm.values.plain import contains_struct, has_large_integer, plain_copy
 from rawmm.values.strict_json import malformed, too_deep
+from rawmm.values.views import as_mapping, as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from rawmm.errors import Path
 
 
 T = TypeVar("T")
@@ -51,11 +54,11 @@ Buffer = bytes | bytearray | memoryview
 
 _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 _FAILED: Final = object()
-_NO_BYTES: Final = object()
+_NOT_BYTES: Final = object()
 
 
 def enc_hook(value: Any) -> Any:
-    """Containers that passed the rules, as the plain ones that msgspec writes."""
+    """Convert containers that passed the rules to plain ones, which msgspec can write."""
     if is_a(value, (Mapping, str, int, float)) or as_sequence(value) is not None:
         return plain_copy(value)
     msg = f"no JSON for {type(value).__name__}"
@@ -68,7 +71,7 @@ _MSGPACK: Final = msgspec.msgpack.Encoder(enc_hook=enc_hook)
 
 @cache
 def _json_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    schema_of(kind)  # a type outside the contract has no error paths, and is refused
+    schema_of(kind)  # raises for a type that is not of the contract
     return msgspec.json.Decoder(decoded_as(kind), dec_hook=wire_hook)
 
 
@@ -79,14 +82,16 @@ def _msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
 
 
 @overload
-def decode_json(data: Buffer | str, *, logprob_floor: float | None = None) -> MessageNode: ...
+def decode_json(
+    data: Buffer | str, type: None = None, *, logprob_floor: float | None = None
+) -> Any: ...
 @overload
 def decode_json(data: Buffer | str, type: type[T], *, logprob_floor: float | None = None) -> T: ...
 @overload
 def decode_json(data: Buffer | str, type: Any, *, logprob_floor: float | None = None) -> Any: ...
 def decode_json(
     data: Buffer | str,
-    type: Any = MessageNode,  # noqa: A002
+    type: Any = None,  # noqa: A002
     *,
     logprob_floor: float | None = None,
 ) -> Any:
@@ -94,55 +99,60 @@ def decode_json(
 
     Args:
         data: the document.
-        type: what it is.
-        logprob_floor: a finite negative number to read in place of -inf in log-probabilities,
-            which is ``-Infinity`` in what Python's `json` writes. Each stream that had one is
-            named in a `NonFiniteLogprobWarning`. None refuses such a record.
+        type: its type; None to identify it by its keys, as `validate` does.
+        logprob_floor: a finite negative number that replaces -inf in log-probabilities
+            (``-Infinity`` in the output of Python's `json`). A `NonFiniteLogprobWarning` names
+            each changed stream. None refuses such a document.
 
     Raises:
         ContractError: the text is not JSON in UTF-8, or breaks the schema or a rule.
-        ProcessedPayloadError: a payload holds what is not raw, JSON-safe data.
+        ProcessedPayloadError: a payload holds something other than raw, JSON-safe data.
     """
-    return _decode(data, type, _json_decoder(type), _JSON_READER, logprob_floor)
+    decoder = _json_decoder(type or MessageNode)
+    return _decode(data, type, decoder, _JSON_READER, logprob_floor)
 
 
 @overload
-def decode_msgpack(data: Buffer, *, logprob_floor: float | None = None) -> MessageNode: ...
+def decode_msgpack(
+    data: Buffer, type: None = None, *, logprob_floor: float | None = None
+) -> Any: ...
 @overload
 def decode_msgpack(data: Buffer, type: type[T], *, logprob_floor: float | None = None) -> T: ...
 @overload
 def decode_msgpack(data: Buffer, type: Any, *, logprob_floor: float | None = None) -> Any: ...
 def decode_msgpack(
     data: Buffer,
-    type: Any = MessageNode,  # noqa: A002
+    type: Any = None,  # noqa: A002
     *,
     logprob_floor: float | None = None,
 ) -> Any:
     """Decode one MessagePack document as `type`. See `decode_json`."""
-    return _decode(data, type, _msgpack_decoder(type), _MSGPACK_READER, logprob_floor)
+    decoder = _msgpack_decoder(type or MessageNode)
+    return _decode(data, type, decoder, _MSGPACK_READER, logprob_floor)
 
 
 def _floored_json(data: Any, kind: Any, floor: float) -> Any:
-    """A JSON text in which Python's `json` wrote -Infinity for log-probabilities.
+    """Read JSON as plain data and replace -Infinity, which Python's `json` writes.
 
     Raises:
-        ValueError: it is no JSON with -inf replaced.
+        ValueError: the text is not JSON, even with -inf replaced.
     """
     try:
         document = msgspec.json.decode(data)
     except msgspec.DecodeError:
         document = json.loads(bytes(data) if isinstance(data, memoryview) else data)
-    document = floored_document(document, kind, floor)
+    document = floored_document(document, kind or detect(document), floor)
     json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     return document
 
 
 def _floored_msgpack(data: Any, kind: Any, floor: float) -> Any:
-    return floored_document(msgspec.msgpack.decode(data), kind, floor)
+    document = msgspec.msgpack.decode(data)
+    return floored_document(document, kind or detect(document), floor)
 
 
 class _Reader(NamedTuple):
-    """How a format is read as plain data."""
+    """The functions that read a format as plain data."""
 
     name: str
     plain: Callable[[Any], Any]
@@ -155,23 +165,25 @@ _MSGPACK_READER: Final = _Reader("MessagePack", msgspec.msgpack.decode, _floored
 
 def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | None) -> Any:
     large = LARGE_NUMBERS.count
-    # What msgspec raised may hold the text, so it becomes the context of no other error.
+    # Errors are raised outside of `except`: msgspec's may contain text of the document.
     try:
         value = decoder.decode(data)
     except _FAILURES:
         value = _FAILED
-    except (TypeError, ValueError, BufferError):  # no buffer, or one that fails
-        value = _NO_BYTES
-    if value is _NO_BYTES:
+    except (TypeError, ValueError, BufferError):  # not a buffer, or an unreadable one
+        value = _NOT_BYTES
+    if value is _NOT_BYTES:
         raise contract_error(
             "wrong_type",
             (),
             expected="the bytes of one document",
             got=shown(data),
-            hint="for dicts and lists there is convert()",
+            hint="use convert() for dicts and lists",
         )
     if value is _FAILED:
         return _decode_again(data, kind, reader, floor)
+    # A document that decodes as a node has only a node's keys, so it would be identified as one.
+    kind = kind or MessageNode
     if not has_type(value, kind) or graph_broken(value, kind):
         raise first_error(reader.plain(data), kind)
     if LARGE_NUMBERS.count != large:
@@ -186,7 +198,7 @@ def _check_integers(document: Any, kind: Any) -> None:
 
 
 def _decode_again(data: Any, kind: Any, reader: _Reader, floor: float | None) -> Any:
-    """What the fast path refuses: a value with unknown fields that are kept, or an error."""
+    """Decode a document that the fast path refuses because of unknown fields or an error."""
     if floor is not None:
         floor = checked_floor(floor)
     try:
@@ -196,28 +208,28 @@ def _decode_again(data: Any, kind: Any, reader: _Reader, floor: float | None) ->
     except (ValueError, msgspec.DecodeError):
         fault = _malformed(data, reader)
     else:
-        return from_decoded(document, kind)
+        return from_decoded(document, kind or detect(document))
     raise fault
 
 
 def _malformed(data: Any, reader: _Reader) -> RawMMError:
-    """Why bytes are no document, as msgspec says it."""
+    """The error of bytes that cannot be read as one document."""
     try:
         reader.plain(data)
     except RecursionError:
         return too_deep()
     except (msgspec.DecodeError, UnicodeError) as error:
         return malformed(data, reader.name, error)
-    # It is one but for numbers that no JSON says.
+    # Only numbers such as Infinity are wrong.
     return contract_error(
         "malformed", (), expected=f"one complete {reader.name} document", got="something else"
     )
 
 
 def from_decoded(document: Any, kind: Any) -> Any:
-    """A document that msgspec has decoded as plain data as structs. Raises as `decode_json` does.
+    """Convert the plain data that msgspec decoded. Raises as `decode_json` does.
 
-    `rawmm.convert` takes more than that, and looks for it first.
+    `rawmm.convert` also accepts other objects, for which it has to search first.
     """
     large = LARGE_NUMBERS.count
     try:
@@ -232,84 +244,90 @@ def from_decoded(document: Any, kind: Any) -> Any:
 
 
 def _with_type_hint(error: RawMMError, document: Any, kind: Any) -> RawMMError:
-    """`error`, and which type the document has if it is another than `kind`."""
+    """`error` with a hint if the document looks like another type than `kind`."""
     if error.code != "missing_field" or error.path != "$" or error.hint is not None:
         return error
     try:
-        told = detect(document)
+        identified = detect(document)
     except RawMMError:
         return error
-    if told is kind or not isinstance(told, type):
+    if identified is kind or not isinstance(identified, type):
         return error
-    return error.at(hint=f"it looks like a {told.__name__}; give that as the type")
+    return error.at(hint=f"it looks like a {identified.__name__}; pass that as the type")
 
 
 @overload
-def convert(obj: Any, *, logprob_floor: float | None = None) -> MessageNode: ...
+def convert(obj: Any, type: None = None, *, logprob_floor: float | None = None) -> Any: ...
 @overload
 def convert(obj: Any, type: type[T], *, logprob_floor: float | None = None) -> T: ...
 @overload
 def convert(obj: Any, type: Any, *, logprob_floor: float | None = None) -> Any: ...
 def convert(
     obj: Any,
-    type: Any = MessageNode,  # noqa: A002
+    type: Any = None,  # noqa: A002
     *,
     logprob_floor: float | None = None,
 ) -> Any:
-    """Structs from dicts and lists, pydantic models, dataclasses, or other structs.
+    """Convert dicts and lists, pydantic models, dataclasses or other structs to structs.
 
-    Where the type has a per-token stream, a one-dimensional array of numbers (numpy, torch,
-    `array.array`) is taken by value.
+    A per-token stream may be a one-dimensional array of numbers (numpy, torch, `array.array`). Its
+    values are copied.
 
     Args:
-        obj: what to convert; it is not changed.
-        type: what it is.
-        logprob_floor: a number to read in place of -inf, as in `decode_json`.
+        obj: the value to convert; it is not changed.
+        type: its type; None to identify it by its keys, as `validate` does.
+        logprob_floor: a number that replaces -inf, as in `decode_json`.
 
     Raises:
-        ContractError, ProcessedPayloadError: as decoding does.
+        ContractError, ProcessedPayloadError: as for `decode_json`.
     """
-    schema_of(type)
     if logprob_floor is not None:
         logprob_floor = checked_floor(logprob_floor)
+    if type is None and is_a(obj, Contract):
+        type = obj.__class__  # noqa: A001
+    # As in `_decode`, a value that converts to a node is identified as one.
+    kind = type or MessageNode
+    schema_of(kind)
     try:
-        plain = made_plain(obj, type)
+        plain, has_struct = made_plain(obj, kind)
         if logprob_floor is not None:
-            obj = plain = floored_document(plain, type, logprob_floor)
-        if contains_struct(plain):
-            recheck(plain)
-        whole = isinstance(plain, Contract) and has_type(plain, type)
-        value = plain if whole else to_struct(plain, type)
+            obj = plain = floored_document(plain, kind, logprob_floor)
+        if has_struct:
+            revalidate(plain)
+        whole = isinstance(plain, Contract) and has_type(plain, kind)
+        value = plain if whole else to_struct(plain, kind)
     except (msgspec.ValidationError, RecursionError, RawMMError):
-        value = _FAILED  # raised below: msgspec's words become no context
+        value = _FAILED  # raised below, so that msgspec's text is not in the chain
     if (
-        value is _FAILED
-        or not has_type(value, type)
-        or graph_broken(value, type)
-        or has_bad_text(value)
+        value is not _FAILED
+        and has_type(value, kind)
+        and not graph_broken(value, kind)
+        and not has_bad_text(value)
     ):
-        raise first_error(obj, type)
-    return value
+        return value
+    if type is None and (identified := detect(obj)) is not MessageNode:
+        return convert(obj, identified, logprob_floor=logprob_floor)
+    raise first_error(obj, kind)
 
 
 def encode_json(obj: Any, *, packed: bool | None = None) -> bytes:
-    """A struct, or a list or dict of structs, as JSON in UTF-8. Checked before it is written.
+    """Encode a struct, or a list or dict of structs, as JSON in UTF-8. Validates it first.
 
     Args:
-        obj: what to encode; it is not changed.
-        packed: true to write the per-token streams of nodes packed, which readers of contract
-            1.0 refuse; false to write them as lists, which every reader takes; None to write
-            each in the form that it has. Values are the same in both forms.
+        obj: the value to encode; it is not changed.
+        packed: whether to write the per-token streams of nodes packed, which readers of contract
+            1.0 refuse, or as lists, which every reader accepts. None writes each stream in the
+            form that it has. Both forms have the same values.
 
     Raises:
-        ContractError, ProcessedPayloadError: `obj` was changed into something that breaks the
-            contract, or holds what JSON cannot say.
+        ContractError, ProcessedPayloadError: `obj` was changed and breaks the contract, or holds
+            a value that JSON cannot represent.
     """
     return _encode(obj, _JSON, Mode.JSON, packed)
 
 
 def encode_msgpack(obj: Any, *, packed: bool | None = None) -> bytes:
-    """A struct, or a list or dict of structs, as MessagePack. See `encode_json`."""
+    """Encode a struct, or a list or dict of structs, as MessagePack. See `encode_json`."""
     return _encode(obj, _MSGPACK, Mode.WIRE, packed)
 
 
@@ -317,75 +335,75 @@ def _encode(obj: Any, encoder: Any, mode: Mode, packed: bool | None) -> bytes:  
     check_writable(obj, mode)
     too_big = False
     try:
-        encoded: bytes = encoder.encode(spread(in_form(obj, packed=packed)))
+        encoded: bytes = encoder.encode(merge_extras(with_streams(obj, packed=packed)))
     except OverflowError:
         too_big = True
     except (TypeError, ValueError, RecursionError):
-        pass  # raised below: what msgspec says becomes no context
+        pass  # raised below, so that msgspec's text is not in the chain
     else:
         return encoded
-    for reason in reasons(obj, ()):
-        raise reason
-    # The checks above see all that the contract knows; what is left is a number that MessagePack
-    # has no room for, in a field that keeps values as they are.
+    for error in struct_errors(obj, ()):
+        raise error
+    # The value obeys the contract, but a field that keeps any value may hold a number that is too
+    # large for MessagePack.
     raise contract_error(
         "not_json",
         (),
-        expected="values that the format can say",
+        expected="values that the format can represent",
         got="an integer beyond 64 bits" if too_big else shown(obj),
     )
 
 
 def to_builtins(obj: Any, *, packed: bool | None = None) -> Any:
-    """A struct, or a list or dict of structs, as dicts and lists. Bytes stay bytes.
+    """Convert a struct, or a list or dict of structs, to dicts and lists. Bytes stay bytes.
 
     Args:
-        obj: what to convert; it is not changed.
+        obj: the value to convert; it is not changed.
         packed: the form of per-token streams, as in `encode_json`.
 
     Raises:
-        ContractError, ProcessedPayloadError: as encoding does.
+        ContractError, ProcessedPayloadError: as for `encode_json`.
     """
     check_writable(obj, Mode.WIRE)
     return msgspec.to_builtins(
-        spread(in_form(obj, packed=packed)), builtin_types=(bytes,), enc_hook=enc_hook
+        merge_extras(with_streams(obj, packed=packed)), builtin_types=(bytes,), enc_hook=enc_hook
     )
 
 
 def check_writable(obj: Any, mode: Mode) -> None:
     """Raise the first reason why `obj` cannot be written."""
-    for error in _unwritable(obj, mode, ()):
+    for error in _container_errors(obj, mode, ()):
         raise error
     try:
-        recheck(obj)
+        revalidate(obj)
     except (msgspec.ValidationError, RecursionError):
-        pass  # raised below: what msgspec says becomes no context
+        pass  # raised below, so that msgspec's text is not in the chain
     else:
         for error in bare_graph_errors(obj, ()):
             raise error
         if mode is Mode.JSON:
-            for error in _not_json(obj):
+            for error in _not_json_errors(obj):
                 raise error
         return
-    for error in reasons(obj, ()):
+    for error in struct_errors(obj, ()):
         raise error
     raise unexplained(obj)
 
 
-def reasons(obj: Any, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
-    """Why the structs in `obj` cannot be written, by their paths from its root."""
+def struct_errors(obj: Any, path: Path) -> Iterator[RawMMError]:
+    """The errors of each struct in `obj`, by paths from its root."""
     if issubclass(type(obj), Contract):
         yield from errors_at(obj, type(obj), path)
     elif issubclass(type(obj), dict):
         for key, value in obj.items():
-            yield from reasons(value, (*path, key))
+            yield from struct_errors(value, (*path, key))
     elif issubclass(type(obj), (list, tuple)):
         for index, value in enumerate(obj):
-            yield from reasons(value, (*path, index))
+            yield from struct_errors(value, (*path, index))
 
 
-def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[RawMMError]:
-    """What lies around the structs of `obj` and the format cannot say."""
+def _container_errors(obj: Any, mode: Mode, path: Path) -> Iterator[RawMMError]:
+    """Values outside of structs that the format cannot represent."""
     if issubclass(type(obj), Contract):
         return
     if not path and not contains_struct(obj):
@@ -398,36 +416,36 @@ def _unwritable(obj: Any, mode: Mode, path: tuple[str | int, ...]) -> Iterator[R
         if any(type(key) is not str for key in pairs):
             yield from payload_errors(dict.fromkeys(pairs), path, mode)
         for key, value in pairs.items():
-            yield from _unwritable(value, mode, (*path, key))
+            yield from _container_errors(value, mode, (*path, key))
     elif issubclass(type(obj), (list, tuple)) and (items := as_sequence(obj)) is not None:
         for index, value in enumerate(items):
-            yield from _unwritable(value, mode, (*path, index))
+            yield from _container_errors(value, mode, (*path, index))
     else:
         yield from payload_errors(obj, path, mode)
 
 
-def _not_json(obj: Any) -> Iterator[RawMMError]:
-    """Free values of open objects that only MessagePack can say."""
-    for path, one in open_objects(obj):
-        free = dict(one.extra or {})
-        free |= {name: getattr(one, name) for name in one.__wire_fields__}
-        for name, value in free.items():
-            yield from payload_errors(value, (*path, name), Mode.JSON)
+def _not_json_errors(obj: Any) -> Iterator[RawMMError]:
+    """Free values of open objects that MessagePack can represent, but not JSON."""
+    for path, struct in open_objects(obj):
+        free = {name: getattr(struct, name) for name in struct.__wire_fields__}
+        for name, value in ((struct.extra or {}) | free).items():
+            if value is not None:
+                yield from payload_errors(value, (*path, name), Mode.JSON)
 
 
-def spread(obj: Any) -> Any:
-    """`obj` as it is written: a struct with extra fields in it is a dict, and these its items."""
-    if all(one.extra is None for _, one in open_objects(obj)):
+def merge_extras(obj: Any) -> Any:
+    """`obj` with dicts in place of structs that have extra fields or contain such structs."""
+    if all(struct.extra is None for _, struct in open_objects(obj)):
         return obj
     if issubclass(type(obj), Contract):
-        return {name: spread(value) for name, value in wire_fields(obj)}
+        return {name: merge_extras(value) for name, value in wire_fields(obj)}
     if issubclass(type(obj), dict):
-        return {key: spread(item) for key, item in obj.items()}
-    return [spread(item) for item in obj]
+        return {key: merge_extras(item) for key, item in obj.items()}
+    return [merge_extras(item) for item in obj]
 
 
 def _packed_type(kind: Any) -> type[PackedStream[Any]] | None:
-    """The packed form of a field's type; None if it is no stream."""
+    """The packed form of a per-token stream's type; None for other types."""
     if isinstance(kind, type) and issubclass(kind, PackedStream):
         return kind
     return next(filter(None, map(_packed_type, get_args(kind))), None)
@@ -438,14 +456,11 @@ _STREAMS: Final = {
     for field in msgspec.structs.fields(MessageNode)
     if (packed := _packed_type(field.type))
 }
-"""The per-token streams of a node, with their packed forms."""
+"""The packed form of each per-token stream of a node."""
 
 
-def in_form(obj: Any, *, packed: bool | None) -> Any:
-    """`obj` with its per-token streams packed, or as lists; with None as they are.
-
-    Nothing in `obj` is changed.
-    """
+def with_streams(obj: Any, *, packed: bool | None) -> Any:
+    """A copy of `obj` with its per-token streams packed or as lists; with None, `obj` itself."""
     if packed is None:
         return obj
     if issubclass(type(obj), MessageNode):
@@ -453,22 +468,22 @@ def in_form(obj: Any, *, packed: bool | None) -> Any:
         for name, kind in _STREAMS.items():
             stream = getattr(node, name)
             if stream is not None:
-                setattr(node, name, _in_form(stream, kind, packed=packed))
+                setattr(node, name, _as_stream(stream, kind, packed=packed))
         return node
     if issubclass(type(obj), Trace):
         trace = copy(obj)
-        trace.nodes = [in_form(node, packed=packed) for node in obj.nodes]
+        trace.nodes = [with_streams(node, packed=packed) for node in obj.nodes]
         return trace
     if issubclass(type(obj), dict):
-        return {key: in_form(item, packed=packed) for key, item in obj.items()}
+        return {key: with_streams(item, packed=packed) for key, item in obj.items()}
     if issubclass(type(obj), (list, tuple)):
-        return [in_form(item, packed=packed) for item in obj]
+        return [with_streams(item, packed=packed) for item in obj]
     return obj
 
 
-def _in_form(stream: Any, kind: type[PackedStream[Any]], *, packed: bool) -> Any:
+def _as_stream(stream: Any, kind: type[PackedStream[Any]], *, packed: bool) -> Any:
     if is_a(stream, dict):
-        return {key: _in_form(one, kind, packed=packed) for key, one in stream.items()}
+        return {key: _as_stream(one, kind, packed=packed) for key, one in stream.items()}
     if packed:
         return kind.pack(stream)
     return stream.tolist() if is_a(stream, PackedStream) else stream

@@ -1,9 +1,8 @@
-"""From an image to its descriptor, hash and token count, without decoding a pixel.
+"""Describe an image: its descriptor, hash and token count, without decoding pixels.
 
-Orientation: an EXIF orientation tag is ignored, so width and height are those of the pixels as
-they are stored. That is what the consumers see: renderers and engines open an image with
-``PIL.Image.open(...).convert("RGB")``, which does not turn it. (``load_image`` of transformers
-does; images that go through it must be stored upright.)
+An EXIF orientation tag is ignored: width and height are those of the stored pixels. Renderers and
+engines see the same, because they open an image with ``PIL.Image.open(...).convert("RGB")``, which
+does not rotate it. ``load_image`` of transformers does, so images for it must be stored upright.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from rawmm import layouts
 from rawmm.errors import OffloadError, contract_error, shown, shown_path, shown_text
 from rawmm.images import Limits, checked_limits, prepare_image
-from rawmm.locators import Problem, file_path, scheme_of
+from rawmm.locators import file_path, scheme_of
 from rawmm.media import IMAGE
 from rawmm.model.types import RawMMItem
 from rawmm.real_class import is_a
-from rawmm.store import ImageStore, StoredImage, resolved_dir
+from rawmm.store import StoredImage, open_store, store_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,14 +33,14 @@ _HASH_DIGITS: Final = 32
 
 
 class DescribedImage(NamedTuple):
-    """What a sidecar says of one image.
+    """The sidecar entries of one image.
 
     Attributes:
         item: the descriptor; its modality is ``image``.
         mm_hash: the first 32 hex digits of the SHA-256 of the file.
-        num_tokens: the image-typed tokens of the image.
-        placeholder_length: the tokens of a message that stand for it: `num_tokens`, or 1 where
-            the engine expands them (Kimi).
+        num_tokens: number of image-typed tokens.
+        placeholder_length: number of placeholder tokens in the message: `num_tokens`, or 1 if the
+            engine expands the placeholder (Kimi).
     """
 
     item: RawMMItem
@@ -57,32 +56,38 @@ def describe_image(
     image_dir: _Path | None = None,
     limits: Limits | None = None,
 ) -> DescribedImage:
-    """The descriptor, hash and token count of an image; only its header is decoded.
+    """Return the descriptor, hash and token count of an image. Only its header is decoded.
 
-    The item points at the image where it can. The module states the orientation policy.
+    See the module's documentation for the treatment of EXIF orientation.
 
     Args:
-        image: what `ImageStore.put` returned: the item has its ``raw_image_id``, and nothing is
-            read. Or a path, a ``file://`` or a ``data:image/...;base64,`` URL: the item has it
-            as ``raw_image_uri``. Or the bytes of a file: the item has no locator.
+        image: one of
+
+            - the result of `ImageStore.put`; the item gets its ``raw_image_id``, and no file is
+              read;
+            - a path, the URL of a stored image, or a ``data:image/...;base64,`` URL; the item gets
+              it as ``raw_image_uri``;
+            - the bytes of a file; the item gets no locator.
         family: a family, with its default parameters, or a layout from `rawmm.layouts.get`.
-        image_dir: the run's image directory. `image` must then be a path or ``file://`` URL of
-            a file directly in it, and the item has the name as ``raw_image_id``.
-        limits: what is accepted; `Limits()` by default. A `StoredImage` has passed its store's.
+        image_dir: the run's image directory, absolute or relative to the working directory, or the
+            URL of another store. `image` must then be a path or URL of a file directly in it, and
+            the item gets the file name as ``raw_image_id``.
+        limits: the limits of accepted images; `Limits()` by default. A `StoredImage` is not checked
+            again.
 
     Raises:
         ContractError: an unknown family; ``image_limit`` for a shape that the family refuses.
         OffloadError: ``not_an_image``, ``image_type_mismatch``, ``image_limit``,
             ``bad_base64``, ``bad_locator``, ``path_escape`` or ``wrong_type``.
         MaterializeError: ``missing_image``, ``store_failed``; ``path_escape`` for a symbolic
-            link, ``bad_locator`` for a name that is no ``raw_image_id``, ``hash_mismatch`` for a
-            file that is not the one in its name.
+            link, ``bad_locator`` for a name that is not a ``raw_image_id``, ``hash_mismatch`` for
+            a file whose bytes do not match its name.
     """
     layout = family if is_a(family, layouts.Layout) else layouts.get(family)
     if image_dir is not None and not _is_file(image):
         raise OffloadError(
             "bad_locator",
-            expected="a path or a file:// URL of a file in image_dir",
+            expected="a path or URL of a file in image_dir",
             got=shown(image),
             hint="leave image_dir out",
         )
@@ -108,41 +113,40 @@ def describe_image(
 
 
 def _is_file(image: object) -> bool:
-    """Whether `image` is a path, or a URL other than a data URL."""
+    """Whether `image` is a path, or a URL that is not a data URL."""
     if is_a(image, str):
         return scheme_of(image) != "data"
     return is_a(image, os.PathLike)
 
 
 def _source_and_locator(image: Any, image_dir: _Path | None) -> tuple[Any, dict[str, str]]:
-    """What `prepare_image` takes, and the locator of the item as arguments."""
+    """Return the source for `prepare_image`, and the locator of the item as keyword arguments."""
     if not _is_file(image):
         return image, {"raw_image_uri": image} if is_a(image, str) else {}
     uri = _uri_of(image)
-    path = file_path(uri)
-    if isinstance(path, Problem):
-        raise OffloadError(path.code, expected=path.expected, got=path.got)
-    folder, name = os.path.split(path)
-    store = ImageStore(folder)
+    store = store_for(uri)
     if image_dir is None:
         return store.read(uri), {"raw_image_uri": uri}
-    if store.root != resolved_dir(image_dir):
+    root = open_store(image_dir).root
+    if store.root != root:
         raise OffloadError(
             "path_escape",
-            expected=f"a file directly in {shown_path(resolved_dir(image_dir))}",
+            expected=f"a file directly in {shown_path(root)}",
             got=shown_text(uri),
             hint="leave image_dir out, or store the image there first",
         )
+    path = file_path(uri)
+    name = os.path.basename(path if isinstance(path, str) else uri)  # noqa: PTH119  (of a URL, too)
     return store.read(name), {"raw_image_id": name}
 
 
 def _uri_of(image: Any) -> str:
-    """The URL of a path; a URL as it is."""
+    """Return the URL of a path. A URL is returned unchanged."""
     if is_a(image, str) and scheme_of(image):
         return image
     uri = None
-    with suppress(AttributeError, TypeError, ValueError):  # a path of bytes, or of surrogates
-        # Not resolve(): a link is refused where it is read, like every other.
+    with suppress(AttributeError, TypeError, ValueError):  # a path of bytes or surrogates
+        # Not resolve(), because reading a link must be refused.
         path = os.path.abspath(image)  # noqa: PTH100
         path.encode()
         uri = Path(path).as_uri()
@@ -166,13 +170,13 @@ def raw_mm_item(
     raw_image_uri: str | None = None,
     vllm_modality: str | None = None,
 ) -> RawMMItem:
-    """A descriptor of one raw media item, checked.
+    """Return a checked descriptor of one raw media item.
 
-    Give at most one locator; with none the item is descriptor-only.
+    Pass at most one locator. Without one the item is descriptor-only.
 
     Raises:
         ContractError: a name, the fingerprint or a locator breaks the contract.
-        ProcessedPayloadError: the payload holds pixels, arrays or what JSON cannot say.
+        ProcessedPayloadError: the payload contains pixels, arrays or values that are not JSON.
     """
     if layout_fingerprint is None:
         raise contract_error(
@@ -180,7 +184,7 @@ def raw_mm_item(
             (),
             expected="a layout_fingerprint",
             got="None",
-            hint="without it a reader cannot tell whether it lays images out alike",
+            hint="readers need it to check that they lay images out in the same way",
         )
     return RawMMItem(
         kind="prime_raw_mm_item",
@@ -188,7 +192,7 @@ def raw_mm_item(
         modality=modality,
         family=family,
         layout_fingerprint=layout_fingerprint,
-        payload=payload,  # type: ignore[arg-type]  # any mapping; the constructor makes it a dict
+        payload=payload,  # type: ignore[arg-type]  # any mapping; the constructor converts it
         vllm_modality=vllm_modality,
         raw_image_id=raw_image_id,
         raw_image_uri=raw_image_uri,

@@ -1,21 +1,20 @@
-"""Every error rawmm raises, and nothing else.
+"""The errors, their codes, and what of a value may appear in a message.
 
 ::
 
     RawMMError(Exception)
-    ├── ContractError(ValueError)          data that breaks the shape or a rule
-    ├── ProcessedPayloadError(TypeError)   a processed or non-JSON value where raw data belongs
-    ├── OffloadError(RuntimeError)         an image that cannot be offloaded
-    └── MaterializeError(RuntimeError)     a stored image that cannot be read back
+    ├── ContractError(ValueError)          the data breaks the shape or a rule
+    ├── ProcessedPayloadError(TypeError)   a processed or non-JSON value instead of raw data
+    ├── OffloadError(RuntimeError)         an image cannot be offloaded
+    └── MaterializeError(RuntimeError)     a stored image cannot be read back
 
-Each carries ``code`` (a key of `CODES`), ``path`` (a JSON path from the value that was
-checked), ``expected``, ``got`` and, where one helps, a ``hint``. The sentence is built in
-``__str__``.
+Each error has a ``code`` (a key of `CODES`), a ``path`` (a JSON path from the checked value),
+``expected``, ``got`` and sometimes a ``hint``. ``__str__`` builds the sentence.
 
-Nothing of an image stands in a message. Whatever comes from a value goes through `shown`,
-`shown_text`, `shown_path`, `type_name` or `json_path`, which show at most 16 characters in a row
-that could be content. No exception of another library stays in the chain, as their texts quote
-values: `raise_alone` is for the places that handle one.
+No message contains image data. Everything from a value passes through `shown`, `shown_text`,
+`shown_path`, `type_name` or `json_path`, which show at most 16 consecutive characters that could be
+content. Exceptions of other libraries quote values, so they never stay in the chain: use
+`raise_alone` while handling one.
 """
 
 from __future__ import annotations
@@ -23,73 +22,76 @@ from __future__ import annotations
 import json
 import re
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+Path: TypeAlias = tuple[str | int, ...]
+"""Keys and indices from the root of a value."""
+
 CODES: Final[dict[str, str]] = {
-    # The bytes and the shape: what JSON Schema can say.
+    # Bytes and shape, as JSON Schema checks them.
     "malformed": "the bytes are not one complete JSON or MessagePack document in valid UTF-8",
-    "wrong_type": "a value has another type than the schema says",
+    "wrong_type": "a value does not have the type of its schema",
     "missing_field": "a required field is absent",
-    "unknown_field": "a closed object has a field that the schema does not know",
-    "unknown_tag": "the tag (role, type) of a union is absent or not one of its members",
-    "bad_value": "a value is not one of those the schema allows",
+    "unknown_field": "a closed object has a field that its schema does not have",
+    "unknown_tag": "the tag of a union (role, type) is absent or names no member",
+    "bad_value": "a value is not one of those that its schema allows",
     "bad_format": "a string does not match the pattern of its field",
     "out_of_range": "a number is outside the bounds of its field",
-    "bad_length": "a string or array is too long, or an array-like type too short",
-    "unsupported_version": "the version is not one this package knows",
-    "historical_form": "the data has a wire form from before the contract",
-    "unknown_type": "nothing in the value tells which type of the contract it is",
+    "bad_length": "a string or array is too long, or an array-like type is too short",
+    "unsupported_version": "this package does not know the version",
+    "historical_form": "the data has a wire form that is older than the contract",
+    "unknown_type": "the value does not show which type of the contract it is",
     "duplicate_key": "an object has the same key twice",
     # Payloads: raw data only.
-    "processed_payload": "a descriptor holds a key that only an image processor writes",
+    "processed_payload": "a descriptor has a key that only an image processor writes",
     "array_payload": "a payload holds an array, tensor, image object or bytes",
-    "not_json": "a payload holds a value that JSON cannot say",
-    "too_deep": "a payload nests deeper than 64 levels, or contains itself",
-    "too_large": "a payload holds more values or text than any image's geometry",
+    "not_json": "a payload holds a value that JSON has no form for",
+    "too_deep": "a payload nests more than 64 levels, or contains itself",
+    "too_large": "a payload holds more values or text than any image's geometry needs",
     # Rules between fields.
     "count_mismatch": "lists that describe the same media have different lengths",
-    "modality_mismatch": "an item stands under another modality than its own",
+    "modality_mismatch": "an item is listed under another modality than its own",
     "placeholder_order": "placeholder ranges are unsorted, overlap, or leave their tokens",
-    "stream_length": "a per-token stream has another length than its tokens",
+    "stream_length": "a per-token stream and its tokens have different lengths",
     "array_size": "the bytes of an encoded array do not fill its shape",
-    "token_mismatch": "the engine's tokens are not those that the renderer or the graph holds",
-    "media_mismatch": "a renderer's media are not those that the graph holds for the same messages",
+    "token_mismatch": "the engine's tokens differ from those of the renderer or the graph",
+    "media_mismatch": "a renderer's media differ from those of the graph for the same messages",
     "parent_order": "a node's parent is not an earlier node",
-    "orphan_image": "image-typed tokens and items do not cover each other",
+    "orphan_image": "image-typed tokens have no item, or an item has no such tokens",
     "locator_conflict": "a descriptor has more than one locator",
-    "bad_locator": "a locator is not of a kind that rawmm reads",
-    "path_escape": "a locator leads out of its directory",
-    "no_locator": "an item has no locator where its image is needed",
+    "bad_locator": "rawmm does not read this kind of locator",
+    "path_escape": "a locator points outside its directory",
+    "no_locator": "an item without a locator is used where its image is needed",
     # The trainer.
-    "unsupported_modality": "the trainer takes images, and media of another kind are there",
-    "mixed_layouts": "images that are trained on together are laid out in different ways",
+    "unsupported_modality": "the trainer accepts images only, and there are other media",
+    "mixed_layouts": "images in one micro-batch have different layouts",
     # Offload.
     "bad_base64": "the text of a data URL is not strict base64",
     "not_an_image": "the bytes are not a complete PNG, JPEG, WebP or GIF",
-    "image_type_mismatch": "the image has another type than its URL declares",
-    "image_limit": "an image, or a request, is over a limit",
-    "no_image_dir": "no image directory is given or set",
-    "store_failed": "the image directory cannot be written or read",
+    "image_type_mismatch": "the image does not have the type that its URL declares",
+    "image_limit": "an image or a request exceeds a limit",
+    "no_image_dir": "no image directory is given or configured",
+    "store_failed": "the image directory cannot be read or written",
     # Reading back.
-    "hash_mismatch": "bytes, a file named by them, or a node are not those that were hashed",
+    "hash_mismatch": "bytes, a file name or a node do not match their hash",
     "missing_image": "the image is not in the image directory",
-    "geometry_mismatch": "an image has another grid or number of tokens than its descriptor says",
-    "processor_failed": "the image processor raised, or returned no pixels",
-    # Care for the image directory.
-    "unreferenced_image": "an image that no record names",
-    "stale_file": "a file that a process left behind when it died",
-    "foreign_file": "a file in the image directory whose name no store gives",
-    "no_references": "the records name none of the images of a directory",
+    "geometry_mismatch": "an image and its descriptor differ in grid or number of tokens",
+    "processor_failed": "the image processor raised an exception or returned no pixels",
+    # Maintenance of the image directory.
+    "unreferenced_image": "no record refers to an image",
+    "stale_file": "a process left a file behind when it was killed",
+    "foreign_file": "a file in the image directory has a name that no store gives",
+    "no_references": "the records refer to none of the images in a directory",
 }
 """Every error code, with its meaning. Codes are stable; messages are not."""
 
 _SHOWN: Final = 64
 _PATH_SHOWN: Final = 1024
 _RUN: Final = 16
-"""More characters in a row that could be content are not shown, but for the first of them."""
+"""The most consecutive characters that could be content to show."""
 _HEAD: Final = 8
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _DATA_URL = re.compile(
@@ -121,12 +123,12 @@ def _is_word(token: str) -> bool:
 
 
 def _cost(token: str) -> int:
-    """What a word, or what stands in the place of one, adds to the doubt about a text."""
+    """How much a token changes the doubt about a text: words lower it, other tokens raise it."""
     size = len(token)
     if size > 24 or _THRICE.search(token):
         return _width(token)
     if size > 2 and _is_word(token):
-        return -size if size > 5 else 3 - size  # three letters are soon a word by chance
+        return -size if size > 5 else 3 - size  # random text often has words of three letters
     return 0 if _ABBREVIATION.match(token) else _width(token)
 
 
@@ -137,11 +139,11 @@ def _width(text: str) -> int:
 def _readable(text: str, limit: int) -> int:
     """How many leading characters of `text` may be shown, at most `limit`.
 
-    Image bytes in any spelling (base64, hex, percent-encoded, escaped, with dots or line breaks
-    between) hardly ever look like words. So what is no word adds its width to a doubt, and words
-    take theirs from it. Five parts of one length were cut by a machine, whatever they look like.
-    Where the doubt is over 16, the text ends soon after the last words without one: after 8
-    characters, or 16 digits of a hash.
+    Encoded image bytes (base64, hex, percent-encoded or escaped, with or without separators) rarely
+    look like words. So each token that is not a word adds its width to a doubt, and each word
+    subtracts its width. Five tokens of equal length in a row count as encoded, too. When the doubt
+    exceeds 16, the text is cut soon after the last point without doubt: after 8 characters, or 16
+    digits of a hash.
     """
     place = start = doubt = between = 0
     alike = first = size = cost = 0
@@ -154,7 +156,7 @@ def _readable(text: str, limit: int) -> int:
             cost = _cost(token)
             if cost > 0 and not doubt and _HASH.match(token):
                 start = place
-            # What separates is as doubtful as what it separates.
+            # A separator between doubtful tokens is doubtful, too.
             doubt = max(0, doubt + cost + (between if doubt and cost > 0 else 0))
             between = 0
             if not doubt and size > 5:
@@ -172,7 +174,7 @@ def _readable(text: str, limit: int) -> int:
 
 
 def _fitting(text: str, start: int) -> int:
-    """Where the part of `text` that begins at `start` is cut."""
+    """Where to cut the doubtful text that begins at `start`."""
     if digits := _HASH.match(text, start):
         return digits.end()
     end = start
@@ -182,7 +184,7 @@ def _fitting(text: str, start: int) -> int:
 
 
 def _cut(text: str, limit: int = _SHOWN) -> str:
-    """`text`, or as much of it as may be shown and '…'."""
+    """`text`, or the part of it that may be shown and '…'."""
     length = _readable(text, limit)
     if length == len(text):
         return text
@@ -190,40 +192,40 @@ def _cut(text: str, limit: int = _SHOWN) -> str:
 
 
 def shown_text(text: str) -> str:
-    """A string as it may stand in a message: at most 64 characters, and no content."""
+    """A string for a message: at most 64 characters, without content."""
     if text[:5].lower() == "data:":
         head = _DATA_URL.match(text)
-        # Any other head may be made of the image.
+        # Other heads may contain image data.
         return f"{f'{head[0]!r}' if head else 'a data URL'} ({len(text)} characters)"
     cut = _cut(text)
     return repr(cut) if cut == text else f"{cut!r} ({len(text)} characters)"
 
 
 def shown_path(path: object) -> str:
-    """The path of a file or directory as it may stand in a message: whole, but no content."""
+    """The path of a file or directory for a message: complete, without content."""
     text = str(path)
-    # Runs are often named by their time, which reads like nothing.
+    # Runs are often named by their time, which does not look like words.
     length = _readable(_TIME.sub(lambda time: ("time" * 5)[: len(time[0])], text), _PATH_SHOWN)
     return repr(text if length == len(text) else text[:length] + "…")
 
 
 def shown_file(name: str) -> str:
-    """The name of a file that is not there: as `shown_path`, without quotes."""
+    """The name of a missing file for a message: as `shown_path`, without quotes."""
     return _cut(name, _PATH_SHOWN)
 
 
 def shown_name(name: str) -> str:
-    """A name as it may stand in a sentence: without quotes, and no content."""
+    """A name for a message: without quotes and content."""
     return _cut(name)
 
 
 def shown_names(names: Iterable[Any]) -> str:
-    """Names with commas between. They are cut as one text: an image may be spread over them."""
+    """Names separated by commas. They are cut as one text, as an image may be spread over them."""
     return _cut(", ".join(one if type(one) is str else shown(one) for one in names), _PATH_SHOWN)
 
 
 def shown(value: Any) -> str:
-    """Any value as it may stand in a message. Never more than a line, never its content."""
+    """Any value for a message: one line, without content."""
     if value is None:
         return "null"
     if value is True or value is False:
@@ -250,8 +252,13 @@ def shown(value: Any) -> str:
 
 
 def type_name(kind: type) -> str:
-    """The name of a class as it may stand in a message."""
+    """The name of a class for a message."""
     return _cut(f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."))
+
+
+def shown_hash(sha256: str) -> str:
+    """The first 16 digits of a hash."""
+    return sha256[:_RUN]
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -260,13 +267,13 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def json_path(parts: Iterable[str | int]) -> str:
-    """Keys and indices as a JSON path: ``$.nodes[3].message``, odd keys in brackets."""
+    """Keys and indices as a JSON path: ``$.nodes[3].message``, with unusual keys in brackets."""
     out = ["$"]
     for part in parts:
         if isinstance(part, int):
             out.append(f"[{part}]")
         elif _readable(part, _SHOWN) < len(part):
-            # A key is the sender's text, and cut like any other.
+            # A key is part of the data and is cut like other text.
             cut = f"{part[: _readable(part, _SHOWN)]}... ({len(part)} characters)"
             out.append(f"[{json.dumps(cut)}]")
         else:
@@ -275,14 +282,14 @@ def json_path(parts: Iterable[str | int]) -> str:
 
 
 class RawMMError(Exception):
-    """What every rawmm error is.
+    """The base of all errors.
 
     Attributes:
-        code: a key of `CODES`; stable, to branch on.
+        code: a key of `CODES`. Codes are stable, so programs can branch on them.
         path: JSON path of the offending value, e.g. ``$.nodes[3].multi_modal_data``.
-        expected: what the contract wants there.
-        got: what was there, shortened; never image bytes or base64.
-        hint: what to do about it, or None.
+        expected: the value that the contract requires.
+        got: the value found, shortened; never image bytes or base64.
+        hint: how to fix it, or None.
     """
 
     def __init__(
@@ -296,7 +303,7 @@ class RawMMError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by keyword, so that an error crosses a process pool as it is now."""
+        """Pickle the current attributes, so that errors cross process pools unchanged."""
         fields = (self.code, self.path, self.expected, self.got, self.hint)
         return _rebuild, (type(self), *fields)
 
@@ -311,9 +318,9 @@ class RawMMError(Exception):
 
         Args:
             parts: keys and indices, from the root of the larger value.
-            error_class: the class of the copy; None for that of this error.
-            changes: other values for `code`, `path`, `expected`, `got` or `hint`. ``path="$"``
-                drops the path inside of the checked value.
+            error_class: the class of the copy; None to keep the class.
+            changes: new values for `code`, `path`, `expected`, `got` or `hint`. ``path="$"``
+                removes the path inside the checked value.
         """
         fields = {name: getattr(self, name) for name in ("code", "path", "expected", "got", "hint")}
         fields |= changes
@@ -326,15 +333,15 @@ class RawMMError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence without path and code."""
+        """The sentence, without path and code."""
         tail = f"; {self.hint}" if self.hint else ""
         return f"expected {self.expected}, got {self.got}{tail}"
 
 
 def raise_alone(error: RawMMError) -> NoReturn:
-    """Raise `error` where another exception is being handled, and keep that out of its chain.
+    """Raise `error` without the exception that is being handled in its chain.
 
-    ``from None`` only hides the other one: it stays the context, and its text may quote an image.
+    ``from None`` only hides that exception. It stays the context, and its text may quote an image.
     """
     try:
         raise error from None
@@ -349,23 +356,23 @@ def _rebuild(
 
 
 class ContractError(RawMMError, ValueError):
-    """The data breaks the contract: its shape, a rule between fields, or its version."""
+    """The data breaks the contract: the shape, a rule between fields, or the version."""
 
 
 class ProcessedPayloadError(RawMMError, TypeError):
-    """A processed payload, an array, or a value JSON cannot say, where raw data belongs."""
+    """A processed payload, an array or a non-JSON value instead of raw data."""
 
 
 class OffloadError(RawMMError, RuntimeError):
-    """An image cannot be offloaded. The value that held it is unchanged."""
+    """An image cannot be offloaded. The value that contains it is unchanged."""
 
 
 class MaterializeError(RawMMError, RuntimeError):
-    """A stored image cannot be read back as the image that its descriptor names."""
+    """A stored image is missing, or is not the image of its descriptor."""
 
 
 class NonFiniteLogprobWarning(UserWarning):
-    """A reader replaced -inf in a stream of log-probabilities, as it was asked to."""
+    """A reader replaced -inf in a stream of log-probabilities, as requested."""
 
 
 _PAYLOAD_CODES: Final = frozenset({"processed_payload", "array_payload", "not_json"})
@@ -379,6 +386,6 @@ def contract_error(
     got: str,
     hint: str | None = None,
 ) -> ContractError | ProcessedPayloadError:
-    """The error of a broken rule; its class follows from its code."""
+    """The error of a broken rule. Its code decides its class."""
     cls = ProcessedPayloadError if code in _PAYLOAD_CODES else ContractError
     return cls(code, json_path(path), expected=expected, got=got, hint=hint)

@@ -1,8 +1,7 @@
-"""Locators: how a descriptor or a message points at a raw image. Pure, no I/O.
+"""Locators: how a descriptor or a message points at a raw image. No I/O.
 
-Three kinds are read: an id (a file name inside the run's image directory), a ``file://``
-URL, and a ``data:image/...;base64,`` URL. A URL of any other scheme than the web's belongs
-to a store and is complete by itself.
+A locator is an id (a file name in the run's image directory), a ``file://`` URL, a
+``data:image/...;base64,`` URL, or the URL of a store. Web URLs are refused.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _WEB: Final = frozenset({"http", "https", "ftp", "ftps", "javascript", "blob", "
 
 
 class Problem(NamedTuple):
-    """Why a locator is refused: the error code, what is wanted, what stood there."""
+    """Why a locator is refused: the parts of an error."""
 
     code: str
     expected: str
@@ -34,12 +33,11 @@ def locator_of(item: Any) -> str | None:
 
 
 def stored_hash(locator: str) -> str | None:
-    """The hash that an image's file name is, if a store gave the name.
+    """The hash in the file name of an image, if a store gave the name; else None.
 
     Stores name a file by the SHA-256 of its bytes: all 64 digits, or the first 16 before the
-    contract. Any other name says nothing about the image; 16 decimal digits are a time in
-    microseconds. The name is the one that a reader of the URL opens: percent-decoded, without
-    a query.
+    contract. 16 decimal digits are a time in microseconds, not a hash. The file name is read from
+    the percent-decoded URL without its query.
     """
     if "%" in locator or "?" in locator or "#" in locator:
         locator = _as_opened(locator)
@@ -48,7 +46,7 @@ def stored_hash(locator: str) -> str | None:
 
 
 def names_image(locator: str, sha256: str) -> bool:
-    """Whether a locator may be of the image with this hash, or the first digits of one."""
+    """Whether a locator may point to the image with this hash, or hash prefix."""
     if "%" in locator or "?" in locator or "#" in locator:
         locator = _as_opened(locator)
     if locator.startswith(sha256, locator.rfind("/") + 1):
@@ -58,11 +56,11 @@ def names_image(locator: str, sha256: str) -> bool:
 
 
 def _as_opened(locator: str) -> str:
-    """The name that a reader of a URL opens: percent-decoded once, without a query."""
+    """The file name that opening a URL would use: percent-decoded once, without a query."""
     if not _SCHEME.match(locator) or _is_data(locator):
         return locator
     path = unquote(_QUERY.split(locator, maxsplit=1)[0])
-    # No URL any more, or it would be decoded once more.
+    # A relative path, so that it is not decoded again.
     return "./" + path[path.rfind("/") + 1 :]
 
 
@@ -81,10 +79,10 @@ def _leads_out(path: str) -> bool:
 
 
 def file_path(uri: str) -> str | Problem:
-    """The absolute path of a ``file://`` URL, or why there is none.
+    """The absolute path of a ``file://`` URL, or why it is refused.
 
-    The host must be empty or ``localhost`` (RFC 8089); the path is percent-decoded once.
-    ``..`` and NUL are refused before anything touches the disk.
+    The host must be empty or ``localhost`` (RFC 8089). The path is percent-decoded once. ``..`` and
+    NUL are refused before any file access.
     """
     expected = "a file:///absolute/path URL"
     if "?" in uri or "#" in uri:
@@ -98,7 +96,7 @@ def file_path(uri: str) -> str | Problem:
     if parts.netloc.lower() not in ("", "localhost"):
         return Problem("bad_locator", "a file:// URL with no host, or localhost", shown_text(uri))
     path = unquote(parts.path)
-    # urlsplit drops tabs and newlines, so they are looked for in what was given.
+    # urlsplit drops tabs and newlines, so the original is checked, too.
     if _leads_out(path) or _leads_out(unquote(uri)):
         return Problem("path_escape", "a path without '..' or NUL", shown_text(uri))
     if not path.startswith("/") or path.startswith("//") or re.search(r"[\t\r\n]", uri):
@@ -107,7 +105,7 @@ def file_path(uri: str) -> str | Problem:
 
 
 def id_problem(raw_image_id: str) -> Problem | None:
-    """Why a raw image id would leave its directory, or None."""
+    """Why a raw image id would lead out of its directory, or None."""
     if "/" in raw_image_id or "\\" in raw_image_id or raw_image_id in (".", ".."):
         return Problem(
             "path_escape", "a plain file name in the image directory", shown_text(raw_image_id)
@@ -118,7 +116,7 @@ def id_problem(raw_image_id: str) -> Problem | None:
 
 
 def uri_problem(uri: str) -> Problem | None:
-    """Why a raw image URI is refused, or None. What is inside a data URL is not read here."""
+    """Why a raw image URI is refused, or None. The content of a data URL is not checked."""
     scheme = scheme_of(uri)
     if scheme == "file":
         path = file_path(uri)

@@ -52,7 +52,7 @@ def image_urls(messages: list[dict[str, Any]]) -> Iterator[str]:
                     yield part["image_url"]["url"]
 
 
-def test_generator_writes_the_committed_bytes(generator: ModuleType, tmp_path: Path) -> None:
+def test_generator_output_equals_the_committed_files(generator: ModuleType, tmp_path: Path) -> None:
     """Every file is written again, byte for byte, and no other JSON file is in the folder."""
     written = {path.relative_to(tmp_path) for path in generator.write(tmp_path)}
     committed = {path.relative_to(EXAMPLES) for path in EXAMPLES.rglob("*.json*")}
@@ -61,7 +61,7 @@ def test_generator_writes_the_committed_bytes(generator: ModuleType, tmp_path: P
         assert (tmp_path / name).read_bytes() == (EXAMPLES / name).read_bytes(), name
 
 
-def test_each_request_sends_everything_before_it_again() -> None:
+def test_each_request_repeats_the_previous_messages() -> None:
     """The messages of a request begin with all those of the request before it."""
     sent = [request["messages"] for request in requests()]
     for earlier, later in pairwise(sent):
@@ -70,7 +70,7 @@ def test_each_request_sends_everything_before_it_again() -> None:
     assert [len(list(image_urls(messages))) for messages in sent] == [1, 2, 3, 4, 4]
 
 
-def test_inline_images_are_the_files() -> None:
+def test_inline_images_equal_the_image_files() -> None:
     """Each data URL declares the type of a file in ``images/`` and decodes to its bytes."""
     seen = set()
     for request in requests():

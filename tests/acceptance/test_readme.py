@@ -1,4 +1,4 @@
-"""The README's snippets run as they stand."""
+"""The commands of the README and the examples of ``docs/usage.md`` run as they are shown."""
 
 from __future__ import annotations
 
@@ -6,24 +6,45 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from rawmm.cli.app import app
+
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+USAGE = (ROOT / "docs" / "usage.md").read_text("utf-8")
+COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text("utf-8")
 
 
-def test_python_snippets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def fenced(text: str, language: str) -> Sequence[re.Match[str]]:
+    return list(re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+
+
+def test_examples_of_the_usage_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(snippets) == 5
-    for snippet in snippets:
-        exec(compile(snippet, "README.md", "exec"), names)
+    examples = fenced(USAGE, "python")
+    assert len(examples) == 5
+    for example in examples:
+        line = USAGE[: example.start(1)].count("\n")
+        exec(compile("\n" * line + example[1], "docs/usage.md", "exec"), names)
 
 
-def test_exactly_two_shell_commands() -> None:
-    commands = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
-    assert len(commands) == 2
-    assert all(command.count("\n") == 0 for command in commands)
+@pytest.mark.parametrize("marker", ["main", "tests"])
+def test_command_of_the_readme_is_one_line_after_its_marker(marker: str) -> None:
+    # .ci/run cuts out the line between the fences.
+    assert re.search(rf"^<!-- {marker} -->\n```sh\n[^\n]+\n```$", README, re.MULTILINE)
+
+
+def test_readme_has_exactly_two_commands() -> None:
+    assert len(fenced(README, "sh")) == 2
+
+
+def test_every_command_is_documented() -> None:
+    commands = {name for name in app if not name.startswith("-")}
+    documented = set(re.findall(r"^\| `rawmm ([a-z-]+)", COMMAND_LINE, re.MULTILINE))
+    assert documented == commands

@@ -6,7 +6,6 @@ doubled or moved must be an error that says where.
 
 from __future__ import annotations
 
-import base64
 import copy
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +18,7 @@ import rawmm
 from rawmm import ImageStore, MultiModalData, Trace
 from rawmm.graph import PendingTurn, branches, leaves, prepare_turn
 from tests import standin
+from tests.unit.images.pictures import data_url, part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,7 @@ COMPACT_AT = 14
 
 
 def inline(number: int) -> dict[str, Any]:
-    encoded = base64.b64encode(standin.screenshot(number)).decode()
-    url = f"data:image/png;base64,{encoded}"
-    return {"type": "image_url", "image_url": {"url": url}}
+    return part(data_url(standin.screenshot(number)))
 
 
 def observation(number: int) -> dict[str, Any]:
@@ -114,7 +112,7 @@ def received(rollout: Rollout) -> Trace:
 
 
 class TestNothingIsLost:
-    def test_every_turn_went_on_from_the_one_before(self, rollout: Rollout) -> None:
+    def test_each_turn_continues_the_previous_one(self, rollout: Rollout) -> None:
         # Three times there is nothing to extend: at the start, and where the history was cut
         # back to a compaction; the fork extends an earlier reply.
         assert rollout.bridged == TURNS - 2
@@ -126,14 +124,14 @@ class TestNothingIsLost:
         assert rollout.stats.images_rewritten - rollout.stats.images_deduplicated == distinct
         assert rollout.stats.images_seen > 5 * distinct
 
-    def test_the_wire_keeps_it_equal_and_valid(self, rollout: Rollout, received: Trace) -> None:
+    def test_round_trip_is_equal_and_valid(self, rollout: Rollout, received: Trace) -> None:
         assert received == rollout.trace
         assert rawmm.decode_json(rawmm.encode_json(received), Trace) == received
         rawmm.validate(received)
         assert rawmm.encode_msgpack(received) == rawmm.encode_msgpack(rollout.trace)
         assert b"base64" not in rawmm.encode_json(received)
 
-    def test_branches(self, received: Trace) -> None:
+    def test_branches_end_at_the_expected_leaves(self, received: Trace) -> None:
         assert len(leaves(received)) == 3
         turns = [range(FORK_AT), [*range(FORK_FROM), *range(FORK_AT, COMPACT_AT)]]
         turns += [range(COMPACT_AT, TURNS)]
@@ -142,7 +140,7 @@ class TestNothingIsLost:
             replies = [text for text in texts if isinstance(text, str) and "click the" in text]
             assert replies == [reply(number)["content"] for number in numbers]
 
-    def test_a_branch_is_what_its_prompt_renders_to(self, received: Trace) -> None:
+    def test_branch_equals_its_rendered_prompt(self, received: Trace) -> None:
         for branch in branches(received):
             whole = standin.render(branch.messages)
             assert branch.token_ids == whole.token_ids[:-2]  # it does not ask for more
@@ -157,9 +155,7 @@ class TestNothingIsLost:
             ]
             assert sampled == [token for ids in completions for token in ids]
 
-    def test_counts_agree_and_every_image_is_there(
-        self, received: Trace, store: ImageStore
-    ) -> None:
+    def test_counts_agree_and_all_images_exist(self, received: Trace, store: ImageStore) -> None:
         for branch in branches(received):
             sidecar = branch.multi_modal_data
             assert sidecar is not None
@@ -232,8 +228,9 @@ def media_list(node: dict[str, Any], name: str) -> list[Any]:
 
 
 class TestEveryLossIsCaught:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["image parts", *LISTS])
-    def test_in_the_trace(self, received: Trace, name: str) -> None:
+    def test_damage_in_the_trace_is_refused(self, received: Trace, name: str) -> None:
         document = rawmm.to_builtins(received)
         places = [i for i, node in enumerate(document["nodes"]) if "multi_modal_data" in node]
         tried = 0
@@ -258,7 +255,8 @@ class TestEveryLossIsCaught:
                 tried += 1
         assert tried > 4 * len(places)
 
-    def test_between_the_renderer_and_the_graph(self, store: ImageStore) -> None:
+    @pytest.mark.slow
+    def test_damage_by_the_renderer_is_refused(self, store: ImageStore) -> None:
         tried = 0
 
         def tamper(turn: PendingTurn, answer: rawmm.Response) -> None:
@@ -288,7 +286,7 @@ class TestEveryLossIsCaught:
         play(Rollout(store, before_commit=tamper))
         assert tried > 500
 
-    def test_between_the_client_and_the_graph(self, store: ImageStore) -> None:
+    def test_damage_by_the_client_is_refused(self, store: ImageStore) -> None:
         """A message that lost, doubled or swapped an image after it was rendered."""
         tried = 0
 
@@ -310,7 +308,7 @@ class TestEveryLossIsCaught:
         assert tried > 2 * TURNS
 
 
-def test_a_bridge_without_the_previous_sidecar_is_refused(store: ImageStore) -> None:
+def test_bridge_without_the_previous_sidecar_is_refused(store: ImageStore) -> None:
     """The classic loss: the renderer extends the prompt, and forgets the earlier images."""
 
     def forget(turn: PendingTurn, answer: rawmm.Response) -> None:
@@ -324,14 +322,13 @@ def test_a_bridge_without_the_previous_sidecar_is_refused(store: ImageStore) -> 
     rollout.turn(0)
     with pytest.raises(rawmm.ContractError) as caught:
         rollout.turn(1)
-    assert str(caught.value) == (
-        "$.tokens.multi_modal_data.mm_hashes.image: expected 3 entries, one per image of the "
-        "prompt's messages, got 1; the sidecar must cover the whole prompt; give a bridging "
-        "renderer the previous sidecar [count_mismatch]"
+    assert (caught.value.code, caught.value.path) == (
+        "count_mismatch",
+        "$.tokens.multi_modal_data.mm_hashes.image",
     )
 
 
-def test_the_caller_owns_the_previous_sidecar(rollout: Rollout) -> None:
+def test_previous_sidecar_is_a_copy(rollout: Rollout) -> None:
     turn = prepare_turn(rollout.trace, branches(rollout.trace)[0].messages)
     before = rawmm.encode_msgpack(rollout.trace)
     sidecar = turn.previous_multi_modal_data()

@@ -49,7 +49,7 @@ def case(vector: Any) -> str:
 
 
 @pytest.mark.parametrize("vector", VALID, ids=case)
-def test_valid(vector: schemas.Vector) -> None:
+def test_valid_vector_is_accepted(vector: schemas.Vector) -> None:
     kind = TYPES[vector["type"]]
     value = decode_json(vector["document"], kind)
     document = json.loads(vector["document"])
@@ -59,7 +59,7 @@ def test_valid(vector: schemas.Vector) -> None:
 
 
 @pytest.mark.parametrize("vector", INVALID, ids=case)
-def test_invalid(vector: schemas.Vector) -> None:
+def test_invalid_vector_is_refused_with_its_code_and_path(vector: schemas.Vector) -> None:
     with pytest.raises(RawMMError) as caught:
         decode_json(vector["document"], TYPES[vector["type"]])
     assert (caught.value.code, caught.value.path) == (vector["code"], vector["path"])
@@ -67,7 +67,7 @@ def test_invalid(vector: schemas.Vector) -> None:
 
 
 @pytest.mark.parametrize("vector", INVALID, ids=case)
-def test_one_defect_each(vector: schemas.Vector) -> None:
+def test_invalid_vector_has_exactly_one_error(vector: schemas.Vector) -> None:
     try:
         document = oracle.strict_parse(vector["document"].encode())
     except oracle.NotStrictJsonError:
@@ -88,7 +88,7 @@ def _by_schema_alone(name: str) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=case)
-def test_schema_alone_accepts_what_the_manifest_says(vector: schemas.Vector) -> None:
+def test_schema_verdict_matches_the_manifest(vector: schemas.Vector) -> None:
     """An invalid vector is accepted if, and only if, it is marked as beyond the schema."""
     try:
         document = json.loads(vector["document"], parse_constant=_refuse)
@@ -106,14 +106,14 @@ def _refuse(constant: str) -> None:
 
 
 @pytest.mark.parametrize("vector", [one for one in VECTORS if "beyond_schema" in one], ids=case)
-def test_mark_names_what_refuses(vector: schemas.Vector) -> None:
+def test_beyond_schema_mark_names_a_rule(vector: schemas.Vector) -> None:
     """A rule of the type, or of one below it, or one of two promises about the text."""
     below = schemas.schema(vector["type"])["$defs"]
     rules = {rule for name in below if name in TYPES for rule in TYPES[name].__rules__}
     assert vector["beyond_schema"] in rules | {"integer lexeme", "strict parse"}
 
 
-def test_three_valid_of_every_type() -> None:
+def test_every_type_has_three_valid_vectors() -> None:
     counts = Counter(vector["type"] for vector in VALID)
     assert {name: counts[name] for name in TYPES if counts[name] < 3} == {}
 
@@ -196,7 +196,7 @@ def test_every_constraint_has_a_vector(name: str) -> None:
 
 
 @pytest.mark.parametrize("vector", INVALID, ids=case)
-def test_no_text_of_a_decoder_rides_along(vector: schemas.Vector) -> None:
+def test_error_has_no_chained_exception(vector: schemas.Vector) -> None:
     """An error reporter prints the whole chain, and a UnicodeDecodeError holds all bytes."""
     with pytest.raises(RawMMError) as caught:
         decode_json(vector["document"], TYPES[vector["type"]])

@@ -55,7 +55,7 @@ class TestCanonicalForms:
         again = encode_json(nodes) if wire == "json" else encode_msgpack(nodes)
         assert plain(again, wire) == plain(data, wire)
 
-    def test_survives_the_other_wire(self, form: str, wire: str) -> None:
+    def test_round_trip_over_both_formats_is_equal(self, form: str, wire: str) -> None:
         data = read(form, wire)
         nodes = decode(data, wire)
         other = decode_msgpack(encode_msgpack(nodes), NODES)
@@ -63,7 +63,7 @@ class TestCanonicalForms:
         if wire == "json":
             assert plain(encode_json(other), "json") == plain(data, wire)
 
-    def test_converts_from_plain_data(self, form: str, wire: str) -> None:
+    def test_plain_data_converts_to_the_same_nodes(self, form: str, wire: str) -> None:
         data = read(form, wire)
         document = plain(data, wire)
         assert convert(document, NODES) == decode(data, wire)
@@ -71,7 +71,7 @@ class TestCanonicalForms:
 
 
 @pytest.mark.parametrize("form", ["descriptor_and_uris", "image_refs", "inline"])
-def test_trainer_forms(form: str) -> None:
+def test_trainer_form_is_read_or_named_as_historical(form: str) -> None:
     data = (WIRE / "trainer" / f"mm_refs.{form}.msgpack").read_bytes()
     if form == "image_refs":
         refs = decode_msgpack(data, MMRefs)
@@ -85,7 +85,7 @@ def test_trainer_forms(form: str) -> None:
     assert form in str(caught.value)
 
 
-def test_trainer_form_inside_a_sample() -> None:
+def test_mm_refs_inside_a_sample_are_read() -> None:
     """MMRefs is array-like exactly as the transport has it, in the middle of other fields."""
     names = json.loads((WIRE / "trainer" / "mm_refs.image_refs.fields.json").read_text())
     sample = msgspec.msgpack.decode(
@@ -96,7 +96,7 @@ def test_trainer_form_inside_a_sample() -> None:
     assert plain(encode_msgpack(refs), "msgpack") == names["value"]
 
 
-def test_processed_is_refused() -> None:
+def test_processed_payload_is_refused() -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         decode_msgpack(read("processed", "msgpack"), NODES)
     assert caught.value.code == "processed_payload"
@@ -106,7 +106,7 @@ def test_processed_is_refused() -> None:
 
 @pytest.mark.parametrize("wire", ["json", "msgpack"])
 @pytest.mark.parametrize("form", ["descriptor_only", "uri", "inline"])
-def test_older_forms_are_named(form: str, wire: str) -> None:
+def test_historical_form_is_named_in_the_error(form: str, wire: str) -> None:
     with pytest.raises(ContractError) as caught:
         decode(read(form, wire), wire)
     assert caught.value.code == "historical_form"
@@ -159,7 +159,7 @@ def canonical_item(old: dict[str, Any], form: str, locator: dict[str, str]) -> d
 class TestUpgrade:
     """Every sample is canonical after `upgrade`, or refused with code and path."""
 
-    def test_canonical_or_refused(self, path: Path, stored: str, tmp_path: Path) -> None:
+    def test_sample_upgrades_or_is_refused(self, path: Path, stored: str, tmp_path: Path) -> None:
         name = f"{path.parent.name}/{path.name}"
         image_dir = tmp_path / "images" if stored == "stored" else None
         value = plain(path.read_bytes(), path.suffix[1:])
@@ -203,7 +203,7 @@ class TestUpgrade:
             assert not {"token_ids", "multi_modal_data"} & (after.keys() - wanted.keys())
 
 
-def test_each_reference_upgrades_to_what_it_says_or_is_refused() -> None:
+def test_reference_upgrades_or_is_refused() -> None:
     said = json.loads((WIRE / "trainer" / "refs.json").read_bytes())
     forms = {}
     for name, ref in said.items():
@@ -226,7 +226,7 @@ def test_each_reference_upgrades_to_what_it_says_or_is_refused() -> None:
 
 
 @pytest.mark.parametrize("form", ["descriptor_and_uris", "image_refs"])
-def test_an_upgraded_training_sample_is_one_for_the_trainer(form: str) -> None:
+def test_upgraded_training_sample_is_a_valid_sample(form: str) -> None:
     fields = json.loads((WIRE / "trainer" / f"mm_refs.{form}.fields.json").read_bytes())
     sample = plain((WIRE / "trainer" / f"training_sample.{form}.msgpack").read_bytes(), "msgpack")
     upgraded = upgrade(sample, None).value

@@ -45,7 +45,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder / each.name for each in members)
 
 
-def test_each_is_stored_or_refused_with_a_code(
+def test_bad_image_is_stored_or_refused_with_a_code(
     images: list[Path], tmp_path: Path, counted: Callable[..., None]
 ) -> None:
     assert len(images) == FILES

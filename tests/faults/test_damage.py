@@ -47,7 +47,7 @@ def _assert_found(store: rawmm.ImageStore, stored: rawmm.StoredImage) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 class TestDamagedFile:
-    def test_cut_anywhere(
+    def test_truncated_file_is_found_and_repaired(
         self, kind: str, store: rawmm.ImageStore, counted: Callable[..., None]
     ) -> None:
         raw = picture(kind)
@@ -65,7 +65,7 @@ class TestDamagedFile:
             assert stored.path.read_bytes() == raw
         counted(cuts=len(raw), found=len(raw), repaired=len(raw))
 
-    def test_any_byte_flipped(
+    def test_flipped_bit_is_found_and_repaired(
         self, kind: str, store: rawmm.ImageStore, counted: Callable[..., None]
     ) -> None:
         raw = picture(kind)
@@ -79,7 +79,9 @@ class TestDamagedFile:
             assert stored.path.read_bytes() == raw
         counted(flips=len(raw), found=len(raw), repaired=len(raw))
 
-    def test_quarantine_makes_room_for_the_image(self, kind: str, store: rawmm.ImageStore) -> None:
+    def test_quarantined_image_can_be_stored_again(
+        self, kind: str, store: rawmm.ImageStore
+    ) -> None:
         raw = picture(kind)
         stored = store.put(raw)
         damaged = raw[:-1] + bytes([raw[-1] ^ 1])
@@ -92,7 +94,7 @@ class TestDamagedFile:
 
 
 @pytest.mark.parametrize("target", ["same image", "other file", "nothing", "itself", "directory"])
-def test_a_link_in_the_place_of_an_image(
+def test_symlink_in_place_of_an_image_is_refused(
     target: str, store: rawmm.ImageStore, tmp_path: Path, counted: Callable[..., None]
 ) -> None:
     raw = picture()
@@ -145,7 +147,7 @@ class TestClockThatGoesBackwards:
     TIMES = (0, -DAY, DAY, 365 * DAY, 100 * 365 * DAY)
 
     @pytest.mark.parametrize("shift", TIMES)
-    def test_no_image_is_lost(
+    def test_gc_deletes_nothing_at_a_wrong_time(
         self, shift: int, store: rawmm.ImageStore, counted: Callable[..., None]
     ) -> None:
         raws = [picture(seed=seed) for seed in range(3)]
@@ -166,7 +168,7 @@ class TestClockThatGoesBackwards:
         counted(images=3, lost=0)
 
     @pytest.mark.parametrize("shift", [DAY, 365 * DAY, 100 * 365 * DAY])
-    def test_a_file_that_is_being_written_is_not_stale(
+    def test_temporary_file_from_the_future_is_not_stale(
         self, shift: int, store: rawmm.ImageStore
     ) -> None:
         store.put(picture())
@@ -176,7 +178,7 @@ class TestClockThatGoesBackwards:
         assert fsck(store.root, repair=True) == []
         assert temporary.exists()
 
-    def test_images_of_the_future_are_never_collected(self, store: rawmm.ImageStore) -> None:
+    def test_gc_keeps_images_from_the_future(self, store: rawmm.ImageStore) -> None:
         kept = store.put(picture())
         future = store.put(picture(seed=1))
         os.utime(future.path, (time.time() + DAY,) * 2)

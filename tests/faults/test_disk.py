@@ -104,7 +104,7 @@ def no_permission(door: str, root: Path) -> str:
 @pytest.mark.parametrize("door", DOORS)
 class TestEveryDoor:
     @pytest.mark.parametrize("blocks_left", [0, 1])
-    def test_a_full_disk(
+    def test_full_disk_is_reported_and_loses_nothing(
         self, door: str, blocks_left: int, tmp_path: Path, counted: Callable[..., None]
     ) -> None:
         root = tmp_path / "images"
@@ -117,13 +117,15 @@ class TestEveryDoor:
             assert got == "a file over the size limit of the process"
         counted(refused=1)
 
-    def test_a_used_up_quota(self, door: str, tmp_path: Path, counted: Callable[..., None]) -> None:
+    def test_exhausted_quota_is_reported_and_loses_nothing(
+        self, door: str, tmp_path: Path, counted: Callable[..., None]
+    ) -> None:
         root = tmp_path / "images"
         got = in_child(used_up_quota, door, root).value
         assert got == "a file over the size limit of the process"
         counted(refused=1)
 
-    def test_a_read_only_directory(
+    def test_read_only_directory_is_reported_and_loses_nothing(
         self, door: str, tmp_path: Path, counted: Callable[..., None]
     ) -> None:
         root = tmp_path / "images"
@@ -136,7 +138,8 @@ class TestEveryDoor:
         root.chmod(0o755)
         _all_is_well(door, root, kept)
 
-    def test_a_directory_that_is_removed_all_the_time(
+    @pytest.mark.slow
+    def test_directory_removed_repeatedly_is_reported_or_made_again(
         self, door: str, tmp_path: Path, counted: Callable[..., None]
     ) -> None:
         root = tmp_path / "images"

@@ -53,25 +53,27 @@ def assert_bounded(
 
 
 @pytest.mark.parametrize("kind", hostile.BOMBS)
-def test_decompression_bombs(kind: str, counted: Callable[..., None]) -> None:
+def test_decompression_bombs_are_refused_within_memory(
+    kind: str, counted: Callable[..., None]
+) -> None:
     outcome = in_child(hostile.take_bomb, kind, cpu_seconds=SECONDS)
     assert set(outcome.value.values()) == {"image_limit", TAKEN}
     assert_bounded(outcome, counted, megabytes=200)
 
 
 @pytest.mark.parametrize("name", hostile.TEXTS)
-def test_references_and_urls(name: str, counted: Callable[..., None]) -> None:
+def test_hostile_texts_are_refused_within_memory(name: str, counted: Callable[..., None]) -> None:
     assert_bounded(in_child(hostile.take_text, name, cpu_seconds=SECONDS), counted)
 
 
 @pytest.mark.parametrize("name", hostile.MSGPACK)
-def test_messagepack(name: str, counted: Callable[..., None]) -> None:
+def test_hostile_msgpack_is_refused_within_memory(name: str, counted: Callable[..., None]) -> None:
     assert_bounded(in_child(hostile.take_msgpack, name, cpu_seconds=SECONDS), counted)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.JSON)
-def test_json(name: str, counted: Callable[..., None]) -> None:
+def test_hostile_json_is_refused_within_memory(name: str, counted: Callable[..., None]) -> None:
     assert_bounded(in_child(hostile.take_json, name, cpu_seconds=SECONDS), counted, 2 * MEGABYTES)
 
 
@@ -87,8 +89,11 @@ def assert_linear(seconds: list[float]) -> None:
         assert after < MOST_GROWTH * max(before, FLOOR), seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
-def test_images_of_many_blocks_are_refused_soon(name: str, counted: Callable[..., None]) -> None:
+def test_images_of_many_blocks_are_refused_in_linear_time(
+    name: str, counted: Callable[..., None]
+) -> None:
     outcomes = [in_child(hostile.judge_image, name, size, cpu_seconds=60) for size in SIZES]
     answers = [outcome.value for outcome in outcomes]
     assert answers[-1][0] == "image_limit"
@@ -98,8 +103,9 @@ def test_images_of_many_blocks_are_refused_soon(name: str, counted: Callable[...
     counted(images=len(answers), refused=len(answers))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.BODIES)
-def test_bodies_take_linear_time(name: str, counted: Callable[..., None]) -> None:
+def test_hostile_bodies_take_linear_time(name: str, counted: Callable[..., None]) -> None:
     sizes = [size // 8 for size in SIZES]
     answers = [in_child(hostile.offload_body, name, size).value for size in sizes]
     assert {answer for answer, _ in answers} <= {TAKEN, "malformed"}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def test_a_million_image_parts(counted: Callable[..., None]) -> None:
+def test_million_image_parts_are_refused(counted: Callable[..., None]) -> None:
     outcome = in_child(hostile.take_parts, cpu_seconds=240)
     answers = outcome.value
     assert answers["offload_request"] == answers["offload_images_inplace"] == "image_limit"
@@ -20,7 +20,7 @@ def test_a_million_image_parts(counted: Callable[..., None]) -> None:
     counted(doors=len(answers), peak=f"{outcome.peak_mb:.0f} MB")
 
 
-def test_a_gigabyte_of_zeros(counted: Callable[..., None]) -> None:
+def test_gigabyte_of_zeros_is_refused(counted: Callable[..., None]) -> None:
     outcome = in_child(hostile.take_gigabyte, cpu_seconds=240)
     assert outcome.value["put_data_url"] == outcome.value["offload_request"] == "image_limit"
     assert_bounded(outcome, counted, 8 * 1024)  # text, bytes and copies at once

@@ -125,7 +125,7 @@ def _listed(root: Path) -> Listing:
         return list_images(directory)
 
 
-def test_nothing_is_torn_and_nothing_lost(
+def test_killed_writer_leaves_whole_images_only(
     tmp_path: Path, urls: list[str], counted: Callable[..., None]
 ) -> None:
     roots = (tmp_path / f"images-{number}" for number in range(1000))
@@ -186,7 +186,7 @@ def _after_the_kills(root: Path, urls: list[str], names: set[str]) -> int:
     return len(left)
 
 
-def test_a_collector_that_is_killed_loses_nothing(
+def test_killed_collector_loses_no_referenced_image(
     tmp_path: Path, counted: Callable[..., None]
 ) -> None:
     images = [picture(seed=seed) for seed in range(240)]

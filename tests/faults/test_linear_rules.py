@@ -30,6 +30,7 @@ from rawmm import (
     iter_errors,
     raw_mm_ref,
 )
+from tests.builders import item_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,8 +54,6 @@ def ids(values: list[int]) -> dict[str, Any]:
 def rollout(size: int, **node: Any) -> dict[str, Any]:
     """`size` images, a token each, behind two tokens in whose bytes it stands at an odd place."""
     url = {"type": "image_url", "image_url": {"url": f"file:///images/{A}.png"}}
-    item = {"kind": "prime_raw_mm_item", "version": 1, "modality": "image", "family": "f",
-            "payload": {}}  # fmt: skip
     return {
         "nodes": [
             {
@@ -66,7 +65,7 @@ def rollout(size: int, **node: Any) -> dict[str, Any]:
                     "mm_placeholders": {
                         "image": [{"offset": 3 * at + 2, "length": 1} for at in range(size)]
                     },
-                    "mm_items": {"image": [item] * size},
+                    "mm_items": {"image": [item_document(payload={})] * size},
                 },
                 **node,
             }
@@ -187,8 +186,9 @@ def seconds(act: Callable[[], Any]) -> float:
     return min(taken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_time_is_linear(name: str, counted: Callable[..., None]) -> None:
+def test_rules_take_linear_time(name: str, counted: Callable[..., None]) -> None:
     make, size = CASES[name]
     taken = [seconds(make(factor * size)) for factor in (1, 4, GROWTH)]
     # What takes less than this is lost in the noise of the clock.
@@ -198,7 +198,7 @@ def test_time_is_linear(name: str, counted: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "msgpack"])
-def test_a_refused_array_is_not_unpacked(form: str, counted: Callable[..., None]) -> None:
+def test_refused_array_is_not_unpacked(form: str, counted: Callable[..., None]) -> None:
     size = 4 * MIB
     stream = array("int32", [size // 4], b"\xfe" * size)
     document = {"message": {"role": "user", "content": "x"}, "token_ids": stream}

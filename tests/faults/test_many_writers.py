@@ -19,7 +19,7 @@ THREADS = 8
 IMAGES = 100
 
 
-def test_the_same_images_from_everywhere_at_once(
+def test_concurrent_writers_store_each_image_once(
     tmp_path: Path, counted: Callable[..., None]
 ) -> None:
     kinds = list(FORMATS)

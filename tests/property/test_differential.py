@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rawmm import RawMMError, convert, decode_json, decode_msgpack, iter_errors
@@ -41,14 +41,14 @@ RULES_ONLY = {
     "too_large",
     "unsupported_modality",
 }
-"""Codes that a document may earn although its schema accepts it."""
+"""Codes of errors in documents that their schema accepts."""
 
 OPAQUE = re.compile(r"\.data\[\d+\]$|^\$\.kwargs_data\b.*\[\d+\]$")
-"""Paths of what is no more than text to the schema: elements of packed streams, references."""
+"""Paths of values that are plain text to the schema: elements of packed streams, references."""
 
 
 def verdict(data: bytes, name: str) -> str | None:
-    """None when the decoder accepts, else the code of the first error."""
+    """The code of the first error; None if the decoder accepts the document."""
     error = refusal(data, name)
     return None if error is None else error.code
 
@@ -94,7 +94,7 @@ def convert_verdict(document: Any, name: str) -> bool:
 
 
 def check_messagepack(document: Any, name: str, *, refused: bool) -> None:
-    """The two wires agree, but for what only one of them can say."""
+    """Both formats agree, except for values that only one of them can encode."""
     try:
         packed = msgspec.msgpack.encode(document)
     except OverflowError:
@@ -110,31 +110,30 @@ def check_messagepack(document: Any, name: str, *, refused: bool) -> None:
 @pytest.mark.parametrize("name", NAMES)
 class TestStrictParseAndSchemaEqualsDecodeAndRules:
     @given(st.data())
-    def test_valid(self, name: str, data: st.DataObject) -> None:
+    def test_valid_documents(self, name: str, data: st.DataObject) -> None:
         document = data.draw(strategies.documents(name))
         encoded = json.dumps(document).encode()
         assert verdict(encoded, name) is None
         check_law(encoded, name)
 
     @given(st.data())
-    def test_shaped(self, name: str, data: st.DataObject) -> None:
+    def test_documents_of_the_right_shape(self, name: str, data: st.DataObject) -> None:
         document = data.draw(strategies.shaped(name))
         assert oracle.python_accepts(document, name)
         check_law(json.dumps(document).encode(), name)
 
     @given(st.data())
-    def test_mutated_structure(self, name: str, data: st.DataObject) -> None:
+    def test_documents_with_changed_structure(self, name: str, data: st.DataObject) -> None:
         document = data.draw(strategies.mutated(name))
         check_law(json.dumps(document).encode(), name)
 
     @given(st.data())
-    def test_mutated_lexemes(self, name: str, data: st.DataObject) -> None:
+    def test_documents_with_changed_lexemes(self, name: str, data: st.DataObject) -> None:
         check_law(data.draw(strategies.lexemes(name)), name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(st.binary(max_size=64))
-@settings(max_examples=20)
 def test_any_bytes_give_a_value_or_an_error(name: str, data: bytes) -> None:
     for decode in (decode_json, decode_msgpack):
         try:

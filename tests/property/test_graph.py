@@ -209,9 +209,7 @@ class Rollout:
 
 @pytest.mark.parametrize("tokens", ["as rendered", "expanded by the engine"])
 @given(st.data())
-def test_a_branch_is_what_its_messages_render_to(
-    urls: list[str], tokens: str, data: st.DataObject
-) -> None:
+def test_branch_equals_rendered_messages(urls: list[str], tokens: str, data: st.DataObject) -> None:
     rollout = Rollout(data, urls, expands=tokens == "expanded by the engine")
     waiting: list[PendingTurn] = []
     for _ in range(data.draw(st.integers(1, 6))):
@@ -242,7 +240,7 @@ def survives_the_wire(rollout: Rollout) -> None:
 
 
 @given(st.data())
-def test_rollout_continues_after_serialization(urls: list[str], data: st.DataObject) -> None:
+def test_rollout_continues_after_round_trip(urls: list[str], data: st.DataObject) -> None:
     rollout = Rollout(data, urls, expands=False)
     for _ in range(data.draw(st.integers(1, 4))):
         rollout.observe()
@@ -251,7 +249,7 @@ def test_rollout_continues_after_serialization(urls: list[str], data: st.DataObj
         rollout.check()
 
 
-def test_size_is_linear_in_turns(urls: list[str]) -> None:
+def test_trace_size_is_linear_in_turns(urls: list[str]) -> None:
     """The size of a turn does not depend on the length of the conversation."""
     trace = Trace(nodes=[])
     history: list[Any] = []
@@ -278,7 +276,7 @@ def attributions(draw: st.DrawFn, tokens: int, messages: int) -> Sequence[tuple[
 
 
 @given(st.data())
-def test_tokens_are_kept_whatever_the_attribution(data: st.DataObject) -> None:
+def test_tokens_survive_any_attribution(data: st.DataObject) -> None:
     """With any spans, a path holds the turn's tokens once and in order."""
     trace = Trace(nodes=[])
     history: list[Any] = []

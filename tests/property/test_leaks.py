@@ -1,8 +1,8 @@
-"""Nothing of an image stands in an error, a warning, a log or on a terminal, wherever it was put.
+"""No error, warning, log or terminal output shows any part of an image.
 
-An image in many spellings is put at every field of every type and in every argument of every public
-function, which introspection finds, and through the commands. Nothing that is said then has a run
-of 17 characters of it, and no exception of another library stays in the chain.
+An image in many encodings is put into every field of every type, every argument of every public
+function, and the input of the commands. No output may contain a run of 17 characters of it, and no
+exception of another library may stay in the chain.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from rawmm.materialize import materialize
 from rawmm.model.types import TYPES
 from rawmm.store import collect_garbage, fsck
 from rawmm.trainer import SAMPLE_FIELDS, as_sample, pack, sample_from
-from tests.canaries import IMAGE, SPELLINGS, leaked
+from tests.canaries import ENCODINGS, IMAGE, leaked
 
-TEXT = {name: spell(IMAGE) for name, spell in SPELLINGS.items()}
+TEXT = {name: encode(IMAGE) for name, encode in ENCODINGS.items()}
 B64, B64URL = TEXT["base64"], TEXT["base64url"]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "rollout.jsonl"
 
 
 class Hostile:
-    """What says an image whatever it is asked."""
+    """An object whose every method raises an image."""
 
     def __getattr__(self, name: str) -> NoReturn:
         raise RuntimeError(B64)
@@ -55,7 +55,7 @@ class Hostile:
 
 
 class HostileMapping(UserDict[str, Any]):
-    """A mapping that says an image in place of its keys."""
+    """A mapping that raises an image instead of returning its keys."""
 
     def _said(self, *_: Any) -> NoReturn:
         raise KeyError(B64)
@@ -122,8 +122,8 @@ JSON = {
 }
 
 
-def said(error: BaseException) -> Iterator[str]:
-    """All that an exception and those in its chain say, and where they come from."""
+def texts_of(error: BaseException) -> Iterator[str]:
+    """All texts of an exception and of those in its chain."""
     links: list[BaseException] = [error]
     for link in links:
         yield from (str(link), repr(link), repr(link.args), *getattr(link, "__notes__", ()))
@@ -133,7 +133,7 @@ def said(error: BaseException) -> Iterator[str]:
 
 
 def foreign(error: BaseException) -> list[str]:
-    """The exceptions in the chain that are not rawmm's."""
+    """The exceptions of other libraries in the chain."""
     links: list[BaseException] = [error]
     for link in links:
         links += [one for one in (link.__cause__, link.__context__) if one and one not in links]
@@ -141,7 +141,7 @@ def foreign(error: BaseException) -> list[str]:
 
 
 class Watch:
-    """Runs what may fail, and keeps every leak that it sees."""
+    """Runs actions that may fail, and collects leaks."""
 
     def __init__(self) -> None:
         self.leaks: dict[str, str] = {}
@@ -156,14 +156,14 @@ class Watch:
                 if inspect.isawaitable(result):
                     asyncio.run(_awaited(result))
                 elif isinstance(result, Iterator):
-                    self._look(place, *(text for error in result for text in said(error)))
-            except Exception as error:  # noqa: BLE001  (what is no `RawMMError` may not leak, too)
+                    self._look(place, *(text for error in result for text in texts_of(error)))
+            except Exception as error:  # noqa: BLE001  (other exceptions must not leak, either)
                 self._error(place, error)
         self._look(place, *(str(one.message) for one in warned))
 
     def _error(self, place: str, error: Exception) -> None:
         self.errors += 1
-        self._look(place, *said(error))
+        self._look(place, *texts_of(error))
         if isinstance(error, RawMMError) and (others := foreign(error)):
             self.leaks.setdefault(place, f"{others} in the chain of {error}")
         trace = error.__traceback__
@@ -192,7 +192,7 @@ def watch(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> Iterator[Watch]:
-    """In a directory of its own. At the end nothing may have leaked, nor been logged or printed."""
+    """A `Watch` in a temporary directory. At the end, checks the log and the terminal, too."""
     monkeypatch.chdir(tmp_path)
     for name in ("VF_RENDERER_IMAGE_OFFLOAD_DIR", "PRIME_RL_RUN_DIR", "RUN_ID"):
         monkeypatch.delenv(name, raising=False)
@@ -202,19 +202,19 @@ def watch(
     written = capfd.readouterr()
     watched._look("log", caplog.text)
     watched._look("terminal", written.out, written.err)
-    told = [f"{place[:120]}: {what[:240]}" for place, what in watched.leaks.items()]
-    assert not told, "\n".join([f"{len(told)} leaks", *told[:20]])
+    leaks = [f"{place[:120]}: {what[:240]}" for place, what in watched.leaks.items()]
+    assert not leaks, "\n".join([f"{len(leaks)} leaks", *leaks[:20]])
     assert watched.errors > 20
 
 
 def valid(name: str) -> Any:
-    """The valid document of a type that says most, without being there for its size."""
+    """The largest valid document of a type below 3000 characters."""
     found = [v["document"] for v in _VECTORS if v["type"] == name and not v.get("code")]
     return json.loads(max((text for text in found if len(text) < 3000), key=len))
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Each value below `value`; of an array the first two."""
+    """The path of each value in `value`, with the first two elements of arrays."""
     yield path
     items = (
         value.items()
@@ -228,7 +228,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def planted(value: Any, path: tuple[Any, ...], canary: Any, *, as_key: bool) -> Any:
-    """A copy of `value` with a canary in place of what is at `path`, or as a key there."""
+    """A copy of `value` with a canary as the value, or as a key, at `path`."""
     if not path and not as_key:
         return canary
     value = root = deepcopy(value)
@@ -252,10 +252,10 @@ KEYS_OF_PYTHON = KEYS | {"bytes": IMAGE, "a member of an enum": MORE["a member o
 def documents(
     name: str, canaries: Mapping[str, Any], keys: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any]]:
-    """Documents of a type with a canary somewhere."""
+    """Documents of a type, each with one canary."""
     whole = valid(name)
     found = list(places(whole))
-    # The root has every canary, and each place below it some, so that a type has some two hundred.
+    # The root gets every canary and each other place a few: about two hundred documents per type.
     few = max(3, len(found) * len(canaries) // 120)
     for number, path in enumerate(found):
         step = few if path else 1
@@ -273,7 +273,7 @@ def documents(
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_no_field_of_a_document_leaks(name: str, watch: Watch) -> None:
+def test_document_fields_never_reach_an_error(name: str, watch: Watch) -> None:
     kind = TYPES[name]
     for place, value in documents(name, JSON, KEYS):
         watch.run(f"decode_json {place}", rawmm.decode_json, json.dumps(value), kind)
@@ -287,7 +287,7 @@ def test_no_field_of_a_document_leaks(name: str, watch: Watch) -> None:
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_no_field_of_an_object_leaks(name: str, watch: Watch) -> None:
+def test_object_fields_never_reach_an_error(name: str, watch: Watch) -> None:
     kind = TYPES[name]
     adapter = TypeAdapter(kind)
     for place, value in documents(name, CANARIES, KEYS_OF_PYTHON):
@@ -303,14 +303,14 @@ def validated(adapter: TypeAdapter[Any], value: Any) -> None:
     try:
         adapter.validate_python(value)
     except ValidationError as error:
-        told = str(error), repr(error), error.errors(include_url=False)
+        leaks = str(error), repr(error), error.errors(include_url=False)
     else:
         return
-    raise AssertionError(told)
+    raise AssertionError(leaks)
 
 
 def arguments(tmp: Path) -> dict[str, Any]:
-    """A good value for every parameter that a public function has, by the parameter's name."""
+    """A valid value for each parameter of the public functions, by name."""
     user = rawmm.UserMessage(content="x")
     trace = rawmm.Trace(nodes=[rawmm.MessageNode(message=user, token_ids=[1], mask=[False])])
     sidecar = rawmm.convert(valid("MultiModalData"), rawmm.MultiModalData)
@@ -389,7 +389,7 @@ CLASSES = (
 
 
 def functions(tmp: Path) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Every public function, and the methods of the classes that do something."""
+    """Every public function, and the methods of the main classes."""
     for module in (rawmm, *(importlib.import_module(f"rawmm.{name}") for name in MODULES)):
         for name in module.__all__:
             one = getattr(module, name)
@@ -432,11 +432,11 @@ VALUES = {
     "url",
     "value",
 }
-"""Arguments that are data. Others are the program's: of what they are not, Python says the class."""
+"""Arguments that are data. For others, Python's own errors show only a class."""
 OBJECTS = {"a class", "hostile", "a hostile mapping"}
 
 
-def test_no_argument_of_a_public_function_leaks(watch: Watch, tmp_path: Path) -> None:
+def test_public_arguments_never_reach_an_error(watch: Watch, tmp_path: Path) -> None:
     called = set()
     for name, function in functions(tmp_path):
         parameters = inspect.signature(function).parameters.values()
@@ -463,8 +463,8 @@ def test_no_argument_of_a_public_function_leaks(watch: Watch, tmp_path: Path) ->
     assert len(called) > 40
 
 
-def test_no_part_of_a_value_leaks_where_it_is_used(watch: Watch, tmp_path: Path) -> None:
-    """The functions that read a whole value: each with a canary at each place of it."""
+def test_no_part_of_a_used_value_leaks(watch: Watch, tmp_path: Path) -> None:
+    """Functions that read a whole value, with a canary at each place of it."""
     for name, function, kind in (
         ("upgrade", partial(rawmm.upgrade, type=rawmm.Trace), "Trace"),
         ("build_mm_refs", rawmm.build_mm_refs, "MultiModalData"),
@@ -495,8 +495,8 @@ SAMPLE = {
 }
 
 
-def test_no_assigned_value_leaks(watch: Watch) -> None:
-    """An assignment is no entry point: what was put in place of a struct is told when it is used."""
+def test_assigned_values_never_reach_an_error(watch: Watch) -> None:
+    """An assignment is not checked, so errors appear when the struct is used."""
     for name, kind in TYPES.items():
         good = rawmm.convert(valid(name), kind)
         for number, field in enumerate(kind.__struct_fields__):
@@ -513,7 +513,7 @@ def test_no_assigned_value_leaks(watch: Watch) -> None:
                 watch.run(f"to_builtins {place}", rawmm.to_builtins, value)
 
 
-def test_no_command_leaks(watch: Watch, tmp_path: Path) -> None:
+def test_command_input_never_reaches_output(watch: Watch, tmp_path: Path) -> None:
     trace = valid("Trace")
     message = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
     request = {"messages": [message]}

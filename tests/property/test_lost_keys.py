@@ -1,4 +1,4 @@
-"""Equal keys: msgspec keeps the last in silence, and the colons of the text tell."""
+"""Duplicate keys: msgspec silently keeps the last, but the colons of the text show it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXTS = st.sampled_from(["", ":", "::", "x", "\\u003a", '":"', "\n", "é"])
 
 
 class Pairs(list[tuple[str, Any]]):
-    """An object whose keys may stand twice."""
+    """An object that may have duplicate keys."""
 
 
 VALUES = st.recursive(
@@ -32,7 +32,7 @@ VALUES = st.recursive(
 
 
 def written(value: Any, colon: str) -> str:
-    """JSON text; `colon` is how strings write theirs."""
+    """JSON text, with `colon` for each colon in strings."""
     if isinstance(value, Pairs):
         inner = [f"{written(key, colon)}: {written(one, colon)}" for key, one in value]
         return "{" + ", ".join(inner) + "}"
@@ -43,7 +43,7 @@ def written(value: Any, colon: str) -> str:
 
 
 def lost(value: Any) -> int:
-    """How many keys of a value stand again in their object."""
+    """The number of duplicate keys in a value."""
     if isinstance(value, Pairs):
         keys = [key for key, _ in value]
         return len(keys) - len(set(keys)) + sum(lost(one) for _, one in value)
@@ -51,7 +51,7 @@ def lost(value: Any) -> int:
 
 
 @given(VALUES, st.sampled_from([":", r"\u003a", r"\u003A"]))
-def test_every_lost_key_is_found(value: Any, colon: str) -> None:
+def test_all_lost_keys_are_found(value: Any, colon: str) -> None:
     data = written(value, colon).encode()
     decoded = msgspec.json.decode(data)
     if has_all_keys(data, decoded):
@@ -62,11 +62,11 @@ def test_every_lost_key_is_found(value: Any, colon: str) -> None:
 
 
 @pytest.mark.parametrize("text", [r'{"a": 1, "a": "\u003a"}', r'{"a": 1, "a": {"\u003A": "x"}}'])
-def test_an_escaped_colon_does_not_stand_for_a_lost_one(text: str) -> None:
+def test_escaped_colon_does_not_hide_a_lost_key(text: str) -> None:
     assert not has_all_keys(text.encode(), msgspec.json.decode(text))
 
 
-def test_what_nests_too_deep_to_look_is_an_error() -> None:
+def test_too_deep_document_is_refused() -> None:
     with pytest.raises(RawMMError) as caught:
         list(duplicate_keys(b"[" * 100_000 + b"]" * 100_000))
     assert caught.value.code == "too_deep"

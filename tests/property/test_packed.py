@@ -1,4 +1,4 @@
-"""The law of the packed form: it says what the list of its elements says, and nothing else."""
+"""A packed stream is equivalent to the list of its elements."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ FLOAT_BITS = {
 
 @st.composite
 def elements(draw: st.DrawFn, dtype: str) -> bytes:
-    """The bytes of some elements, legal or not."""
+    """The bytes of some elements, legal or illegal."""
     size = SIZES[dtype]
     if dtype in FLOAT_BITS:
         edge = st.sampled_from(FLOAT_BITS[dtype]).map(lambda bits: bits.to_bytes(size, "little"))
@@ -75,19 +75,19 @@ def elements(draw: st.DrawFn, dtype: str) -> bytes:
 
 
 def listed(dtype: str, data: bytes) -> list[Any]:
-    """What a list of these elements is."""
+    """The list of these elements."""
     values = list(struct.unpack(f"<{len(data) // SIZES[dtype]}{LAYOUTS[dtype]}", data))
     return [bool(one) if one < 2 else one for one in values] if SIZES[dtype] == 1 else values
 
 
 def node_with(name: str, stream: Any, size: int) -> dict[str, Any]:
-    """A node of `size` tokens, all sampled, with one stream given."""
+    """A node of `size` sampled tokens with one given stream."""
     streams = {"token_ids": [1] * size, "mask": [True] * size, "logprobs": [-1.0] * size}
     return {"message": {"role": "assistant", "content": "x"}, **streams, name: stream}
 
 
 def verdicts(document: dict[str, Any]) -> set[tuple[str, str] | None]:
-    """The first error of a document at every door; None where it is taken."""
+    """The first error of a document at all entry points; None if it is accepted."""
     found: set[tuple[str, str] | None] = set()
     packed = msgspec.msgpack.encode(document)
     calls: list[Callable[[], MessageNode]] = [
@@ -105,8 +105,8 @@ def verdicts(document: dict[str, Any]) -> set[tuple[str, str] | None]:
 
 
 @given(strategies.instances(MessageNode), st.data())
-def test_forms_and_wires(node: MessageNode, data: st.DataObject) -> None:
-    """Any form on any wire, several hops in a row: the same node."""
+def test_forms_and_formats_keep_a_node_equal(node: MessageNode, data: st.DataObject) -> None:
+    """A node stays equal through any sequence of forms and formats."""
     value = node
     for _ in range(3):
         encode, decode = data.draw(st.sampled_from(ENCODINGS))
@@ -119,7 +119,7 @@ def test_forms_and_wires(node: MessageNode, data: st.DataObject) -> None:
 
 
 @given(strategies.instances(Trace))
-def test_branches_are_the_same(trace: Trace) -> None:
+def test_branches_are_equal_in_both_forms(trace: Trace) -> None:
     whole = decode_msgpack(encode_msgpack(trace, packed=True), Trace)
     plain = decode_msgpack(encode_msgpack(trace, packed=False), Trace)
     assert whole == plain == trace
@@ -130,7 +130,7 @@ def test_branches_are_the_same(trace: Trace) -> None:
 
 @pytest.mark.parametrize("name", list(KINDS))
 @given(data=st.data())
-def test_elements_are_judged_as_in_a_list(name: str, data: st.DataObject) -> None:
+def test_elements_are_refused_as_in_a_list(name: str, data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from(KINDS[name].__dtypes__))
     raw = data.draw(elements(dtype))
     values = listed(dtype, raw)
@@ -159,7 +159,7 @@ def test_elements_are_judged_as_in_a_list(name: str, data: st.DataObject) -> Non
 
 @pytest.mark.parametrize("kind", KINDS.values())
 @given(data=st.data())
-def test_bytes_that_do_not_fill_the_shape(kind: Any, data: st.DataObject) -> None:
+def test_bytes_that_do_not_fill_the_shape_are_refused(kind: Any, data: st.DataObject) -> None:
     dtype = data.draw(st.sampled_from(kind.__dtypes__))
     raw = data.draw(st.binary(max_size=40) | st.integers(0, 5).map(lambda n: bytes(n * 8)))
     shape = data.draw(st.lists(st.integers(0, 6), max_size=3))
@@ -173,13 +173,13 @@ def test_bytes_that_do_not_fill_the_shape(kind: Any, data: st.DataObject) -> Non
         assert fits
         assert len(stream) == shape[0]
     for node_field, of in KINDS.items():
-        if of is kind:  # the rules of the node look at what is broken, too
+        if of is kind:  # rules of the node also report the broken stream
             assert len(verdicts(node_with(node_field, document, 2))) == 1
 
 
 @pytest.mark.parametrize("name", list(KINDS))
 @given(data=st.data())
-def test_other_fields_are_refused(name: str, data: st.DataObject) -> None:
+def test_changed_fields_are_refused(name: str, data: st.DataObject) -> None:
     odd: st.SearchStrategy[Any] = st.sampled_from(
         [None, True, 0, 3, -1, 1.0, "", "x", ">i4", "<f4", "int8", [], [3], {}, b""]
     )
@@ -209,7 +209,7 @@ def test_any_bytes_give_a_value_or_an_error(kind: Any, raw: bytes) -> None:
 
 
 @given(strategies.instances(MessageNode), st.data())
-def test_cut_short(node: MessageNode, data: st.DataObject) -> None:
+def test_truncated_document_is_refused(node: MessageNode, data: st.DataObject) -> None:
     whole = encode_msgpack(node, packed=True)
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
     with pytest.raises(RawMMError):
@@ -218,7 +218,7 @@ def test_cut_short(node: MessageNode, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("kind", KINDS.values())
 @given(data=st.data())
-def test_a_sequence_like_its_list(kind: Any, data: st.DataObject) -> None:
+def test_sequence_methods_agree_with_list(kind: Any, data: st.DataObject) -> None:
     stream = data.draw(strategies.instances(kind))
     values = stream.tolist()
     assert kind.pack(values) == stream == values

@@ -126,7 +126,7 @@ def beside_their_hashes(document: Any) -> Any:
 
 @pytest.mark.parametrize("kind", sorted(TYPES))
 @given(data=st.data())
-def test_every_locator_of_a_document_is_found(kind: str, data: st.DataObject) -> None:
+def test_all_locators_of_a_document_are_found(kind: str, data: st.DataObject) -> None:
     names: list[str] = []
 
     def ref() -> str:
@@ -143,7 +143,7 @@ def test_every_locator_of_a_document_is_found(kind: str, data: st.DataObject) ->
 
 @pytest.mark.parametrize("kind", sorted(TYPES))
 @given(data=st.data())
-def test_every_image_that_a_document_names_stays(kind: str, data: st.DataObject) -> None:
+def test_gc_keeps_images_named_by_a_document(kind: str, data: st.DataObject) -> None:
     names: list[str] = []
 
     def name() -> str:
@@ -161,7 +161,7 @@ def test_every_image_that_a_document_names_stays(kind: str, data: st.DataObject)
 
 
 @given(instances(RawMMRef), NAMES, st.booleans(), st.sampled_from(["run", "ab12", "x.y"]))
-def test_every_form_of_a_reference_names_its_image(
+def test_all_reference_forms_name_their_image(
     ref: RawMMRef,
     name: str,
     by_uri: bool,  # noqa: FBT001
@@ -373,9 +373,7 @@ PLACES: dict[str, Callable[[str], Any]] = {
 
 @pytest.mark.parametrize("place", PLACES)
 @given(data=st.data())
-def test_an_image_survives_in_any_form_and_nesting_of_its_name(
-    place: str, data: st.DataObject
-) -> None:
+def test_gc_keeps_images_named_in_any_form_and_nesting(place: str, data: st.DataObject) -> None:
     name = data.draw(ONE_NAME)
     text = nested(as_text(name, data), data)
     record = PLACES[place](text)

@@ -15,6 +15,7 @@ from rawmm import RawMMError, RawMMRef, to_builtins
 from rawmm.engine.refs import is_raw_mm_ref, raw_mm_ref, split_raw_mm_ref
 from rawmm.errors import CODES
 from rawmm.testing.strategies import instances
+from tests.builders import json_base64
 
 located = instances(RawMMRef).filter(
     lambda ref: (ref.raw_image_id or ref.raw_image_uri) is not None
@@ -30,15 +31,10 @@ def with_payload(ref: RawMMRef) -> RawMMRef:
     return RawMMRef(**{"payload": {}} | to_builtins(ref))
 
 
-def b64(value: Any) -> str:
-    raw = json.dumps(value).encode()
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def historical(ref: RawMMRef, run_id: str) -> dict[str, str]:
     """The reference in each old form that can represent it."""
     fields = to_builtins(with_payload(ref))
-    out = {"json": f"mmraw:{json.dumps(fields)}", "b64": f"mmraw:{b64(fields)}"}
+    out = {"json": f"mmraw:{json.dumps(fields)}", "b64": f"mmraw:{json_base64(fields)}"}
     older = dict(fields)
     uri = older.pop("raw_image_uri", None)
     if uri is not None:
@@ -48,14 +44,14 @@ def historical(ref: RawMMRef, run_id: str) -> dict[str, str]:
             out["inline"] = f"mmraw:{json.dumps(inline | {'raw_image_data': uri})}"
     else:
         named = [ref.family, ref.fingerprint, ref.modality, ref.mm_hash, ref.raw_image_id]
-        out["v2"] = ":".join(["mmraw:v2", run_id, *map(str, named), b64(fields["payload"])])
-    out["v3"] = f"mmraw:v3:{b64(older)}"
-    out["v3 with run"] = f"mmraw:v3:{b64(older | {'run_id': run_id})}"
+        out["v2"] = ":".join(["mmraw:v2", run_id, *map(str, named), json_base64(fields["payload"])])
+    out["v3"] = f"mmraw:v3:{json_base64(older)}"
+    out["v3 with run"] = f"mmraw:v3:{json_base64(older | {'run_id': run_id})}"
     return out
 
 
 @given(located)
-def test_written_reference_is_read(ref: RawMMRef) -> None:
+def test_written_reference_reads_back_equal(ref: RawMMRef) -> None:
     text = emit(ref)
     assert is_raw_mm_ref(text)
     assert split_raw_mm_ref(text) == with_payload(ref)
@@ -63,7 +59,7 @@ def test_written_reference_is_read(ref: RawMMRef) -> None:
 
 
 @given(located)
-def test_compact_sorted_ascii(ref: RawMMRef) -> None:
+def test_reference_is_compact_sorted_ascii_json(ref: RawMMRef) -> None:
     text = emit(ref).removeprefix("mmraw:")
     assert text.isascii()
     document = json.loads(text)
@@ -71,7 +67,7 @@ def test_compact_sorted_ascii(ref: RawMMRef) -> None:
 
 
 @given(instances(RawMMRef))
-def test_reference_without_a_locator_is_refused(ref: RawMMRef) -> None:
+def test_missing_locator_is_refused(ref: RawMMRef) -> None:
     ref.raw_image_id = ref.raw_image_uri = None
     with pytest.raises(RawMMError) as caught:
         emit(ref)
@@ -79,7 +75,7 @@ def test_reference_without_a_locator_is_refused(ref: RawMMRef) -> None:
 
 
 @given(located, st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True))
-def test_every_form_reads_the_same(ref: RawMMRef, run_id: str) -> None:
+def test_historical_forms_read_as_the_same_reference(ref: RawMMRef, run_id: str) -> None:
     forms = historical(ref, run_id)
     assert {"json", "b64", "v3"} < set(forms)
     for form, text in forms.items():
@@ -105,12 +101,12 @@ def judged(text: Any) -> None:
 
 
 @given(st.sampled_from(PREFIXES), st.text())
-def test_any_text_is_a_reference_or_an_error(prefix: str, text: str) -> None:
+def test_any_text_gives_a_reference_or_an_error(prefix: str, text: str) -> None:
     judged(prefix + text)
 
 
 @given(st.sampled_from(PREFIXES), st.binary())
-def test_any_encoded_bytes_are_a_reference_or_an_error(prefix: str, raw: bytes) -> None:
+def test_any_encoded_bytes_give_a_reference_or_an_error(prefix: str, raw: bytes) -> None:
     judged(prefix + base64.urlsafe_b64encode(raw).rstrip(b"=").decode())
 
 
@@ -122,14 +118,18 @@ json_values = st.recursive(
 
 
 @given(located, st.sampled_from(sorted(RawMMRef.__struct_fields__)), json_values)
-def test_any_value_of_a_field(ref: RawMMRef, field: str, value: Any) -> None:
+def test_any_field_value_gives_a_reference_or_an_error(
+    ref: RawMMRef, field: str, value: Any
+) -> None:
     document = json.dumps(to_builtins(ref) | {field: value})
     judged(f"mmraw:{document}")
     judged(f"mmraw:v3:{base64.urlsafe_b64encode(document.encode()).rstrip(b'=').decode()}")
 
 
 @given(located, st.data())
-def test_damaged_references(ref: RawMMRef, data: st.DataObject) -> None:
+def test_damaged_reference_gives_a_reference_or_an_error(
+    ref: RawMMRef, data: st.DataObject
+) -> None:
     text = data.draw(st.sampled_from(sorted(historical(ref, "demo").values())))
     at = data.draw(st.integers(0, len(text)))
     new = data.draw(st.text(max_size=2))
@@ -137,6 +137,6 @@ def test_damaged_references(ref: RawMMRef, data: st.DataObject) -> None:
 
 
 @given(st.none() | st.integers() | st.binary() | st.lists(st.text()) | st.text())
-def test_any_object_is_accepted_by_is_raw_mm_ref(value: Any) -> None:
+def test_any_object_gives_a_reference_or_an_error(value: Any) -> None:
     assert is_raw_mm_ref(value) is (isinstance(value, str) and value[:6] == "mmraw:")
     judged(value)

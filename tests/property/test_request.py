@@ -190,18 +190,20 @@ any_url: st.SearchStrategy[Any] = good | st.sampled_from(BAD) | st.none() | numb
 
 
 @given(documents(good), st.randoms(use_true_random=False))
-def test_good_bodies(value: Any, random: Random) -> None:
+def test_valid_bodies_give_the_same_as_the_inplace_call(value: Any, random: Random) -> None:
     said = assert_same(written(value, random).encode())
     assert isinstance(said, RawMMError) == (not isinstance(value, dict | list))
 
 
 @given(documents(any_url), st.randoms(use_true_random=False))
-def test_bodies_with_something_wrong(value: Any, random: Random) -> None:
+def test_invalid_urls_give_the_same_as_the_inplace_call(value: Any, random: Random) -> None:
     assert_same(written(value, random, repeats=True).encode())
 
 
 @given(documents(any_url), st.randoms(use_true_random=False), st.data())
-def test_broken_bodies(value: Any, random: Random, data: st.DataObject) -> None:
+def test_malformed_bodies_give_the_same_as_the_inplace_call(
+    value: Any, random: Random, data: st.DataObject
+) -> None:
     text = written(value, random).encode()
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(text)))
@@ -222,12 +224,12 @@ def test_broken_bodies(value: Any, random: Random, data: st.DataObject) -> None:
         st.sampled_from([b'"data:', b'"', b"\\", b"file:", b":", b"[", b"]", b"{", b"}", b",", b"\\u0064", b" "])
     ).map(b"".join)
 )  # fmt: skip
-def test_any_bytes(text: bytes) -> None:
+def test_any_bytes_give_the_same_as_the_inplace_call(text: bytes) -> None:
     assert_same(text)
 
 
 @given(st.lists(parts(good), max_size=3), st.data(), st.randoms(use_true_random=False))
-def test_what_is_around_image_parts_stays(
+def test_text_around_image_parts_is_unchanged(
     found: list[Any], data: st.DataObject, random: Random
 ) -> None:
     kept = [
@@ -253,7 +255,7 @@ def test_what_is_around_image_parts_stays(
     assert at == len(out)
 
 
-def test_nesting() -> None:
+def test_nested_bodies_give_the_same_as_the_inplace_call() -> None:
     for depth in (10, 100, 500, 900, 1_100, 3_000, 100_000):
         for left, right in (("[", "]"), ('{"a":', "}")):
             assert_same(

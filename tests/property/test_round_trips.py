@@ -1,4 +1,4 @@
-"""Nothing is lost: JSON, MessagePack, and each through the other, for every type."""
+"""Round trips of every type through JSON, MessagePack and both."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS = [TYPES[name] for name in sorted(TYPES)]
 @pytest.mark.parametrize("kind", KINDS)
 class TestRoundTrips:
     @given(st.data())
-    def test_json(self, kind: type[Contract], data: st.DataObject) -> None:
+    def test_json_round_trip_is_equal(self, kind: type[Contract], data: st.DataObject) -> None:
         value = data.draw(strategies.instances(kind))
         encoded = encode_json(value)
         again = decode_json(encoded, kind)
@@ -43,7 +43,7 @@ class TestRoundTrips:
         assert encode_json(again) == encoded
 
     @given(st.data())
-    def test_msgpack(self, kind: type[Contract], data: st.DataObject) -> None:
+    def test_msgpack_round_trip_is_equal(self, kind: type[Contract], data: st.DataObject) -> None:
         value = data.draw(strategies.instances(kind))
         encoded = encode_msgpack(value)
         again = decode_msgpack(encoded, kind)
@@ -51,21 +51,27 @@ class TestRoundTrips:
         assert encode_msgpack(again) == encoded
 
     @given(st.data())
-    def test_json_to_msgpack_and_back(self, kind: type[Contract], data: st.DataObject) -> None:
+    def test_round_trip_over_both_formats_is_equal(
+        self, kind: type[Contract], data: st.DataObject
+    ) -> None:
         value = data.draw(strategies.instances(kind))
         encoded = encode_json(value)
         over = decode_msgpack(encode_msgpack(decode_json(encoded, kind)), kind)
         assert encode_json(over) == encoded
 
     @given(st.data())
-    def test_document_survives(self, kind: type[Contract], data: st.DataObject) -> None:
-        """Every property comes back; only defaults of the schema are added."""
+    def test_document_is_equal_after_a_round_trip(
+        self, kind: type[Contract], data: st.DataObject
+    ) -> None:
+        """All properties are kept; only defaults of the schema are added."""
         document = data.draw(strategies.documents(kind.__name__))
         back = json.loads(encode_json(decode_json(json.dumps(document), kind)))
         assert without_defaults(back, document) == document
 
     @given(st.data())
-    def test_builtins_copies_and_pickles(self, kind: type[Contract], data: st.DataObject) -> None:
+    def test_builtins_copies_and_pickles_are_equal(
+        self, kind: type[Contract], data: st.DataObject
+    ) -> None:
         value = data.draw(strategies.instances(kind))
         validate(value)
         assert convert(to_builtins(value), kind) == value
@@ -75,7 +81,7 @@ class TestRoundTrips:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.__open__])
 @given(st.data())
-def test_unknown_fields_are_kept_as_they_came(kind: Any, data: st.DataObject) -> None:
+def test_unknown_fields_are_kept_unchanged(kind: Any, data: st.DataObject) -> None:
     value = data.draw(strategies.instances(kind))
     assert not (value.extra or {}).keys() & kind.__known__
     document = to_builtins(value)
@@ -86,7 +92,7 @@ def test_unknown_fields_are_kept_as_they_came(kind: Any, data: st.DataObject) ->
 
 
 @pytest.mark.parametrize("kind", [Tool, MessageNode, Trace])
-def test_unknown_fields_are_drawn(kind: Any) -> None:
+def test_strategies_draw_unknown_fields(kind: Any) -> None:
     def has_extra(value: Any) -> bool:
         return any(one.extra for path, one in open_objects(value) if kind is not Trace or path)
 

@@ -122,7 +122,7 @@ def without_place(refs: Sequence[MMImageRef]) -> list[Any]:
 
 class TestTruncation:
     @given(samples(), st.integers(0, 40))
-    def test_never_splits_an_image(self, sample: TrainingSample, limit: int) -> None:
+    def test_truncation_never_splits_an_image(self, sample: TrainingSample, limit: int) -> None:
         before = copy.deepcopy(sample)
         cut = truncate(sample, limit)
         assert sample == before
@@ -131,14 +131,16 @@ class TestTruncation:
         assert cut.mm_refs is None or cut.mm_refs.images
 
     @given(samples(), st.integers(0, 40))
-    def test_keeps_all_that_fits(self, sample: TrainingSample, limit: int) -> None:
+    def test_truncation_keeps_everything_that_fits(
+        self, sample: TrainingSample, limit: int
+    ) -> None:
         size = len(truncate(sample, limit).token_ids)
         wanted = min(limit, len(sample.token_ids))
         split = [one for one in images_of(sample) if one.offset < wanted < one.offset + one.length]
         assert size == (split[0].offset if split else wanted)
 
     @given(samples(), st.integers(0, 40))
-    def test_streams_stay_beside_their_tokens(self, sample: TrainingSample, limit: int) -> None:
+    def test_streams_stay_aligned_with_tokens(self, sample: TrainingSample, limit: int) -> None:
         cut = truncate(sample, limit)
         size = len(cut.token_ids)
         for name in (*REQUIRED, *FILL):
@@ -152,7 +154,9 @@ class TestTruncation:
             assert cut.routed_experts.data == sample.routed_experts.data[: size * EXPERTS]
 
     @given(samples(), st.integers(0, 40), st.integers(0, 40))
-    def test_twice_is_once(self, sample: TrainingSample, one: int, two: int) -> None:
+    def test_truncating_twice_equals_truncating_once(
+        self, sample: TrainingSample, one: int, two: int
+    ) -> None:
         assert truncate(truncate(sample, max(one, two)), min(one, two)) == truncate(
             sample, min(one, two)
         )
@@ -161,13 +165,13 @@ class TestTruncation:
 
 class TestPacking:
     @given(batches())
-    def test_unpacking_restores(self, given: list[TrainingSample]) -> None:
+    def test_unpacking_restores_the_samples(self, given: list[TrainingSample]) -> None:
         before = copy.deepcopy(given)
         assert unpack(pack(given)) == given
         assert given == before
 
     @given(batches())
-    def test_images_follow_their_tokens(self, given: list[TrainingSample]) -> None:
+    def test_images_stay_on_their_tokens(self, given: list[TrainingSample]) -> None:
         batch = pack(given)
         refs = batch.mm_refs.images if batch.mm_refs is not None else []
         on_their_tokens(batch.input_ids, refs)
@@ -178,7 +182,7 @@ class TestPacking:
         ]
 
     @given(batches())
-    def test_every_stream_is_as_long_as_the_tokens(self, given: list[TrainingSample]) -> None:
+    def test_streams_are_as_long_as_the_tokens(self, given: list[TrainingSample]) -> None:
         batch = pack(given)
         size = sum(len(sample.token_ids) for sample in given)
         for stream in (
@@ -197,7 +201,7 @@ class TestPacking:
         assert batch.position_ids == [i for one in given for i in range(len(one.token_ids))]
 
     @given(batches(), st.data())
-    def test_image_of_another_layout_is_refused(
+    def test_mixed_layouts_are_refused(
         self, given: list[TrainingSample], data: st.DataObject
     ) -> None:
         places = [(i, n) for i, one in enumerate(given) for n, _ in enumerate(images_of(one))]
@@ -216,13 +220,13 @@ class TestPacking:
 
 class TestWire:
     @given(samples())
-    def test_bytes_and_back(self, sample: TrainingSample) -> None:
+    def test_round_trip_is_equal(self, sample: TrainingSample) -> None:
         data = encode_sample(sample)
         assert decode_sample(data) == sample
         assert encode_sample(decode_sample(data)) == data
 
     @given(samples(), st.data())
-    def test_damaged_bytes_are_an_error_or_a_sample(
+    def test_damaged_bytes_give_a_sample_or_an_error(
         self, sample: TrainingSample, data: st.DataObject
     ) -> None:
         raw = bytearray(encode_sample(sample))
@@ -314,7 +318,9 @@ class Rollout:
 
 class TestRollouts:
     @given(data=st.data())
-    def test_every_image_of_every_branch(self, data: st.DataObject, urls: list[str]) -> None:
+    def test_samples_keep_all_images_of_their_branch(
+        self, data: st.DataObject, urls: list[str]
+    ) -> None:
         trace = Rollout(data, urls).play()
         made = []
         for branch in branches(trace):

@@ -195,7 +195,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", KINDS)
 class TestAged:
     @given(st.data())
-    def test_an_old_form_upgrades_to_the_document(
+    def test_historical_form_upgrades_to_its_document(
         self, kind: type[Any], folder: str | None, images: Path, data: st.DataObject
     ) -> None:
         image_dir = images if folder else None
@@ -213,7 +213,7 @@ class TestAged:
         assert (again.notes, FORMS[again.form][:7]) == ([], "nothing")
 
     @given(st.data())
-    def test_a_changed_one_upgrades_or_is_a_typed_error(
+    def test_mutated_historical_form_upgrades_or_is_refused(
         self, kind: type[Any], folder: str | None, images: Path, data: st.DataObject
     ) -> None:
         old = data.draw(aged(kind))[0]
@@ -241,7 +241,7 @@ class TestAged:
 
 @pytest.mark.parametrize("name", sorted(set(TYPES) - {"GenerateFeatures"}))
 @given(st.data())
-def test_canonical_data_stays_as_it_is(name: str, data: st.DataObject) -> None:
+def test_canonical_data_is_unchanged(name: str, data: st.DataObject) -> None:
     document = data.draw(strategies.documents(name))
     result = upgrade(document, TYPES[name])
     assert result.value == convert(document, TYPES[name])
@@ -250,5 +250,5 @@ def test_canonical_data_stays_as_it_is(name: str, data: st.DataObject) -> None:
 
 
 @given(VALUES, st.sampled_from([*KINDS, None]))
-def test_any_json_is_upgraded_or_a_typed_error(value: Any, kind: Any) -> None:
+def test_any_json_upgrades_or_is_refused(value: Any, kind: Any) -> None:
     TestAged.judge(value, kind, None)

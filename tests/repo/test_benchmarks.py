@@ -13,7 +13,7 @@ import pytest
 
 import rawmm
 from benchmarks import __main__ as command
-from benchmarks import floor, harness, reference, rules
+from benchmarks import baseline, harness, reference, rules
 from benchmarks.data import body, screenshot, trace, variation
 from rawmm.rules.registry import RULES
 
@@ -31,12 +31,14 @@ def check(rows: list[Row]) -> None:
             assert row.value > 0, row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", command.SUBJECTS)
 def test_every_benchmark_runs(name: str) -> None:
     check(list(import_module(f"benchmarks.{name}").run(harness.Settings(quick=True))))
 
 
-def test_the_command_writes_what_was_measured(
+@pytest.mark.slow
+def test_command_writes_its_measurements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readme = tmp_path / "README.md"
@@ -57,18 +59,18 @@ def test_the_command_writes_what_was_measured(
     assert "median" in capsys.readouterr().out
 
 
-def test_the_readme_has_a_place_for_the_table() -> None:
+def test_readme_has_markers_for_the_table() -> None:
     text = Path(command._README).read_text("utf-8")
     assert text.count(command._BEGIN) == text.count(command._END) == 1
     for name in command.SUBJECTS:
         assert f"| {name} |" in text
 
 
-def test_what_is_compared_does_the_same(tmp_path: Path) -> None:
+def test_compared_variants_give_equal_results(tmp_path: Path) -> None:
     document = trace(2)
     data = msgspec.msgpack.encode(document)
     assert msgspec.to_builtins(
-        msgspec.msgpack.decode(data, type=floor.bare(rawmm.Trace))
+        msgspec.msgpack.decode(data, type=baseline.bare(rawmm.Trace))
     ) == rawmm.to_builtins(rawmm.decode_msgpack(data, rawmm.Trace))
     model = reference.decode_msgpack(data)
     assert model.model_dump(exclude_unset=True) == document
@@ -87,18 +89,18 @@ def test_what_is_compared_does_the_same(tmp_path: Path) -> None:
     assert len(names) == 2
 
 
-def test_screenshots_are_the_same_each_time() -> None:
+def test_screenshots_are_deterministic() -> None:
     first = screenshot(1, 96, 64)
     screenshot.cache_clear()
     assert screenshot(1, 96, 64) == first != screenshot(2, 96, 64)
 
 
-def test_the_exponent_is_that_of_a_power() -> None:
+def test_exponent_of_a_power_law_is_found() -> None:
     sizes = (3, 10, 70)
     assert harness.exponent(sizes, [5 * size**1.5 for size in sizes]) == pytest.approx(1.5)
 
 
-def test_a_ratio_is_that_of_a_round() -> None:
+def test_ratio_compares_within_a_round() -> None:
     timed = harness.Race({"a": [1.0, 20.0, 3.0, 8.0, 10.0], "b": [1.0, 10.0, 1.0, 2.0, 2.0]})
     row = timed.row("s", "w", "a", "b", harness.at_least(4))
     assert (row.low, row.value, row.high) == (2.0, 3.0, 4.0)
@@ -108,7 +110,7 @@ def test_a_ratio_is_that_of_a_round() -> None:
     assert harness.at_most(3).met(row.value)
 
 
-def test_variants_take_turns() -> None:
+def test_variants_alternate() -> None:
     calls: list[str] = []
     variants = {
         name: harness.Variant(lambda name=name: calls.append(name), lambda: None)  # type: ignore[misc]
@@ -119,5 +121,5 @@ def test_variants_take_turns() -> None:
     assert [len(each) for each in timed.seconds.values()] == [2, 2]
 
 
-def test_every_rule_has_its_cost_measured() -> None:
+def test_every_rule_has_a_benchmark() -> None:
     assert set(rules._subjects(harness.Settings(quick=True))) == set(RULES)

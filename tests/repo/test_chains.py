@@ -52,7 +52,7 @@ def raised(nodes: Iterable[ast.AST]) -> Iterator[ast.Raise]:
 @pytest.mark.parametrize(
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
 )
-def test_no_error_is_raised_beside_another_librarys(path: Path) -> None:
+def test_errors_do_not_chain_exceptions_of_other_libraries(path: Path) -> None:
     if path.name in PASSED_ON:
         return
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):

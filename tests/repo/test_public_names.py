@@ -36,7 +36,7 @@ def run(program: str) -> str:
     return done.stdout.decode().strip()
 
 
-def test_type_checkers_see_what_loads_on_first_use() -> None:
+def test_lazy_names_are_visible_to_type_checkers() -> None:
     modules = {name: home.rpartition(".")[0] for name, home in rawmm._MODULES.items()}
     assert type_checkers_only() == modules | rawmm._HOMES
 
@@ -60,12 +60,12 @@ def test_every_public_name_loads_by_itself(name: str) -> None:
         assert value is getattr(sys.modules[home], name)
 
 
-def test_all_of_it_can_be_imported_at_once() -> None:
+def test_star_import_binds_every_public_name() -> None:
     program = "from rawmm import *; import rawmm; print(all(n in globals() for n in rawmm.__all__))"
     assert run(program) == "True"
 
 
-def test_importing_loads_types_and_codecs_only() -> None:
+def test_import_loads_types_and_codecs_only() -> None:
     loaded = run("import sys, rawmm; print(*[n for n in sys.modules if n.startswith('rawmm.')])")
     parts = {name.split(".")[1] for name in loaded.split()}
     later = {home.partition(".")[2] for home in rawmm._HOMES.values()} | set(rawmm._MODULES)
@@ -73,12 +73,12 @@ def test_importing_loads_types_and_codecs_only() -> None:
     assert {"codec", "validation", "model"} <= parts
 
 
-def test_a_function_is_not_hidden_by_the_package_of_its_name() -> None:
+def test_function_is_not_hidden_by_a_package_of_its_name() -> None:
     program = "import rawmm.upgrades.walk, rawmm.rules.graph, rawmm as r; "
     assert run(program + "print(callable(r.upgrade), callable(r.validate))") == "True True"
 
 
-def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'rawmm' has no attribute 'ImageStor'"):
         _ = rawmm.ImageStor  # type: ignore[attr-defined]
     program = "import rawmm\ntry: from rawmm import nothing\nexcept ImportError: print('no')"
@@ -86,5 +86,5 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize("home", sorted(set(rawmm._HOMES.values())))
-def test_the_module_of_such_a_name_is_an_attribute(home: str) -> None:
+def test_lazily_loaded_module_is_an_attribute(home: str) -> None:
     assert run(f"import rawmm; print({home}.__name__)") == home

@@ -34,6 +34,10 @@ assert_type(item.raw_image_id, str | None)
 rawmm.RawMMItem(modality="image", family="x", payload={}, raw_image_id=None)
 rawmm.RawMMItem(modality="image", family="x", payload={}, raw_image_id=b"a.png")  # wrong
 
+# A changed copy has the same type.
+assert_type(rawmm.replace(item, raw_image_id=None), rawmm.RawMMItem)
+rawmm.replace({"family": "x"}, family="y")  # wrong
+
 # Defaults.
 sidecar = rawmm.MultiModalData()
 assert_type(sidecar.mm_items, dict[str, list[rawmm.RawMMItem]])
@@ -67,6 +71,14 @@ assert_type(reference, rawmm.MMImageRef)
 assert_type(rawmm.MMRefs(images=[reference]), rawmm.MMRefs)
 rawmm.MMImageRef(trained, "0" * 32, "file:///a.png", "0", 4)  # wrong
 rawmm.MMRefs(images=[trained])  # wrong
+
+# Without a type, the document tells it when the program runs.
+assert_type(rawmm.decode_json(b"{}"), Any)
+assert_type(rawmm.decode_json(b"{}", rawmm.Trace), rawmm.Trace)
+assert_type(rawmm.decode_msgpack(b"", type=rawmm.MessageNode), rawmm.MessageNode)
+assert_type(rawmm.convert({}), Any)
+assert_type(rawmm.convert({}, rawmm.MultiModalData), rawmm.MultiModalData)
+rawmm.decode_json(b"{}", rawmm.Trace).nodez  # wrong # noqa: B018
 
 
 def handle(error: rawmm.RawMMError) -> str | None:

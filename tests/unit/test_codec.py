@@ -1,4 +1,4 @@
-"""Bytes in and out: bad input, presence, open records, doors."""
+"""Decoding, encoding, conversion, construction and the presence of fields."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from rawmm import (
     MessageNode,
     MMRefs,
     MultiModalData,
+    NonFiniteLogprobWarning,
     PlaceholderRange,
     ProcessedPayloadError,
     RawMMError,
@@ -40,15 +41,19 @@ from rawmm import (
     encode_msgpack,
     iter_errors,
     raw_mm_item,
+    schemas,
     to_builtins,
     validate,
 )
+from rawmm.model.types import TYPES
+from rawmm.validation import detect
+from tests.builders import item_document
 
 USER = {"message": {"role": "user", "content": "x"}}
 
 
 def numbered(place: str, number: float) -> tuple[dict[str, Any], str]:
-    """A node with a number in a number field, and the path of that."""
+    """A node with `number` in a number field, and the path of that field."""
     node: dict[str, Any] = {"message": {"role": "assistant", "content": "a"}, "sampled": True}
     if place == "timestamp":
         return node | {"timestamp": number}, "$.timestamp"
@@ -65,12 +70,12 @@ def refused(call: Any) -> RawMMError:
     return caught.value
 
 
-class TestBadBytes:
+class TestInvalidBytes:
     @pytest.mark.parametrize(
         ("data", "got"),
         [
             (b"", "nothing"),
-            (b" ", "a document cut short after 1 bytes"),
+            (b" ", "a document cut short after 1 byte"),
             (b'{"message"', "a document cut short after 10 bytes"),
             (b"[1 2]", "something else at byte 3 of 5"),
             (b"{} {}", "something else at byte 3 of 5"),
@@ -83,7 +88,7 @@ class TestBadBytes:
             (b"{'a': 1}", "something else at byte 1 of 8"),
         ],
     )
-    def test_json(self, data: bytes, got: str) -> None:
+    def test_invalid_json_is_refused(self, data: bytes, got: str) -> None:
         error = refused(lambda: decode_json(data, Trace))
         assert (error.code, error.path, error.got) == ("malformed", "$", got)
         assert error.__cause__ is None
@@ -92,13 +97,13 @@ class TestBadBytes:
     @pytest.mark.parametrize(
         "data", [b"", b"\x82\xa1a", b"\xc1", b"\x81\xa2id\xa1\xff", b"\x80\x80"]
     )
-    def test_msgpack(self, data: bytes) -> None:
+    def test_invalid_messagepack_is_refused(self, data: bytes) -> None:
         error = refused(lambda: decode_msgpack(data, Trace))
         assert (error.code, error.path) == ("malformed", "$")
 
     @pytest.mark.parametrize("data", [b"1", b"null", b'"x"', b"[]", b"true"])
-    def test_another_type(self, data: bytes) -> None:
-        error = refused(lambda: decode_json(data))
+    def test_document_of_another_type_is_refused(self, data: bytes) -> None:
+        error = refused(lambda: decode_json(data, MessageNode))
         assert (error.code, error.path) == ("wrong_type", "$")
 
     @pytest.mark.parametrize(
@@ -111,30 +116,30 @@ class TestBadBytes:
             (decode_msgpack, 5),
         ],
     )
-    def test_no_bytes(self, decode: Any, data: Any) -> None:
+    def test_argument_that_is_not_bytes_is_refused(self, decode: Any, data: Any) -> None:
         error = refused(lambda: decode(data))
         assert (error.code, error.expected) == ("wrong_type", "the bytes of one document")
 
-    def test_text_with_a_lone_surrogate(self) -> None:
+    def test_text_with_a_lone_surrogate_is_refused(self) -> None:
         assert (
             refused(lambda: decode_json('{"id": "' + chr(0xD800) + '"}', Trace)).code == "malformed"
         )
 
-    def test_msgpack_extensions_and_odd_keys(self) -> None:
+    def test_messagepack_extensions_and_unusual_keys_are_refused(self) -> None:
         for odd in (msgspec.msgpack.Ext(5, b"x"), {1: 2}, b"x"):
             data = msgspec.msgpack.encode({"message": USER["message"], "timestamp": odd})
             assert refused(lambda data=data: decode_msgpack(data)).path == "$.timestamp"
         data = msgspec.msgpack.encode({1: 2, "message": USER["message"]})
         assert refused(lambda: decode_msgpack(data)).code == "not_json"
 
-    def test_str_and_buffers(self) -> None:
+    def test_str_and_buffers_are_accepted(self) -> None:
         text = json.dumps(USER)
         for data in (text, text.encode(), bytearray(text.encode()), memoryview(text.encode())):
             assert decode_json(data).message == UserMessage(content="x")
 
 
 class TestTypes:
-    def test_containers_of_types(self) -> None:
+    def test_containers_of_contract_types_are_decoded(self) -> None:
         assert decode_json(b"[]", list[MessageNode]) == []
         assert decode_json(b'{"a": []}', dict[str, list[Message]]) == {"a": []}
         assert decode_json(b"null", MessageNode | None) is None
@@ -142,11 +147,11 @@ class TestTypes:
         assert error.path == "$.a[0].role"
 
     @pytest.mark.parametrize("kind", [int, dict, list, dict[int, Trace], Any, "Trace"])
-    def test_types_outside_the_contract(self, kind: Any) -> None:
+    def test_type_outside_the_contract_is_refused(self, kind: Any) -> None:
         with pytest.raises(TypeError, match="not a type of the contract"):
             decode_json(b"{}", kind)
 
-    def test_a_list_of_nodes_is_a_graph(self) -> None:
+    def test_list_of_nodes_obeys_the_rules_of_a_graph(self) -> None:
         nodes = [USER, USER | {"parent": 1}]
         for refuse in (
             lambda: decode_json(json.dumps(nodes), list[MessageNode]),
@@ -157,20 +162,87 @@ class TestTypes:
             error = refused(refuse)
             assert (error.code, error.path) == ("parent_order", "$[1].parent")
 
-    def test_a_tag_is_asked_for_even_alone(self) -> None:
+    def test_tag_is_required_in_a_single_struct(self) -> None:
         assert refused(lambda: decode_json(b'{"content": "x"}', UserMessage)).path == "$"
         error = refused(lambda: decode_json(b'{"role": "system", "content": "x"}', UserMessage))
         assert (error.code, error.path) == ("bad_value", "$.role")
         error = refused(lambda: decode_json(b'[{"text": "x"}]', list[TextContentPart]))
         assert error.path == "$[0]"
 
-    def test_tags_read_as_attributes(self) -> None:
+    def test_tags_are_attributes(self) -> None:
         assert UserMessage(content="x").role == "user"
         assert TextContentPart(text="x").type == "text"
 
 
+VECTORS = [
+    (json.loads(vector["document"]), TYPES[vector["type"]])
+    for vector in schemas.conformance_vectors()
+    if vector["type"] in TYPES and "malformed" != vector.get("code") != "duplicate_key"
+]
+
+
+def outcome(call: Any) -> Any:
+    """The value or the error of a call, to compare."""
+    try:
+        return call()
+    except RawMMError as error:
+        return str(error)
+
+
+class TestIdentifiedTypes:
+    """Without a type, readers use the type that `validate` identifies."""
+
+    @pytest.mark.parametrize("document", [document for document, _ in VECTORS])
+    def test_each_reader_uses_the_identified_type(self, document: Any) -> None:
+        text = json.dumps(document).encode()
+        packed = msgspec.msgpack.encode(document)
+        kind = outcome(lambda: detect(document))
+        for read, data in ((decode_json, text), (decode_msgpack, packed), (convert, document)):
+            if isinstance(kind, str):
+                assert outcome(partial(read, data)) == kind
+            else:
+                expected = outcome(partial(read, data, kind))
+                found = outcome(partial(read, data))
+                assert found == expected
+                assert type(found) is type(expected)
+
+    def test_most_types_are_identified(self) -> None:
+        read = [outcome(partial(convert, document)) for document, _ in VECTORS]
+        found = {type(one) for one in read if isinstance(one, msgspec.Struct)}
+        assert found >= {Trace, MessageNode, UserMessage, RawMMItem, MultiModalData, Tool}
+
+    def test_unidentified_document_is_refused(self) -> None:
+        for read, data in ((decode_json, b'{"a": 1}'), (convert, {"a": 1}), (convert, [])):
+            error = refused(partial(read, data))
+            assert (error.code, error.path, error.hint) == ("unknown_type", "$", "give its type")
+            assert error.__cause__ is None
+            assert error.__context__ is None
+
+    def test_struct_keeps_its_class(self) -> None:
+        item = raw_mm_item(
+            modality="image", family="f", layout_fingerprint="0" * 32, payload={}, raw_image_id="a"
+        )
+        assert convert(item) is item
+
+    def test_list_of_nodes_obeys_the_rules_of_a_graph(self) -> None:
+        nodes = [{**USER, "parent": 1}, USER]
+        assert refused(lambda: decode_json(json.dumps(nodes))).code == "parent_order"
+        assert len(decode_json(json.dumps([USER, USER | {"parent": 0}]))) == 2
+
+    def test_floor_applies_to_the_identified_type(self) -> None:
+        node = USER | {"token_ids": [1], "mask": [True], "logprobs": [-math.inf]}
+        for read, data in (
+            (decode_json, json.dumps({"nodes": [node]})),
+            (decode_msgpack, msgspec.msgpack.encode({"nodes": [node]})),
+            (convert, {"nodes": [node]}),
+        ):
+            with pytest.warns(NonFiniteLogprobWarning):
+                trace = read(data, logprob_floor=-9.0)
+            assert trace.nodes[0].logprobs == [-9.0]
+
+
 class TestConstruction:
-    def test_checks_types_bounds_and_names(self) -> None:
+    def test_wrong_types_bounds_and_names_are_refused(self) -> None:
         assert refused(lambda: PlaceholderRange(offset=-1, length=1)).path == "$.offset"
         assert refused(lambda: PlaceholderRange(offset=True, length=1)).code == "wrong_type"
         assert refused(lambda: PlaceholderRange(offset=1)).code == "missing_field"
@@ -181,13 +253,13 @@ class TestConstruction:
         with pytest.raises(TypeError):
             MMRefs([], [])
 
-    def test_a_descriptor_is_always_written_with_its_fingerprint(self) -> None:
+    def test_descriptor_is_always_encoded_with_its_fingerprint(self) -> None:
         error = refused(
             lambda: raw_mm_item(modality="image", family="f", layout_fingerprint=None, payload={})
         )
         assert error.code == "missing_field"
 
-    def test_a_set_has_no_order_and_is_no_array(self) -> None:
+    def test_set_is_refused_as_an_array(self) -> None:
         for refuse in (
             lambda: MultiModalData(mm_hashes={"image": {"a" * 16}}),
             lambda: convert({"mm_hashes": {"image": frozenset({"a" * 16})}}, MultiModalData),
@@ -197,7 +269,7 @@ class TestConstruction:
             assert isinstance(error, ProcessedPayloadError)
             assert (error.code, error.path) == ("not_json", "$.mm_hashes.image")
 
-    def test_fills_constants(self) -> None:
+    def test_constants_are_filled_in(self) -> None:
         item = RawMMItem(modality="image", family="f", payload={})
         assert (item.kind, item.version) == ("prime_raw_mm_item", 1)
         assert refused(
@@ -205,7 +277,7 @@ class TestConstruction:
         ).code == ("unsupported_version")
         assert EncodedArray(dtype="uint8", shape=[2], data=b"ab").nd is True
 
-    def test_takes_plain_data_structs_models_and_dataclasses(self) -> None:
+    def test_plain_data_structs_models_and_dataclasses_are_accepted(self) -> None:
         @dataclasses.dataclass
         class Span:
             offset: int
@@ -228,11 +300,11 @@ class TestConstruction:
             for spans in made.mm_placeholders.values()
         )
 
-    def test_integers_become_floats_as_decoding_makes_them(self) -> None:
+    def test_integers_become_floats_as_in_decoding(self) -> None:
         node = MessageNode(**USER, token_ids=[1], mask=[True], logprobs=[-1])
         assert encode_json(decode_json(encode_json(node))) == encode_json(node)
 
-    def test_both_shapes_of_token_sets(self) -> None:
+    def test_both_forms_of_token_sets_are_accepted(self) -> None:
         ids = EncodedArray(dtype="int32", shape=[1], data=bytes(4))
         counts = EncodedArray(dtype="int32", shape=[1], data=(1).to_bytes(4, "little"))
         mask = SamplingMask(ids=ids, counts=counts)
@@ -256,7 +328,7 @@ class TestPresence:
         assert "timestamp" not in written
         assert "content" not in written["message"]
 
-    def test_setting(self) -> None:
+    def test_assigned_none_is_absent_unless_nullable(self) -> None:
         node = convert(USER)
         node.finish_reason = None
         assert json.loads(encode_json(node))["finish_reason"] is None
@@ -270,14 +342,14 @@ class TestPresence:
         item.raw_image_id = None
         assert "raw_image_id" not in json.loads(encode_json(item))
 
-    def test_repr_shows_what_is_there(self) -> None:
+    def test_repr_shows_present_fields(self) -> None:
         assert repr(PlaceholderRange(offset=1, length=2)) == "PlaceholderRange(offset=1, length=2)"
         assert "UNSET" not in repr(convert(USER))
 
 
 class TestEncoding:
     @pytest.mark.parametrize("encode", [encode_json, encode_msgpack, to_builtins])
-    def test_changes_after_construction_are_checked(self, encode: Any) -> None:
+    def test_invalid_change_after_construction_is_refused(self, encode: Any) -> None:
         def broken(change: Any) -> RawMMError:
             node = MessageNode(
                 **copy.deepcopy(USER), token_ids=[1, 2], mask=[True, False], logprobs=[-1.0]
@@ -305,7 +377,7 @@ class TestEncoding:
         data = msgspec.msgpack.encode(USER | {"timestamp": math.nan})
         assert refused(lambda: decode_msgpack(data)).path == "$.timestamp"
 
-    def test_large_sums_are_not_mistaken_for_infinity(self) -> None:
+    def test_large_finite_sums_are_accepted(self) -> None:
         node = MessageNode(
             **USER, token_ids=[1, 2], mask=[True, True], advantages=[1.7e308, 1.7e308]
         )
@@ -313,9 +385,7 @@ class TestEncoding:
 
     @pytest.mark.parametrize("number", [2**53 + 1, -(2**53) - 1, 2**63 + 1, 2**64 - 1])
     @pytest.mark.parametrize("place", ["timestamp", "logprobs", "advantages", "cost"])
-    def test_integer_that_a_double_would_round_is_refused_in_bytes(
-        self, place: str, number: int
-    ) -> None:
+    def test_inexact_integer_is_refused_in_bytes(self, place: str, number: int) -> None:
         node, path = numbered(place, number)
         for decode in (
             lambda: decode_json(msgspec.json.encode(node)),
@@ -331,9 +401,7 @@ class TestEncoding:
 
     @pytest.mark.parametrize("number", [2**53, -(2**60), 10**20, -3.4e38, 1e300, 2.0**53 + 2])
     @pytest.mark.parametrize("place", ["timestamp", "logprobs", "advantages", "cost"])
-    def test_large_number_that_a_double_holds_is_kept_in_bytes(
-        self, place: str, number: float
-    ) -> None:
+    def test_exact_large_number_is_kept_in_bytes(self, place: str, number: float) -> None:
         node, _ = numbered(place, number)
         decoded = decode_json(msgspec.json.encode(node))
         assert decoded == convert(node)
@@ -341,13 +409,13 @@ class TestEncoding:
         if number != 10**20:
             assert decoded == decode_msgpack(msgspec.msgpack.encode(node))
 
-    def test_large_integer_elsewhere_in_the_document_is_not_in_question(self) -> None:
+    def test_large_integer_in_another_field_is_accepted(self) -> None:
         node = numbered("timestamp", 1e300)[0] | {"message": {"role": "user", "content": "a"}}
         trace = {"nodes": [node], "elsewhere": 2**53 + 1}
         decoded = decode_json(msgspec.json.encode(trace), Trace)
         assert decoded.extra == {"elsewhere": 2**53 + 1}
 
-    def test_deep_values(self) -> None:
+    def test_deep_value_is_refused_by_encoders(self) -> None:
         deep: list[Any] = []
         for _ in range(100_000):
             deep = [deep]
@@ -355,13 +423,13 @@ class TestEncoding:
         assert refused(lambda: encode_msgpack({"a": deep})).code == "too_deep"
         assert refused(lambda: encode_json([convert(USER), deep])).code == "too_deep"
 
-    def test_plain_values(self) -> None:
+    def test_plain_values_are_encoded(self) -> None:
         assert json.loads(encode_json({"a": [1, None]})) == {"a": [1, None]}
         assert refused(lambda: encode_json({"a": b"x"})).code == "array_payload"
 
 
 class TestConvert:
-    def test_models_and_dataclasses(self) -> None:
+    def test_models_and_dataclasses_are_converted(self) -> None:
         class Part(pydantic.BaseModel):
             type: str = "text"
             text: str
@@ -380,13 +448,13 @@ class TestConvert:
         assert node.message == UserMessage(content=[TextContentPart(text="x")])
         assert node.mask == [True]
 
-    def test_a_struct_comes_back_checked(self) -> None:
+    def test_struct_is_revalidated(self) -> None:
         node = convert(USER)
         assert convert(node) is node
         node.token_ids = [*node.token_ids, -1]
         assert refused(lambda: convert(node)).path == "$.token_ids[0]"
 
-    def test_unknown_fields_of_a_model_are_not_dropped(self) -> None:
+    def test_unknown_field_of_a_model_is_refused(self) -> None:
         class Source(pydantic.BaseModel):
             url: str
             secret: int = 1
@@ -398,13 +466,13 @@ class TestConvert:
         )
         assert (error.code, error.path) == ("unknown_field", "$.image_url.secret")
 
-    def test_a_name_that_utf8_cannot_say(self) -> None:
+    def test_name_with_a_lone_surrogate_is_refused(self) -> None:
         for document, path in (({"a\ud800": 1}, "$"), ({"mm_items": {"\ud800": []}}, "$.mm_items")):
             error = refused(lambda document=document: convert(document, MultiModalData))
             assert (error.code, error.path) == ("not_json", path)
         assert refused(lambda: MultiModalData(**{"a\ud800": 1})).code == "not_json"
 
-    def test_an_array_cut_inside_a_number_is_one_error(self) -> None:
+    def test_array_cut_inside_a_number_is_one_error(self) -> None:
         cut = {"__nd__": True, "dtype": "int32", "shape": [1], "data": "AAAAAAA="}
         good = {"__nd__": True, "dtype": "int32", "shape": [0], "data": ""}
         errors = list(iter_errors({"ids": good, "counts": cut}, SamplingMask))
@@ -420,7 +488,7 @@ class TestConvert:
             ("parent_order", "$.nodes[1].parent"),
         ]
 
-    def test_validate_detects_the_type(self) -> None:
+    def test_validate_identifies_the_type(self) -> None:
         for good in (
             USER,
             [USER],
@@ -440,15 +508,14 @@ class TestConvert:
             validate({"mm_items": {"image": [{"pixel_values": 1}]}})
 
 
-class TestSomethingInPlaceOfAStruct:
-    """An assignment is no door: what it leaves in a struct is found where the struct goes on."""
+class TestUnconvertedValues:
+    """An assignment is not checked, but using the struct later is."""
 
     SIDECAR: ClassVar[dict[str, Any]] = {
         "mm_hashes": {"image": ["a" * 32]},
         "mm_placeholders": {"image": [{"offset": 1, "length": 2}]},
-        "mm_items": {"image": [{"kind": "prime_raw_mm_item", "version": 1, "modality": "image",
-                                "family": "qwen_vl", "payload": {"image_grid_thw": [1, 2, 4]}}]},
-    }  # fmt: skip
+        "mm_items": {"image": [item_document()]},
+    }
     PART: ClassVar[dict[str, Any]] = {"type": "image_url", "image_url": {"url": "file:///i/a.png"}}
 
     @classmethod
@@ -479,7 +546,9 @@ class TestSomethingInPlaceOfAStruct:
             ),
         ],
     )
-    def test_is_a_wrong_type(self, place: Any, value: Any, path: str) -> None:
+    def test_assigned_unconverted_value_is_a_wrong_type(
+        self, place: Any, value: Any, path: str
+    ) -> None:
         trace = self.trace()
         holder, key = place(trace.nodes[0])
         (setattr if isinstance(key, str) else type(holder).__setitem__)(holder, key, value)
@@ -492,12 +561,12 @@ class TestSomethingInPlaceOfAStruct:
         error = refused(lambda: convert(trace.nodes, list[MessageNode]))
         assert (error.code, error.path) == ("wrong_type", f"$[0].{path}")
 
-    def test_a_part_that_is_no_struct_hides_no_image(self) -> None:
+    def test_unconverted_part_does_not_hide_an_image(self) -> None:
         node = MessageNode(message={"role": "user", "content": []}, token_ids=[1], mask=[False])
         node.message.content = [self.PART]
         assert refused(lambda: encode_json(node)).path == "$.message.content[0]"
 
-    def test_a_new_struct_is_built_of_what_it_says(self) -> None:
+    def test_constructor_converts_structs_that_were_changed(self) -> None:
         node = self.trace().nodes[0]
         node.multi_modal_data = self.SIDECAR  # type: ignore[assignment]
         built = Trace(nodes=[node], mm_token_type_id_map={"5": 1})
@@ -517,7 +586,7 @@ class TestSomethingInPlaceOfAStruct:
         ),
     ],
 )
-def test_free_values_are_held_as_they_will_be_decoded(build: Any, read: Any) -> None:
+def test_free_values_are_normalized(build: Any, read: Any) -> None:
     class Text(str):
         __slots__ = ()
 

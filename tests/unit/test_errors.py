@@ -1,4 +1,4 @@
-"""Errors: one whole sentence per code, and nothing in it that must not leak."""
+"""Errors: one complete sentence per code, and no content of values in any."""
 
 from __future__ import annotations
 
@@ -25,19 +25,14 @@ from rawmm import (
     iter_errors,
 )
 from rawmm.errors import json_path, raise_alone, shown, shown_name, shown_path, shown_text
-from tests.canaries import IMAGE, SPELLINGS, leaked
+from tests.builders import item_document
+from tests.canaries import ENCODINGS, IMAGE, leaked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NODE = '{"message": {"role": "user", "content": "x"}'
-ITEM = {
-    "kind": "prime_raw_mm_item",
-    "version": 1,
-    "modality": "image",
-    "family": "qwen_vl",
-    "payload": {},
-}
+ITEM = item_document(payload={})
 SENTENCES: list[tuple[str, Any, Any, str]] = [
     (
         "malformed",
@@ -94,7 +89,7 @@ SENTENCES: list[tuple[str, Any, Any, str]] = [
         "unsupported_version",
         ITEM | {"version": 2},
         RawMMItem,
-        "$.version: expected version 1, the only one this package knows, got 2;"
+        "$.version: expected version 1, the only one that this package knows, got 2;"
         " a newer writer needs a newer rawmm [unsupported_version]",
     ),
     (
@@ -110,7 +105,7 @@ SENTENCES: list[tuple[str, Any, Any, str]] = [
         ITEM | {"payload": {"grid": {"__nd__": True}}},
         RawMMItem,
         "$.payload.grid: expected plain JSON values, got an encoded array (__nd__);"
-        " a descriptor holds numbers as JSON lists, and pixels never [array_payload]",
+        " a descriptor holds numbers as JSON lists, and never pixels [array_payload]",
     ),
     (
         "not_json",
@@ -122,8 +117,8 @@ SENTENCES: list[tuple[str, Any, Any, str]] = [
         "locator_conflict",
         ITEM | {"raw_image_id": "a.png", "raw_image_uri": "file:///a.png"},
         RawMMItem,
-        "$: expected at most one of raw_image_id and raw_image_uri, got both; the id is for a"
-        " run's own directory, the uri is complete by itself [locator_conflict]",
+        "$: expected at most one of raw_image_id and raw_image_uri, got both; the id names a"
+        " file in the run's directory; the URI needs no directory [locator_conflict]",
     ),
     (
         "bad_locator",
@@ -174,7 +169,7 @@ def test_hierarchy() -> None:
         assert issubclass(kind, RawMMError)
 
 
-def test_pickles() -> None:
+def test_errors_survive_pickling() -> None:
     error = OffloadError("store_failed", "$.a", expected="x", got="y", hint="z")
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is OffloadError
@@ -186,7 +181,7 @@ def test_pickles() -> None:
     )
 
 
-def test_paths() -> None:
+def test_json_path() -> None:
     assert json_path(["nodes", 3, "a_b", "with space", 'q"', "é"]) == (
         '$.nodes[3].a_b["with space"]["q\\""]["\\u00e9"]'
     )
@@ -213,7 +208,7 @@ SECRET = base64.b64encode(os.urandom(300)).decode()
         {SECRET: SECRET},
     ],
 )
-def test_no_base64_in_any_message(document: Any) -> None:
+def test_no_message_contains_base64(document: Any) -> None:
     errors = list(iter_errors(document, RawMMItem))
     assert errors
     for error in errors:
@@ -284,7 +279,7 @@ READABLE = [
 
 
 @pytest.mark.parametrize("text", READABLE)
-def test_names_paths_and_sentences_are_shown_whole(text: str) -> None:
+def test_names_paths_and_sentences_are_shown_in_full(text: str) -> None:
     assert shown(text) == repr(text)
     assert shown_name(text) == text
     assert shown_path(text) == repr(text)
@@ -293,11 +288,11 @@ def test_names_paths_and_sentences_are_shown_whole(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["2026-11-27T12-00-00", "20261127_120000", "2026-11-27"])
-def test_directory_named_by_its_time_is_shown_whole(name: str) -> None:
+def test_directory_named_by_a_time_is_shown_in_full(name: str) -> None:
     assert shown_path(f"/home/anna/runs/{name}/images") == f"'/home/anna/runs/{name}/images'"
 
 
-def test_a_directory_is_shown_whole_where_it_is_long() -> None:
+def test_long_directory_is_shown_in_full() -> None:
     directory = "/data/" + "outputs/images/" * 10
     assert shown_path(directory) == repr(directory)
     assert len(shown_text(directory)) < 100
@@ -307,27 +302,27 @@ SEPARATORS = ["", ".", "-", "\n", "\r\n", " ", "\\", "/", "_", ",", ":"]
 
 
 @pytest.mark.parametrize("separator", SEPARATORS, ids=repr)
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_no_spelling_of_an_image_is_shown(spelling: str, separator: str) -> None:
-    """From any byte on, in pieces of any size, behind words or not."""
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_no_encoding_of_an_image_is_shown(encoding: str, separator: str) -> None:
+    """Starting at any byte, in pieces of any size, with or without words before it."""
     for start in (0, 1, 2, 8, 33, 90):
-        text = SPELLINGS[spelling](IMAGE[start:])
+        text = ENCODINGS[encoding](IMAGE[start:])
         for size in (1, 2, 3, 4, 6, 8, 12, 16, 30) if separator else (len(text),):
             cut = separator.join(text[at : at + size] for at in range(0, len(text), size))
             for before in ("", "the image is ", "/data/images/"):
-                for said in (shown_text(before + cut), json_path([before + cut])):
-                    assert not leaked(said), (before + cut, said)
-                    assert len(said) < 120
+                for text_shown in (shown_text(before + cut), json_path([before + cut])):
+                    assert not leaked(text_shown), (before + cut, text_shown)
+                    assert len(text_shown) < 120
 
 
-def test_an_image_spread_over_keys_is_not_shown() -> None:
-    text = SPELLINGS["base64"](IMAGE)
+def test_image_spread_over_keys_is_not_shown() -> None:
+    text = ENCODINGS["base64"](IMAGE)
     for size in (4, 8, 12, 16):
         pieces = [text[at : at + size] for at in range(0, 4 * size, size)]
         assert not leaked(shown(dict.fromkeys(pieces)))
 
 
-def test_raise_alone_keeps_what_is_handled_out_of_the_chain() -> None:
+def test_raise_alone_leaves_no_exception_in_the_chain() -> None:
     def fails() -> None:
         try:
             int("no number")

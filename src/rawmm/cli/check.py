@@ -12,12 +12,13 @@ from rawmm.cli.images import ImageChecker, NotChecked
 from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, kind_of, named_kind
 from rawmm.cli.malformed import placed
 from rawmm.cli.output import UsageError, complain, say
-from rawmm.cli.parallel import Workers, available_cores
+from rawmm.cli.parallel import Workers
 from rawmm.cli.records import Format, Input, Record, Source, open_source
 from rawmm.cli.report import MaxErrors, Report, Style
 from rawmm.cli.requests import open_store, request_errors
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
+from rawmm.offload import available_cpus
 from rawmm.validation import iter_errors
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def check(
         raise UsageError("--jobs takes a number from 0, which is one for each core")
     report = Report(style, max_errors)
     args = (type_name, image_dir, require_images)
-    with Workers(jobs or available_cores(), checker_of, *args) as workers:
+    with Workers(jobs or available_cpus(), checker_of, *args) as workers:
         for path in files:
             report.files += 1
             try:

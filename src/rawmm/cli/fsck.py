@@ -12,7 +12,7 @@ from rawmm.cli.output import complain, console, counted, printable, say
 from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
 from rawmm.cli.report import MaxErrors, Report, Style
 from rawmm.errors import OffloadError, RawMMError
-from rawmm.store import WRONG, Looked, iter_findings
+from rawmm.store import WRONG, Progress, iter_findings
 
 if TYPE_CHECKING:
     from rawmm.store import Finding, Kind
@@ -71,14 +71,14 @@ def fsck(
     files = None if refs is None else ReferenceFiles(refs, input_format_name)
     report = Report(style, max_errors)
     counts: Counter[str] = Counter()
-    looked = Looked()
+    looked = Progress()
     try:
         for finding in iter_findings(
             image_dir,
             None if files is None else files.records(),
             repair=repair,
             quarantine=quarantine,
-            looked=looked,
+            progress=looked,
         ):
             counts[finding.kind] += 1
             counts["repaired"] += finding.repaired
@@ -104,7 +104,7 @@ def _report(report: Report, finding: Finding, files: ReferenceFiles | None) -> N
     report.add(file, line, finding.error, "error" if finding.kind in WRONG else "notice")
 
 
-def _summary(counts: Counter[str], looked: Looked, *, referenced: bool) -> None:
+def _summary(counts: Counter[str], looked: Progress, *, referenced: bool) -> None:
     """What was found, on standard error: a table on a terminal, else a line."""
     kinds = [kind for kind in _KINDS if referenced or kind not in _OF_RECORDS]
     screen = console()

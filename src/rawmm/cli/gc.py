@@ -12,7 +12,7 @@ from rich.table import Table
 from rawmm.cli.output import UsageError, complain, console, counted, printable, say, size
 from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
 from rawmm.errors import OffloadError, RawMMError
-from rawmm.store import GRACE, collect_garbage, resolved_dir
+from rawmm.store import GRACE, collect_garbage, open_store
 
 if TYPE_CHECKING:
     from rawmm.store import GarbageStats
@@ -65,9 +65,9 @@ def gc(
         if error.code == "no_references":
             raise UsageError(f"{error.message} (--allow-empty)") from None
         return files.refused(error)
-    root = resolved_dir(image_dir)
+    root = open_store(image_dir).root
     for name in stats.deleted:
-        sys.stdout.write(f"{printable(str(root / name))}\n")
+        sys.stdout.write(f"{printable(f'{root}/{name}')}\n")
     sys.stdout.flush()
     _summary(stats, dry_run=dry_run)
     return 0

@@ -11,7 +11,8 @@ from rawmm.errors import OffloadError, RawMMError, json_path, shown_text
 from rawmm.locators import Problem, file_path, locator_of, scheme_of
 from rawmm.model.types import Contract, GenerateFeatures, MMImageRef
 from rawmm.offload import ImageParts, offload_images_inplace
-from rawmm.values.fields import children
+from rawmm.store import check_exists, served_schemes
+from rawmm.values.fields import iter_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,9 +105,9 @@ class ImageChecker:
 
     def _verdict(self, locator: str, *, strict: bool) -> OffloadError | NotChecked | None:
         scheme = scheme_of(locator)
-        if not scheme or (scheme == "file" and self._store is None):
+        if not scheme or (scheme in served_schemes() and self._store is None):
             return self._file_verdict(locator, strict=strict)
-        if scheme not in {"data", "file"} and not strict:
+        if scheme not in {"data", *served_schemes()} and not strict:
             return _ELSEWHERE
         part = {"type": "image_url", "image_url": {"url": locator}}
         try:
@@ -117,12 +118,12 @@ class ImageChecker:
 
     def _file_verdict(self, locator: str, *, strict: bool) -> OffloadError | NotChecked | None:
         if self._store is None:
-            where = file_path(locator) if strict else None
+            where = file_path(locator) if strict and scheme_of(locator) in {"", "file"} else None
             if isinstance(where, Problem):
                 return OffloadError(where.code, expected=where.expected, got=where.got)
             return _FILE
         try:
-            self._store.check_present(locator)
+            check_exists(self._store, locator)
         except OffloadError as error:
             return error
         return None
@@ -130,7 +131,7 @@ class ImageChecker:
 
 def _required(locator: str) -> OffloadError:
     scheme = scheme_of(locator)
-    if scheme in {"", "file"}:
+    if scheme in {"", *served_schemes()}:
         return OffloadError(
             "no_image_dir",
             expected="an image directory, in which the image can be looked for",
@@ -168,7 +169,7 @@ def _descriptor_locators(value: Any) -> Iterator[tuple[Path, str]]:
             yield (*path, 2), current.uri
         elif isinstance(current, GenerateFeatures):
             yield from _slot_locators(current, path)
-        stack += reversed([((*path, key), child) for key, child in children(current)])
+        stack += reversed([((*path, key), child) for key, child in iter_children(current)])
 
 
 def _slot_locators(features: GenerateFeatures, path: Path) -> Iterator[tuple[Path, str]]:

@@ -6,7 +6,6 @@ as it makes them, and waits while nobody reads.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -48,13 +47,6 @@ from rawmm.cli.parallel import work
 work(connection)
 """
 _GONE: Final = (EOFError, BrokenPipeError, ConnectionResetError)
-
-
-def available_cores() -> int:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def serial(check: Check, records: Iterator[Record], form: Format) -> Iterator[Found]:

@@ -13,11 +13,9 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from msgspec import UNSET
-
 from rawmm.media import MODALITIES
 from rawmm.model.types import PROCESSED_KEYS, RawMMItem
-from rawmm.values.plain import as_mapping, as_sequence
+from rawmm.values.views import as_mapping, as_sequence, field_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -220,7 +218,7 @@ def _descriptor_only(kwargs: Mapping[str, Any]) -> int:
 _COUNTS: Final[tuple[Callable[[Mapping[str, Any]], int], ...]] = (
     lambda kwargs: _without_image(kwargs.get("multi_modal_data"), "mm_items"),
     lambda kwargs: _without_image(
-        _field(kwargs.get("prompt_attribution"), "multi_modal_data"), "mm_items"
+        field_of(kwargs.get("prompt_attribution"), "multi_modal_data"), "mm_items"
     ),
     lambda kwargs: _without_image(kwargs.get("features"), "kwargs_data"),
 )
@@ -228,8 +226,8 @@ _COUNTS: Final[tuple[Callable[[Mapping[str, Any]], int], ...]] = (
 
 def _without_image(media: Any, name: str) -> int:
     """The number of hashes in `media` without an image in the lists `name`."""
-    hashes = as_mapping(_field(media, "mm_hashes")) or {}
-    entries = as_mapping(_field(media, name)) or {}
+    hashes = as_mapping(field_of(media, "mm_hashes")) or {}
+    entries = as_mapping(field_of(media, name)) or {}
     count = 0
     for modality in {*hashes, *entries}:
         # Engines have names of their own, such as ``vision_chunk``, so only those of modalities
@@ -247,11 +245,6 @@ def _has_image(entry: Any) -> bool:
     """Whether an item has a locator, or a slot has a reference."""
     if isinstance(entry, str):
         return True
-    fields = (_field(entry, name) for name in _IMAGE_FIELDS)
+    fields = (field_of(entry, name) for name in _IMAGE_FIELDS)
     # Only strings are tested for truth, because an array has none.
     return any(field is not None and not (isinstance(field, str) and not field) for field in fields)
-
-
-def _field(value: Any, name: str) -> Any:
-    found = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-    return None if found is UNSET else found

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rawmm.codec import convert
 from rawmm.errors import RawMMError, contract_error, shown, shown_name
-from rawmm.graph.reading import field_of, read
+from rawmm.graph.reading import read
 from rawmm.model.types import EncodedArray, SamplingMask
 from rawmm.real_class import is_a
-from rawmm.values.fields import missing
-from rawmm.values.plain import as_mapping
+from rawmm.values.errors import missing_field
+from rawmm.values.views import as_mapping, field_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ def sampling_mask(value: Any) -> SamplingMask | None:
     for name in ("ids", "counts"):
         own = field_of(value, name)
         if own is None:
-            raise missing(name, _MASK)
+            raise missing_field(name, _MASK)
         arrays[name] = _under((*_MASK, name), encoded, own)
     return _under(_MASK, SamplingMask, **arrays)
 
@@ -93,7 +93,7 @@ class Routing:
         payload = pairs
         for name in ("data", "shape"):
             if name not in payload:
-                raise missing(name, _PATH)
+                raise missing_field(name, _PATH)
         raw = _decoded(payload["data"])
         dtype = payload.get("dtype")
         # Only to check type and size.

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm.errors import RawMMError, contract_error, counted
 from rawmm.graph.alignment import Alignment
 from rawmm.graph.arrays import Routing, sampling_mask
-from rawmm.graph.reading import field_of, read, token_types, tokens_of
+from rawmm.graph.reading import read, token_types, tokens_of
 from rawmm.graph.reuse import Cursor, Reuse
 from rawmm.graph.sidecar import first_mismatch, media_count, split_by_message
 from rawmm.media import counted_items, media_urls
 from rawmm.model.types import AssistantMessage, MessageNode, MultiModalData, PlaceholderRange, Usage
-from rawmm.rules import inline_so_far, media_ids, owed_after, placed_errors
+from rawmm.rules import all_inline, media_ids, owed_after, placement_errors
 from rawmm.validation import guarded
+from rawmm.values.views import field_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -278,14 +279,14 @@ class Commit:
         inline: bool | None = None
         owed: Owed | None = None
         for i in self._path:
-            inline = inline_so_far(inline, self._nodes[i])
+            inline = all_inline(inline, self._nodes[i])
             owed = owed_after(owed, self._nodes[i])
         for index, node in enumerate(self._new, len(self._nodes)):
-            inline = inline_so_far(inline, node)
+            inline = all_inline(inline, node)
             if whole is not None and owed is not None and len(node.token_ids):
                 self._check_owed(whole, ids)
             path = ("nodes", index)
-            for error in placed_errors(node, start, ids, path, inline=inline, owed=owed):
+            for error in placement_errors(node, start, ids, path, inline=inline, owed=owed):
                 raise error
             owed = owed_after(owed, node)
             start += len(node.token_ids)

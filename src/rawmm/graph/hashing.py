@@ -11,7 +11,7 @@ import msgspec
 from rawmm.codec import convert, to_builtins
 from rawmm.model.types import AssistantMessage, Message, TextContentPart, ToolMessage
 from rawmm.real_class import is_a
-from rawmm.validation import guarded, recheck
+from rawmm.validation import guarded, revalidate
 from rawmm.values.payload import Mode, payload_errors
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def as_message(message: Any) -> Message:
     """
     if type(message) in _MESSAGES:
         try:
-            recheck(message)
+            revalidate(message)
         except (msgspec.ValidationError, RecursionError):
             pass  # `convert` raises the full error
         else:

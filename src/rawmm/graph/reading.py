@@ -17,8 +17,8 @@ from rawmm.graph.response import TurnTokens
 from rawmm.graph.streams import floored, stream_of
 from rawmm.model.types import Trace
 from rawmm.real_class import is_a
-from rawmm.values.fields import missing
-from rawmm.values.plain import as_mapping, as_sequence
+from rawmm.values.errors import missing_field
+from rawmm.values.views import as_mapping, as_sequence, field_of
 
 _STREAMS: Final = {
     "prompt_ids": "TokenIds",
@@ -32,19 +32,6 @@ _PAIRS: Final[dict[str, Any]] = {
     "message_spans": list[tuple[int, int] | None],
     "mm_placeholders": list[tuple[int, int]],
 }
-
-
-def field_of(value: Any, name: str) -> Any:
-    """A field of an object or a mapping; None if absent.
-
-    Raises:
-        ContractError: the object raises an exception when the field is read.
-    """
-    try:
-        return value.get(name) if is_a(value, Mapping) else getattr(value, name, None)
-    except Exception:  # noqa: BLE001, S110  (objects of other libraries raise anything)
-        pass
-    raise contract_error("wrong_type", (name,), expected="a readable field", got="an exception")
 
 
 def read(value: Any, kind: Any, *path: str | int) -> Any:
@@ -85,7 +72,7 @@ def tokens_of(tokens: Any, logprob_floor: float | None = None) -> TurnTokens:
         if value is not None:
             present[field.name] = value
     if "prompt_ids" not in present:
-        raise missing("prompt_ids", ("tokens",))
+        raise missing_field("prompt_ids", ("tokens",))
     present["completion_logprobs"] = floored(
         present.get("completion_logprobs", []), logprob_floor, ("tokens", "completion_logprobs")
     )

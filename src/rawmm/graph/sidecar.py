@@ -14,7 +14,7 @@ from rawmm.media import IN_MESSAGES, LISTS
 from rawmm.model.types import Message, MultiModalData, PlaceholderRange
 from rawmm.real_class import is_a
 from rawmm.validation import guarded, in_order
-from rawmm.values.payload import plain_copy
+from rawmm.values.plain import plain_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

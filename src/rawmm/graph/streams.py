@@ -12,9 +12,10 @@ from rawmm.model.schemas import definition
 from rawmm.model.types import PackedStream, TokenFlags, TokenIds, TokenStream
 from rawmm.real_class import is_a
 from rawmm.validation import shape_errors
+from rawmm.values.errors import not_finite
 from rawmm.values.logprob_floor import checked_floor, floored_stream
-from rawmm.values.payload import not_finite
-from rawmm.values.plain import array_values, as_sequence, is_array, is_plain, to_plain
+from rawmm.values.plain import is_plain, to_plain
+from rawmm.values.views import array_values, as_sequence, is_array
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

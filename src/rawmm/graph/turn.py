@@ -11,12 +11,12 @@ from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.graph.commit import Commit, new_node
 from rawmm.graph.hashing import as_message, message_hash, tools_hash
 from rawmm.graph.index import index_of
-from rawmm.graph.reading import field_of
 from rawmm.graph.sidecar import merge
 from rawmm.graph.streams import as_list, elements, not_a_stream
 from rawmm.model.types import Tool, Trace
 from rawmm.real_class import is_a
 from rawmm.validation import guarded, in_order
+from rawmm.values.views import field_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

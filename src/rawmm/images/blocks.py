@@ -1,17 +1,17 @@
-"""The blocks of an image file: its size, and whether it is whole, within a budget.
+"""Block structure of image files: read the size, check completeness, and enforce block budgets.
 
-A file is made of blocks: chunks (PNG, WebP), segments and scans (JPEG), extensions, frames and
-sub-blocks (GIF). Files of many tiny blocks take long to walk, here and far longer in Pillow, which
-sees only files within these budgets:
+Blocks are chunks (PNG, WebP), segments and scans (JPEG), or extensions, frames and sub-blocks
+(GIF). A file of many tiny blocks is slow to walk, and far slower to open in Pillow. Files over
+these budgets are refused before Pillow sees them:
 
-- `MOST_BLOCKS`, and one more for every `BYTES_OF_A_BLOCK` bytes. Encoders write pixels in blocks
-  of 255 bytes (GIF) to 64 KiB, so no ordinary file comes near it.
-- `MOST_METADATA` blocks that hold no pixels. That many full JPEG segments are 64 MiB, the largest
-  file that `Limits` accepts by default.
-- `MOST_COMPRESSED` compressed metadata chunks of a PNG. Pillow inflates each to up to 1 MiB.
-- `MOST_EXIF` bytes of EXIF in a JPEG, as Pillow joins its segments one by one.
-- `MOST_STRAY` bytes between the segments of a JPEG: padding, which Pillow reads byte by byte.
-- `MOST_SCANS` scans of a progressive JPEG. Each costs a decoder a pass over the pixels.
+- `MAX_BLOCKS`, plus one for every `BYTES_PER_BLOCK` bytes. Encoders write pixels in blocks of
+  255 bytes (GIF) to 64 KiB, so ordinary files stay far below.
+- `MAX_METADATA` blocks without pixels. This many full JPEG segments are 64 MiB, the default of
+  `Limits.max_bytes`.
+- `MAX_COMPRESSED` compressed metadata chunks in a PNG. Pillow inflates each to up to 1 MiB.
+- `MAX_EXIF_BYTES` bytes of EXIF in a JPEG, because Pillow joins the segments one by one.
+- `MAX_STRAY_BYTES` bytes of padding between JPEG segments, which Pillow reads byte by byte.
+- `MAX_SCANS` scans in a progressive JPEG. Each costs a decoder one pass over the pixels.
 
 Sources: PNG (W3C, third edition) 5.2, 5.3, 11.2.1; JPEG (ITU T.81) B.1.1, B.2.2;
 GIF89a 17 to 27; WebP (RFC 9649) 2.3 to 2.7 and RFC 6386 9.1.
@@ -28,13 +28,13 @@ from rawmm.errors import OffloadError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST_BLOCKS: Final = 65_536
-BYTES_OF_A_BLOCK: Final = 128
-MOST_METADATA: Final = 1024
-MOST_COMPRESSED: Final = 64
-MOST_EXIF: Final = 8 * 1024 * 1024
-MOST_STRAY: Final = 65_536
-MOST_SCANS: Final = 500
+MAX_BLOCKS: Final = 65_536
+BYTES_PER_BLOCK: Final = 128
+MAX_METADATA: Final = 1024
+MAX_COMPRESSED: Final = 64
+MAX_EXIF_BYTES: Final = 8 * 1024 * 1024
+MAX_STRAY_BYTES: Final = 65_536
+MAX_SCANS: Final = 500
 
 PNG_MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS: Final = frozenset({b"IDAT", b"fdAT", b"fcTL"})
@@ -48,7 +48,7 @@ _JPEG_ALONE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
 def incomplete(media_type: str, got: str) -> OffloadError:
-    """The error of a file that is not whole."""
+    """Return the error for an incomplete file."""
     return OffloadError(
         "not_an_image",
         expected=f"a complete {media_type} file",
@@ -58,14 +58,14 @@ def incomplete(media_type: str, got: str) -> OffloadError:
 
 
 class _Budget:
-    """How many more blocks, bytes or scans a file may have."""
+    """Counts down the blocks, bytes or scans that a file may still have."""
 
-    def __init__(self, media_type: str, most: int, unit: str) -> None:
-        self.left = most
-        self._expected = f"at most {most} {unit} in an {media_type} file"
+    def __init__(self, media_type: str, maximum: int, unit: str) -> None:
+        self.left = maximum
+        self._expected = f"at most {maximum} {unit} in an {media_type} file"
 
     def spend(self, number: int = 1) -> None:
-        """Count.
+        """Take `number` from the budget.
 
         Raises:
             OffloadError: ``image_limit``.
@@ -81,23 +81,23 @@ class _Budget:
 
 
 def _blocks(raw: bytes, media_type: str) -> _Budget:
-    return _Budget(media_type, MOST_BLOCKS + len(raw) // BYTES_OF_A_BLOCK, "blocks")
+    return _Budget(media_type, MAX_BLOCKS + len(raw) // BYTES_PER_BLOCK, "blocks")
 
 
 def _metadata(media_type: str) -> _Budget:
-    return _Budget(media_type, MOST_METADATA, "metadata blocks")
+    return _Budget(media_type, MAX_METADATA, "metadata blocks")
 
 
 def _png_size(raw: bytes) -> tuple[int, int]:
     length, kind, width, height = struct.unpack_from(">I4sII", raw, 8)
     if (length, kind) != (13, b"IHDR"):
-        raise incomplete("image/png", "one that does not begin with IHDR")
+        raise incomplete("image/png", "a file that does not begin with IHDR")
     return width, height
 
 
 def _png_ends(raw: bytes) -> bool:
     blocks, metadata = _blocks(raw, "image/png"), _metadata("image/png")
-    compressed = _Budget("image/png", MOST_COMPRESSED, "compressed metadata blocks")
+    compressed = _Budget("image/png", MAX_COMPRESSED, "compressed metadata blocks")
     position, has_data = len(PNG_MAGIC), False
     while True:
         length, kind = struct.unpack_from(">I4s", raw, position)
@@ -114,19 +114,19 @@ def _png_ends(raw: bytes) -> bool:
 
 
 class _JpegSegment(NamedTuple):
-    """A marker, and where what follows it begins."""
+    """A marker, and the position after it."""
 
     marker: int
     start: int
 
 
 def _jpeg_segments(raw: bytes) -> Iterator[_JpegSegment]:
-    """The segments up to the first scan, which is the last one."""
+    """Yield segments up to and including the first scan."""
     metadata = _metadata("image/jpeg")
-    stray = _Budget("image/jpeg", MOST_STRAY, "bytes between segments")
+    stray = _Budget("image/jpeg", MAX_STRAY_BYTES, "bytes between segments")
     position = 2
     while True:
-        # Readers skip whatever stands before a marker, and fill bytes before its code.
+        # Readers skip any bytes before a marker, and fill bytes (0xFF) before its code.
         found = _JPEG_MARKER.match(raw, position, position + stray.left + 3)
         if found is None:
             stray.spend(len(raw) - position)
@@ -153,8 +153,8 @@ def _jpeg_size(raw: bytes) -> tuple[int, int]:
 
 
 def _jpeg_ends(raw: bytes) -> bool:
-    exif = _Budget("image/jpeg", MOST_EXIF, "bytes of EXIF")
-    resources = _Budget("image/jpeg", MOST_BLOCKS, "Photoshop resources")
+    exif = _Budget("image/jpeg", MAX_EXIF_BYTES, "bytes of EXIF")
+    resources = _Budget("image/jpeg", MAX_BLOCKS, "Photoshop resources")
     scan = 0
     for _, start in _jpeg_segments(raw):
         scan = start
@@ -163,17 +163,17 @@ def _jpeg_ends(raw: bytes) -> bool:
             exif.spend(size)
         elif raw.startswith(_JPEG_RESOURCES, start + 2):
             resources.spend(raw.count(b"8BIM", start, start + size))
-    # Thumbnails in EXIF have end marks of their own, so only one after the scan counts.
+    # EXIF thumbnails have end markers of their own, so search after the first scan only.
     start = scan + struct.unpack_from(">H", raw, scan)[0]
-    if raw.count(b"\xff\xda", start) >= MOST_SCANS:
+    if raw.count(b"\xff\xda", start) >= MAX_SCANS:
         _jpeg_count_scans(raw, start)
     return raw.rfind(b"\xff\xd9", start) >= 0
 
 
 def _jpeg_count_scans(raw: bytes, position: int) -> None:
-    """Count the scans that follow the first one. Other bytes may look like scans, too."""
+    """Count the scans after the first, without mistaking other bytes for scans."""
     metadata = _metadata("image/jpeg")
-    scans = _Budget("image/jpeg", MOST_SCANS - 1, "scans")
+    scans = _Budget("image/jpeg", MAX_SCANS - 1, "scans")
     while (found := _JPEG_IN_SCAN.search(raw, position)) is not None:
         marker = raw[found.end() - 1]
         if marker == 0xD9:
@@ -187,9 +187,9 @@ def _gif_skip_table(position: int, flags: int) -> int:
 
 
 def _gif_skip_blocks(raw: bytes, position: int, *budgets: _Budget) -> int:
-    count, most = 0, min(budget.left for budget in budgets)
+    count, maximum = 0, min(budget.left for budget in budgets)
     size = 1
-    while size and count <= most:
+    while size and count <= maximum:
         size = raw[position]
         position += 1 + size
         count += 1
@@ -201,7 +201,7 @@ def _gif_skip_blocks(raw: bytes, position: int, *budgets: _Budget) -> int:
 def _gif_next_frame(
     raw: bytes, position: int, blocks: _Budget, comments: _Budget | None = None
 ) -> int:
-    """Where the next image descriptor begins, or -1 at the trailer."""
+    """Return the position of the next image descriptor, or -1 at the trailer."""
     while raw[position] == 0x21:
         budgets = [blocks]
         if comments is not None and raw[position + 1] == 0xFE:
@@ -215,7 +215,7 @@ def _gif_next_frame(
 
 
 def _gif_first_frame(raw: bytes, blocks: _Budget) -> int:
-    # Pillow joins the comments that stand before the first frame block by block.
+    # Pillow joins the comments before the first frame block by block.
     comments = _metadata("image/gif")
     return _gif_next_frame(raw, _gif_skip_table(13, raw[10]), blocks, comments)
 
@@ -224,9 +224,9 @@ def _gif_size(raw: bytes) -> tuple[int, int]:
     width, height = struct.unpack_from("<HH", raw, 6)
     frame = _gif_first_frame(raw, _blocks(raw, "image/gif"))
     if frame < 0:
-        raise incomplete("image/gif", "one without a frame")
+        raise incomplete("image/gif", "a file without a frame")
     left, top, frame_width, frame_height = struct.unpack_from("<HHHH", raw, frame + 1)
-    # A first frame that leaves the screen makes it larger, in Pillow and in browsers.
+    # Pillow and browsers enlarge the screen if the first frame exceeds it.
     return max(width, left + frame_width), max(height, top + frame_height)
 
 
@@ -250,7 +250,7 @@ def _webp_size(raw: bytes) -> tuple[int, int]:
     if kind == b"VP8 " and raw[23:26] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", raw, 26)
         return width & 0x3FFF, height & 0x3FFF
-    raise incomplete("image/webp", "one without a VP8, VP8L or VP8X header")
+    raise incomplete("image/webp", "a file without a VP8, VP8L or VP8X header")
 
 
 def _webp_ends(raw: bytes) -> bool:
@@ -271,8 +271,9 @@ SIZES: Final = {
     "image/gif": _gif_size,
     "image/webp": _webp_size,
 }
-"""Width and height of a file of each type. A file that is cut off is a `struct.error` or an
-`IndexError`, or an error of rawmm, as for `ENDS`.
+"""Functions that read width and height, by media type.
+
+On a truncated file they raise `struct.error`, `IndexError` or `OffloadError`, as does `ENDS`.
 """
 
 ENDS: Final = {
@@ -281,4 +282,4 @@ ENDS: Final = {
     "image/gif": _gif_ends,
     "image/webp": _webp_ends,
 }
-"""Whether a file of each type reaches its end mark."""
+"""Functions that check whether a file reaches its end marker, by media type."""

@@ -1,11 +1,11 @@
-"""What an image file is, from its header alone: type, width, height, completeness.
+"""Type, width, height and completeness of an image file, from its header and block structure.
 
-Four formats are known, by their first bytes. The size is read here, before Pillow sees the
-file, because Pillow refuses a large image without telling its size, and because its WebP
-opener allocates the canvas. Pillow then opens the header (`PIL.Image.open` never decodes
-pixels): what it cannot open, no consumer can train on.
+Supports four formats, recognized by their first bytes. This module reads the size before Pillow
+sees the file, because Pillow refuses a large image without reporting its size and because its
+WebP opener allocates the canvas. Pillow then opens the header (`PIL.Image.open` does not decode
+pixels), because consumers cannot train on a file that Pillow cannot open.
 
-How the file is walked, and within which budgets, is in `image_blocks`.
+`rawmm.images.blocks` walks the blocks and defines the budgets.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ EXTENSIONS: Final = {
     "image/webp": "webp",
     "image/gif": "gif",
 }
-"""The media types that are stored, with the file extension of each."""
+"""File extensions of the media types that can be stored."""
 
 FORMATS: Final = tuple(name.removeprefix("image/").upper() for name in EXTENSIONS)
-"""Pillow's names of them."""
+"""Pillow's names of these formats."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """Type and size of an image. Width and height are in pixels, before any orientation tag."""
+    """Type and size of an image, in pixels as stored: an orientation tag is not applied."""
 
     media_type: str
     width: int
@@ -46,18 +46,18 @@ class ImageHeader:
 
 
 def read_header(raw: bytes) -> ImageHeader:
-    """Type, width and height of an image file, from its first bytes.
+    """Read type, width and height from the header of an image file.
 
     Raises:
-        OffloadError: ``not_an_image`` for any other format and for a header that is cut off,
-            ``image_limit`` for a header over a budget of `image_blocks`.
+        OffloadError: ``not_an_image`` for any other format and for a truncated header,
+            ``image_limit`` for a header over a budget of `rawmm.images.blocks`.
     """
     media_type = _sniff(raw)
     size = None
     with suppress(struct.error, IndexError):
         size = SIZES[media_type](raw)
     if size is None:
-        raise incomplete(media_type, "a header that is cut off")
+        raise incomplete(media_type, "a truncated header")
     width, height = size
     if not width or not height:
         raise incomplete(media_type, f"a size of {width} x {height} pixels")
@@ -65,7 +65,7 @@ def read_header(raw: bytes) -> ImageHeader:
 
 
 def check_declared_type(declared: str, header: ImageHeader) -> None:
-    """Check the media type of a data URL against the real one; ``image/jpg`` is JPEG.
+    """Check the declared media type of a data URL; ``image/jpg`` is accepted for JPEG.
 
     Raises:
         OffloadError: ``image_type_mismatch``.
@@ -80,19 +80,19 @@ def check_declared_type(declared: str, header: ImageHeader) -> None:
 
 
 def check_complete(raw: bytes, header: ImageHeader) -> None:
-    """Check that the file reaches its end mark, and that Pillow can open its header.
+    """Check that the file reaches its end marker and that Pillow can open its header.
 
-    Bytes after the end mark are let pass, as every decoder does.
+    Bytes after the end marker are ignored, as decoders ignore them.
 
     Raises:
         OffloadError: ``not_an_image``, or ``image_limit`` for a file over a budget of
-            `image_blocks`.
+            `rawmm.images.blocks`.
     """
     complete = False
     with suppress(struct.error, IndexError):
         complete = ENDS[header.media_type](raw)
     if not complete:
-        raise incomplete(header.media_type, "one that is cut off or damaged")
+        raise incomplete(header.media_type, "a truncated or damaged file")
     _check_opens(raw, header)
 
 
@@ -116,7 +116,7 @@ def _sniff(raw: bytes) -> str:
 def _check_opens(raw: bytes, header: ImageHeader) -> None:
     from PIL import Image
 
-    # Over this size Pillow warns or refuses. Our limits have passed, and theirs are global.
+    # Pillow warns of or refuses larger images. Its limit is global; the caller's limits passed.
     if Image.MAX_IMAGE_PIXELS and header.width * header.height > Image.MAX_IMAGE_PIXELS:
         return
     name = header.media_type.removeprefix("image/").upper()
@@ -125,14 +125,14 @@ def _check_opens(raw: bytes, header: ImageHeader) -> None:
         with Image.open(io.BytesIO(raw), formats=[name]) as image:
             size = image.size
     except (OSError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning):
-        # OSError: UnidentifiedImageError, which SyntaxError and the like become, and short
-        # reads. ValueError: short or oversized PNG chunks. The bomb: a second header.
-        # Their texts may quote the file, so none is kept as context.
+        # OSError: short reads, and UnidentifiedImageError for parse errors. ValueError: short or
+        # oversized PNG chunks. DecompressionBomb: a second header. Their texts may quote the
+        # file, so our error is raised outside of this handler and has no context.
         pass
     except Warning:
-        # A filter may turn warnings (odd EXIF, odd animation) into errors; it still opens.
+        # A warnings filter may turn warnings about EXIF or animation into errors.
         return
     if size is None:
-        raise incomplete(header.media_type, "one whose header Pillow cannot read")
+        raise incomplete(header.media_type, "a file whose header Pillow cannot read")
     if size != (header.width, header.height):
         raise incomplete(header.media_type, "headers that disagree about the size")

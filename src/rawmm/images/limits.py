@@ -1,4 +1,4 @@
-"""Limits on what is offloaded. Checked on lengths and headers; no pixel is ever decoded."""
+"""Limits on offloaded images, checked against lengths and headers. No pixel is decoded."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from rawmm.real_class import is_a
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds for one image, and for the number of images of one call.
+    """Limits for one image, and for the number of images in one call.
 
     Attributes:
-        max_bytes: bytes of one encoded image file. 64 MiB: no screenshot comes near it.
-        max_pixels: width times height. 89,478,485 is where Pillow starts to warn of a
-            decompression bomb, so nothing stored makes a consumer's Pillow complain.
-        max_edge: the longer side in pixels. 32,768 holds a full-page screenshot.
-        min_edge: the shorter side in pixels. 1 accepts everything; set it to the patch size
-            of the model (28 for Qwen2-VL) to refuse images that are too small to be seen.
+        max_bytes: size of one encoded image file in bytes. The default of 64 MiB is far above
+            any screenshot.
+        max_pixels: width times height. The default of 89,478,485 is the size above which Pillow
+            warns of a decompression bomb.
+        max_edge: the longer side in pixels. The default of 32,768 fits a full-page screenshot.
+        min_edge: the shorter side in pixels. The default of 1 accepts everything. Set it to the
+            patch size of the model (28 for Qwen2-VL) to refuse images that are too small for it.
         max_images: image parts in one call of `offload_images_inplace`.
     """
 
@@ -30,10 +31,11 @@ class Limits:
     max_images: int = 10_000
 
     def __post_init__(self) -> None:
-        """Check the bounds.
+        """Check the limits themselves.
 
         Raises:
-            ContractError: ``wrong_type`` for one that is no integer, ``out_of_range``.
+            ContractError: ``wrong_type`` if one is not an integer, ``out_of_range`` if one is
+                negative.
         """
         for name in self.__slots__:
             value = getattr(self, name)
@@ -52,7 +54,7 @@ class Limits:
             OffloadError: ``image_limit``.
         """
         if size > self.max_bytes:
-            raise _over(
+            raise _over_limit(
                 f"at most {self.max_bytes} bytes in an image",
                 f"{size} bytes",
                 "compress or resize the image, or raise Limits.max_bytes",
@@ -66,32 +68,32 @@ class Limits:
         """
         got = f"{width} x {height} pixels"
         if min(width, height) < self.min_edge:
-            raise _over(
+            raise _over_limit(
                 f"sides of at least {self.min_edge} pixels",
                 got,
                 "leave the image out or enlarge it, or lower Limits.min_edge",
             )
         if max(width, height) > self.max_edge:
-            raise _over(
+            raise _over_limit(
                 f"sides of at most {self.max_edge} pixels",
                 got,
                 "resize the image, or raise Limits.max_edge",
             )
         if width * height > self.max_pixels:
-            raise _over(
+            raise _over_limit(
                 f"at most {self.max_pixels} pixels in an image",
                 f"{width * height} ({got})",
                 "resize the image, or raise Limits.max_pixels",
             )
 
     def check_count(self, images: int) -> None:
-        """Check the number of image parts of a call.
+        """Check the number of image parts in a call.
 
         Raises:
             OffloadError: ``image_limit``.
         """
         if images > self.max_images:
-            raise _over(
+            raise _over_limit(
                 f"at most {self.max_images} image parts in a call",
                 str(images),
                 "offload fewer messages at a time, or raise Limits.max_images",
@@ -99,7 +101,7 @@ class Limits:
 
 
 def checked_limits(limits: Any) -> Limits | None:
-    """Limits as they are given to a function, or None.
+    """Return a `limits` argument if it is `Limits` or None.
 
     Raises:
         ContractError: ``wrong_type``.
@@ -115,5 +117,5 @@ def checked_limits(limits: Any) -> Limits | None:
     )
 
 
-def _over(expected: str, got: str, hint: str) -> OffloadError:
+def _over_limit(expected: str, got: str, hint: str) -> OffloadError:
     return OffloadError("image_limit", expected=expected, got=got, hint=hint)

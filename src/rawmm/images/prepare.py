@@ -1,4 +1,4 @@
-"""From a data URL or raw bytes to a checked image, ready to be written. No I/O."""
+"""Check and hash one image, given as a data URL or as bytes, before it is written. No I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rawmm.images.limits import Limits
 
 ImageSource: TypeAlias = str | bytes | bytearray | memoryview | DataUrl
-"""A ``data:image/...;base64,`` URL, as text or with its head read, or an image file's bytes."""
+"""A ``data:image/...;base64,`` URL, as text or parsed, or the bytes of an image file."""
 
 
 class CheckedImage(NamedTuple):
@@ -26,8 +26,8 @@ class CheckedImage(NamedTuple):
     header: ImageHeader
 
 
-class ImageFacts(NamedTuple):
-    """What is known of an image that passed every check. ``sha256`` is 64 hex digits."""
+class ImageInfo(NamedTuple):
+    """Hash, header and size of a checked image. ``sha256`` has 64 hex digits."""
 
     sha256: str
     header: ImageHeader
@@ -39,7 +39,7 @@ class ImageFacts(NamedTuple):
         return f"{self.sha256}.{self.header.extension}"
 
     def check(self, limits: Limits) -> None:
-        """Check the limits, which another call may have set lower.
+        """Check against limits that may be lower than those the image was checked with.
 
         Raises:
             OffloadError: ``image_limit``.
@@ -50,7 +50,7 @@ class ImageFacts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
-    """A checked and hashed image. ``raw`` is the whole file, ``sha256`` 64 hex digits."""
+    """A checked and hashed image. ``raw`` is the whole file; ``sha256`` has 64 hex digits."""
 
     raw: bytes = field(repr=False)
     header: ImageHeader
@@ -59,16 +59,16 @@ class PreparedImage:
     @property
     def raw_image_id(self) -> str:
         """The file name in a store: ``<sha256>.<extension>``."""
-        return self.facts.raw_image_id
+        return self.info.raw_image_id
 
     @property
-    def facts(self) -> ImageFacts:
-        """All of it but the bytes."""
-        return ImageFacts(self.sha256, self.header, len(self.raw))
+    def info(self) -> ImageInfo:
+        """Everything but the bytes."""
+        return ImageInfo(self.sha256, self.header, len(self.raw))
 
 
 def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
-    """Decode a source, and check type, limits and completeness.
+    """Decode a source, and check its type, limits and completeness.
 
     Raises:
         OffloadError: ``bad_locator``, ``bad_base64``, ``wrong_type``, ``image_limit``,
@@ -77,8 +77,8 @@ def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
     declared = None
     if is_a(source, str | DataUrl):
         data_url = parse_data_url(source) if is_a(source, str) else source
-        # The length alone tells, so a gigabyte of text is refused before it is decoded.
-        limits.check_bytes(data_url.most_bytes - 2)
+        # Check the length first, so that a gigabyte of text is refused without decoding it.
+        limits.check_bytes(data_url.max_bytes - 2)
         declared = data_url.media_type
         raw = decode_data_url(data_url)
     elif (frozen := frozen_bytes(source, limits)) is not None:
@@ -100,9 +100,9 @@ def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
 
 
 def frozen_bytes(source: object, limits: Limits | None = None) -> bytes | None:
-    """Bytes that cannot change any more, out of bytes or a view of them; None for anything else.
+    """Return immutable bytes for a bytes-like object, or None for any other object.
 
-    Bytes are not copied. What is over the limits is not copied either.
+    Bytes are returned as they are. Data over the limits is refused before it is copied.
 
     Raises:
         OffloadError: ``image_limit``.
@@ -111,7 +111,7 @@ def frozen_bytes(source: object, limits: Limits | None = None) -> bytes | None:
         return source
     if not is_a(source, bytes | bytearray | memoryview):
         return None
-    # Of the base class, whatever a subclass overrides. A view that was released has no bytes.
+    # A memoryview ignores what a subclass overrides. A released view raises ValueError.
     with suppress(ValueError), memoryview(source) as view:
         if limits is not None:
             limits.check_bytes(view.nbytes)
@@ -120,7 +120,7 @@ def frozen_bytes(source: object, limits: Limits | None = None) -> bytes | None:
 
 
 def prepare_image(source: ImageSource, limits: Limits) -> PreparedImage:
-    """Check a source and hash its bytes once.
+    """Check a source and hash its bytes.
 
     Raises:
         OffloadError: as `check_image`.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 
-from rawmm.errors import RawMMError, contract_error, counted, raise_alone, shown
+from rawmm.errors import RawMMError, contract_error, counted, raise_alone, shown, shown_hash
 from rawmm.graph import message_hash
 from rawmm.values.payload import Mode, payload_errors
 
@@ -152,7 +152,8 @@ def unpack(plain: Any, document: dict[str, Any]) -> None:
             raise contract_error(
                 "hash_mismatch",
                 ("nodes", owner.node),
-                expected=f"the node of branch hash {owner.hash[:16]}, to which leftovers belong",
+                expected=f"the node of branch hash {shown_hash(owner.hash)}, "
+                "to which leftovers belong",
                 got="another message or other tokens" if there else counted(len(nodes), "node"),
                 hint="nodes were dropped, moved or changed since to_verifiers(); do that to the "
                 f"struct, or delete trace.info[{KEY!r}] and with it what it carries",

@@ -10,7 +10,8 @@ from typing import Any, Final
 from rawmm.errors import contract_error, shown
 from rawmm.model.types import PATTERNS
 from rawmm.real_class import is_a
-from rawmm.values.payload import Mode, payload_errors, plain_copy
+from rawmm.values.payload import Mode, payload_errors
+from rawmm.values.plain import plain_copy
 
 _FAMILY: Final = re.compile(PATTERNS["Name"])
 

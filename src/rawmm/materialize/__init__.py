@@ -18,7 +18,7 @@ tokens is an error that identifies the image. No other image is put in its place
 from rawmm.layouts import layout_of
 from rawmm.materialize.cache import CacheCounters, ProcessedImageCache
 from rawmm.materialize.images import Materialized, MaterializedImage, materialize
-from rawmm.materialize.reading import ImageReader
+from rawmm.store import ImageReader
 
 __all__ = [
     "CacheCounters",

@@ -20,7 +20,7 @@ from rawmm.materialize.cache import ProcessedImageCache
 from rawmm.materialize.reading import decode_rgb, read_image
 from rawmm.materialize.sources import sources_of
 from rawmm.real_class import is_a
-from rawmm.store import ImageStore, check_one_place
+from rawmm.store import ImageStore, check_store_arguments, open_store
 from rawmm.trainer import span_errors
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rawmm.layouts import Geometry
-    from rawmm.materialize.reading import ImageReader
     from rawmm.materialize.sources import Path, Source
+    from rawmm.store import ImageReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +126,10 @@ def materialize(
         limits: limits of image files; by default those of the store.
 
     Raises:
-        ContractError: ``wrong_type`` for an argument, ``bad_value`` for both a store and an
-            `image_dir`; ``unsupported_modality``, ``no_locator``, ``mixed_layouts``,
-            ``placeholder_order`` or ``orphan_image``, and any violation of the contract in `refs`.
+        TypeError: both `store` and `image_dir` are given.
+        ContractError: ``wrong_type`` for an argument; ``unsupported_modality``, ``no_locator``,
+            ``mixed_layouts``, ``placeholder_order`` or ``orphan_image``, and what breaks the
+            contract in `refs`.
         ProcessedPayloadError: an item is not raw.
         MaterializeError: an image cannot be used; ``path`` is its place in `refs`:
             ``missing_image``, ``hash_mismatch``, ``path_escape``, ``bad_locator``,
@@ -137,9 +138,9 @@ def materialize(
             layout; ``geometry_mismatch`` for another grid or number of tokens;
             ``processor_failed``.
     """
-    check_one_place(image_dir, store)
+    check_store_arguments(image_dir, store)
     _check_arguments(image_processor, store, layout, cache)
-    reader = ImageStore(image_dir) if image_dir is not None else store
+    reader = open_store(image_dir) if image_dir is not None else store
     bounds = checked_limits(limits)
     if bounds is None:
         bounds = reader.limits if is_a(reader, ImageStore) else Limits()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import (
     MaterializeError,
@@ -14,13 +13,11 @@ from rawmm.errors import (
     raise_alone,
     shown,
     shown_name,
-    shown_text,
-    type_name,
 )
 from rawmm.images import FORMATS, check_image
-from rawmm.locators import Problem, file_path, names_image, scheme_of
+from rawmm.locators import names_image, scheme_of
 from rawmm.real_class import is_a
-from rawmm.store import ImageStore, run_image_dir
+from rawmm.store import ImageReader, store_for, unexpected
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,17 +35,6 @@ _DECODER_ERRORS: Final = (
     Warning,
 )
 """Exceptions of Pillow's decoders for damaged files, and warnings that a filter may raise."""
-
-
-class ImageReader(Protocol):
-    """A source of images: an `ImageStore`, or a store with a URL scheme of its own."""
-
-    def read(self, locator: str, expected_hash: str | None = None) -> bytes:
-        """The bytes of the file with a ``raw_image_id`` or URL.
-
-        `expected_hash` is the beginning of their SHA-256. The caller compares it, too.
-        """
-        ...
 
 
 class VerifiedImage(NamedTuple):
@@ -70,7 +56,7 @@ def read_image(
     if scheme_of(locator) == "data":
         raw, header = check_image(locator, limits)
         return VerifiedImage(raw, header, _verified(raw, locator, mm_hash))
-    reader = _reader_of(locator) if reader is None else reader
+    reader = store_for(locator) if reader is None else reader
     raw = _read(reader, locator, mm_hash)
     if not is_a(raw, bytes):
         raise MaterializeError("wrong_type", expected="bytes from the store", got=shown(raw))
@@ -87,31 +73,8 @@ def _read(reader: ImageReader, locator: str, mm_hash: str) -> Any:
         raise
     except Exception as error:  # noqa: BLE001  (code of other libraries raises anything)
         raise_alone(
-            MaterializeError(
-                "store_failed",
-                expected="the bytes of an image from the store",
-                got=f"{type_name(type(error))} from its method read",
-                hint="call read with the locator alone to see the whole error",
-            )
+            unexpected(error, "the bytes of an image from the store", "read", MaterializeError)
         )
-
-
-def _reader_of(locator: str) -> ImageStore:
-    """The store of the directory that contains the file of a locator."""
-    scheme = scheme_of(locator)
-    if not scheme:
-        return ImageStore(run_image_dir())
-    if scheme != "file":
-        raise MaterializeError(
-            "bad_locator",
-            expected="a raw_image_id or a file:// URL",
-            got=f"the scheme {shown_text(scheme)}",
-            hint="pass a store that supports it",
-        )
-    path = file_path(locator)
-    if isinstance(path, Problem):
-        raise MaterializeError(path.code, expected=path.expected, got=path.got)
-    return ImageStore(os.path.dirname(path))  # noqa: PTH120  (pathlib would normalize the path)
 
 
 def _verified(raw: bytes, locator: str, mm_hash: str) -> str:

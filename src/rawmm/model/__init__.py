@@ -1,1 +1,1 @@
-"""The types of the contract: generated structs, their base, and their schemas."""
+"""The types of the contract: the generated structs, their base classes, and their schemas."""

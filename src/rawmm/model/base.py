@@ -1,15 +1,11 @@
-"""The base of every generated struct: strict construction, and presence kept as data.
+"""The base of the generated structs: checked construction, `replace`, absent fields, extra fields.
 
-Two things msgspec does not do by itself happen here.
+msgspec checks types when it decodes, not when code calls ``RawMMItem(...)``. The metaclass sends
+such a call through the same conversion as decoding, so every struct has the right shape when it is
+built. Decoding does not call the metaclass and costs nothing more.
 
-*Construction is a door.* msgspec checks types when it decodes, not when Python code calls
-``RawMMItem(...)``. The metaclass sends such a call through the same conversion as decoding,
-so a struct that exists has the right shape. Decoding does not pass the metaclass and pays
-nothing for it.
-
-*Absent is not null.* An optional field without a default holds ``UNSET`` while its property
-is absent, so that a document is written back with the properties it came with. Reading such
-a field gives None.
+An optional field without a default holds ``UNSET`` while its property is absent, so that a document
+is written back with the properties it had. Such a field reads as None.
 """
 
 from __future__ import annotations
@@ -17,15 +13,17 @@ from __future__ import annotations
 from abc import ABC
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from rawmm.errors import contract_error, shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    # To a type checker an absent field is None, as it reads.
+    # To a type checker, an absent field is None.
     Absent: TypeAlias = None
     ABSENT: Any = None
 else:
@@ -36,8 +34,8 @@ EXTRA: Final = "__extra__"
 """Wire name of the field that holds an open object's unknown properties."""
 
 
-class _Presence:
-    """Reads an absent field as None. The slot underneath keeps UNSET."""
+class _OptionalField:
+    """A descriptor that reads UNSET as None. The slot that it wraps keeps UNSET."""
 
     __slots__ = ("_name", "_slot")
 
@@ -52,28 +50,24 @@ class _Presence:
         return None if value is UNSET else value
 
     def __set__(self, obj: Any, value: Any) -> None:
-        # Where the schema has no null, None can only mean "leave it out".
-        kind: Any = type(obj)
-        absent = value is None and self._name not in _nullable(kind)
-        self._slot.__set__(obj, UNSET if absent else value)
+        self._slot.__set__(obj, UNSET if _means_absent(type(obj), self._name, value) else value)
 
 
 class Hooks:
-    """What higher layers provide: how a struct is built, which rules it obeys, who describes it.
-
-    Structs are below the rules, the conversion and the integrations, and must not import them.
-    """
+    """Functions of higher layers that construction calls. This module must not import them."""
 
     build: ClassVar[Callable[[type[Any], dict[str, Any]], Any]]
-    """Turns wire-named values into an instance, or raises a `RawMMError`."""
+    """Makes an instance from values by wire name, or raises a `RawMMError`."""
     check: ClassVar[Callable[[Any], None]]
     """Raises the first broken rule of one struct."""
     pydantic: ClassVar[str] = "rawmm.integrations.pydantic"
-    """The module that answers pydantic. It is imported when pydantic asks."""
+    """The module that implements pydantic's protocol. It is imported on first use."""
+    forms: ClassVar[str] = "rawmm.upgrades.forms"
+    """The module that knows historical forms. It is imported to explain an error."""
 
 
 class ContractMeta(msgspec.StructMeta):
-    """Builds struct classes; see the module's docstring."""
+    """The metaclass of the structs; see the module's docstring."""
 
     def __init__(
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kw: Any
@@ -81,10 +75,10 @@ class ContractMeta(msgspec.StructMeta):
         super().__init__(name, bases, namespace, **kw)
         names, defaults = cls.__struct_fields__, cls.__struct_defaults__
         by_name = dict(zip(names, cls.__struct_encode_fields__, strict=True))
-        # The last fields have the defaults. Types are not read here: that takes an import's time.
+        # Defaults belong to the last fields. Reading types as well would make imports slow.
         for field, default in zip(reversed(names), reversed(defaults), strict=False):
-            if default is UNSET and field in cls.__dict__:  # a subclass inherits the others
-                type.__setattr__(cls, field, _Presence(cls.__dict__[field], field))
+            if default is UNSET and field in cls.__dict__:  # else it is inherited
+                type.__setattr__(cls, field, _OptionalField(cls.__dict__[field], field))
         config = cls.__struct_config__
         tag = {config.tag_field: config.tag} if config.tag_field else {}
         type.__setattr__(cls, "__tag__", tag)
@@ -92,7 +86,7 @@ class ContractMeta(msgspec.StructMeta):
         type.__setattr__(cls, "__open__", EXTRA in by_name.values())
         type.__setattr__(cls, "__known__", frozenset(by_name.values()) - {EXTRA})
 
-    if not TYPE_CHECKING:  # to a type checker a call makes an instance, of the fields as they are
+    if not TYPE_CHECKING:  # a type checker takes the signature from the fields
 
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
             """Build a struct, as strictly as a decoder does."""
@@ -100,31 +94,37 @@ class ContractMeta(msgspec.StructMeta):
 
 
 def _bind(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Call arguments as wire-named values, constants filled in."""
+    """The arguments of a constructor by wire name, with constants filled in."""
     names: dict[str, str] = cls.__wire_names__
     if len(args) > len(names):
         msg = f"{cls.__name__}() takes {len(names)} fields, {len(args)} were given"
         raise TypeError(msg)
     values: dict[str, Any] = cls.__tag__ | cls.__filled__
     for name, value in (*zip(names, args, strict=False), *kwargs.items()):
-        if value is UNSET or (value is None and name in names and _drops_none(cls, name)):
-            continue
-        values[names.get(name, name)] = value
+        if not _means_absent(cls, name, value):
+            values[names.get(name, name)] = value
     return values
+
+
+def _means_absent(cls: Any, name: str, value: Any) -> bool:
+    """Whether assigning `value` to a field removes its property.
+
+    None does if the schema does not allow null there.
+    """
+    if value is None:
+        optional = isinstance(getattr(cls, name, None), _OptionalField)
+        return optional and name not in _nullable(cls)
+    return value is UNSET
 
 
 @cache
 def _nullable(cls: Any) -> frozenset[str]:
-    """Names of the fields that null is a value of."""
+    """Names of the fields that may be null."""
     return frozenset(
         field.name
         for field in msgspec.structs.fields(cls)
         if field.type is Any or {type(None), Any} & set(getattr(field.type, "__args__", ()))
     )
-
-
-def _drops_none(cls: Any, name: str) -> bool:
-    return isinstance(cls.__dict__.get(name), _Presence) and name not in _nullable(cls)
 
 
 class Contract(
@@ -134,29 +134,34 @@ class Contract(
     repr_omit_defaults=True,
     weakref=True,
 ):
-    """Base of the generated structs."""
+    """The base of the generated structs."""
 
     __filled__: ClassVar[dict[str, Any]] = {}
-    """Values the constructor fills in where none is given: the schema leaves no other choice."""
+    """Values that the constructor fills in, where the schema allows only one."""
     __json_fields__: ClassVar[tuple[str, ...]] = ()
     """Fields that hold free JSON objects."""
     __wire_fields__: ClassVar[tuple[str, ...]] = ()
-    """Fields that hold free values of an open record: any that the wire has."""
+    """Fields of an open object that hold any value that the wire format can represent."""
     __descriptor_fields__: ClassVar[tuple[str, ...]] = ()
-    """Fields that hold free JSON values under the rules of a descriptor."""
+    """Fields that hold free JSON under the rules of a descriptor."""
     __float_fields__: ClassVar[tuple[str, ...]] = ()
-    """Fields that hold numbers: one, or lists or dicts of them."""
+    """Fields that hold a number, or lists or dicts of numbers."""
     __rules__: ClassVar[tuple[str, ...]] = ()
-    """Names of the rules beyond shape that the schema lists for the type."""
+    """Names of the rules that the schema lists for the type."""
     __tag__: ClassVar[dict[str, Any]]
-    """Wire name and value of the tag, where the type has one."""
+    """Wire name and value of the tag; empty if the type has none."""
     __wire_names__: ClassVar[dict[str, str]]
+    """Names of the fields, from Python to the wire."""
     __open__: ClassVar[bool]
-    """Whether properties that the schema does not know are kept, in the field `extra`."""
+    """Whether unknown properties are kept, in the field `extra`."""
     __known__: ClassVar[frozenset[str]]
-    """Wire names of the properties that the schema knows."""
+    """Wire names of the properties in the schema."""
 
-    # Only pydantic asks for these two. What answers it is loaded then, and not before.
+    def __replace__(self, /, **changes: Any) -> Any:
+        """Support `copy.replace`. See `rawmm.replace`."""
+        return replace(self, **changes)
+
+    # Only pydantic uses the next two.
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, handler: Any) -> Any:
@@ -166,30 +171,61 @@ class Contract(
     def __pydantic_serializer__(self) -> Any:
         try:
             integration = import_module(Hooks.pydantic)
-        except ModuleNotFoundError as error:  # what looks through all attributes goes on
+        except ModuleNotFoundError as error:  # `hasattr` and `inspect` expect AttributeError
             raise AttributeError(str(error)) from error
         return integration.serializer_of(type(self))
 
 
 class Ruled(Contract):
-    """Base of the structs with rules beyond shape: checked wherever one comes to be."""
+    """The base of the structs with rules, which are checked whenever one is built or decoded."""
 
     def __post_init__(self) -> None:
         """Check the rules. msgspec calls this after decoding, too."""
         Hooks.check(self)
 
 
-class OneOf(ABC):  # noqa: B024  (abstract so that members can be registered)
-    """A union of objects without a tag, which msgspec cannot hold as a type of its own.
+S = TypeVar("S", bound=Contract)
 
-    The decoder hands the plain object to `choose`; members are virtual subclasses.
+
+def replace(struct: S, /, **changes: Any) -> S:
+    """Return a copy of `struct` with changed fields, checked as the constructor checks.
+
+    The original stays as it is. Lists and dicts are copied; structs in them are shared.
+
+    Args:
+        struct: a struct of the contract.
+        changes: new values by the fields' names, in Python or in JSON. ``msgspec.UNSET`` removes
+            an optional field, as does None where the schema does not allow null.
+
+    Raises:
+        ContractError: `struct` is not a struct, or a shape or a rule is broken.
+        ProcessedPayloadError: a payload holds something other than raw, JSON-safe data.
+    """
+    kind: Any = type(struct)
+    if not issubclass(kind, Contract):
+        raise contract_error("wrong_type", (), expected="a struct of rawmm", got=shown(struct))
+    values = dict(own_fields(struct) if "extra" in changes else wire_fields(struct))
+    for name, value in changes.items():
+        wire_name = kind.__wire_names__.get(name, name)
+        if _means_absent(kind, name, value):
+            values.pop(wire_name, None)
+        else:
+            values[wire_name] = value
+    copy: S = Hooks.build(kind, values)
+    return copy
+
+
+class OneOf(ABC):  # noqa: B024  (abstract so that members can be registered)
+    """A union of objects without a tag, which msgspec does not support as a field's type.
+
+    Decoders pass the plain object to `choose`. The members are virtual subclasses.
     """
 
     members: ClassVar[tuple[type[Contract], ...]] = ()
 
     @classmethod
     def choose(cls, value: dict[str, Any]) -> type[Contract]:
-        """The member with the most required fields present in `value`."""
+        """The member with the most fields present in `value`."""
         return max(cls.members, key=lambda m: sum(f in value for f in m.__wire_names__.values()))
 
 
@@ -200,15 +236,15 @@ else:
     class Extra(dict):
         """The unknown properties of an open object.
 
-        Were the field a `dict` to msgspec, a document could fill it under its internal name. No
-        decoder makes an `Extra`.
+        If msgspec saw the field as a `dict`, a document could fill it under its internal name.
+        Decoders never make an `Extra`.
         """
 
         __slots__ = ()
 
 
 def own_fields(struct: Contract) -> dict[str, Any]:
-    """Each present field of `struct` by its wire name, in order; its tag first."""
+    """The present fields of `struct` by wire name, in order, after its tag."""
     values = msgspec.structs.astuple(struct)
     return type(struct).__tag__ | {
         name: value
@@ -218,7 +254,7 @@ def own_fields(struct: Contract) -> dict[str, Any]:
 
 
 def wire_fields(struct: Contract) -> Iterator[tuple[str, Any]]:
-    """`own_fields` as they are written: unknown properties beside the known ones."""
+    """`own_fields` as written to the wire: unknown properties stand beside the others."""
     for name, value in own_fields(struct).items():
         if name == EXTRA and issubclass(type(value), dict):
             yield from value.items()

@@ -1,4 +1,4 @@
-"""Python types as schemas: ``list[MessageNode]`` as an array of MessageNode, and so on."""
+"""Maps Python types to schemas, such as ``list[MessageNode]`` to an array of MessageNode."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 _UNIONS = {frozenset(get_args(Message)): "Message", frozenset(get_args(ContentPart)): "ContentPart"}
 _NAMES = {struct: name for name, struct in TYPES.items()}
 ADDED = "x-rawmm-added"
-"""Keyword of a reference: the fields that a subclass adds to the definition."""
+"""Keyword beside a reference that lists the fields which a subclass adds."""
 _TAGGED = {member: union for union in (Message, ContentPart) for member in get_args(union)}
 
 
 @cache
 def schema_of(kind: Any) -> dict[str, Any]:
-    """The schema of a struct class, or of a list, str-keyed dict or optional of such.
+    """The schema of a struct class, or of a list, str-keyed dict or optional of one.
 
     Raises:
-        TypeError: the type is not one of the contract.
+        TypeError: the type is not of the contract.
     """
     if isinstance(kind, type) and issubclass(kind, Contract):
         ref = {"$ref": f"#/$defs/{name_of(kind)}"}
@@ -49,10 +49,10 @@ def schema_of(kind: Any) -> dict[str, Any]:
 
 
 def name_of(kind: type[Contract]) -> str:
-    """The definition that a struct class is generated from, or the class that it extends.
+    """The definition that a struct class, or the class that it extends, is generated from.
 
     Raises:
-        TypeError: it extends none.
+        TypeError: the class is not a struct of the contract.
     """
     for base in kind.__mro__:
         if base in _NAMES:
@@ -63,13 +63,13 @@ def name_of(kind: type[Contract]) -> str:
 
 @cache
 def added_fields(kind: type[Contract]) -> frozenset[str]:
-    """Wire names of the fields that a class adds to the definition that it extends."""
+    """Wire names of the fields that a subclass adds to its definition."""
     return kind.__known__ - TYPES[name_of(kind)].__known__
 
 
 @cache
 def decoded_as(kind: Any) -> Any:
-    """The type to decode for `kind`: alone, a tagged struct would not be asked for its tag."""
+    """The type to decode for `kind`. msgspec checks the tag of a struct only within a union."""
     if kind in _TAGGED:
         return _TAGGED[kind]
     origin, args = get_origin(kind), get_args(kind)

@@ -1,8 +1,8 @@
-"""The base of the packed streams: one value per token, held as the bytes of one array.
+"""The base of packed streams, which hold one value per token as the bytes of one array.
 
-A packed stream is a struct on the wire and a sequence in Python: it reads, slices, iterates
-and compares like the list of its elements, and costs one object however long it is. Elements
-become Python objects only where somebody asks for them.
+A packed stream is a struct on the wire and a sequence in Python. It can be indexed, sliced,
+iterated and compared like the list of its elements, and is one object of any length. It makes
+Python objects only of the elements that are accessed.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ T = TypeVar("T")
 _CODES: Final[dict[str, Any]] = {
     "bool": "?", "uint8": "?", "int32": "i", "int64": "q", "float32": "f", "float64": "d",
 }  # fmt: skip
-"""Element types as `array` and `memoryview` name them. Flags are read as flags in each type."""
+"""Format codes of `array` and `memoryview` by element type. Both types of flags read as bool."""
 _SIZES: Final = {dtype: memoryview(b"").cast(code).itemsize for dtype, code in _CODES.items()}
 _TYPE_NAMES: Final = {"?": "|b1", "i": "<i4", "q": "<i8", "f": "<f4", "d": "<f8"}
 _SWAP: Final = sys.byteorder == "big"
 _INTEGERS: Final = frozenset({"int32", "int64"})
 _ONLY_PACKED: Final = ("packed",)
 _PART: Final = 1 << 16
-"""Elements that are looked at together."""
+"""Number of elements that are checked at a time."""
 
 
 def _ones(first: int, *more: int) -> bytes:
-    """A table for `bytes.translate`: 1 for the bytes from `first` on and for `more`, 0 else."""
+    """A table for `bytes.translate`: 1 for bytes from `first` on and for `more`, else 0."""
     return bytes(byte >= first or byte in more for byte in range(256))
 
 
@@ -49,14 +49,14 @@ _NO_FLAG: Final = _ones(2)
 _NEGATIVE: Final = _ones(0x80)
 _NOT_ZERO: Final = _ones(1)
 _FULL_EXPONENT: Final = _ones(0xFF, 0x7F)
-"""Of the last byte of a float; if the byte before it agrees, the float is not finite."""
+"""For the last byte of a float. If the byte before it matches too, the float is not finite."""
 _EXPONENT_TAIL: Final = {4: _ones(0x80), 8: _ones(0xF0)}
 
 
 def _illegal(dtype: str, data: bytes) -> bytes:
-    """One byte for each element: 1 if no stream of this type may hold it, else 0.
+    """One byte for each element: 1 if it is illegal, else 0.
 
-    Token ids take 32 bits and no sign, flags are 0 or 1, floats are finite.
+    Token ids must be unsigned 32-bit integers, flags 0 or 1, floats finite.
     """
     size = _SIZES[dtype]
     top = data[size - 1 :: size]
@@ -74,17 +74,17 @@ def _illegal(dtype: str, data: bytes) -> bytes:
 
 
 def illegal_elements(dtype: str, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The parts of a stream that hold illegal elements, in order.
+    """Find the parts of a stream that hold illegal elements, in order.
 
-    Nothing is done per element in Python, and the memory is that of one part.
+    There is no Python loop over elements, and memory is bounded by one part.
 
     Args:
         dtype: an element type of packed streams.
         data: whole elements.
 
     Yields:
-        The number of the part's first element, and one byte for each of its elements: 1 if it
-        is illegal, else 0.
+        The index of a part's first element, and one byte for each of its elements: 1 if it is
+        illegal, else 0.
     """
     size = _SIZES[dtype]
     for start in range(0, len(data), _PART * size):
@@ -94,7 +94,7 @@ def illegal_elements(dtype: str, data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def elements_of(dtype: str, data: bytes) -> memoryview:
-    """Elements in little-endian bytes, typed; not copied on a little-endian machine."""
+    """A typed view of little-endian elements. Copies them on a big-endian machine only."""
     if _SWAP and _SIZES[dtype] > 1:
         swapped = array(_CODES[dtype], data)
         swapped.byteswap()
@@ -103,17 +103,17 @@ def elements_of(dtype: str, data: bytes) -> memoryview:
     return typed
 
 
-def element(dtype: str, data: bytes, number: int) -> Any:
-    """One element of a stream, legal or not. A byte that is no flag is the number that it is."""
+def element(dtype: str, data: bytes, index: int) -> Any:
+    """One element of a stream, legal or not. A byte that is not a flag is an integer."""
     code = _CODES[dtype].replace("?", "B")
-    value = struct.unpack_from(f"<{code}", data, number * _SIZES[dtype])[0]
+    value = struct.unpack_from(f"<{code}", data, index * _SIZES[dtype])[0]
     return bool(value) if code == "B" and value < 2 else value
 
 
-class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # others are mutable
-    """A sequence of `T` as bytes; immutable.
+class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # other structs are mutable
+    """An immutable sequence of `T`, stored as bytes.
 
-    Equal to a list of the same elements, and to a packed stream of them of whatever `dtype`.
+    Equals a list of the same elements, and a packed stream of them with any `dtype`.
     ``numpy.asarray`` makes an array of it without a copy; see also `memoryview`.
     """
 
@@ -123,22 +123,22 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         data: bytes
 
     __dtypes__: ClassVar[tuple[str, ...]]
-    """The element types of the class, each wider than the one before."""
+    """The element types of the class, from narrow to wide."""
 
     def __post_init__(self) -> None:
-        """Check the rules. Where `packed` is the only one, its fast check saves the way to them."""
+        """Check the rules. If `packed` is the only one, call its fast check directly."""
         if type(self).__rules__ != _ONLY_PACKED or not self.holds():
             super().__post_init__()
 
     def holds(self) -> bool:
-        """Fast check of the rule `packed`. If it fails, the rule says why."""
+        """Fast check of the rule `packed`. If it fails, ask the rule for its errors."""
         data, dtype, shape = self.data, self.dtype, self.shape
         size = _SIZES[dtype]
         if len(shape) != 1 or type(shape[0]) is not int or len(data) != shape[0] * size:
             return False
         if size == 1:
             return not data.translate(None, _FLAGS)
-        top = data[size - 1 :: size]  # the byte with the sign, and most of a float's exponent
+        top = data[size - 1 :: size]  # the sign, and most of a float's exponent
         if dtype == "int32":
             return top.isascii()
         if dtype == "int64":
@@ -149,10 +149,10 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
 
     @classmethod
     def pack(cls, values: Iterable[T]) -> Self:
-        """`values` in the first of the class's types that holds all of them without loss.
+        """Pack `values`, in the narrowest type of the class that holds all of them exactly.
 
         Raises:
-            ContractError: an element is not one that the stream may have.
+            ContractError: no type of the class holds an element.
         """
         if is_a(values, cls):
             return values
@@ -171,7 +171,7 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
 
     @classmethod
     def _of(cls, dtype: str, data: bytes) -> Self:
-        """A stream of elements that are known to be right."""
+        """A stream of elements that are known to be legal."""
         build: Any = msgspec.StructMeta.__call__
         stream: Self = build(
             cls, nd=True, dtype=dtype, shape=[len(data) // _SIZES[dtype]], data=data
@@ -179,10 +179,10 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         return stream
 
     def memoryview(self) -> memoryview:
-        """The elements, typed, read-only; not copied on a little-endian machine."""
+        """A typed, read-only view of the elements. Copies on a big-endian machine only."""
         size = _SIZES[self.dtype]
         data = self.data
-        if len(data) % size:  # it is being judged
+        if len(data) % size:  # the stream is being validated
             data = data[: len(data) // size * size]
         return elements_of(self.dtype, data)
 
@@ -193,12 +193,12 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
-        """What numpy reads: the bytes themselves, and the type of the elements."""
+        """The protocol of numpy: the bytes, and the type of the elements."""
         typestr = _TYPE_NAMES[_CODES[self.dtype]]
         return {"version": 3, "shape": (len(self),), "typestr": typestr, "data": self.data}
 
     def __len__(self) -> int:
-        # With another shape it is being judged, and its own rule speaks of that.
+        # With another shape, the stream is being validated, and its rule reports the shape.
         shape = self.shape
         return shape[0] if len(shape) == 1 else len(self.data) // _SIZES[self.dtype]
 
@@ -226,12 +226,12 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         return self.count(value) > 0
 
     def count(self, value: object, start: int = 0, stop: int = sys.maxsize) -> int:
-        """How often `value` stands in the stream, or in the part from `start` to before `stop`."""
+        """Count `value` in the stream, or from `start` up to `stop`."""
         size, data = _SIZES[self.dtype], self.data
         if type(value) is int and self.dtype in _INTEGERS and 0 <= value < 1 << 8 * size - 1:
             element = value.to_bytes(size, "little")
             first, last, _ = slice(start, stop).indices(len(self))
-            # Bytes that stand nowhere or everywhere are counted without looking at elements.
+            # These two tests are fast and settle most cases, such as image placeholders.
             if data.find(element, first * size, last * size) < 0:
                 return 0
             if data.startswith(element * (last - first), first * size):
@@ -243,10 +243,10 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         return sum(part.count(value) for _, part in self._parts(start, stop))
 
     def index(self, value: object, start: int = 0, stop: int = sys.maxsize) -> int:
-        """The first place of `value`.
+        """The first index of `value`.
 
         Raises:
-            ValueError: it does not stand there.
+            ValueError: it is not in the stream.
         """
         for first, part in self._parts(start, stop):
             if value in part:
@@ -255,9 +255,9 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         raise ValueError(msg)
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, list[Any]]]:
-        """The elements from `start` to before `stop` in parts, each with its place.
+        """The elements from `start` up to `stop` in parts, each with the index of its first.
 
-        Parts grow, so that what is found early costs little, and the memory is that of one part.
+        Parts grow, so that an early match is cheap and memory is bounded by one part.
         """
         view = self.memoryview()
         at, last, _ = slice(start, stop).indices(len(view))
@@ -277,7 +277,7 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         return NotImplemented
 
     def __ne__(self, other: object) -> bool:
-        # The struct's own would be found before that of `object`, which asks `__eq__`.
+        # msgspec's `__ne__` would come before that of `object`, which calls `__eq__`.
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
@@ -288,9 +288,9 @@ Sequence.register(PackedStream)
 
 
 def token_bytes(ids: list[int] | PackedStream[int]) -> tuple[bytes, int] | None:
-    """Token ids as little-endian bytes, and how many bytes each has; None if they are no ids.
+    """Token ids as little-endian bytes, and the size of each; None if they are not token ids.
 
-    Bytes are searched and compared many times as fast as a list of objects.
+    Bytes are searched and compared many times as fast as lists of objects.
     """
     if isinstance(ids, PackedStream):
         return ids.data, _SIZES[ids.dtype]

@@ -1,6 +1,6 @@
 """The JSON Schemas and conformance vectors that ship with the package.
 
-The only door to the generated bundle. It is read on first use: importing costs nothing.
+Only this module reads the generated bundle. It does so on first use, so importing is fast.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class _Entry(TypedDict):
 class Vector(_Entry, total=False):
     """One conformance vector: `document` is JSON text of a `type`.
 
-    An invalid one also has the `code` and JSON `path` that a checker must report. Where a JSON
-    Schema validator accepts it, `beyond_schema` names what refuses it.
+    An invalid one also has the `code` and JSON `path` that a checker must report. If a JSON Schema
+    validator accepts it, `beyond_schema` names the rule that refuses it.
     """
 
     code: str
@@ -34,17 +34,17 @@ class Vector(_Entry, total=False):
 
 
 def _text(name: str) -> str:
-    from importlib.resources import files  # it takes longer than the rest of this module
+    from importlib.resources import files  # slow to import
 
     return (files("rawmm") / "_generated" / VERSION / name).read_text("utf-8")
 
 
 @cache
 def bundle() -> dict[str, Any]:
-    """Every definition in one document, under ``$defs``. Do not change it: it is shared.
+    """All definitions in one document, under ``$defs``. The result is shared; do not change it.
 
-    It is plain JSON Schema. Its root is every document that `rawmm.validate` knows without being
-    told the type, and every list of such.
+    It is plain JSON Schema. Its root accepts the documents whose type `rawmm.validate` identifies,
+    and lists of them.
     """
     loaded: dict[str, Any] = json.loads(_text("bundle.json"))
     return loaded
@@ -52,10 +52,10 @@ def bundle() -> dict[str, Any]:
 
 @cache
 def annotated() -> dict[str, Any]:
-    """A copy of the bundle with what JSON Schema cannot say: codes, rules, tags, bounds.
+    """The bundle with what JSON Schema cannot express: codes, rules, tags, bounds.
 
-    These are keywords that begin with ``x-rawmm-``. Their home is ``annotations.json``, by JSON
-    pointer into the bundle.
+    These keywords begin with ``x-rawmm-``. They come from ``annotations.json``, which lists them by
+    JSON pointer into the bundle. The result is shared; do not change it.
     """
     whole: dict[str, Any] = json.loads(_text("bundle.json"))
     for pointer, notes in json.loads(_text("annotations.json")).items():
@@ -67,20 +67,20 @@ def annotated() -> dict[str, Any]:
 
 
 def definition(name: str) -> dict[str, Any]:
-    """One definition of the bundle, with its annotations. Do not change it: it is shared."""
+    """One definition of the bundle, with its annotations. It is shared; do not change it."""
     found: dict[str, Any] = annotated()["$defs"][name]
     return found
 
 
 def resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a schema that is a reference refers to; another as it is."""
+    """`schema` with its references followed."""
     while "$ref" in schema:
         schema = definition(schema["$ref"].rpartition("/")[2])
     return schema
 
 
 def schema(name: str | None = None) -> dict[str, Any]:
-    """The bundle, or the part of it that describes type `name`, complete in itself.
+    """The bundle, or a self-contained schema of the type `name`.
 
     Raises:
         KeyError: no definition has that name.
@@ -104,7 +104,7 @@ def schema(name: str | None = None) -> dict[str, Any]:
 
 
 def conformance_vectors() -> list[Vector]:
-    """The conformance vectors, for tests of this and of other implementations."""
+    """The conformance vectors, which also test other implementations."""
     loaded: list[Vector] = json.loads(_text("conformance.json"))
     return loaded
 

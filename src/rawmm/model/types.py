@@ -1,4 +1,4 @@
-"""The types of the contract: the only door to the generated structs."""
+"""The types of the contract. Only this module imports the generated structs."""
 
 from __future__ import annotations
 

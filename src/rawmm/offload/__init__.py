@@ -1,12 +1,13 @@
-"""Offload: write raw images once, content-addressed, and refer to them by URL.
+"""Offload: write inline images to a store, and replace them by references.
 
-`offload_images_inplace` and, on an event loop, `offload_images_async` rewrite whole messages;
-`offload_request` rewrites a request body from bytes to bytes.
+`offload_images_inplace` and, on an event loop, `offload_images_async` rewrite Python values;
+`offload_request` rewrites the bytes of a request body.
 """
 
 from __future__ import annotations
 
 from rawmm.offload.image_parts import ImageParts as ImageParts
+from rawmm.offload.parallel import available_cpus as available_cpus
 from rawmm.offload.request import OffloadedRequest, offload_request
 from rawmm.offload.rewrite import (
     offload_image_to_run_assets,

@@ -1,7 +1,7 @@
-"""Work on several images at once: hashing, writing and syncing release the interpreter lock.
+"""Process several images at once: hashing, writing and syncing release the interpreter lock.
 
-The threads are one pool for the process, made when the first of them is needed. Idle ones end
-with the interpreter, and the child of a fork makes a pool of its own.
+All calls share one pool of threads, created when first needed. Idle threads end with the
+interpreter, and the child of a fork creates a pool of its own.
 """
 
 from __future__ import annotations
@@ -17,62 +17,64 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-_MOST_THREADS: Final = 16
-"""In the whole process, however many calls there are."""
+_MAX_THREADS: Final = 16
+"""In the whole process, however many calls run."""
 
 _pool: ThreadPoolExecutor | None = None
-_making = threading.Lock()
+_pool_lock = threading.Lock()
 
 
 def _after_fork() -> None:
-    global _pool, _making
-    _pool, _making = None, threading.Lock()
+    global _pool, _pool_lock
+    _pool, _pool_lock = None, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def processors() -> int:
-    """How many processors this process may use."""
+def available_cpus() -> int:
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(function: Callable[[T], R], items: Sequence[T], *, threads: int) -> list[R]:
-    """``[function(item) for item in items]`` on up to `threads` threads, this one among them.
+def map_in_order(function: Callable[[T], R], items: Sequence[T], *, threads: int) -> list[R]:
+    """Return ``[function(item) for item in items]``, computed by up to `threads` threads.
 
-    This one waits for no thread that has not begun: where the pool is busy with other calls,
-    or the interpreter is ending, it does all of it.
+    The calling thread is one of them and never blocks on a task that has not started. If the pool
+    is busy with other calls, or the interpreter is shutting down, it processes all items itself.
 
     Raises:
-        Exception: what the first item in order raised, of those that did. Items before it were
-            all done; those after it are not begun any more.
+        Exception: that of the first item in order, of those that raised. Items before it were all
+            processed; items after it are not started any more.
     """
     work = _Work(function, items)
     helpers = []
     try:
         for _ in range(min(threads, len(items)) - 1):
             try:
-                helpers.append(_executor().submit(work.do))
+                helpers.append(_executor().submit(work.run))
             except (RuntimeError, ImportError):
-                break  # the interpreter is ending, or the system has no more threads or files
-        work.do()
+                break  # shutting down, or the system has no more threads or files
+        work.run()
     finally:
         work.stopped = True
         for helper in helpers:
             if not helper.cancel():
                 helper.result()
-    return work.outcome()
+    return work.results()
 
 
 def _executor() -> ThreadPoolExecutor:
     global _pool  # noqa: PLW0603
-    with _making:
+    with _pool_lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="rawmm-offload")
+            _pool = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="rawmm-offload")
         return _pool
 
 
 class _Work(Generic[T, R]):
+    """Items that several threads take one by one."""
+
     def __init__(self, function: Callable[[T], R], items: Sequence[T]) -> None:
         self.stopped = False
         self._function = function
@@ -82,8 +84,8 @@ class _Work(Generic[T, R]):
         self._next = 0
         self._lock = threading.Lock()
 
-    def do(self) -> None:
-        """Take items, in order, while there are some and none has failed."""
+    def run(self) -> None:
+        """Process items in order until none is left or one has failed."""
         while not self.stopped:
             with self._lock:
                 index, self._next = self._next, self._next + 1
@@ -91,15 +93,15 @@ class _Work(Generic[T, R]):
                 return
             try:
                 self._results[index] = self._function(self._items[index])
-            except Exception as error:  # noqa: BLE001  (whatever it is, it is raised by the caller)
+            except Exception as error:  # noqa: BLE001  (re-raised by the calling thread)
                 self._errors[index] = error
                 self.stopped = True
 
-    def outcome(self) -> list[R]:
+    def results(self) -> list[R]:
         if self._errors:
             error = self._errors.pop(min(self._errors))
             try:
                 raise error
             finally:
-                del error  # or it would hold this frame, and this frame it
+                del error  # breaks the reference cycle of the error and this frame
         return [self._results[index] for index in range(len(self._items))]

@@ -1,4 +1,4 @@
-"""Offload from bytes to bytes: a request body whose images never become Python objects."""
+"""Offload a request body from bytes to bytes, without parsing its images."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 
 from rawmm.errors import OffloadError, contract_error, shown
 from rawmm.images import frozen_bytes
-from rawmm.offload.call import Call
+from rawmm.offload.batch import OffloadBatch
 from rawmm.offload.containers import REMOVED
 from rawmm.offload.image_parts import ImageParts
-from rawmm.offload.scan import CutText, ObjectChange, change_objects
+from rawmm.offload.url_extractor import ObjectChange, UrlExtractor, change_objects
 from rawmm.real_class import is_a
-from rawmm.store import check_one_place
+from rawmm.store import checked_store, served_schemes
 
 if TYPE_CHECKING:
     import os
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from rawmm.errors import RawMMError
     from rawmm.images import Limits
-    from rawmm.offload.call import Planned
+    from rawmm.offload.batch import PlannedImage
     from rawmm.offload.image_parts import ImagePart
     from rawmm.offload.stats import ImageOffloadStats
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
 
 
 class OffloadedRequest(NamedTuple):
-    """A request body without inline images, and what was done to get there."""
+    """A request body without inline images, and the statistics of the call."""
 
     body: bytes
     stats: ImageOffloadStats
@@ -38,96 +38,98 @@ class OffloadedRequest(NamedTuple):
 def offload_request(
     body: bytes,
     *,
-    store: ImageStore | None = None,
+    store: Store | None = None,
     image_dir: str | os.PathLike[str] | None = None,
     limits: Limits | None = None,
 ) -> OffloadedRequest:
-    """`offload_images_inplace` for a JSON text, without parsing its images.
+    """Do what `offload_images_inplace` does to the text of a JSON document.
 
-    The new body says what encoding the changed value would say. Byte for byte it is the old one
-    but for the image parts that changed: numbers, spacing and the order of keys stay.
+    The new body differs from the old one in the changed image parts only. Numbers, white space and
+    the order of keys stay as they are.
 
     Args:
         body: one JSON text, e.g. the body of a chat completion request.
-        store: a store, instead of `image_dir`. One that is kept between the turns of a
-            rollout knows the images that are sent again.
-        image_dir: the image directory; `run_image_dir` by default, asked only when there is
-            an image.
-        limits: bounds; those of the store by default.
+        store: a store to use instead of `image_dir`. Keep one between the turns of a rollout, so
+            that it recognizes images that are sent again.
+        image_dir: the image directory; `run_image_dir` by default, called only if there is an
+            image.
+        limits: the limits; those of the store by default.
 
     Raises:
-        ContractError: ``malformed``, ``too_deep`` or ``duplicate_key``; ``wrong_type`` for a
-            body that is no bytes, or no JSON object or array; ``bad_value`` for a store
-            beside an `image_dir`.
+        TypeError: both `store` and `image_dir` are given.
+        ContractError: ``malformed``, ``too_deep`` or ``duplicate_key``; ``wrong_type`` if the body
+            is not bytes, or not a JSON object or array.
         OffloadError: as `offload_images_inplace`.
     """
+    checked_store(image_dir, store)
     raw = frozen_bytes(body)
     if raw is None:
-        raise _no_body(body)
-    check_one_place(image_dir, store)
-    text = CutText(raw)
+        raise _not_bytes(body)
+    text = UrlExtractor(raw, ("data", *served_schemes()))
     value = text.parsed()
     found = ImageParts(value)
-    numbers = [text.number(part.url) for part in found.parts]
-    urls = {number: text.url(number) for number in numbers if number is not None}
-    text.check(number for number in range(len(text.cuts)) if number not in urls)
+    indices = [text.index(part.url) for part in found.parts]
+    urls = {index: text.url(index) for index in indices if index is not None}
+    text.check(index for index in range(len(text.spans)) if index not in urls)
     if not is_a(value, dict | list):
         got = "a string" if is_a(value, str) else shown(value)
         raise contract_error("wrong_type", (), expected="a JSON object or array", got=got)
 
     def read(url: str) -> str | memoryview:
-        number = text.number(url)
-        return url if number is None else urls[number]
+        index = text.index(url)
+        return url if index is None else urls[index]
 
-    with Call(image_dir, store, limits, read) as call:
+    with OffloadBatch(image_dir, store, limits, read) as batch:
         try:
-            planned = call.prepare(found)
+            planned = batch.prepare(found)
         except OffloadError:
-            # A text that is no JSON is that first of all. Images that pass are always JSON.
+            # Malformed JSON is the more basic error, so it takes precedence. An image that passes
+            # is always a valid JSON string, so the URLs are checked only here.
             text.check(urls)
-            odd = text.respelled(number for number, url in urls.items() if not is_a(url, str))
-            if not odd:
+            unescaped = text.unescaped(index for index, url in urls.items() if not is_a(url, str))
+            if not unescaped:
                 raise
-            urls |= odd
-            planned = call.prepare(found)
+            urls |= unescaped
+            planned = batch.prepare(found)
         rewritten = _rewritten(text, found, planned)
-        call.write(found, planned)
-    return OffloadedRequest(rewritten, call.stats(planned))
+        batch.write(found, planned)
+    return OffloadedRequest(rewritten, batch.stats(planned))
 
 
-def _no_body(body: object) -> RawMMError:
-    hint = "offload_images_inplace takes messages and bodies that are parsed"
+def _not_bytes(body: object) -> RawMMError:
+    hint = "offload_images_inplace takes messages and parsed bodies"
     if is_a(body, str):
         hint = "pass text.encode()"
     return contract_error(
-        "wrong_type", (), expected="the bytes of a body", got=shown(body), hint=hint
+        "wrong_type", (), expected="the bytes of a request body", got=shown(body), hint=hint
     )
 
 
-def _rewritten(text: CutText, found: ImageParts, planned: list[Planned]) -> bytes:
+def _rewritten(text: UrlExtractor, found: ImageParts, planned: list[PlannedImage]) -> bytes:
+    """Return the text with new URLs, and with image parts in the shape of the contract."""
     new: dict[int, bytes] = {}
     for part, (url, image) in zip(found.parts, planned, strict=True):
         if image is not None:
-            new[_number(text, part)] = msgspec.json.encode(url)
-    # With URLs as they are, what is left to change is the shape of parts.
+            new[_index(text, part)] = msgspec.json.encode(url)
+    # Planned with the old URLs, so that only changes of shape remain.
     changes: dict[int, ObjectChange] = {}
     for change in found.plan([part.url for part in found.parts]):
-        place = text.cuts[_number(text, change.part)].place
-        up = int(change.part.holder != change.part.node)
-        changes[place] = ObjectChange(up, partial(_changed, new=change.new))
+        position = text.spans[_index(text, change.part)].position
+        levels = int(change.part.holder != change.part.node)
+        changes[position] = ObjectChange(levels, partial(_changed, new=change.new))
     if not new and not changes:
         return text.whole
-    return text.joined(change_objects(text.rest, changes) if changes else text.rest, new)
+    return text.splice(change_objects(text.rest, changes) if changes else text.rest, new)
 
 
-def _number(text: CutText, part: ImagePart) -> int:
-    number = text.number(part.url)
-    assert number is not None, "what no scheme that is cut begins was refused"
-    return number
+def _index(text: UrlExtractor, part: ImagePart) -> int:
+    index = text.index(part.url)
+    assert index is not None, "URLs of schemes that are not extracted were refused"
+    return index
 
 
 def _changed(json_object: memoryview, new: Mapping[str, Any]) -> bytes:
-    """A JSON object with other values for some keys; the others stay as they are written."""
+    """Return a JSON object with other values for some keys; the other values stay verbatim."""
     fields = msgspec.json.decode(json_object, type=dict[str, msgspec.Raw])
     for key, value in new.items():
         if value is REMOVED:

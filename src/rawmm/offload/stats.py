@@ -1,4 +1,4 @@
-"""What an offload did."""
+"""Statistics of offload calls."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class ImageOffloadStats:
-    """What one or more calls did. Bytes are of image files, not of base64.
+    """What one or more calls did. Bytes are those of image files, not of base64.
 
     Attributes:
-        images_seen: image parts; a part that is shared by two messages counts once.
-        images_rewritten: parts whose data URL became a ``file://`` URL.
-        images_deduplicated: those of them whose image was not written by their call, because
-            it was there or an earlier part had it.
-        bytes_in: bytes of all images that came as data URLs, repeated ones included.
-        bytes_written: bytes of the images that were written.
+        images_seen: image parts; a part that two messages share counts once.
+        images_rewritten: parts whose data URL was replaced by the URL of a stored image.
+        images_deduplicated: rewritten parts whose image the call did not write, because it existed
+            or an earlier part had it.
+        bytes_in: size of all images that came as data URLs, including repeated ones.
+        bytes_written: size of the images that were written.
     """
 
     images_seen: int = 0
@@ -25,7 +25,7 @@ class ImageOffloadStats:
     bytes_written: int = 0
 
     def add(self, other: ImageOffloadStats) -> None:
-        """Add another call's numbers to these."""
+        """Add the numbers of another call."""
         self.images_seen += other.images_seen
         self.images_rewritten += other.images_rewritten
         self.images_deduplicated += other.images_deduplicated
@@ -33,7 +33,7 @@ class ImageOffloadStats:
         self.bytes_written += other.bytes_written
 
     def __add__(self, other: ImageOffloadStats) -> ImageOffloadStats:
-        """The sum of both, as a new object."""
+        """Return the sum as a new object."""
         total = ImageOffloadStats()
         total.add(self)
         total.add(other)

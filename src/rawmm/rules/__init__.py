@@ -1,17 +1,17 @@
-"""What no schema can say. A rule is one `Rule` in the file of its subject.
+"""Rules that no schema can express. Each is one `Rule` in the file of its subject.
 
-`registry` asks a struct for every rule that its class lists.
+`registry` runs the rules that a struct's class lists.
 """
 
 from __future__ import annotations
 
-from rawmm.rules.free_json import settle as settle
+from rawmm.rules.free_json import normalize as normalize
 from rawmm.rules.graph import Owed as Owed
+from rawmm.rules.graph import all_inline as all_inline
 from rawmm.rules.graph import graph_errors as graph_errors
-from rawmm.rules.graph import inline_so_far as inline_so_far
 from rawmm.rules.graph import media_ids as media_ids
 from rawmm.rules.graph import owed_after as owed_after
-from rawmm.rules.graph import placed_errors as placed_errors
+from rawmm.rules.graph import placement_errors as placement_errors
 from rawmm.rules.nodes import PER_SAMPLED as PER_SAMPLED
 from rawmm.rules.numbers import LARGE_NUMBERS as LARGE_NUMBERS
 from rawmm.rules.packed import packed_errors as packed_errors

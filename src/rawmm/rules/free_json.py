@@ -1,4 +1,4 @@
-"""The rules of fields that hold free values: descriptors' payloads, free JSON, open records."""
+"""Rules of fields with free values: descriptors' payloads, free JSON, fields of open records."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import UNSET
 
 from rawmm.rules.rule import Rule, list_reader
-from rawmm.values.payload import Mode, is_clean, payload_errors, plain_copy
+from rawmm.values.payload import Mode, is_clean, payload_errors
+from rawmm.values.plain import plain_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rawmm.errors import RawMMError
-
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path, RawMMError
 
 
 def _rule(name: str, attribute: str, mode: Mode) -> Rule:
@@ -36,16 +35,18 @@ def _rule(name: str, attribute: str, mode: Mode) -> Rule:
     return Rule(name, errors, holds)
 
 
-PAYLOAD: Final = _rule("payload", "__descriptor_fields__", Mode.DESCRIPTOR)
-FREE_JSON: Final = _rule("free_json", "__json_fields__", Mode.JSON)
-WIRE_VALUES: Final = _rule("wire_values", "__wire_fields__", Mode.WIRE)
+RULES: Final = (
+    _rule("payload", "__descriptor_fields__", Mode.DESCRIPTOR),
+    _rule("free_json", "__json_fields__", Mode.JSON),
+    _rule("wire_values", "__wire_fields__", Mode.WIRE),
+)
 
 
-def settle(struct: Any) -> None:
-    """Hold the free values of a struct that passed the rules as they will be decoded.
+def normalize(struct: Any) -> None:
+    """Replace the free values of a valid struct by what decoding them would return.
 
-    Tuples, mappings and subclasses may be given where a struct is built; they are read as lists,
-    dicts and plain scalars. Those of an open record are kept as they are.
+    Constructors also accept tuples, mappings and subclasses of scalars, which become lists, dicts
+    and plain scalars. The values of open records are left unchanged.
     """
     for names, mode in (
         (struct.__descriptor_fields__, Mode.DESCRIPTOR),

@@ -1,4 +1,4 @@
-"""Rules across the nodes of a message graph: parents, placeholder ranges, image tokens."""
+"""The rule of a message graph: parents, placeholder ranges and media tokens across nodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rawmm.rules.rule import Rule, reader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rawmm.errors import RawMMError
+    from rawmm.errors import Path, RawMMError
     from rawmm.model.types import (
         MessageNode,
         MultiModalData,
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
         Trace,
     )
 
-    Path = tuple[str | int, ...]
-
 
 def graph_errors(
     nodes: Sequence[MessageNode | None], path: Path, token_types: Mapping[str, int] | None = None
 ) -> Iterator[RawMMError]:
-    """Broken rules between `nodes`; None stands for one whose shape is wrong.
+    """The errors between `nodes`.
 
-    `token_types` is the trace's mm_token_type_id_map.
+    Args:
+        nodes: the nodes of a graph, with None for each node whose shape is wrong.
+        path: the path of the nodes.
+        token_types: the trace's mm_token_type_id_map.
     """
     ids = media_ids(token_types or {})
     ends: list[int | None] = []
@@ -60,28 +61,28 @@ def graph_errors(
             else:
                 start, above, before = ends[parent], inline[parent], owed[parent]
         ends.append(None if start is None else start + len(node.token_ids))
-        inline.append(inline_so_far(above, node))
+        inline.append(all_inline(above, node))
         owed.append(owed_after(before, node))
         if start is not None:
             here = (*path, index)
-            yield from placed_errors(node, start, ids, here, inline=inline[-1], owed=before)
+            yield from placement_errors(node, start, ids, here, inline=inline[-1], owed=before)
 
 
 class Owed(NamedTuple):
-    """What the tokens of a path's next node with tokens must hold for the messages before it.
+    """Media of messages without tokens, whose placeholders lie in the next node with tokens.
 
-    A renderer that does not say whose the tokens are leaves all of them to the reply. The media
-    of its messages then lie in the reply's tokens.
+    A renderer that does not attribute tokens to messages gives all of them to the reply. The media
+    of the earlier messages then lie in the reply's tokens.
     """
 
     end: int
-    """Where the last range ends."""
+    """The end of the last range."""
     sizes: dict[str, int]
-    """Number of tokens by modality."""
+    """The number of tokens by modality."""
 
 
 def owed_after(before: Owed | None, node: MessageNode) -> Owed | None:
-    """What is owed after a node, by what is owed before it; None for nothing."""
+    """What is owed after a node, given what is owed before it; None if nothing is."""
     if len(node.token_ids):
         return None
     if node.multi_modal_data is None:
@@ -95,18 +96,18 @@ def owed_after(before: Owed | None, node: MessageNode) -> Owed | None:
     return Owed(end, sizes) if sizes else None
 
 
-def inline_so_far(above: bool | None, node: MessageNode) -> bool | None:  # noqa: FBT001
-    """Whether all images of a path travel in its messages, as in released verifiers records.
+def all_inline(above: bool | None, node: MessageNode) -> bool | None:  # noqa: FBT001
+    """Whether all images of a path are inline in its messages, as in released verifiers records.
 
-    The whole path counts: a renderer that does not say whose the tokens are leaves all of them
-    to the reply.
+    The whole path counts, as a renderer that does not attribute tokens to messages gives all of
+    them to the reply.
 
     Args:
-        above: the same of the node's parent; None for a root.
+        above: the result for the node's parent; None for a root.
         node: the last node of the path.
 
     Returns:
-        None if the path shows no image.
+        None if the path has no image.
     """
     if above is False or node.multi_modal_data is not None:
         return False
@@ -115,7 +116,7 @@ def inline_so_far(above: bool | None, node: MessageNode) -> bool | None:  # noqa
 
 
 def media_ids(token_types: Mapping[Any, int]) -> dict[str, set[int]]:
-    """Modality to its placeholder token ids, from a trace's mm_token_type_id_map."""
+    """The placeholder token ids by modality, from a trace's mm_token_type_id_map."""
     ids: dict[str, set[int]] = {}
     for token, kind in token_types.items():
         if kind in TOKEN_TYPES:
@@ -123,7 +124,7 @@ def media_ids(token_types: Mapping[Any, int]) -> dict[str, set[int]]:
     return ids
 
 
-def placed_errors(
+def placement_errors(
     node: MessageNode,
     start: int,
     ids: Mapping[str, set[int]],
@@ -132,10 +133,15 @@ def placed_errors(
     inline: bool | None,
     owed: Owed | None = None,
 ) -> Iterator[RawMMError]:
-    """Broken rules of a node whose first token is number `start` of its branch.
+    """The errors in the placement of a node's placeholders.
 
-    `ids` is what `media_ids` returns, `inline` what `inline_so_far` does, `owed` what
-    `owed_after` does for the node's parent.
+    Args:
+        node: the node.
+        start: the offset of its first token in its branch.
+        ids: the result of `media_ids`.
+        path: the path of the node.
+        inline: the result of `all_inline`.
+        owed: the result of `owed_after` for the node's parent.
     """
     size = len(node.token_ids)
     if size:
@@ -146,9 +152,9 @@ def placed_errors(
             yield contract_error(
                 "placeholder_order",
                 (*path, "token_ids"),
-                expected=f"tokens up to {owed.end}, where a range of the messages before ends",
+                expected=f"tokens up to {owed.end}, where a range of an earlier message ends",
                 got=f"tokens up to {start + size}",
-                hint="messages without tokens leave the tokens of their media to the next node",
+                hint="the media of messages without tokens lie in the tokens of the next node",
             )
         if (
             ids
@@ -159,7 +165,7 @@ def placed_errors(
 
 
 def _ranges(sidecar: MultiModalData, start: int, end: int, path: Path) -> Iterator[RawMMError]:
-    """A node's ranges lie inside the tokens that the node adds to its branch."""
+    """An error for each range outside the tokens that the node adds to its branch."""
     for modality, ranges in sidecar.mm_placeholders.items():
         for index, one in enumerate(ranges):
             if one.offset < start or one.offset + one.length > end:
@@ -178,9 +184,9 @@ def placeholders_match(
     start: int,
     ids: Mapping[str, set[int]],
 ) -> bool:
-    """Fast check: whether the tokens typed as media are those of the sidecar's ranges.
+    """Fast check that the tokens typed as media are those in the sidecar's ranges.
 
-    `start` and `ids` are as in `placed_errors`.
+    `start` and `ids` are as in `placement_errors`.
     """
     for modality, wanted in ids.items():
         ranges = sidecar.mm_placeholders.get(modality, ()) if sidecar is not None else ()
@@ -195,7 +201,7 @@ def placeholders_match(
 def _one_id_matches(
     tokens: list[int] | PackedTokenIds, ranges: Sequence[PlaceholderRange], start: int, wanted: int
 ) -> bool:
-    """`placeholders_match` of one id. False may also mean that bytes of two tokens look like it."""
+    """`placeholders_match` for one id. Also False if the bytes of two tokens look like the id."""
     found = token_bytes(tokens)
     if found is None:
         return False
@@ -206,7 +212,7 @@ def _one_id_matches(
 
 
 def _exactly_in(data: bytes, token: bytes, ranges: Sequence[PlaceholderRange], start: int) -> bool:
-    """Whether `token` stands everywhere in the ranges, and nowhere else in `data`."""
+    """Whether `token` fills the ranges and occurs nowhere else in `data`."""
     size, done = len(token), 0
     for one in ranges:
         first = (one.offset - start) * size
@@ -223,7 +229,7 @@ def _exactly_in(data: bytes, token: bytes, ranges: Sequence[PlaceholderRange], s
 
 
 def _typed(tokens: list[int] | PackedTokenIds, wanted: set[int]) -> bytes:
-    """One byte for each token: 1 if it is one of `wanted`, else 0."""
+    """One byte per token: 1 if it is one of `wanted`, else 0."""
     one_by_one = tokens.memoryview() if isinstance(tokens, PackedStream) else tokens
     return bytes(map(wanted.__contains__, one_by_one))
 
@@ -235,20 +241,20 @@ def _image_tokens(
     path: Path,
     owed: Mapping[str, int],
 ) -> Iterator[RawMMError]:
-    """Tokens typed as media are exactly those that the items' ranges cover."""
+    """An error for each range with other tokens, and for media tokens outside the ranges."""
     sidecar = node.multi_modal_data
     for modality, wanted in ids.items():
         ranges = sidecar.mm_placeholders.get(modality, []) if sidecar is not None else []
-        # Typed tokens before each one, so that a range costs the same however long it is.
+        # Prefix sums, so that each range takes constant time.
         before = array("Q", accumulate(_typed(node.token_ids, wanted), initial=0))
         size = len(before) - 1
-        covered = outside = done = 0
+        in_ranges = outside = done = 0
         for index, one in enumerate(ranges):
             first = min(max(0, one.offset - start), size)
             end = min(max(0, one.offset - start + one.length), size)
             outside += max(0, before[first] - before[done])
             typed = before[end] - before[first]
-            covered, done = covered + typed, max(done, end)
+            in_ranges, done = in_ranges + typed, max(done, end)
             if typed != one.length:
                 yield contract_error(
                     "orphan_image",
@@ -258,13 +264,13 @@ def _image_tokens(
                 )
         outside += before[size] - before[done]
         if outside != (missing := owed.get(modality, 0)):
-            wanted_in_all = counted(covered + missing, f"{modality}-typed token")
+            wanted_in_all = counted(in_ranges + missing, f"{modality}-typed token")
             yield contract_error(
                 "orphan_image",
                 (*path, "token_ids"),
-                expected=f"{wanted_in_all}, as the items cover",
-                got=str(covered + outside),
-                hint=f"{modality} tokens without an item: their media were lost",
+                expected=f"{wanted_in_all}, as in the items' ranges",
+                got=str(in_ranges + outside),
+                hint=f"{modality} tokens outside all ranges have lost their items",
             )
 
 
@@ -292,7 +298,7 @@ def _graph_holds(trace: Trace) -> bool:
         ends.append(end)
         if sidecar:
             if not tokens and sidecar.mm_placeholders:
-                return False  # the tokens of its media are those of another node
+                return False  # another node has the tokens of its media
             for ranges in sidecar.mm_placeholders.values():
                 for one in ranges:
                     if one.offset < start or one.offset + one.length > end:
@@ -301,7 +307,7 @@ def _graph_holds(trace: Trace) -> bool:
         elif above is False or type(message.content) is not list:
             within = above
         else:
-            within = inline_so_far(above, node)
+            within = all_inline(above, node)
         inline.append(within)
         if (
             ids
@@ -313,4 +319,4 @@ def _graph_holds(trace: Trace) -> bool:
     return True
 
 
-GRAPH: Final = Rule("graph", _graph, _graph_holds)
+RULES: Final = (Rule("graph", _graph, _graph_holds),)

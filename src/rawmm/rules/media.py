@@ -1,4 +1,4 @@
-"""The rules of descriptors, sidecars and references: each names one image, and the same one."""
+"""Rules of descriptors, sidecars and references: each names one image, consistently."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
+from rawmm.errors import RawMMError, contract_error, counted, shown, shown_hash, shown_text
 from rawmm.locators import locator_of, names_image, scheme_of, stored_hash, uri_problem
 from rawmm.media import MODALITIES, mm_refs_names
 from rawmm.rules.ref_text import read_ref
@@ -15,6 +15,7 @@ from rawmm.rules.rule import Rule, reader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rawmm.errors import Path
     from rawmm.model.types import (
         GenerateFeatures,
         MMImageItem,
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
         RawMMRef,
     )
 
-    Path = tuple[str | int, ...]
 
-_ORDER_HINT: Final = "items and hashes are in different order, or one was replaced"
+_ORDER_HINT: Final = "the items and hashes are in different order, or one was replaced"
 
 
 def _locator(item: RawMMItem, path: Path) -> Iterator[RawMMError]:
@@ -41,7 +41,7 @@ def _locator(item: RawMMItem, path: Path) -> Iterator[RawMMError]:
             path,
             expected="at most one of raw_image_id and raw_image_uri",
             got="both",
-            hint="the id is for a run's own directory, the uri is complete by itself",
+            hint="the id names a file in the run's directory; the URI needs no directory",
         )
     yield from _uri(uri, (*path, "raw_image_uri"))
 
@@ -61,7 +61,7 @@ def _uri(uri: str, path: Path) -> Iterator[RawMMError]:
 def _another_image(
     item: RawMMItem | MMImageItem | RawMMRef, sha256: str, path: Path
 ) -> RawMMError | None:
-    """Why a file named by its hash is not the image of the hash beside it; None if it is."""
+    """The error of a locator that names another image than `sha256`; None if it does not."""
     locator = locator_of(item)
     if locator is None or names_image(locator, sha256):
         return None
@@ -69,14 +69,14 @@ def _another_image(
     return contract_error(
         "hash_mismatch",
         (*path, name),
-        expected=f"the image of hash {sha256[:16]}, which stands beside it",
+        expected=f"the image of hash {shown_hash(sha256)}",
         got=shown(locator),
         hint=_ORDER_HINT,
     )
 
 
 def _same_counts(lists: dict[str, Any], path: Path) -> Iterator[RawMMError]:
-    """Lists of one modality have one length; those off the common one are named."""
+    """An error for each list whose length is not the most common one of its modality."""
     first, *others = ({key: len(of) for key, of in by.items()} for by in lists.values())
     if all(sizes == first for sizes in others):
         return
@@ -93,7 +93,7 @@ def _same_counts(lists: dict[str, Any], path: Path) -> Iterator[RawMMError]:
                     (*path, name, modality),
                     expected=f"{counted(common, 'entry', 'entries')} ({all_sizes})",
                     got=str(size),
-                    hint="every medium has one hash, one range and one item",
+                    hint="every item has one hash and one range",
                 )
 
 
@@ -106,9 +106,9 @@ def _sorted_ranges(
             yield contract_error(
                 "placeholder_order",
                 (*path, index),
-                expected=f"an offset of at least {end}, where the range before ends",
+                expected=f"an offset of at least {end}, where the previous range ends",
                 got=str(one.offset),
-                hint="ranges are sorted by offset and do not overlap",
+                hint="ranges must be sorted by offset and must not overlap",
             )
         end = max(end, one.offset + one.length)
 
@@ -119,7 +119,7 @@ def _modality(expected: str, got: str, path: Path) -> RawMMError:
         path,
         expected=shown(expected),
         got=shown(got),
-        hint="an item stands under its own modality",
+        hint="items are listed under their own modality",
     )
 
 
@@ -184,7 +184,7 @@ def _features(features: GenerateFeatures, path: Path) -> Iterator[RawMMError]:
 
 
 def _slot(text: str, modality: str, sha256: str | None, path: Path) -> Iterator[RawMMError]:
-    """A reference is readable, and of the modality and the hash that it stands beside."""
+    """The errors of a reference: its text, its modality and its hash."""
     ref: RawMMRef | RawMMError
     try:
         ref = read_ref(text)
@@ -204,9 +204,9 @@ def _slot(text: str, modality: str, sha256: str | None, path: Path) -> Iterator[
         yield contract_error(
             "hash_mismatch",
             path,
-            expected=f"a reference to the image of hash {sha256[:16]}, which stands beside it",
-            got=f"one to {ref.mm_hash[:16]}",
-            hint="references and hashes are in different order, or one was replaced",
+            expected=f"a reference to the image of hash {shown_hash(sha256)}",
+            got=f"one to {shown_hash(ref.mm_hash)}",
+            hint="the references and hashes are in different order, or one was replaced",
         )
 
 
@@ -232,25 +232,25 @@ def _image_ref(ref: MMImageRef, path: Path) -> Iterator[RawMMError]:
         yield contract_error(
             "hash_mismatch",
             (*path, 2),
-            expected=f"a URI of the image of hash {ref.hash[:16]}",
+            expected=f"a URI of the image of hash {shown_hash(ref.hash)}",
             got=shown(ref.uri),
         )
     elif (own := item.raw_image_uri) and not _same_file(own, ref.uri):
         yield contract_error(
             "locator_conflict",
             (*path, 2),
-            expected=f"the file that the item names, {shown_text(_name_of(own))}",
+            expected=f"the file of the item, {shown_text(_name_of(own))}",
             got=shown_text(_name_of(ref.uri)),
-            hint="the item and its URI are of different images",
+            hint="the item and the URI name different images",
         )
 
 
 def _same_file(one: str, other: str) -> bool:
-    """Whether two URLs may be of one file.
+    """Whether two URLs may point to the same file.
 
-    Directories differ from machine to machine, and a store may name a file in its own way. So
-    only the names of two files are compared. Hashes in names may differ in digits; they are held
-    to the hash beside them.
+    Directories differ between machines, and stores use their own paths, so only the names of two
+    ``file://`` URLs are compared. Names with hashes may have different numbers of digits; another
+    check compares them with the hash of the image.
     """
     if scheme_of(one) != "file" or scheme_of(other) != "file":
         return True
@@ -265,9 +265,11 @@ def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:
     yield from _sorted_ranges(refs.images, (*path, 0))
 
 
-LOCATOR: Final = Rule("locator", _locator, _has_no_uri)
-SIDECAR: Final = Rule("sidecar", _sidecar, _sidecar_holds)
-FEATURES: Final = Rule("features", _features)
-REF: Final = Rule("ref", _ref)
-IMAGE_REF: Final = Rule("image_ref", _image_ref)
-IMAGE_REFS: Final = Rule("image_refs", _image_refs)
+RULES: Final = (
+    Rule("locator", _locator, _has_no_uri),
+    Rule("sidecar", _sidecar, _sidecar_holds),
+    Rule("features", _features),
+    Rule("ref", _ref),
+    Rule("image_ref", _image_ref),
+    Rule("image_refs", _image_refs),
+)

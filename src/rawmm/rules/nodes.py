@@ -1,10 +1,10 @@
-"""Rules of one message node: streams as long as its tokens, items for its images."""
+"""Rules of one message node: the lengths of its streams, and an item for each image."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rawmm.errors import contract_error, counted
+from rawmm.errors import contract_error, counted, shown_hash
 from rawmm.locators import locator_of, names_image, stored_hash
 from rawmm.media import IN_MESSAGES, Modality, counted_items, media_urls
 from rawmm.model.types import SamplingMask
@@ -13,10 +13,9 @@ from rawmm.rules.rule import Rule, reader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rawmm.errors import RawMMError
+    from rawmm.errors import Path, RawMMError
     from rawmm.model.types import EncodedArray, MessageNode, MultiModalData
 
-    Path = tuple[str | int, ...]
 
 PER_SAMPLED: Final = (
     "logprobs",
@@ -25,13 +24,13 @@ PER_SAMPLED: Final = (
     "trainer_logprobs",
     "entropies",
 )
-_SELDOM: Final = ("loss_weights", "sampling_mask", "kept_tokens")
-_read_optional = reader(*_SELDOM, "routed_experts", *PER_SAMPLED)
-_read_streams = reader("token_ids", "mask", "is_content", *_SELDOM, "routed_experts", *PER_SAMPLED)
+_RARE: Final = ("loss_weights", "sampling_mask", "kept_tokens")
+_read_optional = reader(*_RARE, "routed_experts", *PER_SAMPLED)
+_read_streams = reader("token_ids", "mask", "is_content", *_RARE, "routed_experts", *PER_SAMPLED)
 
 
 def _streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
-    """Every stream is as long as the tokens, or the sampled tokens, it belongs to."""
+    """An error for each stream whose length is not that of its tokens or sampled tokens."""
     tokens = len(node.token_ids)
     if len(node.mask) != tokens:
         yield _length("mask", len(node.mask), f"{counted(tokens, 'flag')}, one per token", path)
@@ -104,7 +103,7 @@ def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
                 (*path, "multi_modal_data"),
                 expected=f"a sidecar with {counted_items(counts)}",
                 got="no sidecar",
-                hint="the message refers to offloaded images, and their descriptors are lost",
+                hint="the message refers to offloaded images whose descriptors are lost",
             )
         return
     by_field = (sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes)
@@ -128,7 +127,7 @@ def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
 def _same_images(
     node: MessageNode, modality: Modality, sidecar: MultiModalData, path: Path
 ) -> Iterator[RawMMError]:
-    """The n-th media part names the file of the n-th hash, as far as its URL tells."""
+    """An error for each media part whose URL names another file than the hash at its index."""
     hashes: Sequence[str | None] = sidecar.mm_hashes.get(modality.name, ())
     if not hashes:
         located = map(locator_of, sidecar.mm_items.get(modality.name, ()))
@@ -140,9 +139,9 @@ def _same_images(
         yield contract_error(
             "hash_mismatch",
             (*path, "message", *at),
-            expected=f"the {modality.name} of hash {sha[:16]}, as the sidecar has it there",
-            got=f"one named {(stored_hash(url) or '')[:16]}",
-            hint="images and sidecar are in different order, or one was replaced",
+            expected=f"the {modality.name} of hash {shown_hash(sha)}, as in the sidecar",
+            got=f"one named {shown_hash(stored_hash(url) or '')}",
+            hint="the images and the sidecar are in different order, or one was replaced",
         )
 
 
@@ -165,5 +164,7 @@ def _images_hold(node: MessageNode) -> bool:
     return True
 
 
-STREAMS: Final = Rule("streams", _streams, _streams_hold)
-IMAGES: Final = Rule("images", _images, _images_hold)
+RULES: Final = (
+    Rule("streams", _streams, _streams_hold),
+    Rule("images", _images, _images_hold),
+)

@@ -1,4 +1,4 @@
-"""The rule of fields that hold numbers: all are finite."""
+"""The rule of fields with numbers: all are finite, and no integer would be rounded."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from msgspec import UNSET
 
 from rawmm.model.types import Contract
 from rawmm.rules.rule import Rule, list_reader
-from rawmm.values.payload import not_finite
-from rawmm.values.plain import MAX_INT, holds_exactly, not_json, only_small_numbers, rounded
+from rawmm.values.errors import inexact_number, not_finite, not_json
+from rawmm.values.plain import MAX_INT, holds_exactly, only_small_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rawmm.errors import RawMMError
-
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path, RawMMError
 
 _read = list_reader("__float_fields__")
 
 
 class LargeNumbers(threading.local):
-    """How many structs of this thread had a number beyond 2^53 when they were checked.
+    """Counts, per thread, the checked structs that had a number beyond 2^53.
 
-    A decoder gives a number field the nearest double. Only beyond 2^53 may that differ from an
-    integer in the document, so a reader that sees the count rise looks at the document again.
+    A decoder reads an integer in a number field as the nearest double, which may differ only beyond
+    2^53. If the count rises while a document is decoded, its integers have to be checked.
     """
 
     count = 0
@@ -38,31 +36,31 @@ LARGE_NUMBERS: Final = LargeNumbers()
 
 def _errors(struct: Any, path: Path) -> Iterator[RawMMError]:
     for name, value in zip(struct.__float_fields__, _read(struct), strict=True):
-        yield from _below(value, (*path, name))
+        yield from _number_errors(value, (*path, name))
 
 
-def _below(value: Any, path: Path) -> Iterator[RawMMError]:
+def _number_errors(value: Any, path: Path) -> Iterator[RawMMError]:
     if _is_finite(value):
         return
     if isinstance(value, dict):
         for key, child in value.items():
-            yield from _below(child, (*path, key))
+            yield from _number_errors(child, (*path, key))
     elif isinstance(value, (list, tuple)):
         for index, child in enumerate(value):
-            yield from _below(child, (*path, index))
+            yield from _number_errors(child, (*path, index))
     elif isinstance(value, float):
         if not isfinite(value):
             yield not_finite(value, path)
     elif isinstance(value, int):
-        yield rounded(value, path)
-    else:  # such as a Decimal, which msgspec takes for a number and writes as text
+        yield inexact_number(value, path)
+    else:  # such as a Decimal, which msgspec accepts as a number and encodes as text
         yield not_json(value, path)
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether a double holds all numbers in `value`. Those of a packed stream are its own to check.
+    """Whether a double holds all numbers in `value`. Packed streams check their own elements.
 
-    False may mean that one is large.
+    May also be False for large numbers.
     """
     kind = type(value)
     if kind is float:
@@ -94,4 +92,4 @@ def _holds(struct: Any) -> bool:
     return False
 
 
-FINITE: Final = Rule("finite", _errors, _holds)
+RULES: Final = (Rule("finite", _errors, _holds),)

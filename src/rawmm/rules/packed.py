@@ -1,35 +1,35 @@
-"""The rules of arrays as bytes: sizes, and the elements of those that hold tokens."""
+"""Rules of arrays as bytes: encoded arrays, packed streams and sampling masks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted
+from rawmm.model.kinds import name_of
 from rawmm.model.packed import element, elements_of, illegal_elements
 from rawmm.model.schemas import definition, resolved
 from rawmm.model.types import PackedStream
-from rawmm.rules.rule import Rule, definition_of
+from rawmm.rules.rule import Rule
 from rawmm.rules.scalars import SCALARS
 from rawmm.values.arrays import raw, shown_shape, size_error
-from rawmm.values.plain import as_mapping
+from rawmm.values.views import as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rawmm.errors import RawMMError
+    from rawmm.errors import Path, RawMMError
     from rawmm.model.types import EncodedArray, SamplingMask
 
-    Path = tuple[str | int, ...]
     Schema = Mapping[str, Any]
 
 MAX_ELEMENTS: Final = 100
-"""Illegal elements of one packed stream that are listed one by one."""
+"""The most illegal elements to list for one packed stream."""
 _ELEMENTS: Final = "int32"
 """The element type of both arrays of a sampling mask."""
 
 
 def packed_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    """What is wrong in a packed stream whose fields have the right shape."""
+    """The errors of a packed stream whose fields have the right shape."""
     dtype, shape, data = (
         dict(as_mapping(value) or {})[name] for name in ("dtype", "shape", "data")
     )
@@ -45,9 +45,9 @@ def packed_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError
 
 
 def element_errors(dtype: str, data: bytes, items: Schema, path: Path) -> Iterator[RawMMError]:
-    """Elements in the bytes at `path` that break their schema, up to `MAX_ELEMENTS` of them.
+    """The errors of elements that break their schema `items`, at most `MAX_ELEMENTS`.
 
-    One more error counts the rest.
+    A last error counts the remaining ones. `path` is that of the bytes.
     """
     items = resolved(items)
     check = SCALARS[items["type"]]
@@ -66,9 +66,9 @@ def element_errors(dtype: str, data: bytes, items: Schema, path: Path) -> Iterat
         yield contract_error(
             code,
             path,
-            expected="legal elements throughout",
-            got=f"{rest} more that are not",
-            hint=f"{MAX_ELEMENTS} are listed",
+            expected="only legal elements",
+            got=counted(rest, "more illegal element"),
+            hint=f"only the first {MAX_ELEMENTS} are listed",
         )
 
 
@@ -82,15 +82,15 @@ def _fills_its_shape(encoded: EncodedArray) -> bool:
 
 
 def _packed(stream: PackedStream[Any], path: Path) -> Iterator[RawMMError]:
-    yield from packed_errors(stream, definition(definition_of(type(stream))), path)
+    yield from packed_errors(stream, definition(name_of(type(stream))), path)
 
 
 def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
     if not (_fills_its_shape(mask.ids) and _fills_its_shape(mask.counts)):
-        return  # the array's own error says so
+        return  # the rule of the array reports it
     found = False
     for name in ("ids", "counts"):
-        for error in _tokens_of_mask(getattr(mask, name), (*path, name)):
+        for error in _mask_array(getattr(mask, name), (*path, name)):
             found = True
             yield error
     if found:
@@ -105,8 +105,8 @@ def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
         )
 
 
-def _tokens_of_mask(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
-    """One array of a sampling mask: elements are token ids, or numbers of them."""
+def _mask_array(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
+    """The errors of one array of a sampling mask, which holds token ids or counts."""
     if encoded.dtype != _ELEMENTS or len(encoded.shape) != 1:
         yield contract_error(
             "array_size",
@@ -115,12 +115,14 @@ def _tokens_of_mask(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
             got=f"{encoded.dtype} of shape {shown_shape(encoded.shape)}",
         )
     else:
-        # A count is no id, but both are below the same bounds in an int32.
+        # In an int32, counts and token ids have the same bounds.
         yield from element_errors(
             encoded.dtype, encoded.data, definition("TokenId"), (*path, "data")
         )
 
 
-ARRAY_SIZE: Final = Rule("array_size", _array_size, _fills_its_shape)
-PACKED: Final = Rule("packed", _packed, PackedStream.holds)
-SAMPLING_MASK: Final = Rule("sampling_mask", _sampling_mask)
+RULES: Final = (
+    Rule("array_size", _array_size, _fills_its_shape),
+    Rule("packed", _packed, PackedStream.holds),
+    Rule("sampling_mask", _sampling_mask),
+)

@@ -1,18 +1,21 @@
-"""The text of references, read strictly. `rawmm.refs` describes its forms."""
+"""The strict parser for the text of references. `rawmm.engine.refs` describes the forms."""
 
 from __future__ import annotations
 
 import base64
-import json
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import RawMMError, contract_error, shown, shown_name, shown_text
 from rawmm.model.base import Hooks
 from rawmm.model.types import PATTERNS, RawMMRef
+from rawmm.values.errors import NEWER_WRITER
+from rawmm.values.strict_json import read_json, too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rawmm.errors import Path
 
 PREFIX: Final = "mmraw:"
 _PROCESSED: Final = "mmfile:"
@@ -32,35 +35,35 @@ _V2_FIELDS: Final = (
 
 
 class RefFields(NamedTuple):
-    """What a reference says, before it is held to the contract."""
+    """The fields of a reference, not yet validated."""
 
     fields: dict[str, Any]
-    """By the names of `RawMMRef`."""
+    """Values by the field names of `RawMMRef`."""
     uri_name: str
-    """What the form calls ``raw_image_uri``."""
+    """The name of ``raw_image_uri`` in this form."""
 
 
 def read_ref(ref: str) -> RawMMRef:
-    """What a reference says, in whichever of its forms it was written.
+    """Parse a reference of any form.
 
     Raises:
         ContractError, ProcessedPayloadError: as `rawmm.split_raw_mm_ref`.
     """
-    return _built(ref_fields(ref))
+    return _validated(ref_fields(ref))
 
 
 def ref_fields(ref: str) -> RefFields:
-    """The fields of a reference, whatever they hold.
+    """The fields of a reference, without validation of their values.
 
     Raises:
-        ContractError, ProcessedPayloadError: the text is no reference, or cannot be read.
+        ContractError, ProcessedPayloadError: the text is not a reference, or cannot be parsed.
     """
     if ref.startswith(_PROCESSED):
         raise contract_error(
             "processed_payload",
             (),
             expected=f"a reference to a raw image, {PREFIX}…",
-            got=f"an {_PROCESSED} reference, to what an image processor wrote",
+            got=f"an {_PROCESSED} reference, to the output of an image processor",
             hint="run again from the source image",
         )
     if not ref.startswith(PREFIX):
@@ -79,27 +82,29 @@ def ref_fields(ref: str) -> RefFields:
         raise contract_error(
             "unsupported_version",
             (),
-            expected=f"{PREFIX}, {known}, the forms this package knows",
+            expected=f"{PREFIX}, {known}, the forms that this package reads",
             got=PREFIX + shown_name(version[0]),
-            hint="a newer writer needs a newer rawmm",
+            hint=NEWER_WRITER,
         )
     return _VERSIONS[version[1]](ref)
 
 
 def no_locator() -> RawMMError:
-    """The error of a reference that does not say where its image is."""
+    """The error of a reference that does not locate its image."""
     return contract_error(
         "no_locator",
         (),
         expected="raw_image_id or raw_image_uri",
         got="neither",
-        hint="what the engine has cached is a null in its slot, not a reference",
+        hint="an image that the engine has cached is a null in its slot, not a reference",
     )
 
 
 def _canonical(ref: str) -> RefFields:
     text = ref[len(PREFIX) :]
-    fields = _object(text if text.startswith("{") else _decoded(text, ()), ())
+    # A text with lone surrogates is refused as malformed.
+    plain = text.encode("utf-8", "surrogatepass") if text.startswith("{") else None
+    fields = _object(_decoded(text, ()) if plain is None else plain, ())
     data = fields.get("raw_image_data")
     if isinstance(data, str) and not data.startswith("data:"):
         raise contract_error(
@@ -108,7 +113,7 @@ def _canonical(ref: str) -> RefFields:
             expected="a data:image/...;base64, URL",
             got=shown_text(data),
         )
-    return _named(fields, "raw_image_data")
+    return _with_uri(fields, "raw_image_data")
 
 
 def _v2(ref: str) -> RefFields:
@@ -117,22 +122,22 @@ def _v2(ref: str) -> RefFields:
         raise contract_error(
             "bad_format",
             (),
-            expected=f"{PREFIX}v2: and the fields {', '.join(_V2_FIELDS)}, with colons between",
+            expected=f"{PREFIX}v2: and the fields {', '.join(_V2_FIELDS)}, separated by colons",
             got=f"{len(parts)} fields",
         )
     fields: dict[str, Any] = dict(zip(_V2_FIELDS, parts, strict=True))
     fields["payload"] = _object(_decoded(fields["payload"], ("payload",)), ("payload",))
-    return _named(_without_run(fields))
+    return _with_uri(_without_run_id(fields))
 
 
 def _v3(ref: str) -> RefFields:
-    return _named(_without_run(_object(_decoded(ref.split(":", 2)[2], ()), ())), "raw_uri")
+    return _with_uri(_without_run_id(_object(_decoded(ref.split(":", 2)[2], ()), ())), "raw_uri")
 
 
 _VERSIONS: Final[dict[str, Callable[[str], RefFields]]] = {"v2": _v2, "v3": _v3}
 
 
-def _without_run(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_run_id(fields: dict[str, Any]) -> dict[str, Any]:
     run_id = fields.pop("run_id", None)
     if run_id is not None and not (isinstance(run_id, str) and _RUN_ID.match(run_id)):
         raise contract_error(
@@ -144,101 +149,59 @@ def _without_run(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _named(fields: dict[str, Any], old_uri: str = "raw_image_uri") -> RefFields:
-    """The fields of a form that calls ``raw_image_uri`` `old_uri`."""
-    if old_uri not in fields:
+def _with_uri(fields: dict[str, Any], name: str = "raw_image_uri") -> RefFields:
+    """The fields of a form that calls ``raw_image_uri`` `name`."""
+    if name not in fields:
         return RefFields(fields, "raw_image_uri")
-    uri = fields.pop(old_uri)
+    uri = fields.pop(name)
     if "raw_image_uri" in fields:
         raise contract_error(
-            "locator_conflict", (), expected="one URI", got=f"raw_image_uri and {old_uri}"
+            "locator_conflict", (), expected="one URI", got=f"raw_image_uri and {name}"
         )
-    return RefFields({**fields, "raw_image_uri": uri}, old_uri)
+    return RefFields({**fields, "raw_image_uri": uri}, name)
 
 
-def _built(said: RefFields) -> RawMMRef:
+def _validated(parsed: RefFields) -> RawMMRef:
     found: RawMMRef | RawMMError | None
     try:
-        found = Hooks.build(RawMMRef, said.fields)
+        found = Hooks.build(RawMMRef, parsed.fields)
     except RawMMError as error:
         found = error
     except RecursionError:
-        found = _too_deep(())
+        found = too_deep()
     if isinstance(found, RawMMError):
-        path = f"$.{said.uri_name}" if found.path == "$.raw_image_uri" else found.path
+        path = f"$.{parsed.uri_name}" if found.path == "$.raw_image_uri" else found.path
         raise found.at(path=path)
     if found.raw_image_id is None and found.raw_image_uri is None:
         raise no_locator()
     return found
 
 
-def _decoded(encoded: str, path: tuple[str, ...]) -> str:
-    """Text in strict base64url: no padding, nothing that a lenient decoder would skip."""
+def _decoded(encoded: str, path: Path) -> bytes:
+    """The bytes of strict base64url: no padding, no character that a lenient decoder skips."""
     try:
         raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-    except ValueError:  # a length that no bytes have, or other than ASCII
+    except ValueError:  # an impossible length, or not ASCII
         raw = b""
-    # Written again it is the same, or something was skipped on the way.
+    # The decoder skips characters silently, so the text must equal its encoding.
     if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != encoded or not encoded:
         raise contract_error(
             "bad_base64",
             path,
             expected="base64url without padding",
-            got=f"{len(encoded)} characters that are not",
+            got=f"{len(encoded)} characters of other text",
         )
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        pass  # raised below: the codec's words become no context
-    raise _malformed(path, "text that is not UTF-8")
+    return raw
 
 
-def _object(text: str, path: tuple[str, ...]) -> dict[str, Any]:
-    """A JSON object, strictly: one value, every key once, finite numbers."""
+def _object(data: bytes, path: Path) -> dict[str, Any]:
+    """A JSON object, read strictly. An error has the path of the text, not one inside of it."""
     try:
-        value = _JSON.decode(text)
-    except RecursionError:
-        problem = _too_deep(path)
-    except _DuplicateKeyError as error:
-        problem = contract_error(
-            "duplicate_key", path, expected="each key once", got=f"{shown_text(error.key)} again"
-        )
-    except ValueError:
-        problem = _malformed(path, f"{len(text)} characters that are not")
+        value = read_json(data)
+    except RawMMError as error:
+        fault = error.at(path, path="$")
     else:
         if isinstance(value, dict):
             return value
-        problem = contract_error("wrong_type", path, expected="an object", got=shown(value))
-    raise problem
-
-
-def _too_deep(path: tuple[str, ...]) -> RawMMError:
-    return contract_error("too_deep", path, expected="JSON of sane nesting", got="too many levels")
-
-
-def _malformed(path: tuple[str, ...], got: str) -> RawMMError:
-    return contract_error("malformed", path, expected="one complete JSON document", got=got)
-
-
-class _DuplicateKeyError(Exception):
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _DuplicateKeyError(key)
-            seen.add(key)
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and the infinities are no JSON
-
-
-_JSON: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+        fault = contract_error("wrong_type", path, expected="an object", got=shown(value))
+    raise fault

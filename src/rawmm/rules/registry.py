@@ -1,40 +1,41 @@
-"""Every rule beyond shape, by the name that the schemas list it under.
+"""The registry: every rule by its name in the schemas, and the rules of each struct class.
 
-A rule is one `Rule`, in the module of its subject. A struct has those of its class, as the
-generated ``__rules__`` names them, and is asked for each of them wherever it comes to be.
+Importing fails if the schemas name a rule that no subject defines, or the other way round.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.model.types import TYPES
-from rawmm.rules.free_json import FREE_JSON, PAYLOAD, WIRE_VALUES
-from rawmm.rules.graph import GRAPH
-from rawmm.rules.media import FEATURES, IMAGE_REF, IMAGE_REFS, LOCATOR, REF, SIDECAR
-from rawmm.rules.nodes import IMAGES, STREAMS
-from rawmm.rules.numbers import FINITE
-from rawmm.rules.packed import ARRAY_SIZE, PACKED, SAMPLING_MASK
+from rawmm.rules import free_json, graph, media, nodes, numbers, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rawmm.errors import RawMMError
+    from rawmm.errors import Path, RawMMError
     from rawmm.model.types import Contract
     from rawmm.rules.rule import Rule
 
-    Path = tuple[str | int, ...]
+_SUBJECTS: Final = (free_json, graph, media, nodes, numbers, packed)
+"""Modules with a tuple `RULES`."""
 
 
 class Registry:
     """Rules by name, and those of each struct class.
 
     Raises:
-        LookupError: a class lists a rule that is not there, or no class lists one that is.
+        LookupError: two rules have one name, a class lists a rule that does not exist, or no class
+            lists one that does.
     """
 
     def __init__(self, rules: Iterable[Rule], kinds: Iterable[type[Contract]]) -> None:
-        self.rules = {rule.name: rule for rule in rules}
+        self.rules: dict[str, Rule] = {}
+        for rule in rules:
+            if self.rules.setdefault(rule.name, rule) is not rule:
+                msg = f"two rules are named {rule.name}"
+                raise LookupError(msg)
         self._fast: dict[type[Any], tuple[Callable[[Any], bool], ...]] = {}
         for kind in kinds:
             self._fast[kind] = tuple(rule.fast() for rule in self.of(kind))
@@ -63,18 +64,14 @@ class Registry:
         return True
 
     def errors(self, struct: Any, path: Path) -> Iterator[RawMMError]:
-        """Broken rules of one struct, without those of the structs in it."""
+        """The broken rules of one struct, without those of the structs in it."""
         for rule in self.of(type(struct)):
             yield from rule.errors(struct, path)
 
 
 REGISTRY: Final = Registry(
-    (
-        PAYLOAD, FREE_JSON, WIRE_VALUES, FINITE, PACKED, ARRAY_SIZE, SAMPLING_MASK,
-        LOCATOR, SIDECAR, FEATURES, REF, IMAGE_REF, IMAGE_REFS, STREAMS, IMAGES, GRAPH,
-    ),
-    TYPES.values(),
-)  # fmt: skip
+    chain.from_iterable(subject.RULES for subject in _SUBJECTS), TYPES.values()
+)
 RULES: Final = REGISTRY.rules
 rules_hold: Final = REGISTRY.hold
 own_errors: Final = REGISTRY.errors

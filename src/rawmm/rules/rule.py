@@ -1,4 +1,4 @@
-"""What a rule is: its name, its errors, and a fast check beside them."""
+"""What a rule is: a name, its errors, and an optional fast check."""
 
 from __future__ import annotations
 
@@ -7,37 +7,33 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from rawmm.model.types import TYPES
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rawmm.errors import RawMMError
+    from rawmm.errors import Path, RawMMError
     from rawmm.model.types import Contract
-
-    Path = tuple[str | int, ...]
 
 
 class Rule(NamedTuple):
-    """A rule of one struct beyond its shape.
+    """A rule of one struct that no schema can express.
 
-    Rules run wherever a struct comes to be. They do nothing per token in Python: lengths, counts
-    and sums are loops in C.
+    Rules run whenever a struct is built or decoded. They never loop over tokens in Python: lengths,
+    counts and sums run in C.
     """
 
     name: str
-    """As the schemas list it under ``x-rawmm-rules``."""
+    """Its name in ``x-rawmm-rules`` of the schemas."""
     errors: Callable[[Any, Path], Iterator[RawMMError]]
-    """Every place where a struct breaks the rule, by its path from the value checked."""
+    """Yields an error for each place where a struct breaks the rule."""
     holds: Callable[[Any], bool] | None = None
-    """Fast check without paths. It may be stricter than `errors`, never laxer.
+    """Fast check. If it fails, call `errors` for details.
 
-    Only the common shape of a struct has to pass. If it fails, call `errors` for details. A rule
-    without a fast check is asked for its errors.
+    It may be stricter than `errors`, but never laxer. Only the common shape of a struct has to
+    pass. Without a fast check, `errors` always runs.
     """
 
     def fast(self) -> Callable[[Any], bool]:
-        """The fast check, or `errors` in its place."""
+        """`holds`, or an equivalent check by `errors`."""
         if self.holds is not None:
             return self.holds
         errors = self.errors
@@ -45,42 +41,37 @@ class Rule(NamedTuple):
 
 
 def reader(*names: str) -> Callable[[Contract], tuple[Any, ...]]:
-    """What reads these fields of a struct as they are held, at the speed of C.
+    """A function that reads these fields of a struct in C.
 
-    An absent one is UNSET, which is false like null and the empty list.
+    An absent field is UNSET, which is falsy like null and the empty list.
     """
     return _reader(lambda _: names)
 
 
 def list_reader(attribute: str) -> Callable[[Contract], tuple[Any, ...]]:
-    """A `reader` of the fields that the struct's class lists in a class variable."""
+    """A `reader` of the fields that a class variable of the struct's class lists."""
     return _reader(attrgetter(attribute))
 
 
 def _reader(names: Callable[[Any], tuple[str, ...]]) -> Callable[[Contract], tuple[Any, ...]]:
-    # By class: a subclass may have its own fields before those it inherits.
-    picks: dict[type[Contract], Callable[[tuple[Any, ...]], tuple[Any, ...]]] = {}
+    # By class, as a subclass may have its own fields before the inherited ones.
+    getters: dict[type[Contract], Callable[[tuple[Any, ...]], tuple[Any, ...]]] = {}
     astuple = msgspec.structs.astuple
 
     def read(struct: Contract) -> tuple[Any, ...]:
         try:
-            pick = picks[type(struct)]
+            getter = getters[type(struct)]
         except KeyError:
             kind = type(struct)
-            pick = picks[kind] = _pick(tuple(map(kind.__struct_fields__.index, names(kind))))
-        return pick(astuple(struct))
+            getter = getters[kind] = _getter(tuple(map(kind.__struct_fields__.index, names(kind))))
+        return getter(astuple(struct))
 
     return read
 
 
-def _pick(places: tuple[int, ...]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    if len(places) > 1:
-        return itemgetter(*places)
-    # `itemgetter` of one place makes no tuple, and of none it is an error.
-    (place,) = places or (None,)
-    return itemgetter(slice(place, place + 1) if place is not None else slice(0))
-
-
-def definition_of(kind: type[Contract]) -> str:
-    """The name of the schema's definition that a struct class, or one that it extends, has."""
-    return next(base.__name__ for base in kind.__mro__ if TYPES.get(base.__name__) is base)
+def _getter(indices: tuple[int, ...]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    if len(indices) > 1:
+        return itemgetter(*indices)
+    # `itemgetter` returns no tuple for one index, and accepts no fewer.
+    (index,) = indices or (None,)
+    return itemgetter(slice(index, index + 1) if index is not None else slice(0))

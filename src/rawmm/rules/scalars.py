@@ -1,4 +1,4 @@
-"""Single values against their schemas: null, booleans, numbers, strings."""
+"""Checks of scalars against their schemas: null, booleans, numbers, strings."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
 from rawmm.real_class import is_a
-from rawmm.values.payload import is_text, not_finite
-from rawmm.values.plain import as_mapping, holds_exactly, rounded
+from rawmm.values.errors import NEWER_WRITER, inexact_number, lone_surrogate, not_finite
+from rawmm.values.plain import holds_exactly
+from rawmm.values.views import as_mapping, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path
+
     Schema = Mapping[str, Any]
 
 NAMES = {
@@ -27,7 +29,7 @@ NAMES = {
     "string": "a string",
     "array": "an array",
     "object": "an object",
-    "packed": "a packed one, marked __nd__",
+    "packed": "a packed stream, marked __nd__",
 }
 
 
@@ -37,12 +39,12 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def wrong_type(value: Any, kind: str, path: Path, hint: str | None = None) -> RawMMError:
-    """The error of a value that is of none of the JSON types `kind` names."""
+    """The error of a value that does not have the JSON type `kind`."""
     return contract_error("wrong_type", path, expected=NAMES[kind], got=typed(value), hint=hint)
 
 
 def typed(value: Any) -> str:
-    """A value as it is shown where another type is wanted."""
+    """A value for the ``got`` of a ``wrong_type`` error."""
     if as_mapping(value) is not None and type(value) is not dict:
         return shown(dict(as_mapping(value) or {}))
     return f"the string {shown(value)}" if is_a(value, str) else shown(value)
@@ -61,8 +63,8 @@ def _const(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     expected = " or ".join(shown(one) for one in allowed)
     hint = None
     if code == "unsupported_version":
-        expected = f"version {expected}, the only one this package knows"
-        hint = "a newer writer needs a newer rawmm"
+        expected = f"version {expected}, the only one that this package knows"
+        hint = NEWER_WRITER
     yield contract_error(code, path, expected=expected, got=shown(value), hint=hint)
 
 
@@ -97,14 +99,14 @@ def _number(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
         if not isfinite(value):
             yield not_finite(value, path)
     elif not holds_exactly(value):
-        yield rounded(value, path)
+        yield inexact_number(value, path)
 
 
 _BASE64: Final = (ascii_letters + digits + "+/").encode()
 
 
 def _is_base64(text: str) -> bool:
-    """Whether `text` matches the pattern of base64, for which `re` takes 40 bytes a character."""
+    """Whether `text` is strict base64. A regular expression would need 40 bytes per character."""
     if len(text) % 4 or not text.isascii():
         return False
     body = text.rstrip("=")
@@ -118,9 +120,7 @@ def _string(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     if not is_a(value, str):
         yield wrong_type(value, "string", path)
     elif not is_text(value):
-        yield contract_error(
-            "not_json", path, expected="text that UTF-8 can say", got="a lone surrogate"
-        )
+        yield lone_surrogate(path)
     elif "const" in schema or "enum" in schema:
         yield from _const(value, schema, path)
     elif len(value) > (most := schema.get("maxLength", len(value))):
@@ -148,4 +148,4 @@ SCALARS = {
     "number": _number,
     "string": _string,
 }
-"""What finds the errors of a value, by the schema's type."""
+"""The checks, by the type of the schema."""

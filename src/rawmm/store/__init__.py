@@ -1,32 +1,44 @@
-"""Stored images: the store, the run directory, and what checks and cleans a store.
+"""Image stores: the interface, the registry of URL schemes, directories, and their maintenance.
 
-`ImageStore` keeps the images of one directory. `fsck` checks one; `collect_garbage` deletes the
-images that no record names.
+`open_store` opens a store by path or URL. `ImageStore` keeps images in a directory. `fsck` checks a
+store, and `collect_garbage` deletes the images that no record names.
 """
 
 from __future__ import annotations
 
-from rawmm.store.errors import check_one_place as check_one_place
-from rawmm.store.findings import WRONG as WRONG
-from rawmm.store.findings import Finding
-from rawmm.store.findings import Kind as Kind
-from rawmm.store.findings import Looked as Looked
-from rawmm.store.fsck import fsck
+from rawmm.store.errors import unexpected as unexpected
+from rawmm.store.fsck import WRONG as WRONG
+from rawmm.store.fsck import Finding, fsck
+from rawmm.store.fsck import Kind as Kind
+from rawmm.store.fsck import Progress as Progress
 from rawmm.store.fsck import iter_findings as iter_findings
 from rawmm.store.gc import GRACE as GRACE
 from rawmm.store.gc import GarbageStats, collect_garbage
-from rawmm.store.image_store import ImageStore
+from rawmm.store.local import ImageStore
+from rawmm.store.protocol import ImageReader as ImageReader
+from rawmm.store.protocol import Store
+from rawmm.store.protocol import check_exists as check_exists
+from rawmm.store.protocol import check_store_arguments as check_store_arguments
+from rawmm.store.protocol import checked_store as checked_store
+from rawmm.store.registry import open_store, register_scheme, served_schemes
+from rawmm.store.registry import store_for as store_for
 from rawmm.store.run_dir import raw_image_path, run_image_dir
 from rawmm.store.run_dir import resolved_dir as resolved_dir
 from rawmm.store.stored_image import StoredImage
+from rawmm.store.writer import BatchWriter as BatchWriter
+from rawmm.store.writer import batch_writer as batch_writer
 
 __all__ = [
     "Finding",
     "GarbageStats",
     "ImageStore",
+    "Store",
     "StoredImage",
     "collect_garbage",
     "fsck",
+    "open_store",
     "raw_image_path",
+    "register_scheme",
     "run_image_dir",
+    "served_schemes",
 ]

@@ -1,4 +1,4 @@
-"""The errors of a store: what the operating system said, and arguments that it refuses."""
+"""Errors that stores raise: operating system errors, refused locators, missing images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from rawmm.errors import MaterializeError, OffloadError, contract_error, shown
+from rawmm.errors import MaterializeError, OffloadError, shown, shown_path, shown_text, type_name
 from rawmm.model.types import PATTERNS
 from rawmm.real_class import is_a
 from rawmm.store.files import reason_and_hint
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from rawmm.locators import Problem
 
 ErrorClass: TypeAlias = type[OffloadError | MaterializeError]
-"""Whether an image is to be stored or to be read back."""
+"""`OffloadError` where an image is written, `MaterializeError` where it is read."""
 
 _HASH: Final = re.compile(PATTERNS["ImageHash"])
 
 
 def refused(problem: Problem, error_class: ErrorClass) -> OffloadError | MaterializeError:
-    """The error of a locator that names no image of a store."""
+    """Return the error for a locator that cannot name an image of a store."""
     return error_class(
         problem.code,
         expected=problem.expected,
@@ -30,33 +30,45 @@ def refused(problem: Problem, error_class: ErrorClass) -> OffloadError | Materia
     )
 
 
+def missing_image(
+    root: object, name: str, error_class: ErrorClass = OffloadError, path: str = "$"
+) -> OffloadError | MaterializeError:
+    """Return the error for an image that does not exist."""
+    return error_class(
+        "missing_image",
+        path,
+        expected=f"an image in {shown_path(root)}",
+        got=f"no file named {shown_text(name)}",
+        hint="offload the image again, or copy it into the image directory",
+    )
+
+
 def failed(
     error: OSError, what: str, error_class: ErrorClass = OffloadError, path: str = "$"
 ) -> OffloadError | MaterializeError:
-    """What an error of the operating system kept a store from doing."""
+    """Return the error for an operation that the operating system refused."""
     reason, hint = reason_and_hint(error)
     code = "path_escape" if error.errno == errno.ELOOP else "store_failed"
     return error_class(code, path, expected=what, got=reason, hint=hint)
 
 
-def check_one_place(image_dir: object, store: object) -> None:
-    """Check that a caller has not named two places for images.
+def unexpected(
+    error: Exception, what: str, method: str, error_class: ErrorClass = OffloadError
+) -> OffloadError | MaterializeError:
+    """Return the error for an exception that is not rawmm's, from a store that is not rawmm's.
 
-    Raises:
-        ContractError: ``bad_value``.
+    The text of the exception is left out because it may quote an image.
     """
-    if image_dir is not None and store is not None:
-        raise contract_error(
-            "bad_value",
-            ("image_dir",),
-            expected="store or image_dir",
-            got="both",
-            hint="leave out one of them: a store has a directory of its own",
-        )
+    return error_class(
+        "store_failed",
+        expected=what,
+        got=f"{type_name(type(error))} from its method {method}",
+        hint=f"call {method} directly to see the whole error",
+    )
 
 
 def check_hash(expected: object) -> None:
-    """Check the form of a hash that a file shall have.
+    """Check the format of an expected hash.
 
     Raises:
         MaterializeError: ``wrong_type`` or ``bad_format``.
@@ -72,6 +84,6 @@ def check_hash(expected: object) -> None:
 
 
 def stated_hash(name: str) -> str | None:
-    """The hash that a file name states: its stem, if that is one. Hidden names have none."""
+    """Return the hash that a file name states in its stem, or None. Hidden names state none."""
     stem = name.partition(".")[0]
     return stem if _HASH.match(stem) else None

@@ -1,7 +1,7 @@
-"""Files of an image directory: written atomically, opened without following links.
+"""File operations of an image directory: write atomically, open without following links.
 
-Everything is relative to the descriptor of the directory, so that nothing can be moved under
-a check. The functions raise `OSError`; `store` gives it words.
+All paths are relative to a descriptor of the directory, so that nobody can swap the directory
+between a check and its use. The functions raise `OSError`; `errors` translates it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-# O_NONBLOCK: a FIFO in place of an image must not stop the reader.
+# O_NONBLOCK: opening a FIFO in place of an image must not block.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PROBE: Final = bytes(4096)
-"""A block: a full disk may still take a file that is smaller."""
+"""One block, because a full disk may still accept a smaller file."""
 
 TEMPORARY: Final = ".tmp-"
-"""What the name of a file begins with while it is written: ``.tmp-<pid>-<thread>-<random>``."""
+"""Prefix of temporary files, whose names are ``.tmp-<pid>-<thread>-<random>``."""
 
-_WORDS: Final = {
+_REASONS: Final = {
     errno.ENOSPC: ("no space left on the device", "free space, or choose another directory"),
     errno.EDQUOT: ("the disk quota is used up", "free space, or choose another directory"),
     errno.EFBIG: ("a file over the size limit of the process", "raise the limit (ulimit -f)"),
@@ -48,7 +48,7 @@ _WORDS: Final = {
 
 
 class NotRegularError(OSError):
-    """Something else than a regular file stands in an image's place. ``kind`` says what."""
+    """Something other than a regular file has the name of an image. ``kind`` describes it."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(errno.EINVAL, f"{kind} instead of a regular file")
@@ -56,16 +56,16 @@ class NotRegularError(OSError):
 
 
 def reason_and_hint(error: OSError) -> tuple[str, str]:
-    """What an error of the operating system means, and what to do about it."""
+    """Return what an error of the operating system means, and a hint."""
     if isinstance(error, NotRegularError):
         return error.kind, "remove it"
     number = error.errno or 0
-    return _WORDS.get(number, (os.strerror(number), "choose another image directory"))
+    return _REASONS.get(number, (os.strerror(number), "choose another image directory"))
 
 
 @contextmanager
 def open_directory(path: Path, below: Sequence[str] = ()) -> Iterator[int]:
-    """A descriptor of a directory, or of one below it; no component is followed as a link."""
+    """Open a directory, or one below it, without following links in any component."""
     descriptor = os.open(path, _DIRECTORY)
     try:
         for name in below:
@@ -77,10 +77,10 @@ def open_directory(path: Path, below: Sequence[str] = ()) -> Iterator[int]:
 
 
 def make_directory(path: Path, *, durable: bool) -> list[Path]:
-    """Create a directory with its parents. With `durable`, their entries are synced too.
+    """Create a directory and its parents. With `durable`, sync their entries.
 
     Returns:
-        Those that were not there, the innermost first.
+        The directories that were created, innermost first.
     """
     missing = []
     for each in (path, *path.parents):
@@ -97,7 +97,7 @@ def make_directory(path: Path, *, durable: bool) -> list[Path]:
 
 @contextmanager
 def open_regular(directory: int, name: str) -> Iterator[tuple[int, int]]:
-    """A descriptor of a regular file, and its size in bytes. Raises ELOOP for a link."""
+    """Open a regular file; yields its descriptor and size in bytes. Raises ELOOP for a link."""
     descriptor = os.open(name, _READ, dir_fd=directory)
     try:
         status = os.fstat(descriptor)
@@ -109,34 +109,34 @@ def open_regular(directory: int, name: str) -> Iterator[tuple[int, int]]:
 
 
 def read_all(descriptor: int) -> bytes:
-    """The rest of an open file."""
+    """Read the rest of an open file."""
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
         return file.readall()
 
 
 def write_atomically(directory: int, name: str, raw: bytes, *, durable: bool) -> None:
-    """Put a file in place: all of it or nothing, whatever stops the writing.
+    """Write a file so that a reader sees the old file or the new one, whole.
 
-    A reader sees the old file or the new one. A link in the place is replaced, not followed.
-    With `durable` the bytes are synced; the name is when the caller syncs the directory.
+    A link of that name is replaced, not followed. With `durable` the bytes are synced; the caller
+    syncs the directory for the name.
     """
     put_in_place(directory, write_temporary(directory, raw, durable=durable), name)
 
 
 def write_temporary(directory: int, raw: bytes, *, durable: bool) -> str:
-    """Write a hidden file, for `put_in_place`; its name. Nothing is left of one that fails."""
+    """Write a temporary file for `put_in_place` and return its name. Removes it on failure."""
     temporary = _temporary_name()
     try:
         _write_new(directory, temporary, raw, durable=durable)
     except BaseException:
-        # Interrupts too: what stopped the writing is raised on, without a file left behind.
+        # BaseException, so that an interrupt leaves no file behind either.
         remove(directory, temporary)
         raise
     return temporary
 
 
 def put_in_place(directory: int, temporary: str, name: str) -> None:
-    """Give a temporary file its name. Where that fails, it is removed."""
+    """Rename a temporary file. Removes it on failure."""
     try:
         os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
@@ -145,13 +145,13 @@ def put_in_place(directory: int, temporary: str, name: str) -> None:
 
 
 def remove(directory: int, temporary: str) -> None:
-    """Remove a temporary file, if it can be."""
+    """Remove a temporary file. Ignores failures."""
     with suppress(OSError):
         os.unlink(temporary, dir_fd=directory)
 
 
 def touch(descriptor: int) -> None:
-    """Set the time of an open file to now. On a read-only file system it keeps the one it has."""
+    """Set the modification time of an open file to now. Ignores read-only file systems."""
     try:
         os.utime(descriptor)
     except OSError as error:
@@ -159,12 +159,12 @@ def touch(descriptor: int) -> None:
             raise
 
 
-def renew(directory: int, name: str, descriptor: int) -> bool:
-    """Make an open file as young as a new one; whether there is one of its name then.
+def renew_age(directory: int, name: str, descriptor: int) -> bool:
+    """Set the modification time of an open file to now; return whether its name still exists.
 
-    If not, it is to be written again: it was deleted or moved aside since it was opened, or it
-    is another user's, whose time only that user can set. Where that is forbidden, too, it is
-    left as it is.
+    If this returns False, the caller must write the file again: it was deleted or moved aside
+    since it was opened, or it belongs to another user and its time cannot be set. In a directory
+    that cannot be written, such a file is accepted as it is.
     """
     try:
         touch(descriptor)
@@ -179,10 +179,10 @@ def renew(directory: int, name: str, descriptor: int) -> bool:
 
 
 def probe_directory(path: Path, *, durable: bool) -> int:
-    """Write a file into a directory and remove it; its time in nanoseconds.
+    """Write and remove a file in a directory; return its modification time in nanoseconds.
 
-    A directory that does not exist is tried out beside where it would be made, so that neither
-    is left behind: it comes into being with the first image.
+    If the directory is missing, a temporary directory beside it is probed instead, so that the
+    directory itself is created with the first image only.
     """
     for there in (path, *path.parents):
         try:
@@ -236,4 +236,4 @@ def _kind(mode: int) -> str:
         (stat.S_ISBLK, "a block device"),
         (stat.S_ISCHR, "a character device"),
     )
-    return next((name for test, name in kinds if test(mode)), "something else than a file")
+    return next((name for test, name in kinds if test(mode)), "something other than a file")

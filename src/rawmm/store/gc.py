@@ -1,49 +1,52 @@
-"""Garbage collection: delete the images that no record names and nobody stored of late.
+"""Garbage collection: delete images that no record names and that nobody stored recently.
 
 Records say which images are in use, but they are written after the images. So an image also stays
-while it is younger than a grace, and whoever stores it again, or refers to it again, makes it
-young: `ImageStore.commit` sets the time of a file that it finds.
+while it is younger than a grace period. Storing it again or referring to it again renews its age:
+`ImageStore.put` sets the modification time of a file that it finds.
 
-A writer may find a file at the moment in which it is judged. Both sides therefore look again
-after they acted, and neither waits for the other:
+A writer may find a file at the moment in which the collector judges it. So both look again after
+they have acted, and neither waits for the other:
 
 ======================================  ===================================================
 the writer, for a file that it finds    the collector, for a file that no record names
 ======================================  ===================================================
-W1 opens it, and compares the size      G1 reads its time: old enough
+W1 opens it and compares the size       G1 reads its time: old enough
 W2 sets its time to now                 G2 renames it to a hidden name
-W3 looks whether there is a file        G3 reads its time again, by the hidden name
-of the name
-W4 if not, writes it: a new file is     G4 the same file and time: deletes it;
-renamed over the name                   else links it back, unless the name is taken
+W3 looks whether the name still exists  G3 reads its time again, by the hidden name
+W4 if not, writes the file: a new file  G4 same file and time: deletes it; otherwise links it
+is renamed to the name                  back, unless the name is taken
 ======================================  ===================================================
 
-Every order of these steps ends with the file in place, once the writer has returned:
+In every order of these steps, the file exists once the writer has returned:
 
-- W3 before G2. W2 came before G3, so G3 sees another time and G4 puts the file back.
-- G2 before W3, and G4 did not put it back by then. The name is another writer's file, which is as
-  good, or free: then W3 sees that, and W4 writes. G4 deletes the old file, or links it back where
-  the name is free, and never touches what has the name.
-- G2 and a G4 that puts back before W3. This collection is done with the file.
-- A new file, of W4 or another writer, between G1 and G2. G2 takes the new file away, G3 sees that
-  it is not the one of G1, and G4 puts it back.
-- G2 before W1. The writer finds nothing and writes, as if the file had never been.
-- A collector that dies after G2 leaves a hidden name; the next one, or ``fsck --repair``, puts
-  the file back.
-- Another collector renames first: G2 finds nothing.
+- W3 before G2. W2 came before G3, so G3 sees another time and G4 restores the file.
+- G2 before W3, and G4 has not restored the file yet. If another writer's file has the name, it is
+  equally good. If the name is free, W3 sees that and W4 writes. G4 deletes the old file, or links
+  it back where the name is free, and never touches the file that has the name.
+- G2, and a G4 that restores the file, before W3. This collection is done with the file.
+- A new file, from W4 or another writer, between G1 and G2. G2 moves the new file aside, G3 sees
+  that it is not the file of G1, and G4 restores it.
+- G2 before W1. The writer finds nothing and writes the file.
+- A collector that dies after G2 leaves a hidden name. The next collection or ``fsck --repair``
+  restores the file.
+- Another collector renames first. G2 finds nothing.
 
-Between G2 and G4 a file that was just made young has no name for some microseconds. For a reader to
-see that, the file must have been unused for the whole grace, and be stored again between G1 and G2.
+Between G2 and G4 a file whose age was just renewed has no name for some microseconds. A reader can
+only see that if the file was unused for the whole grace period and is stored again between G1 and
+G2.
 
-There is no lock. Shared locks of many writers starve the collector on Linux, a lock on a
-directory is refused by NFS, a lock on a file is two messages to the server for each image there,
-and a lock does not span the time from the image to its record, which the grace must cover anyway.
-The two steps cost a writer 3 microseconds for each image that it finds, a lock 1.
+There is no lock. Shared locks of many writers starve the collector on Linux, NFS refuses a lock on
+a directory, a lock on a file costs two messages to the server for each existing image, and a lock
+does not span the time from an image to its record, which the grace period must cover anyway. The
+two extra steps cost a writer 3 microseconds for each existing image; a lock would cost 1.
 
-The clock is that of the file system, so that hosts need not agree about the time. On NFS a client
-may show a time or name that is some seconds old (``acregmax``): there, collect while no writer
-runs that could need an image older than the grace. The same goes for writers that do not set the
-time: rawmm before this version, and other programs.
+Times are those of the file system, so the clocks of hosts need not agree. An NFS client may show a
+time or a name that is some seconds old (``acregmax``). There, collect while no running writer could
+need an image older than the grace period. The same holds for writers that do not set the time, such
+as earlier versions of rawmm and other programs.
+
+Stores that are not directories offer neither times nor hidden names. They are collected with a
+grace period of zero only, by which the caller states that no writer is running.
 """
 
 from __future__ import annotations
@@ -60,29 +63,31 @@ from rawmm.errors import ContractError, counted, shown, shown_path
 from rawmm.real_class import is_a
 from rawmm.store.files import open_regular, probe_directory
 from rawmm.store.listing import aside, list_images, move_aside, opened, put_back
+from rawmm.store.local import ImageStore
 from rawmm.store.references import Referenced, each_record, file_name
-from rawmm.store.run_dir import resolved_dir
+from rawmm.store.registry import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
+
+    from rawmm.store.protocol import Store
 
 GRACE: Final = timedelta(days=1)
 
 
 @dataclass(slots=True)
 class GarbageStats:
-    """What a collection did. Names are file names in the image directory.
+    """What a collection did. Names are file names in the store.
 
     Attributes:
-        deleted: names of the images that were deleted; in a dry run, that would be.
-        bytes_freed: their bytes.
-        referenced: images that stay because a record names them.
-        young: images that stay because they were stored, or found, within the grace.
-        elsewhere: different references in the records to images that are not in the directory.
-            Nothing looked for them.
-        restored: names of images that an earlier collection was about to delete when it was
-            stopped. They were put back, and are young.
+        deleted: names of deleted images; in a dry run, of those that would be deleted.
+        bytes_freed: size of the deleted images; 0 if the store is not a directory.
+        referenced: number of images that stay because a record names them.
+        young: number of images that stay because they were stored or found within the grace period.
+        elsewhere: number of distinct references in the records to images outside the store, which
+            were not checked.
+        restored: names of images that an interrupted collection was about to delete. They have
+            their names back and count as new.
     """
 
     deleted: list[str] = field(default_factory=list)
@@ -94,82 +99,128 @@ class GarbageStats:
 
 
 def collect_garbage(
-    image_dir: str | os.PathLike[str],
+    location: str | os.PathLike[str],
     references: Iterable[Any],
     *,
     grace: timedelta = GRACE,
     dry_run: bool = False,
     allow_empty: bool = False,
 ) -> GarbageStats:
-    """Delete the images of a directory that no record names and that are older than the grace.
+    """Delete the images of a store that no record names and that are older than the grace period.
 
-    Writers may go on meanwhile. All records are read before anything is deleted, and whatever
-    they raise is passed on. Only files with names that a store gives are ever deleted.
+    Writers to a directory may run meanwhile. All records are read before anything is deleted, and
+    any exception they raise is passed on. Only files with names that stores give are deleted.
 
     Args:
-        image_dir: the image directory.
+        location: the image directory, or the URL of another store.
         references: every record that may name one of its images: requests, messages, nodes,
             traces, sidecars, references, samples, of any version, as plain data or objects.
-        grace: how long an image stays after it was last stored. Give more than passes from an
-            image to the record that names it.
-        dry_run: delete nothing, and answer what would be.
-        allow_empty: take it as meant that the records name none of the images.
+        grace: how long an image stays after it was last stored. It must exceed the time from an
+            image to the record that names it. Must be zero for a store that is not a directory.
+        dry_run: delete nothing; return what would be deleted.
+        allow_empty: accept records that name none of the images.
 
     Raises:
-        ContractError: ``out_of_range`` for a negative grace; ``wrong_type`` for one of another
-            type, and for one record in place of a list; ``no_references`` when the records name
-            no image of the directory; and for a reference, or the escapes in a text, that
-            cannot be read.
-        ProcessedPayloadError: ``not_json`` for a record that cannot be looked through.
-        OffloadError: ``store_failed`` when the directory cannot be read or written.
+        ContractError: ``out_of_range`` for a negative grace period, or one that the store does not
+            support; ``wrong_type`` for one of another type, and for one record in place of a list;
+            ``no_references`` if the records name no image of the store; and for a reference or
+            escaped text that cannot be read.
+        ProcessedPayloadError: ``not_json`` for a record that cannot be searched.
+        OffloadError: ``store_failed`` if the store cannot be read or written, and as `open_store`.
     """
     records = each_record(references)
     if not is_a(grace, timedelta):
         raise ContractError(
-            "wrong_type", expected="a grace that is a datetime.timedelta", got=shown(grace)
+            "wrong_type", expected="a grace period that is a datetime.timedelta", got=shown(grace)
         )
     if grace < timedelta(0):
         raise ContractError(
-            "out_of_range", expected="a grace of zero or more", got=f"{grace.total_seconds():g} s"
+            "out_of_range",
+            expected="a grace period of zero or more",
+            got=f"{grace.total_seconds():g} s",
         )
-    root = resolved_dir(image_dir)
+    store = open_store(location)
+    if not is_a(store, ImageStore):
+        return _collect_store(store, records, grace, dry_run=dry_run, allow_empty=allow_empty)
+    root = store.root
     stats = GarbageStats()
     with opened(root, "to collect garbage in") as directory:
-        # Before the records are read: what they cannot name yet is younger than this.
+        # Before the records are read: images that they cannot name yet are newer than this.
         now = time.time_ns() if dry_run else probe_directory(root, durable=False)
         if not dry_run:
             stats.restored = _restored(directory)
         listing = list_images(directory)
-    images = listing.images
+    unreferenced = _unreferenced(
+        records, listing.images, root, stats, listing.foreign, allow_empty=allow_empty
+    )
+    oldest = now - grace // timedelta(microseconds=1) * 1000
+    with opened(root, "to collect garbage in") as directory:
+        for name in unreferenced:
+            _collect(directory, name, oldest, stats, dry_run=dry_run)
+    return stats
+
+
+def _collect_store(
+    store: Store, records: Iterator[Any], grace: timedelta, *, dry_run: bool, allow_empty: bool
+) -> GarbageStats:
+    """Collect a store that is not a directory."""
+    if grace:
+        raise ContractError(
+            "out_of_range",
+            expected="a grace period of zero, as this store keeps no times",
+            got=f"{grace.total_seconds():g} s",
+            hint="stop all writers, then collect with a grace period of zero",
+        )
+    stats = GarbageStats()
+    images = list(store.names())
+    unreferenced = _unreferenced(records, images, store.root, stats, allow_empty=allow_empty)
+    for name in unreferenced:
+        if not dry_run:
+            store.delete(name)
+        stats.deleted.append(name)
+    return stats
+
+
+def _unreferenced(
+    records: Iterator[Any],
+    images: list[str],
+    root: object,
+    stats: GarbageStats,
+    foreign: Iterable[str] = (),
+    *,
+    allow_empty: bool,
+) -> list[str]:
+    """Read all records; return the images that none of them names."""
     referenced, elsewhere = Referenced(images), set[str]()
     for record in records:
         for _, locator in referenced.read(record):
             if not referenced.holds(locator):
                 elsewhere.add(locator)
-    # Files of other names are named by records as well; they are never deleted.
-    others = set(listing.foreign)
-    stats.elsewhere = sum(file_name(one) not in others for one in elsewhere)
+    # Records may name foreign files of the directory too. They are never deleted.
+    others = set(foreign)
+    stats.elsewhere = sum(file_name(locator) not in others for locator in elsewhere)
     if images and not referenced.names and not allow_empty:
-        raise _nothing_named(root, len(images))
+        raise ContractError(
+            "no_references",
+            expected=f"records that name some of the {counted(len(images), 'image')} in "
+            f"{shown_path(root)}",
+            got="records that name none",
+            hint="pass the records of this directory, or allow_empty if no image is needed",
+        )
     stats.referenced = len(referenced.names)
-    oldest = now - grace // timedelta(microseconds=1) * 1000
-    with opened(root, "to collect garbage in") as directory:
-        for name in images:
-            if name not in referenced.names:
-                _collect(directory, name, oldest, stats, dry_run=dry_run)
-    return stats
+    return [name for name in images if name not in referenced.names]
 
 
 def _collect(directory: int, name: str, oldest: int, stats: GarbageStats, *, dry_run: bool) -> None:
-    """Judge one image that no record names."""
+    """Delete one image that no record names, if it is old enough."""
     try:
         judged = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return
     if not stat.S_ISREG(judged.st_mode):
         return
-    # A file that was copied here may bring an old time along; its change of status is new. Files
-    # from the future are young: some clock was wrong, and nobody knows which.
+    # A copied file may keep an old modification time, but its status change time is new. A time in
+    # the future counts as young, because it is unknown which clock is wrong.
     if max(judged.st_mtime_ns, judged.st_ctime_ns) >= oldest:
         stats.young += 1
     elif dry_run or _delete(directory, name, judged):
@@ -180,12 +231,12 @@ def _collect(directory: int, name: str, oldest: int, stats: GarbageStats, *, dry
 
 
 def _delete(directory: int, name: str, judged: os.stat_result) -> bool:
-    """Delete a file, unless it is no longer what was judged."""
+    """Delete a file, unless it has changed since it was judged."""
     try:
         hidden = move_aside(directory, name, "gc")
     except FileNotFoundError:
         return False
-    # Opened, because that is when an NFS client asks the server.
+    # The file is opened because an NFS client asks the server for its time only then.
     with suppress(FileNotFoundError):
         with open_regular(directory, hidden) as (descriptor, _):
             now = os.fstat(descriptor)
@@ -193,12 +244,13 @@ def _delete(directory: int, name: str, judged: os.stat_result) -> bool:
             os.unlink(hidden, dir_fd=directory)
             return True
         put_back(directory, hidden, name)
-        # Its writer may have synced the directory while the name was away.
+        # The writer may have synced the directory while the name was missing.
         os.fsync(directory)
     return False
 
 
 def _restored(directory: int) -> list[str]:
+    """Restore the files of an interrupted collection and return their names."""
     restored = []
     for hidden in list_images(directory).aside:
         moved = aside(hidden)
@@ -206,12 +258,3 @@ def _restored(directory: int) -> list[str]:
             put_back(directory, hidden, moved.name)
             restored.append(moved.name)
     return restored
-
-
-def _nothing_named(root: Path, images: int) -> ContractError:
-    return ContractError(
-        "no_references",
-        expected=f"records that name some of the {counted(images, 'image')} in {shown_path(root)}",
-        got="records that name none",
-        hint="give the records of this directory, or say that none of its images is needed",
-    )

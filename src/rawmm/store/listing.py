@@ -1,4 +1,4 @@
-"""What is in an image directory, told by name: images, files that are being written, the rest."""
+"""List an image directory and classify its files by name: images, temporary files, others."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _ASIDE: Final = re.compile(r"\.(?P<why>gc|corrupt)-[0-9a-f]{16}-(?P<name>[^.].*)
 
 
 class Aside(NamedTuple):
-    """A hidden name of an image that was moved out of the way: ``.gc-<random>-<image name>``.
+    """The hidden name of an image that was moved aside: ``.<why>-<random>-<image name>``.
 
-    ``why`` is ``gc`` for what `collect_garbage` deletes, if it was not stopped just then, and
-    ``corrupt`` for what `fsck` took out of use.
+    ``why`` is ``gc`` for a file that `collect_garbage` is about to delete, and ``corrupt`` for one
+    that `fsck` quarantined.
     """
 
     why: str
@@ -34,7 +34,7 @@ class Aside(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The names in an image directory, each in one list, sorted."""
+    """The names in an image directory by kind, sorted."""
 
     images: list[str]
     temporary: list[str]
@@ -43,7 +43,7 @@ class Listing(NamedTuple):
 
 
 def list_images(directory: int) -> Listing:
-    """Every name in an open directory."""
+    """List an open directory."""
     found = Listing([], [], [], [])
     with os.scandir(directory) as entries:
         names = sorted(entry.name for entry in entries)
@@ -60,18 +60,18 @@ def list_images(directory: int) -> Listing:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a store gave the name: the hash of the image, and an extension of one."""
+    """Whether a name is one that stores give: a hash and the extension of an image."""
     return stored_hash(name) is not None and name.rpartition(".")[2] in _EXTENSIONS
 
 
 def writer_of(temporary: str) -> int:
-    """The process id in the name of a temporary file."""
+    """Return the process id in the name of a temporary file."""
     match = _TEMPORARY.match(temporary)
     return int(match["pid"]) if match else 0
 
 
 def aside(name: str) -> Aside | None:
-    """What a hidden name says of an image that was moved aside, or None."""
+    """Parse the hidden name of an image that was moved aside; None for any other name."""
     match = _ASIDE.match(name)
     if match is None or not is_image_name(match["name"]):
         return None
@@ -79,17 +79,16 @@ def aside(name: str) -> Aside | None:
 
 
 def move_aside(directory: int, name: str, why: str) -> str:
-    """Rename an image to a hidden name that nobody else uses; that name."""
+    """Rename an image to a unique hidden name and return that name."""
     hidden = f".{why}-{secrets.token_hex(8)}-{name}"
     os.rename(name, hidden, src_dir_fd=directory, dst_dir_fd=directory)
     return hidden
 
 
 def put_back(directory: int, hidden: str, name: str) -> None:
-    """Give a file that was moved aside its name again, unless another has it by now.
+    """Restore the name of a file that was moved aside, unless a newer file has it.
 
-    That one is newer, and was written because this one was away. A second caller changes
-    nothing.
+    A newer file was written because this one was missing. Calling this twice is harmless.
     """
     try:
         os.link(hidden, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
@@ -98,7 +97,7 @@ def put_back(directory: int, hidden: str, name: str) -> None:
     except FileNotFoundError:
         return
     except OSError:
-        # No hard links here, or not of another user's file (protected_hardlinks).
+        # The file system has no hard links, or protected_hardlinks forbids this one.
         if os.access(name, os.F_OK, dir_fd=directory, follow_symlinks=False):
             os.unlink(hidden, dir_fd=directory)
         else:
@@ -112,7 +111,7 @@ def put_back(directory: int, hidden: str, name: str) -> None:
 
 @contextmanager
 def opened(root: Path, what: str) -> Iterator[int]:
-    """A descriptor of an image directory; what goes wrong in it is a `store_failed`.
+    """Open an image directory, and translate any `OSError` in the block.
 
     Raises:
         OffloadError: ``store_failed``.

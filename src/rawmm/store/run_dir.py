@@ -1,4 +1,4 @@
-"""Where a run keeps its images, and where an image of that run is."""
+"""The image directory of a run: from arguments and environment variables to a path."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ RUN_ID_VARIABLE: Final = "RUN_ID"
 
 _ASSETS: Final = Path("assets", "images")
 _OUTPUTS: Final = Path("/data/outputs")
-LONGEST_PATH: Final = 4096
-"""Characters of a path: no system opens a longer one."""
+MAX_PATH: Final = 4096
+"""Maximum length of a path in characters. No system opens a longer one."""
 _RAW_IMAGE_ID: Final = re.compile(PATTERNS["RawImageId"])
 
 
 def run_image_dir(environ: Mapping[str, str] | None = None) -> Path:
-    """The image directory of this run: absolute, links resolved. It need not exist yet.
+    """Return the image directory of this run, absolute and with links resolved.
 
-    The first variable that is set and not blank decides: ``VF_RENDERER_IMAGE_OFFLOAD_DIR`` (the
-    directory itself, as `resolved_dir` takes it), ``PRIME_RL_RUN_DIR``
-    (``<it>/assets/images``), ``RUN_ID`` (``/data/outputs/run_<it>/assets/images``, with or without
-    the ``run_``).
+    The directory need not exist. The first variable that is set and not blank decides:
+
+    - ``VF_RENDERER_IMAGE_OFFLOAD_DIR``: the directory itself, as `resolved_dir` takes it;
+    - ``PRIME_RL_RUN_DIR``: ``<value>/assets/images``;
+    - ``RUN_ID``: ``/data/outputs/run_<value>/assets/images``, with or without the ``run_``.
 
     Args:
-        environ: the variables; the process environment by default.
+        environ: the variables; `os.environ` by default.
 
     Raises:
-        OffloadError: ``no_image_dir`` when none is set, ``path_escape`` when ``RUN_ID`` is
-            not a plain name, and what `resolved_dir` raises.
+        OffloadError: ``no_image_dir`` if none is set, ``path_escape`` if ``RUN_ID`` is not a plain
+            name, and as `resolved_dir`.
     """
     variables = os.environ if environ is None else environ
     if image_dir := variables.get(IMAGE_DIR_VARIABLE, "").strip():
@@ -66,19 +67,19 @@ def run_image_dir(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def resolved_dir(path: str | os.PathLike[str]) -> Path:
-    """A directory's absolute path with links resolved; it need not exist.
+    """Return the absolute path of an image directory with links resolved. It need not exist.
 
-    Every image directory passes here: arguments, environment variables, options of the command.
+    All image directories are resolved here: arguments, environment variables and command options.
 
     Args:
-        path: a path, relative to the working directory if it is not absolute; a leading ``~`` or
-            ``~user`` is a home directory. Or a ``file:///`` URL as a string.
+        path: a path, absolute or relative to the working directory, where a leading ``~`` or
+            ``~user`` is a home directory; or a ``file:///`` URL as a string.
 
     Raises:
-        OffloadError: ``no_image_dir`` for an empty string; ``wrong_type`` for anything else than a
-            string or a path of strings; ``bad_locator`` for a URL of another scheme, for an
-            unknown home directory, and for a path that no URL can say, because its bytes are not
-            UTF-8; ``path_escape`` for a NUL.
+        OffloadError: ``no_image_dir`` for an empty string; ``wrong_type`` if `path` is neither a
+            string nor a path of strings; ``bad_locator`` for a URL of another scheme, an unknown
+            home directory, or a path that is not UTF-8, because no URL can name it;
+            ``path_escape`` for a NUL.
     """
     text = _path_text(path)
     if not text.strip():
@@ -103,12 +104,12 @@ def resolved_dir(path: str | os.PathLike[str]) -> Path:
             got=shown_text(text),
             hint="pass an absolute path",
         )
-    _check_nameable(real)  # links and the working directory have names of their own
+    _check_nameable(real)  # again: links and the working directory were resolved
     return Path(real)
 
 
 def is_utf8(path: str) -> bool:
-    """Whether a URL can name a path."""
+    """Whether a path is UTF-8, so that a URL can name it."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -117,11 +118,11 @@ def is_utf8(path: str) -> bool:
 
 
 def _check_nameable(path: str) -> None:
-    if len(path) > LONGEST_PATH:
-        # Resolving it would take the square of its length.
+    if len(path) > MAX_PATH:
+        # Resolving it would take time quadratic in its length.
         raise OffloadError(
             "bad_locator",
-            expected=f"an image directory whose path has at most {LONGEST_PATH} characters",
+            expected=f"an image directory whose path has at most {MAX_PATH} characters",
             got=shown_text(path),
         )
     if not is_utf8(path):
@@ -150,11 +151,22 @@ def _path_text(path: object) -> str:
     return str.__str__(text)
 
 
-def _local_path(text: str, *, is_url: bool) -> str:
-    """A path, out of a path or a URL. A scheme is told by the slash after it: ``a:b`` is a path."""
-    url = text.strip()
+def location_scheme(location: object) -> str:
+    """Return the scheme of a store's location, or an empty string for a path.
+
+    A URL has a slash after its scheme, so ``a:b`` is a path. Data URLs are recognized too.
+    """
+    if not is_a(location, str):
+        return ""
+    url = str.__str__(location).strip()
     scheme = scheme_of(url)
-    if scheme == "file" and is_url:
+    return scheme if scheme == "data" or url.startswith("/", len(scheme) + 1) else ""
+
+
+def _local_path(text: str, *, is_url: bool) -> str:
+    """Return the path that a path or a URL names."""
+    url = text.strip()
+    if is_url and scheme_of(url) == "file":
         path = file_path(url)
         if isinstance(path, Problem):
             raise OffloadError(
@@ -164,15 +176,15 @@ def _local_path(text: str, *, is_url: bool) -> str:
                 hint="write three slashes: file:///data/images",
             )
         return path
-    is_other = scheme == "data" or (scheme and url.startswith("/", len(scheme) + 1))
-    if is_other or "://" in url:  # whatever stands before: a quote, a variable
+    scheme = location_scheme(url)
+    if scheme or "://" in url:  # also after a quote or an unexpanded variable
         raise OffloadError(
             "bad_locator",
             expected="an image directory on this machine: a path or a file:/// URL",
-            got=f"the scheme {shown_text(scheme)}" if is_other else shown_text(url),
+            got=f"the scheme {shown_text(scheme)}" if scheme else shown_text(url),
             hint="pass file: URLs as strings, not as paths"
             if scheme == "file"
-            else "no store has this scheme: pass a directory, such as one that it is mounted at",
+            else "open the store with rawmm.open_store, or pass a directory where it is mounted",
         )
     if not text.startswith("~"):
         return text
@@ -188,7 +200,7 @@ def _local_path(text: str, *, is_url: bool) -> str:
 
 
 def raw_image_id_problem(raw_image_id: object) -> Problem | None:
-    """Why a raw image id is refused, or None: a plain file name of ``[A-Za-z0-9_.-]+``."""
+    """Return why a raw image id is refused, or None if it is a name of ``[A-Za-z0-9_.-]+``."""
     if not is_a(raw_image_id, str):
         return Problem("wrong_type", "a raw image id, which is a string", shown(raw_image_id))
     problem = id_problem(raw_image_id)
@@ -198,15 +210,15 @@ def raw_image_id_problem(raw_image_id: object) -> Problem | None:
 
 
 def raw_image_path(*, raw_image_id: str, image_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where the image with this id is: ``<image_dir>/<raw_image_id>``. It need not exist.
+    """Return the path ``<image_dir>/<raw_image_id>``. The file need not exist.
 
     Args:
         raw_image_id: a file name inside the image directory.
         image_dir: the image directory; `run_image_dir` by default.
 
     Raises:
-        OffloadError: ``path_escape`` or ``bad_locator`` for an id that is no plain file name,
-            and what `run_image_dir` raises.
+        OffloadError: ``path_escape`` or ``bad_locator`` if the id is not a plain file name, and
+            as `run_image_dir`.
     """
     problem = raw_image_id_problem(raw_image_id)
     if problem:

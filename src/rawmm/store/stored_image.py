@@ -1,32 +1,31 @@
-"""What a store answers: the image it has, and what it counted."""
+"""What a store returns for an image, and the counters of a store."""
 
 from __future__ import annotations
 
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rawmm.images import ImageFacts
+    from rawmm.images import ImageInfo
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image that is in the store.
+    """An image in a store.
 
     Attributes:
         raw_image_id: file name in the store, for a descriptor.
-        uri: ``file:///`` URL of `path`, percent-encoded.
-        path: absolute path.
-        sha256: 64 hex digits, of the file's bytes.
-        media_type: the real type, e.g. ``image/png``.
+        uri: complete URL; ``file:///`` and percent-encoded for a directory.
+        path: absolute path in a directory; for other stores the name, relative to their root.
+        sha256: hash of the file, 64 hex digits.
+        media_type: the actual type, e.g. ``image/png``.
         width, height: in pixels, before any orientation tag.
-        size: bytes of the file.
-        written: whether this call wrote the file; otherwise it was there already.
-        bytes_written: `size` if this call wrote it, else 0.
+        size: size of the file in bytes.
+        written: whether this call wrote the file. If not, it existed.
+        bytes_written: `size` if this call wrote the file, else 0.
     """
 
     raw_image_id: str
@@ -41,34 +40,34 @@ class StoredImage:
     bytes_written: int
 
     @classmethod
-    def of(cls, facts: ImageFacts, root: Path, uri: str, *, written: bool) -> StoredImage:
-        """The image with these facts, in the store at `root`."""
+    def of(cls, info: ImageInfo, uri: str, *, written: bool, root: Path | None = None) -> Self:
+        """Return the image with this info and URL; `root` is the directory, if there is one."""
         return cls(
-            raw_image_id=facts.raw_image_id,
+            raw_image_id=info.raw_image_id,
             uri=uri,
-            path=root / facts.raw_image_id,
-            sha256=facts.sha256,
-            media_type=facts.header.media_type,
-            width=facts.header.width,
-            height=facts.header.height,
-            size=facts.size,
+            path=Path(info.raw_image_id) if root is None else root / info.raw_image_id,
+            sha256=info.sha256,
+            media_type=info.header.media_type,
+            width=info.header.width,
+            height=info.header.height,
+            size=info.size,
             written=written,
-            bytes_written=facts.size if written else 0,
+            bytes_written=info.size if written else 0,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class StoreCounters:
-    """What one `ImageStore` object did so far, in all threads. Bytes are of image files.
+    """What one `ImageStore` object did so far, in all threads. Bytes are those of image files.
 
     Attributes:
-        seen: images that were committed; ``stored + deduplicated``.
-        stored: those of them that were written.
-        deduplicated: those that were there.
-        bytes_in: bytes of all that were seen.
-        bytes_written: bytes of those that were stored.
-        verify_failures: files whose bytes or size were not those of the image they stand for:
-            found by a commit, which replaces them, or by `read` and `verify`.
+        seen: images put into the store: ``stored + deduplicated``.
+        stored: images that were written.
+        deduplicated: images that existed.
+        bytes_in: size of all images seen.
+        bytes_written: size of the images that were written.
+        verify_failures: files whose bytes or size did not match their name, found by `put`, which
+            replaces them, or by `read` and `verify`.
     """
 
     seen: int = 0
@@ -79,27 +78,27 @@ class StoreCounters:
     verify_failures: int = 0
 
 
-# One for all stores, so that a fork can wait for it: no child is born with a lock that is held.
+# One lock for all stores, held across a fork so that no child inherits a locked one.
 _LOCK: Final = threading.RLock()
 os.register_at_fork(
     before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release
 )
 
 
-class Tally:
-    """The counters of one store, added to by many threads."""
+class Counters:
+    """Thread-safe counters of one store."""
 
     def __init__(self) -> None:
-        self._counted = dict.fromkeys(StoreCounters.__slots__, 0)
+        self._values = dict.fromkeys(StoreCounters.__slots__, 0)
 
     @property
-    def counters(self) -> StoreCounters:
-        """A snapshot."""
+    def snapshot(self) -> StoreCounters:
+        """The current values."""
         with _LOCK:
-            return StoreCounters(**self._counted)
+            return StoreCounters(**self._values)
 
-    def add(self, **more: int) -> None:
-        """Add to the counters of these names."""
+    def add(self, **amounts: int) -> None:
+        """Add to the counters with these names."""
         with _LOCK:
-            for name, value in more.items():
-                self._counted[name] += value
+            for name, amount in amounts.items():
+                self._values[name] += amount

@@ -1,9 +1,9 @@
-"""Inline images that a store has met, by their text.
+"""An index of data URLs whose images a store already has.
 
-A rollout sends its images again with every turn. What was stored once is known by a digest of
-its base64 text, three times as fast to get as the SHA-256 of the image and without decoding.
-That takes BLAKE3 (the extra ``fast``): the SHA-256 of the text would take longer than decoding
-it and hashing the image, so without BLAKE3 nothing is known and nothing is lost.
+A rollout sends its images again with every turn. The index recognizes them by a BLAKE3 digest of
+the base64 text, which takes a third of the time of the image's SHA-256 and needs no decoding.
+BLAKE3 comes with the extra ``fast``. Without it the index stays empty, because a SHA-256 of the
+text would take longer than decoding and hashing the image.
 """
 
 from __future__ import annotations
@@ -17,65 +17,65 @@ from rawmm.real_class import is_a
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rawmm.images import DataUrl, ImageFacts, Sketch
+    from rawmm.images import CheapKey, DataUrl, ImageInfo
 
-MOST_KNOWN: Final = 8192
-"""How many images one index knows: some 6 MB."""
+MAX_ENTRIES: Final = 8192
+"""Default size of an index: about 6 MB."""
 
 
 class _Entry(NamedTuple):
     digest: bytes
-    facts: ImageFacts
+    info: ImageInfo
 
 
-class KnownImages:
-    """The images last met, at most `most` of them. Safe to share by threads, and after a fork.
+class UrlIndex:
+    """A least-recently-used map from data URLs to image info. Safe with threads and after a fork.
 
-    There is no lock to be held at a fork: each step on the dict is one step to every thread.
-    What two threads can lose between them is an entry, and that costs time alone.
+    There is no lock that a fork could leave locked. Each operation on the dict is atomic; a race
+    between two threads can lose an entry, which only costs time.
     """
 
-    def __init__(self, most: int = MOST_KNOWN) -> None:
-        self._most = most
-        self._entries: OrderedDict[Sketch, _Entry] = OrderedDict()
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self._max_entries = max_entries
+        self._entries: OrderedDict[CheapKey, _Entry] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __contains__(self, data_url: DataUrl) -> bool:
-        """Whether an image may be known. Costs nothing; only `find` knows."""
-        return data_url.sketch in self._entries
+        """Whether there may be an entry. Cheap, with false positives; `get` is exact."""
+        return data_url.cheap_key in self._entries
 
-    def find(self, data_url: DataUrl) -> ImageFacts | None:
-        """The image that has exactly this text and declared type, if it is known.
+    def get(self, data_url: DataUrl) -> ImageInfo | None:
+        """Return the info of the image with exactly this text and declared type, or None.
 
-        Most new images are told apart without hashing their text.
+        The text is hashed only if the cheap key matches.
         """
-        sketch = data_url.sketch
-        entry = self._entries.get(sketch)
+        key = data_url.cheap_key
+        entry = self._entries.get(key)
         if entry is None or _digest(data_url) != entry.digest:
             return None
-        self._put(sketch, entry)
-        return entry.facts
+        self._set_newest(key, entry)
+        return entry.info
 
-    def learn(self, data_url: DataUrl, facts: ImageFacts) -> None:
-        """Know an image from now on. The one longest not met is forgotten where it gets full."""
+    def put(self, data_url: DataUrl, info: ImageInfo) -> None:
+        """Add an entry. Evicts the least recently used entry when full."""
         digest = _digest(data_url)
         if digest is not None:
-            self._put(data_url.sketch, _Entry(digest, facts))
+            self._set_newest(data_url.cheap_key, _Entry(digest, info))
 
-    def _put(self, sketch: Sketch, entry: _Entry) -> None:
-        self._entries.pop(sketch, None)
-        self._entries[sketch] = entry
-        while len(self._entries) > self._most:
+    def _set_newest(self, key: CheapKey, entry: _Entry) -> None:
+        self._entries.pop(key, None)
+        self._entries[key] = entry
+        while len(self._entries) > self._max_entries:
             try:
                 self._entries.popitem(last=False)
-            except KeyError:  # another thread was first
+            except KeyError:  # another thread emptied the dict
                 return
 
 
 def _digest(data_url: DataUrl) -> bytes | None:
-    """A cryptographic digest of the base64 text; None without BLAKE3, and for other text."""
+    """Return a digest of the base64 text, or None without BLAKE3 or for text that is not ASCII."""
     blake3 = _blake3()
     text = data_url.text
     if blake3 is None:

@@ -12,7 +12,7 @@ from rawmm.graph import encoded
 from rawmm.model.types import Contract, EncodedArray
 from rawmm.real_class import is_a
 from rawmm.values.arrays import shown_shape
-from rawmm.values.plain import as_sequence
+from rawmm.values.views import as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

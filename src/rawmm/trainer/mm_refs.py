@@ -12,7 +12,7 @@ from rawmm.model.types import MMImageItem, MMImageRef, MMRefs, MultiModalData
 from rawmm.real_class import is_a
 from rawmm.store import resolved_dir
 from rawmm.trainer.spans import span_errors, uri_error
-from rawmm.values.payload import plain_copy
+from rawmm.values.plain import plain_copy
 
 if TYPE_CHECKING:
     import os

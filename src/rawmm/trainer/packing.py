@@ -24,7 +24,7 @@ from rawmm.trainer.sample import (
     sample_of,
 )
 from rawmm.validation import in_order
-from rawmm.values.plain import as_sequence
+from rawmm.values.views import as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,9 +15,10 @@ from rawmm.trainer import experts
 from rawmm.trainer.experts import opened
 from rawmm.trainer.spans import span_errors, uri_error
 from rawmm.validation import shape_errors
-from rawmm.values.fields import missing
-from rawmm.values.payload import Mode, payload_errors, plain_copy
-from rawmm.values.plain import as_mapping, base_value, foreign_error, is_array, key_error
+from rawmm.values.errors import bad_key, missing_field
+from rawmm.values.payload import Mode, payload_errors
+from rawmm.values.plain import plain_copy, unconvertible
+from rawmm.values.views import as_mapping, base_value, is_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -126,12 +127,12 @@ def sample_of(values: Mapping[Any, Any], at: Callable[[str], Path]) -> TrainingS
     """`as_sample` for values by name; `at` returns the path of a name."""
     for name, value in values.items():
         if type(name) is not str:
-            raise key_error(name, ())
+            raise bad_key(name, ())
         if value is not None:
             _check_name(name, at(name))
     for name in REQUIRED:
         if values.get(name) is None:
-            raise missing(name, ())
+            raise missing_field(name, ())
     found: dict[str, Any] = {}
     for name in (*REQUIRED, *FILL):
         if values.get(name) is not None:
@@ -192,12 +193,12 @@ def _pairs(values: Mapping[str, Any], name: str, at: Callable[[str], Path]) -> d
         return {}
     pairs = as_mapping(value)
     if pairs is None:
-        raise foreign_error(value, at(name)) or contract_error(
+        raise unconvertible(value, at(name)) or contract_error(
             "wrong_type", at(name), expected="an object", got=shown(value)
         )
     for key in pairs:
         if type(key) is not str:
-            raise key_error(key, at(name))
+            raise bad_key(key, at(name))
         _check_name(key, (*at(name), key))
         if key in FIELDS:
             raise contract_error(

@@ -11,7 +11,7 @@ from rawmm.errors import contract_error, counted, shown, shown_names
 from rawmm.model.types import MMRefs
 from rawmm.real_class import is_a
 from rawmm.trainer.sample import FIELDS, TrainingSample, as_sample, sample_of
-from rawmm.values.plain import as_sequence
+from rawmm.values.views import as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,14 +1,12 @@
-"""Data in the wire forms from before the contract, in the form of the contract.
+"""Historical wire forms: `upgrade` converts data from before the contract.
 
-`upgrade` tells the form from the data itself. Each old form has a module here, with one pure
-step to the canonical form, and `FORMS` says what they look like. Two cannot be upgraded:
-``processed`` sidecars and ``mmfile:`` references, whose images are gone. What had no other
-form, and what is canonical, stays as it is.
+One module per form, listed in `forms`. `walk` finds forms in a document; `form` defines what a form
+declares. ``processed`` sidecars and ``mmfile:`` references cannot be upgraded, because their images
+are gone.
 
-Payloads are kept as they came. Their grids are ``[t, h, w]`` and ``[[t, h, w]]``, both of them
-in the canonical form as well: payloads are the family's, references carry them, and engines
-compare references as strings. Messages are kept, too, with the images in them; `rawmm.offload`
-is for those.
+Payloads stay as they are. Both grid shapes, ``[t, h, w]`` and ``[[t, h, w]]``, are canonical:
+payloads belong to the family, references carry them, and engines compare references as strings.
+Images in messages stay as well; see `rawmm.offload`.
 """
 
 from __future__ import annotations
@@ -20,10 +18,12 @@ from rawmm.codec import convert
 from rawmm.model.kinds import schema_of
 from rawmm.model.types import MessageNode
 from rawmm.real_class import is_a
+from rawmm.upgrades.forms import FORMS
 from rawmm.upgrades.kinds import TRAINING_SAMPLE as TRAINING_SAMPLE
+from rawmm.upgrades.kinds import detected_type
 from rawmm.upgrades.kinds import kind_of as kind_of
 from rawmm.upgrades.kinds import reference_kind as reference_kind
-from rawmm.upgrades.record import FORMS, Note
+from rawmm.upgrades.record import Note
 from rawmm.upgrades.walk import Walk as Walk
 from rawmm.values.plain import to_plain
 
@@ -39,12 +39,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Upgraded(Generic[T]):
-    """A value in its canonical form.
+    """The result of `upgrade`.
 
     Attributes:
-        value: structs, as `rawmm.convert` makes them. It shares nothing with the input.
-        form: the form that the input has, a key of `FORMS`; of several, the oldest.
-        notes: a `Note` for each change, in document order; none where nothing changed.
+        value: structs, as from `rawmm.convert`. It shares nothing with the input.
+        form: the form of the input, a key of `FORMS`. If there are several, the oldest.
+        notes: a `Note` for each change, in document order.
     """
 
     value: T
@@ -53,7 +53,7 @@ class Upgraded(Generic[T]):
 
     @property
     def changed(self) -> bool:
-        """Whether the input was in an old form."""
+        """Whether the input had a historical form."""
         return bool(self.notes)
 
 
@@ -87,40 +87,38 @@ def upgrade(
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
 ) -> Upgraded[Any]:
-    """A value of any form that `type` ever had, as `type` is today.
+    """Convert a value of any historical form of `type` to the form of the contract.
 
-    The input is not changed. What it upgrades to is checked as `rawmm.convert` checks it, so an
-    error may be about data that breaks the contract in any form. Images are stored last of all.
+    The input is not changed. The result is validated as by `rawmm.convert`, so an error may be
+    about data that breaks the contract in every form. Images are stored last.
 
     Args:
         value: dicts and lists, as decoded from JSON or MessagePack; models, dataclasses, structs;
             for `RawMMRef` a reference string.
-        type: a type of the contract, or a list, ``dict[str, ...]`` or optional of one; None to
-            tell it from the value. What is told to be a training sample, an array as prime-rl's
-            transport writes it, comes back as that array, with other references.
-        image_dir: where images that an old form has inline are stored; their descriptors get a
-            ``raw_image_id``. Without it they stay inline, as a ``data:`` URL in
-            ``raw_image_uri``. Either way each is checked against its hash.
-        layout: the model's image layout, or its family for the default parameters. Only references
-            of the form ``inline_urls`` need it, and `image_dir` for the images in them.
+        type: a type of the contract, or a list, ``dict[str, ...]`` or optional of one; None
+            detects it from the value. A detected training sample, an array as prime-rl's transport
+            writes it, stays an array with upgraded references.
+        image_dir: where inline images are stored; their descriptors get a ``raw_image_id``.
+            Without it they stay inline, as a ``data:`` URL in ``raw_image_uri``. Either way each
+            image is compared with its hash.
+        layout: the model's image layout, or its family for the default parameters. Only the form
+            ``inline_urls`` needs it, with `image_dir` for inline images.
 
     Raises:
-        ContractError: ``historical_form`` or ``no_image_dir`` for ``inline_urls`` without,
-            ``unsupported_version`` for one of a later version, ``hash_mismatch``, and what
-            `rawmm.convert` raises.
-        ProcessedPayloadError: the form is ``processed``: run again from the source images.
-        OffloadError: an inline image is none, or cannot be stored.
+        ContractError: ``historical_form`` or ``no_image_dir`` for ``inline_urls`` without a layout
+            or directory, ``unsupported_version`` for a later version, ``hash_mismatch``, and as
+            `rawmm.convert`.
+        ProcessedPayloadError: the form is ``processed``; run again from the source images.
+        OffloadError: an inline image is invalid or cannot be stored.
         MaterializeError: an image file that ``inline_urls`` refers to cannot be read.
     """
-    # `import rawmm` loads this module, as the function has its name; what it takes loads here.
+    # Loaded here, so that an error that only names a form does not load them.
     from rawmm import layouts
     from rawmm.store import ImageStore
-    from rawmm.upgrades.kinds import TRAINING_SAMPLE, kind_of, told_type
-    from rawmm.upgrades.walk import Walk
 
     store = None if image_dir is None else ImageStore(image_dir)
     walk = Walk(store, layouts.get(layout) if is_a(layout, str) else layout)
-    document = to_plain(value, told_type(value) if type is None else type, open_structs=True)
+    document = to_plain(value, detected_type(value) if type is None else type, open_structs=True)
     kind = kind_of(document) if type is None else type
     if kind is TRAINING_SAMPLE:
         upgraded = walk.upgraded_sample(document)

@@ -1,4 +1,4 @@
-"""``descriptor_and_uris`` (June 2026): a sidecar, and beside it the URLs of its images."""
+"""The form ``descriptor_and_uris``: a sidecar, and beside it the URLs of its images."""
 
 from __future__ import annotations
 
@@ -7,26 +7,35 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm.errors import contract_error, counted, shown
 from rawmm.media import IMAGE
 from rawmm.model.types import MMImageRef, MultiModalData
-from rawmm.upgrades.step import Step
+from rawmm.upgrades.form import REBUILD_REFS, HistoricalForm, Step
 from rawmm.validation import errors_at
+from rawmm.values.views import as_mapping, as_sequence
 
 if TYPE_CHECKING:
-    from rawmm.upgrades.step import Path
+    from rawmm.upgrades.form import Context, Path
 
 _LISTS: Final = ("mm_items", "mm_hashes", "mm_placeholders")
 
 
-def upgraded(sidecar: Any, uris: Any, path: Path) -> Step:
-    """One reference for each image, which has its URL.
+def _matches(refs: Any) -> bool:
+    both = as_sequence(refs)
+    return (
+        both is not None
+        and len(both) == 2
+        and as_mapping(both[0]) is not None
+        and as_sequence(both[1]) is not None
+    )
 
-    Args:
-        sidecar: the sidecar, with items that are canonical already.
-        uris: a URL for each of its images.
-        path: where the pair of them stands.
+
+def _upgrade(refs: Any, context: Context) -> Step:
+    """One reference for each image, with its URL.
 
     Raises:
-        ContractError: one of the two breaks the contract, or they do not fit together.
+        ContractError: the sidecar or a URL breaks the contract, or their counts differ.
     """
+    path = context.path
+    sidecar, uris = refs
+    sidecar = context.upgrade_part("MultiModalData", sidecar, (*path, 0))
     for error in errors_at(sidecar, MultiModalData, (*path, 0)):
         raise error
     _check_lists(sidecar, len(uris), path)
@@ -40,7 +49,7 @@ def upgraded(sidecar: Any, uris: Any, path: Path) -> Step:
 
 
 def _check_lists(sidecar: dict[str, Any], count: int, path: Path) -> None:
-    """Everything is there once for each image, and there is nothing else."""
+    """Require one entry of each list per URL, and no other modality."""
     for name in _LISTS:
         by_modality = sidecar.get(name, {})
         for modality, values in by_modality.items():
@@ -65,7 +74,18 @@ def _image(item: Any, sha256: Any, span: Any, uri: Any, path: Path) -> list[Any]
     if not item.keys() & {"raw_image_id", "raw_image_uri"}:
         item = {**item, "raw_image_uri": uri}
     value = [item, sha256, uri, span["offset"], span["length"]]
-    # All but the URL is known to be right.
+    # Everything but the URL was checked with the sidecar.
     for error in errors_at(value, MMImageRef, ()):
         raise error.at(path, path="$")
     return value
+
+
+FORM: Final = HistoricalForm(
+    name="descriptor_and_uris",
+    since="June 2026",
+    of="MMRefs",
+    description="trainer references as [descriptors, uris]",
+    matches=_matches,
+    upgrade=_upgrade,
+    rebuild=REBUILD_REFS,
+)

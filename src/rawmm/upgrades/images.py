@@ -1,30 +1,30 @@
-"""Images that old forms carry inline: checked in full, located, and not written yet."""
+"""Images inside historical forms: validates them and makes locators, without storing yet."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from rawmm.errors import OffloadError, contract_error, shown
+from rawmm.errors import OffloadError, contract_error, shown, shown_hash
 from rawmm.images import Limits, PreparedImage, parse_data_url, prepare_image
 from rawmm.model.types import PATTERNS
 
 if TYPE_CHECKING:
     from rawmm.store import ImageStore
-    from rawmm.upgrades.step import Path
+    from rawmm.upgrades.form import Path
 
 _HASH: Final = re.compile(PATTERNS["ImageHash"])
 
 
 class InlineImage(NamedTuple):
-    """An image out of a data URL, and how a newer form points at it.
+    """An image from a data URL, and its locator in the newer form.
 
     Attributes:
-        image: the checked image.
-        locator: the fields of a descriptor: ``raw_image_id`` where there is a store, else
-            ``raw_image_uri`` with the data URL.
-        uri: a complete URL, in either case.
-        to_store: the image, where there is a store to write it to.
+        image: the validated image.
+        locator: the descriptor's field: ``raw_image_id`` with a store, else ``raw_image_uri`` with
+            the data URL.
+        uri: a complete URL in either case.
+        to_store: the image if there is a store, else empty.
     """
 
     image: PreparedImage
@@ -34,19 +34,19 @@ class InlineImage(NamedTuple):
 
     @property
     def whereabouts(self) -> str:
-        """Where the image is now, for a note."""
+        """Where the image is, for a note."""
         (name,) = self.locator
         return f"stored, under its {name}" if self.to_store else f"still inline, in {name}"
 
 
 def read_inline(url: Any, sha256: Any, path: Path, store: ImageStore | None) -> InlineImage:
-    """Check the image of a data URL against the hash beside it.
+    """Read the image of a data URL and compare it with the hash recorded beside it.
 
     Args:
-        url: what stands in the document, at `path`.
-        sha256: the hash; anything that is none says nothing, and is an error of its own.
-        path: where, for errors.
-        store: where the image will be; None to leave it inline.
+        url: the value at `path`.
+        sha256: the recorded hash. Anything else is ignored here; validation reports it.
+        path: the path for errors.
+        store: where the image will be stored; None leaves it inline.
 
     Raises:
         OffloadError: ``bad_locator``, ``bad_base64``, ``wrong_type``, ``image_limit``,
@@ -63,14 +63,14 @@ def read_inline(url: Any, sha256: Any, path: Path, store: ImageStore | None) -> 
         raise contract_error(
             "hash_mismatch",
             path,
-            expected=f"the image of hash {sha256[:16]}, which stands beside it",
-            got=f"the image of hash {image.sha256[:16]}",
-            hint="images and hashes are in different order, or one was replaced",
+            expected=f"the image of hash {shown_hash(sha256)}, as recorded beside it",
+            got=f"the image of hash {shown_hash(image.sha256)}",
+            hint="images and hashes are in different orders, or one was replaced",
         )
     if store is not None:
-        uri = store.uri(image.facts)
+        uri = store.uri(image.info)
         return InlineImage(image, {"raw_image_id": image.raw_image_id}, uri, (image,))
     head = parse_data_url(url)
-    # The head is the same to every reader in any case; the contract has it in lower case.
+    # Readers ignore the case of the header; the contract writes it in lower case.
     uri = f"data:{head.media_type};base64,{head.text}"
     return InlineImage(image, {"raw_image_uri": uri}, uri, ())

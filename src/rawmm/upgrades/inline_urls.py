@@ -1,69 +1,69 @@
-"""``inline_urls`` (late August 2026): for each image its URL and range, and nothing else.
+"""The form ``inline_urls``: trainer references with only the URL and range of each image.
 
-Hash and descriptor are made from the image again. The one thing that neither the form nor the
-image says is the model's layout.
+The upgrade computes hash and descriptor from the image. It needs the model's layout, which neither
+the form nor the image records.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.codec import to_builtins
-from rawmm.describe import describe_image
 from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.locators import scheme_of
 from rawmm.model.types import SCHEMA_VERSION, PlaceholderRange
+from rawmm.real_class import is_a
+from rawmm.upgrades.form import REBUILD_REFS, HistoricalForm, Step
 from rawmm.upgrades.images import read_inline
-from rawmm.upgrades.step import Step
-from rawmm.validation import INLINE_URLS, errors_at
+from rawmm.validation import errors_at
+from rawmm.values.views import as_sequence
 
 if TYPE_CHECKING:
     from rawmm.describe import DescribedImage
     from rawmm.images import PreparedImage
     from rawmm.layouts import Layout
     from rawmm.store import ImageStore
-    from rawmm.upgrades.step import Path
+    from rawmm.upgrades.form import Context, Path
 
 
-def upgraded(
-    images: list[Any], path: Path, store: ImageStore | None, layout: Layout | None
-) -> Step:
+def _matches(refs: Any) -> bool:
+    lists = as_sequence(refs)
+    images = as_sequence(lists[0]) if lists is not None and len(lists) == 1 else None
+    first = as_sequence(images[0]) if images else None
+    return first is not None and len(first) == 3 and is_a(first[0], str)
+
+
+def _upgrade(refs: Any, context: Context) -> Step:
     """A full reference for each image.
-
-    Args:
-        images: ``[url, offset, length]`` for each, with a ``data:`` or ``file://`` URL.
-        path: where the references stand.
-        store: where inline images will be.
-        layout: what the model's image processor makes of an image.
 
     Raises:
         ContractError: ``historical_form`` without a layout; ``no_image_dir`` for an inline image
-            without a store; ``geometry_mismatch`` where the layout gives an image another number of
-            tokens than the form has for it.
-        OffloadError, MaterializeError: a URL is not one of an image, or its file is not there.
+            without a store; ``geometry_mismatch`` if the layout computes another number of tokens.
+        OffloadError, MaterializeError: a URL is not that of an image, or its file is missing.
     """
+    path, store, layout = context.path, context.store, context.layout
     if layout is None:
         raise contract_error(
             "historical_form",
             path,
             expected=f"MMRefs of contract {SCHEMA_VERSION}",
-            got=f"the wire form {INLINE_URLS}, without hashes and descriptors",
-            hint="say the model's layout, from which they can be made again",
+            got=f"the wire form {FORM}",
+            hint="give the model's layout, from which hashes and descriptors can be computed",
         )
-    refs: list[list[Any]] = []
-    stored: list[PreparedImage] = []
-    for index, image in enumerate(images):
-        ref, to_store = _image(image, (*path, 0, index), store, layout)
-        refs.append(ref)
-        stored += to_store
-    change = f"hash and descriptor of family {layout.family} made from each image"
-    return Step([refs], change, tuple(stored))
+    converted: list[list[Any]] = []
+    to_store: list[PreparedImage] = []
+    for index, image in enumerate(refs[0]):
+        ref, prepared = _image(image, (*path, 0, index), store, layout)
+        converted.append(ref)
+        to_store += prepared
+    change = f"hash and descriptor of family {layout.family} computed from each image"
+    return Step([converted], change, tuple(to_store))
 
 
 def _image(
     image: Any, path: Path, store: ImageStore | None, layout: Layout
 ) -> tuple[list[Any], tuple[PreparedImage, ...]]:
-    url, offset, length = _parts(image, path)
+    url, offset, length = _fields(image, path)
     at = (*path, 0)
     to_store: tuple[PreparedImage, ...] = ()
     if scheme_of(url) == "data":
@@ -71,9 +71,9 @@ def _image(
             raise contract_error(
                 "no_image_dir",
                 at,
-                expected="an image directory, as references to the trainer carry no images",
+                expected="an image directory, as trainer references carry no images",
                 got="none",
-                hint="say where the images can be stored",
+                hint="give the directory where the images can be stored",
             )
         found = read_inline(url, None, at, store)
         described = _described(found.image.raw, layout, at)
@@ -86,15 +86,14 @@ def _image(
         raise contract_error(
             "geometry_mismatch",
             (*path, 2),
-            expected=f"{counted(described.placeholder_length, 'token')}, as the layout has for "
-            "the image",
+            expected=f"{counted(described.placeholder_length, 'token')}, as the layout computes",
             got=str(length),
             hint="the model has another layout, or other parameters",
         )
     return [item, described.mm_hash, url, offset, length], to_store
 
 
-def _parts(image: Any, path: Path) -> tuple[str, int, int]:
+def _fields(image: Any, path: Path) -> tuple[str, int, int]:
     if not isinstance(image, list) or len(image) != 3:
         raise contract_error(
             "bad_length", path, expected="an array of 3: [url, offset, length]", got=shown(image)
@@ -110,7 +109,20 @@ def _parts(image: Any, path: Path) -> tuple[str, int, int]:
 
 
 def _described(image: bytes | str, layout: Layout, path: Path) -> DescribedImage:
+    from rawmm.describe import describe_image  # an error that only names a form skips this import
+
     try:
         return describe_image(image, layout)
     except RawMMError as error:
         raise error.at(path, path="$") from None
+
+
+FORM: Final = HistoricalForm(
+    name="inline_urls",
+    since="late August 2026",
+    of="MMRefs",
+    description="trainer references as [url, offset, length] for each image",
+    matches=_matches,
+    upgrade=_upgrade,
+    rebuild=REBUILD_REFS,
+)

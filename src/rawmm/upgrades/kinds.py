@@ -1,4 +1,4 @@
-"""Which type an old document is of, told from the document."""
+"""Detects the type of a document, historical forms included."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rawmm.model.types import MMRefs, RawMMRef
 from rawmm.validation import detect
 
 TRAINING_SAMPLE: Final = "TrainingSample"
-"""Stands for a training sample as prime-rl's transport writes it: an array, no type of the
-contract. Its fields and their order are the release's that wrote it; see `rawmm.trainer`."""
+"""Marks a training sample as prime-rl's transport writes it: an array, not a type of the contract.
+The release that wrote it defines its fields and their order; see `rawmm.trainer`."""
 
 _REFERENCE: Final = ("mmraw:", "mmfile:")
 
 
 def kind_of(value: Any) -> Any:
-    """The type of plain data, old forms included; or `TRAINING_SAMPLE`.
+    """The type of plain data, or `TRAINING_SAMPLE`.
 
     Raises:
         ContractError: ``unknown_type``.
@@ -26,8 +26,8 @@ def kind_of(value: Any) -> Any:
     return reference_kind(value) or detect(value)
 
 
-def told_type(value: Any) -> Any:
-    """The type of any object, so that its streams may be arrays; None if nothing tells it."""
+def detected_type(value: Any) -> Any:
+    """The type of any object, whose streams may be arrays; None if it is unknown."""
     try:
         return detect(value)
     except ContractError:
@@ -35,7 +35,7 @@ def told_type(value: Any) -> Any:
 
 
 def reference_kind(value: Any) -> Any:
-    """`RawMMRef` for a reference string, a list or dict of it for those of several; else None."""
+    """`RawMMRef` for a reference string, a list or dict type for several, None for other values."""
     if isinstance(value, list) and value and all(map(_is_reference, value)):
         return list[RawMMRef]
     if isinstance(value, dict) and value and all(map(_is_reference, value.values())):
@@ -44,7 +44,7 @@ def reference_kind(value: Any) -> Any:
 
 
 def refs_field(sample: list[Any]) -> int | None:
-    """Where the image references of a training sample stand; None where there are none."""
+    """The index of the image references in a training sample, or None."""
     return next((index for index, field in enumerate(sample) if _is_refs(field)), None)
 
 
@@ -53,7 +53,7 @@ def _is_reference(value: Any) -> bool:
 
 
 def _is_sample(value: Any) -> bool:
-    """An array that begins with the token ids and their mask."""
+    """Whether `value` is an array that begins with token ids and their mask."""
     return (
         isinstance(value, list)
         and len(value) > 2

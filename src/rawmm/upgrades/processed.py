@@ -1,4 +1,4 @@
-"""``processed``: what an image processor wrote. There is no way back to the image."""
+"""The form ``processed``: the output of an image processor. It cannot be upgraded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rawmm.values.payload import Mode, payload_errors
 
 if TYPE_CHECKING:
     from rawmm.errors import RawMMError
-    from rawmm.upgrades.step import Path
+    from rawmm.upgrades.form import Path
 
 _CODES: Final = frozenset({"processed_payload", "array_payload"})
 _ADVICE: Final = (
@@ -17,18 +17,16 @@ _ADVICE: Final = (
 )
 
 
-def refuse(item: dict[Any, Any], path: Path) -> None:
-    """Refuse an item that holds what no descriptor of any form may hold.
+def refuse_processed(item: dict[Any, Any], path: Path) -> None:
+    """Refuse an item that holds what no descriptor may hold.
 
     Raises:
-        ProcessedPayloadError, ContractError: as a descriptor with it would.
+        ProcessedPayloadError, ContractError: as for a descriptor with the same content.
     """
     for error in payload_errors(item, path, Mode.DESCRIPTOR, depth=0):
-        raise advised(error)
+        raise with_advice(error)
 
 
-def advised(error: RawMMError) -> RawMMError:
-    """`error`; if it is about processed data, with what to do about that."""
-    if error.code not in _CODES:
-        return error
-    return error.at(hint=_ADVICE)
+def with_advice(error: RawMMError) -> RawMMError:
+    """`error`, with a hint if it reports processed data."""
+    return error.at(hint=_ADVICE) if error.code in _CODES else error

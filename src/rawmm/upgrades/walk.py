@@ -1,8 +1,4 @@
-"""Finds what has a history in a document, and takes it to the canonical form.
-
-The schema says where to look, so a new type of the contract is looked through the day it is
-written. The document is plain data and stays as it is; what changes is made anew.
-"""
+"""Finds historical forms in a document by its schema, and upgrades them."""
 
 from __future__ import annotations
 
@@ -12,17 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rawmm.errors import OffloadError
 from rawmm.model.schemas import definition
 from rawmm.model.types import TYPES, MMRefs
-from rawmm.upgrades import descriptor_and_uris, descriptor_only, inline, inline_urls, refs, uri
+from rawmm.upgrades.form import Context
+from rawmm.upgrades.forms import CURRENT_FORMS, find_form, has_forms
 from rawmm.upgrades.kinds import refs_field
-from rawmm.upgrades.processed import refuse
+from rawmm.upgrades.mmraw import read_reference, write_reference
+from rawmm.upgrades.processed import refuse_processed
 from rawmm.upgrades.record import Record
-from rawmm.validation import (
-    DESCRIPTOR_AND_URIS,
-    DESCRIPTOR_ONLY,
-    INLINE,
-    errors_at,
-    historical_form,
-)
+from rawmm.validation import errors_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,21 +22,22 @@ if TYPE_CHECKING:
     from rawmm.images import PreparedImage
     from rawmm.layouts import Layout
     from rawmm.store import ImageStore
-    from rawmm.upgrades.step import Path, Step
+    from rawmm.upgrades.form import HistoricalForm, Path
 
     Schema = Mapping[str, Any]
 
 
 class Walk:
-    """One pass over one document.
+    """One pass over one document. The document is plain data and stays unchanged.
 
     Args:
-        store: where inline images will be; None to leave them inline.
-        layout: the model's layout, if it is known.
-        keep_strings: whether references in strings stay strings, where their fields are as good.
+        store: where inline images will be stored; None leaves them inline.
+        layout: the model's image layout, if known.
+        keep_strings: whether reference strings stay strings. Otherwise a string in place of a
+            `RawMMRef` becomes its fields.
 
     Attributes:
-        record: what was found and done.
+        record: the forms found and the changes made.
     """
 
     def __init__(
@@ -57,22 +50,22 @@ class Walk:
         self._keep_strings = keep_strings
 
     def upgraded(self, value: Any, schema: Schema, path: Path = ()) -> Any:
-        """`value` in its canonical form, as far as it has the shape that `schema` says.
+        """`value` in the form of the contract, as far as its shape follows `schema`.
 
-        What has another shape stays, for validation to name.
+        Other values stay as they are; validation reports them.
 
         Raises:
-            RawMMError: what a step raises, with the path in the document.
+            RawMMError: an upgrade failed. The path is that in the document.
         """
-        if not _leads(schema):
+        if not _leads_to_history(schema):
             return value
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
-            place = self.places.get(name)
-            if place is not None:
-                return place(self, value, path)
-            return self.upgraded(value, definition(name), path)
-        for member in schema.get("anyOf", ()):  # they differ by type: one at most fits
+            handler = self.handlers.get(name)
+            if handler is not None:
+                return handler(self, value, path)
+            return self.upgraded(self._upgraded_as(name, value, path), definition(name), path)
+        for member in schema.get("anyOf", ()):  # the members differ by type, so one fits at most
             value = self.upgraded(value, member, path)
         if isinstance(value, list) and "items" in schema:
             return [self.upgraded(one, schema["items"], (*path, i)) for i, one in enumerate(value)]
@@ -81,9 +74,9 @@ class Walk:
         return value
 
     def upgraded_sample(self, value: list[Any]) -> list[Any]:
-        """A training sample with its references in their canonical form, and all else as it was.
+        """A training sample with upgraded references. Its other fields stay as they are.
 
-        The references are checked; the rest is not of the contract.
+        Only the references are validated; the rest is not part of the contract.
 
         Raises:
             RawMMError: as `upgraded`, and for references that break the contract.
@@ -91,22 +84,22 @@ class Walk:
         at = refs_field(value)
         if at is None:
             return value
-        canonical = self._refs(value[at], (at,))
+        canonical = self._upgraded_as("MMRefs", value[at], (at,))
         for error in errors_at(canonical, MMRefs, (at,)):
             raise error
         return [*value[:at], canonical, *value[at + 1 :]]
 
     def store_images(self) -> int:
-        """Write the images that were inline; how many were not there before.
+        """Store the images that were inline; return how many the store did not have.
 
         Raises:
             OffloadError: ``store_failed`` or ``path_escape``, at a value that needs the image.
         """
         written = 0
         for image, path in self._images.values():
-            assert self._store is not None  # steps name no image to store without it
+            assert self._store is not None  # without a store, no step returns images
             try:
-                written += self._store.commit(image).written
+                written += self._store.put(image).written
             except OffloadError as error:
                 raise error.at(path, path="$") from error
         return written
@@ -138,86 +131,87 @@ class Walk:
     def _item(self, value: Any, path: Path, sha256: Any = None) -> Any:
         if not isinstance(value, dict):
             return value
-        refuse(value, path)
-        form = historical_form("RawMMItem", value)
-        if form is None:
-            self.record.saw("envelope_v1")
-            return value
-        if form is DESCRIPTOR_ONLY:
-            step = descriptor_only.upgraded(value, path)
-        elif form is INLINE:
-            step = inline.upgraded(value, sha256, path, self._store)
-        else:
-            step = uri.upgraded(value)
-        return self._done(step, form.name, path)
+        refuse_processed(value, path)
+        return self._upgraded_as("RawMMItem", value, path, sha256)
 
     def _refs(self, value: Any, path: Path) -> Any:
-        form = historical_form("MMRefs", value) if isinstance(value, list) else None
-        if form is None:
-            self.record.saw("image_refs")
-            return value
-        if form is DESCRIPTOR_AND_URIS:
-            sidecar, uris = value
-            step = descriptor_and_uris.upgraded(self._sidecar(sidecar, (*path, 0)), uris, path)
-        else:
-            step = inline_urls.upgraded(value[0], path, self._store, self._layout)
-        return self._done(step, form.name, path)
+        return self._upgraded_as("MMRefs", value, path)
 
-    def _ref(self, value: Any, path: Path) -> Any:
+    def _reference(self, value: Any, path: Path) -> Any:
         if not isinstance(value, str):
-            self.record.saw(refs.CANONICAL)
-            return value
-        fields = self._ref_fields(value, path)
-        return refs.written(fields) if self._keep_strings else fields
+            return self._upgraded_as("RawMMRef", value, path)
+        fields = self._reference_fields(value, path)
+        return write_reference(fields) if self._keep_strings else fields
 
-    def _ref_fields(self, ref: str, path: Path) -> Any:
-        form, step = refs.upgraded(ref, path, self._store)
-        if form == refs.CANONICAL:
-            self.record.saw(form)
-            return step.value
-        return self._done(step, form, path)
+    def _reference_fields(self, ref: str, path: Path) -> Any:
+        fields = read_reference(ref, path)
+        form = None if ref == write_reference(fields) else find_form("RawMMRef", ref)
+        if form is not None:
+            return self._apply(form, ref, path)
+        self.record.saw(CURRENT_FORMS["RawMMRef"])
+        return fields
 
     def _features(self, value: Any, path: Path) -> Any:
         def slot(one: Any, modality: str, index: int) -> Any:
             if not isinstance(one, str):
                 return one
-            return refs.written(self._ref_fields(one, (*path, "kwargs_data", modality, index)))
+            at = (*path, "kwargs_data", modality, index)
+            return write_reference(self._reference_fields(one, at))
 
         return _with_each(value, "kwargs_data", slot)
 
-    def _done(self, step: Step, form: str, path: Path) -> Any:
-        self.record.changed(path, form, step.change)
+    def _upgraded_as(self, name: str, value: Any, path: Path, sha256: Any = None) -> Any:
+        """`value` in the contract's form of type `name`."""
+        form = find_form(name, value)
+        if form is not None:
+            return self._apply(form, value, path, sha256)
+        if name in CURRENT_FORMS:
+            self.record.saw(CURRENT_FORMS[name])
+        return value
+
+    def _apply(self, form: HistoricalForm, value: Any, path: Path, sha256: Any = None) -> Any:
+        step = form.upgrade(
+            value, Context(path, self._store, self._layout, sha256, self._upgraded_part)
+        )
+        self.record.changed(path, form.name, step.change)
         for image in step.images:
             self._images.setdefault(image.sha256, (image, path))
         return step.value
 
-    places: ClassVar[dict[str, Callable[[Any, Any, Path], Any]]] = {
+    def _upgraded_part(self, name: str, value: Any, path: Path) -> Any:
+        return self.upgraded(value, {"$ref": f"#/$defs/{name}"}, path)
+
+    handlers: ClassVar[dict[str, Callable[[Any, Any, Path], Any]]] = {
         "MessageNode": _node,
         "MultiModalData": _sidecar,
         "RawMMItem": _item,
         "MMRefs": _refs,
-        "RawMMRef": _ref,
+        "RawMMRef": _reference,
         "GenerateFeatures": _features,
     }
-    """Definitions that had other forms or tell of one, and what becomes of a value of each."""
+    """Definitions that need more than `find_form`, for example the hash beside an item."""
 
 
-def _leads(schema: Schema) -> bool:
-    """Whether a value of `schema` is, or may hold, one of `Walk.places`."""
+def _leads_to_history(schema: Schema) -> bool:
+    """Whether a value of `schema` can contain a type with historical forms."""
     if "$ref" in schema:
-        return _leads_from(schema["$ref"].rpartition("/")[2])
+        return _has_history(schema["$ref"].rpartition("/")[2])
     below = [*schema.get("anyOf", ()), *schema.get("properties", {}).values()]
     below += [schema[key] for key in ("items", "additionalProperties") if schema.get(key)]
-    return any(map(_leads, below))
+    return any(map(_leads_to_history, below))
 
 
 @cache
-def _leads_from(name: str) -> bool:
-    return name in Walk.places or (name in TYPES and _leads(definition(name)))
+def _has_history(name: str) -> bool:
+    return (
+        name in Walk.handlers
+        or has_forms(name)
+        or (name in TYPES and _leads_to_history(definition(name)))
+    )
 
 
 def _with_each(value: Any, name: str, change: Callable[[Any, str, int], Any]) -> Any:
-    """An object whose field `name` has lists by modality, with every entry of those changed."""
+    """`value` with `change` applied to every entry of the lists by modality in field `name`."""
     by_modality = value.get(name) if isinstance(value, dict) else None
     if not isinstance(by_modality, dict):
         return value
@@ -242,5 +236,5 @@ def _has_image(message: Any) -> bool:
 
 def _is_image(part: Any) -> bool:
     kind = part.get("type") if isinstance(part, dict) else None
-    # An array compares element by element, so the class comes first.
+    # Comparing an array with a string gives an array, so check the class first.
     return isinstance(kind, str) and kind == "image_url"

@@ -1,4 +1,4 @@
-"""The contract, checked: shapes from the schema, rules beyond them, every error with a path."""
+"""Validation: shapes by the schema, then rules. Every error has a path."""
 
 from __future__ import annotations
 
@@ -14,18 +14,12 @@ from rawmm.validation.convert import made_plain as made_plain
 from rawmm.validation.convert import to_struct as to_struct
 from rawmm.validation.convert import wire_hook as wire_hook
 from rawmm.validation.errors import bare_graph_errors as bare_graph_errors
-from rawmm.validation.errors import errors_at, is_fine
+from rawmm.validation.errors import errors_at, holds
 from rawmm.validation.errors import graph_broken as graph_broken
 from rawmm.validation.errors import has_bad_text as has_bad_text
 from rawmm.validation.explain import shape_errors as shape_errors
-from rawmm.validation.explain import unknown as unknown
-from rawmm.validation.forms import DESCRIPTOR_AND_URIS as DESCRIPTOR_AND_URIS
-from rawmm.validation.forms import DESCRIPTOR_ONLY as DESCRIPTOR_ONLY
-from rawmm.validation.forms import INLINE as INLINE
-from rawmm.validation.forms import INLINE_URLS as INLINE_URLS
-from rawmm.validation.forms import historical_form as historical_form
 from rawmm.validation.identify import detect
-from rawmm.validation.revalidate import recheck as recheck
+from rawmm.validation.revalidate import revalidate as revalidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,28 +28,29 @@ __all__ = ["detect", "errors_at", "first_error", "iter_errors", "validate"]
 
 
 def validate(value: Any, type: Any = None) -> None:  # noqa: A002  (the public name)
-    """Raise the first error of `value`; return None when there is none.
+    """Raise the first error of `value`, if it has one.
 
-    `value` is a struct, or plain data (dicts and lists, models, dataclasses) of `type`. Without
-    a `type` it is told from the value. Nothing is changed.
+    Args:
+        value: a struct, or plain data: dicts and lists, models, dataclasses. It is not changed.
+        type: its type; None to identify it by its keys.
 
     Raises:
-        ContractError: the shape or a rule is broken.
-        ProcessedPayloadError: a payload holds what is not raw, JSON-safe data.
+        ContractError: the value breaks its shape or a rule.
+        ProcessedPayloadError: a payload holds anything but raw, JSON-safe data.
     """
     for error in iter_errors(value, type):
         raise error
 
 
 def iter_errors(value: Any, type: Any = None) -> Iterator[RawMMError]:  # noqa: A002
-    """Every error of `value`, lazily: shapes in document order, then rules.
+    """Iterate over the errors of `value`: shapes in document order, then rules.
 
-    Rules between fields are checked wherever the shape below them is right. See `validate`.
+    A rule is checked if the shape of its struct is right. The arguments are those of `validate`.
     """
     try:
         kind = detect(value) if type is None else type
     except RawMMError as error:
         yield error
         return
-    if not is_fine(value, kind):
+    if not holds(value, kind):
         yield from errors_at(value, kind, ())

@@ -1,4 +1,4 @@
-"""Arguments of public functions: what they are, and why a function fails on one of them."""
+"""Errors of the arguments of public functions."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.real_class import claims_another, is_a
 from rawmm.validation.errors import errors_at
-from rawmm.values.plain import as_sequence, is_array
+from rawmm.values.views import as_sequence, is_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path
+
 
 T = TypeVar("T")
 
 
 def guarded(work: Callable[[], T], *given: tuple[Any, Any, Path]) -> T:
-    """``work()``. If it fails on one of the given values, the error is why that value is refused.
+    """Call `work`. If it fails because a given value is invalid, raise that value's error.
 
-    A struct was right when it was built, but an assignment may have put anything into it since.
-    To validate every struct before each use would cost as much as building it again, so the given
-    values are only validated after a failure.
+    Structs are valid when built, but an assignment may break one. Validating each struct before
+    each use would cost as much as building it, so the values are validated only after a failure.
 
     Args:
-        work: what to do.
+        work: the function to call.
         given: the values that it reads, each with its type and its path.
 
     Raises:
-        RawMMError: what `work` raises, or the first error of a given value.
-        Exception: what `work` raises where all given values are right.
+        RawMMError: raised by `work`, or the first error of a given value.
+        Exception: raised by `work`, while all given values are valid.
     """
     try:
         return work()
@@ -48,12 +48,12 @@ def guarded(work: Callable[[], T], *given: tuple[Any, Any, Path]) -> T:
 
 
 def in_order(values: Any, path: tuple[str, ...], expected: str) -> Iterable[Any]:
-    """`values`, if they are several and have an order.
+    """`values` as an iterable with an order.
 
     Raises:
-        ContractError: they are text, a mapping, a set or no iterable, or claim to be of another
-            class.
-        ProcessedPayloadError: they are an array.
+        ContractError: ``wrong_type`` for text, a mapping, a set, an object that is not iterable, or
+            one with a forged class.
+        ProcessedPayloadError: ``array_payload`` for an array.
     """
     if type(values) in (list, tuple, GeneratorType):
         return values  # type: ignore[no-any-return]
@@ -66,7 +66,7 @@ def in_order(values: Any, path: tuple[str, ...], expected: str) -> Iterable[Any]
     elif (
         is_a(values, Iterable)
         and not is_a(values, (str, Mapping, AbstractSet))
-        and not claims_another(values)  # a mock of a list would pass for an empty one
+        and not claims_another(values)  # a mock of a list iterates as an empty one
     ):
         try:
             return list(values)

@@ -1,4 +1,4 @@
-"""From Python values to structs, without a word on what is wrong with them."""
+"""Conversion of Python values to structs, without error paths. `errors` explains failures."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import msgspec
 from rawmm.model.base import Extra, OneOf
 from rawmm.model.kinds import decoded_as
 from rawmm.model.types import Contract
-from rawmm.values.extras import gathered, value_errors
-from rawmm.values.plain import contains_struct, is_plain, to_plain
+from rawmm.values.extras import split_extras, value_errors
+from rawmm.values.plain import contains_struct, scan, to_plain
 
 
 def dec_hook(kind: type[Any], value: Any) -> Any:
-    """Check unknown properties; choose the member of a union of untagged objects.
+    """Check unknown properties, and choose the member of a union of untagged objects.
 
-    msgspec calls this for a field whose type is not one of its own.
+    msgspec calls this hook for field types that it does not support itself.
     """
     if kind is Extra:
         for error in value_errors(value):
@@ -33,7 +33,7 @@ def dec_hook(kind: type[Any], value: Any) -> Any:
 
 @cache
 def needs_hook(kind: Any) -> bool:
-    """Whether a type has a part that msgspec reads with `dec_hook` alone."""
+    """Whether msgspec needs `dec_hook` to convert to a type."""
     if isinstance(kind, type) and get_origin(kind) is None:
         if not issubclass(kind, Contract):
             return kind is Extra or issubclass(kind, OneOf)
@@ -42,24 +42,28 @@ def needs_hook(kind: Any) -> bool:
 
 
 def wire_hook(kind: type[Any], value: Any) -> Any:
-    """`dec_hook` for bytes: what is written there under an internal name is data like any other."""
+    """`dec_hook` for bytes, where the internal name of `extra` is an ordinary unknown key."""
     if kind is Extra:
         msg = "Object contains unknown field"
         raise TypeError(msg)
     return dec_hook(kind, value)
 
 
-def made_plain(value: Any, kind: Any) -> Any:
-    """`value` for msgspec, which reads foreign objects as mappings: see `to_plain`.
+def made_plain(value: Any, kind: Any) -> tuple[Any, bool]:
+    """`value` as plain values, which msgspec needs, and whether they contain a struct.
 
     Raises:
-        RawMMError: it cannot be made plain. `errors_at` may have a better reason.
+        RawMMError: the value cannot be converted. `errors_at` may find a better error.
     """
-    return value if is_plain(value) else to_plain(value, kind)
+    plain, has_struct = scan(value)
+    if not plain:
+        value = to_plain(value, kind)
+        has_struct = contains_struct(value)
+    return value, has_struct
 
 
 def to_struct(value: Any, kind: Any) -> Any:
-    """A plain value as `kind`. Structs inside stay the objects they are where they fit.
+    """Convert a plain value to `kind`. Structs of the right class stay the same objects.
 
     Raises:
         msgspec.ValidationError: the shape is wrong, or a rule is broken.
@@ -69,21 +73,21 @@ def to_struct(value: Any, kind: Any) -> Any:
     except msgspec.ValidationError:
         if not contains_struct(value):
             raise
-    # A struct of another class may say the same.
+    # A struct of another class may have the same fields.
     return decoded_to_struct(to_plain(value, kind, open_structs=True), kind)
 
 
 def decoded_to_struct(value: Any, kind: Any) -> Any:
-    """`to_struct` for what is plain, such as what a decoder made.
+    """`to_struct` for values without structs, such as decoded ones.
 
     Raises:
         msgspec.ValidationError: the shape is wrong, or a rule is broken.
     """
     try:
         if needs_hook(kind):
-            return msgspec.convert(gathered(value, kind), decoded_as(kind), dec_hook=dec_hook)
-        # Another argument, whatever it is, costs as much as four small structs.
+            return msgspec.convert(split_extras(value, kind), decoded_as(kind), dec_hook=dec_hook)
+        # Passing `dec_hook` would cost as much as four small structs.
         return msgspec.convert(value, decoded_as(kind))
     except UnicodeEncodeError:
-        # msgspec looks a field up by UTF-8, which a name with a lone surrogate does not have.
+        # msgspec looks fields up by their UTF-8, which a lone surrogate does not have.
         raise msgspec.ValidationError from None

@@ -1,4 +1,4 @@
-"""Every error of a value: its shape by the schema, then the rules of each struct in it."""
+"""All errors of a value: its shape by the schema, then the rules of each struct in it."""
 
 from __future__ import annotations
 
@@ -17,29 +17,23 @@ from rawmm.real_class import is_a
 from rawmm.rules import graph_errors, own_errors
 from rawmm.validation.convert import made_plain, to_struct
 from rawmm.validation.explain import shape_errors
-from rawmm.validation.revalidate import recheck
-from rawmm.values.fields import bearing, children, only_numbers, stand_ins
-from rawmm.values.payload import is_text
-from rawmm.values.plain import (
-    LEAVES,
-    SCALARS,
-    as_mapping,
-    as_sequence,
-    contains_struct,
-    is_plain,
-    to_plain,
-)
+from rawmm.validation.revalidate import revalidate
+from rawmm.validation.unconverted import unconverted_values
+from rawmm.values.fields import iter_children, only_numbers, struct_fields
+from rawmm.values.plain import is_plain, to_plain
+from rawmm.values.views import LEAVES, SCALARS, as_mapping, as_sequence, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path
+
 
 _paused: ContextVar[bool] = ContextVar("rawmm_rules_paused", default=False)
 
 
 def rules_paused() -> bool:
-    """Whether structs are being made only to list what is wrong with them."""
+    """Whether structs are being built only to list their errors."""
     return _paused.get()
 
 
@@ -52,21 +46,21 @@ def _pause() -> Iterator[None]:
         _paused.reset(token)
 
 
-def is_fine(value: Any, kind: Any) -> bool:
-    """Whether `value` has no error, told at the speed of conversion. False: ask `errors_at`."""
-    schema_of(kind)  # refuses what is no type in rawmm's words
+def holds(value: Any, kind: Any) -> bool:
+    """Fast check that `value` is a valid `kind`. If it fails, call `errors_at` for details."""
+    schema_of(kind)  # raises for a type that is not of the contract
     try:
-        plain = made_plain(value, kind)
+        plain, has_struct = made_plain(value, kind)
         built = value if is_a(value, Contract) else to_struct(plain, kind)
-        if contains_struct(plain):
-            recheck(built)
+        if has_struct:
+            revalidate(built)
     except (msgspec.ValidationError, RecursionError, RawMMError):
         return False
     return has_type(built, kind) and not graph_broken(built, kind) and not has_bad_text(built)
 
 
 def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
-    """`iter_errors` for a value that stands at `path`."""
+    """`iter_errors` for a value at `path`."""
     foreign: RawMMError | None = None
     if not is_plain(value):
         try:
@@ -78,7 +72,7 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
         found = True
         yield error
     if not found:
-        for error in stand_ins(value, path):
+        for error in unconverted_values(value, path):
             found = True
             yield error
     if not found and foreign is not None:
@@ -93,17 +87,19 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
             yield contract_error(
                 "wrong_type",
                 path,
-                expected="in the fields that a subclass adds, values of their types",
+                expected="values of the right types in the fields that a subclass adds",
                 got="another value, or none",
             )
         return
-    # The whole has no shape to check rules on; its nodes may.
+    # The rules of the whole need a right shape. Nodes with one are still checked.
     nodes, at = _nodes_of(value, kind, path)
     structs: list[MessageNode | None] = []
     for index, node in enumerate(nodes):
         struct = None
         here = (*at, index)
-        wrong = chain(shape_errors(node, schema_of(MessageNode), here), stand_ins(node, here))
+        wrong = chain(
+            shape_errors(node, schema_of(MessageNode), here), unconverted_values(node, here)
+        )
         if not any(True for _ in wrong) and (foreign is None or is_plain(node)):
             struct = _as_struct(node, MessageNode)
             yield from rule_errors(struct, here)
@@ -121,20 +117,20 @@ def _nodes_of(value: Any, kind: Any, path: Path) -> tuple[Any, Path]:
 
 
 def graph_broken(value: Any, kind: Any) -> bool:
-    """Whether a bare list of nodes in `value` breaks a rule; a trace checks its own nodes."""
+    """Whether a bare list of nodes in `value` breaks a rule. Traces check their own nodes."""
     return may_hold_nodes(kind) and any(True for _ in bare_graph_errors(value, ()))
 
 
 @cache
 def may_hold_nodes(kind: Any) -> bool:
-    """Whether a value of a type may hold bare lists of nodes."""
+    """Whether a value of this type may hold bare lists of nodes."""
     if isinstance(kind, type) and issubclass(kind, Contract):
         return False
     return any(arg is MessageNode or may_hold_nodes(arg) for arg in get_args(kind))
 
 
 def bare_graph_errors(value: Any, path: Path) -> Iterator[RawMMError]:
-    """Broken rules across the nodes of bare lists, wherever in lists and dicts they stand."""
+    """The errors between the nodes of each bare list in lists and dicts."""
     if not is_a(value, (dict, list, tuple)) or not value:
         return
     if not is_a(value, dict):
@@ -148,33 +144,46 @@ def bare_graph_errors(value: Any, path: Path) -> Iterator[RawMMError]:
 
 
 def has_bad_text(value: Any) -> bool:
-    """Whether a string field of a struct in `value` holds a lone surrogate.
+    """Whether a string field of a struct in `value` has a lone surrogate.
 
-    Decoders never make one; Python code, and `json.loads`, can.
+    Decoders never return one, but Python code and `json.loads` may.
     """
     stack = [value]
     while stack:
         one = stack.pop()
-        if is_a(one, Contract):
+        kind = type(one)
+        if issubclass(kind, Contract):
             fields = msgspec.structs.astuple(one)
-            for field in fields:
+            for position in _text_positions(kind):
+                field = fields[position]
                 if type(field) is str and not field.isascii() and not is_text(field):
                     return True
-            for place in bearing(type(one)):
-                child = fields[place.number]
-                if child and type(child) not in place.passed_over:
+            for info in struct_fields(kind):
+                child = fields[info.position]
+                if child and type(child) not in info.skipped_types:
                     stack.append(child)
-        elif is_a(one, dict):
-            stack.extend(child for child in one.values() if type(child) not in LEAVES)
-        elif is_a(one, (list, tuple)) and not only_numbers(one):
-            stack.extend(child for child in one if type(child) not in LEAVES)
+        elif issubclass(kind, dict):
+            stack += [child for child in one.values() if type(child) not in LEAVES]
+        elif issubclass(kind, (list, tuple)) and not only_numbers(one):
+            stack += [child for child in one if type(child) not in LEAVES]
     return False
 
 
-def _as_struct(value: Any, kind: Any) -> Any:
-    """Structs of a value whose shape is right, without asking the rules.
+@cache
+def _text_positions(kind: type[Contract]) -> tuple[int, ...]:
+    """Positions of the fields that may hold any text. Literals are not any text."""
+    fields = enumerate(msgspec.structs.fields(kind))
+    return tuple(position for position, field in fields if _may_be_text(field.type))
 
-    None if fields that a subclass adds, of which the schema says nothing, are wrong.
+
+def _may_be_text(kind: Any) -> bool:
+    return kind is str or kind is Any or any(map(_may_be_text, get_args(kind)))
+
+
+def _as_struct(value: Any, kind: Any) -> Any:
+    """The struct of a value whose shape is right, without checking rules.
+
+    None if a field that a subclass adds is wrong, as the schema does not describe it.
     """
     if is_a(value, Contract):
         return value
@@ -186,10 +195,10 @@ def _as_struct(value: Any, kind: Any) -> Any:
 
 
 def _fits_its_class(struct: Any) -> bool:
-    """Whether the fields that a subclass adds hold what they may, where all others do."""
+    """Whether the fields that a subclass adds are valid, given that all others are."""
     if is_a(struct, Contract) and added_fields(type(struct)):
         try:
-            recheck(struct)
+            revalidate(struct)
         except msgspec.ValidationError:
             return False
     return True
@@ -201,8 +210,8 @@ def _rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
 
 
 def rule_errors(value: Any, path: Path) -> Iterator[RawMMError]:
-    """Broken rules of every struct in `value`, outermost first."""
+    """The broken rules of every struct in `value`, outermost first."""
     if is_a(value, Contract):
         yield from own_errors(value, path)
-    for key, child in children(value):
+    for key, child in iter_children(value):
         yield from rule_errors(child, (*path, key))

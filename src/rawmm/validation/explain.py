@@ -1,43 +1,38 @@
-"""The schema bundle, read as rules for Python values: every shape error, with its path.
+"""All shape errors of a Python value by the schema bundle, each with its path.
 
-Decoding does not use this: msgspec checks shapes itself, and fast. It runs when something is
-wrong, because msgspec stops at the first error, loses dict keys in its path and quotes the
-pattern instead of saying what was there. It understands exactly the authoring profile.
+Decoding does not use this module, as msgspec checks shapes itself. It runs after a failure: msgspec
+stops at the first error, omits dict keys from its path and does not show the value. The module
+supports exactly the keywords that `codegen.profile` allows.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rawmm.errors import RawMMError, contract_error, counted, shown, shown_text
+from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.locators import id_problem
-from rawmm.model.base import EXTRA, own_fields
+from rawmm.model.base import EXTRA, Hooks, own_fields
 from rawmm.model.kinds import ADDED
 from rawmm.model.schemas import definition, resolved
 from rawmm.model.types import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
 from rawmm.real_class import is_a
 from rawmm.rules import NAMES, SCALARS, packed_errors, typed, wrong_type
-from rawmm.validation.forms import historical_form
+from rawmm.values.errors import bad_key, lone_surrogate, missing_field, processed_key, unknown_field
 from rawmm.values.extras import place_errors
-from rawmm.values.fields import missing
-from rawmm.values.payload import ND, Mode, is_text, payload_errors, processed
-from rawmm.values.plain import (
-    array_values,
-    as_mapping,
-    as_sequence,
-    base_value,
-    foreign_error,
-    key_error,
-)
+from rawmm.values.payload import ND, Mode, payload_errors
+from rawmm.values.plain import unconvertible
+from rawmm.values.views import array_values, as_mapping, as_sequence, base_value, is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path
+
     Schema = Mapping[str, Any]
 
 _FREE = {
-    "JsonValue": Mode.WIRE,  # of open objects; what JSON alone cannot say is no error on each wire
+    "JsonValue": Mode.WIRE,  # open objects, which MessagePack may also carry
     "JsonObject": Mode.JSON,
     "DescriptorValue": Mode.DESCRIPTOR,
     "DescriptorObject": Mode.DESCRIPTOR,
@@ -48,17 +43,17 @@ _SCALAR_KINDS = frozenset({"null", "boolean", "integer", "number", "string"})
 
 
 def shape_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    """Every place where `value` leaves `schema`, in document order.
+    """An error for each place where `value` breaks `schema`, in document order.
 
-    `value` may hold structs, models, dataclasses and other mappings and sequences; each is
-    read as the object or array that it would be written as. Where the schema has a per-token
-    stream, a one-dimensional array is read as the list of its elements.
+    `value` may contain structs, models, dataclasses and other mappings and sequences. Each counts
+    as the object or array that it would be encoded as. Where the schema has a per-token stream, a
+    one-dimensional array counts as the list of its elements.
     """
     if type(value) not in _PLAIN and not _is_free(schema):
         if _takes(schema, "x-rawmm-items") and (values := array_values(value)) is not None:
             value = values
         elif not (is_a(value, _BYTES) and _takes_bytes(value, schema)) and (
-            error := foreign_error(value, path, stream=_takes(schema, "x-rawmm-items"))
+            error := unconvertible(value, path, stream=_takes(schema, "x-rawmm-items"))
         ):
             yield error
             return
@@ -74,7 +69,7 @@ def shape_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]
 
 
 def _is_free(schema: Schema) -> bool:
-    """Whether the schema is of free JSON, which is walked by itself."""
+    """Whether the schema is that of free JSON, which `payload_errors` checks."""
     return bool(schema.get("$ref", "").rpartition("/")[2] in _FREE)
 
 
@@ -85,7 +80,7 @@ def _takes(schema: Schema, keyword: str) -> bool:
 
 
 def _takes_bytes(value: Any, schema: Schema) -> bool:
-    """Whether bytes are judged by their place: base64 on the other wire, or a wrong scalar."""
+    """Whether the schema decides about bytes: as base64 data, or as a wrong scalar."""
     kinds = set(_kinds(schema))
     return _takes(schema, "contentEncoding") or (type(value) is bytes and kinds <= _SCALAR_KINDS)
 
@@ -99,36 +94,43 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
             yield from payload_errors(value, path, _FREE[name])
         return
     if name == "RawImageId" and is_a(value, str) and (problem := id_problem(value)):
-        # It would leave its directory, which says more than that it breaks a pattern.
+        # A more helpful error than that of the pattern.
         yield contract_error(problem.code, path, expected=problem.expected, got=problem.got)
         return
     if "__descriptor_fields__" in vars(TYPES.get(name, object)):
         pairs = as_mapping(value)
         if pairs is not None:
-            # What an item must never hold comes first: an unknown field may be pixels.
+            # Checked first, as an unknown field may hold pixels.
             found = False
             for error in payload_errors(dict(pairs), path, Mode.DESCRIPTOR, depth=0):
                 found = True
                 yield error
             if found:
                 return
-    if form := historical_form(name, value):
+    if "x-rawmm-items" in schema:
+        yield from _packed(value, schema, path)
+        return
+    errors = shape_errors(value, {**schema, **_overrides(user)}, path)
+    first = next(errors, None)
+    if first is None:
+        return
+    # Forms are in a higher layer, so they are found by name, and only once there is an error.
+    form = import_module(Hooks.forms).refused_form(name, value) if name in TYPES else None
+    if form is not None:
         yield contract_error(
             "historical_form",
             path,
             expected=f"{name} of contract {SCHEMA_VERSION}",
             got=f"the wire form {form}",
-            hint=f"upgrade the data, or {form.instead}",
+            hint=f"upgrade the data, or {form.rebuild}",
         )
         return
-    if "x-rawmm-items" in schema:
-        yield from _packed(value, schema, path)
-        return
-    yield from shape_errors(value, {**schema, **_overrides(user)}, path)
+    yield first
+    yield from errors
 
 
 def _packed(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
-    """Elements are in bytes, but they are shape like those of a list: rules come after them."""
+    """The errors of the fields, then of the elements, which count as shape like those of a list."""
     found = False
     for error in shape_errors(value, schema, path):
         found = True
@@ -142,14 +144,14 @@ def _overrides(user: Schema) -> Schema:
 
 
 def _union(value: Any, members: list[Schema], path: Path, user: Schema) -> Iterator[RawMMError]:
-    """The errors of the member that the value's type picks; members differ by type."""
+    """The errors by the member that has the JSON type of the value."""
     matching = [member for member in members if _kind_fits(value, member)]
     if not matching:
         kinds = list(dict.fromkeys(NAMES[kind] for member in members for kind in _kinds(member)))
         yield contract_error("wrong_type", path, expected=" or ".join(kinds), got=typed(value))
         return
     if len(matching) > 1:
-        # Objects without a tag: the one with the most of its fields present is meant.
+        # Objects without a tag: use the one with the most fields present.
         keys = set(as_mapping(value) or ())
         matching.sort(key=lambda member: -len(keys & set(resolved(member)["properties"])))
     yield from shape_errors(value, {**matching[0], **_overrides(user)}, path)
@@ -243,16 +245,6 @@ def _array_like(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         yield from shape_errors(item, field, (*path, index))
 
 
-def unknown(name: str, known: Iterable[str], path: Path) -> RawMMError:
-    """A field that a closed type does not have; the path is that of the field."""
-    return contract_error(
-        "unknown_field",
-        (*path, name),
-        expected=f"only the fields {', '.join(known)}",
-        got=shown_text(name),
-    )
-
-
 def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
     pairs = as_mapping(value)
     if pairs is None:
@@ -264,22 +256,20 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         yield from place_errors(own[EXTRA], properties, path)
     for name in schema.get("required", ()):
         if name not in pairs:
-            yield missing(name, path)
+            yield missing_field(name, path)
     for key, child in pairs.items():
         if not is_a(key, str):
-            yield key_error(key, path)
+            yield bad_key(key, path)
         elif not is_text(key):
-            yield contract_error(
-                "not_json", path, expected="text that UTF-8 can say", got="a lone surrogate"
-            )
+            yield lone_surrogate(path)
         elif key in properties:
             yield from shape_errors(child, properties[key], (*path, key))
         elif key in schema.get(ADDED, ()):
             continue  # the subclass's own, of a type that no schema says
         elif extra is False and key in PROCESSED_KEYS:
-            yield processed(key, child, path)
+            yield processed_key(key, child, path)
         elif extra is False:
-            yield unknown(key, properties, path)
+            yield unknown_field(key, properties, path)
         else:
             if "propertyNames" in schema:
                 yield from shape_errors(key, schema["propertyNames"], path)

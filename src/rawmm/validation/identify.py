@@ -1,4 +1,4 @@
-"""Which type of the contract a value is, told from the value itself."""
+"""Identifies the contract type of a value by its keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rawmm.model.types import (
     Usage,
 )
 from rawmm.real_class import is_a
-from rawmm.values.plain import as_mapping, as_sequence
+from rawmm.values.views import as_mapping, as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ _MARKS: tuple[tuple[frozenset[str], Any], ...] = tuple(
         (("family", "fingerprint", "mm_hash"), RawMMRef),
         (("kind",), RawMMItem),
         (("family", "payload"), RawMMItem),
-        (("image_layout_fingerprint",), RawMMItem),  # before there was an envelope
+        (("image_layout_fingerprint",), RawMMItem),  # a form without an envelope
         (("mm_hashes", "kwargs_data"), GenerateFeatures),
         (("mm_items",), MultiModalData),
         (("mm_hashes",), MultiModalData),
@@ -55,10 +55,10 @@ _MARKS: tuple[tuple[frozenset[str], Any], ...] = tuple(
 
 
 def detect(value: Any) -> Any:
-    """The type of `value`: of a struct its class, of plain data by its telling keys.
+    """The type of `value`: the class of a struct; for plain data, the type with its keys.
 
     Raises:
-        ContractError: ``unknown_type``; say the type instead.
+        ContractError: ``unknown_type``. Give the type instead.
     """
     return _detected(value, 0)
 
@@ -87,12 +87,12 @@ def _detected(value: Any, depth: int) -> Any:
         (),
         expected="a trace, node, message, sidecar, descriptor or reference",
         got=shown(value),
-        hint="name its type",
+        hint="give its type",
     )
 
 
 def _is_image_refs(items: Sequence[Any]) -> bool:
-    """``[[reference, ...]]``, each an array; or the form of June 2026, ``[descriptors, uris]``."""
+    """Whether `items` is ``[[reference, ...]]``, or ``[descriptors, uris]`` of June 2026."""
     first = as_sequence(items[0])
     if len(items) == 1 and first is not None:
         return all(as_sequence(image) is not None for image in first)

@@ -1,216 +1,240 @@
-"""Structs checked again: each was right when it came to be, and may have been written to since.
+"""Validates structs again before they are used, because code may have assigned to their fields.
 
-Only asked whether all is well; what is wrong, `rawmm.validation.errors` says.
+msgspec checks a struct when it decodes or converts one, not when code assigns to a field. For each
+struct class, `_Compiler` writes a function from msgspec's own description of the fields' types. It
+accepts the exact types that decoding returns. If a struct holds anything else, it is checked
+against the schema, which is slower and accepts what the constructor does, such as tuples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import UnionType
-from typing import Any, Final, NamedTuple, Union, get_args, get_origin
+import re
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, inspect
 
-from rawmm.model.base import EXTRA, Extra, own_fields
-from rawmm.model.kinds import added_fields
+from rawmm.model.base import Extra, OneOf
+from rawmm.model.kinds import added_fields, schema_of
 from rawmm.model.types import Contract, PackedStream
 from rawmm.rules import own_errors, rules_hold
-from rawmm.validation.convert import dec_hook, needs_hook
-from rawmm.values.fields import ASSIGNABLE, bearing, children, only_numbers
-from rawmm.values.plain import LEAVES, Slot, as_mapping, as_sequence, base_value, slot_of
+from rawmm.validation.convert import dec_hook, made_plain
+from rawmm.validation.explain import shape_errors
+from rawmm.validation.unconverted import unconverted_values
+from rawmm.values.extras import value_errors
+from rawmm.values.fields import iter_children
+from rawmm.values.views import LEAVES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
-def recheck(value: Any) -> None:
-    """Check every struct again, as one may have been changed since it was built.
+def revalidate(value: Any) -> None:
+    """Validate every struct in `value` again.
 
     Raises:
-        msgspec.ValidationError: a shape or a rule is broken; `errors_at` says which.
-    """
-    if issubclass(type(value), Contract):
-        _recheck_struct(value, _shape_of(type(value)))
-    elif not (issubclass(type(value), (list, tuple)) and value and type(value[0]) in LEAVES):
-        for _, child in children(value):
-            if type(child) not in LEAVES:
-                recheck(child)
-
-
-def _recheck_struct(value: Any, shape: _Shape) -> None:
-    if shape.packed and rules_hold(value):
-        return
-    fields = msgspec.structs.astuple(value)
-    if shape.fields is not None:
-        _check_shape(fields, shape)
-    for index, passed_over, keyed in shape.below:
-        child = fields[index]
-        kind = type(child)
-        if kind not in passed_over:
-            _recheck_below(child, kind, keyed=keyed)
-    # Not before: rules read what is below.
-    if shape.fields is None:
-        _rebuild(value)
-    elif shape.ruled and not rules_hold(value):
-        for _ in own_errors(value, ()):
-            raise msgspec.ValidationError
-
-
-def _recheck_below(value: Any, kind: type[Any], *, keyed: bool) -> None:
-    shape = _SHAPES.get(kind)
-    if shape is not None:
-        if shape.foreign:
-            raise msgspec.ValidationError
-        _recheck_struct(value, shape)
-    elif kind is list or kind is tuple:
-        if not only_numbers(value):
-            for child in value:
-                if type(child) not in LEAVES:
-                    _recheck_below(child, type(child), keyed=False)
-    elif keyed and issubclass(type(value), Mapping):
-        for child in value.values():
-            if type(child) not in LEAVES:
-                _recheck_below(child, type(child), keyed=False)
-    elif issubclass(type(value), Contract):
-        _shape_of(kind)
-        _recheck_below(value, kind, keyed=False)
-    elif issubclass(type(value), (list, tuple)):
-        _recheck_below(list(value), list, keyed=False)
-    else:
-        raise msgspec.ValidationError  # it stands where a struct should
-
-
-def _check_shape(fields: tuple[Any, ...], shape: _Shape) -> None:
-    """Check the fields of a struct. Structs among them are only asked for their type."""
-    pairs = zip(shape.names, fields)  # noqa: B905  (to be strict takes as long as the rest)
-    named = {name: value for name, value in pairs if value is not UNSET}
-    if not _PLAIN.issuperset(map(type, named.values())):
-        for name, value in named.items():
-            if type(value) not in _PLAIN and name not in shape.free:
-                named[name] = _as_plain(value)
-    for name in shape.nested:
-        value = named.get(name)
-        if value and not _is_plain_below(value):
-            named[name] = _as_plain(value)
-    try:
-        if shape.hooked and not shape.hooked.isdisjoint(named):
-            msgspec.convert(named, shape.fields, dec_hook=dec_hook)
-        else:
-            msgspec.convert(named, shape.fields)
-    except UnicodeEncodeError:  # a lone surrogate where one of few strings is wanted
-        raise msgspec.ValidationError from None
-
-
-def _is_plain_below(value: Any) -> bool:
-    """Whether the containers in a field hold values of plain types."""
-    kind = type(value)
-    if kind is dict:
-        value = value.values()
-    elif (kind is not list and kind is not tuple) or not value or type(value[0]) in LEAVES:
-        return True
-    return _PLAIN.issuperset(map(type, value)) and all(map(_is_plain_below, value))
-
-
-def _as_plain(value: Any) -> Any:
-    """An assigned value for msgspec, which reads foreign objects as mappings.
-
-    Rules read lists, so an array or another sequence is not taken here.
+        msgspec.ValidationError: a shape or a rule is broken. Call `errors_at` for details.
     """
     kind = type(value)
-    if kind in _PLAIN and kind not in _CONTAINERS:
-        return value
-    if not issubclass(kind, ASSIGNABLE):
+    if issubclass(kind, Contract):
+        _CHECKS[kind](value)
+    elif issubclass(kind, dict):
+        for child in dict.values(value):
+            if type(child) not in LEAVES:
+                revalidate(child)
+    elif issubclass(kind, (list, tuple)) and value and type(value[0]) not in LEAVES:
+        for child in value:
+            if type(child) not in LEAVES:
+                revalidate(child)
+
+
+def _check_slowly(struct: Any) -> None:
+    """Check a struct against its schema and rules. The compiled checks fall back to this."""
+    kind: type[Contract] = type(struct)
+    for _ in chain(shape_errors(struct, schema_of(kind), ()), unconverted_values(struct, ())):
         raise msgspec.ValidationError
-    if issubclass(kind, Mapping):
-        pairs = as_mapping(value)
-        if pairs is None:
-            raise msgspec.ValidationError
-        return {base_value(key): _as_plain(child) for key, child in pairs.items()}
-    if issubclass(kind, (list, tuple)):
-        items = as_sequence(value)
-        if items is None:
-            raise msgspec.ValidationError
-        return [_as_plain(child) for child in items]
-    return base_value(value)
+    if added := added_fields(kind):  # the schema does not know the fields that a subclass adds
+        for field in msgspec.structs.fields(kind):
+            if field.encode_name in added and (value := getattr(struct, field.name)) is not None:
+                plain, _ = made_plain(value, field.type)
+                msgspec.convert(plain, field.type, dec_hook=dec_hook)
+    for _, child in iter_children(struct):
+        revalidate(child)
+    _check_rules(struct)
 
 
-class _Shape(NamedTuple):
-    """A struct class, as one is checked again."""
-
-    fields: type[msgspec.Struct] | None
-    """Its fields by attribute, without its rules; None where they are no fields of a struct.
-
-    None has a default but those that may be absent.
-    """
-    names: tuple[str, ...]
-    """Its attributes."""
-    below: tuple[tuple[int, frozenset[Any], bool], ...]
-    """Of fields that may hold structs: the place, types that hold none, whether it is a dict."""
-    nested: tuple[str, ...]
-    """Those that are lists or dicts, other than per-token streams."""
-    free: frozenset[str]
-    """Those that hold anything, which rules walk, by wire name: none has another attribute."""
-    hooked: frozenset[str]
-    """Those with whose types msgspec needs help."""
-    ruled: bool
-    """Whether it has rules."""
-    packed: bool
-    """Whether it is a packed stream, which tells by itself whether it is right."""
-    foreign: bool
-    """Whether it adds fields that no reader of another struct takes in it."""
+def _check_rules(struct: Any) -> None:
+    for _ in own_errors(struct, ()):
+        raise msgspec.ValidationError
 
 
-_SHAPES: Final[dict[type[Any], _Shape]] = {}
-_CONTAINERS: Final = frozenset({dict, list, tuple})
-_PLAIN: Final[set[type[Any]]] = {*LEAVES, *_CONTAINERS, UnsetType}
-"""Types that msgspec reads as what they are, the struct classes met so far among them."""
+def _check_packed(stream: Any) -> None:
+    """Check a packed stream. Its rule covers all of its fields."""
+    if not rules_hold(stream):
+        _check_slowly(stream)
 
 
-def _shape_of(kind: type[Contract]) -> _Shape:
-    known = _SHAPES.get(kind)
-    if known is not None:
-        return known
-    _PLAIN.add(kind)
-    found = msgspec.structs.fields(kind)
-    fields: list[Any] = [
-        (one.name, one.type, UNSET) if one.default is UNSET else (one.name, one.type)
-        for one in found
-    ]
-    shape = _SHAPES[kind] = _Shape(
-        None
-        if kind.__open__
-        else msgspec.defstruct(kind.__name__, fields, kw_only=True, forbid_unknown_fields=True),
-        kind.__struct_fields__,
-        tuple((place.number, place.passed_over, place.keyed) for place in bearing(kind)),
-        tuple(one.name for one in found if _is_nested(slot_of(one.type))),
-        frozenset(one.encode_name for one in found if _holds_anything(one.type)),
-        frozenset(one.name for one in found if needs_hook(one.type)),
-        bool(kind.__rules__),
-        issubclass(kind, PackedStream),
-        not kind.__open__ and bool(added_fields(kind)),
+def _check_subclass(value: Any, kinds: tuple[type[Contract], ...]) -> bool:
+    """Check `value` if its class extends one of `kinds` without new fields; else return False."""
+    kind = type(value)
+    if not issubclass(kind, kinds) or added_fields(kind):
+        return False
+    _CHECKS[kind](value)
+    return True
+
+
+def _extends(extra: Any, known: frozenset[str]) -> bool:
+    """Whether `extra` can be written beside the properties `known`."""
+    return (
+        issubclass(type(extra), dict) and known.isdisjoint(extra) and not any(value_errors(extra))
     )
-    return shape
 
 
-def _is_nested(slot: Slot) -> bool:
-    return bool(slot.values or slot.items) and not slot.stream
+class _Checks(dict[type[Contract], "Callable[[Any], None]"]):
+    """The checks by struct class, compiled on first use."""
+
+    def __missing__(self, kind: type[Contract]) -> Callable[[Any], None]:
+        check = _check_packed if issubclass(kind, PackedStream) else _Compiler(kind).function()
+        self[kind] = check
+        return check
 
 
-def _holds_anything(kind: Any) -> bool:
-    if get_origin(kind) in (Union, UnionType):
-        return any(map(_holds_anything, get_args(kind)))
-    return kind is Any or kind is Extra
+_CHECKS: Final = _Checks()
+_NUMBERS: Final = (inspect.BoolType, inspect.IntType, inspect.FloatType)
+_FALL_BACK: Final = "return check_slowly(struct)"
+_DESCRIPTIONS: Final[dict[type[Any], inspect.StructType]] = {}
+"""Struct classes as msgspec describes them. The description of a class includes those below it."""
 
 
-def _rebuild(value: Contract) -> None:
-    kind = type(value)
-    shape = _shape_of(kind)
-    fields = {
-        name: child if type(child) in _PLAIN or name in shape.free else _as_plain(child)
-        for name, child in own_fields(value).items()
-    }
-    data = list(fields.values()) if kind.__struct_config__.array_like else fields
-    try:
-        msgspec.convert(data, kind, dec_hook=dec_hook)
-    except UnicodeEncodeError:
-        raise msgspec.ValidationError from None
-    if EXTRA in fields and not kind.__known__.isdisjoint(fields[EXTRA]):
-        raise msgspec.ValidationError
+def _field_types(kind: type[Contract]) -> list[inspect.Type]:
+    if kind not in _DESCRIPTIONS:
+        _DESCRIPTIONS[kind] = cast("inspect.StructType", inspect.type_info(kind))
+    return [field.type for field in _DESCRIPTIONS[kind].fields]
+
+
+class _Compiler:
+    """Writes the check of one struct class as Python source."""
+
+    def __init__(self, kind: type[Contract]) -> None:
+        self.kind = kind
+        self.variable = ""
+        """The local variable of the field that is being compiled."""
+        self.numeric: set[str] = set()
+        """Variables of the fields that may hold lists of numbers."""
+        self.names: dict[str, Any] = {
+            "CHECKS": _CHECKS,
+            "UNSET": UNSET,
+            "ValidationError": msgspec.ValidationError,
+            "astuple": msgspec.structs.astuple,
+            "check_rules": _check_rules,
+            "check_slowly": _check_slowly,
+            "check_subclass": _check_subclass,
+            "convert": msgspec.convert,
+            "extends": _extends,
+            "rules_hold": rules_hold,
+        }
+
+    def function(self) -> Callable[[Any], None]:
+        """The check: it returns None, or raises a `msgspec.ValidationError`."""
+        fields = {f"f{index}": one for index, one in enumerate(msgspec.structs.fields(self.kind))}
+        body: list[str] = []
+        types = _field_types(self.kind)
+        for (variable, field), kind in zip(fields.items(), types, strict=True):
+            self.variable = variable
+            body += self.value(kind, variable, optional=field.default is UNSET)
+        if self.numeric:
+            # One call checks the elements of all lists, in C.
+            lists = [(name, fields[name].type, ()) for name in fields if name in self.numeric]
+            self.names["Numbers"] = msgspec.defstruct("Numbers", lists)
+            body = ["numbers = {}", *body]
+            body += ["try:", "    convert(numbers, Numbers)"]
+            body += ["except (ValidationError, UnicodeEncodeError):", f"    {_FALL_BACK}"]
+        if self.kind.__rules__:
+            body += ["if not rules_hold(struct):", "    check_rules(struct)"]
+        body = [f"{', '.join(fields)}, = astuple(struct)", *body]
+        source = "\n".join(["def check(struct):", *_indented(body)])
+        exec(compile(source, f"<check of {self.kind.__name__}>", "exec"), self.names)  # noqa: S102
+        return cast("Callable[[Any], None]", self.names["check"])
+
+    def bind(self, value: Any) -> str:
+        """A global name for a constant."""
+        name = f"C{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def value(
+        self, kind: inspect.Type, name: str, *, optional: bool = False, depth: int = 0
+    ) -> list[str]:
+        """Statements that check the value of a variable."""
+        members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+        if any(isinstance(member, inspect.AnyType) for member in members):
+            return []  # a rule checks it
+        cases = [(f"{name} is UNSET", ["pass"])] if optional else []
+        structs: list[type[Contract]] = []
+        for member in members:
+            if isinstance(member, inspect.StructType) and issubclass(member.cls, Contract):
+                structs.append(member.cls)
+                _DESCRIPTIONS.setdefault(member.cls, member)
+            elif isinstance(member, inspect.CustomType) and issubclass(member.cls, OneOf):
+                structs.extend(member.cls.members)
+            elif case := self.case(member, name, depth):
+                cases.append(case)
+        if structs:
+            exact = self.bind(frozenset(structs))
+            cases.append((f"type({name}) in {exact}", [f"CHECKS[type({name})]({name})"]))
+            cases.append((f"check_subclass({name}, {self.bind(tuple(structs))})", ["pass"]))
+        lines: list[str] = []
+        for test, body in cases:
+            lines += [f"{'elif' if lines else 'if'} {test}:", *_indented(body)]
+        return [*lines, "else:", f"    {_FALL_BACK}"] if lines else [_FALL_BACK]
+
+    def case(self, kind: inspect.Type, name: str, depth: int) -> tuple[str, list[str]] | None:
+        """A test for values of a type, and statements that check what is in them.
+
+        None for a type that no schema has. Fields of that type are checked slowly.
+        """
+        match kind:
+            case inspect.NoneType():
+                return f"{name} is None", ["pass"]
+            case inspect.BoolType():
+                return f"{name} is True or {name} is False", ["pass"]
+            case inspect.IntType(gt=None, ge=int(low), lt=None, le=int(high), multiple_of=None):
+                return f"type({name}) is int and {low} <= {name} <= {high}", ["pass"]
+            case inspect.FloatType(gt=None, ge=None, lt=None, le=None, multiple_of=None):
+                return f"type({name}) is float or type({name}) is int", ["pass"]
+            case inspect.StrType(min_length=None, max_length=longest, pattern=pattern):
+                test = f"type({name}) is str"
+                if longest is not None:
+                    test += f" and len({name}) <= {longest}"
+                if pattern is not None:
+                    test += f" and {self.bind(re.compile(pattern).search)}({name})"
+                return test, ["pass"]
+            case inspect.BytesType(min_length=None, max_length=None):
+                return f"type({name}) is bytes", ["pass"]
+            case inspect.LiteralType(values=values):
+                types = self.bind(frozenset(map(type, values)))
+                return f"type({name}) in {types} and {name} in {self.bind(frozenset(values))}", [
+                    "pass"
+                ]
+            case inspect.ListType(item_type=element) if isinstance(element, _NUMBERS):
+                self.numeric.add(self.variable)
+                test = f"type({name}) is list or type({name}) is tuple"
+                return test, [f"numbers[{self.variable!r}] = {self.variable}"]
+            case inspect.ListType(item_type=element, min_length=None, max_length=None):
+                item = f"item{depth}"
+                below = self.value(element, item, depth=depth + 1)
+                return f"type({name}) is list", [f"for {item} in {name}:", *_indented(below)]
+            case inspect.DictType(min_length=None, max_length=None):
+                key, item = f"key{depth}", f"item{depth}"
+                below = self.value(kind.key_type, key, depth=depth + 1)
+                below += self.value(kind.value_type, item, depth=depth + 1)
+                loop = [f"for {key}, {item} in {name}.items():", *_indented(below)]
+                return f"type({name}) is dict", loop
+            case inspect.CustomType(cls=cls) if cls is Extra:
+                return f"extends({name}, {self.bind(self.kind.__known__)})", ["pass"]
+        return None
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"    {line}" for line in lines or ["pass"]]

@@ -1,4 +1,4 @@
-"""Encoded arrays: whether their bytes fill their shape."""
+"""Encoded arrays: checks that the bytes fill the shape."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from rawmm.real_class import is_a
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rawmm.errors import RawMMError
-
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path, RawMMError
 
 _MAX_BYTES: Final = 1 << 62
-"""No array has more, and no number of bytes above it is worked out."""
+"""No array is larger. Larger products are not computed."""
 _MAX_SHOWN: Final = 16
 
 
 def size_error(dtype: str, shape: Sequence[int], data: bytes, path: Path) -> RawMMError | None:
-    """Why the bytes of an array at `path` do not fill its shape; None if they do."""
+    """The error of an array at `path` whose bytes do not fill its shape; None if they do."""
     wanted = _byte_count(dtype, shape)
     if len(data) == wanted:
         return None
@@ -36,7 +34,7 @@ def size_error(dtype: str, shape: Sequence[int], data: bytes, path: Path) -> Raw
 
 
 def _byte_count(dtype: str, shape: Sequence[int]) -> int | None:
-    """How many bytes an array has; None for more than any array does."""
+    """The size of an array in bytes; None above `_MAX_BYTES`."""
     if 0 in shape:
         return 0
     total = 1 if dtype == "bool" else int(dtype.lstrip(ascii_letters)) // 8
@@ -48,11 +46,11 @@ def _byte_count(dtype: str, shape: Sequence[int]) -> int | None:
 
 
 def shown_shape(shape: Sequence[int]) -> str:
-    """A shape as it may stand in a message."""
+    """A shape for an error message."""
     text = "x".join(map(str, shape[:_MAX_SHOWN])) or "scalar"
     return text if len(shape) <= _MAX_SHOWN and len(text) <= 64 else f"{len(shape)} dimensions"
 
 
 def raw(data: Any) -> bytes:
-    """The bytes of an array's data, which are base64 where they came as text."""
+    """The bytes of an array. In JSON they are base64."""
     return binascii.a2b_base64(data) if is_a(data, str) else bytes(data)

@@ -1,9 +1,8 @@
-"""Open objects: those that keep properties which their schema does not know.
+"""Open objects keep the properties that their schema does not know, in the field `extra`.
 
-On the wire such properties stand beside the known ones; in a struct they are one field of their
-own, `extra`. So plain data is gathered on its way to a struct, and a struct with extra fields is
-spread on its way out (`rawmm.codec`). Bytes without unknown properties are decoded in one pass
-and meet none of this.
+On the wire these stand beside the known properties. `split_extras` sets them apart before a plain
+value becomes a struct. `rawmm.codec` merges them when it encodes. Bytes without unknown properties
+are decoded in one pass and need neither.
 """
 
 from __future__ import annotations
@@ -19,14 +18,12 @@ from rawmm.model.base import EXTRA, Extra
 from rawmm.model.types import Contract
 from rawmm.real_class import is_a
 from rawmm.values.payload import Mode, payload_errors
-from rawmm.values.plain import SCALARS, as_sequence
+from rawmm.values.views import SCALARS, as_sequence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from rawmm.errors import RawMMError
-
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path, RawMMError
 
 
 @cache
@@ -39,7 +36,7 @@ def holds_open(kind: Any) -> bool:
 
 @cache
 def open_below(kind: type[Contract]) -> tuple[tuple[str, str, Any], ...]:
-    """Fields of a struct class that may hold open objects: wire name, attribute, type."""
+    """The fields of a struct class that may hold open objects: wire name, attribute, type."""
     return tuple(
         (field.encode_name, field.name, field.type)
         for field in msgspec.structs.fields(kind)
@@ -61,35 +58,35 @@ def open_objects(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
                 yield from open_objects(child, (*path, key))
 
 
-def gathered(value: Any, kind: Any) -> Any:
-    """Plain data as msgspec reads it as `kind`: unknown properties of open objects set apart.
+def split_extras(value: Any, kind: Any) -> Any:
+    """A plain value for msgspec, with the unknown properties of open objects in `extra`.
 
-    Structs stay the objects they are, and so does whatever is no mapping or sequence.
+    Structs stay the same objects. Values that are not mappings or sequences are returned unchanged.
     """
     if not holds_open(kind):
         return value
     if isinstance(kind, type) and issubclass(kind, Contract):
-        return _gathered_object(value, kind) if is_a(value, Mapping) else value
+        return _split_object(value, kind) if is_a(value, Mapping) else value
     origin, args = get_origin(kind), get_args(kind)
     if origin is list:
         items = as_sequence(value)
-        return value if items is None else [gathered(item, args[0]) for item in items]
+        return value if items is None else [split_extras(item, args[0]) for item in items]
     if origin is dict:
         if not is_a(value, Mapping):
             return value
-        return {key: gathered(item, args[1]) for key, item in value.items()}
-    for member in args:  # members of a union differ by type: one at most finds what it reads
-        value = gathered(value, member)
+        return {key: split_extras(item, args[1]) for key, item in value.items()}
+    for member in args:  # members of a union differ by type, so at most one changes the value
+        value = split_extras(value, member)
     return value
 
 
-def _gathered_object(value: Mapping[Any, Any], kind: type[Contract]) -> dict[Any, Any]:
+def _split_object(value: Mapping[Any, Any], kind: type[Contract]) -> dict[Any, Any]:
     fields = dict(value)
     if kind.__open__ and (unknown := fields.keys() - kind.__known__):
         fields[EXTRA] = Extra({key: fields.pop(key) for key in value if key in unknown})
     for name, _, below in open_below(kind):
         if name in fields:
-            fields[name] = gathered(fields[name], below)
+            fields[name] = split_extras(fields[name], below)
     return fields
 
 
@@ -105,13 +102,13 @@ def place_errors(extra: Any, known: Collection[str], path: Path) -> Iterator[Raw
             yield contract_error(
                 "duplicate_key",
                 (*path, key),
-                expected="extra fields with names of their own",
+                expected="extra fields whose names are not those of known fields",
                 got=shown_text(key),
             )
 
 
 def value_errors(extra: Any) -> Iterator[RawMMError]:
-    """What in `extra` no format can say."""
+    """The values in `extra` that no format can encode."""
     if not issubclass(type(extra), dict):
         yield from place_errors(extra, (), ())
         return

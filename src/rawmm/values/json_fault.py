@@ -1,7 +1,7 @@
-"""Where a text stops being JSON, and why: line, column, cause, and what to do about it.
+"""Explains why a text is not JSON: line, column, cause, and how to fix it.
 
-Decoders name a byte, or say only that they failed. The causes here are the mistakes that people
-and other tools make. No content of the text is shown.
+Decoders report a byte offset at best. The causes here are common mistakes of people and tools. No
+content of the text is shown.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ import re
 from math import isinf
 from typing import Final, NamedTuple, NoReturn
 
+from rawmm.errors import counted
+
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _STRING: Final = r'"(?:[^"\\]++|\\.)*+"'
-# The decoder takes both of these. Strings match first, so that none is looked into.
+# The decoder accepts both of these. Strings match first, so that their content is skipped.
 _CONSTANT: Final = re.compile(rf"{_STRING}|(-?(?:NaN|Infinity))", re.DOTALL)
 _NUMBER: Final = re.compile(rf"{_STRING}|(-?[0-9][0-9.eE+-]*)", re.DOTALL)
-# A pair, and any other escape, match first; what matches the group stands alone.
+# Pairs and other escapes match first, so the group matches lone surrogates only.
 _LONE_SURROGATE: Final = re.compile(
     r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL
 )
 _WORD: Final = re.compile(r"[+-]?[A-Za-z_$][A-Za-z0-9_$]*")
 _COMMENT: Final = re.compile(r"//|/\*|#")
-_ODD_NUMBER: Final = re.compile(r"[+-]?\.?[0-9]")
-# What is left of a number, a literal or an escape where a text is cut in it.
+_NUMBER_START: Final = re.compile(r"[+-]?\.?[0-9]")
+# The beginning of a number, a literal or an escape in a text that was cut short.
 _BEGUN: Final = re.compile(r"-|\.|[eE][+-]?|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?")
 _BEGUN_ESCAPE: Final = re.compile(r"u?[0-9a-fA-F]{0,3}")
 
@@ -37,8 +39,8 @@ class JsonFault(NamedTuple):
     Attributes:
         line: counted from 1. A line ends with LF, CRLF, or CR alone.
         column: counted from 1, in characters.
-        cause: what stands there, worded as the ``got`` of an error.
-        hint: what to do about it, or None.
+        cause: the fault, for the ``got`` of an error.
+        hint: how to fix it, or None.
     """
 
     line: int
@@ -57,14 +59,13 @@ class _Cause(NamedTuple):
 
 
 def find_fault(data: bytes | bytearray | memoryview | str) -> JsonFault | None:
-    """The first fault of a text that should be one JSON document in UTF-8; None without one.
+    """The first fault of a text that should be one JSON document in UTF-8; None if there is none.
 
-    It takes linear time and as much memory as decoding. A text that is only nested too deeply
-    has no fault here.
+    Takes linear time and as much memory as decoding. Deep nesting is not a fault.
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else bytes(data)
     text = raw.decode("utf-8", "surrogateescape")
-    # Bytes that are no UTF-8 come as lone surrogates, and those cannot be encoded.
+    # `surrogateescape` decodes invalid bytes as lone surrogates.
     bad_byte = re.search("[\ud800-\udfff]", text)
     if bad_byte is not None:
         return _at(
@@ -95,19 +96,19 @@ def _at(text: str, place: int, cause: _Cause) -> JsonFault:
 
 
 class _ConstantError(Exception):
-    """The text has a constant of JavaScript that JSON leaves out."""
+    """The text has NaN or an infinity."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise _ConstantError(name)
 
 
-# Numbers stay text: that is faster, and none is too large.
+# Numbers stay text, which is faster and has no limit.
 _READER: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
 
 
 def _syntax_fault(text: str) -> tuple[int, _Cause | None]:
-    """Where the grammar of JSON is broken, and how; the end of the text and None if it is not."""
+    """The position and cause of a syntax error; the end of the text and None if there is none."""
     try:
         _READER.decode(text)
     except _ConstantError:
@@ -121,11 +122,11 @@ def _syntax_fault(text: str) -> tuple[int, _Cause | None]:
         return len(text), None
     end = len(text.rstrip(" \t\r\n"))
     if message.startswith("Unterminated string"):
-        return end, _cut(text[:end], ", inside of a string")
+        return end, _cut(text[:end], ", inside a string")
     begun = _BEGUN_ESCAPE if message.startswith("Invalid \\u") else _BEGUN
     if place >= end or (begun.fullmatch(text, place, end) and not _is_second(text, place, message)):
         return end, _cut(text[:end])
-    # Up to Python 3.12 the place is the bracket behind the comma.
+    # Up to Python 3.12, the position is that of the bracket after the comma.
     before = text[:place].rstrip(" \t\r\n") if text[place] in "]}" else ""
     if before.endswith(","):
         return len(before) - 1, _Cause("a trailing comma", "remove it")
@@ -135,13 +136,12 @@ def _syntax_fault(text: str) -> tuple[int, _Cause | None]:
 
 
 def _is_second(text: str, place: int, message: str) -> bool:
-    """Whether a document is over before `place`."""
+    """Whether a complete document ends before `place`."""
     return message == "Extra data" and not text[place - 1].isdigit()
 
 
 def _cut(text: str, where: str = "") -> _Cause:
-    size = len(text.encode())
-    return _Cause(f"a document cut short after {size} byte{'' if size == 1 else 's'}{where}")
+    return _Cause(f"a document cut short after {counted(len(text.encode()), 'byte')}{where}")
 
 
 def _not_in_json(name: str) -> _Cause:
@@ -149,12 +149,12 @@ def _not_in_json(name: str) -> _Cause:
 
 
 def _cause(text: str, place: int, message: str) -> _Cause:
-    """What stands at `place`, where the decoder stopped with `message`."""
+    """The cause of the decoder's `message` at `place`."""
     char, before = text[place], text[:place].rstrip(" \t\r\n")[-1:]
     if message.startswith("Invalid control character"):
         if char in "\r\n":
-            return _Cause("a line break inside of a string", "write it as \\n")
-        return _Cause("a control character inside of a string", "write it as an escape")
+            return _Cause("a line break inside a string", "write it as \\n")
+        return _Cause("a control character inside a string", "write it as an escape")
     if message.startswith("Invalid \\"):
         return _Cause("an escape that JSON does not have")
     if _COMMENT.match(text, place):
@@ -178,8 +178,8 @@ def _cause(text: str, place: int, message: str) -> _Cause:
 
 def _after_document(text: str, place: int) -> _Cause:
     gap = text[len(text[:place].rstrip(" \t\r\n")) : place]
-    if _odd_number_ends(text, place):
-        return _ODD
+    if _number_continues(text, place):
+        return _BAD_NUMBER
     if text[place] in "]}":
         return _Cause("a closing bracket that closes nothing")
     if text[place] == ",":
@@ -197,22 +197,22 @@ def _after_document(text: str, place: int) -> _Cause:
     )
 
 
-_ODD: Final = _Cause("a number in a form that JSON does not have")
+_BAD_NUMBER: Final = _Cause("a number in a form that JSON does not have")
 
 
-def _odd_number_ends(text: str, place: int) -> bool:
-    """Whether a number goes on at `place` in a way that JSON does not have: ``01``, ``1_000``."""
+def _number_continues(text: str, place: int) -> bool:
+    """Whether a number continues at `place`, which JSON does not allow: ``01``, ``1_000``."""
     return text[place - 1 : place].isdigit() and (text[place].isalnum() or text[place] in "._")
 
 
 def _instead_of_comma(text: str, place: int) -> _Cause:
-    if _odd_number_ends(text, place):
-        return _ODD
+    if _number_continues(text, place):
+        return _BAD_NUMBER
     if text[place] in "]}":
         return _Cause("a closing bracket of the other kind")
     if text[place] in '"{[-' or text[place].isalnum():
         return _Cause("no comma between two values")
-    return _Cause("something else in the place of a comma")
+    return _Cause("something else instead of a comma")
 
 
 def _instead_of_value(text: str, place: int, before: str) -> _Cause:
@@ -222,13 +222,13 @@ def _instead_of_value(text: str, place: int, before: str) -> _Cause:
     name = word[0] if word else ""
     if name in _PYTHON:
         hint = f"JSON writes {_PYTHON[name]}; write it with json.dumps"
-        return _Cause(f"{name}, which is Python's", hint)
+        return _Cause(f"{name}, which is Python syntax", hint)
     if name.lstrip("+-").lower() in _NOT_FINITE:
         return _not_in_json(name)
     if name == "undefined":
         return _not_in_json(name)
     if name:
         return _Cause("a word without double quotes")
-    if _ODD_NUMBER.match(text, place) or text[place] == "-":
-        return _ODD
-    return _Cause("something that is no JSON value")
+    if _NUMBER_START.match(text, place) or text[place] == "-":
+        return _BAD_NUMBER
+    return _Cause("something that is not a JSON value")

@@ -1,8 +1,8 @@
-"""Records whose engine wrote -inf as the log-probability of an impossible token.
+"""Replaces -inf in log-probabilities by a floor, for readers that request it.
 
-No JSON says -inf, and a loss of such a value is infinite, so the contract refuses it. Engines
-differ: vLLM writes a large negative number, SGLang writes -inf. A reader may ask for a floor in its
-place, and is told which streams had it.
+JSON does not have -inf, and a loss of it is infinite, so the contract refuses it. For impossible
+tokens, vLLM writes a large negative number, but SGLang writes -inf. A warning names each stream
+that is changed.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from rawmm.errors import NonFiniteLogprobWarning, contract_error, counted, json_
 from rawmm.model.packed import elements_of
 from rawmm.model.types import MessageNode, PackedFloats
 from rawmm.real_class import is_a
+from rawmm.values.fields import Slot, field_slots, slot_of
 from rawmm.values.payload import ND
-from rawmm.values.plain import Slot, field_slots, slot_of
 
 if TYPE_CHECKING:
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path
 
 LOGPROBS: Final = ("logprobs", "reference_logprobs", "trainer_logprobs")
-"""Streams of a node that hold log-probabilities."""
+"""The streams of a node with log-probabilities."""
 
 
 def checked_floor(floor: object) -> float:
-    """A floor that may stand in a stream, as a float.
+    """A valid floor, as a float.
 
     Raises:
-        ContractError: ``bad_value`` if it is no finite negative number.
+        ContractError: ``bad_value`` if it is not a finite negative number.
     """
     if is_a(floor, bool) or not is_a(floor, (int, float)) or not -sys.float_info.max <= floor < 0:
         raise contract_error(
-            "bad_value", (), expected="logprob_floor to be finite and negative", got=shown(floor)
+            "bad_value", (), expected="a finite negative number as logprob_floor", got=shown(floor)
         )
     return float(floor)
 
@@ -43,14 +43,14 @@ def checked_floor(floor: object) -> float:
 def floored_document(document: Any, kind: Any, floor: float) -> Any:
     """A plain document of type `kind` with -inf in log-probabilities replaced by `floor`.
 
-    What is changed is copied; the rest is shared. Each changed stream is named in a
-    `NonFiniteLogprobWarning`.
+    Changed parts are copies; the rest is shared. A `NonFiniteLogprobWarning` names each changed
+    stream.
     """
     return _floored(document, slot_of(kind), (), floor)
 
 
 def floored_stream(values: list[Any], floor: float, path: Path) -> list[Any]:
-    """`values` with -inf replaced by `floor`, which a warning says; or `values` themselves."""
+    """`values` with -inf replaced by `floor`, with a warning; `values` itself if it has none."""
     found = values.count(-inf)
     if not found:
         return values
@@ -84,7 +84,7 @@ def _floored(value: Any, slot: Slot, path: Path, floor: float) -> Any:
 
 
 def _elements_in(data: Any) -> bytes | None:
-    """The bytes of a packed stream, which are base64 in JSON; None where they are neither."""
+    """The bytes of a packed stream, which are base64 in JSON; None for other data."""
     if type(data) is not str:
         return data if type(data) is bytes else None
     try:

@@ -1,8 +1,8 @@
-"""The recursive walk: no processed payload, no array, nothing JSON cannot say.
+"""Free values: no processed payload, no array, nothing that JSON has no form for.
 
-Two passes over the same rule set. `is_clean` answers for what decoders produce, fast and
-without building paths; only when it does not answer yes, `payload_errors` walks again, sees
-through every kind of container, and names each offender with its path.
+`is_clean` is the fast pass. It answers for decoded values and builds no paths. If it fails,
+`payload_errors` walks the value again, reads every kind of container, and reports each offender
+with its path.
 """
 
 from __future__ import annotations
@@ -12,25 +12,30 @@ from enum import Enum
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from rawmm.errors import contract_error, shown, shown_text
+from rawmm.errors import contract_error, shown
 from rawmm.model.types import MAX_DEPTH, MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES, PROCESSED_KEYS
-from rawmm.values.plain import (
-    LEAVES,
-    MAX_INT,
+from rawmm.values.errors import (
+    bad_key,
+    lone_surrogate,
+    not_finite,
+    not_json,
+    processed_key,
+    too_many_levels,
+)
+from rawmm.values.plain import MAX_INT
+from rawmm.values.views import (
     as_mapping,
     as_sequence,
     base_value,
     is_array,
-    key_error,
-    not_json,
+    is_text,
+    utf8_size,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rawmm.errors import RawMMError
-
-    Path = tuple[str | int, ...]
+    from rawmm.errors import Path, RawMMError
 
 ND: Final = "__nd__"
 """The key that marks an object as an encoded array."""
@@ -43,34 +48,19 @@ class Mode(Enum):
     DESCRIPTOR = 1
     """Raw media data: JSON, no processed keys, no encoded arrays, integers within 2^53."""
     JSON = 2
-    """Free JSON that others own."""
+    """Any JSON. The contract does not define its content."""
     WIRE = 3
-    """Free values of an open record: on MessagePack also bytes and non-finite numbers."""
+    """Free values of an open record. MessagePack also allows bytes and non-finite numbers."""
 
 
-# How many values, and bytes of text in keys and strings together, may be in one.
+# The most values, and bytes of text in keys and strings together.
 _PAYLOAD: Final[tuple[int, float]] = (MAX_VALUES, MAX_TEXT)
-# Free values are others' business; the bound only stops what shares containers endlessly.
+# Free JSON may be large. This limit stops shared containers that would never end.
 _FREE: Final[tuple[int, float]] = (MAX_FREE_VALUES, inf)
 
 
-def is_text(value: str) -> bool:
-    """Whether `value` can be written as UTF-8: it has no lone surrogate."""
-    return _text_size(value) >= 0
-
-
-def _text_size(value: str) -> int:
-    """The bytes of `value` in UTF-8; -1 if it has a lone surrogate."""
-    if value.isascii():
-        return len(value)
-    try:
-        return len(value.encode())
-    except UnicodeEncodeError:
-        return -1
-
-
 def is_clean(value: Any, mode: Mode) -> bool:
-    """Whether `value` is plain, allowed JSON. False may also mean: look closer."""
+    """Fast check that `value` is plain, allowed JSON. If it fails, call `payload_errors`."""
     return _judge(value, mode) == "clean"
 
 
@@ -85,7 +75,7 @@ def _is_clean_scalar(value: Any, kind: type, banned: frozenset[str]) -> bool:
 
 
 def _judge(value: Any, mode: Mode) -> Literal["clean", "unclear", "too_large"]:
-    """The fast pass: stops at the first doubt, and as soon as a limit is passed."""
+    """The fast pass. Stops at the first unclear value or exceeded limit."""
     descriptor = mode is Mode.DESCRIPTOR
     banned = PROCESSED_KEYS if descriptor else _NONE
     most, longest = _PAYLOAD if descriptor else _FREE
@@ -95,7 +85,7 @@ def _judge(value: Any, mode: Mode) -> Literal["clean", "unclear", "too_large"]:
     while True:
         for child in children:
             kind = type(child)
-            if kind is int:  # what descriptors are made of
+            if kind is int:  # first, as most values of descriptors are integers
                 if descriptor and not -MAX_INT <= child <= MAX_INT:
                     return "unclear"
             elif kind is list or kind is dict:
@@ -109,7 +99,7 @@ def _judge(value: Any, mode: Mode) -> Literal["clean", "unclear", "too_large"]:
                     children = iter(child)
                     break
                 for key in child:
-                    if type(key) is not str or key in banned or (size := _text_size(key)) < 0:
+                    if type(key) is not str or key in banned or (size := utf8_size(key)) < 0:
                         return "unclear"
                     text += size
                 if descriptor and ND in child:
@@ -117,7 +107,7 @@ def _judge(value: Any, mode: Mode) -> Literal["clean", "unclear", "too_large"]:
                 children = iter(child.values())
                 break
             elif kind is str:
-                if (size := _text_size(child)) < 0:
+                if (size := utf8_size(child)) < 0:
                     return "unclear"
                 text += size
             elif not _is_clean_scalar(child, kind, banned):
@@ -131,10 +121,14 @@ def _judge(value: Any, mode: Mode) -> Literal["clean", "unclear", "too_large"]:
 
 
 def payload_errors(value: Any, path: Path, mode: Mode, depth: int = 1) -> Iterator[RawMMError]:
-    """Every offender below `value`, in document order.
+    """Every offender in `value`, in document order.
 
-    `depth` is the level that `value` itself stands at: 1 for a payload, 0 for its owner. Limits
-    are those of a payload; an owner may have a long field beside it, such as a data URL.
+    Args:
+        value: any value.
+        path: its path.
+        mode: how strict its place is.
+        depth: the level of `value`: 1 for a payload, 0 for the object that has one. The limits are
+            those of one payload, as other fields of the object may be long, such as a data URL.
     """
     if depth:
         verdict = _judge(value, mode)
@@ -146,7 +140,7 @@ def payload_errors(value: Any, path: Path, mode: Mode, depth: int = 1) -> Iterat
 
 
 class _Walk:
-    """One walk with paths. It ends: depth, cycles and the number of values are bounded."""
+    """The second pass, with paths. Depth, cycles and the number of values are bounded."""
 
     def __init__(self, mode: Mode, *, owner: bool) -> None:
         self.mode = mode
@@ -157,8 +151,8 @@ class _Walk:
         self.text = 0
         self.payload: Path = ()
 
-    def within(self) -> bool:
-        """Whether the payload that is walked through is within its limits so far."""
+    def within_limits(self) -> bool:
+        """Whether the current payload has not exceeded its limits so far."""
         return self.values <= self.most and self.text <= self.longest
 
     def errors(
@@ -169,8 +163,8 @@ class _Walk:
             self.values, self.text, self.payload = 0, 0, path
         self.values += 1
         if issubclass(kind, str) and not (self.owner and depth == 1):
-            self.text += max(_text_size(base_value(value)), 0)
-        if not self.within():
+            self.text += max(utf8_size(base_value(value)), 0)
+        if not self.within_limits():
             yield _too_large(self.payload, self.mode)
             return
         if _is_clean_scalar(value, kind, self.banned):
@@ -190,19 +184,17 @@ class _Walk:
         if pairs is None and items is None:
             yield from self._scalar(value, path)
             return
-        if depth > MAX_DEPTH or id(value) in above:
-            yield contract_error(
-                "too_deep",
-                path,
-                expected=f"at most {MAX_DEPTH} levels of nesting",
-                got="a container that holds itself" if id(value) in above else "more",
-            )
+        if id(value) in above:
+            yield too_many_levels(MAX_DEPTH, path, "a container that contains itself")
+            return
+        if depth > MAX_DEPTH:
+            yield too_many_levels(MAX_DEPTH, path)
             return
         above = (*above, id(value))
         if pairs is not None:
             yield from self._mapping(value, pairs, path, depth, above)
         for index, child in enumerate(items or ()):
-            if depth and not self.within():
+            if depth and not self.within_limits():
                 return
             yield from self.errors(child, (*path, index), depth + 1, above)
 
@@ -215,24 +207,24 @@ class _Walk:
             return
         found = False
         for given, child in pairs.items():
-            if depth and not self.within():
+            if depth and not self.within_limits():
                 return
-            key = base_value(given)  # a subclass may compare and hash as it likes
+            key = base_value(given)  # a subclass may override equality and hash
             if type(key) is not str:
                 found = True
-                yield key_error(given, path)
+                yield bad_key(given, path)
             elif descriptor and key in PROCESSED_KEYS:
                 found = True
-                yield processed(key, child, path)
+                yield processed_key(key, child, path)
             else:
-                if (size := _text_size(key)) < 0:
+                if (size := utf8_size(key)) < 0:
                     found = True
-                    yield _surrogate(path, "a key")
+                    yield lone_surrogate(path, "a key with a lone surrogate")
                 self.text += max(size, 0)
                 for error in self.errors(child, (*path, key), depth + 1, above):
                     found = True
                     yield error
-        # A record type is looked through for what it hides, but it is not JSON itself.
+        # A record may hide an offender, which is the better error. The record itself is not JSON.
         if not found and not issubclass(type(value), Mapping):
             yield contract_error(
                 "not_json",
@@ -247,7 +239,7 @@ class _Walk:
         kind = type(value)
         if kind is str:
             if not is_text(value):
-                yield _surrogate(path, "a string")
+                yield lone_surrogate(path, "a string with a lone surrogate")
         elif kind is int:
             if self.mode is Mode.DESCRIPTOR and not -MAX_INT <= value <= MAX_INT:
                 yield contract_error(
@@ -263,47 +255,15 @@ class _Walk:
 def _too_large(path: Path, mode: Mode) -> RawMMError:
     if mode is Mode.DESCRIPTOR:
         expected = f"at most {MAX_VALUES} values and {MAX_TEXT} bytes of text in a payload"
-        hint = "a payload is geometry, which is small; pixels belong in the raw image file"
+        hint = "a payload holds the image's geometry; pixels belong in the raw image file"
     else:
         expected = f"at most {MAX_FREE_VALUES} values"
-        hint = "shared containers count each time they are met"
+        hint = "a shared container counts each time it occurs"
     return contract_error("too_large", path, expected=expected, got="more", hint=hint)
 
 
 def _truthy(value: Any) -> bool:
     return True if is_array(value) else bool(value)
-
-
-def not_finite(value: float, path: Path) -> RawMMError:
-    """NaN or an infinity, which JSON cannot say and msgspec would write as null."""
-    floored = value < 0 and any(isinstance(key, str) and key.endswith("logprobs") for key in path)
-    return contract_error(
-        "not_json",
-        path,
-        expected="a finite number",
-        got=repr(float(value)),
-        hint="engines write -inf for tokens that cannot be sampled; read them with "
-        "logprob_floor=-9999.0, or another number"
-        if floored
-        else None,
-    )
-
-
-def _surrogate(path: Path, what: str) -> RawMMError:
-    return contract_error(
-        "not_json", path, expected="text that UTF-8 can say", got=f"{what} with a lone surrogate"
-    )
-
-
-def processed(key: str, value: Any, path: Path) -> RawMMError:
-    """A key that only an image processor writes, where raw data belongs."""
-    return contract_error(
-        "processed_payload",
-        (*path, key),
-        expected="raw media only",
-        got=f"the key {shown_text(key)} with {shown(value)}",
-        hint="keep the raw image and its locator; the processor runs in the engine and trainer",
-    )
 
 
 def _array(value: Any, path: Path, what: str | None = None) -> RawMMError:
@@ -312,16 +272,5 @@ def _array(value: Any, path: Path, what: str | None = None) -> RawMMError:
         path,
         expected="plain JSON values",
         got=what or shown(value),
-        hint="a descriptor holds numbers as JSON lists, and pixels never",
+        hint="a descriptor holds numbers as JSON lists, and never pixels",
     )
-
-
-def plain_copy(value: Any) -> Any:
-    """A payload that passed, as dicts, lists and scalars of exactly those types."""
-    if type(value) in LEAVES:
-        return value
-    if (pairs := as_mapping(value)) is not None:
-        return {base_value(key): plain_copy(child) for key, child in pairs.items()}
-    if (items := as_sequence(value)) is not None:
-        return [plain_copy(child) for child in items]
-    return base_value(value)

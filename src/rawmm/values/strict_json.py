@@ -1,4 +1,7 @@
-"""A JSON text as plain data, strictly: complete, UTF-8, no key twice."""
+"""The strict JSON reader: complete documents, UTF-8, no duplicate keys.
+
+`rawmm.values.json_fault` finds line, column and cause of a fault.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rawmm.errors import ContractError, RawMMError, contract_error, json_path, shown_text
+from rawmm.errors import RawMMError, contract_error, counted
+from rawmm.values.errors import duplicate_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rawmm.errors import Path
 
 
 _AT_BYTE: Final = re.compile(r"\(byte (\d+)\)")
@@ -20,8 +26,8 @@ _AT_BYTE: Final = re.compile(r"\(byte (\d+)\)")
 def read_json(data: bytes) -> Any:
     """A JSON text as dicts and lists.
 
-    A number that no double holds, which JSON allows, is read as `json` reads it: infinite, or
-    zero. So the value tells where things stand; it is not for writing numbers back.
+    A number that no double can hold, which JSON allows, becomes infinity or zero, as in `json`.
+    Use the result to locate values, not to write numbers back.
 
     Raises:
         ContractError: ``malformed``, ``too_deep`` or ``duplicate_key``.
@@ -31,7 +37,7 @@ def read_json(data: bytes) -> Any:
     except RecursionError:
         fault = too_deep()
     except (msgspec.DecodeError, UnicodeError) as error:
-        # A UnicodeError holds the text, so it does not become the context of what is raised.
+        # Raised below: a UnicodeError holds the text and must not become the context.
         fault = malformed(data, "JSON", error)
     else:
         if not has_all_keys(data, value):
@@ -42,21 +48,27 @@ def read_json(data: bytes) -> Any:
 
 
 def has_all_keys(data: bytes, value: Any) -> bool:
-    """Whether `value` has every key of the JSON text that it was decoded from.
+    """Fast check that `value` has every key of the JSON text that it was decoded from.
 
-    msgspec takes the last of two equal keys in silence. A document that is written again has the
-    colons that it had, but for those of keys that were lost. False may also mean: look closer.
+    msgspec silently keeps the last of two equal keys. Each lost key also loses a colon when the
+    value is encoded again. If the check fails, call `duplicate_keys`.
     """
-    if b"\\u003" in data:  # a colon may be escaped
+    encoded = msgspec.json.encode(value)
+    if encoded == data:
+        return True
+    if b"\\u003" in data:  # may be an escaped colon
         return False
-    return msgspec.json.encode(value).count(b":") == data.count(b":")
+    return encoded.count(b":") == data.count(b":")
 
 
-def duplicate_keys(data: bytes) -> Iterator[ContractError]:
-    """An error for each key that an object has again, at the key's path.
+def duplicate_keys(data: bytes) -> Iterator[RawMMError]:
+    """An error for each repetition of a key in an object, at the path of the key.
+
+    Args:
+        data: a valid JSON text.
 
     Raises:
-        ContractError: ``too_deep``; `data` is a JSON text otherwise.
+        ContractError: ``too_deep``.
     """
     fault = pairs = None
     try:
@@ -65,20 +77,15 @@ def duplicate_keys(data: bytes) -> Iterator[ContractError]:
         fault = too_deep()
     if fault is not None:
         raise fault
-    stack: list[tuple[Any, tuple[str | int, ...]]] = [(pairs, ())]
+    stack: list[tuple[Any, Path]] = [(pairs, ())]
     while stack:
         value, path = stack.pop()
-        below: list[tuple[Any, tuple[str | int, ...]]]
+        below: list[tuple[Any, Path]]
         if isinstance(value, _Pairs):
             seen = set()
             for key, _ in value:
                 if key in seen:
-                    yield ContractError(
-                        "duplicate_key",
-                        json_path((*path, key)),
-                        expected="each key once",
-                        got=f"{shown_text(key)} again",
-                    )
+                    yield duplicate_key(key, (*path, key))
                 seen.add(key)
             below = [(item, (*path, key)) for key, item in value]
         elif isinstance(value, list):
@@ -89,21 +96,21 @@ def duplicate_keys(data: bytes) -> Iterator[ContractError]:
 
 
 def too_deep() -> RawMMError:
-    """The error of a document that nests deeper than the decoders go."""
+    """The error of a document that nests more deeply than the decoder can read."""
     return contract_error(
-        "too_deep", (), expected="a document of sane nesting", got="too many levels"
+        "too_deep", (), expected="nesting within the decoder's limit", got="more levels"
     )
 
 
 def malformed(data: Any, name: str, error: Exception) -> RawMMError:
-    """What msgspec said of bytes that are no document of the format `name`, in rawmm's words."""
+    """The error of bytes that are not a document of format `name`; `error` is msgspec's."""
     size = _size(data)
     if isinstance(error, UnicodeError):
         got = "text that is not UTF-8"
     elif size == 0:
         got = "nothing"
     elif place := _AT_BYTE.search(str(error)):
-        # msgspec counts a byte too many where one document is over.
+        # For trailing characters, msgspec names the byte after the first of them.
         at = int(place[1]) - ("trailing characters" in str(error))
         got = f"something else at byte {at} of {size}"
     elif "out of range" in str(error):
@@ -111,17 +118,17 @@ def malformed(data: Any, name: str, error: Exception) -> RawMMError:
     elif name == "JSON" and _has_lone_surrogate(data):
         got = "a string with a lone surrogate"
     else:
-        got = f"a document cut short after {size} bytes"
+        got = f"a document cut short after {counted(size, 'byte')}"
     return contract_error("malformed", (), expected=f"one complete {name} document", got=got)
 
 
 def _size(data: Any) -> int:
-    """The bytes of a document."""
+    """The size of a document in bytes."""
     if isinstance(data, str):
         return len(data.encode(errors="replace"))
     try:
         return memoryview(data).nbytes
-    except ValueError:  # an array of dates, which msgspec reads all the same
+    except ValueError:  # an array of dates, which msgspec reads, too
         return int(data.nbytes)
 
 
@@ -134,11 +141,11 @@ def _has_lone_surrogate(data: Any) -> bool:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as its keys and values, in order, none lost."""
+    """A JSON object as a list of its keys and values, duplicates included."""
 
     __slots__ = ()
 
 
-# Numbers stay text: that is faster, and none is too large.
+# Numbers stay text, which is faster and has no limit.
 _PAIRS: Final = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=str, parse_float=str)
 _VALUES: Final = msgspec.json.Decoder(float_hook=float)

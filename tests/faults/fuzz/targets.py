@@ -106,7 +106,7 @@ def _data_url(data: bytes) -> None:
     raw = None if parsed is None else refusable(lambda: decode_data_url(parsed))
     if raw is not None:
         assert base64.b64encode(raw).decode() == url[parsed.start :]
-        assert len(raw) <= parsed.most_bytes
+        assert len(raw) <= parsed.max_bytes
     refusable(lambda: check_image(url, _LIMITS))
 
 

@@ -17,10 +17,11 @@ from rawmm import RawMMError, convert, iter_errors
 from rawmm.errors import CODES, json_path
 from rawmm.model.types import PROCESSED_KEYS, TYPES
 from rawmm.testing import strategies
+from tests.builders import item_document
 from tests.integrations.pydantic.models import KINDS, NAMES, box
 from tests.property import oracle
 
-ITEM = {"kind": "prime_raw_mm_item", "version": 1, "modality": "m", "family": "f", "payload": {}}
+ITEM = item_document()
 
 
 class Node(BaseModel):

@@ -22,6 +22,7 @@ from rawmm import (
 )
 from rawmm.integrations.renderers import from_renderers, to_renderers
 from rawmm.testing import strategies
+from tests.builders import item_document
 
 KINDS = [MultiModalData, PlaceholderRange]
 
@@ -84,13 +85,7 @@ def test_nothing_is_shared(sidecar: renderers.base.MultiModalData) -> None:
     assert not containers(struct) & containers(to_renderers(struct))
 
 
-ITEM = {
-    "kind": "prime_raw_mm_item",
-    "version": 1,
-    "modality": "image",
-    "family": "f",
-    "payload": {"grid": [1, 2], "deep": {"list": [{}]}},
-}
+ITEM = item_document(payload={"grid": [1, 2], "deep": {"list": [{}]}})
 
 
 @pytest.mark.parametrize("item", [ITEM, convert(ITEM, RawMMItem)], ids=["dict", "struct"])

@@ -20,16 +20,14 @@ import rawmm
 from rawmm.errors import ContractError, ProcessedPayloadError, RawMMError
 from rawmm.integrations.verifiers import from_verifiers, to_verifiers
 from rawmm.testing import strategies
+from tests import builders
 from tests.integrations.verifiers import objects
 from tests.integrations.verifiers.objects import equal, wire
 from tests.integrations.verifiers.rollout import wire_trace
 from tests.unit.images.pictures import url_of
 
 ARRAY = rawmm.EncodedArray(dtype="uint8", shape=[2, 1], data=b"\x01\x02")
-ITEM = rawmm.raw_mm_item(
-    modality="image",
-    family="qwen_vl",
-    layout_fingerprint="1dc5ae5b68174891b6aa9850aa05ee0d",
+ITEM = builders.item(
     payload={"image_grid_thw": [[1, 8, 8]], "odd": None, "float": 0.123456789},
     raw_image_id="a07e50973f7c1376.png",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import copy
 import json
 import threading
@@ -43,7 +42,7 @@ from tests.integrations.verifiers.rollout import (
     tool_result,
     wire_trace,
 )
-from tests.unit.images.pictures import assert_silent, picture, url_of
+from tests.unit.images.pictures import assert_silent, data_url, picture, url_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -220,7 +219,7 @@ def test_a_failure_names_the_part_and_leaves_the_rest(
     client: Any,
     store: rawmm.ImageStore,
 ) -> None:
-    bad = "data:image/png;base64," + base64.b64encode(picture()[:-20]).decode()
+    bad = data_url(picture()[:-20])
     last = ask("x", 0)
     last["content"][1]["image_url"]["url"] = bad
     request = body(ask("a", 0), reply("b"), last)

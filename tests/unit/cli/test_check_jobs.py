@@ -20,6 +20,7 @@ from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
 from rawmm.cli.records import Record
 from rawmm.errors import CODES, ContractError, RawMMError
+from rawmm.offload import available_cpus
 from rawmm.values.json_fault import JsonFault
 from tests.unit.cli.test_process import HANGS, INTERRUPTIBLE
 
@@ -48,8 +49,14 @@ def many(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("style", ["text", "json", "github"])
-@pytest.mark.parametrize("most", ["0", "700"])
+@pytest.mark.parametrize(
+    ("style", "most"),
+    [
+        ("text", "700"),
+        pytest.param("json", "0", marks=pytest.mark.slow),
+        pytest.param("github", "700", marks=pytest.mark.slow),
+    ],
+)
 def test_the_report_is_the_serial_one(style: str, most: str, many: Path, rawmm: Run) -> None:
     argv = ("check", many, many, "--format", style, "--max-errors", most)
     serial = rawmm(*argv)
@@ -132,10 +139,10 @@ def test_a_number_below_zero_is_wrong_usage(many: Path, rawmm: Run) -> None:
 
 def test_zero_is_one_process_for_each_core_that_may_be_used() -> None:
     own = os.sched_getaffinity(0)
-    assert parallel.available_cores() == len(own)
+    assert available_cpus() == len(own)
     os.sched_setaffinity(0, {min(own)})
     try:
-        assert parallel.available_cores() == 1
+        assert available_cpus() == 1
     finally:
         os.sched_setaffinity(0, own)
 

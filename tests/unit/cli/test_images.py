@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ import msgspec
 import pytest
 
 from rawmm import raw_mm_ref
-from tests.unit.images.pictures import FORMATS, data_url, picture
-from tests.unit.upgrades.forms import FINGERPRINT, SHA, envelope, sidecar
+from tests.builders import FINGERPRINT
+from tests.unit.images.pictures import FORMATS, data_url, part, picture
+from tests.unit.upgrades.forms import SHA, envelope, sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     Run = Callable[..., Any]
 
 NAME = f"{SHA}.png"
-
-
-def part(url: str) -> dict[str, Any]:
-    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def user(*urls: str) -> dict[str, Any]:
@@ -189,7 +185,7 @@ def test_an_inline_image_that_is_damaged_is_found_in_any_record(
 ) -> None:
     raw = DAMAGE[damage](picture(kind))
     media_type = f"image/{kind.lower()}"
-    url = f"data:{media_type};base64,{base64.b64encode(raw).decode()}"
+    url = data_url(raw, media_type)
     good = data_url(picture(kind), media_type)
     places = {
         "$.messages[0].content[1].image_url.url": lambda url: request(good, url),

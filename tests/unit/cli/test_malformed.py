@@ -22,7 +22,7 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
     "two documents on a line": (f"{GOOD}{GOOD}", 14, "a second document on the same line"),
     "single quotes": ("{'nodes': []}", 2, "a single quote"),
     "cut": ('{"nodes": [', 12, "a document cut short after 11 bytes"),
-    "Python": ('{"x": None}', 7, "None, which is Python's"),
+    "Python": ('{"x": None}', 7, "None, which is Python syntax"),
     "comment": ('{"x": 1} // y', 10, "a comment, which JSON does not have"),
     "surrogate": ('{"x": "\\ud800"}', 8, "a string with a lone surrogate"),
     "too large": ('{"x": 1e999}', 7, "a number that a double cannot hold"),

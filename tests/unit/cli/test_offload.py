@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from tests.unit.images.pictures import part
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Run = Callable[..., Any]
-
-
-def part(url: str) -> dict[str, Any]:
-    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def left(folder: Path) -> list[str]:

@@ -239,6 +239,7 @@ def peak(argv: list[str | Path]) -> int:
     return int(done.stdout.split()[-1]) * 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize("command", ["check", "offload"])
 @pytest.mark.parametrize("form", ["jsonl", "msgpack"])

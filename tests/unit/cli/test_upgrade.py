@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from tests.builders import FINGERPRINT
 from tests.unit.cli.test_process import on_terminal, peak
 from tests.unit.images.pictures import data_url, picture
 from tests.unit.upgrades.forms import (
-    FINGERPRINT,
     SHA,
     STORED,
     URL,
@@ -181,7 +181,7 @@ class TestLayout:
     def test_says_what_is_missing(self, rawmm: Run, tmp_path: Path) -> None:
         outcome = self.run(rawmm, tmp_path, "--image-dir", str(tmp_path / "images"))
         assert outcome.code == 1
-        assert outcome.err.endswith("made again [historical_form]\n")
+        assert outcome.err.endswith("can be computed [historical_form]\n")
         outcome = self.run(rawmm, tmp_path, "--layout", "qwen_vl,min_pixels=1024")
         assert outcome.code == 2
         assert outcome.err.startswith("rawmm: expected an image directory")
@@ -372,6 +372,7 @@ def test_on_a_terminal_the_summary_is_a_table(tmp_path: Path) -> None:
     assert ["refused", "1", "0"] in [line.split() for line in shown.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize("form", ["jsonl", "msgpack"])
 def test_memory_does_not_grow_with_the_number_of_records(form: str, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rawmm import MultiModalData, PlaceholderRange, raw_mm_item
 from rawmm.engine.retry import generate_with_image_ref_retry
+from tests.builders import item, sidecar
 
 ASSERTION = "Expected a cached item for mm_hash='a07e50973f7c13761a4022033440544e'"
 TYPED = {"type": "missing_mm_cache_item"}
@@ -39,25 +39,6 @@ class Engine:
     @property
     def modes(self) -> list[bool]:
         return [call["materialize_all_image_refs"] for call in self.calls]
-
-
-def item(**locator: str) -> Any:
-    return raw_mm_item(
-        modality="image",
-        family="qwen_vl",
-        layout_fingerprint="f" * 32,
-        payload={"image_grid_thw": [1, 8, 8]},
-        **locator,
-    )
-
-
-def sidecar(*items: Any) -> MultiModalData:
-    count = range(len(items))
-    return MultiModalData(
-        mm_hashes={"image": [f"{index:032x}" for index in count]},
-        mm_placeholders={"image": [PlaceholderRange(offset=9 * i, length=8) for i in count]},
-        mm_items={"image": list(items)},
-    )
 
 
 REQUESTS: dict[str, Any] = {

@@ -19,14 +19,13 @@ from hypothesis import given
 from rawmm import GenerateFeatures, MultiModalData, PlaceholderRange, raw_mm_ref, to_builtins
 from rawmm.model.schemas import schema
 from rawmm.testing.strategies import instances
+from tests.builders import item, sidecar
 from tests.unit.engine.engine import (
     DONE,
     CacheMissError,
     Engine,
     generate,
     is_retried,
-    item,
-    sidecar,
 )
 
 WIRE = Path(__file__).parent.parent.parent / "data" / "wire"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +15,6 @@ from rawmm import (
     MultiModalData,
     PlaceholderRange,
     ProcessedPayloadError,
-    RawMMItem,
     decode_json,
     encode_json,
     to_builtins,
@@ -24,39 +22,8 @@ from rawmm import (
 from rawmm.engine.features import generate_features
 from rawmm.engine.refs import split_raw_mm_ref
 from rawmm.engine.retry import generate_with_image_ref_retry
+from tests.builders import FINGERPRINT, item, mm_hash_of, sidecar
 from tests.unit.engine.engine import CacheMissError
-
-FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee33"
-
-
-def sha(number: int) -> str:
-    return sha256(str(number).encode()).hexdigest()[:32]
-
-
-def item(number: int, modality: str = "image", **fields: Any) -> RawMMItem:
-    own = {"raw_image_id": f"{number}.png"} if "raw_image_uri" not in fields else {}
-    return RawMMItem(
-        **{
-            "modality": modality,
-            "family": "qwen_vl",
-            "layout_fingerprint": FINGERPRINT,
-            "payload": {"image_grid_thw": [1, 2, number]},
-            **own,
-            **fields,
-        }
-    )
-
-
-def sidecar(*items: RawMMItem, at: int = 3) -> MultiModalData:
-    """Media of one modality with ranges of four tokens and one token between them."""
-    modality = items[0].modality
-    return MultiModalData(
-        mm_hashes={modality: [sha(index) for index, _ in enumerate(items)]},
-        mm_placeholders={
-            modality: [PlaceholderRange(offset=at + 5 * i, length=4) for i, _ in enumerate(items)]
-        },
-        mm_items={modality: list(items)},
-    )
 
 
 def refused(*args: Any, **kwargs: Any) -> ContractError:
@@ -74,11 +41,11 @@ class TestSlots:
         assert features.mm_placeholders == given.mm_placeholders
         assert features.kwargs_data is not None
         first, second = map(split_raw_mm_ref, filter(None, features.kwargs_data["image"]))
-        assert first.raw_image_id == "0.png"
+        assert first.raw_image_id == given.mm_items["image"][0].raw_image_id
         assert second.raw_image_uri == "file:///run/1.png"
         assert (first.family, first.fingerprint) == ("qwen_vl", FINGERPRINT)
-        assert (first.modality, first.mm_hash) == ("image", sha(0))
-        assert second.payload == {"image_grid_thw": [1, 2, 1]}
+        assert (first.modality, first.mm_hash) == ("image", mm_hash_of(0))
+        assert second.payload == given.mm_items["image"][1].payload
         assert decode_json(encode_json(features), GenerateFeatures) == features
 
     def test_item_without_a_locator_is_null(self) -> None:
@@ -89,7 +56,12 @@ class TestSlots:
 
     @pytest.mark.parametrize(
         "cached",
-        [{sha(0), sha(2)}, [sha(2), sha(0)], {sha(0): 1, sha(2): 2}, lambda h: h != sha(1)],
+        [
+            {mm_hash_of(0), mm_hash_of(2)},
+            [mm_hash_of(2), mm_hash_of(0)],
+            {mm_hash_of(0): 1, mm_hash_of(2): 2},
+            lambda h: h != mm_hash_of(1),
+        ],
     )
     def test_cached_by_hash(self, cached: Any) -> None:
         features = generate_features(sidecar(item(0), item(1), item(2)), cached=cached)
@@ -97,8 +69,8 @@ class TestSlots:
         assert features.kwargs_data is not None
         assert [slot is None for slot in features.kwargs_data["image"]] == [True, False, True]
 
-    @pytest.mark.parametrize("cached", [None, [sha(0), sha(1)]])
-    def test_kwargs_data_is_null_if_all_are_cached(self, cached: Any) -> None:
+    @pytest.mark.parametrize("cached", [None, [mm_hash_of(0), mm_hash_of(1)]])
+    def test_all_cached_is_null(self, cached: Any) -> None:
         bare = sidecar(item(0, raw_image_id=None), item(1, raw_image_id=None))
         features = generate_features(bare, cached=cached)
         assert features is not None
@@ -107,7 +79,7 @@ class TestSlots:
 
     def test_materialize_overrides_the_cache(self) -> None:
         features = generate_features(
-            sidecar(item(0)), cached=[sha(0)], materialize_all_image_refs=True
+            sidecar(item(0)), cached=[mm_hash_of(0)], materialize_all_image_refs=True
         )
         assert features == generate_features(sidecar(item(0)))
 
@@ -144,7 +116,7 @@ class TestEngineNames:
     def test_two_modalities_of_one_name_are_in_prompt_order(self) -> None:
         chunk = {"family": "kimi_k25", "vllm_modality": "vision_chunk"}
         given = MultiModalData(
-            mm_hashes={"video": [sha(7)], "image": [sha(0), sha(1)]},
+            mm_hashes={"video": [mm_hash_of(7)], "image": [mm_hash_of(0), mm_hash_of(1)]},
             mm_placeholders={
                 "video": [PlaceholderRange(offset=5, length=2)],
                 "image": [
@@ -153,21 +125,23 @@ class TestEngineNames:
                 ],
             },
             mm_items={
-                "video": [item(7, "video", **chunk)],
+                "video": [item(7, modality="video", **chunk)],
                 "image": [item(0, **chunk), item(1, **chunk)],
             },
         )
         features = generate_features(given)
         assert features is not None
-        assert features.mm_hashes == {"vision_chunk": [sha(0), sha(7), sha(1)]}
+        assert features.mm_hashes == {"vision_chunk": [mm_hash_of(0), mm_hash_of(7), mm_hash_of(1)]}
         assert [one.offset for one in features.mm_placeholders["vision_chunk"]] == [0, 5, 9]
         given.mm_placeholders["video"][0].offset = 3
         assert refused(given).path == "$.mm_placeholders.vision_chunk[1]"
 
 
 class TestErrors:
-    @pytest.mark.parametrize("how", [{"cached": [sha(0)]}, {"materialize_all_image_refs": True}])
-    def test_descriptor_only_item_that_is_needed_is_refused(self, how: Any) -> None:
+    @pytest.mark.parametrize(
+        "how", [{"cached": [mm_hash_of(0)]}, {"materialize_all_image_refs": True}]
+    )
+    def test_descriptor_only_where_its_image_is_needed(self, how: Any) -> None:
         assert str(refused(sidecar(item(0), item(1, raw_image_id=None)), **how)) == (
             "$.mm_items.image[1]: expected raw_image_id or raw_image_uri, got a descriptor-only"
             " item that is not known to be cached; the sidecars of the message graph keep"
@@ -177,7 +151,7 @@ class TestErrors:
     def test_item_without_fingerprint_is_refused(self) -> None:
         error = refused(sidecar(item(0, layout_fingerprint=None)))
         assert (error.code, error.path) == ("missing_field", "$.mm_items.image[0]")
-        assert generate_features(sidecar(item(0, layout_fingerprint=None)), cached=[sha(0)])
+        assert generate_features(sidecar(item(0, layout_fingerprint=None)), cached=[mm_hash_of(0)])
 
     @pytest.mark.parametrize("name", ["mm_hashes", "mm_placeholders", "mm_items"])
     def test_missing_list_is_refused(self, name: str) -> None:
@@ -192,8 +166,8 @@ class TestErrors:
         given.mm_hashes["image"].pop()
         assert refused(given).code == "count_mismatch"
 
-    def test_string_of_hashes_is_refused(self) -> None:
-        error = refused(sidecar(item(0)), cached=sha(0))
+    def test_a_string_is_no_set_of_hashes(self) -> None:
+        error = refused(sidecar(item(0)), cached=mm_hash_of(0))
         assert (error.code, error.path) == ("wrong_type", "$")
 
     def test_object_that_is_no_sidecar_is_refused(self) -> None:
@@ -225,8 +199,8 @@ class TestRetry:
         assert asyncio.run(call) == "done"
         return sent
 
-    @pytest.mark.parametrize("cached", [[sha(0)], [sha(0), sha(1)]])
-    def test_miss_is_retried(self, cached: Any) -> None:
+    @pytest.mark.parametrize("cached", [[mm_hash_of(0)], [mm_hash_of(0), mm_hash_of(1)]])
+    def test_a_miss(self, cached: Any) -> None:
         first, second = self.run(cached)
         assert second.kwargs_data is not None
         assert None not in second.kwargs_data["image"]

@@ -12,6 +12,7 @@ import pytest
 
 from rawmm import ContractError, ProcessedPayloadError, RawMMError, RawMMRef
 from rawmm.engine.refs import is_raw_mm_ref, raw_mm_ref, split_raw_mm_ref
+from tests.builders import urlsafe_base64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +30,6 @@ FIELDS: dict[str, Any] = {
 URI = "file:///data/outputs/run_demo/assets/images/2e7c616c370f1c87.png"
 ID = "2e7c616c370f1c87.png"
 MILLIONS = 10_000_000
-
-
-def b64(text: str | bytes) -> str:
-    raw = text.encode() if isinstance(text, str) else text
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def as_json(**fields: Any) -> str:
@@ -60,8 +56,8 @@ class TestSamples:
         with pytest.raises(ProcessedPayloadError) as caught:
             split_raw_mm_ref(SAMPLES["processed"])
         assert str(caught.value) == (
-            "$: expected a reference to a raw image, mmraw:…, got an mmfile: reference, to what an"
-            " image processor wrote; run again from the source image [processed_payload]"
+            "$: expected a reference to a raw image, mmraw:…, got an mmfile: reference, to the"
+            " output of an image processor; run again from the source image [processed_payload]"
         )
 
 
@@ -84,7 +80,7 @@ class TestEmit:
         with pytest.raises(ContractError) as caught:
             raw_mm_ref(**FIELDS)
         assert str(caught.value) == (
-            "$: expected raw_image_id or raw_image_uri, got neither; what the engine has cached is"
+            "$: expected raw_image_id or raw_image_uri, got neither; an image that the engine has cached is"
             " a null in its slot, not a reference [no_locator]"
         )
         with pytest.raises(ContractError) as caught:
@@ -122,13 +118,13 @@ class TestRunIds:
     """Old forms contain the run id, which is dropped."""
 
     def test_v3_with_a_run_id(self) -> None:
-        ref = "mmraw:v3:" + b64(as_json(run_id="run_a.b-1", raw_image_id=ID))
+        ref = "mmraw:v3:" + urlsafe_base64(as_json(run_id="run_a.b-1", raw_image_id=ID))
         assert split_raw_mm_ref(ref) == RawMMRef(**FIELDS, raw_image_id=ID)
 
     @pytest.mark.parametrize("run_id", ["", "a b", "../x", 3, ["demo"]])
     def test_run_id_must_be_a_name(self, run_id: Any) -> None:
         with pytest.raises(ContractError) as caught:
-            split_raw_mm_ref("mmraw:v3:" + b64(as_json(run_id=run_id, raw_image_id=ID)))
+            split_raw_mm_ref("mmraw:v3:" + urlsafe_base64(as_json(run_id=run_id, raw_image_id=ID)))
         assert (caught.value.code, caught.value.path) == ("bad_format", "$.run_id")
 
     def test_of_v2(self) -> None:
@@ -139,7 +135,7 @@ class TestRunIds:
     @pytest.mark.parametrize("prefix", ["mmraw:", "mmraw:b64"])
     def test_other_forms_have_none(self, prefix: str) -> None:
         text = as_json(run_id="demo", raw_image_id=ID)
-        ref = "mmraw:" + (b64(text) if "b64" in prefix else text)
+        ref = "mmraw:" + (urlsafe_base64(text) if "b64" in prefix else text)
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref(ref)
         assert (caught.value.code, caught.value.path) == ("unknown_field", "$.run_id")
@@ -153,7 +149,7 @@ def v2(**changed: str) -> str:
         "modality": "image",
         "hash": FIELDS["mm_hash"],
         "id": ID,
-        "payload": b64('{"image_grid_thw":[[1,4,6]]}'),
+        "payload": urlsafe_base64('{"image_grid_thw":[[1,4,6]]}'),
     }
     return ":".join(["mmraw:v2", *(fields | changed).values()])
 
@@ -170,37 +166,37 @@ class TestErrors:
             ),
             (
                 "mmraw:v4:e30",
-                "$: expected mmraw:, mmraw:v2:, mmraw:v3:, the forms this package knows, got"
+                "$: expected mmraw:, mmraw:v2:, mmraw:v3:, the forms that this package reads, got"
                 " mmraw:v4:; a newer writer needs a newer rawmm [unsupported_version]",
             ),
             (
                 "mmraw:v1:demo:qwen_vl",
-                "$: expected mmraw:, mmraw:v2:, mmraw:v3:, the forms this package knows, got"
+                "$: expected mmraw:, mmraw:v2:, mmraw:v3:, the forms that this package reads, got"
                 " mmraw:v1:; a newer writer needs a newer rawmm [unsupported_version]",
             ),
             (
                 "mmraw:v2:demo:qwen_vl",
                 "$: expected mmraw:v2: and the fields run_id, family, fingerprint, modality,"
-                " mm_hash, raw_image_id, payload, with colons between, got 2 fields [bad_format]",
+                " mm_hash, raw_image_id, payload, separated by colons, got 2 fields [bad_format]",
             ),
             (
                 "mmraw:",
-                "$: expected base64url without padding, got 0 characters that are not [bad_base64]",
+                "$: expected base64url without padding, got 0 characters of other text [bad_base64]",
             ),
             (
                 'mmraw:{"family":1,"family":2}',
                 "$: expected each key once, got 'family' again [duplicate_key]",
             ),
             (
-                "mmraw:" + b64("hello"),
-                "$: expected one complete JSON document, got 5 characters that are not [malformed]",
+                "mmraw:" + urlsafe_base64("hello"),
+                "$: expected one complete JSON document, got something else at byte 0 of 5 [malformed]",
             ),
             (
-                "mmraw:" + b64(b"\xff\xfe"),
-                "$: expected one complete JSON document, got text that is not UTF-8 [malformed]",
+                "mmraw:" + urlsafe_base64(b"\xff\xfe"),
+                "$: expected one complete JSON document, got something else at byte 0 of 2 [malformed]",
             ),
             (
-                "mmraw:" + b64("[1]"),
+                "mmraw:" + urlsafe_base64("[1]"),
                 "$: expected an object, got an array of 1 [wrong_type]",
             ),
         ],
@@ -226,19 +222,43 @@ class TestErrors:
             (v2(hash="2e7c"), "bad_format", "$.mm_hash"),
             (v2(id=".."), "path_escape", "$.raw_image_id"),
             (v2(id="a/b.png"), "path_escape", "$.raw_image_id"),
-            (v2(payload=b64("[]")), "wrong_type", "$.payload"),
-            (v2(payload=b64("{}") + ":more"), "bad_base64", "$.payload"),
+            (v2(payload=urlsafe_base64("[]")), "wrong_type", "$.payload"),
+            (v2(payload=urlsafe_base64("{}") + ":more"), "bad_base64", "$.payload"),
             (v2(payload=""), "bad_base64", "$.payload"),
-            (v2(payload=b64('{"pixel_values":1}')), "processed_payload", "$.payload.pixel_values"),
-            ("mmraw:v3:" + b64(as_json(raw_uri=3)), "wrong_type", "$.raw_uri"),
-            ("mmraw:v3:" + b64(as_json(raw_uri=None)), "wrong_type", "$.raw_uri"),
-            ("mmraw:v3:" + b64(as_json(raw_uri="ftp://x/y")), "bad_locator", "$.raw_uri"),
-            ("mmraw:v3:" + b64(as_json(raw_uri="file:///../a")), "path_escape", "$.raw_uri"),
-            ("mmraw:v3:" + b64(as_json(raw_uri=URI, raw_image_id=ID)), "locator_conflict", "$"),
-            ("mmraw:v3:" + b64(as_json(raw_uri=URI, raw_image_uri=URI)), "locator_conflict", "$"),
-            ("mmraw:v3:" + b64(as_json(raw_image_data=URI)), "unknown_field", "$.raw_image_data"),
+            (
+                v2(payload=urlsafe_base64('{"pixel_values":1}')),
+                "processed_payload",
+                "$.payload.pixel_values",
+            ),
+            ("mmraw:v3:" + urlsafe_base64(as_json(raw_uri=3)), "wrong_type", "$.raw_uri"),
+            ("mmraw:v3:" + urlsafe_base64(as_json(raw_uri=None)), "wrong_type", "$.raw_uri"),
+            (
+                "mmraw:v3:" + urlsafe_base64(as_json(raw_uri="ftp://x/y")),
+                "bad_locator",
+                "$.raw_uri",
+            ),
+            (
+                "mmraw:v3:" + urlsafe_base64(as_json(raw_uri="file:///../a")),
+                "path_escape",
+                "$.raw_uri",
+            ),
+            (
+                "mmraw:v3:" + urlsafe_base64(as_json(raw_uri=URI, raw_image_id=ID)),
+                "locator_conflict",
+                "$",
+            ),
+            (
+                "mmraw:v3:" + urlsafe_base64(as_json(raw_uri=URI, raw_image_uri=URI)),
+                "locator_conflict",
+                "$",
+            ),
+            (
+                "mmraw:v3:" + urlsafe_base64(as_json(raw_image_data=URI)),
+                "unknown_field",
+                "$.raw_image_data",
+            ),
             ("mmraw:v3:" + as_json(raw_uri=URI), "bad_base64", "$"),
-            ("mmraw:v3:" + b64(as_json()), "no_locator", "$"),
+            ("mmraw:v3:" + urlsafe_base64(as_json()), "no_locator", "$"),
             ("mmraw:" + as_json(), "no_locator", "$"),
             ("mmraw:" + as_json(raw_uri=URI), "unknown_field", "$.raw_uri"),
             ("mmraw:" + as_json(raw_image_data=URI), "bad_locator", "$.raw_image_data"),
@@ -254,7 +274,7 @@ class TestErrors:
             ('mmraw:{"family":1}{', "malformed", "$"),
             ('mmraw:{"family":1', "malformed", "$"),
             ('mmraw:{"family":"\t"}', "malformed", "$"),
-            ("mmraw:" + as_json(raw_image_id="\ud800"), "not_json", "$.raw_image_id"),
+            ("mmraw:" + as_json(raw_image_id="\ud800"), "malformed", "$"),
             ('mmraw:{"payload":{"a":[{"b":1,"b":1}]}}', "duplicate_key", "$"),
             ("mmraw:" + as_json(raw_image_id=ID)[:-1] + ',"payload":{}}', "duplicate_key", "$"),
         ],
@@ -308,7 +328,12 @@ class TestStrictBase64:
             encoded
             for shift in range(3)
             for sign in ("~~~", "???", "ÿÿÿ", "þþþ")
-            if url in (encoded := b64(as_json(raw_image_id=ID, payload={"a": "x" * shift + sign})))
+            if url
+            in (
+                encoded := urlsafe_base64(
+                    as_json(raw_image_id=ID, payload={"a": "x" * shift + sign})
+                )
+            )
         )
         assert split_raw_mm_ref("mmraw:" + text).raw_image_id == ID
         with pytest.raises(ContractError) as caught:
@@ -318,7 +343,7 @@ class TestStrictBase64:
 
 HOSTILE: dict[str, Callable[[], str]] = {
     "nesting": lambda: 'mmraw:{"a":' + "[" * MILLIONS,
-    "encoded nesting": lambda: "mmraw:" + b64("[" * MILLIONS),
+    "encoded nesting": lambda: "mmraw:" + urlsafe_base64("[" * MILLIONS),
     "colons": lambda: "mmraw:v2:" + ":" * MILLIONS,
     "letters": lambda: "mmraw:" + "A" * MILLIONS,
     "digits": lambda: 'mmraw:{"a":' + "9" * MILLIONS + "}",
@@ -351,7 +376,7 @@ class TestHostile:
         for text in (secret, f"data:image/png;base64,{secret}"):
             for ref in (
                 "mmraw:" + as_json(**{"raw_image_id": ID} | {field: text}),
-                "mmraw:v3:" + b64(as_json(**{"raw_image_id": ID} | {field: text})),
+                "mmraw:v3:" + urlsafe_base64(as_json(**{"raw_image_id": ID} | {field: text})),
                 "mmraw:" + as_json(raw_image_id=ID)[:-1] + f',"{text}":1,"{text}":2}}',
                 text,
             ):

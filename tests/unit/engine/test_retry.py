@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from rawmm.engine.retry import generate_with_image_ref_retry
-from tests.unit.engine.engine import DONE, REQUESTS, CacheMissError, Engine, generate, item, sidecar
+from tests.builders import item, sidecar
+from tests.unit.engine.engine import DONE, REQUESTS, CacheMissError, Engine, generate
 
 BARE = REQUESTS["descriptor-only"]
 

@@ -16,9 +16,9 @@ from rawmm import (
     Trace,
 )
 from rawmm.graph import Branch, branches, leaves
+from tests.builders import item
 from tests.unit.graph.turns import (
     PAD,
-    item,
     new_trace,
     play,
     reply,

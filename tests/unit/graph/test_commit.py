@@ -29,11 +29,11 @@ from rawmm import (
     validate,
 )
 from rawmm.graph import branches, leaves, prepare_turn
+from tests.builders import item
 from tests.unit.graph.turns import (
     PAD,
     TYPES,
     history_of,
-    item,
     new_trace,
     play,
     reply,

@@ -21,16 +21,15 @@ from rawmm import (
     validate,
 )
 from rawmm.graph import branches, prepare_turn
+from tests.builders import item, mm_hash_of
 from tests.unit.graph.turns import (
     PAD,
     TYPES,
     history_of,
-    item,
     new_trace,
     play,
     reply,
     response,
-    sha,
     sidecar,
     url,
     user,
@@ -138,16 +137,16 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         "another image than the new message shows",
         lambda: good(multi_modal_data=sidecar((0, 1, 2), (1, 7, 3), (3, 14, 1))),
         "$.nodes[4].message.content[0].image_url.url: expected the image of hash "
-        f"{sha(3)[:16]}, as the sidecar has it there, got one named {sha(2)[:16]}; images and "
-        "sidecar are in different order, or one was replaced [hash_mismatch]",
+        f"{mm_hash_of(3)[:16]}, as in the sidecar, got one named {mm_hash_of(2)[:16]}; the images "
+        "and the sidecar are in different order, or one was replaced [hash_mismatch]",
     ),
     (
         "a hash of another image than its item",
         lambda: good(
-            multi_modal_data=damaged(lambda s: s.mm_hashes["image"].__setitem__(2, sha(9)[:32]))
+            multi_modal_data=damaged(lambda s: s.mm_hashes["image"].__setitem__(2, mm_hash_of(9)))
         ),
         "$.tokens.multi_modal_data.mm_items.image[2].raw_image_id: expected the image of hash "
-        f"{sha(9)[:16]}, which stands beside it, got '{sha(2)[:16]}…' (68 characters); items and "
+        f"{mm_hash_of(9)[:16]}, got '{mm_hash_of(2)[:16]}…' (68 characters); the items and "
         "hashes are in different order, or one was replaced [hash_mismatch]",
     ),
     (
@@ -166,14 +165,14 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
     (
         "more image tokens than the range has",
         lambda: good(prompt_ids=[*BEFORE, 1, PAD, PAD], is_content=None),
-        "$.nodes[4].token_ids: expected 1 image-typed token, as the items cover, got 2; image "
-        "tokens without an item: their media were lost [orphan_image]",
+        "$.nodes[4].token_ids: expected 1 image-typed token, as in the items' ranges, got 2; image "
+        "tokens outside all ranges have lost their items [orphan_image]",
     ),
     (
         "an image token in the completion",
         lambda: good(completion_ids=[90, PAD], completion_logprobs=[]),
-        "$.nodes[5].token_ids: expected 0 image-typed tokens, as the items cover, got 1; image "
-        "tokens without an item: their media were lost [orphan_image]",
+        "$.nodes[5].token_ids: expected 0 image-typed tokens, as in the items' ranges, got 1; image "
+        "tokens outside all ranges have lost their items [orphan_image]",
     ),
     (
         "a processed payload in the new tail",
@@ -209,7 +208,7 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
             | {"mm_items": {"image": [to_builtins(item(0, modality="video"))]}}
         ),
         "$.tokens.multi_modal_data.mm_items.image: expected 2 entries (mm_hashes 2, "
-        "mm_placeholders 2, mm_items 1), got 1; every medium has one hash, one range and one item "
+        "mm_placeholders 2, mm_items 1), got 1; every item has one hash and one range "
         "[count_mismatch]",
     ),
     # Tokens that differ from the renderer's or the graph's.

@@ -91,6 +91,7 @@ class Calls:
 class TestWork:
     """Counted, not timed."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("resent", ["the same objects", "equal ones"])
     def test_a_thousand_turns_hash_each_message_a_few_times(
         self, monkeypatch: pytest.MonkeyPatch, resent: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any
 
 from rawmm import (
@@ -10,8 +9,6 @@ from rawmm import (
     ImageUrlContentPart,
     ImageUrlSource,
     MultiModalData,
-    PlaceholderRange,
-    RawMMItem,
     Response,
     TextContentPart,
     Trace,
@@ -19,6 +16,8 @@ from rawmm import (
     UserMessage,
 )
 from rawmm.graph import prepare_turn
+from tests import builders
+from tests.builders import mm_hash_of, sha256_of
 
 PAD = 7
 TYPES = {PAD: 1}
@@ -47,33 +46,16 @@ def reply(text: str = "ok") -> AssistantMessage:
     return AssistantMessage(content=text)
 
 
-def sha(number: int) -> str:
-    return sha256(str(number).encode()).hexdigest()
-
-
 def url(number: int) -> str:
-    return f"file:///run/assets/images/{sha(number)}.png"
-
-
-def item(number: int, **fields: Any) -> RawMMItem:
-    own = {
-        "modality": "image",
-        "family": "qwen_vl",
-        "layout_fingerprint": "1dc5ae5b68174891",
-        "payload": {"image_grid_thw": [1, 2, 2]},
-        "raw_image_id": f"{sha(number)}.png",
-    }
-    return RawMMItem(**(own | fields))
+    return f"file:///run/assets/images/{sha256_of(number)}.png"
 
 
 def sidecar(*media: tuple[int, int, int]) -> MultiModalData:
     """The sidecar of images given as number, offset, length."""
-    return MultiModalData(
-        mm_hashes={"image": [sha(number)[:32] for number, _, _ in media]},
-        mm_placeholders={
-            "image": [PlaceholderRange(offset=at, length=size) for _, at, size in media]
-        },
-        mm_items={"image": [item(number) for number, _, _ in media]},
+    return builders.sidecar(
+        *(builders.item(number) for number, _, _ in media),
+        spans=[(offset, length) for _, offset, length in media],
+        hashes=[mm_hash_of(number) for number, _, _ in media],
     )
 
 

@@ -11,9 +11,7 @@ from tests.zoo import ZOO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MAKERS: Final[dict[str, Callable[[], Any]]] = {
-    label: animal.make for label, animal in ZOO.items()
-} | {
+MAKERS: Final[dict[str, Callable[[], Any]]] = {label: odd.make for label, odd in ZOO.items()} | {
     "a struct": lambda: UserMessage(content="x"),
     "another struct": lambda: PlaceholderRange(offset=0, length=1),
     "a part": lambda: TextContentPart(text="x"),

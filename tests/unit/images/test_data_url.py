@@ -50,7 +50,7 @@ def test_only_strict_base64_is_decoded(text: str, got: str) -> None:
     assert error.code == "bad_base64"
     assert str(error) == (
         f"$: expected strict base64 after the comma (RFC 4648 section 4, padded), got {got}; "
-        "encode the whole raw image file again; the text is damaged or cut off [bad_base64]"
+        "encode the whole raw image file again; the text is damaged or truncated [bad_base64]"
     )
     # Not even suppressed: a UnicodeEncodeError holds the whole text.
     assert error.__cause__ is None
@@ -113,4 +113,4 @@ def test_what_claims_to_be_an_image(value: object, answer: bool) -> None:  # noq
 @given(st.integers(1, 200))
 def test_the_length_alone_bounds_the_bytes(size: int) -> None:
     url = parse_data_url(HEAD + base64.b64encode(bytes(size)).decode())
-    assert size <= url.most_bytes <= size + 2
+    assert size <= url.max_bytes <= size + 2

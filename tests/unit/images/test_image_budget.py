@@ -12,7 +12,7 @@ import pytest
 
 import rawmm.images
 from rawmm.errors import OffloadError
-from rawmm.images.blocks import BYTES_OF_A_BLOCK, MOST_BLOCKS
+from rawmm.images.blocks import BYTES_PER_BLOCK, MAX_BLOCKS
 from rawmm.images.header import ImageHeader, check_complete, read_header
 from tests.unit.images.hostile_images import HEIGHT, HOSTILE, ORDINARY, WIDTH
 
@@ -63,7 +63,7 @@ def test_many_tiny_blocks_are_refused_within_a_budget_of_steps(name: str) -> Non
             check(raw)
         caught.append(error.value)
 
-    assert steps_of(refuse) < LINES_OF_A_BLOCK * (MOST_BLOCKS + len(raw) // BYTES_OF_A_BLOCK)
+    assert steps_of(refuse) < LINES_OF_A_BLOCK * (MAX_BLOCKS + len(raw) // BYTES_PER_BLOCK)
     assert caught[0].code == "image_limit"
     assert caught[0].hint == "write the image again from its pixels, without metadata"
 

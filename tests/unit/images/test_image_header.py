@@ -116,10 +116,10 @@ def test_other_formats_are_refused(raw: bytes) -> None:
 
 def test_sentences_of_damaged_files() -> None:
     assert str(refused(picture()[:-1])) == (
-        "$: expected a complete image/png file, got one that is cut off or damaged; "
+        "$: expected a complete image/png file, got a truncated or damaged file; "
         "write the image again from its source [not_an_image]"
     )
-    assert refused(picture("GIF")[:12]).got == "a header that is cut off"
+    assert refused(picture("GIF")[:12]).got == "a truncated header"
 
 
 def test_a_png_without_pixels_or_with_two_headers() -> None:
@@ -144,10 +144,10 @@ def test_a_png_without_pixels_or_with_two_headers() -> None:
 def test_a_header_that_pillow_cannot_read_is_refused() -> None:
     raw = bytearray(picture())
     raw[29] ^= 1  # the checksum of IHDR
-    assert refused(bytes(raw)).got == "one whose header Pillow cannot read"
+    assert refused(bytes(raw)).got == "a file whose header Pillow cannot read"
     raw = bytearray(picture("JPEG"))
     raw[raw.index(b"\xff\xc0") + 4] = 12  # bits per sample
-    assert refused(bytes(raw)).got == "one whose header Pillow cannot read"
+    assert refused(bytes(raw)).got == "a file whose header Pillow cannot read"
 
 
 def test_a_large_image_is_no_matter_for_pillows_bomb_check() -> None:

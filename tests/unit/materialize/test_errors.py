@@ -63,7 +63,7 @@ class TestFiles:
         error = self.check(refs, processor)
         name = refs[1].uri.rpartition("/")[2]
         assert str(error) == (
-            f"$[0][1][2]: expected an image in {str(store.root)!r}, got none of the name "
+            f"$[0][1][2]: expected an image in {str(store.root)!r}, got no file named "
             f"'{name[:16]}…' (68 characters); offload the image again, or copy it into the image "
             "directory [missing_image]"
         )
@@ -221,8 +221,8 @@ class TestAnotherStore:
         ref = ref_to(RED, "s3://bucket/page.png")
         error = refused(ref, processor)
         assert str(error) == (
-            "$[2]: expected a raw_image_id or a file:// URL, got the scheme 's3'; pass a store "
-            "that supports it [bad_locator]"
+            "$[2]: expected a raw_image_id, or a URL with a served scheme (file), got the scheme "
+            "'s3'; pass a store that reads it, or a directory where it is mounted [bad_locator]"
         )
         assert refused(ref, processor, store=store).code == "bad_locator"
 
@@ -497,12 +497,9 @@ class TestContract:
         assert isinstance(error, ProcessedPayloadError)
         assert error.path == "$[0][0][0].payload.pixel_values"
 
-    def test_store_and_directory_together_are_refused(
-        self, store: ImageStore, processor: PatchProcessor
-    ) -> None:
-        error = refused(None, processor, store=store, image_dir=store.root)
-        assert isinstance(error, ContractError)
-        assert (error.code, error.path) == ("bad_value", "$.image_dir")
+    def test_a_store_and_a_directory(self, store: ImageStore, processor: PatchProcessor) -> None:
+        with pytest.raises(TypeError, match="pass image_dir or store, not both"):
+            materialize(None, image_processor=processor, store=store, image_dir=store.root)
 
 
 def test_errors_can_be_pickled(store: ImageStore, processor: PatchProcessor) -> None:

@@ -68,11 +68,11 @@ def refused(call: Any) -> RawMMError:
 
 
 def node() -> MessageNode:
-    return convert(LISTED)
+    return convert(LISTED, MessageNode)
 
 
 def packed() -> MessageNode:
-    return decode_msgpack(encode_msgpack(node(), packed=True))
+    return decode_msgpack(encode_msgpack(node(), packed=True), MessageNode)
 
 
 @pytest.mark.parametrize(("kind", "values"), STREAMS)
@@ -424,7 +424,7 @@ class TestDoors:
         del document["mask"]["__nd__"]
         error = refused(lambda: convert(document))
         assert (error.code, error.path) == ("wrong_type", "$.mask")
-        assert error.expected == "an array or a packed one, marked __nd__"
+        assert error.expected == "an array or a packed stream, marked __nd__"
         document["mask"] = 5
         assert refused(lambda: convert(document)).expected == error.expected
 

@@ -14,7 +14,8 @@ import rawmm
 from rawmm import layouts
 from rawmm.errors import RawMMError
 from rawmm.materialize import materialize
-from rawmm.store import ImageStore
+from rawmm.store import ImageStore, check_exists
+from tests import builders
 from tests.unit.images.pictures import data_url, part, picture
 
 if TYPE_CHECKING:
@@ -47,18 +48,7 @@ CONTENTS: dict[str, str] = {
 
 
 def _sidecar(**locator: str) -> Any:
-    item = rawmm.raw_mm_item(
-        modality="image",
-        family="qwen_vl",
-        layout_fingerprint="0" * 16,
-        payload={"image_grid_thw": [[1, 4, 4]]},
-        **locator,
-    )
-    return rawmm.MultiModalData(
-        mm_items={"image": [item]},
-        mm_hashes={"image": ["0" * 32]},
-        mm_placeholders={"image": [rawmm.PlaceholderRange(0, 4)]},
-    )
+    return builders.sidecar(builders.item(**locator))
 
 
 def _raised(errors: list[RawMMError]) -> None:
@@ -80,7 +70,7 @@ DOORS: dict[str, Callable[[ImageStore, Any], object]] = {
     "read": lambda store, text: store.read(text),
     "read, hash": lambda store, text: store.read(store.put(RAW).uri, text),
     "path": lambda store, text: store.path(text).read_bytes,
-    "check_present": lambda store, text: store.check_present(text),
+    "exists": check_exists,
     "raw_image_path": lambda store, text: rawmm.raw_image_path(
         raw_image_id=text, image_dir=store.root
     ),

@@ -19,8 +19,8 @@ import rawmm.errors
 from rawmm.errors import ContractError, OffloadError
 from rawmm.images import Limits
 from rawmm.offload import offload_images_inplace, offload_request
-from rawmm.offload.parallel import in_order
-from rawmm.offload.scan import CutText
+from rawmm.offload.parallel import map_in_order
+from rawmm.offload.url_extractor import UrlExtractor
 from rawmm.store import ImageStore
 from tests.unit.images.pictures import (
     assert_silent,
@@ -138,9 +138,9 @@ class TestBytes:
 
     def test_only_whole_values_are_cut(self) -> None:
         text = rb'{"data:x":"say \"data:y\"","a": "data:\"z", "b":"file:", "c":" data:"}'
-        found = CutText(text)
-        assert [text[cut.start : cut.end] for cut in found.cuts] == [rb'"data:\"z"', b'"file:"']
-        assert found.joined(found.rest, {1: b"2"}) == text.replace(b'"file:"', b"2")
+        found = UrlExtractor(text)
+        assert [text[cut.start : cut.end] for cut in found.spans] == [rb'"data:\"z"', b'"file:"']
+        assert found.splice(found.rest, {1: b"2"}) == text.replace(b'"file:"', b"2")
 
     def test_what_looks_like_a_replacement_is_not_one(self, store: ImageStore) -> None:
         texts = [f"{'0' * 32}:0", ":0", "", "0:0", f"{'a' * 32}:1"]
@@ -290,7 +290,7 @@ class TestParallel:
             time.sleep(0.001 * (7 - number % 7))
             return number * 2
 
-        assert in_order(late, range(50), threads=8) == [number * 2 for number in range(50)]
+        assert map_in_order(late, range(50), threads=8) == [number * 2 for number in range(50)]
 
     def test_the_first_error_is_raised_and_what_came_before_it_was_done(self) -> None:
         done: set[int] = set()
@@ -304,19 +304,19 @@ class TestParallel:
         for _ in range(20):
             done.clear()
             with pytest.raises(ValueError, match="13"):
-                in_order(fails, range(60), threads=8)
+                map_in_order(fails, range(60), threads=8)
             assert done.issuperset(range(13))
             assert len(done) < 50  # 40 fails as well, and 7 others may be under way then
 
     def test_other_threads_help(self) -> None:
         barrier = threading.Barrier(4, timeout=600)
-        in_order(lambda _: barrier.wait(), range(4), threads=4)
+        map_in_order(lambda _: barrier.wait(), range(4), threads=4)
 
     def test_a_busy_pool_stops_nobody(self) -> None:
         def nested(_: int) -> int:
-            return sum(in_order(lambda number: number, range(20), threads=8))
+            return sum(map_in_order(lambda number: number, range(20), threads=8))
 
-        assert in_order(nested, range(64), threads=32) == [190] * 64
+        assert map_in_order(nested, range(64), threads=32) == [190] * 64
 
     def test_an_interrupt_ends_the_work(self) -> None:
         begun = []
@@ -328,7 +328,7 @@ class TestParallel:
             time.sleep(0.01)
 
         with pytest.raises(KeyboardInterrupt):
-            in_order(interrupted, range(10_000), threads=4)
+            map_in_order(interrupted, range(10_000), threads=4)
         count = len(begun)
         time.sleep(0.05)
         assert len(begun) == count < 9_000
@@ -386,7 +386,7 @@ import atexit, json, os, sys, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 from rawmm.store import (ImageStore)
 from rawmm.offload import (offload_request)
-from rawmm.offload.parallel import in_order
+from rawmm.offload.parallel import map_in_order
 from tests.unit.images.pictures import part, url_of
 
 store = ImageStore(sys.argv[1])
@@ -411,7 +411,7 @@ for n in range(8):
         offload(200 + n * 5)
         offload(0)
         meeting = threading.Barrier(2, timeout=600)
-        in_order(lambda _: meeting.wait(), range(2), threads=2)
+        map_in_order(lambda _: meeting.wait(), range(2), threads=2)
         os._exit(0)
     children.append(pid)
 codes = [os.waitpid(pid, 0)[1] for pid in children]

@@ -253,6 +253,7 @@ def test_parts_that_share_their_source(root: Path) -> None:
     assert source["url"].startswith("file://")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: (v,), lambda v: {"a": v}, Message])
 def test_nesting_of_100000_levels(wrap: Callable[[Any], Any], root: Path) -> None:
     innermost = part(url_of())
@@ -272,6 +273,7 @@ def test_nesting_of_100000_levels(wrap: Callable[[Any], Any], root: Path) -> Non
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_frozen_part_below_100000_tuples(root: Path) -> None:
     value: Any = FrozenPart(image_url=FrozenSource(url=url_of()))
     for _ in range(100_000):

@@ -11,7 +11,7 @@ import rawmm
 from rawmm import layouts
 from rawmm.errors import CODES, RawMMError
 from rawmm.materialize import ProcessedImageCache, layout_of, materialize
-from rawmm.store import ImageStore
+from rawmm.store import ImageStore, check_exists
 from tests.unit.images.pictures import part
 from tests.unit.offload.zoo import MAKERS, PICTURE
 
@@ -42,11 +42,10 @@ DOORS: dict[str, Callable[[ImageStore, Any], object]] = {
     "put": lambda store, odd: store.put(odd),
     "put_data_url": lambda store, odd: store.put_data_url(odd),
     "prepare": lambda store, odd: store.prepare(odd),
-    "commit": lambda store, odd: store.commit(odd),
     "read": lambda store, odd: store.read(odd),
     "read, hash": lambda store, odd: store.read(store.put(PICTURE).uri, odd),
     "path": lambda store, odd: store.path(odd),
-    "check_present": lambda store, odd: store.check_present(odd),
+    "exists": check_exists,
     "raw_image_path": lambda store, odd: rawmm.raw_image_path(
         raw_image_id=odd, image_dir=store.root
     ),
@@ -187,9 +186,9 @@ def test_what_lies_is_taken_by_its_base_value(tmp_path: Path) -> None:
         ),
         ("a path", "offload_request takes a JSON text, as bytes: path.read_bytes()"),
         ("a file", "offload_request takes a JSON text, as bytes: file.read()"),
-        ("a generator", "pass a list of what it gives"),
-        (5, "pass a dict or a list that holds the parts"),
-        (None, "pass a dict or a list that holds the parts"),
+        ("a generator", "pass a list of its items"),
+        (5, "pass a dict or a list that contains the parts"),
+        (None, "pass a dict or a list that contains the parts"),
     ],
 )
 def test_what_holds_no_parts_names_the_right_function(
@@ -212,7 +211,7 @@ def test_what_holds_no_parts_names_the_right_function(
 
 def test_a_request_that_is_no_bytes_names_the_right_function() -> None:
     for odd, hint in (
-        ([], "offload_images_inplace takes messages and bodies that are parsed"),
+        ([], "offload_images_inplace takes messages and parsed bodies"),
         ("[]", "pass text.encode()"),
     ):
         with pytest.raises(rawmm.ContractError) as caught:

@@ -1,4 +1,4 @@
-"""Weaker versions of a function: one comparison, condition or refusal is missing in each."""
+"""Mutants of a function, each with one comparison, condition or refusal weakened."""
 
 from __future__ import annotations
 import __future__
@@ -16,11 +16,11 @@ _LAXER: Final[dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
     ast.Eq: (ast.LtE, ast.GtE),
     ast.NotEq: (ast.Lt, ast.Gt),
 }
-"""Comparisons in place of another: each is true more often, or false, for some values."""
+"""Replacements of a comparison, each with another result for some values."""
 
 
 def mutants(function: Callable[..., Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Every mutant of a function of a module, with the line that was changed as it is now."""
+    """Each mutant of a module's function, with the changed expression."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     for number, _ in enumerate(ast.walk(tree)):
         for change in _CHANGES:
@@ -32,7 +32,9 @@ def mutants(function: Callable[..., Any]) -> Iterator[tuple[str, Callable[..., A
 
 def _compiled(tree: ast.Module, function: Callable[..., Any]) -> Callable[..., Any]:
     namespace: dict[str, Any] = {}
-    flags = __future__.annotations.compiler_flag  # as in the module: no annotation is looked up
+    flags = (
+        __future__.annotations.compiler_flag
+    )  # as in the module, so annotations are not evaluated
     code = compile(ast.fix_missing_locations(tree), "<mutant>", "exec", flags)
     exec(code, function.__globals__, namespace)
     mutant: Callable[..., Any] = namespace[function.__name__]
@@ -40,7 +42,7 @@ def _compiled(tree: ast.Module, function: Callable[..., Any]) -> Callable[..., A
 
 
 def _without_refusal(node: ast.AST) -> Iterator[ast.AST]:
-    """``if ...: return False`` that never does."""
+    """``if ...: return False`` whose condition is never true."""
     if isinstance(node, ast.If) and ast.unparse(node.body[0]) == "return False":
         test = node.test
         node.test = ast.Constant(value=False)

@@ -1,4 +1,4 @@
-"""Arrays as bytes: sizes of any shape, elements of sampling masks and packed streams."""
+"""Encoded arrays: sizes, and elements of sampling masks and packed streams."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class TestSizes:
     def test_many_ones_are_one_element(self) -> None:
         assert size_error("int16", [1] * 1000, b"ab", ()) is None
 
-    def test_size_is_named_where_an_array_may_have_it(self) -> None:
+    def test_expected_size_is_shown_if_an_array_can_have_it(self) -> None:
         error = size_error("int32", [2, 3], b"", ())
         assert error is not None
         assert error.expected == "24 bytes for int32 of shape 2x3"
 
     @given(st.lists(st.integers(0, 5) | st.integers(0, LARGEST), max_size=6), st.binary(max_size=9))
-    def test_agrees_with_the_product(self, shape: list[int], data: bytes) -> None:
+    def test_size_agrees_with_the_product(self, shape: list[int], data: bytes) -> None:
         product = 2
         for length in shape:
             product *= length
@@ -101,7 +101,7 @@ class TestSamplingMasks:
     def test_counts_that_cancel_out_are_refused(self) -> None:
         assert refused(mask([], [3, -3]), SamplingMask) == [("out_of_range", "$.counts.data[1]")]
 
-    def test_both_arrays_are_judged(self) -> None:
+    def test_both_arrays_are_checked(self) -> None:
         wide = array("int64", [1], bytes(8))
         assert refused(mask(wide, wide), SamplingMask) == [
             ("array_size", "$.ids"),
@@ -109,14 +109,14 @@ class TestSamplingMasks:
         ]
 
     @pytest.mark.parametrize("field", ["sampling_mask", "kept_tokens"])
-    def test_in_a_node(self, field: str) -> None:
+    def test_error_in_a_node_has_its_path(self, field: str) -> None:
         node = {
             "message": {"role": "assistant", "content": "x"}, "sampled": True,
             "token_ids": [1, 2], "mask": [True, True], field: mask([5, 6, 7], [4, -1]),
         }  # fmt: skip
         assert refused(node, MessageNode) == [("out_of_range", f"$.{field}.counts.data[1]")]
 
-    def test_sum_of_counts(self) -> None:
+    def test_sum_of_counts_must_match_the_ids(self) -> None:
         assert refused(mask([5], [2]), SamplingMask) == [("stream_length", "$.ids")]
         convert(mask([5, 2**31 - 1], [2, 0]), SamplingMask)
 
@@ -133,7 +133,7 @@ STREAMS: list[tuple[Any, str, str, list[Any], list[Any]]] = [
 
 @pytest.mark.parametrize(("kind", "dtype", "code", "right", "wrong"), STREAMS)
 class TestIllegalElements:
-    def test_each_alone(
+    def test_each_illegal_element_is_refused(
         self, kind: Any, dtype: str, code: str, right: list[Any], wrong: list[Any]
     ) -> None:
         for value in wrong:
@@ -146,7 +146,7 @@ class TestIllegalElements:
         for value in right:
             convert(array(dtype, [1], struct.pack(f"<{code}", value)), kind)
 
-    def test_listed_up_to_a_bound_and_counted_beyond(
+    def test_first_hundred_are_listed_and_the_rest_counted(
         self, kind: Any, dtype: str, code: str, right: list[Any], wrong: list[Any]
     ) -> None:
         values = [right[0], *wrong] * 70_000
@@ -157,9 +157,9 @@ class TestIllegalElements:
         assert [error.path for error in listed[: len(illegal)]] == [f"$.data[{n}]" for n in illegal]
         assert last.path == "$.data"
         assert last.code == listed[-1].code
-        assert last.got == f"{len(wrong) * 70_000 - MAX_ELEMENTS} more that are not"
+        assert last.got == f"{len(wrong) * 70_000 - MAX_ELEMENTS} more illegal elements"
 
-    def test_across_parts(
+    def test_elements_in_different_blocks_are_refused(
         self, kind: Any, dtype: str, code: str, right: list[Any], wrong: list[Any]
     ) -> None:
         size = struct.calcsize(code)
@@ -172,7 +172,7 @@ class TestIllegalElements:
 
 
 @given(st.lists(st.floats(width=32) | st.sampled_from([NAN, INF, -INF])))
-def test_illegal_floats_are_those_that_are_not_finite(values: list[float]) -> None:
+def test_float_is_illegal_if_not_finite(values: list[float]) -> None:
     for dtype, code in (("float32", "f"), ("float64", "d")):
         data = struct.pack(f"<{len(values)}{code}", *values)
         flags = b"".join(found for _, found in illegal_elements(dtype, data))
@@ -180,19 +180,19 @@ def test_illegal_floats_are_those_that_are_not_finite(values: list[float]) -> No
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
-def test_illegal_ids_are_those_out_of_the_schemas_bounds(value: int) -> None:
+def test_token_id_is_illegal_outside_the_bounds_of_the_schema(value: int) -> None:
     bounds = schemas.bundle()["$defs"]["TokenId"]
     legal = bounds["minimum"] <= value <= bounds["maximum"]
     assert any(illegal_elements("int64", struct.pack("<q", value))) != legal
 
 
 @given(st.text("AZaz09+/=-_é \n", max_size=9) | st.binary().map(base64.b64encode).map(bytes.decode))
-def test_base64_is_what_its_pattern_says(text: str) -> None:
+def test_base64_check_agrees_with_the_pattern(text: str) -> None:
     pattern = schemas.bundle()["$defs"]["ArrayData"]["pattern"]
     assert _is_base64(text) == bool(re.search(pattern.replace("$", r"\Z"), text))
 
 
-def test_refused_elements_agree_on_both_wires() -> None:
+def test_both_formats_refuse_the_same_elements() -> None:
     data = struct.pack("<3i", 1, -1, 2)
     node = {"message": {"role": "user", "content": "x"}, "mask": [False] * 3}
     document = {**node, "token_ids": array("int32", [3], base64.b64encode(data).decode())}

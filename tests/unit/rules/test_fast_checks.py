@@ -1,4 +1,4 @@
-"""Fast checks: a usual rollout passes all of them, and one change to it is seen."""
+"""Fast checks: a common rollout passes, and each single change to it is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from rawmm import (
 from rawmm.locators import names_image
 from rawmm.rules.registry import rules_hold
 from rawmm.validation.errors import errors_at
-from rawmm.values.fields import children
+from rawmm.values.fields import iter_children
+from tests.builders import item_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,15 +44,12 @@ OTHER = "b2" * 32
 
 
 def rollout() -> dict[str, Any]:
-    """Two turns; the second image stands behind the first one's tokens."""
+    """Two turns, each with an image."""
     nodes: list[dict[str, Any]] = []
     for turn, sha in enumerate((HASH, OTHER)):
         url = f"file:///images/{sha}.png"
         content = [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": url}}]
-        item = {
-            "kind": "prime_raw_mm_item", "version": 1, "modality": "image", "family": "qwen_vl",
-            "payload": {"image_grid_thw": [1, 2, 4]}, "raw_image_id": f"{sha}.png",
-        }  # fmt: skip
+        item = item_document(payload={"image_grid_thw": [1, 2, 4]}, raw_image_id=f"{sha}.png")
         sidecar = {
             "mm_hashes": {"image": [sha[:32]]},
             "mm_placeholders": {"image": [{"offset": 1 + 8 * turn, "length": 2}]},
@@ -78,11 +76,11 @@ def rollout() -> dict[str, Any]:
 def structs(value: Any) -> Iterator[Contract]:
     if hasattr(value, "__rules__") and value.__rules__:
         yield value
-    for _, child in children(value):
+    for _, child in iter_children(value):
         yield from structs(child)
 
 
-def test_usual_rollout_passes_every_fast_check() -> None:
+def test_common_rollout_passes_every_fast_check() -> None:
     trace = decode_json(json.dumps(rollout()), Trace)
     found = list(structs(trace))
     assert {type(one).__name__ for one in found} == {
@@ -100,13 +98,13 @@ def image(nodes: list[Any], turn: int = 0) -> Any:
 
 
 def swap(nodes: list[Any], key: str) -> None:
-    """Exchange a list of the sidecars of two turns."""
+    """Swap a list between the sidecars of two turns."""
     one, two = sidecar(nodes), sidecar(nodes, 1)
     one[key], two[key] = two[key], one[key]
 
 
 def add(nodes: list[Any]) -> None:
-    """Give the first message another image, without an item for it."""
+    """Add an image without an item to the first message."""
     nodes[0]["message"]["content"].append(nodes[0]["message"]["content"][1])
 
 
@@ -116,13 +114,13 @@ def add_item(nodes: list[Any], *keys: str) -> None:
 
 
 def add_twice(nodes: list[Any]) -> None:
-    """Give the first message its image again, in the same place."""
+    """Add the image of the first message again, with the same range."""
     add(nodes)
     add_item(nodes, "mm_hashes", "mm_items", "mm_placeholders")
 
 
 def add_overlapping(nodes: list[Any]) -> None:
-    """Give it again, in a range that begins on the last token of the first."""
+    """Add it again, with a range that overlaps the first by one token."""
     add_twice(nodes)
     sidecar(nodes)["mm_placeholders"]["image"][1:] = [{"offset": 2, "length": 1}]
 
@@ -133,7 +131,7 @@ def swap_sidecars(nodes: list[Any]) -> None:
 
 
 def inline_above(nodes: list[Any], tokens: list[int]) -> None:
-    """The first turn as released verifiers writes it, the second one's tokens as given."""
+    """The first turn as released verifiers writes it, the second with the given tokens."""
     del nodes[0]["multi_modal_data"], nodes[2]["multi_modal_data"]
     image(nodes)["url"] = image(nodes, 1)["url"] = "data:image/png;base64,AAAA"
     nodes[1]["parent"] = None
@@ -215,14 +213,14 @@ CHANGES: list[tuple[Callable[[Any], Any], str | None]] = [
     (lambda n: n[0].update(token_ids=[2**31, 5, 5, 8]), None),
     (lambda n: n[0].update(token_ids=[2**31, 5, 5, 5]), "orphan_image $.nodes[0].token_ids"),
     (lambda n: n[1]["token_ids"].__setitem__(2, 5), "orphan_image $.nodes[1].token_ids"),
-    # Images that travel in their messages excuse the tokens below them, and no others.
+    # Inline images need no items for their own tokens, but other images do.
     (lambda n: inline_above(n, [6, 7, 8, 9]), None),
     (lambda n: inline_above(n, [6, 5, 5, 9]), "orphan_image $.nodes[1].token_ids"),
 ]  # fmt: skip
 
 
 def packed(document: dict[str, Any]) -> dict[str, Any]:
-    """The same with its token streams packed, but for one that no packed stream can say."""
+    """The same with packed token streams, except for one that cannot be packed."""
     for node in document["nodes"]:
         for name, kind in STREAMS.items():
             if node.get(name) and all(map(isfinite, node[name])):
@@ -232,7 +230,7 @@ def packed(document: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("form", [lambda document: document, packed], ids=["lists", "packed"])
 @pytest.mark.parametrize("number", range(len(CHANGES)))
-def test_one_change_is_seen(number: int, form: Any) -> None:
+def test_one_change_to_the_rollout_is_refused(number: int, form: Any) -> None:
     change, expected = CHANGES[number]
     document = rollout()
     change(document["nodes"])
@@ -251,7 +249,7 @@ def refused(document: Any, kind: Any) -> bool:
     return False
 
 
-def test_each_of_several_token_ids_of_a_modality_counts() -> None:
+def test_all_token_ids_of_a_modality_count() -> None:
     document = rollout()
     document["mm_token_type_id_map"]["11"] = 1
     assert not refused(document, Trace)
@@ -260,7 +258,7 @@ def test_each_of_several_token_ids_of_a_modality_counts() -> None:
 
 
 def text_only(token: int) -> dict[str, Any]:
-    """A rollout without images, in which `token` would stand for one."""
+    """A rollout without images, where `token` is a placeholder id."""
     document = rollout()
     document["mm_token_type_id_map"] = {str(token): 1}
     for node in document["nodes"]:
@@ -271,7 +269,7 @@ def text_only(token: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("token", [2**31 - 1, 2**31, 2**32 - 1, 2**32, 9_999_999_999])
 @pytest.mark.parametrize("form", [lambda document: document, packed], ids=["lists", "packed"])
-def test_a_token_id_of_a_modality_may_be_any_that_the_schema_has(token: int, form: Any) -> None:
+def test_every_valid_token_id_may_be_a_placeholder(token: int, form: Any) -> None:
     assert not refused(form(text_only(token)), Trace)
     if token < 2**32:
         document = text_only(token)
@@ -280,7 +278,7 @@ def test_a_token_id_of_a_modality_may_be_any_that_the_schema_has(token: int, for
 
 
 @pytest.mark.parametrize("ids", [[2**40], ["x"], [None], [1.5], 5])
-def test_tokens_that_are_none_raise_nothing_else(ids: Any) -> None:
+def test_invalid_tokens_raise_only_rawmm_errors(ids: Any) -> None:
     trace = decode_msgpack(msgspec.msgpack.encode(rollout()), Trace)
     trace.nodes[3].token_ids = ids
     with pytest.raises(RawMMError):
@@ -289,7 +287,7 @@ def test_tokens_that_are_none_raise_nothing_else(ids: Any) -> None:
         encode_json(Trace(nodes=trace.nodes, mm_token_type_id_map=trace.mm_token_type_id_map))
 
 
-def test_only_the_name_of_a_file_says_which_image_it_is() -> None:
+def test_only_the_file_name_identifies_an_image() -> None:
     assert names_image(f"file:///images/{HASH}.png", HASH[:32])
     assert not names_image(f"file:///{HASH}/{OTHER}.png", HASH)
     assert not names_image(f"file:///{HASH}.d/{OTHER}.png", HASH[:32])

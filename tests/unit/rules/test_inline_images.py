@@ -1,4 +1,4 @@
-"""Released records: images travel in the messages, and their tokens need no items."""
+"""Released records: images are inline in the messages, and their tokens need no items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAD = 7
 
 
 def node(parent: int | None, *urls: str, tokens: int = 0, **fields: Any) -> dict[str, Any]:
-    """A message with images, and as many image tokens."""
+    """A message with images, and one token for each."""
     parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     return {
         "parent": parent,
@@ -80,19 +80,19 @@ def errors_of(nodes: list[dict[str, Any]], *, types: bool = True) -> list[tuple[
 
 
 @pytest.mark.parametrize("name", FINE)
-def test_their_tokens_need_no_items(name: str) -> None:
+def test_tokens_of_inline_images_need_no_items(name: str) -> None:
     assert errors_of(FINE[name]) == []
 
 
 @pytest.mark.parametrize("name", LOST)
-def test_other_image_tokens_do(name: str) -> None:
+def test_other_image_tokens_need_items(name: str) -> None:
     nodes, paths = LOST[name]
     assert errors_of(nodes) == [(path, "orphan_image") for path in paths]
-    # Without a map of token types nobody knows which tokens they are.
+    # Without a map of token types, image tokens are unknown.
     assert errors_of(nodes, types=False) == []
 
 
-def test_a_long_path_is_walked_once() -> None:
-    """Ten thousand turns with an image each: this would not end if each looked back at all."""
+def test_long_path_takes_linear_time() -> None:
+    """Ten thousand turns with an image each would not end in quadratic time."""
     nodes = [node(i - 1 if i else None, INLINE, tokens=1) for i in range(10_000)]
     assert errors_of(nodes) == []

@@ -1,8 +1,7 @@
-"""A reference is read and held to what stands beside it, wherever it stands."""
+"""References must agree with the hash, modality and URI beside them."""
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
@@ -19,6 +18,7 @@ from rawmm import (
     encode_json,
     iter_errors,
 )
+from tests.builders import item_document, urlsafe_base64
 
 A, B = "ab" * 32, "cd" * 32
 FIELDS: dict[str, Any] = {
@@ -32,12 +32,8 @@ def text(**changes: Any) -> str:
     return "mmraw:" + json.dumps(fields)
 
 
-def b64(value: str) -> str:
-    return base64.urlsafe_b64encode(value.encode()).rstrip(b"=").decode()
-
-
 def v2(mm_hash: str = A[:32], raw_image_id: str = f"{A}.png", payload: str = "{}") -> str:
-    fields = ("demo", "qwen_vl", "1d" * 16, "image", mm_hash, raw_image_id, b64(payload))
+    fields = ("demo", "qwen_vl", "1d" * 16, "image", mm_hash, raw_image_id, urlsafe_base64(payload))
     return ":".join(("mmraw:v2", *fields))
 
 
@@ -52,7 +48,7 @@ def features(*slots: Any, modality: str = "image", sha256: str = A[:32]) -> dict
 
 
 def refusals(value: Any, kind: Any) -> list[tuple[str, str]]:
-    """Codes and paths; every way to a struct agrees on the first."""
+    """Codes and paths of the errors. All entry points report the same first error."""
     found = [(error.code, error.path) for error in iter_errors(value, kind)]
     for act in (lambda: convert(value, kind), lambda: decode_json(json.dumps(value), kind)):
         with pytest.raises(RawMMError) as caught:
@@ -66,8 +62,8 @@ def refusals(value: Any, kind: Any) -> list[tuple[str, str]]:
     "ref",
     [
         text(),
-        "mmraw:" + b64(text()[6:]),
-        "mmraw:v3:" + b64(json.dumps({**FIELDS, "run_id": "demo"})),
+        "mmraw:" + urlsafe_base64(text()[6:]),
+        "mmraw:v3:" + urlsafe_base64(json.dumps({**FIELDS, "run_id": "demo"})),
         v2(),
         text(mm_hash=A),
         text(mm_hash=A[:16]),
@@ -76,7 +72,7 @@ def refusals(value: Any, kind: Any) -> list[tuple[str, str]]:
         text(raw_image_id=None, raw_image_data="data:image/png;base64,AAAA"),
     ],
 )
-def test_readable_reference_is_accepted_in_each_form(ref: str) -> None:
+def test_valid_reference_is_accepted_in_each_form(ref: str) -> None:
     value = features(None, ref)
     assert list(iter_errors(value, GenerateFeatures)) == []
     built = convert(value, GenerateFeatures)
@@ -93,7 +89,10 @@ def test_readable_reference_is_accepted_in_each_form(ref: str) -> None:
         ("mmraw:v2:demo", "bad_format"),
         (text(payload={"a": [{"pixel_values": [1]}]}), "processed_payload"),
         (v2(payload='{"image_embeds":[1]}'), "processed_payload"),
-        ("mmraw:v3:" + b64(json.dumps(FIELDS | {"payload": {"__nd__": True}})), "array_payload"),
+        (
+            "mmraw:v3:" + urlsafe_base64(json.dumps(FIELDS | {"payload": {"__nd__": True}})),
+            "array_payload",
+        ),
         (text(payload={"a": float("inf")}), "malformed"),
         (text(raw_image_id=None), "no_locator"),
         (text(raw_image_uri="file:///a.png"), "locator_conflict"),
@@ -106,11 +105,11 @@ def test_readable_reference_is_accepted_in_each_form(ref: str) -> None:
         (text(modality="video"), "modality_mismatch"),
     ],
 )
-def test_slot_names_the_reason_and_its_place(ref: str, code: str) -> None:
+def test_error_of_a_slot_has_code_and_path(ref: str, code: str) -> None:
     assert refusals(features(None, ref), GenerateFeatures) == [(code, "$.kwargs_data.image[1]")]
 
 
-def test_reason_says_where_in_the_reference() -> None:
+def test_error_shows_the_path_inside_the_reference() -> None:
     value = features(text(payload={"grid": {"pixel_values": [1, 2]}}))
     (error,) = iter_errors(value, GenerateFeatures)
     assert str(error).startswith(
@@ -119,7 +118,7 @@ def test_reason_says_where_in_the_reference() -> None:
     )
 
 
-def test_every_slot_is_listed() -> None:
+def test_every_invalid_slot_is_listed() -> None:
     value = features("mmraw:junk", None, text(modality="video", mm_hash=B, raw_image_id="x"))
     assert refusals(value, GenerateFeatures) == [
         ("malformed", "$.kwargs_data.image[0]"),
@@ -128,7 +127,7 @@ def test_every_slot_is_listed() -> None:
     ]
 
 
-def test_slot_without_a_hash_is_read_all_the_same() -> None:
+def test_slot_without_a_hash_is_parsed() -> None:
     value = features("mmraw:junk", text()) | {"mm_hashes": {}}
     found = refusals(value, GenerateFeatures)
     assert ("malformed", "$.kwargs_data.image[0]") in found
@@ -136,15 +135,15 @@ def test_slot_without_a_hash_is_read_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("secret", ["data:image/png;base64,c2VjcmV0c2VjcmV0", "A1b2" * 40])
-def test_no_content_of_a_reference_stands_in_messages(secret: str) -> None:
+def test_content_of_a_reference_is_never_shown(secret: str) -> None:
     for field in ("family", "fingerprint", "mm_hash", "raw_image_id"):
         (error, *_) = iter_errors(features(text(**{field: secret + "!"})), GenerateFeatures)
         assert secret[-16:] not in str(error)
 
 
-class TestAReference:
+class TestReference:
     @pytest.mark.parametrize("name", [f"{B}.png", f"{B[:16]}.jpg"])
-    def test_stored_under_another_hash_is_refused(self, name: str) -> None:
+    def test_file_named_by_another_hash_is_refused(self, name: str) -> None:
         value = FIELDS | {"raw_image_id": name}
         assert refusals(value, RawMMRef) == [("hash_mismatch", "$.raw_image_id")]
         value = {**FIELDS, "raw_image_uri": f"file:///images/{name}"}
@@ -152,18 +151,15 @@ class TestAReference:
         assert refusals(value, RawMMRef) == [("hash_mismatch", "$.raw_image_uri")]
 
     @pytest.mark.parametrize("name", [f"{A}.png", f"{A[:16]}.jpg", "screenshot.png"])
-    def test_stored_under_its_hash_or_any_other_name_is_accepted(self, name: str) -> None:
+    def test_file_named_by_its_hash_or_without_one_is_accepted(self, name: str) -> None:
         assert list(iter_errors(FIELDS | {"raw_image_id": name}, RawMMRef)) == []
 
 
 def image_ref(uri: str, sha256: str = A[:32], **item: Any) -> list[Any]:
-    descriptor = {
-        "kind": "prime_raw_mm_item", "modality": "image", "family": "f", "payload": {}, **item,
-    }  # fmt: skip
-    return [descriptor, sha256, uri, 0, 1]
+    return [item_document(**item), sha256, uri, 0, 1]
 
 
-class TestATrainersReference:
+class TestTrainerReference:
     @pytest.mark.parametrize(
         ("value", "code", "path"),
         [
@@ -179,7 +175,9 @@ class TestATrainersReference:
              "[2]"),
         ],
     )  # fmt: skip
-    def test_of_two_images_is_refused(self, value: Any, code: str, path: str) -> None:
+    def test_item_and_uri_of_different_images_are_refused(
+        self, value: Any, code: str, path: str
+    ) -> None:
         assert refusals(value, MMImageRef) == [(code, f"${path}")]
         assert refusals([[value]], MMRefs) == [(code, f"$[0][0]{path}")]
 
@@ -194,5 +192,5 @@ class TestATrainersReference:
             image_ref("file:///x/a.png", raw_image_uri="data:image/png;base64,AAAA"),
         ],
     )
-    def test_of_one_image_is_accepted(self, value: Any) -> None:
+    def test_item_and_uri_of_one_image_are_accepted(self, value: Any) -> None:
         assert list(iter_errors(value, MMImageRef)) == []

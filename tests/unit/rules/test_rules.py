@@ -1,4 +1,4 @@
-"""Rules are asked by the names that the classes list, and a fast check is never laxer."""
+"""The registry of rules; mutation shows that no fast check is laxer than its rule."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from rawmm.rules.rule import Rule, reader
 from rawmm.validation import errors as collect
 from rawmm.validation.convert import to_struct
 from rawmm.values import arrays
-from rawmm.values.fields import children
+from rawmm.values.fields import iter_children
+from tests.builders import item_document
 from tests.unit.rules.mutants import mutants
 from tests.unit.rules.test_fast_checks import CHANGES, packed, rollout, text_only
 
@@ -45,7 +46,7 @@ HELPERS: Final[dict[str, tuple[Any, ...]]] = {
     "finite": (finite._is_finite,),
     "array_size": (arrays.size_error, arrays._byte_count),
 }
-"""Functions that a fast check calls, and its rule does not, or not alone."""
+"""Functions that only fast checks call, or that rules call, too."""
 FAST: Final = [rule for rule in RULES.values() if rule.holds is not None]
 PATH = tuple[str | int, ...]
 
@@ -53,12 +54,12 @@ PATH = tuple[str | int, ...]
 def structs(value: Any) -> Iterator[Contract]:
     if isinstance(value, Contract):
         yield value
-    for _, child in children(value):
+    for _, child in iter_children(value):
         yield from structs(child)
 
 
 def unchecked(document: Any, kind: Any) -> list[Contract]:
-    """The structs of a document, whatever rules they break; none if its shape is wrong."""
+    """The structs of a document, without checking rules; none if its shape is wrong."""
     with collect._pause():
         try:
             return list(structs(to_struct(document, kind)))
@@ -67,7 +68,7 @@ def unchecked(document: Any, kind: Any) -> list[Contract]:
 
 
 def stream(kind: type[PackedStream[Any]], dtype: str, data: bytes, shape: Any = None) -> Contract:
-    """A packed stream that no rule has seen."""
+    """A packed stream whose rules were not checked."""
     document = {"__nd__": True, "dtype": dtype, "data": data}
     size = {"bool": 1, "uint8": 1, "int32": 4, "float32": 4}.get(dtype, 8)
     (found,) = unchecked(document | {"shape": shape or [len(data) // size]}, kind)
@@ -105,7 +106,7 @@ RIGHT_STREAMS = [
 
 
 def numbers(value: Any) -> list[Contract]:
-    """A node with `value` in each place where a number may be."""
+    """Structs with `value` in each number field."""
     node = {"message": {"role": "user", "content": "x"}, "token_ids": [1], "mask": [True]}
     wrong = [node | {"timestamp": value}, node | {"loss_weights": {"a": [1.0], "b": [value]}}]
     names = ("logprobs", "advantages", "reference_logprobs", "trainer_logprobs", "entropies")
@@ -116,20 +117,18 @@ def numbers(value: Any) -> list[Contract]:
     )
 
 
-ITEM: Final = {
-    "kind": "prime_raw_mm_item", "version": 1, "modality": "image", "family": "f", "payload": {},
-}  # fmt: skip
+ITEM: Final = item_document()
 
 
 def sidecars() -> Iterator[Any]:
-    """Sidecars whose lists are not of one length, modality by modality."""
+    """Sidecars whose lists differ in length, by modality."""
     whole: dict[str, Any] = {
         "mm_hashes": {"image": ["a1" * 16]},
         "mm_placeholders": {"image": [{"offset": 0, "length": 2}]},
         "mm_items": {"image": [ITEM]},
     }
     yield whole
-    for modality in ("audio", "video"):  # before and after the right one
+    for modality in ("audio", "video"):  # sorted before and after the right one
         yield whole | {"mm_items": {"image": [ITEM | {"modality": modality}]}}
     for name in whole:
         other = copy.deepcopy(whole)
@@ -146,7 +145,7 @@ def sidecars() -> Iterator[Any]:
 
 
 def nodes() -> Iterator[Any]:
-    """Nodes whose arrays, flags or images are too many or too few."""
+    """Nodes with too many or too few arrays, flags or images."""
     array = {"__nd__": True, "dtype": "int32", "data": bytes(8)}
     masks = {"ids": array | {"shape": [2]}, "counts": array | {"shape": [2]}}
     node = {"message": {"role": "user", "content": "x"}, "token_ids": [1, 2], "mask": [True] * 2}
@@ -168,7 +167,7 @@ def nodes() -> Iterator[Any]:
 
 
 def corpus() -> list[Contract]:
-    """Structs that keep and break the rules: vectors, one change to a rollout, and by hand."""
+    """Structs that obey or break rules: vectors, changed rollouts, and hand-written ones."""
     found: list[Contract] = []
     for vector in schemas.conformance_vectors():
         try:
@@ -210,13 +209,13 @@ def corpus() -> list[Contract]:
 CORPUS: Final = corpus()
 
 
-def asked(rule: Rule) -> list[Contract]:
+def ruled(rule: Rule) -> list[Contract]:
     return [one for one in CORPUS if rule.name in type(one).__rules__]
 
 
-def killed(rule: Rule, holds: Callable[[Any], bool]) -> bool:
-    """Whether the corpus shows that a fast check is laxer than its rule, or no check at all."""
-    for one in asked(rule):
+def refuted(rule: Rule, holds: Callable[[Any], bool]) -> bool:
+    """Whether a struct of the corpus shows that a fast check is too lax, or broken."""
+    for one in ruled(rule):
         try:
             passed = holds(one)
         except Exception:  # noqa: BLE001  (whatever it is, the check is broken)
@@ -227,9 +226,9 @@ def killed(rule: Rule, holds: Callable[[Any], bool]) -> bool:
 
 
 def mutants_of(rule: Rule) -> Iterator[tuple[str, Callable[[Any], bool]]]:
-    """The fast check, weakened in one place."""
+    """The mutants of a fast check and of its helpers."""
     holds: Any = rule.holds
-    if not holds.__closure__:  # that of free fields is one loop, without a condition of its own
+    if not holds.__closure__:  # the check of free values has no condition of its own
         yield from mutants(holds)
     for helper in HELPERS.get(rule.name, ()):
         for what, mutant in mutants(helper):
@@ -237,7 +236,7 @@ def mutants_of(rule: Rule) -> Iterator[tuple[str, Callable[[Any], bool]]]:
 
 
 def _with(helper: Any, mutant: Any, holds: Callable[[Any], bool], one: Any) -> bool:
-    """What the fast check says where `mutant` stands in place of its helper."""
+    """The result of the fast check with `mutant` in place of its helper."""
     homes = [helper.__globals__, holds.__globals__]
     users = [home for home in homes if helper.__name__ in home]
     for home in users:
@@ -250,23 +249,23 @@ def _with(helper: Any, mutant: Any, holds: Callable[[Any], bool], one: Any) -> b
 
 
 @pytest.mark.parametrize("rule", FAST, ids=lambda rule: rule.name)
-class TestAFastCheck:
+class TestFastCheck:
     def test_is_never_laxer_than_its_rule(self, rule: Rule) -> None:
-        assert not killed(rule, rule.fast())
+        assert not refuted(rule, rule.fast())
 
-    def test_passes_something(self, rule: Rule) -> None:
-        assert any(map(rule.fast(), asked(rule)))
+    def test_passes_a_valid_struct(self, rule: Rule) -> None:
+        assert any(map(rule.fast(), ruled(rule)))
 
-    def test_that_passes_everything_is_found(self, rule: Rule) -> None:
-        assert killed(rule, lambda _: True)
+    def test_corpus_refutes_a_check_that_always_passes(self, rule: Rule) -> None:
+        assert refuted(rule, lambda _: True)
 
-    def test_that_is_weaker_in_one_place_is_found(self, rule: Rule) -> None:
-        survivors = {what for what, holds in mutants_of(rule) if not killed(rule, holds)}
+    def test_corpus_refutes_each_weaker_mutant(self, rule: Rule) -> None:
+        survivors = {what for what, holds in mutants_of(rule) if not refuted(rule, holds)}
         assert survivors - NOT_WEAKER == set()
 
 
 NOT_WEAKER: Final = {
-    # Stricter, or the same: what is refused in vain is asked again.
+    # Stricter or equivalent: if the check fails, the rule decides.
     "_holds: value is None or value is None",
     "_holds: value is UNSET or value is UNSET",
     "_holds: not _is_finite(value) and (not _is_finite(value))",
@@ -304,23 +303,23 @@ NOT_WEAKER: Final = {
     "placeholders_match: len(wanted) == 1 and _one_id_matches(tokens, ranges, start, *wanted) or "
     "(len(wanted) == 1 and _one_id_matches(tokens, ranges, start, *wanted))",
     "_exactly_in: data.find(token, done) < 0 - 1",
-    # A set of ids is never empty, and `*wanted` of several is an error.
+    # A set of ids is never empty, and `*wanted` accepts only one.
     "placeholders_match: _one_id_matches(tokens, ranges, start, *wanted) and "
     "_one_id_matches(tokens, ranges, start, *wanted)",
     "placeholders_match: len(wanted) <= 1",
     "placeholders_match: len(wanted) >= 1",
-    # A hash alone has nothing that it could differ from.
+    # Hashes without items agree with everything.
     "_sidecar_holds: items.keys() == ranges.keys() <= hashes.keys()",
-    # Sizes are 1, 4 and 8, and no type sorts before "bool" or after "int64" where it is asked.
+    # Sizes are 1, 4 and 8, and no type compared here sorts before "bool" or after "int64".
     "holds: size <= 1",
     "holds: size >= 1",
     "holds: dtype >= 'int64'",
     "_byte_count: dtype <= 'bool'",
     "_byte_count: total > _MAX_BYTES + 1",
-    # Shapes hold integers, tokens are ids: checked before the rules.
+    # Shapes hold integers and tokens are ids; the shape is checked before the rules.
     "holds: len(shape) != 1 or len(data) != shape[0] * size",
     "_one_id_matches: False and found is None",
-    # Ranges are held to their node before, and to each other in their sidecar.
+    # Earlier checks compare ranges with the node and with each other.
     "_exactly_in: end > len(data) or data.find(token, done, first) >= 0 or "
     "(not data.startswith(token * one.length, first))",
     "_exactly_in: first < done or data.find(token, done, first) >= 0 or "
@@ -328,7 +327,7 @@ NOT_WEAKER: Final = {
     "_exactly_in: first < done - 1",
     "_exactly_in: end > len(data) + 1",
 }
-"""Mutants that pass nothing which their rule refuses."""
+"""Mutants that are not laxer than their rule."""
 
 
 @pytest.mark.parametrize("one", WRONG_STREAMS)
@@ -346,7 +345,7 @@ def test_legal_packed_stream_passes_the_fast_check(one: Any) -> None:
     assert list(RULES["packed"].errors(one, ())) == []
 
 
-def test_fast_check_of_ids_looks_at_the_bits_of_the_schemas_bounds() -> None:
+def test_fast_check_of_token_ids_has_the_bounds_of_the_schema() -> None:
     bounds = schemas.bundle()["$defs"]["TokenId"]
     low, high = bounds["minimum"], bounds["maximum"]
     for value in (low, high):
@@ -367,7 +366,7 @@ PROBES: Final = [
 
 @pytest.fixture(params=PROBES, ids=["slow", "fast"])
 def probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Rule:
-    """A rule that refuses every struct, in the registry and in no class."""
+    """A rule that refuses every struct, registered but listed by no class."""
     rule: Rule = request.param
     monkeypatch.setitem(REGISTRY.rules, rule.name, rule)
     monkeypatch.setattr(REGISTRY, "_fast", {})
@@ -378,7 +377,7 @@ RULED: Final = sorted(name for name, kind in TYPES.items() if kind.__rules__)
 
 
 @pytest.mark.parametrize("name", RULED)
-def test_new_rule_is_asked_wherever_a_struct_comes_to_be(
+def test_new_rule_runs_at_every_entry_point(
     name: str, probe: Rule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors = [one for one in schemas.conformance_vectors() if one["type"] == name]
@@ -400,33 +399,33 @@ def test_new_rule_is_asked_wherever_a_struct_comes_to_be(
         assert caught.value.expected == "nothing at all"
 
 
-class TestTheRegistry:
-    def test_refuses_a_rule_that_no_type_lists(self) -> None:
+class TestRegistry:
+    def test_rule_that_no_type_lists_is_refused(self) -> None:
         with pytest.raises(LookupError, match="no type lists the rules probe"):
             Registry([*RULES.values(), PROBES[0]], TYPES.values())
 
-    def test_refuses_a_type_with_a_rule_that_is_not_defined(self) -> None:
+    def test_type_with_an_undefined_rule_is_refused(self) -> None:
         rules = [rule for rule in RULES.values() if rule.name != "streams"]
         with pytest.raises(LookupError, match="MessageNode lists the rules streams"):
             Registry(rules, TYPES.values())
 
-    def test_knows_each_rule_of_each_type(self) -> None:
+    def test_has_each_rule_of_each_type(self) -> None:
         for kind in TYPES.values():
             assert tuple(rule.name for rule in REGISTRY.of(kind)) == kind.__rules__
 
 
-class Streams(PackedTokenIds, frozen=True):  # type: ignore[misc]  # the base of all is mutable
-    """A consumer's own."""
+class Streams(PackedTokenIds, frozen=True):  # type: ignore[misc]  # the common base is mutable
+    """A consumer's subclass."""
 
 
 class Sidecar(rawmm.MultiModalData):
-    """A consumer's own: its field stands before those that it inherits."""
+    """A consumer's subclass, whose field comes before the inherited ones."""
 
     label: str = ""
 
 
 class TestSubclasses:
-    def test_have_the_rules_of_their_class(self) -> None:
+    def test_rules_are_inherited(self) -> None:
         short = {"__nd__": True, "dtype": "int32", "shape": [2], "data": bytes(4)}
         with pytest.raises(msgspec.ValidationError, match="array_size"):
             msgspec.convert(short, Streams)
@@ -436,7 +435,7 @@ class TestSubclasses:
         assert not REGISTRY.hold(built)
         assert [error.path for error in REGISTRY.errors(built, ())] == ["$.data[0]"]
 
-    def test_are_read_by_name(self) -> None:
+    def test_fields_are_read_by_name(self) -> None:
         assert Sidecar.__struct_fields__[0] == "label"
         read = reader("mm_items", "mm_hashes")
         for kind in (rawmm.MultiModalData, Sidecar, rawmm.MultiModalData):

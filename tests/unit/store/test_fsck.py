@@ -9,8 +9,7 @@ import pytest
 
 from rawmm.errors import ContractError, OffloadError
 from rawmm.store import Finding, ImageStore, fsck
-from rawmm.store.findings import Looked
-from rawmm.store.fsck import iter_findings
+from rawmm.store.fsck import Progress, iter_findings
 from tests.unit.images.pictures import picture
 
 if TYPE_CHECKING:
@@ -221,9 +220,11 @@ def test_references_outside_are_named_once_and_counted_each_time(store: ImageSto
         [elsewhere, {"raw_image_uri": "s3://bucket/x.png"}, "file://host/x.png"],
         [f'mmraw:{{{REF},"raw_image_uri":"{elsewhere}"}}'],
     ]
-    looked = Looked()
+    progress = Progress()
     found = [
-        one for one in iter_findings(store.root, records, looked=looked) if one.kind == "outside"
+        one
+        for one in iter_findings(store.root, records, progress=progress)
+        if one.kind == "outside"
     ]
     assert [(one.record, one.error.path, one.error.code) for one in found] == [
         (0, "$.url", "path_escape"),
@@ -232,7 +233,7 @@ def test_references_outside_are_named_once_and_counted_each_time(store: ImageSto
         (1, "$[2]", "bad_locator"),
     ]
     assert elsewhere.removeprefix("file://") in found[0].error.got
-    assert (looked.references, looked.outside, looked.images) == (6, 6, 1)
+    assert (progress.references, progress.outside, progress.images) == (6, 6, 1)
     assert {one.kind for one in fsck(store.root, records)} == {"outside", "orphaned"}
 
 

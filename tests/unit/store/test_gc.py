@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from pydantic import BaseModel
 
-from rawmm import raw_mm_item
 from rawmm.errors import ContractError, OffloadError
 from rawmm.offload import offload_images_inplace
 from rawmm.store import ImageStore, collect_garbage, fsck
 from rawmm.store.listing import move_aside
+from tests import builders
 from tests.unit.images.pictures import part, picture, temporary_files, url_of
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ def test_what_no_record_names_is_deleted(store: ImageStore) -> None:
 
 
 def single_records(name: str) -> dict[str, Any]:
-    item = raw_mm_item(
-        modality="image", family="f", layout_fingerprint="0" * 32, payload={}, raw_image_id=name
-    )
+    item = builders.item(raw_image_id=name)
     return {
         "dict": {"raw_image_id": name},
         "mapping": MappingProxyType({"raw_image_id": name}),
@@ -197,8 +195,8 @@ def test_records_that_name_nothing_here_must_be_meant(store: ImageStore) -> None
             collect(store, *records)
         assert str(caught.value) == (
             f"$: expected records that name some of the 1 image in '{store.root}', got records "
-            "that name none; give the records of this directory, or say that none of its images "
-            "is needed [no_references]"
+            "that name none; pass the records of this directory, or allow_empty if no image is "
+            "needed [no_references]"
         )
         assert image.path.exists()
     assert collect(store, allow_empty=True) == [image.raw_image_id]
@@ -332,7 +330,7 @@ def _write(root: str, seed: int, gates: Gates, answers: Queue[tuple[str, int]]) 
         gates.old.wait(HANGS)
         gates.read.wait(HANGS)
         for image in chosen:
-            store.commit(image)
+            store.put(image)
         gates.written.wait(HANGS)
         gates.over.wait(HANGS)
         lost += sum(not store.path(image.raw_image_id).exists() for image in chosen)

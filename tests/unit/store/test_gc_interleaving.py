@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm.errors import OffloadError
-from rawmm.store import GarbageStats, ImageStore, StoredImage, collect_garbage, fsck
+from rawmm.store import (
+    GarbageStats,
+    ImageStore,
+    StoredImage,
+    check_exists,
+    collect_garbage,
+    fsck,
+)
 from tests.unit.images.pictures import picture, temporary_files
 from tests.unit.store.interleaving import Stage, Stopped, every_order, some_orders
 from tests.unit.store.test_gc import let_time_pass
@@ -42,13 +49,13 @@ class Scene:
             let_time_pass(self.store.root)
 
     def write(self) -> StoredImage:
-        return self.store.commit(self.image)
+        return self.store.put(self.image)
 
     def collect(self) -> GarbageStats:
         return collect_garbage(self.store.root, [], grace=NOW, allow_empty=True)
 
     def keep(self) -> None:
-        self.store.check_present(self.path.as_uri(), keep=True)
+        check_exists(self.store, self.path.as_uri(), renew=True)
 
     def play(
         self,

@@ -151,8 +151,8 @@ def test_it_is_refused_without_images_too(action: Callable[[str], object]) -> No
     with pytest.raises(RawMMError) as caught:
         action("s3://bucket/images")
     assert str(caught.value) == (
-        "$: expected an image directory on this machine: a path or a file:/// URL, got the scheme "
-        "'s3'; no store has this scheme: pass a directory, such as one that it is mounted at [bad_locator]"
+        "$: expected a path, or a URL with a served scheme (file), got the scheme 's3'; "
+        "pass a store that reads it, or a directory where it is mounted [bad_locator]"
     )
 
 

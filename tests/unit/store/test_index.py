@@ -12,11 +12,10 @@ import pytest
 from rawmm.errors import OffloadError
 from rawmm.images import Limits, prepare
 from rawmm.images.data_url import DataUrl, parse_data_url
-from rawmm.images.prepare import ImageFacts, prepare_image
+from rawmm.images.prepare import ImageInfo, prepare_image
 from rawmm.offload import offload_images_inplace, offload_request
-from rawmm.store import ImageStore
-from rawmm.store import url_index as known
-from rawmm.store.url_index import KnownImages
+from rawmm.store import ImageStore, url_index
+from rawmm.store.url_index import UrlIndex
 from tests.unit.images.pictures import data_url, part, picture, temporary_files, url_of
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 ROUTES = ["request", "inplace", "put"]
 
 
-def facts_of(url: str) -> ImageFacts:
-    return prepare_image(url, Limits()).facts
+def info_of(url: str) -> ImageInfo:
+    return prepare_image(url, Limits()).info
 
 
 def view(url: str) -> DataUrl:
@@ -60,63 +59,63 @@ def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestIndex:
     def test_text_and_type_are_the_key(self) -> None:
-        index = KnownImages()
+        index = UrlIndex()
         url = url_of()
-        facts = facts_of(url)
-        index.learn(parse_data_url(url), facts)
-        assert index.find(parse_data_url(url)) is facts
-        assert index.find(view(url)) is facts  # string and bytes are the same text
-        assert index.find(view(url.replace("image/png", "IMAGE/PNG"))) is facts
-        assert index.find(view(url.replace("image/png", "image/jpeg"))) is None
-        assert index.find(view(url_of(seed=1))) is None
+        info = info_of(url)
+        index.put(parse_data_url(url), info)
+        assert index.get(parse_data_url(url)) is info
+        assert index.get(view(url)) is info  # string and bytes are the same text
+        assert index.get(view(url.replace("image/png", "IMAGE/PNG"))) is info
+        assert index.get(view(url.replace("image/png", "image/jpeg"))) is None
+        assert index.get(view(url_of(seed=1))) is None
 
     def test_one_other_character_anywhere_is_another_text(self) -> None:
-        index = KnownImages()
+        index = UrlIndex()
         url = url_of()
-        index.learn(view(url), facts_of(url))
+        index.put(view(url), info_of(url))
         start = url.index(",") + 1
         for at in range(start, len(url)):
             other = url[:at] + ("A" if url[at] != "A" else "B") + url[at + 1 :]
-            assert index.find(view(other)) is None
-        assert index.find(view(url[:-4])) is None
+            assert index.get(view(other)) is None
+        assert index.get(view(url[:-4])) is None
 
     def test_a_text_that_only_looks_the_same_is_told_apart(self) -> None:
-        index = KnownImages()
+        index = UrlIndex()
         url = data_url(bytes(300) + b"x" * 99)
         twin = data_url(b"1" + bytes(299) + b"x" * 99)
-        assert parse_data_url(url).sketch == parse_data_url(twin).sketch
-        index.learn(view(url), facts_of(url_of()))
+        assert parse_data_url(url).cheap_key == parse_data_url(twin).cheap_key
+        index.put(view(url), info_of(url_of()))
         assert view(twin) in index
-        assert index.find(view(twin)) is None
+        assert index.get(view(twin)) is None
 
     def test_it_forgets_what_was_longest_not_met(self) -> None:
-        index = KnownImages(most=3)
+        index = UrlIndex(max_entries=3)
         urls = [view(url_of(seed=seed)) for seed in range(4)]
-        facts = facts_of(url_of())
+        info = info_of(url_of())
         for url in urls[:3]:
-            index.learn(url, facts)
-        assert index.find(urls[0]) is facts
-        index.learn(urls[3], facts)
+            index.put(url, info)
+        assert index.get(urls[0]) is info
+        index.put(urls[3], info)
         assert len(index) == 3
         assert [url in index for url in urls] == [True, False, True, True]
 
     def test_text_beyond_ascii_is_not_known(self) -> None:
-        index = KnownImages()
+        index = UrlIndex()
         odd = parse_data_url("data:image/png;base64,é\ud800")
-        index.learn(odd, facts_of(url_of()))
-        assert index.find(odd) is None
+        index.put(odd, info_of(url_of()))
+        assert index.get(odd) is None
 
     def test_threads_share_it(self) -> None:
-        index = KnownImages(most=5)
+        index = UrlIndex(max_entries=5)
         urls = [url_of(seed=seed) for seed in range(20)]
-        all_facts = {url: facts_of(url) for url in urls}
+        infos = {url: info_of(url) for url in urls}
 
         def work(turn: int) -> None:
             for step in range(400):
                 url = urls[(turn * 7 + step) % len(urls)]
-                found = index.find(view(url))
-                assert found is None or found == all_facts[url]
-                index.learn(view(url), all_facts[url])
+                found = index.get(view(url))
+                assert found is None or found == infos[url]
+                index.put(view(url), infos[url])
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(work, range(8)))
@@ -142,12 +141,12 @@ class TestStore:
         self, store: ImageStore, route: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "blake3", None)
-        known._blake3.cache_clear()
+        url_index._blake3.cache_clear()
         try:
             assert put(store, route, url_of()) == put(store, route, url_of())
-            assert len(store.known) == 0
+            assert len(store.url_index) == 0
         finally:
-            known._blake3.cache_clear()
+            url_index._blake3.cache_clear()
         assert store.counters.deduplicated == 1
         assert store.verify() == []
 
@@ -221,4 +220,4 @@ def test_verify_reads_what_is_known(store: ImageStore) -> None:
 
 def test_bytes_are_no_data_url(store: ImageStore) -> None:
     stored: Any = store.put_data_url(picture())
-    assert stored.sha256 == facts_of(url_of()).sha256
+    assert stored.sha256 == info_of(url_of()).sha256

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import array
-import base64
 import dataclasses
 import datetime as dt
 import enum
@@ -45,6 +44,7 @@ from rawmm.errors import ContractError, ProcessedPayloadError
 from rawmm.store.references import Referenced, each_record, locators
 from rawmm.store.text_forms import decoded_forms
 from rawmm.store.written_forms import written_forms
+from tests.builders import json_base64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,10 +60,6 @@ def named(record: Any) -> set[str]:
     referenced = Referenced([NAME, OLD, OTHER])
     referenced.add(record)
     return referenced.names
-
-
-def b64(value: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
 @dataclasses.dataclass
@@ -101,9 +97,9 @@ class Struct(msgspec.Struct):
         json.dumps({"raw_image_uri": f"file:///images/{NAME}"}),
         json.dumps(json.dumps([NAME])),
         f"mmraw:v2:run:qwen_vl:f:image:{SHA[:32]}:{NAME}:e30",
-        f"it was mmraw:{b64({'raw_image_id': NAME})}, and so on",
-        f"it was mmraw:v3:{b64({'raw_uri': NAME})}=",
-        f"it was mmraw:v7:{b64({'raw_uri': NAME})}",
+        f"it was mmraw:{json_base64({'raw_image_id': NAME})}, and so on",
+        f"it was mmraw:v3:{json_base64({'raw_uri': NAME})}=",
+        f"it was mmraw:v7:{json_base64({'raw_uri': NAME})}",
         f"mmfile:v1:demo:f:image:{SHA[:32]}",
     ],
 )
@@ -830,6 +826,7 @@ class Children(UserDict[str, Any]):
         return Children(self.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [Letters(NAME), Children(a=NAME)], ids=["sequence", "mapping"])
 def test_elements_without_end_are_an_error(value: Any) -> None:
     with pytest.raises(ContractError) as caught:
@@ -845,6 +842,7 @@ class Rows(UserList[Any]):
     pass
 
 
+@pytest.mark.slow
 def test_the_elements_that_a_class_keeps_have_no_limit() -> None:
     rows = Rows({"row": number} for number in range(120_000))
     rows.append([NAME])
@@ -875,11 +873,11 @@ def quoted(text: str) -> str:
         json.dumps(json.dumps(f'{{"a": "{escaped(NAME)}"}}')),
         f"data:{escaped(NAME)}",
         f"\\x {escaped(NAME)}",
-        f"mmraw:{b64({'raw_uri': quoted(NAME)})}",
-        json.dumps({"a": json.dumps({"b": f"mmraw:v3:{b64({'raw_uri': NAME})}"})}),
-        f"{escaped('mmraw')}:{b64({'raw_image_id': NAME})}",
-        f"see mmraw:{b64({'payload': f'mmraw:{b64([NAME])}'})}",
-        f"see mmraw:v2:r:f:{SHA[:0]}0:image:0:x.png:{b64([NAME])}",
+        f"mmraw:{json_base64({'raw_uri': quoted(NAME)})}",
+        json.dumps({"a": json.dumps({"b": f"mmraw:v3:{json_base64({'raw_uri': NAME})}"})}),
+        f"{escaped('mmraw')}:{json_base64({'raw_image_id': NAME})}",
+        f"see mmraw:{json_base64({'payload': f'mmraw:{json_base64([NAME])}'})}",
+        f"see mmraw:v2:r:f:{SHA[:0]}0:image:0:x.png:{json_base64([NAME])}",
         "é" * 2000 + NAME,
         "x" * 2000 + NAME.upper(),
         "\ud800" * 2000 + NAME,

@@ -59,8 +59,8 @@ def test_an_image_is_stored_under_its_hash(store: ImageStore, kind: str) -> None
 @pytest.mark.parametrize("root", ["/", "/with space", "/über/%41"])
 def test_the_url_of_an_image_is_that_of_its_path(root: str) -> None:
     store = ImageStore(root)
-    facts = store.prepare(picture()).facts
-    assert store.uri(facts) == (Path(root) / facts.raw_image_id).as_uri()
+    info = store.prepare(picture()).info
+    assert store.uri(info) == (Path(root) / info.raw_image_id).as_uri()
 
 
 def test_a_second_time_nothing_is_written(store: ImageStore) -> None:
@@ -87,7 +87,7 @@ def test_a_second_time_nothing_is_written(store: ImageStore) -> None:
 def test_preparing_does_no_io(store: ImageStore) -> None:
     image = store.prepare(url_of())
     assert not store.root.exists()
-    assert store.commit(image).raw_image_id == image.raw_image_id
+    assert store.put(image).raw_image_id == image.raw_image_id
     assert store.root.is_dir()
 
 
@@ -280,8 +280,8 @@ def test_the_expected_hash_is_a_prefix_of_the_digest(store: ImageStore) -> None:
             store.read(stored.raw_image_id, wrong)
         assert caught.value.code == "hash_mismatch"
         assert str(caught.value) == (
-            f"$: expected bytes whose SHA-256 begins with {wrong[:16]}{'…' * (len(wrong) > 16)}, got {stored.size} bytes that "
-            "have another one; delete the file and offload the image again [hash_mismatch]"
+            f"$: expected bytes whose SHA-256 begins with {wrong[:16]}{'…' * (len(wrong) > 16)}, got {stored.size} bytes "
+            "with another hash; delete the file and offload the image again [hash_mismatch]"
         )
     assert store.counters.verify_failures == 4
 

@@ -281,4 +281,4 @@ def test_a_file_whose_time_cannot_be_set(
     # Where it can be replaced, it is: the new one is this user's, and young.
     assert again.written == (step == "another user's file")
     assert (first.path.stat().st_ino != inode) == again.written
-    store.check_present(first.uri, keep=True)
+    assert store.exists(first.uri, renew=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any
 
 from rawmm import (
@@ -11,22 +10,17 @@ from rawmm import (
     MMImageRef,
     MMRefs,
     MultiModalData,
-    PlaceholderRange,
-    RawMMItem,
 )
 from rawmm.trainer import TrainingSample
+from tests import builders
+from tests.builders import FINGERPRINT, mm_hash_of, sha256_of
 
-FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee33"
 PAD = 7
 DIRECTORY = "/data/outputs/run_demo/assets/images"
 
 
-def sha(number: int) -> str:
-    return sha256(str(number).encode()).hexdigest()
-
-
 def uri(number: int) -> str:
-    return f"file://{DIRECTORY}/{sha(number)}.png"
+    return f"file://{DIRECTORY}/{sha256_of(number)}.png"
 
 
 def image(number: int, offset: int, length: int, **fields: Any) -> MMImageRef:
@@ -38,7 +32,7 @@ def image(number: int, offset: int, length: int, **fields: Any) -> MMImageRef:
     }
     item = MMImageItem(**(own | fields))
     return MMImageRef(
-        item=item, hash=sha(number)[:32], uri=uri(number), offset=offset, length=length
+        item=item, hash=mm_hash_of(number), uri=uri(number), offset=offset, length=length
     )
 
 
@@ -67,24 +61,6 @@ def experts(size: int, layers: int = 2, top_k: int = 3, dtype: Any = "uint8") ->
     )
 
 
-def item(number: int, **fields: Any) -> RawMMItem:
-    own = {
-        "modality": "image",
-        "family": "qwen_vl",
-        "layout_fingerprint": FINGERPRINT,
-        "payload": {"image_grid_thw": [1, 2, 2]},
-    }
-    if "raw_image_uri" not in fields:
-        own["raw_image_id"] = f"{sha(number)}.png"
-    return RawMMItem(**(own | fields))
-
-
 def sidecar(*spans: tuple[int, int], **fields: Any) -> MultiModalData:
     """The sidecar of a sample with an image at each span; every item gets `fields`."""
-    return MultiModalData(
-        mm_hashes={"image": [sha(number)[:32] for number, _ in enumerate(spans)]},
-        mm_placeholders={
-            "image": [PlaceholderRange(offset=offset, length=length) for offset, length in spans]
-        },
-        mm_items={"image": [item(number, **fields) for number, _ in enumerate(spans)]},
-    )
+    return builders.sidecar(*(builders.item(i, **fields) for i, _ in enumerate(spans)), spans=spans)

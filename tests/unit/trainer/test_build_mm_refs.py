@@ -22,7 +22,8 @@ from rawmm import (
     to_builtins,
 )
 from rawmm.trainer import build_mm_refs
-from tests.unit.trainer.samples import DIRECTORY, item, sha, sidecar, uri
+from tests.builders import item, mm_hash_of, sha256_of
+from tests.unit.trainer.samples import DIRECTORY, sidecar, uri
 
 WIRE = Path(__file__).parent.parent.parent / "data/wire/trainer"
 TYPES = [0, 1, 1, 0, 1, 0]
@@ -65,18 +66,18 @@ class TestReferences:
     def test_an_id_in_the_image_directory(self, image_dir: Any) -> None:
         refs = built(sidecar(*SPANS), image_dir=image_dir, mm_token_type_ids=TYPES)
         assert [image.uri for image in refs.images] == [uri(0), uri(1)]
-        assert [image.hash for image in refs.images] == [sha(0)[:32], sha(1)[:32]]
+        assert [image.hash for image in refs.images] == [mm_hash_of(0), mm_hash_of(1)]
         assert [(image.offset, image.length) for image in refs.images] == list(SPANS)
-        assert refs.images[0].item.raw_image_id == f"{sha(0)}.png"
+        assert refs.images[0].item.raw_image_id == f"{sha256_of(0)}.png"
         assert decode_msgpack(encode_msgpack(refs), MMRefs) == refs
 
     def test_a_directory_that_needs_escapes(self) -> None:
         refs = built(sidecar((0, 1)), image_dir="/data/my run#1/ü")
-        assert refs.images[0].uri == f"file:///data/my%20run%231/%C3%BC/{sha(0)}.png"
+        assert refs.images[0].uri == f"file:///data/my%20run%231/%C3%BC/{sha256_of(0)}.png"
 
     def test_an_id_in_a_store(self) -> None:
         refs = built(sidecar((0, 1)), to_uri=lambda name: f"s3://bucket/{name}")
-        assert refs.images[0].uri == f"s3://bucket/{sha(0)}.png"
+        assert refs.images[0].uri == f"s3://bucket/{sha256_of(0)}.png"
 
     def test_uri_is_unchanged(self) -> None:
         given = sidecar((0, 1), raw_image_uri="gs://bucket/a.png")
@@ -135,7 +136,7 @@ class TestLocators:
             ("/plain/path.png", "bad_locator"),
             ("file:///a/../b.png", "path_escape"),
             ("file://host/b.png", "bad_locator"),
-            (f"s3://bucket/{sha(5)}.png", "hash_mismatch"),
+            (f"s3://bucket/{sha256_of(5)}.png", "hash_mismatch"),
             (None, "wrong_type"),
             (b"s3://bucket/a.png", "wrong_type"),
         ],
@@ -152,7 +153,7 @@ class TestLocators:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         refs = built(sidecar((0, 1)), image_dir=image_dir)
-        assert refs.images[0].uri == f"{tmp_path.resolve().as_uri()}/images/{sha(0)}.png"
+        assert refs.images[0].uri == f"{tmp_path.resolve().as_uri()}/images/{sha256_of(0)}.png"
 
     @pytest.mark.parametrize(
         ("image_dir", "code"),
@@ -174,7 +175,7 @@ class TestMedia:
         given = sidecar((0, 1))
         entry: Any = {
             "mm_items": RawMMItem(modality=modality, family="f", payload={}),
-            "mm_hashes": sha(9),
+            "mm_hashes": sha256_of(9),
             "mm_placeholders": PlaceholderRange(offset=8, length=1),
         }[name]
         getattr(given, name)[modality] = [entry]

@@ -19,7 +19,8 @@ from rawmm import (
 from rawmm.graph import Branch, branches
 from rawmm.trainer import TrainingSample, sample_from
 from rawmm.trainer.sample import images_of
-from tests.unit.graph.turns import TYPES, new_trace, play, response, sha, url, user, with_images
+from tests.builders import mm_hash_of, sha256_of
+from tests.unit.graph.turns import TYPES, new_trace, play, response, url, user, with_images
 from tests.unit.trainer.samples import experts
 
 DIRECTORY = "/run/assets/images"
@@ -52,14 +53,14 @@ class TestSample:
         assert sample.mm_token_type_ids == [0, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0]
         assert [(one.offset, one.length) for one in images_of(sample)] == [(1, 2), (7, 3)]
         assert [one.uri for one in images_of(sample)] == [url(0), url(1)]
-        assert [one.hash for one in images_of(sample)] == [sha(0)[:32], sha(1)[:32]]
+        assert [one.hash for one in images_of(sample)] == [mm_hash_of(0), mm_hash_of(1)]
         for name in ("ref_logprobs", "advantages", "rl_weights", "ce_weights", "ref_kl_weights"):
             assert getattr(sample, name) is None
         assert sample.routed_experts is None
 
     def test_images_in_a_store(self) -> None:
         sample = sample_from(branch(with_images()), to_uri=lambda name: f"s3://bucket/{name}")
-        assert images_of(sample)[1].uri == f"s3://bucket/{sha(1)}.png"
+        assert images_of(sample)[1].uri == f"s3://bucket/{sha256_of(1)}.png"
 
     def test_text(self) -> None:
         trace = new_trace()

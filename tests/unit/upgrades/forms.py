@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from tests.builders import FINGERPRINT, item_document
 from tests.unit.images.pictures import picture, url_of
 
-FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee0d"
 GRID = [1, 8, 8]
 PNG = picture()
 URL = url_of()
@@ -17,18 +17,13 @@ STORED = f"{SHA}.png"
 
 def envelope(**more: Any) -> dict[str, Any]:
     """A canonical item."""
-    return {"version": 1, **without_version(**more)}
+    return item_document(**{"payload": {"image_grid_thw": [GRID]}, **more})
 
 
 def without_version(**more: Any) -> dict[str, Any]:
-    return {
-        "kind": "prime_raw_mm_item",
-        "modality": "image",
-        "family": "qwen_vl",
-        "layout_fingerprint": FINGERPRINT,
-        "payload": {"image_grid_thw": [GRID]},
-        **more,
-    }
+    item = envelope(**more)
+    del item["version"]
+    return item
 
 
 def bare_grid(**more: Any) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from rawmm import (
     validate,
 )
 from rawmm.upgrades import upgrade
+from tests.builders import item_document
 from tests.unit.images.pictures import assert_silent, data_url, picture, url_of
 from tests.unit.upgrades.forms import (
-    FINGERPRINT,
     GRID,
     PNG,
     SHA,
@@ -56,15 +56,9 @@ def refusal(item: Any, kind: Any = RawMMItem, **options: Any) -> RawMMError:
 
 class TestDescriptorOnly:
     def test_is_put_in_an_envelope(self) -> None:
-        assert upgraded_item(bare_grid()) == {
-            "kind": "prime_raw_mm_item",
-            "version": 1,
-            "modality": "image",
-            "family": "qwen_vl",
-            "layout_fingerprint": FINGERPRINT,
-            "payload": {"image_grid_thw": GRID},
-            "raw_image_id": "a07e50973f7c1376.png",
-        }
+        assert upgraded_item(bare_grid()) == item_document(
+            payload={"image_grid_thw": GRID}, raw_image_id="a07e50973f7c1376.png"
+        )
 
     @pytest.mark.parametrize("grid", [[1, 8, 8], [[1, 8, 8]]])
     def test_keeps_the_grid_as_it_is(self, grid: Any) -> None:
@@ -193,7 +187,7 @@ class TestInline:
             "$.mm_items.image[1].raw_image_data",
         )
         assert (error.expected, error.got) == (
-            f"the image of hash {other}, which stands beside it",
+            f"the image of hash {other}, as recorded beside it",
             f"the image of hash {SHA[:16]}",
         )
         assert_silent(error, URL)

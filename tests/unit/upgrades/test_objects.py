@@ -31,8 +31,8 @@ import pytest
 from rawmm import MessageNode, MMRefs, MultiModalData, RawMMError, RawMMItem, RawMMRef, to_builtins
 from rawmm.model.types import GenerateFeatures
 from rawmm.upgrades import upgrade
+from tests.builders import FINGERPRINT
 from tests.unit.upgrades.forms import (
-    FINGERPRINT,
     SHA,
     URL,
     bare_grid,
@@ -234,6 +234,7 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NOT_JSON)
 def test_what_is_no_json_is_refused_at_every_field(name: str, form: str) -> None:

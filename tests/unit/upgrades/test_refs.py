@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,9 @@ from rawmm import (
 )
 from rawmm.engine.refs import raw_mm_ref, split_raw_mm_ref
 from rawmm.upgrades import upgrade
+from tests.builders import FINGERPRINT, urlsafe_base64
 from tests.unit.images.pictures import assert_silent
-from tests.unit.upgrades.forms import FINGERPRINT, PNG, SHA, STORED, URL
+from tests.unit.upgrades.forms import PNG, SHA, STORED, URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,24 +38,20 @@ def text(fields: Any) -> str:
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
-def b64(plain: str) -> str:
-    return base64.urlsafe_b64encode(plain.encode()).rstrip(b"=").decode()
-
-
 def v2(fields: dict[str, Any]) -> str:
     names = ("family", "fingerprint", "modality", "mm_hash", "raw_image_id")
     return ":".join(
-        ["mmraw:v2:demo", *map(fields.__getitem__, names), b64(text(fields["payload"]))]
+        ["mmraw:v2:demo", *map(fields.__getitem__, names), urlsafe_base64(text(fields["payload"]))]
     )
 
 
 def v3(fields: dict[str, Any]) -> str:
     renamed = {name.replace("raw_image_uri", "raw_uri"): value for name, value in fields.items()}
-    return "mmraw:v3:" + b64(text(renamed))
+    return "mmraw:v3:" + urlsafe_base64(text(renamed))
 
 
 def in_base64(fields: dict[str, Any]) -> str:
-    return "mmraw:" + b64(text(fields))
+    return "mmraw:" + urlsafe_base64(text(fields))
 
 
 def loose(fields: dict[str, Any]) -> str:

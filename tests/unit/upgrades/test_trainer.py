@@ -168,7 +168,10 @@ class TestInlineUrls:
         error = refusal(list(self.VALUE), image_dir=tmp_path)
         assert (error.code, error.path) == ("historical_form", "$")
         assert "inline_urls" in error.got
-        assert error.hint == "say the model's layout, from which they can be made again"
+        assert (
+            error.hint
+            == "give the model's layout, from which hashes and descriptors can be computed"
+        )
         assert_silent(error, URL)
 
     def test_references_to_the_trainer_carry_no_images(self) -> None:

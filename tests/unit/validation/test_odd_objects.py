@@ -1,4 +1,4 @@
-"""Objects that say one thing and hold another, and numbers and types at the edges."""
+"""Inconsistent containers, forged classes, inexact integers, unions and subclasses."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TooShort(Sequence[Any]):
 
 
 @pytest.mark.parametrize(
-    "liar",
+    "container",
     [
         HidesItems(a=1),
         ShowsMore(a=1),
@@ -87,30 +87,30 @@ class TooShort(Sequence[Any]):
         Endless(),
         TooShort(),
     ],
-    ids=lambda liar: type(liar).__name__,
+    ids=lambda container: type(container).__name__,
 )
-class TestAContainerThatHoldsOtherThanItSays:
-    def test_is_refused_where_a_struct_is_built(self, liar: Any) -> None:
-        parameters = {"x": liar}
+class TestInconsistentContainer:
+    def test_is_refused_by_constructors(self, container: Any) -> None:
+        parameters = {"x": container}
         assert code_of(lambda: rawmm.Tool(name="x", parameters=parameters)) == "not_json"
-        assert code_of(lambda: rawmm.convert({"nodes": [], "info": liar}, Trace)) == "not_json"
+        assert code_of(lambda: rawmm.convert({"nodes": [], "info": container}, Trace)) == "not_json"
 
-    def test_is_refused_where_a_sidecar_belongs(self, liar: Any) -> None:
-        assert code_of(lambda: rawmm.convert(liar, rawmm.MultiModalData)) == "not_json"
+    def test_is_refused_as_a_sidecar(self, container: Any) -> None:
+        assert code_of(lambda: rawmm.convert(container, rawmm.MultiModalData)) == "not_json"
 
-    def test_is_refused_where_it_was_assigned(self, liar: Any) -> None:
+    def test_is_refused_after_an_assignment(self, container: Any) -> None:
         node = rawmm.convert(NODE)
-        node.advantages = liar
+        node.advantages = container
         assert code_of(lambda: rawmm.encode_json(node))
         assert list(rawmm.iter_errors(node))
 
-    def test_is_refused_where_it_is_encoded(self, liar: Any) -> None:
+    def test_is_refused_by_encoders(self, container: Any) -> None:
         node = rawmm.convert(NODE)
-        assert code_of(lambda: rawmm.encode_json(liar)) == "not_json"
-        assert code_of(lambda: rawmm.encode_json([node, liar])) == "not_json"
+        assert code_of(lambda: rawmm.encode_json(container)) == "not_json"
+        assert code_of(lambda: rawmm.encode_json([node, container])) == "not_json"
 
 
-def test_proxy_of_a_struct_is_refused_at_each_door() -> None:
+def test_proxy_of_a_struct_is_refused_at_each_entry_point() -> None:
     node = rawmm.convert(NODE)
     trace = Trace(nodes=[node])
     proxy = weakref.proxy(node)
@@ -124,7 +124,7 @@ def test_proxy_of_a_struct_is_refused_at_each_door() -> None:
     assert code_of(lambda: rawmm.encode_json(trace))
 
 
-def test_object_that_poses_as_a_dict_is_refused() -> None:
+def test_object_with_a_forged_class_is_refused() -> None:
     node = rawmm.convert(NODE)
     assert code_of(lambda: rawmm.to_builtins({"a": MagicMock(spec=dict), "b": node})) == "not_json"
 
@@ -132,7 +132,7 @@ def test_object_that_poses_as_a_dict_is_refused() -> None:
 @pytest.mark.parametrize(
     "stream", [[ROUNDED, -1], [0, -ROUNDED], [0.5, ROUNDED], [ROUNDED, -ROUNDED]]
 )
-class TestAnIntegerThatADoubleWouldRound:
+class TestInexactInteger:
     def test_is_refused_in_a_stream(self, stream: list[Any]) -> None:
         given = NODE | {"logprobs": stream}
         assert code_of(lambda: rawmm.convert(given)) == "out_of_range"
@@ -145,7 +145,7 @@ class TestAnIntegerThatADoubleWouldRound:
         assert code_of(lambda: rawmm.encode_json(node)) == "out_of_range"
 
 
-def test_assigned_number_that_a_double_would_round_is_refused() -> None:
+def test_assigned_inexact_integer_is_refused() -> None:
     node = rawmm.convert(NODE)
     node.timestamp = ROUNDED
     assert code_of(lambda: rawmm.encode_json(node)) == "out_of_range"
@@ -154,7 +154,7 @@ def test_assigned_number_that_a_double_would_round_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["logprobs", "reference_logprobs", "trainer_logprobs"])
-def test_floor_replaces_minus_infinity_in_a_packed_stream_of_json(name: str) -> None:
+def test_floor_replaces_minus_infinity_in_a_packed_stream_in_json(name: str) -> None:
     data = base64.b64encode(struct.pack("<2f", -np.inf, -1.0)).decode()
     packed = {"__nd__": True, "dtype": "float32", "shape": [2], "data": data}
     text = json.dumps({"nodes": [NODE | {name: packed}], "unknown": 1})
@@ -163,7 +163,7 @@ def test_floor_replaces_minus_infinity_in_a_packed_stream_of_json(name: str) -> 
     assert getattr(trace.nodes[0], name) == [-9999.0, -1.0]
 
 
-def test_floor_is_taken_by_its_value_and_for_subclasses() -> None:
+def test_floor_applies_to_subclasses_and_may_be_one() -> None:
     class Mine(MessageNode):
         pass
 
@@ -173,21 +173,21 @@ def test_floor_is_taken_by_its_value_and_for_subclasses() -> None:
     assert node.logprobs == [-3.0, -1.0]
 
 
-class TestAUnion:
+class TestUnion:
     @pytest.mark.parametrize(
         "read", [rawmm.convert, lambda one, kind: rawmm.decode_json(json.dumps(one), kind)]
     )
-    def test_of_lists_or_null_in_a_list_is_read(self, read: Any) -> None:
+    def test_list_of_lists_or_null_is_decoded(self, read: Any) -> None:
         nodes = read([None, [NODE]], list[list[MessageNode] | None])
         assert nodes == [None, [rawmm.convert(NODE)]]
         assert read({"a": None}, dict[str, dict[str, MessageNode] | None]) == {"a": None}
 
-    def test_of_nodes_or_null_is_held_to_the_graph(self) -> None:
+    def test_list_of_nodes_or_null_obeys_the_rules_of_a_graph(self) -> None:
         nodes = [None, NODE, NODE | {"parent": 2}]
         assert code_of(lambda: rawmm.convert(nodes, list[MessageNode | None])) == "parent_order"
 
 
-def test_lone_surrogate_that_was_assigned_is_refused_by_convert() -> None:
+def test_assigned_lone_surrogate_is_refused_by_convert() -> None:
     message = rawmm.UserMessage(content="x")
     message.content = "\ud800"
     assert code_of(lambda: rawmm.convert(message, rawmm.UserMessage)) == "not_json"
@@ -203,7 +203,7 @@ def test_lone_surrogate_that_was_assigned_is_refused_by_convert() -> None:
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_replacing_a_field_by_a_stand_in_is_refused_with_its_path(fields: dict[str, Any]) -> None:
+def test_assigned_unconverted_value_is_refused_with_its_path(fields: dict[str, Any]) -> None:
     with pytest.raises(RawMMError) as caught:
         msgspec.structs.replace(rawmm.convert(NODE), **fields)
     assert caught.value.path.startswith(f"$.{next(iter(fields))}")
@@ -218,18 +218,18 @@ class MustScore(MessageNode, kw_only=True):
     score: float
 
 
-class TestASubclassWithAFieldOfItsOwn:
-    def test_is_read_and_written(self) -> None:
+class TestSubclassWithItsOwnField:
+    def test_round_trips(self) -> None:
         node = Scored(**NODE, score=1.5)
         assert rawmm.decode_json(rawmm.encode_json(node), Scored) == node
         assert list(rawmm.iter_errors(node)) == []
 
-    def test_names_the_rule_that_is_broken_and_not_its_field(self) -> None:
+    def test_broken_rule_has_precedence_over_its_field(self) -> None:
         node = Scored(**NODE, score=1.5)
         node.mask = [True]
         assert [error.code for error in rawmm.iter_errors(node)] == ["stream_length"]
 
-    def test_is_refused_without_the_field_or_with_another_type(self) -> None:
+    def test_is_refused_without_the_field_or_with_a_wrong_type(self) -> None:
         assert code_of(lambda: MustScore(**NODE)) == "wrong_type"
         assert code_of(lambda: Scored(**NODE, score="x")) == "wrong_type"
         node = Scored(**NODE)
@@ -237,7 +237,7 @@ class TestASubclassWithAFieldOfItsOwn:
         assert [error.code for error in rawmm.iter_errors(node)] == ["wrong_type"]
         assert code_of(lambda: rawmm.encode_json(node)) == "wrong_type"
 
-    def test_is_refused_in_a_trace_whose_reader_does_not_know_the_field(self) -> None:
+    def test_is_refused_in_a_trace_of_plain_nodes(self) -> None:
         trace = Trace(nodes=[])
         trace.nodes = [Scored(**NODE)]
         assert code_of(lambda: rawmm.encode_json(trace)) == "unknown_field"

@@ -1,4 +1,4 @@
-"""Objects that keep fields their schema does not know, wherever they stand in a value."""
+"""Open objects keep unknown fields wherever they occur in a value."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from rawmm import (
     to_builtins,
     validate,
 )
-from rawmm.codec import spread
+from rawmm.codec import merge_extras
 from rawmm.model.types import TYPES
 from tests.property.oracle import without_defaults
 
@@ -68,7 +68,7 @@ PLACES: dict[str, tuple[Any, Any, str]] = {
 }
 EXTRA: list[dict[str, Any]] = [
     {"zeta": {"a": [1.5, None]}, "future": "é", "": True},
-    # The names that the fields have inside are data like any other.
+    # Internal field names are ordinary keys in data.
     {"__extra__": {"a": 1}},
     {"__extra__": None},
     {"__extra__": {}, "extra": 2, "__known__": []},
@@ -93,14 +93,14 @@ def below(value: Any, path: str) -> Any:
     return value
 
 
-def test_the_schema_says_what_is_open() -> None:
+def test_schema_decides_which_objects_are_open() -> None:
     assert {name for name, kind in TYPES.items() if kind.__open__} == {"Tool", "Trace"}
 
 
 @everywhere
 @pytest.mark.parametrize("extra", EXTRA, ids=str)
 class TestUnknownFieldsAreKept:
-    def test_at_every_door(self, place: str, extra: dict[str, Any]) -> None:
+    def test_by_every_entry_point(self, place: str, extra: dict[str, Any]) -> None:
         kind, make, path = PLACES[place]
         document = make(extra)
         before = copy.deepcopy(document)
@@ -117,7 +117,7 @@ class TestUnknownFieldsAreKept:
             assert without_defaults(to_builtins(value), document) == document
         assert document == before
 
-    def test_through_every_copy(self, place: str, extra: dict[str, Any]) -> None:
+    def test_by_copies_and_pickles(self, place: str, extra: dict[str, Any]) -> None:
         kind, make, _ = PLACES[place]
         value = convert(make(extra), kind)
         assert decode_json(encode_json(value), kind) == value
@@ -143,7 +143,7 @@ class TestErrors:
             ({1: 2}, "not_json", ""),
         ],
     )
-    def test_values_that_no_format_can_say(
+    def test_value_that_no_format_can_encode_is_refused(
         self, place: str, extra: dict[Any, Any], code: str, below: str
     ) -> None:
         kind, make, path = PLACES[place]
@@ -162,7 +162,7 @@ class TestErrors:
             ({1: 2}, "not_json", ""),
         ],
     )
-    def test_changes_after_construction(
+    def test_invalid_extra_assigned_after_construction_is_refused(
         self, place: str, extra: Any, code: str, under: str
     ) -> None:
         kind, make, path = PLACES[place]
@@ -185,7 +185,7 @@ class TestErrors:
         one.extra = None
         assert encode_json(value) == encode_json(convert(make({}), kind))
 
-    def test_known_fields_are_typed_beside_unknown_ones(self, place: str) -> None:
+    def test_known_field_of_wrong_type_beside_unknown_ones_is_refused(self, place: str) -> None:
         kind, make, path = PLACES[place]
         name = "mm_token_type_id_map" if path in ("$[1]", "$") and kind != Tool else "strict"
         document = make({"future": 1, name: "yes"})
@@ -197,7 +197,7 @@ class TestErrors:
             error = refused(call)
             assert (error.code, error.path) == ("wrong_type", f"{path}.{name}")
 
-    def test_what_only_messagepack_can_say(self, place: str) -> None:
+    def test_value_that_only_messagepack_can_encode_is_refused_in_json(self, place: str) -> None:
         kind, make, path = PLACES[place]
         document = make({"blob": [b"x"], "score": math.inf})
         value = decode_msgpack(msgspec.msgpack.encode(document), kind)
@@ -213,15 +213,15 @@ class TestErrors:
 
 
 @everywhere
-def test_without_unknown_fields_nothing_is_copied(place: str) -> None:
+def test_nothing_is_copied_without_unknown_fields(place: str) -> None:
     kind, make, _ = PLACES[place]
     value = convert(make({}), kind)
-    assert spread(value) is value
+    assert merge_extras(value) is value
 
 
 class TestConstruction:
     @pytest.mark.parametrize(("kind", "known"), [(Trace, {"nodes": []}), (Tool, TOOL)])
-    def test_unknown_arguments_are_extra_fields(self, kind: Any, known: dict[str, Any]) -> None:
+    def test_unknown_arguments_become_extra_fields(self, kind: Any, known: dict[str, Any]) -> None:
         value = kind(**known, future=1)
         assert value == kind(**known, extra={"future": 1}) == convert(known | {"future": 1}, kind)
         assert kind(**known).extra is None
@@ -229,7 +229,7 @@ class TestConstruction:
         both = kind(**known, a=1, extra={"b": 2})
         assert both.extra == {"a": 1, "b": 2}
 
-    def test_extra_must_be_a_dict_of_other_fields(self) -> None:
+    def test_extra_with_known_fields_is_refused(self) -> None:
         error = refused(lambda: Tool(**TOOL, extra=5))
         assert (error.code, error.path) == ("wrong_type", "$.extra")
         for clash in ({"name": "y"}, {"strict": True}):
@@ -240,11 +240,11 @@ class TestConstruction:
         error = refused(lambda: Trace(nodes=[], extra={"nodes": []}))
         assert (error.code, error.path) == ("duplicate_key", "$.nodes")
 
-    def test_only_open_objects_take_the_internal_name(self) -> None:
+    def test_internal_name_is_refused_in_closed_objects(self) -> None:
         error = refused(lambda: UserMessage(content="x", __extra__={}))
         assert (error.code, error.path) == ("unknown_field", "$.__extra__")
 
-    def test_values_are_checked(self) -> None:
+    def test_invalid_extra_value_is_refused(self) -> None:
         for make in (
             lambda odd: Tool(**TOOL, format={"a": odd}),
             lambda odd: Tool(**TOOL, extra={"format": {"a": odd}}),
@@ -254,7 +254,7 @@ class TestConstruction:
         error = refused(lambda: MessageNode(**USER, tools=[TOOL, TOOL | {"format": object()}]))
         assert (error.code, error.path) == ("not_json", "$.tools[1].format")
 
-    def test_a_node_takes_tools_in_any_form(self) -> None:
+    def test_node_accepts_tools_in_every_form(self) -> None:
         class Model(pydantic.BaseModel):
             model_config = pydantic.ConfigDict(extra="allow")
             name: str
@@ -276,11 +276,11 @@ class TestConstruction:
         given = Node(USER["message"], tools)
         assert convert(given).tools == wanted
         assert convert({"nodes": (given,), "id": 1}, Trace).nodes[0].tools == wanted
-        # A struct beside what msgspec does not read by itself.
+        # A struct beside a container that msgspec does not support.
         mixed = {"message": USER["message"], "tools": [wanted[0], tools[0]]}
         assert convert(mixed).tools == wanted[:2]
 
-    def test_containers_of_other_classes(self) -> None:
+    def test_other_container_classes_are_accepted(self) -> None:
         documents = tuple(
             MappingProxyType({"nodes": [], "__extra__": odd}) for odd in ({"a": 1}, {})
         )
@@ -293,7 +293,7 @@ class TestConstruction:
             assert refused(lambda kind=kind: convert("x", kind)).code == "wrong_type"
             assert refused(lambda kind=kind: convert(5, kind)).code == "wrong_type"
 
-    def test_parameters_are_json_on_either_wire(self) -> None:
+    def test_parameters_must_be_json_in_both_formats(self) -> None:
         error = refused(lambda: Tool(**TOOL, parameters={"a": math.nan}))
         assert (error.code, error.path) == ("not_json", "$.parameters.a")
         both = {"name": 5, "parameters": {"a": math.nan}, "future": math.nan}
@@ -301,11 +301,11 @@ class TestConstruction:
         data = msgspec.msgpack.encode(node(TOOL | {"parameters": {"a": b"x"}, "future": 1}))
         assert refused(lambda: decode_msgpack(data)).path == "$.tools[0].parameters.a"
 
-    def test_nodes_are_required_in_data_but_not_to_begin_one(self) -> None:
+    def test_nodes_are_required_in_documents_but_not_in_the_constructor(self) -> None:
         assert Trace().nodes == []
         assert refused(lambda: decode_json(b"{}", Trace)).code == "missing_field"
 
-    def test_structs_can_be_held_weakly(self) -> None:
+    def test_structs_support_weak_references(self) -> None:
         trace = Trace()
         held = weakref.ref(trace)
         assert held() is trace
@@ -314,14 +314,14 @@ class TestConstruction:
 
 
 class TestTrace:
-    def test_free_fields_on_messagepack(self) -> None:
+    def test_free_fields_round_trip_in_messagepack(self) -> None:
         data = msgspec.msgpack.encode({"nodes": [], "blob": b"x", "info": {"score": math.inf}})
         trace = decode_msgpack(data, Trace)
         assert msgspec.msgpack.decode(encode_msgpack(trace)) == msgspec.msgpack.decode(data)
         trace.extra = None
         assert refused(lambda: encode_json([trace])).path == "$[0].info.score"
 
-    def test_what_messagepack_can_say_is_no_error_beside_one(self) -> None:
+    def test_messagepack_value_beside_an_error_is_not_reported(self) -> None:
         free = {"blob": b"x", "info": {"score": math.inf, "raw": b"x"}}
         document = {"nodes": [USER | {"parent": 7}, {"message": 5}], **free}
         errors = [(error.code, error.path) for error in iter_errors(document, Trace)]
@@ -333,7 +333,7 @@ class TestTrace:
         trace.nodes[0].token_ids = [1]
         assert refused(lambda: encode_msgpack(trace)).path == "$.nodes[0].mask"
 
-    def test_rules_across_nodes_hold_in_an_open_record(self) -> None:
+    def test_graph_rules_apply_in_a_trace_with_extra_fields(self) -> None:
         bad = {"future": 1, "nodes": [USER | {"parent": 7}]}
         error = refused(lambda: decode_json(json.dumps(bad), Trace))
         assert (error.code, error.path) == ("parent_order", "$.nodes[0].parent")
@@ -341,7 +341,7 @@ class TestTrace:
         error = refused(lambda: decode_json(json.dumps(nodes), list[MessageNode]))
         assert (error.code, error.path) == ("parent_order", "$[1].parent")
 
-    def test_other_values_around_it(self) -> None:
+    def test_trace_with_extra_fields_in_lists_and_dicts(self) -> None:
         trace = convert({"nodes": [USER], "future": 1}, Trace)
         assert refused(lambda: encode_json({"a": {1: trace}})).path == "$.a"
         written = json.loads(encode_json({"a": [trace, 1], "b": "x"}))
@@ -349,8 +349,8 @@ class TestTrace:
         assert (written["a"][1], written["b"]) == (1, "x")
 
 
-def test_base64_is_read_on_messagepack_with_and_without_unknown_fields() -> None:
-    """Plain data of a JSON document, packed: the schema accepts it, and so does every door."""
+def test_base64_is_accepted_in_messagepack_with_and_without_unknown_fields() -> None:
+    """The plain data of a JSON document, encoded as MessagePack, matches the schema, too."""
     array = {"__nd__": True, "dtype": "uint8", "shape": [1], "data": "AA=="}
     tokens = {"token_ids": [1], "mask": [True], "routed_experts": array, "kept_tokens": array}
     wanted = EncodedArray(dtype="uint8", shape=[1], data=bytes(1))

@@ -13,15 +13,15 @@ from rawmm.values.json_fault import find_fault
 NODES = (Path(__file__).resolve().parents[3] / "examples" / "nodes.json").read_bytes()
 
 CASES: list[tuple[bytes | str, int, int, str]] = [
-    # What a value may not be.
+    # Invalid values.
     (b'{"a": NaN}', 1, 7, "NaN, which JSON does not have"),
     (b'{"a": [1, Infinity]}', 1, 11, "Infinity, which JSON does not have"),
     (b'{"a":\n -Infinity}', 2, 2, "-Infinity, which JSON does not have"),
     (b'{"NaN": "NaN \\" NaN", "b": NaN}', 1, 28, "NaN, which JSON does not have"),
     (b'{"a": nan}', 1, 7, "nan, which JSON does not have"),
     (b"[undefined]", 1, 2, "undefined, which JSON does not have"),
-    (b'{"a": True}', 1, 7, "True, which is Python's"),
-    (b'{"a": None}', 1, 7, "None, which is Python's"),
+    (b'{"a": True}', 1, 7, "True, which is Python syntax"),
+    (b'{"a": None}', 1, 7, "None, which is Python syntax"),
     (b"[nul]", 1, 2, "a word without double quotes"),
     (b"[01]", 1, 3, "a number in a form that JSON does not have"),
     (b"[+1]", 1, 2, "a number in a form that JSON does not have"),
@@ -32,8 +32,8 @@ CASES: list[tuple[bytes | str, int, int, str]] = [
     (b"[1e999]", 1, 2, "a number that a double cannot hold"),
     (b'["1e999", -1e999]', 1, 11, "a number that a double cannot hold"),
     (b"[%s]" % (b"9" * 400), 1, 2, "a number that a double cannot hold"),
-    (b"[\xc2\xa01]", 1, 2, "something that is no JSON value"),
-    (b"\0", 1, 1, "something that is no JSON value"),
+    (b"[\xc2\xa01]", 1, 2, "something that is not a JSON value"),
+    (b"\0", 1, 1, "something that is not a JSON value"),
     # Commas, colons, brackets.
     (b"[1,]", 1, 3, "a trailing comma"),
     (b'{"a": 1 ,\r\n  }', 1, 9, "a trailing comma"),
@@ -46,7 +46,7 @@ CASES: list[tuple[bytes | str, int, int, str]] = [
     (b'{"a"}', 1, 5, "no colon after a key"),
     (b'{"a": 1\n"b": 2}', 2, 1, "no comma between two values"),
     (b"[1 2]", 1, 4, "no comma between two values"),
-    (b"[1; 2]", 1, 3, "something else in the place of a comma"),
+    (b"[1; 2]", 1, 3, "something else instead of a comma"),
     (b"[1}", 1, 3, "a closing bracket of the other kind"),
     (b'{"a": 1]', 1, 8, "a closing bracket of the other kind"),
     (b"[1]]", 1, 4, "a closing bracket that closes nothing"),
@@ -57,8 +57,8 @@ CASES: list[tuple[bytes | str, int, int, str]] = [
     (b"{a: 1}", 1, 2, "a key without double quotes"),
     (b"{1: 2}", 1, 2, "a key without double quotes"),
     (b"{[]: 2}", 1, 2, "no key in double quotes"),
-    (b'["a\nb"]', 1, 4, "a line break inside of a string"),
-    (b'["a\tb"]', 1, 4, "a control character inside of a string"),
+    (b'["a\nb"]', 1, 4, "a line break inside a string"),
+    (b'["a\tb"]', 1, 4, "a control character inside a string"),
     (b'["\\x41"]', 1, 3, "an escape that JSON does not have"),
     (b'["\\u12zz"]', 1, 4, "an escape that JSON does not have"),
     (b"// x\n{}", 1, 1, "a comment, which JSON does not have"),
@@ -74,14 +74,14 @@ CASES: list[tuple[bytes | str, int, int, str]] = [
     (b"\xef\xbb\xbf{}", 1, 1, "a byte order mark before the text"),
     (b"", 1, 1, "nothing"),
     (b" \r\n", 1, 1, "nothing but white space"),
-    # The end.
+    # End of the text.
     (b'{"a": [1', 1, 9, "a document cut short after 8 bytes"),
     (b'{"a":\n', 1, 6, "a document cut short after 5 bytes"),
     (b'{"a": tru', 1, 10, "a document cut short after 9 bytes"),
     (b"[1.", 1, 4, "a document cut short after 3 bytes"),
     (b"[-", 1, 3, "a document cut short after 2 bytes"),
-    (b'["\xc3\xa9', 1, 4, "a document cut short after 4 bytes, inside of a string"),
-    (b'["a\\', 1, 5, "a document cut short after 4 bytes, inside of a string"),
+    (b'["\xc3\xa9', 1, 4, "a document cut short after 4 bytes, inside a string"),
+    (b'["a\\', 1, 5, "a document cut short after 4 bytes, inside a string"),
     (b'["\\u12', 1, 7, "a document cut short after 6 bytes"),
     (b'{} {"b": 2}', 1, 4, "a second document on the same line"),
     (b'{}\n{"b": 2}', 2, 1, "a second document"),
@@ -92,7 +92,7 @@ CASES: list[tuple[bytes | str, int, int, str]] = [
 
 
 @pytest.mark.parametrize(("data", "line", "column", "cause"), CASES, ids=repr)
-def test_the_first_fault_has_a_place_and_a_cause(
+def test_first_fault_has_position_and_cause(
     data: bytes | str, line: int, column: int, cause: str
 ) -> None:
     fault = find_fault(data)
@@ -101,28 +101,28 @@ def test_the_first_fault_has_a_place_and_a_cause(
     assert str(fault) == f"{cause} at line {line}, column {column}"
 
 
-def test_every_cause_is_that_of_one_mistake() -> None:
+def test_each_cause_names_one_mistake() -> None:
     assert len({cause for *_, cause in CASES}) > 30
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
-def test_lines_are_counted_with_any_line_end(ends: str) -> None:
+def test_all_line_endings_are_counted(ends: str) -> None:
     fault = find_fault(ends.join(["{", '"é": 1,', ' "b": NaN', "}"]))
     assert fault is not None
     assert (fault.line, fault.column) == (3, 7)
 
 
 @pytest.mark.parametrize("data", [b"{}", b" [1, 2.5e-3, null]\n", "é".join('""'), b"7", NODES])
-def test_a_document_has_no_fault(data: bytes | str) -> None:
+def test_valid_document_has_no_fault(data: bytes | str) -> None:
     assert find_fault(data) is None
     assert find_fault(memoryview(data) if isinstance(data, bytes) else data) is None
 
 
-def test_deep_nesting_is_no_fault_of_the_text() -> None:
+def test_deep_nesting_is_not_a_fault() -> None:
     assert find_fault(b"[" * 100_000) is None
 
 
-def test_the_text_is_never_shown() -> None:
+def test_content_of_the_text_is_never_shown() -> None:
     secret = "iVBORw0KGgoAAAANSUhEUgAA"
     for text in (
         f"{{{secret}: 1}}",
@@ -140,7 +140,9 @@ def test_the_text_is_never_shown() -> None:
     st.sampled_from([NODES, json.dumps({"a": [1.5, None, "é\n", True, -2], "b": {}}).encode()]),
     st.data(),
 )
-def test_what_has_a_fault_is_what_msgspec_refuses(text: bytes, data: st.DataObject) -> None:
+def test_text_has_a_fault_if_and_only_if_msgspec_refuses_it(
+    text: bytes, data: st.DataObject
+) -> None:
     at = data.draw(st.integers(0, len(text)))
     cut = data.draw(st.integers(0, 3))
     new = data.draw(

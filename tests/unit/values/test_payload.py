@@ -1,4 +1,4 @@
-"""Processed payloads and arrays never get through: any depth, any container, any door."""
+"""Processed payloads and arrays are refused at any depth, in any container, everywhere."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ from rawmm import (
     to_builtins,
     validate,
 )
+from tests.builders import FINGERPRINT, item_document
 
-FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee0d"
 HASH = "a07e50973f7c13761a4022033440544e"
 
 
@@ -119,7 +119,7 @@ INDEX = {"list": "[1]", "tuple": "[0]", "sequence": "[0]", "deque": "[0]"}
 @pytest.mark.parametrize("key", sorted(PROCESSED_KEYS))
 @pytest.mark.parametrize("container", sorted(CONTAINERS))
 @pytest.mark.parametrize("depth", [1, 2, 20])
-def test_processed_key_in_any_container(container: str, depth: int, key: str) -> None:
+def test_processed_key_in_any_container_is_refused(container: str, depth: int, key: str) -> None:
     value: Any = {key: 1}
     path = ""
     for _ in range(depth):
@@ -131,21 +131,21 @@ def test_processed_key_in_any_container(container: str, depth: int, key: str) ->
     assert caught.value.path == f"$.payload.a{path}.{key}"
 
 
-def test_processed_field_of_a_record() -> None:
+def test_processed_field_of_a_record_is_refused() -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         item({"a": [Pixels([0.5])]})
     assert caught.value.path == "$.payload.a[0].pixel_values"
 
 
 class FakeTensor:
-    """Recognised by protocol alone, as torch tensors are: torch is not imported."""
+    """Recognized by its protocol alone, like torch tensors; torch is not imported."""
 
     def __dlpack__(self) -> None:
         raise AssertionError
 
 
 def only(protocol: str) -> Any:
-    """An object of a class that has one protocol and nothing else of an array."""
+    """An object whose class has one array protocol and nothing else."""
     return type("Only", (), {protocol: None})()
 
 
@@ -186,7 +186,7 @@ ARRAYS = {
 
 @pytest.mark.parametrize("name", sorted(ARRAYS))
 @pytest.mark.parametrize("container", ["dict", "tuple", "mapping", "dataclass"])
-def test_arrays_by_protocol(name: str, container: str) -> None:
+def test_objects_with_an_array_protocol_are_refused(name: str, container: str) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         item({"a": CONTAINERS[container](ARRAYS[name])})
     assert caught.value.code == "array_payload"
@@ -220,20 +220,20 @@ NOT_JSON = {
 
 
 @pytest.mark.parametrize("name", sorted(NOT_JSON))
-def test_what_json_cannot_say(name: str) -> None:
+def test_value_without_a_json_form_is_refused(name: str) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         item({"a": NOT_JSON[name]})
     assert caught.value.code == "not_json"
     assert caught.value.path == "$.payload.a"
 
 
-def test_keys_of_the_payload_itself() -> None:
+def test_processed_key_of_the_payload_itself_is_refused() -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         item({1: 2})
     assert (caught.value.code, caught.value.path) == ("not_json", "$.payload")
 
 
-def test_other_containers_become_plain() -> None:
+def test_other_containers_become_dicts_and_lists() -> None:
     made = item(OddMapping({"grid": (1, 2), "more": OddSequence([{"x": 1.5}])}))
     assert made.payload == {"grid": [1, 2], "more": [{"x": 1.5}]}
     assert type(made.payload) is dict
@@ -247,7 +247,7 @@ def nested(depth: int, leaf: Any = 1) -> Any:
     return value
 
 
-def test_depth_limit_is_the_same_at_every_door() -> None:
+def test_depth_limit_is_the_same_at_every_entry_point() -> None:
     good, bad = nested(64), nested(65)
     made = item(good)
     assert decode_json(encode_json(made), RawMMItem) == made
@@ -268,7 +268,7 @@ def test_depth_limit_is_the_same_at_every_door() -> None:
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 @pytest.mark.parametrize("depth", [1_000, 100_000])
-def test_deep_text_is_an_error_never_a_crash(opening: str, depth: int) -> None:
+def test_deeply_nested_json_is_refused(opening: str, depth: int) -> None:
     text = '{"payload": ' + opening * depth
     with pytest.raises(ContractError) as caught:
         decode_json(text, RawMMItem)
@@ -280,13 +280,13 @@ def test_deep_text_is_an_error_never_a_crash(opening: str, depth: int) -> None:
     assert deep.value.code == "too_deep"
 
 
-def test_deep_msgpack_is_an_error() -> None:
+def test_deeply_nested_messagepack_is_refused() -> None:
     with pytest.raises(ContractError) as caught:
         decode_msgpack(b"\x81\xa7payload" + b"\x91" * 100_000 + b"\xc0", RawMMItem)
     assert caught.value.code == "too_deep"
 
 
-def test_deep_objects_are_an_error_at_every_door() -> None:
+def test_deeply_nested_object_is_refused_at_every_entry_point() -> None:
     value: Any = []
     for _ in range(10_000):
         value = [value]
@@ -305,7 +305,7 @@ def test_deep_objects_are_an_error_at_every_door() -> None:
     assert caught.value.code == "too_deep"
 
 
-def test_cycles() -> None:
+def test_cycle_is_refused() -> None:
     loop: dict[str, Any] = {"b": []}
     loop["b"].append(loop)
     with pytest.raises(ContractError) as caught:
@@ -317,18 +317,12 @@ def test_cycles() -> None:
 
 
 def fake(value: Any) -> dict[str, Any]:
-    return {
-        "kind": "prime_raw_mm_item",
-        "version": 1,
-        "modality": "image",
-        "family": "f",
-        "payload": {"a": value},
-    }
+    return item_document(payload={"a": value})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [list, tuple])
-def test_shared_containers_do_not_explode(kind: Any) -> None:
+def test_shared_containers_take_bounded_time(kind: Any) -> None:
     bomb: Any = [1]
     for _ in range(40):
         bomb = kind((bomb, bomb))
@@ -337,7 +331,7 @@ def test_shared_containers_do_not_explode(kind: Any) -> None:
     assert caught.value.code == "too_large"
 
 
-def test_a_wide_payload_is_fine() -> None:
+def test_wide_payload_is_accepted() -> None:
     made = item({"a": list(range(10_000))})
     assert decode_msgpack(encode_msgpack(made), RawMMItem) == made
 
@@ -358,8 +352,8 @@ def poisoned() -> dict[str, Any]:
 PATH = "$.multi_modal_data.mm_items.image[0].payload.vision[0].deep.pixel_values"
 
 
-class TestEveryDoor:
-    def test_construction(self) -> None:
+class TestEntryPoints:
+    def test_constructor_refuses(self) -> None:
         with pytest.raises(ProcessedPayloadError):
             MultiModalData(mm_items=poisoned()["multi_modal_data"]["mm_items"])
         with pytest.raises(ProcessedPayloadError):
@@ -370,20 +364,20 @@ class TestEveryDoor:
             MMImageRef(fake(1) | {"payload": POISON}, HASH, "file:///a.png", 0, 1)
 
     @pytest.mark.parametrize("wire", ["json", "msgpack"])
-    def test_decoding(self, wire: str) -> None:
+    def test_decoders_refuse(self, wire: str) -> None:
         decode: Any = decode_json if wire == "json" else decode_msgpack
         data = json.dumps(poisoned()) if wire == "json" else msgspec.msgpack.encode(poisoned())
         with pytest.raises(ProcessedPayloadError) as caught:
             decode(data)
         assert caught.value.path == PATH
 
-    def test_decoding_without_rawmm(self) -> None:
-        """A consumer's own msgspec decoder refuses too, though with a poorer path."""
+    def test_plain_msgspec_decoder_refuses(self) -> None:
+        """A consumer's msgspec decoder refuses as well, with a less precise path."""
         with pytest.raises(msgspec.ValidationError, match="pixel_values"):
             msgspec.json.decode(json.dumps(poisoned()), type=MessageNode)
 
     @pytest.mark.parametrize("encode", [encode_json, encode_msgpack, to_builtins])
-    def test_encoding(self, encode: Any) -> None:
+    def test_encoders_refuse(self, encode: Any) -> None:
         node = convert(CLEAN)
         assert node.multi_modal_data is not None
         node.multi_modal_data.mm_items["image"][0].payload = POISON
@@ -393,7 +387,7 @@ class TestEveryDoor:
 
     @pytest.mark.parametrize("value", [np.ones(2), b"x", float("nan"), {1: 2}, {1}, uuid.uuid4()])
     @pytest.mark.parametrize("encode", [encode_json, encode_msgpack])
-    def test_encoding_what_json_cannot_say(self, encode: Any, value: Any) -> None:
+    def test_json_encoder_refuses_non_json_values(self, encode: Any, value: Any) -> None:
         node = convert(CLEAN)
         assert node.multi_modal_data is not None
         node.multi_modal_data.mm_items["image"][0].payload["late"] = value
@@ -401,14 +395,14 @@ class TestEveryDoor:
             encode([node])
         assert caught.value.path.startswith("$[0].multi_modal_data.mm_items.image[0].payload.late")
 
-    def test_convert_and_validate(self) -> None:
+    def test_convert_and_validate_refuse(self) -> None:
         for refuse in (convert, validate):
             with pytest.raises(ProcessedPayloadError) as caught:
                 refuse(poisoned())
             assert caught.value.path == PATH
 
     @given(st.data())
-    def test_escapes_do_not_hide_a_key(self, data: st.DataObject) -> None:
+    def test_escaped_processed_key_is_refused(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(PROCESSED_KEYS)))
         spelled = "".join(
             f"\\u{ord(char):04x}" if data.draw(st.booleans()) else char for char in key
@@ -419,8 +413,8 @@ class TestEveryDoor:
         assert caught.value.code == "processed_payload"
 
 
-def test_opaque_provider_state_is_json_but_not_a_descriptor() -> None:
-    """Providers own their state: its keys are theirs, arrays are still refused."""
+def test_provider_state_is_free_json() -> None:
+    """Providers choose the keys of their state, but arrays are refused."""
     state = [{"image_features": [1], "signature": "s"}]
     message = AssistantMessage(content="x", provider_state=state)
     assert json.loads(encode_json(message))["provider_state"] == state
@@ -432,7 +426,7 @@ def test_opaque_provider_state_is_json_but_not_a_descriptor() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("door", [encode_json, encode_msgpack, to_builtins])
-def test_shared_containers_do_not_explode_when_written(door: Any) -> None:
+def test_shared_containers_are_encoded_in_bounded_time(door: Any) -> None:
     bomb: Any = [1]
     for _ in range(40):
         bomb = [bomb, bomb]

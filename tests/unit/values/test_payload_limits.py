@@ -1,4 +1,4 @@
-"""A payload is geometry, so it is small: the bounds of its values and its text."""
+"""Limits of a payload: the number of its values and the size of its text."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from rawmm import (
 from rawmm.model.types import MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES
 from rawmm.values.payload import Mode, _Walk, is_clean, payload_errors
 from rawmm.values.plain import contains_struct
+from tests.builders import FINGERPRINT, item_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee0d"
 HASH = "a07e50973f7c13761a4022033440544e"
 
-# The payload and the list in it are values, too.
+# The payload and the list in it count as values.
 MOST: dict[str, Any] = {"a": [0] * (MAX_VALUES - 2)}
 MORE: dict[str, Any] = {"a": [0] * (MAX_VALUES - 1)}
 LONGEST: dict[str, Any] = {"a": "x" * (MAX_TEXT - 1)}
@@ -65,13 +65,7 @@ OVER = {
 
 
 def document(payload: Any) -> dict[str, Any]:
-    return {
-        "kind": "prime_raw_mm_item",
-        "version": 1,
-        "modality": "image",
-        "family": "qwen_vl",
-        "payload": payload,
-    }
+    return item_document(payload=payload)
 
 
 def assigned(payload: Any) -> bytes:
@@ -116,7 +110,7 @@ def test_payload_over_a_limit_is_too_large(entry: str, payload: Any) -> None:
 
 
 class CountingWalk(_Walk):
-    """The walk with paths, which counts the values that it looks at."""
+    """The walk with paths, counting the values that it visits."""
 
     seen = 0
 
@@ -131,7 +125,7 @@ class CountingWalk(_Walk):
     ids=["tuple", "mapping", "text"],
 )
 def test_walk_stops_at_the_limit(value: Any) -> None:
-    """Whatever the size of the payload, the work is that of the largest legal one."""
+    """A larger payload takes no more work than the largest valid one."""
     walk = CountingWalk(Mode.DESCRIPTOR, owner=False)
     (error,) = walk.errors({"a": value}, ("payload",), 1, ())
     assert (error.code, error.path) == ("too_large", "$.payload")
@@ -143,7 +137,7 @@ def test_walk_stops_at_the_limit(value: Any) -> None:
     ("payload", "code"), [(MOST, None), (MORE, "too_large"), (LONGEST, None), (LONGER, "too_large")]
 )
 def test_both_passes_have_the_same_limits(payload: Any, code: str | None, convert_to: Any) -> None:
-    """The fast pass reads dicts and lists, the other one all else."""
+    """The fast pass reads dicts and lists; the walk reads other containers, too."""
     slow = MappingProxyType(payload) if convert_to is not tuple else payload
     if convert_to is tuple and isinstance(payload["a"], list):
         slow = {"a": tuple(payload["a"])}
@@ -153,14 +147,14 @@ def test_both_passes_have_the_same_limits(payload: Any, code: str | None, conver
         assert found == ([] if code is None else [code])
 
 
-def test_offender_before_the_limit_is_named_first() -> None:
+def test_offender_before_the_limit_is_reported_first() -> None:
     payload = {"a": {"pixel_values": [0.5] * 600_000}}
     found = [error.code for error in iter_errors(document(payload), RawMMItem)]
     assert found == ["processed_payload"]
 
 
-def test_each_payload_has_limits_of_its_own() -> None:
-    """What an item has beside its payload does not count, and neither does the next item."""
+def test_each_payload_has_its_own_limits() -> None:
+    """Other fields of the item, and other items, do not count."""
     url = "data:image/png;base64," + "A" * 1_000_000
     item = {**document(MOST), "raw_image_uri": url}
     assert convert([item, item], list[RawMMItem])
@@ -170,7 +164,7 @@ def test_each_payload_has_limits_of_its_own() -> None:
     assert [error.code for error in iter_errors(wrong, RawMMItem)] == ["too_large"]
 
 
-def test_values_of_others_have_a_limit_of_their_own() -> None:
+def test_free_json_has_its_own_limit() -> None:
     state = [{"a": MORE["a"], "b": LONGER["a"]}]
     message = AssistantMessage(content="x", provider_state=state)
     assert decode_msgpack(encode_msgpack(message), AssistantMessage) == message
@@ -179,7 +173,7 @@ def test_values_of_others_have_a_limit_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("mode", [Mode.JSON, Mode.WIRE])
-def test_free_values_are_bounded(mode: Mode) -> None:
+def test_free_json_over_its_limit_is_refused(mode: Mode) -> None:
     shared = [0] * 999
     wide = [shared] * (MAX_FREE_VALUES // 1000)
     assert is_clean(wide[:-1], mode)
@@ -187,7 +181,7 @@ def test_free_values_are_bounded(mode: Mode) -> None:
     assert (error.code, error.path) == ("too_large", "$.info")
 
 
-def test_structs_are_found_behind_many_containers() -> None:
-    """The bound of payloads is not that of documents."""
+def test_structs_are_found_in_many_containers() -> None:
+    """The limits of payloads do not apply to documents."""
     item = RawMMItem(**document({}))
     assert contains_struct([item, *([[]] for _ in range(2 * MAX_VALUES))])

@@ -16,7 +16,7 @@ class Batch:
     refs: Any
 
 
-def test_array_like_structs_are_arrays_in_containers_that_msgspec_does_not_read() -> None:
+def test_array_like_structs_become_lists_in_other_containers() -> None:
     refs = convert(REFS, MMRefs)
     assert convert(deque([refs]), list[MMRefs]) == [refs]
     assert to_plain(Batch((refs, refs.images[0])), open_structs=True) == {

@@ -23,13 +23,13 @@ MAX_DEPTH: Final = 64
 """Levels that a payload may nest."""
 
 MAX_VALUES: Final = 16384
-"""Values that a payload may hold, shared ones counted each time they are met."""
+"""Values that a payload may hold. A shared value counts each time it occurs."""
 
 MAX_TEXT: Final = 262144
-"""Bytes of UTF-8 that the keys and strings of a payload may have together."""
+"""Total bytes of UTF-8 in the keys and strings of a payload."""
 
 MAX_FREE_VALUES: Final = 10000000
-"""Values that free JSON of others may hold, counted likewise."""
+"""Values that other free JSON may hold, counted in the same way."""
 
 PATTERNS: Final[dict[str, str]] = {
     "Name": r"^[A-Za-z0-9_.-]+\Z",
@@ -39,18 +39,18 @@ PATTERNS: Final[dict[str, str]] = {
     "RawImageUri": r"^(file://|data:image/[a-z0-9.+-]+;base64,|[a-z][a-z0-9+.-]*://)",
     "ArrayData": r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z",
 }
-"""Patterns of the named strings, by definition."""
+"""Patterns of the strings that have a definition, by its name."""
 
 
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=255)]
-"""A name that is safe in a file name and in a reference: ASCII letters, digits, '_', '.' and
-'-', at most 255 of them.
+"""A name that is safe in file names and references: at most 255 ASCII letters, digits, '_', '.'
+and '-'.
 """
 
 
 LayoutFingerprint: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-f]{16,64}\Z")]
 """Lowercase hex prefix of a SHA-256, 16 to 64 digits, over the parameters that turn an image's
-size into a token grid. Two sides with different fingerprints lay images out differently.
+size into a token grid. Sides with different fingerprints lay out images differently.
 """
 
 
@@ -67,8 +67,8 @@ directory moves.
 
 
 RawImageUri: TypeAlias = Annotated[str, Meta(pattern=r"^(file://|data:image/[a-z0-9.+-]+;base64,|[a-z][a-z0-9+.-]*://)")]
-"""A URL that is complete by itself: file:// with an absolute path and no host,
-data:image/...;base64, or a store's own scheme.
+"""A complete URL: file:// with an absolute path and no host, data:image/...;base64, or a
+store's own scheme.
 """
 
 
@@ -77,7 +77,7 @@ TokenCount: TypeAlias = Annotated[int, Meta(ge=0, le=9007199254740991)]
 
 
 TokenId: TypeAlias = Annotated[int, Meta(ge=0, le=4294967295)]
-"""A token of the model's vocabulary, by its number."""
+"""Id of a token in the model's vocabulary."""
 
 
 ArrayShape: TypeAlias = Annotated[list[Annotated[int, Meta(ge=0, le=9007199254740991)]], Meta(max_length=64)]
@@ -88,7 +88,7 @@ ArrayData: TypeAlias = bytes
 """The elements of an array in C order, little-endian: bytes in MessagePack, base64 in JSON."""
 
 
-class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
+class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):  # type: ignore[misc]  # its base is mutable
     """Token ids as the bytes of one array. Each element is a TokenId."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
@@ -103,7 +103,7 @@ class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):  # type: ign
 
     dtype: Literal["int32", "int64"]
     """Type of one element, by its numpy name, little-endian. Writers use the first that holds
-    all.
+    all elements.
     """
 
     shape: ArrayShape
@@ -113,7 +113,7 @@ class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):  # type: ign
     """The elements: bytes in MessagePack, base64 in JSON."""
 
 
-class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
+class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):  # type: ignore[misc]  # its base is mutable
     """Flags as the bytes of one array, one byte each: 0 or 1."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
@@ -136,7 +136,7 @@ class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):  # type: ignor
     """The elements: bytes in MessagePack, base64 in JSON."""
 
 
-class PackedFloats(PackedStream[float], kw_only=True, frozen=True):  # type: ignore[misc]  # the base of all structs is mutable
+class PackedFloats(PackedStream[float], kw_only=True, frozen=True):  # type: ignore[misc]  # its base is mutable
     """Finite numbers as the bytes of one array."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
@@ -151,7 +151,7 @@ class PackedFloats(PackedStream[float], kw_only=True, frozen=True):  # type: ign
 
     dtype: Literal["float32", "float64"]
     """Type of one element, by its numpy name, little-endian. Writers use the first that holds
-    all without rounding.
+    all elements exactly.
     """
 
     shape: ArrayShape
@@ -174,7 +174,7 @@ TokenStream: TypeAlias = list[float] | PackedFloats
 
 
 class PlaceholderRange(Contract, kw_only=True):
-    """Where one media item's placeholder tokens sit in the cumulative token sequence of its
+    """Position of one media item's placeholder tokens in the cumulative token sequence of its
     branch.
     """
 
@@ -186,8 +186,9 @@ class PlaceholderRange(Contract, kw_only=True):
 
 
 class RawMMItem(Ruled, kw_only=True):
-    """The descriptor of one raw media item: JSON-safe, a few hundred bytes, and never pixels.
-    With no locator it is descriptor-only: the engine is expected to have the item cached.
+    """The descriptor of one raw media item. It is JSON-safe, takes a few hundred bytes and
+    never holds pixels. Without a locator it is descriptor-only: the engine is expected to have
+    the item in its cache.
     """
 
     __filled__: ClassVar[dict[str, Any]] = {"kind": "prime_raw_mm_item", "version": 1}
@@ -198,16 +199,16 @@ class RawMMItem(Ruled, kw_only=True):
         kind: Literal["prime_raw_mm_item"] = field(default=ABSENT)
     else:
         kind: Literal["prime_raw_mm_item"]
-    """Says that this object is a raw media descriptor."""
+    """Marks a raw media descriptor."""
 
     if TYPE_CHECKING:
         version: Literal[1] = field(default=ABSENT)
     else:
         version: Literal[1]
-    """Version of the descriptor. A reader that does not know it must refuse."""
+    """Version of the descriptor. Readers must refuse versions that they do not know."""
 
     modality: Name
-    """What the item is, e.g. 'image'. The same as the key it stands under in a sidecar."""
+    """Kind of media, e.g. 'image'. Equal to the item's key in a sidecar."""
 
     family: Name
     """The image layout that owns the payload, e.g. 'qwen_vl' or 'kimi_k25'."""
@@ -219,7 +220,7 @@ class RawMMItem(Ruled, kw_only=True):
     """The family's own data, such as image_grid_thw [t, h, w] in patches."""
 
     vllm_modality: Name | Absent = field(default=ABSENT)
-    """The engine's name for the modality where it differs, e.g. 'vision_chunk' for Kimi."""
+    """The engine's name for the modality if it differs, e.g. 'vision_chunk' for Kimi."""
 
     raw_image_id: RawImageId | Absent = field(default=ABSENT)
     """Locator: the file name of the raw image inside the run's image directory."""
@@ -230,7 +231,7 @@ class RawMMItem(Ruled, kw_only=True):
 
 class MultiModalData(Ruled, kw_only=True):
     """The sidecar of a message or a prompt: hashes, placeholder ranges and descriptors by
-    modality. For one modality the lists that are present have equal length and describe the
+    modality. For each modality, the lists that are present have equal length and describe the
     same media in prompt order.
     """
 
@@ -247,7 +248,7 @@ class MultiModalData(Ruled, kw_only=True):
 
 
 class TextContentPart(Contract, kw_only=True, tag_field="type", tag="text"):
-    """A content part that is text."""
+    """A text content part."""
 
     type: ClassVar[Literal["text"]] = "text"
     """The tag of the part."""
@@ -257,24 +258,25 @@ class TextContentPart(Contract, kw_only=True, tag_field="type", tag="text"):
 
 
 class ImageUrlSource(Contract, kw_only=True):
-    """Where the image of a content part is."""
+    """Location of a content part's image."""
 
     url: str
-    """data:image/...;base64, before the offload; file:///absolute/path or a store URL after it.
+    """Before the offload data:image/...;base64, and after it file:///absolute/path or a store's
+    URL.
     """
 
     detail: str | Absent = field(default=ABSENT)
-    """Resolution hint of OpenAI-style clients ('auto', 'low', 'high'), passed on."""
+    """Resolution hint of OpenAI-style clients ('auto', 'low', 'high'), passed through."""
 
 
 class ImageUrlContentPart(Contract, kw_only=True, tag_field="type", tag="image_url"):
-    """A content part that is an image."""
+    """An image content part."""
 
     type: ClassVar[Literal["image_url"]] = "image_url"
     """The tag of the part."""
 
     image_url: ImageUrlSource
-    """Where the image is."""
+    """Location of the image."""
 
 
 ContentPart: TypeAlias = Union[TextContentPart, ImageUrlContentPart]
@@ -286,10 +288,10 @@ MessageContent: TypeAlias = str | list[ContentPart]
 
 
 class ToolCall(Contract, kw_only=True):
-    """One call of a tool, as the model made it."""
+    """A tool call by the model."""
 
     id: str
-    """Id that the tool's answer repeats."""
+    """Id that the tool's reply repeats."""
 
     type: Literal["function", "custom"] | Absent = field(default=ABSENT)
     """Kind of tool. Absent means function."""
@@ -312,7 +314,7 @@ class SystemMessage(Contract, kw_only=True, tag_field="role", tag="system"):
     """The tag of the message."""
 
     content: MessageContent
-    """What it says."""
+    """Text of the message."""
 
 
 class UserMessage(Contract, kw_only=True, tag_field="role", tag="user"):
@@ -322,7 +324,7 @@ class UserMessage(Contract, kw_only=True, tag_field="role", tag="user"):
     """The tag of the message."""
 
     content: MessageContent
-    """What it says and shows."""
+    """Text and images of the message."""
 
 
 class AssistantMessage(Ruled, kw_only=True, tag_field="role", tag="assistant"):
@@ -335,29 +337,29 @@ class AssistantMessage(Ruled, kw_only=True, tag_field="role", tag="assistant"):
     """The tag of the message."""
 
     content: str | None | Absent = field(default=ABSENT)
-    """The text, or null where there is none."""
+    """The text, or null if there is none."""
 
     reasoning_content: str | None | Absent = field(default=ABSENT)
-    """The reasoning text, where the model gives one apart."""
+    """The reasoning text, if the model returns it separately."""
 
     tool_calls: list[ToolCall] | None | Absent = field(default=ABSENT)
-    """The tools it calls, in order, or null."""
+    """The tool calls, in order, or null."""
 
     provider_state: list[dict[str, Any]] | None | Absent = field(default=ABSENT)
     """Opaque items of the provider (signed or encrypted reasoning), replayed unchanged."""
 
 
 class ToolMessage(Contract, kw_only=True, tag_field="role", tag="tool"):
-    """A tool's answer to a call."""
+    """A tool's reply to a call."""
 
     role: ClassVar[Literal["tool"]] = "tool"
     """The tag of the message."""
 
     tool_call_id: str
-    """Id of the call it answers."""
+    """Id of the call."""
 
     content: MessageContent
-    """What the tool returned, images included."""
+    """The result of the tool, images included."""
 
     name: str | None | Absent = field(default=ABSENT)
     """Name of the tool, for templates that need it, or null."""
@@ -383,20 +385,20 @@ class Tool(Ruled, kw_only=True):
     """Provider namespace that qualifies the name, or null."""
 
     description: str | Absent = field(default=ABSENT)
-    """What it does, for the model."""
+    """Description of the tool for the model."""
 
     parameters: dict[str, Any] | Absent = field(default=ABSENT)
-    """JSON Schema of its arguments, kept as it is."""
+    """JSON Schema of its arguments, kept unchanged."""
 
     strict: bool | None | Absent = field(default=ABSENT)
     """Whether the provider enforces the parameters, or null."""
 
     extra: Extra | Absent = field(default=ABSENT, name=EXTRA)
-    """Properties that the schema does not know, kept as they came; or None."""
+    """Unknown properties, kept unchanged; or None."""
 
 
 class Usage(Ruled, kw_only=True):
-    """The provider's token account of one model call."""
+    """Token counts of one model call, as reported by the provider."""
 
     __float_fields__: ClassVar[tuple[str, ...]] = ("cost",)
     __rules__: ClassVar[tuple[str, ...]] = ("finite",)
@@ -408,18 +410,18 @@ class Usage(Ruled, kw_only=True):
     """Generated tokens, reasoning included."""
 
     cached_input_tokens: TokenCount | None | Absent = field(default=ABSENT)
-    """Prompt tokens read from a cache, or null where not reported."""
+    """Prompt tokens read from a cache, or null if not reported."""
 
     reasoning_tokens: TokenCount | None | Absent = field(default=ABSENT)
-    """Generated tokens that were reasoning, or null where not reported."""
+    """Generated tokens that were reasoning, or null if not reported."""
 
     cost: float | None | Absent = field(default=ABSENT)
-    """Cost in US dollars, or null where not reported."""
+    """Cost in US dollars, or null if not reported."""
 
 
 class EncodedArray(Ruled, kw_only=True):
-    """An array of numbers that are not an image, as raw bytes: legal for routing and sampling
-    masks, never inside a sidecar.
+    """An array of numbers as raw bytes. Allowed for routing and sampling masks, but never
+    inside a sidecar.
     """
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
@@ -445,7 +447,7 @@ class EncodedArray(Ruled, kw_only=True):
 
 
 class SamplingMask(Ruled, kw_only=True):
-    """For each sampled token the set of token ids that its sampling filters kept, flattened."""
+    """The set of token ids that the sampling filters kept for each sampled token, flattened."""
 
     __rules__: ClassVar[tuple[str, ...]] = ("sampling_mask",)
 
@@ -463,7 +465,7 @@ class ParentLink(Contract, kw_only=True):
     """Index of the other node in the trace."""
 
     type: Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9._:-]{0,127}\Z")]
-    """What the link means, e.g. 'subagent_return'."""
+    """Meaning of the link, e.g. 'subagent_return'."""
 
 
 if TYPE_CHECKING:
@@ -493,28 +495,29 @@ class MessageNode(Ruled, kw_only=True):
     __rules__: ClassVar[tuple[str, ...]] = ("finite", "streams", "images",)
 
     parent: Annotated[int, Meta(ge=0, le=9007199254740991)] | None = field(default=None)
-    """Index of the message before this one, an earlier node; null for a root."""
+    """Index of the node of the previous message, which comes before this one; null for a root.
+    """
 
     message: Message
     """The message."""
 
     sampled: bool = field(default=False)
-    """Whether a model call produced the message; false for everything a prompt supplied."""
+    """Whether a model call produced the message; false if it came from a prompt."""
 
     timestamp: float | Absent = field(default=ABSENT)
-    """When the node was made, in seconds since the epoch."""
+    """Creation time of the node, in seconds since the epoch."""
 
     token_ids: TokenIds = field(default_factory=list)
-    """The tokens this message adds, template scaffold included. Empty where no renderer ran."""
+    """The tokens this message adds, template scaffold included. Empty if no renderer ran."""
 
     mask: TokenFlags = field(default_factory=list)
-    """One flag per token: true where the model sampled it, so that it trains."""
+    """One flag per token: true if the model sampled it, so that it is trained on."""
 
     is_content: TokenFlags = field(default_factory=list)
     """One flag per token: true for message text, false for template scaffold; or empty."""
 
     logprobs: TokenStream = field(default_factory=list)
-    """Sampling log-probability of each token that mask marks, in nats; or empty."""
+    """Sampling log-probability of each token that is true in mask, in nats; or empty."""
 
     finish_reason: Literal[
         "stop", "length", "tool_calls"
@@ -522,10 +525,10 @@ class MessageNode(Ruled, kw_only=True):
     """Why the model stopped, or null."""
 
     usage: Usage | None | Absent = field(default=ABSENT)
-    """The provider's token account of the call, or null."""
+    """Token counts of the call, or null."""
 
     advantages: TokenStream | None | Absent = field(default=ABSENT)
-    """Credit per sampled token; null until assigned, which is not zero."""
+    """Credit per sampled token. Null means not assigned, which is not zero."""
 
     reference_logprobs: TokenStream | None | Absent = field(default=ABSENT)
     """Log-probability under the reference model per sampled token, or null."""
@@ -543,7 +546,7 @@ class MessageNode(Ruled, kw_only=True):
     """Tools rendered into the branch's prompt; on root nodes only."""
 
     semantic_parents: list[ParentLink] | Absent = field(default=ABSENT)
-    """Causal links from other nodes, which add no tokens and may form loops."""
+    """Causal links from other nodes, which add no tokens and may form cycles."""
 
     multi_modal_data: MultiModalData | None | Absent = field(default=ABSENT)
     """Sidecar of the media that this node's message introduces, or null."""
@@ -559,8 +562,8 @@ class MessageNode(Ruled, kw_only=True):
 
 
 class Trace(Ruled, kw_only=True):
-    """A rollout record: the message graph, and whatever else the writer recorded. Fields that
-    the contract does not know are kept and written back unchanged.
+    """A rollout record: the message graph and other fields of the writer. Unknown fields are
+    kept and written back unchanged.
     """
 
     __filled__: ClassVar[dict[str, Any]] = {"nodes": []}
@@ -573,7 +576,7 @@ class Trace(Ruled, kw_only=True):
     __rules__: ClassVar[tuple[str, ...]] = ("wire_values", "graph",)
 
     version: Any | Absent = field(default=ABSENT)
-    """Version of the writer's record; not of this contract."""
+    """Version of the writer's record, not of this contract."""
 
     id: Any | Absent = field(default=ABSENT)
     """Unique id of the rollout."""
@@ -594,13 +597,13 @@ class Trace(Ruled, kw_only=True):
         nodes: list[MessageNode] = field(default=ABSENT)
     else:
         nodes: list[MessageNode]
-    """The message graph; a node's parent stands before it."""
+    """The message graph. A node's parent comes before it."""
 
     calls: Any | Absent = field(default=ABSENT)
     """The model calls that committed nodes."""
 
     mm_token_type_id_map: dict[Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,9})\Z")], Annotated[int, Meta(ge=0, le=255)]] | Absent = field(default=ABSENT)
-    """Placeholder token id, as text, to the media it stands for: 1 image, 2 video."""
+    """Placeholder token id, as text, to the kind of media: 1 image, 2 video."""
 
     request_rewrites: Any | Absent = field(default=ABSENT)
     """Changes made to requests, in order."""
@@ -618,10 +621,10 @@ class Trace(Ruled, kw_only=True):
     """The task's own notes."""
 
     root_reply: Any | Absent = field(default=ABSENT)
-    """The root agent's reply where the trace has descendants."""
+    """The root agent's reply, if the trace has descendants."""
 
     extra_usage: Any | Absent = field(default=ABSENT)
-    """Token accounts of calls outside the graph."""
+    """Token counts of calls outside the graph."""
 
     is_completed: Any | Absent = field(default=ABSENT)
     """Whether the rollout ended."""
@@ -639,7 +642,7 @@ class Trace(Ruled, kw_only=True):
     """Errors of all attempts, oldest first."""
 
     timing: Any | Absent = field(default=ABSENT)
-    """When its stages began and ended, in seconds since the epoch."""
+    """Start and end of its stages, in seconds since the epoch."""
 
     num_input_tokens: Any | Absent = field(default=ABSENT)
     """Tokens fed in, as the writer counted them."""
@@ -651,12 +654,12 @@ class Trace(Ruled, kw_only=True):
     """Both together."""
 
     extra: Extra | Absent = field(default=ABSENT, name=EXTRA)
-    """Properties that the schema does not know, kept as they came; or None."""
+    """Unknown properties, kept unchanged; or None."""
 
 
 class RawMMRef(Ruled, kw_only=True):
-    """What a reference string 'mmraw:<compact sorted JSON>' says: which image, laid out how,
-    found where.
+    """The content of a reference string 'mmraw:<compact sorted JSON>': the image, its layout
+    and its location.
     """
 
     __descriptor_fields__: ClassVar[tuple[str, ...]] = ("payload",)
@@ -669,7 +672,7 @@ class RawMMRef(Ruled, kw_only=True):
     """Fingerprint of the layout's parameters."""
 
     modality: Name
-    """What the item is, e.g. 'image'."""
+    """Kind of media, e.g. 'image'."""
 
     mm_hash: ImageHash
     """Hash of the raw bytes."""
@@ -705,7 +708,7 @@ class GenerateFeatures(Ruled, kw_only=True):
 
 class MMImageItem(Ruled, kw_only=True):
     """The descriptor inside a trainer-bound reference: a RawMMItem whose version may be absent,
-    because the transport of 2026-08 leaves it out.
+    because the transport of 2026-08 omits it.
     """
 
     __filled__: ClassVar[dict[str, Any]] = {"kind": "prime_raw_mm_item"}
@@ -716,13 +719,13 @@ class MMImageItem(Ruled, kw_only=True):
         kind: Literal["prime_raw_mm_item"] = field(default=ABSENT)
     else:
         kind: Literal["prime_raw_mm_item"]
-    """Says that this object is a raw media descriptor."""
+    """Marks a raw media descriptor."""
 
     version: Literal[1] | Absent = field(default=ABSENT)
-    """Version of the descriptor, where the writer gives one."""
+    """Version of the descriptor, if the writer gives one."""
 
     modality: Name
-    """What the item is: 'image' on this transport."""
+    """Kind of media: 'image' on this transport."""
 
     family: Name
     """The image layout that owns the payload."""
@@ -734,7 +737,7 @@ class MMImageItem(Ruled, kw_only=True):
     """The family's own data, such as image_grid_thw."""
 
     vllm_modality: Name | Absent = field(default=ABSENT)
-    """The engine's name for the modality where it differs."""
+    """The engine's name for the modality if it differs."""
 
     raw_image_id: RawImageId | Absent = field(default=ABSENT)
     """Locator: a file name inside the run's image directory."""
@@ -755,7 +758,7 @@ class MMImageRef(Ruled, array_like=True):
     """Hash of the raw bytes."""
 
     uri: RawImageUri
-    """Where the trainer reads the raw image."""
+    """URL from which the trainer reads the raw image."""
 
     offset: Annotated[int, Meta(ge=0, le=9007199254740991)]
     """Index of the first placeholder token in the sample."""

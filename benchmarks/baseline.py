@@ -1,4 +1,4 @@
-"""What no implementation can go below: msgspec without rawmm's rules, and the bare work."""
+"""Baselines that no implementation can beat: msgspec without rules, and the unavoidable work."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 @cache
 def bare(kind: Any) -> Any:
-    """A type of the contract as plain msgspec structs: the same fields, none of the rules."""
+    """A type of the contract as plain msgspec structs, with the same fields and no rules."""
     if isinstance(kind, type) and get_origin(kind) is None:
         if issubclass(kind, Contract):
             return _bare_struct(kind)
-        if issubclass(kind, OneOf):  # msgspec has no such union; traces of a benchmark use neither
+        if issubclass(kind, OneOf):  # unsupported by msgspec and unused here
             return bare(kind.members[0])
         return dict[str, Any] if kind is Extra else kind
     origin, args = get_origin(kind), get_args(kind)
@@ -61,9 +61,9 @@ def _bare_struct(kind: type[Contract]) -> type[msgspec.Struct]:
 
 
 def counted(trace: Any, token: int) -> int:
-    """How often a token stands in a trace, as fast as that is told in CPython.
+    """Count a token in a trace, in the fastest way on CPython.
 
-    No rule on images can do with less. Two tokens may look like one between them.
+    A rule on image tokens takes at least this long. Bytes across two tokens may match as well.
     """
     wanted = token.to_bytes(4, sys.byteorder)
     return sum(array("I", node.token_ids).tobytes().count(wanted) for node in trace.nodes)
@@ -77,7 +77,7 @@ class _Streams(msgspec.Struct):
 
 
 def check_elements(trace: Any) -> None:
-    """Check the type of each element of the token streams by the fastest that msgspec has."""
+    """Check the types of all elements of the token streams, in the fastest way of msgspec."""
     for node in trace.nodes:
         streams = {name: getattr(node, name) for name in _Streams.__struct_fields__}
         msgspec.convert(streams, _Streams)
@@ -86,10 +86,10 @@ def check_elements(trace: Any) -> None:
 _IMAGE: Final = b"data:image/png;base64,"
 
 
-class Rollout:
-    """What a rollout's requests take at least: each image stored once, and known by a hash.
+class Requests:
+    """The unavoidable work on the requests of a rollout: store each image once, know it by a hash.
 
-    Finding where a text ends, and hashing it, is all that is done to an image sent again.
+    For an image that is sent again, only the end of its text is searched and the text hashed.
     """
 
     def __init__(self, directory: str) -> None:
@@ -97,7 +97,7 @@ class Rollout:
         self._known: set[bytes] = set()
 
     def offload(self, body: bytes) -> None:
-        """One request; the new body is not made."""
+        """Store the images of one request, without writing the new body."""
         view, end = memoryview(body), 0
         while (start := body.find(_IMAGE, end)) >= 0:
             start += len(_IMAGE)
@@ -109,7 +109,7 @@ class Rollout:
 
 
 def store(texts: Sequence[str], directory: str, *, durable: bool) -> None:
-    """Decode, hash and write images, each with one write: what an offload cannot leave out."""
+    """Decode, hash and write images, which is the unavoidable work of an offload."""
     for text in texts:
         _store(text, directory, durable=durable)
     if durable:
@@ -117,7 +117,7 @@ def store(texts: Sequence[str], directory: str, *, durable: bool) -> None:
 
 
 def store_at_once(texts: Sequence[str], directory: str, pool: ThreadPoolExecutor) -> None:
-    """`store` with a thread for each image: disks sync many files in the time of few."""
+    """`store` with a thread per image, because disks sync many files at once."""
     list(pool.map(partial(_store, directory=directory, durable=True), texts))
     _sync(directory)
 

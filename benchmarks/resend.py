@@ -1,4 +1,4 @@
-"""Ten turns of a rollout, each re-sending every image before: 55 images to find 10."""
+"""Offload of ten turns that each send all earlier images again: 55 images, of which 10 differ."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rawmm
-from benchmarks import data, floor, reference
+from benchmarks import baseline, data, reference
 from benchmarks.harness import Variant, at_least, exponent, race, shown_time, single
 from benchmarks.offload import screenshots
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings) -> Iterator[Row]:
-    """All requests of a rollout into one store, the first time they are seen."""
+    """Offload all requests of a rollout into one new store."""
     turns = settings.pick(10, 3)
     sizes = settings.pick((5, 10, 20), (1, 2, 4))
     with tempfile.TemporaryDirectory() as place:
@@ -28,16 +28,16 @@ def run(settings: Settings) -> Iterator[Row]:
             {
                 "rawmm": _Rollout(folder, _bodies(turns, settings)).with_rawmm(),
                 "reference": _Rollout(folder, _bodies(turns, settings)).with_reference(),
-                "limit": _Rollout(folder, _bodies(turns, settings)).with_the_limit(),
+                "baseline": _Rollout(folder, _bodies(turns, settings)).with_baseline(),
             },
             settings,
         )
         yield timed.row(
-            "triangle", f"{turns} turns: times as fast as the reference",
+            "resend", f"{turns} turns: times as fast as the reference",
             "reference", "rawmm", at_least(10),
         )  # fmt: skip
-        what = "the same of the bare work: store what is new, find and hash what is sent again"
-        yield timed.row("triangle", what, "reference", "limit")
+        what = "the same for the baseline: store new images, find and hash those sent again"
+        yield timed.row("resend", what, "reference", "baseline")
         variants = {}
         for size in sizes:
             bodies = _bodies(size, settings)
@@ -48,18 +48,18 @@ def run(settings: Settings) -> Iterator[Row]:
         whole = [timed.median(f"all of {size}") for size in sizes]
         fresh = [timed.median(f"new of {size}") for size in sizes]
         numbers = ", ".join(
-            f"{size}: {shown_time(all_)} for all, {shown_time(new)} where all is new"
+            f"{size}: {shown_time(all_)} for all, {shown_time(new)} if all are new"
             for size, all_, new in zip(sizes, whole, fresh, strict=True)
         )
         yield single(
-            "triangle", "time over turns; the bytes sent grow with n^2", exponent(sizes, whole),
+            "resend", "time over turns; the bytes sent grow with n^2", exponent(sizes, whole),
             "exponent", None, numbers,
         )  # fmt: skip
         again = [
             (bytes_ - len(_bodies(size, settings)[-1])) / max(all_ - new, 1e-9) / 1e9
             for size, bytes_, all_, new in zip(sizes, sent, whole, fresh, strict=True)
         ]
-        yield single("triangle", "rate at which re-sent images are passed", again[-1], "GB/s")
+        yield single("resend", "rate of images that are sent again", again[-1], "GB/s")
 
 
 def _bodies(turns: int, settings: Settings) -> list[bytes]:
@@ -68,7 +68,7 @@ def _bodies(turns: int, settings: Settings) -> list[bytes]:
 
 
 class _Rollout:
-    """Requests in order, into one directory that is new each time."""
+    """Requests in order, offloaded into a directory that is new in each round."""
 
     def __init__(self, folder: Path, bodies: Sequence[bytes]) -> None:
         self._folder = folder
@@ -82,8 +82,8 @@ class _Rollout:
     def with_reference(self) -> Variant:
         return Variant(self._reference, self._begin)
 
-    def with_the_limit(self) -> Variant:
-        return Variant(self._limit, self._begin)
+    def with_baseline(self) -> Variant:
+        return Variant(self._baseline, self._begin)
 
     def _begin(self) -> None:
         if self._place is not None:
@@ -95,10 +95,10 @@ class _Rollout:
         for body in self._bodies:
             rawmm.offload_request(body, store=self._store)
 
-    def _limit(self) -> None:
-        rollout = floor.Rollout(str(self._place))
+    def _baseline(self) -> None:
+        requests = baseline.Requests(str(self._place))
         for body in self._bodies:
-            rollout.offload(body)
+            requests.offload(body)
 
     def _reference(self) -> None:
         assert self._place is not None

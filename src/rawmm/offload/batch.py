@@ -1,0 +1,331 @@
+"""One offload call: check every image part, then write every image.
+
+Rewriting the value comes after both, and is up to the caller. If a part is refused, the error is
+that of the first such part in document order; otherwise that of the first image that cannot be
+written.
+
+Several images are processed at once, and each is staged in a temporary file as soon as it is
+checked. So one image is hashed while another is synced, and no image stays in memory until all are
+checked.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from rawmm.errors import OffloadError, raise_alone, shown_text
+from rawmm.images import (
+    DataUrl,
+    Limits,
+    check_image,
+    checked_limits,
+    decode_data_url,
+    parse_data_url,
+    prepare_image,
+)
+from rawmm.locators import scheme_of
+from rawmm.offload.parallel import available_cpus, map_in_order
+from rawmm.offload.stats import ImageOffloadStats
+from rawmm.real_class import is_a
+from rawmm.store import (
+    ImageStore,
+    batch_writer,
+    check_exists,
+    checked_store,
+    open_store,
+    run_image_dir,
+    served_schemes,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from rawmm.images import CheapKey, ImageInfo
+    from rawmm.offload.image_parts import ImagePart, ImageParts
+    from rawmm.store import BatchWriter, Store
+
+_WORTH_THREADS: Final = 2 * 1024 * 1024
+"""Characters of base64 that take much longer to hash than threads take to wake up."""
+_SYNC_THREADS: Final = 6
+"""Threads if most of them wait for a disk. Each holds one image in memory."""
+
+
+class InlineImage(NamedTuple):
+    """An image from a data URL.
+
+    Attributes:
+        source: the URL.
+        info: hash, header and size of the image.
+        staged: the temporary file; None if the image exists or staging failed.
+    """
+
+    source: DataUrl
+    info: ImageInfo
+    staged: str | None = None
+
+
+class PlannedImage(NamedTuple):
+    """The new URL of a part, and the image to write for it, if any."""
+
+    url: str
+    image: InlineImage | None
+
+
+def open_image_dir(image_dir: str | os.PathLike[str] | None) -> Store:
+    """Open the store at a location; by default in the directory that the environment names."""
+    return open_store(run_image_dir() if image_dir is None else image_dir)
+
+
+class OffloadBatch:
+    """The store, limits and images of one offload call.
+
+    As a context manager, removes on exit whatever was staged and not written.
+
+    Args:
+        image_dir: the image directory; `run_image_dir` by default.
+        store: a store to use instead of `image_dir`. The data URLs of an `ImageStore` are indexed,
+            because it may be used again.
+        limits: the limits; those of the store by default.
+        read: returns the URL of a part, given the string in its place.
+
+    Raises:
+        TypeError: both `image_dir` and `store` are given.
+        ContractError, OffloadError: a wrong argument.
+    """
+
+    def __init__(
+        self,
+        image_dir: str | os.PathLike[str] | None,
+        store: Store | None,
+        limits: Limits | None,
+        read: Callable[[str], str | memoryview] = lambda url: url,
+    ) -> None:
+        given = checked_store(image_dir, store)
+        # An invalid directory is refused here, even if there are no images.
+        self._opened = given if image_dir is None else open_store(image_dir)
+        self._opened_writer = None if self._opened is None else batch_writer(self._opened)
+        self._index = given.url_index if is_a(given, ImageStore) else None
+        self._read = read
+        self.limits = checked_limits(limits) or (Limits() if given is None else given.limits)
+        self._written: dict[str, int] = {}
+        self._staged: set[str] = set()
+        self._made: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._staged or self._made:
+            self._writer.discard(self._staged, () if self._written else self._made)
+            self._staged.clear()
+
+    def check(self, found: ImageParts) -> ImageOffloadStats:
+        """Check every part without writing anything."""
+        self._check_count(found)
+        sizes: dict[str, int] = {}
+        stats = ImageOffloadStats(images_seen=len(found.parts))
+        for part in found.parts:
+            with error_path(found, part):
+                url = self._url(part)
+                if is_a(url, str) and scheme_of(url) != "data":
+                    check_exists(self._store, url)
+                    continue
+                if part.url not in sizes:
+                    sizes[part.url] = len(check_image(parse_data_url(url), self.limits).raw)
+                stats.bytes_in += sizes[part.url]
+        return stats
+
+    def prepare(self, found: ImageParts) -> list[PlannedImage]:
+        """Check every part, and stage its image."""
+        self._check_count(found)
+        sources, failure = self._sources(found)
+        jobs, job_indices = _distinct_jobs(found.parts, sources)
+
+        images = self._examined(found, jobs, write=failure is None)
+        if failure is not None:
+            raise failure
+        planned = []
+        for source, index in zip(sources, job_indices, strict=True):
+            if is_a(source, str):
+                planned.append(PlannedImage(source, None))
+            else:
+                image = images[index]
+                planned.append(PlannedImage(self._store.uri(image.info), image))
+        return planned
+
+    def write(self, found: ImageParts, planned: list[PlannedImage]) -> None:
+        """Write every image that this batch has not written yet."""
+        first: dict[str, tuple[ImagePart, InlineImage]] = {}
+        for part, (_, image) in zip(found.parts, planned, strict=True):
+            if image is not None and image.info.sha256 not in self._written:
+                first.setdefault(image.info.sha256, (part, image))
+        written = False
+        for sha256, (part, image) in first.items():
+            with error_path(found, part):
+                new = self._placed(image)
+            self._written[sha256] = image.info.size if new else 0
+            written = written or new
+        if written:
+            with error_path(found, found.parts[0]):
+                self._writer.sync()
+
+    def put(self, found: ImageParts) -> list[PlannedImage]:
+        """Prepare and write, without access to the containers of the parts."""
+        with self:
+            planned = self.prepare(found)
+            self.write(found, planned)
+        return planned
+
+    def stats(self, planned: list[PlannedImage]) -> ImageOffloadStats:
+        """Return the statistics of the call that ended with `planned`."""
+        fresh = {sha256: written for sha256, written in self._written.items() if written}
+        stats = ImageOffloadStats(images_seen=len(planned), bytes_written=sum(fresh.values()))
+        for _, image in planned:
+            if image is not None:
+                stats.images_rewritten += 1
+                stats.bytes_in += image.info.size
+                stats.images_deduplicated += fresh.pop(image.info.sha256, None) is None
+        return stats
+
+    @property
+    def _store(self) -> Store:
+        """The store. The environment is read only when an image needs it."""
+        if self._opened is None:
+            self._opened = open_image_dir(None)
+        return self._opened
+
+    @property
+    def _writer(self) -> BatchWriter:
+        if self._opened_writer is None:
+            self._opened_writer = batch_writer(self._store)
+        return self._opened_writer
+
+    def _examined(self, found: ImageParts, jobs: list[_Job], *, write: bool) -> list[InlineImage]:
+        """Return the images of the jobs. Raises the error of the first that is refused."""
+        index = self._index
+
+        def image_of(job: _Job) -> InlineImage:
+            with error_path(found, job.part):
+                info = index.get(job.source) if index is not None else None
+                if info is None:
+                    return self._staged_image(job.source, write=write)
+                info.check(self.limits)
+            return InlineImage(job.source, info)
+
+        new = [job for job in jobs if index is None or job.source not in index]
+        if write and new:
+            with suppress(OffloadError):  # no directory is named; each image raises that error
+                self._made = self._writer.make()
+        threads = 1
+        if sum(len(job.source.url) for job in jobs) > _WORTH_THREADS:
+            threads = available_cpus()
+        if self._opened is not None and self._writer.durable:
+            threads = max(threads, min(len(new), _SYNC_THREADS))
+        return map_in_order(image_of, jobs, threads=threads)
+
+    def _staged_image(self, source: DataUrl, *, write: bool) -> InlineImage:
+        image = prepare_image(source, self.limits)
+        writer, staged = self._writer, None
+        if write:
+            # If staging fails, `write` tries again and raises the error, so that the error is
+            # that of the first image.
+            with suppress(OffloadError):
+                staged = writer.stage(image)
+        if staged is not None:
+            self._staged.add(staged)
+        if self._index is not None:
+            self._index.put(source, image.info)
+        return InlineImage(source, image.info, staged)
+
+    def _placed(self, image: InlineImage) -> bool:
+        writer, load = self._writer, partial(decode_data_url, image.source)
+        self._staged.discard(image.staged or "")
+        try:
+            return writer.place(image.info, load, staged=image.staged)
+        except OffloadError:
+            if not self._staged:
+                raise
+        # On a full disk, the files staged for later images may occupy the space for this one.
+        writer.discard(self._staged)
+        self._staged.clear()
+        return writer.place(image.info, load)
+
+    def _check_count(self, found: ImageParts) -> None:
+        if len(found.parts) > self.limits.max_images:
+            with error_path(found, found.parts[self.limits.max_images]):
+                self.limits.check_count(len(found.parts))
+
+    def _sources(self, found: ImageParts) -> tuple[list[str | DataUrl], OffloadError | None]:
+        """Return the sources of the parts before the first refused one, and its error."""
+        sources: list[str | DataUrl] = []
+        for part in found.parts:
+            try:
+                with error_path(found, part):
+                    url = self._url(part)
+                    if is_a(url, str) and scheme_of(url) != "data":
+                        check_exists(self._store, url, renew=True)
+                        sources.append(url)
+                    else:
+                        sources.append(parse_data_url(url))
+            except OffloadError as error:
+                return sources, error
+        return sources, None
+
+    def _url(self, part: ImagePart) -> str | memoryview:
+        """Return a data URL, or a URL whose scheme is served. Bytes are always a data URL."""
+        hint = "encode the image as a data:image/...;base64, URL, or write it into the image "
+        hint += "directory and refer to it by file:// URL"
+        if part.fault:
+            code, expected, got = part.fault
+            raise OffloadError(code, expected=expected, got=got, hint=hint)
+        url = self._read(part.url)
+        if is_a(url, memoryview):
+            return url
+        scheme = scheme_of(url)
+        if scheme == "data" or scheme in served_schemes():
+            return url
+        served = ", ".join(f"{name}://" for name in served_schemes())
+        raise OffloadError(
+            "bad_locator",
+            expected=f"a data:image/...;base64, URL, or a URL of an image in the store ({served})",
+            got=f"the scheme {shown_text(scheme)}" if scheme else "a string without a scheme",
+            hint=hint,
+        )
+
+
+class _Job(NamedTuple):
+    part: ImagePart
+    source: DataUrl
+
+
+def _distinct_jobs(
+    parts: Sequence[ImagePart], sources: Sequence[str | DataUrl]
+) -> tuple[list[_Job], list[int]]:
+    """Return a job for each distinct data URL, and the index of each part's job, -1 for none."""
+    jobs: list[_Job] = []
+    indices: list[int] = []
+    last: dict[CheapKey, int] = {}
+    for part, source in zip(parts, sources, strict=False):
+        if is_a(source, str):
+            indices.append(-1)
+            continue
+        # Compared with the last job of the same key only, so that this stays a single pass.
+        index = last.get(source.cheap_key)
+        if index is None or not source.same_as(jobs[index].source):
+            index = last[source.cheap_key] = len(jobs)
+            jobs.append(_Job(part, source))
+        indices.append(index)
+    return jobs, indices
+
+
+@contextmanager
+def error_path(found: ImageParts, part: ImagePart) -> Iterator[None]:
+    """Give an `OffloadError` the JSON path of the part that caused it."""
+    try:
+        yield
+    except OffloadError as error:
+        raise_alone(error.at(path=found.path(part)))

@@ -1,0 +1,231 @@
+"""Replace the URLs in a JSON text by short strings, so that the rest is small enough to parse.
+
+Every string value that begins with ``data:`` or a scheme of a store, with or without escapes, is
+replaced. The rest is valid JSON exactly if the whole text is and each extracted span is a JSON
+string: outside of strings no backslash precedes a quote, so an unescaped quote opens a string, or
+closes one, and then neither a URL nor its replacement may follow.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from rawmm.errors import ContractError
+from rawmm.values.strict_json import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+
+def _spellings(text: str) -> bytes:
+    """Return a pattern of all ways to write ASCII text in a JSON string, in any case."""
+    ways = (
+        "|".join(
+            f"{re.escape(form)}|\\\\u00(?i:{ord(form):02x})"
+            for form in dict.fromkeys((char.lower(), char.upper()))
+        )
+        for char in text
+    )
+    return "".join(f"(?:{way})" for way in ways).encode()
+
+
+@cache
+def _url_pattern(schemes: tuple[str, ...]) -> re.Pattern[bytes]:
+    """Return a pattern of the opening quote and scheme of a URL."""
+    return re.compile(b'"(?:' + b"|".join(_spellings(f"{name}:") for name in schemes) + b")")
+
+
+_REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_COLON: Final = re.compile(rb"[ \t\r\n]*+:")
+_OBJECT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}]', re.DOTALL)
+_PLAIN_DATA: Final = re.compile(rb'"data:image/[^"\\,]*,', re.IGNORECASE)
+_SHORT: Final = 4096
+_NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError)
+
+
+class Span(NamedTuple):
+    """An extracted string.
+
+    Attributes:
+        start, end: its span in the whole text, including the quotes.
+        position: the start of its replacement in the rest.
+    """
+
+    start: int
+    end: int
+    position: int
+
+
+class UrlExtractor:
+    """A JSON text without its URLs.
+
+    Args:
+        text: the JSON text.
+        schemes: the schemes of the URLs to extract.
+
+    Attributes:
+        whole: the original text.
+        rest: the text with a replacement for each URL.
+        spans: the URLs, in order.
+    """
+
+    def __init__(self, text: bytes, schemes: tuple[str, ...] = ("data", "file")) -> None:
+        # Random, so that the text cannot contain it.
+        self._mark = secrets.token_hex(16)
+        self._view = memoryview(text)
+        self.whole = text
+        self.spans: list[Span] = []
+        self.rest = self._extract(text, _url_pattern(schemes))
+
+    def parsed(self) -> Any:
+        """Parse the rest. This does not check the spans: see `check`.
+
+        Raises:
+            ContractError: as `read_json` for the whole text.
+        """
+        try:
+            return read_json(self.rest)
+        except ContractError:
+            read_json(self.whole)  # finds this error or an earlier one, with the right position
+            raise
+
+    def index(self, text: object) -> int | None:
+        """Return the index of the span that a string of the parsed rest replaces, or None."""
+        mark, _, index = text.partition(":") if isinstance(text, str) else ("", "", "")
+        return int(index) if mark == self._mark else None
+
+    def url(self, index: int) -> str | memoryview:
+        """Return a URL: a view of the text for a plain data URL, otherwise the unescaped string.
+
+        The view is not checked. If it contains an escape, it is not base64: see `unescaped`.
+
+        Raises:
+            ContractError: ``malformed``; never for a view.
+        """
+        start, end, _ = self.spans[index]
+        if _PLAIN_DATA.match(self.whole, start):
+            return self._view[start + 1 : end - 1]
+        return self._decoded(index)
+
+    def unescaped(self, indices: Iterable[int]) -> dict[int, str]:
+        """Return those of the URLs that contain escapes, without the escapes.
+
+        Raises:
+            ContractError: ``malformed``.
+        """
+        spans = ((index, *self.spans[index][:2]) for index in indices)
+        return {
+            index: self._decoded(index)
+            for index, start, end in spans
+            if self.whole.find(b"\\", start, end) >= 0
+        }
+
+    def check(self, indices: Iterable[int]) -> None:
+        """Check that spans are JSON strings.
+
+        Raises:
+            ContractError: as `read_json` for the whole text.
+        """
+        short: list[memoryview] = []
+        for index in indices:
+            start, end, _ = self.spans[index]
+            if end - start > _SHORT:
+                self._decoded(index)
+            else:
+                short.append(self._literal(index))
+        # Decoded at once, because there may be one in every ten bytes of the text.
+        with suppress(*_NOT_JSON):
+            msgspec.json.decode(b"[" + b",".join(short) + b"]", type=list[str])
+            return
+        read_json(self.whole)
+        raise AssertionError("the text is valid JSON although a string in it is not")
+
+    def splice(self, rest: bytes, new: dict[int, bytes]) -> bytes:
+        """Put a literal in place of each replacement in a rest: the new one, or the original."""
+        head, *tails = rest.split(f'"{self._mark}:'.encode())
+        pieces: list[bytes | memoryview] = [head]
+        for tail in tails:
+            index, _, after = tail.partition(b'"')
+            pieces += new.get(int(index)) or self._literal(int(index)), after
+        return b"".join(pieces)
+
+    def _literal(self, index: int) -> memoryview:
+        start, end, _ = self.spans[index]
+        return self._view[start:end]
+
+    def _decoded(self, index: int) -> str:
+        with suppress(*_NOT_JSON):
+            return msgspec.json.decode(self._literal(index), type=str)
+        read_json(self.whole)
+        raise AssertionError("the text is valid JSON although a string in it is not")
+
+    def _extract(self, text: bytes, url: re.Pattern[bytes]) -> bytes:
+        pieces: list[bytes | memoryview] = []
+        size = done = position = 0
+        while match := url.search(text, position):
+            start = match.start()
+            if text[start - 1 : start] == b"\\":
+                position = start + 1  # an escaped quote inside of a string
+                continue
+            position = end = _end_of_string(text, start)
+            if end < 0:
+                break
+            if _COLON.match(text, end):
+                continue  # a key
+            mark = f'"{self._mark}:{len(self.spans)}"'.encode()
+            pieces += self._view[done:start], mark
+            size += start - done
+            self.spans.append(Span(start, end, size))
+            size += len(mark)
+            done = end
+        if not self.spans:
+            return text
+        pieces.append(self._view[done:])
+        return b"".join(pieces)
+
+
+def _end_of_string(text: bytes, start: int) -> int:
+    """Return the end of the string that begins at `start`, or -1 if it is not closed."""
+    quote = text.find(b'"', start + 1)
+    if quote < 0 or text[quote - 1 : quote] != b"\\":
+        return quote + 1 or -1
+    match = _REST_OF_STRING.match(text, start + 1)
+    return match.end() if match else -1
+
+
+class ObjectChange(NamedTuple):
+    """A change of the object that contains a string, or of one `levels` further out.
+
+    ``change`` returns the new text of the object for the old one.
+    """
+
+    levels: int
+    change: Callable[[memoryview], bytes]
+
+
+def change_objects(rest: bytes, changes: Mapping[int, ObjectChange]) -> bytes:
+    """Replace objects in a JSON text. The keys of `changes` are start positions of strings."""
+    open_at: list[int] = []
+    wanted: dict[int, Callable[[memoryview], bytes]] = {}
+    pieces: list[bytes | memoryview] = []
+    view, done = memoryview(rest), 0
+    for match in _OBJECT.finditer(rest):
+        start = match.start()
+        token = rest[start]
+        if token == ord('"'):
+            if start in changes:
+                levels, change = changes[start]
+                wanted[open_at[-1 - levels]] = change
+        elif token == ord("{"):
+            open_at.append(start)
+        elif (begin := open_at.pop()) in wanted:
+            pieces += view[done:begin], wanted.pop(begin)(view[begin : match.end()])
+            done = match.end()
+    pieces.append(view[done:])
+    return b"".join(pieces)

@@ -1,0 +1,139 @@
+"""The interface of an image store. Every URL scheme implements it; `registry` lists the schemes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from rawmm.errors import RawMMError, contract_error, raise_alone, shown
+from rawmm.store.errors import missing_image, unexpected
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from rawmm.images import ImageInfo, Limits, PreparedImage
+    from rawmm.store.stored_image import StoredImage
+
+
+class ImageReader(Protocol):
+    """The reading half of a store, which is all that `rawmm.materialize` needs."""
+
+    def read(self, locator: str, expected_hash: str | None = None) -> bytes:
+        """Return the bytes of the file that a ``raw_image_id`` or a URL names.
+
+        `expected_hash` is a prefix of their SHA-256. Callers in rawmm compare it again.
+
+        Raises:
+            MaterializeError: ``missing_image``, ``hash_mismatch``, ``bad_locator``,
+                ``path_escape`` or ``store_failed``.
+        """
+        ...
+
+
+class Store(ImageReader, Protocol):
+    """Images named by the SHA-256 of their bytes, in one place. Methods are thread-safe.
+
+    A locator is a ``raw_image_id`` or a URL that begins with the location of the store.
+    """
+
+    @property
+    def root(self) -> os.PathLike[str] | str:
+        """The location: a directory or a URL."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of accepted images."""
+        ...
+
+    def uri(self, info: ImageInfo) -> str:
+        """Return the URL of an image, whether it is stored or not."""
+        ...
+
+    def put(
+        self, image: bytes | bytearray | memoryview | PreparedImage, *, verify: bool = False
+    ) -> StoredImage:
+        """Write an image unless it exists. With `verify`, compare the bytes of one that exists.
+
+        Putting an image that exists renews its age.
+
+        Raises:
+            OffloadError: an image that is refused, or ``store_failed``.
+        """
+        ...
+
+    def exists(self, locator: str, *, renew: bool = False) -> bool:
+        """Whether an image exists. With `renew`, reset its age as `put` does.
+
+        Raises:
+            OffloadError: ``bad_locator`` or ``path_escape`` if the locator cannot be of this
+                store, ``store_failed``.
+        """
+        ...
+
+    def names(self) -> Iterable[str]:
+        """Return the ``raw_image_id`` of every image.
+
+        Raises:
+            OffloadError: ``store_failed``.
+        """
+        ...
+
+    def delete(self, raw_image_id: str) -> None:
+        """Delete an image. Deleting one that does not exist does nothing.
+
+        Raises:
+            OffloadError: ``bad_locator``, ``path_escape`` or ``store_failed``.
+        """
+        ...
+
+
+_METHODS: Final = ("read", "uri", "put", "exists", "names", "delete")
+
+
+def check_store_arguments(image_dir: object, store: object, methods: tuple[str, ...] = ()) -> None:
+    """Check the arguments `image_dir` and `store` of a function that takes one of them.
+
+    Raises:
+        TypeError: both are given.
+        ContractError: ``wrong_type`` if `store` lacks one of `methods`.
+    """
+    if image_dir is not None and store is not None:
+        msg = "pass image_dir or store, not both: a store has its own location"
+        raise TypeError(msg)
+    if store is None or all(callable(getattr(type(store), name, None)) for name in methods):
+        return
+    raise contract_error(
+        "wrong_type",
+        ("store",),
+        expected="an ImageStore, or another store from rawmm.open_store",
+        got=shown(store),
+        hint="pass a directory as image_dir",
+    )
+
+
+def checked_store(image_dir: object, store: Any) -> Store | None:
+    """Return the argument `store` of a function that also takes `image_dir`.
+
+    Raises:
+        TypeError, ContractError: as `check_store_arguments`.
+    """
+    check_store_arguments(image_dir, store, _METHODS)
+    checked: Store | None = store
+    return checked
+
+
+def check_exists(store: Store, locator: str, *, renew: bool = False) -> None:
+    """Check that an image exists.
+
+    Raises:
+        OffloadError: ``missing_image``, and as `Store.exists`.
+    """
+    try:
+        exists = store.exists(locator, renew=renew)
+    except RawMMError:
+        raise
+    except Exception as error:  # noqa: BLE001  (a store's client may raise anything)
+        raise_alone(unexpected(error, "to look for an image in the store", "exists"))
+    if not exists:
+        raise missing_image(store.root, locator.rpartition("/")[2])

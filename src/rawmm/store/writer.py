@@ -1,0 +1,85 @@
+"""Write the images of one batch: staged files in a directory, one `put` each in other stores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from rawmm.errors import RawMMError, raise_alone
+from rawmm.real_class import is_a
+from rawmm.store.errors import unexpected
+from rawmm.store.local import ImageStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from rawmm.images import ImageInfo, PreparedImage
+    from rawmm.store.protocol import Store
+
+
+class BatchWriter(Protocol):
+    """Writes images in two phases: stages them, then places them."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether writing waits for a disk."""
+        ...
+
+    def make(self) -> list[Path]:
+        """As `ImageStore.make`."""
+        ...
+
+    def stage(self, image: PreparedImage) -> str | None:
+        """As `ImageStore.stage`."""
+        ...
+
+    def place(
+        self, info: ImageInfo, load: Callable[[], bytes], *, staged: str | None = None
+    ) -> bool:
+        """As `ImageStore.place`."""
+        ...
+
+    def discard(self, staged: Iterable[str], made: Iterable[Path] = ()) -> None:
+        """As `ImageStore.discard`."""
+        ...
+
+    def sync(self) -> None:
+        """As `ImageStore.sync`."""
+        ...
+
+
+def batch_writer(store: Store) -> BatchWriter:
+    """Return a writer for a store."""
+    return store if is_a(store, ImageStore) else _DirectWriter(store)
+
+
+class _DirectWriter:
+    """Puts each image when the whole batch is known to be valid. There is nothing to discard."""
+
+    durable = False
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def make(self) -> list[Path]:
+        return []
+
+    def stage(self, _image: PreparedImage) -> str | None:
+        return None
+
+    def place(
+        self, info: ImageInfo, load: Callable[[], bytes], *, staged: str | None = None
+    ) -> bool:
+        del staged
+        try:
+            return self._store.put(load()).written
+        except RawMMError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a store's client may raise anything)
+            raise_alone(unexpected(error, f"to write {info.raw_image_id} into the store", "put"))
+
+    def discard(self, staged: Iterable[str], made: Iterable[Path] = ()) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass

@@ -1,0 +1,64 @@
+"""The list of historical forms. To add a form, write its module and add it here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from rawmm.upgrades import (
+    descriptor_and_uris,
+    descriptor_only,
+    inline,
+    inline_urls,
+    mmraw,
+    uri,
+)
+
+if TYPE_CHECKING:
+    from rawmm.upgrades.form import HistoricalForm
+
+HISTORICAL_FORMS: tuple[HistoricalForm, ...] = (
+    descriptor_only.FORM,
+    descriptor_and_uris.FORM,
+    mmraw.V2,
+    mmraw.V3,
+    uri.FORM,
+    inline.FORM,
+    mmraw.BASE64,
+    mmraw.JSON,
+    inline_urls.FORM,
+)
+"""Every form that can be upgraded, the oldest first."""
+
+CANONICAL: Final = "canonical"
+CURRENT_FORMS: Final[dict[str, str]] = {
+    "RawMMItem": "envelope_v1",
+    "MMRefs": "image_refs",
+    "RawMMRef": "mmraw",
+}
+"""The name of the contract's own form, for the types that had others."""
+
+FORMS: Final[dict[str, str]] = {form.name: form.description for form in HISTORICAL_FORMS} | {
+    "envelope_v1": "nothing to change: the sidecar items of the contract",
+    "image_refs": "nothing to change: the trainer references of the contract",
+    "mmraw": "nothing to change: the references of the contract",
+    "released": "nothing to change: no sidecar, the images are inline in the messages",
+    CANONICAL: "nothing to change: no media, or a type that had no other form",
+}
+"""Every value of `Upgraded.form` and its meaning. Historical forms come first, the oldest first."""
+
+
+def has_forms(name: str) -> bool:
+    """Whether the type `name` has historical forms."""
+    return any(form.of == name for form in HISTORICAL_FORMS)
+
+
+def find_form(name: str, value: Any) -> HistoricalForm | None:
+    """The historical form of type `name` that `value` has, or None."""
+    forms = (form for form in HISTORICAL_FORMS if form.of == name)
+    return next((form for form in forms if form.matches(value)), None)
+
+
+def refused_form(name: str, value: Any) -> HistoricalForm | None:
+    """The same, for forms that readers refuse. `rawmm.validation` names them in its errors."""
+    form = find_form(name, value)
+    return form if form is not None and form.rebuild else None
