@@ -1,4 +1,4 @@
-"""Random rollouts: whatever a harness does, a branch is what its messages render to."""
+"""Random rollouts: the tokens of a branch are the rendering of its messages."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def observations(draw: st.DrawFn, urls: list[str]) -> dict[str, Any]:
 
 
 def collapsed(prompt: fake_renderer.Rendered) -> fake_renderer.Rendered:
-    """The prompt of a renderer that writes one token per image and lets the engine expand."""
+    """The prompt of a renderer that writes one token per image."""
     out = fake_renderer.Rendered(hashes=prompt.hashes, items=prompt.items)
     at = 0
     for span in prompt.ranges:
@@ -77,9 +77,9 @@ def keep(prompt: fake_renderer.Rendered, out: fake_renderer.Rendered, start: int
 
 @dataclass
 class Model:
-    """What the graph must be: the parent and the message of each node, in order.
+    """The expected graph: parent and message of each node, in order.
 
-    A prompt message is there once under its parent; a reply is a new node each time.
+    A prompt message has one node under its parent; every reply is a new node.
     """
 
     nodes: list[tuple[int | None, str]] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Model:
         return same[-1] if same else None
 
     def prefix(self, prompt: list[str], path: list[int]) -> list[int]:
-        """The nodes of the longest beginning, going on from those of `path`."""
+        """The nodes of the longest prefix, continuing those of `path`."""
         out = list(path)
         for message in prompt[len(path) :]:
             child = self.child(out[-1] if out else None, message)
@@ -107,7 +107,7 @@ class Model:
 
 @dataclass
 class Rollout:
-    """A worker, and the graph that it should get."""
+    """A worker, and the expected graph."""
 
     data: st.DataObject
     urls: list[str]
@@ -130,10 +130,10 @@ class Rollout:
             self.history = [*self.history, *new]
 
     def prepare(self) -> PendingTurn:
-        # Harnesses send dicts, or the structs that they keep.
+        # Harnesses send dicts or structs.
         typed = self.draw(st.booleans())
         prompt = [as_message(one) if typed else one for one in self.history]
-        if self.draw(st.booleans()):  # what nodes hold after a hop by packed bytes
+        if self.draw(st.booleans()):  # as after decoding packed streams
             for node in self.trace.nodes:
                 node.token_ids = PackedTokenIds.pack(node.token_ids)
                 node.mask = PackedFlags.pack(node.mask)
@@ -185,7 +185,7 @@ class Rollout:
         found = [(node.parent, message_hash(node.message)) for node in trace.nodes]
         assert found == self.model.nodes
         for node in trace.nodes:
-            # Its own tokens and media, and no others.
+            # Only its own tokens and media.
             own = fake_renderer.Rendered()
             own.add_message(node.message, 0)
             assert node.token_ids == own.token_ids
@@ -215,7 +215,7 @@ def test_branch_equals_rendered_messages(urls: list[str], tokens: str, data: st.
     for _ in range(data.draw(st.integers(1, 6))):
         rollout.observe()
         waiting.append(rollout.prepare())
-        # Two turns in flight: the second does not know what the first will have committed.
+        # Two concurrent turns: the first commits after the second was prepared.
         if len(waiting) < 2 and data.draw(st.sampled_from([False, False, True])):
             continue
         for turn in waiting:
@@ -250,7 +250,7 @@ def test_rollout_continues_after_round_trip(urls: list[str], data: st.DataObject
 
 
 def test_trace_size_is_linear_in_turns(urls: list[str]) -> None:
-    """A turn adds what it adds, however long the conversation is."""
+    """The size of a turn does not depend on the length of the conversation."""
     trace = Trace(nodes=[])
     history: list[Any] = []
     sizes = []
@@ -277,7 +277,7 @@ def attributions(draw: st.DrawFn, tokens: int, messages: int) -> Sequence[tuple[
 
 @given(st.data())
 def test_tokens_survive_any_attribution(data: st.DataObject) -> None:
-    """Whoever the renderer gives them to, a path holds the turn's tokens, once and in order."""
+    """With any spans, a path holds the turn's tokens once and in order."""
     trace = Trace(nodes=[])
     history: list[Any] = []
     ids: list[int] = []

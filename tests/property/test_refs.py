@@ -1,4 +1,4 @@
-"""References: what is written is read, in every form that ever was; the rest is an error."""
+"""References: round trips, all historical forms, and errors for any other text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_payload(ref: RawMMRef) -> RawMMRef:
 
 
 def historical(ref: RawMMRef, run_id: str) -> dict[str, str]:
-    """The reference in each old form that can say it."""
+    """The reference in each old form that can represent it."""
     fields = to_builtins(with_payload(ref))
     out = {"json": f"mmraw:{json.dumps(fields)}", "b64": f"mmraw:{json_base64(fields)}"}
     older = dict(fields)
@@ -86,7 +86,7 @@ PREFIXES = ["", "mmraw:", "mmraw:v2:", "mmraw:v3:", "mmraw:v9:", "mmraw:{", "mmf
 
 
 def judged(text: Any) -> None:
-    """A value that is written and read again, or an error that tells no secret."""
+    """A value that round-trips, or an error without content."""
     try:
         ref = split_raw_mm_ref(text)
     except RawMMError as caught:

@@ -1,4 +1,4 @@
-"""`attribute` takes a sidecar apart and `merge` puts it together: nothing lost, nothing shared."""
+"""`split_by_message` and `merge` are inverse, and share nothing with their arguments."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ payloads = st.fixed_dictionaries(
 
 @st.composite
 def entries(draw: st.DrawFn, modality: str, number: int, start: int) -> dict[str, Any]:
-    """One medium as each list says it, its range at `start` or a little later."""
+    """The entries of one medium, with its range at `start` or a little later."""
     sha = image_sha(number)
     locator: dict[str, Any] = draw(
         st.sampled_from(
@@ -135,7 +135,7 @@ def encoded(values: list[Any]) -> list[bytes]:
 
 
 def shape(value: MultiModalData | None) -> MultiModalData | None:
-    """A sidecar as merging leaves it: empty lists, and a sidecar of such, say nothing."""
+    """A sidecar without empty lists, or None, as `merge` returns it."""
     if value is None:
         return None
     lists = {
@@ -200,7 +200,7 @@ class TestMergeKeepsOrder:
 
 
 class TestMergeNeedsTheSameLists:
-    """A list that some sidecars lack would put its entries beside other media."""
+    """If some sidecars lacked a list, its entries would belong to other media."""
 
     @pytest.mark.parametrize("one", SUBSETS, ids=lambda names: "+".join(sorted(names)))
     @pytest.mark.parametrize("other", SUBSETS, ids=lambda names: "+".join(sorted(names)))
@@ -380,7 +380,7 @@ def double_last(of: list[Any]) -> None:
 
 
 def mutable_parts(value: Any) -> Iterator[Any]:
-    """Every dict, list and struct that `value` reaches, innermost first."""
+    """Every dict, list and struct in `value`, innermost first."""
     if isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
             yield from mutable_parts(getattr(value, name))
@@ -392,7 +392,7 @@ def mutable_parts(value: Any) -> Iterator[Any]:
 
 
 def spoil(value: Any) -> None:
-    """Change a container or a struct in place, whatever it is."""
+    """Change a container or a struct in place."""
     if isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
             setattr(value, name, None)
@@ -403,7 +403,7 @@ def spoil(value: Any) -> None:
 
 
 class TestNothingIsShared:
-    """Whatever is done to what came out, what went in stays, and the other way round."""
+    """Changing a result does not change the arguments, and vice versa."""
 
     def apart(self, function: Callable[..., Any], *inputs: Any) -> None:
         before = encoded([*inputs])
@@ -526,7 +526,7 @@ class TestFirstMismatch:
                 item.raw_image_id = item.raw_image_uri = None
         before = encoded([bare, sidecar])
         assert first_mismatch(parts, bare, messages) is None
-        # And the one who has it may be the renderer.
+        # The renderer may be the one with the locator.
         assert first_mismatch(split_by_message(bare, messages), sidecar, messages) is None
         assert encoded([bare, sidecar]) == before
 
@@ -562,7 +562,7 @@ class TestFirstMismatch:
         if new == of[index]:
             return
         if name == "mm_items" and not (of[index].raw_image_id or of[index].raw_image_uri):
-            # Only a locator that was there may be another.
+            # Only locators may differ.
             new.raw_image_id = new.raw_image_uri = None
             if new == of[index]:
                 return
@@ -603,7 +603,7 @@ class TestFirstMismatch:
 
 
 def test_media_without_messages_are_ignored() -> None:
-    """`attribute` refuses them; `difference` does not trip over them."""
+    """`split_by_message` refuses them; `first_mismatch` ignores them."""
     item = RawMMItem(modality="video", family="f", payload={})
     sidecar = MultiModalData(mm_items={"video": [item]})
     assert first_mismatch([None], sidecar, [UserMessage(content="x")]) is None

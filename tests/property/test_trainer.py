@@ -1,4 +1,4 @@
-"""Samples and micro-batches: every image keeps its tokens, every image token its image."""
+"""Truncation, packing and wire: every image keeps its tokens, every image token its image."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def images(draw: st.DrawFn, spans: list[tuple[int, int]]) -> MMRefs | None:
 def samples(
     draw: st.DrawFn, *, routed: bool | None = None, typed: bool | None = None
 ) -> TrainingSample:
-    """A sample of runs of text and images; two images may touch. Some streams are absent."""
+    """A sample of text and images, which may be adjacent. Some streams are absent."""
     size = st.integers(1, 5)
     runs = draw(st.lists(st.tuples(st.booleans(), size), min_size=1, max_size=6))
     types: list[int] = []
@@ -110,7 +110,7 @@ def batches(draw: st.DrawFn) -> list[TrainingSample]:
 
 
 def on_their_tokens(token_ids: list[int], refs: Sequence[MMImageRef]) -> None:
-    """Images and image tokens cover each other."""
+    """Whether images and image-typed tokens match."""
     for one in refs:
         assert token_ids[one.offset : one.offset + one.length] == [PAD] * one.length
     assert token_ids.count(PAD) == sum(one.length for one in refs)
@@ -237,7 +237,7 @@ class TestWire:
         except RawMMError as error:
             caught = error
         else:
-            again = encode_sample(decoded)  # compared as bytes: a NaN is no number's equal
+            again = encode_sample(decoded)  # compared as bytes, because NaN is not equal to itself
             assert encode_sample(decode_sample(again)) == again
             return
         assert caught.path.startswith("$")
@@ -247,7 +247,7 @@ DAMAGES = ["drop", "shift", "grow", "shrink", "type", "untype"]
 
 
 class TestDamage:
-    """One image or one token type is not what it was: caught before anything is trained on."""
+    """One changed image or token type is refused."""
 
     @pytest.mark.parametrize("damage", DAMAGES)
     @given(samples(typed=True).filter(images_of), st.data())
@@ -290,7 +290,7 @@ def directory_of(urls: list[str]) -> Path:
 
 @dataclass
 class Rollout:
-    """Turns over a history that grows, and now and then begins again at an earlier turn."""
+    """Turns over a growing history that sometimes restarts at an earlier turn."""
 
     data: st.DataObject
     urls: list[str]

@@ -1,4 +1,4 @@
-"""An engine that answers and fails as told, and requests with and without locators."""
+"""A scripted engine, and requests with and without locators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DONE = {"content": "done"}
 
 
 class CacheMissError(Exception):
-    """As an openai client raises it: with the server's error object as body."""
+    """Like an error of an openai client, with the server's error object as body."""
 
     def __init__(self, text: str = "Error code: 409") -> None:
         super().__init__(text)
@@ -22,7 +22,7 @@ class CacheMissError(Exception):
 
 
 class Engine:
-    """Awaited, gives or raises the next outcome."""
+    """Returns or raises the next outcome when awaited."""
 
     def __init__(self, *outcomes: Any) -> None:
         self.outcomes = iter(outcomes)
@@ -53,7 +53,7 @@ def generate(engine: Any, **kwargs: Any) -> Any:
 
 
 def is_retried(error: BaseException, **kwargs: Any) -> bool:
-    """Whether `error` makes for a second call; if not, it must come out untouched."""
+    """Whether `error` leads to a second call. Otherwise it must be raised unchanged."""
     before = (error.__cause__, error.__context__, error.__suppress_context__)
     engine = Engine(error, DONE)
     try:

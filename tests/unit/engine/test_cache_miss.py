@@ -1,6 +1,6 @@
-"""Where an error says that the engine's cache misses an item, and where it only looks so.
+"""Errors that report a cache miss, and errors that only look like it.
 
-The same places with a real openai client are in tests/integrations/openai.
+tests/integrations/openai has the same cases with a real client.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NESTED = {"error_type": TYPED["type"], "message": "cache-only slot", "missing": 
 
 
 class Response:
-    """As httpx has it: `json` parses the text."""
+    """Like httpx: `json` parses the text."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -46,7 +46,7 @@ class Response:
 
 
 class Unread(Response):
-    """One whose text has no way out but its bytes."""
+    """A response with bytes only."""
 
     @property
     def text(self) -> str:
@@ -57,7 +57,7 @@ class Unread(Response):
 
 
 class Body(Mapping[str, Any]):
-    """A mapping that is no dict."""
+    """A mapping that is not a dict."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.fields = fields
@@ -157,7 +157,7 @@ HIDING_PLACES: dict[str, Any] = {
 @pytest.mark.parametrize("request_", REQUESTS)
 @pytest.mark.parametrize("place", HIDING_PLACES)
 def test_a_miss_is_found_in_every_place(place: str, request_: str) -> None:
-    """And is retried for descriptor-only images alone."""
+    """It is retried for descriptor-only images only."""
     wanted = request_ == "descriptor-only"
     assert is_retried(HIDING_PLACES[place](), **REQUESTS[request_]) is wanted
 
@@ -293,7 +293,7 @@ STRAIGHT = {"error", "message", "detail"}
 def test_type_counts_only_in_error_keys(
     steps: list[tuple[str, bool]], key: str, value: str, place: str
 ) -> None:
-    """Through `error`, `message` and `detail` only, each as an object or as JSON."""
+    """Only in `error`, `message` and `detail`, each as an object or as JSON."""
     document: Any = {key: value}
     for step, encoded in steps:
         document = {step: json.dumps(document) if encoded else document, "status": 409}

@@ -1,4 +1,4 @@
-"""Which requests have an image that only the engine's cache can bring."""
+"""Counting the images of a request that only the engine's cache has."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REF = raw_mm_ref(
 
 @dataclasses.dataclass
 class Sidecar:
-    """As renderers has it, placeholders and all."""
+    """Like that of renderers."""
 
     mm_hashes: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     mm_placeholders: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
@@ -75,7 +75,7 @@ class Lines(logging.Handler):
 
 
 def images_of(**kwargs: Any) -> int:
-    """The number of images that the log line gives; 0 for no retry."""
+    """The number of images in the log line; 0 without a retry."""
     logger, lines = logging.getLogger("rawmm.engine.retry"), Lines()
     logger.addHandler(lines)
     try:
@@ -227,7 +227,7 @@ def test_unreadable_argument_masks_nothing() -> None:
     [("descriptor_only", 0), ("envelope_v1", 0), ("uri", 0), ("inline", 0), ("released", 0)],
 )
 def test_sidecars_of_consumers_are_read(form: str, wanted: int) -> None:
-    """Each image of these records has a locator in its own form; without it, it has none."""
+    """Each image of these records has a locator; without its field it is descriptor-only."""
     nodes = json.loads((WIRE / form / "nodes.json").read_text("utf-8"))
     held = [node["multi_modal_data"] for node in nodes if node.get("multi_modal_data")]
     assert bool(held) is (form != "released")
@@ -241,7 +241,7 @@ def test_sidecars_of_consumers_are_read(form: str, wanted: int) -> None:
 
 @given(instances(MultiModalData))
 def test_any_sidecar(held: MultiModalData) -> None:
-    """As struct and as plain data alike: items without a locator, or hashes without items."""
+    """Structs and plain data: items without a locator, or hashes without items."""
     wanted = 0
     for modality in {*held.mm_hashes, *held.mm_items} - {"audio", "video"}:
         if items := held.mm_items.get(modality):

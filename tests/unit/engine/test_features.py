@@ -1,4 +1,4 @@
-"""The features of an engine request: what is sent, what the cache must have, what is an error."""
+"""The features of an engine request: references, cached images, errors."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class TestErrors:
 
 
 class TestRetry:
-    """As its docstring says: a miss is answered with every reference."""
+    """As in the docstring of `generate_features`."""
 
     def run(self, cached: Any) -> list[GenerateFeatures]:
         given = sidecar(item(0), item(1))

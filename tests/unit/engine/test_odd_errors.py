@@ -1,4 +1,4 @@
-"""Errors and arguments of any kind: none of them replaces the error that they are read for."""
+"""Odd errors and arguments: reading them never replaces the error of the call."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ NAMES = [name for name in MAKERS if not name.startswith("deep") and name != "hos
 
 
 class OddError(Exception):
-    """Holds whatever it is given."""
+    """An exception with any attributes."""
 
 
 class MislabelledError(CacheMissError):
-    """Says of its cause what is no exception."""
+    """An exception whose cause is not an exception."""
 
     __cause__ = "a text"  # type: ignore[assignment]
 
@@ -40,7 +40,7 @@ def test_odd_requests_pass(name: str) -> None:
         with pytest.raises(CacheMissError) as caught:
             generate(Engine(error), **{argument: MAKERS[name]()})
         assert caught.value is error
-        # Beside a request that names its images it is no hindrance.
+        # Other arguments of the request still count.
         request: Any = {argument: MAKERS[name](), **REQUESTS["descriptor-only"]}
         assert generate(Engine(CacheMissError(), DONE), **request) is DONE
 

@@ -1,4 +1,4 @@
-"""References: every form that was ever written, and nothing else."""
+"""References: all forms that were ever written, and errors for everything else."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class TestEmit:
 
 
 class TestRunIds:
-    """Old forms name their run; an id is of the run at hand, so the name is dropped."""
+    """Old forms contain the run id, which is dropped."""
 
     def test_v3_with_a_run_id(self) -> None:
         ref = "mmraw:v3:" + urlsafe_base64(as_json(run_id="run_a.b-1", raw_image_id=ID))
@@ -295,7 +295,7 @@ class TestErrors:
 
 
 class TestStrictBase64:
-    """Whatever a lenient decoder skips or mends is an error."""
+    """What a lenient decoder skips or repairs is an error."""
 
     @pytest.mark.parametrize("form", ["v2", "v3_id", "v3_uri", "b64"])
     @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ HOSTILE: dict[str, Callable[[], str]] = {
 class TestHostile:
     @pytest.mark.parametrize("name", HOSTILE)
     def test_ten_megabytes_are_refused(self, name: str) -> None:
-        """Each takes hours if any step is quadratic."""
+        """Each would take hours if any step were quadratic."""
         ref = HOSTILE[name]()
         with pytest.raises(RawMMError) as caught:
             split_raw_mm_ref(ref)

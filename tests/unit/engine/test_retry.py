@@ -1,4 +1,4 @@
-"""generate_with_image_ref_retry: which calls are made, what is raised, what is logged."""
+"""`generate_with_image_ref_retry`: its calls, errors and log."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class TestASecondFailure:
 
 class TestTheLog:
     def test_one_warning_before_the_second_call(self, caplog: pytest.LogCaptureFixture) -> None:
-        secret = "data:image/png;base64,iVBORw0KGgo="  # what an engine may quote
+        secret = "data:image/png;base64,iVBORw0KGgo="  # an engine may quote the request
         request = {"multi_modal_data": sidecar(item(), item(raw_image_id="0.png"), item())}
         seen: list[int] = []
 
@@ -222,7 +222,7 @@ class TestTheLog:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_keeps_the_arguments_alive(*, fails: bool) -> None:
-    """A traceback that held its own frame would keep a request's messages until a collection."""
+    """A traceback with its own frame would keep the messages until a garbage collection."""
 
     class Messages:
         pass
@@ -238,7 +238,7 @@ def test_nothing_keeps_the_arguments_alive(*, fails: bool) -> None:
     gone = weakref.ref(messages)
     gc.disable()
     try:
-        # Stepped by hand: an event loop keeps what its tasks raise.
+        # Without an event loop, which keeps the exceptions of tasks.
         with suppress(OSError, StopIteration):
             generate_with_image_ref_retry(engine, messages=messages, **BARE).send(None)
         del messages

@@ -1,4 +1,4 @@
-"""From the renderer's tokens to the engine's: positions, spans, flags, and what is refused."""
+"""Mapping the renderer's tokens to the engine's: positions, spans, flags, errors."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_several_kinds_of_media() -> None:
 
 
 def test_engine_may_expand_a_medium_to_any_tokens() -> None:
-    """Some engines write other tokens than the renderer's, such as row separators."""
+    """Some engines write other tokens than the renderer, such as row separators."""
     alignment = Alignment([1, PAD, 2], [1, 70, 71, 72, 2], [PAD], [(1, 3)])
     assert alignment.span(1, 2) == (1, 4)
 
@@ -149,7 +149,7 @@ def test_range_at_another_position_is_refused(
     with pytest.raises(ContractError) as caught:
         Alignment(RENDERED, ENGINE, [PAD], ranges)
     if index is None:
-        # A length that is too short shows in the token after it.
+        # A length that is too short is noticed at the token after it.
         assert str(caught.value) == f"$.tokens.prompt_ids: {DIFFERS} {here} on; {HINT}"
         return
     assert str(caught.value) == (
@@ -159,7 +159,7 @@ def test_range_at_another_position_is_refused(
 
 
 class TestInACommit:
-    """The renderer leaves one token per image; the engine puts in as many as it needs."""
+    """The renderer writes one token per image; the engine writes as many as it needs."""
 
     def tokens(self, **fields: Any) -> dict[str, Any]:
         return {
@@ -207,7 +207,7 @@ class TestInACommit:
         self.goes_on(trace)
 
     def goes_on(self, trace: Any) -> None:
-        """The next turn extends the renderer's tokens, and its images are expanded as before."""
+        """The next turn extends the renderer's tokens, and the engine expands images as before."""
         prompt = [*history_of(trace), user(url(2))]
         answer = response(
             [*self.ENGINE, 90, 91, PAD, PAD],
@@ -227,7 +227,7 @@ class TestInACommit:
         validate(trace)
 
     def test_an_engine_that_sized_an_image_differently_forks(self) -> None:
-        """The message and the renderer's tokens are the same; the engine's are not."""
+        """Only the engine's tokens differ."""
         trace = new_trace()
         prompt: list[Any] = [user(url(0)), user(url(1))]
         fields = self.tokens(multi_modal_data=sidecar((0, 1, 1), (1, 4, 1)))
@@ -241,7 +241,7 @@ class TestInACommit:
         ]
 
     def test_a_renderer_that_wrote_other_tokens_forks(self) -> None:
-        """The engine's tokens are the same; the renderer's are not, so it could not extend."""
+        """Only the renderer's tokens differ, so it could not extend them."""
         trace = new_trace()
         prompt: list[Any] = [user("a")]
         play(

@@ -1,4 +1,4 @@
-"""Arrays on their way into nodes: sampling masks, and expert routing row by row."""
+"""Sampling masks and expert routing in nodes."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_an_encoded_array_is_kept() -> None:
 
 
 def payload(rows: Any, dtype: str = "uint8", **fields: Any) -> dict[str, Any]:
-    """Expert routing of one layer and one expert per token, as an engine sends it."""
+    """An engine's expert routing of one layer and one expert per token."""
     data = np.array(rows, dtype=dtype)
     return {
         "data": base64.b64encode(data.tobytes()).decode(),
@@ -164,7 +164,7 @@ class TestRouting:
 
     @pytest.mark.parametrize("rows", [4, 3, 0])
     def test_array_more_than_one_row_short_is_ignored(self, rows: int) -> None:
-        """Only the last token can be without: what is not covered has no routing."""
+        """Only the last token can lack a row. Nodes that are not covered have no routing."""
         trace = new_trace()
         turn(trace, payload(range(rows)))
         assert rows_of(trace) == [[0, 1] if rows else None, [2] if rows else None, None]
@@ -218,7 +218,7 @@ class TestRouting:
 
 
 class TestCorrections:
-    """The next turn feeds the last token back, so that its row becomes known."""
+    """The next turn feeds the last token back, and so has its row."""
 
     def first(self, rows: Any = (10, 11, 12, 13, 14), dtype: str = "uint8") -> Trace:
         trace = new_trace()
@@ -246,7 +246,7 @@ class TestCorrections:
         [
             (5, [25, 26, 27], 25, [26]),
             (4, [14, 25, 26, 27], 25, [26]),
-            # It covers the new tokens only, so nothing is known of the last one before.
+            # It covers the new tokens only, so it has no row for the token before.
             (6, [26, 27], 14, [26]),
             (7, [27], 14, None),
         ],
@@ -327,7 +327,7 @@ class TestCorrections:
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 14], None, None]
 
     def test_a_prompt_message_has_no_copied_row(self) -> None:
-        """Only after a completion is there a token that was not fed back."""
+        """Only the last token of a completion was not fed back."""
         trace = new_trace()
         play(
             trace,

@@ -58,7 +58,7 @@ class TestLeaves:
 
 
 class TestTrainable:
-    """A compaction attempt trains only if the harness went on from it."""
+    """A compaction attempt trains only if the harness continued it."""
 
     def flags(self, *links: list[tuple[int, str]]) -> list[bool]:
         nodes = [
@@ -124,7 +124,7 @@ class TestStreams:
 
     @pytest.mark.parametrize("name", STREAMS)
     def test_sampled_tokens_between_others_keep_their_values(self, name: str) -> None:
-        """Such as where a tool's answer was cut into the model's own tokens."""
+        """For example, a tool result was inserted between the model's own tokens."""
         mask = [True, False, True, True, False]
         branch = alone(token_ids=[1] * 5, mask=mask, **{name: [-1.0, -2.0, -3.0]})
         assert branch.spread(name) == [-1.0, 0.0, -2.0, -3.0, 0.0]
@@ -158,7 +158,7 @@ class TestStreams:
         ],
     )
     def test_stream_of_wrong_length_is_refused(self, mask: list[bool], values: list[float]) -> None:
-        """A trainer stamps nodes in place, where no constructor looks."""
+        """Trainers assign to nodes, which is not checked."""
         trace = Trace(nodes=[node(), node(0, token_ids=[1, 2, 3], mask=mask)])
         trace.nodes[1].advantages = values
         with pytest.raises(ContractError) as caught:
@@ -187,7 +187,7 @@ class TestStreams:
         assert branches(trace)[0].multi_modal_data == sidecar((0, 1, 2), (1, 7, 3))
 
     def test_sidecars_with_different_lists_are_refused(self) -> None:
-        """Of one node without hashes, the hashes of the next would be taken for its own."""
+        """A node without hashes would get the hashes of the next node."""
         span = PlaceholderRange(offset=0, length=1)
         bare = MultiModalData(mm_items={"image": [item(0)]}, mm_placeholders={"image": [span]})
         trace = Trace(
@@ -202,15 +202,15 @@ class TestStreams:
 
 
 class TestBrokenGraphs:
-    """A trace that was changed in place may hold what no constructor would take."""
+    """A trace that was changed in place may hold what its constructor refuses."""
 
     @pytest.mark.parametrize(
         ("parents", "at"),
         [
-            ([None, 1], 1),  # its own parent, so that no leaf leads to it
-            ([None, 0, 3, 2], 2),  # two that hold each other
+            ([None, 1], 1),  # its own parent, so no leaf leads to it
+            ([None, 0, 3, 2], 2),  # two nodes that are each other's parents
             ([1, 0, 1], 0),  # a leaf on a cycle
-            ([None, 2, 0], 1),  # a parent that comes later
+            ([None, 2, 0], 1),  # a parent with a higher index
             ([None, 9], 1),
             ([None, -1], 1),
             ([0], 0),

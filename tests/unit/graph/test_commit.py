@@ -1,4 +1,4 @@
-"""What a commit adds to the graph: nodes, whose tokens they hold, and what else they say."""
+"""The nodes that a commit adds, their tokens and their other fields."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class TestOneTurn:
     @pytest.mark.parametrize(
         ("spans", "tokens"),
         [
-            # A template may put the answer of the second tool before that of the first.
+            # A template may put the result of the second tool before that of the first.
             ([(0, 1), (3, 5), (1, 3)], [[1], [2, 3, 4, 5], [], [6, 90, 91]]),
             ([(2, 5), (0, 2), None], [[1, 2, 3, 4, 5], [], [], [6, 90, 91]]),
             ([(0, 4), (2, 3), (4, 5)], [[1, 2, 3, 4], [], [5], [6, 90, 91]]),
@@ -129,7 +129,7 @@ class TestOneTurn:
         play(trace, prompt, response(ids, message_spans=spans))
         assert tokens_of(trace) == tokens
         assert branches(trace)[0].token_ids == [*ids, 90, 91]
-        # Sent again, nothing is made again, whether the turn knew of them or not.
+        # Sending them again makes no new nodes, whether they are in the prefix or not.
         for late in (False, True):
             other = Trace(nodes=[])
             turn = prepare_turn(other, prompt)
@@ -192,14 +192,14 @@ class TestTheNextTurn:
             assert turn.previous_renderer_token_ids() is None
 
     def test_prefix_with_an_unsampled_reply_cannot_be_extended(self) -> None:
-        """A record from elsewhere may mark tokens of a message that a prompt supplied."""
+        """Records may mask tokens of a message that a prompt supplied."""
         trace = new_trace()
         play(trace, [user("a")], response([1]))
         trace.nodes[1].sampled = False
         assert prepare_turn(trace, [user("a"), reply()]).previous_token_ids() is None
 
     def test_a_reply_alone_cannot_be_extended(self) -> None:
-        """A renderer extends a prompt; there is none."""
+        """A renderer extends a prompt, and there is none."""
         trace = new_trace()
         play(trace, [], response([]))
         assert prepare_turn(trace, [reply(), user("a")]).previous_token_ids() is None
@@ -238,7 +238,7 @@ class TestTheNextTurn:
         assert other.multi_modal_data == sidecar((0, 1, 2))
 
     def test_node_must_hold_exactly_the_tokens_of_a_span(self) -> None:
-        """A node with fewer tokens than the renderer gives the message is another message."""
+        """A node with fewer tokens than the message's span does not match."""
         trace = new_trace()
         stale = prepare_turn(trace, [user("a"), user("b")])
         play(trace, [user("a"), user("b")], response([1, 2], message_spans=[(0, 1), None]))
@@ -248,7 +248,7 @@ class TestTheNextTurn:
 
 
 class TestSpansOfAnExtendedPrompt:
-    """A renderer that extends counts only the new messages; the graph counts all."""
+    """An extending renderer counts the new messages only; the graph counts all."""
 
     def spans(self, *indices: int, tail: int = 2) -> Any:
         trace = new_trace()
@@ -271,11 +271,11 @@ class TestSpansOfAnExtendedPrompt:
         assert self.spans(1, 1) == [None, None, None, (4, 6)]
         assert self.spans() == [None, None, None, None]
 
-    def test_invalid_indices_are_refused(self) -> None:
+    def test_indices_beyond_the_tail_are_ignored(self) -> None:
         assert self.spans(0, 5, tail=1) == [None, None, (4, 5)]
 
     def test_in_the_renderers_tokens(self) -> None:
-        """Which are fewer than the engine's where it expanded media."""
+        """The engine has more tokens if it expanded media."""
         trace = new_trace()
         tokens: dict[str, Any] = {"mm_placeholders": [(0, 3)], "mm_token_type_id_map": TYPES}
         answer = response(
@@ -309,14 +309,14 @@ class TestConcurrentTurns:
         play(trace, [user("a")], response([1], [90], message_spans=[(0, 1)]))
         play(trace, [user("a")], response([1], [90, 91, 92], message_spans=[(0, 1)]))
         play(trace, [user("a")], response([1], [90, 91], message_spans=[(0, 1)]))
-        # Three replies that say the same; the next message begins at 3, or at 4.
+        # Three replies with equal messages; the next message begins at 3 or 4.
         for ids, found in (([1, 90, 91, 5], 3), ([1, 90, 91, 92, 5], 2)):
             spans = [(0, 1), None, (len(ids) - 1, len(ids))]
             node_id = stale.commit(response(ids, text=f"after {found}", message_spans=spans))
             assert parents_of(trace)[node_id - 1 :] == [found, node_id - 1]
 
     def test_reused_node_takes_no_token_of_the_next_message(self) -> None:
-        """A reply that went on with what is now the user's token matches, and is too long."""
+        """A reply that includes the user's first token matches, but is too long."""
         trace = new_trace()
         prompt = [user("a"), reply(), user("b")]
         stale = prepare_turn(trace, prompt)
@@ -345,7 +345,7 @@ class TestConcurrentTurns:
 
 
 class TestRelays:
-    """Turns without tokens: messages alone decide."""
+    """Turns without tokens match by message only."""
 
     def test_nodes_without_tokens(self) -> None:
         trace = new_trace()
@@ -376,7 +376,7 @@ class TestRelays:
         assert len(trace.nodes) == 2
 
     def test_tokens_after_a_relay_that_showed_images(self) -> None:
-        """Its nodes cannot be given descriptors now: the turn makes its own."""
+        """Existing nodes cannot get descriptors, so the turn makes its own."""
         trace = new_trace()
         play(trace, [user("look", url(0))], response())
         prompt = [user("look", url(0)), reply(), user("b")]
@@ -426,7 +426,7 @@ class TestCommitPrompt:
         turn = prepare_turn(trace, [*history_of(trace), user("b")])
         turn.commit_prompt()
         assert parents_of(trace)[4:] == [3]
-        # Another turn, or this one again, knows them.
+        # The same or another turn finds them.
         turn.commit_prompt()
         prepare_turn(trace, turn.prompt).commit_prompt()
         assert len(trace.nodes) == 5
@@ -439,7 +439,7 @@ class TestCommitPrompt:
         assert branches(trace)[0].token_ids == [1, 2, 90, 91]
         assert parents_of(trace) == [None, 0, 1]
 
-    def test_next_turn_with_images_starts_a_new_path(self) -> None:
+    def test_next_turn_with_images_forks(self) -> None:
         trace = new_trace()
         prompt = [user("a"), user(url(0))]
         prepare_turn(trace, prompt).commit_prompt()
@@ -511,7 +511,7 @@ class TestTools:
 
 
 class TestAnyForm:
-    """A response of any library: its fields are read, whatever holds them."""
+    """A response may be an object of any library with the fields."""
 
     def check(self, answer: Any) -> None:
         trace = new_trace()
@@ -653,7 +653,7 @@ class TestAnyForm:
 
 
 def test_ranges_of_the_engine_need_none_of_the_renderer() -> None:
-    """A sidecar may have items only; then nothing is there to compare."""
+    """A sidecar with items only has no ranges to compare."""
     trace = new_trace()
     items = MultiModalData(mm_items={"image": [item(0)]})
     spans: Any = [(0, 2)]
@@ -687,7 +687,7 @@ class TestTokenTypes:
 
 
 class TestInlineImages:
-    """Released records: the images travel in the messages, and no renderer describes them."""
+    """In released records the images are in the messages, without descriptors."""
 
     INLINE = "data:image/png;base64,AAAA"
 
@@ -745,7 +745,7 @@ class TestInlineImages:
         )
 
     def test_a_described_inline_image_stays_described(self) -> None:
-        """With a sidecar once, and without it then, the descriptor would be lost."""
+        """Without the sidecar the descriptor of the earlier turn would be lost."""
         trace = new_trace()
         described = MultiModalData(
             mm_items={"image": [rawmm.RawMMItem(modality="image", family="qwen_vl", payload={})]}

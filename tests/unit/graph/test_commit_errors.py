@@ -1,4 +1,4 @@
-"""What a commit refuses, word for word; and that it is all or nothing."""
+"""The errors of a commit, word for word. A failed commit changes nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MEDIA = (0, 1, 2), (1, 7, 3), (2, 14, 1)
 
 
 def good(**tokens: Any) -> Response:
-    """The third turn of `with_images`, with an image; some of its tokens otherwise."""
+    """The third turn of `with_images`, with an image; `fields` replace those of its tokens."""
     fields = {
         "message_spans": [None] * 4 + [(13, 16)],
         "is_content": [True] * 16,
@@ -58,7 +58,7 @@ def good(**tokens: Any) -> Response:
 
 
 def of(**fields: Any) -> Response:
-    """The good response with something else than tokens otherwise."""
+    """The good response; `fields` replace its own."""
     answer = good()
     for name, value in fields.items():
         setattr(answer, name, value)
@@ -66,7 +66,7 @@ def of(**fields: Any) -> Response:
 
 
 def damaged(change: Callable[[MultiModalData], Any], *media: tuple[int, int, int]) -> Any:
-    """A sidecar that was changed after it was made, so that no constructor saw it."""
+    """A sidecar that was changed after its construction."""
     out = sidecar(*(media or MEDIA))
     change(out)
     return out
@@ -94,7 +94,7 @@ class Opaque:
 
 
 FAILURES: list[tuple[str, Callable[[], Any], str]] = [
-    # Media lost, doubled, replaced or moved between the renderer and the graph.
+    # Media that were lost, doubled, replaced or moved.
     (
         "no sidecar",
         lambda: good(multi_modal_data=None),
@@ -211,7 +211,7 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         "mm_placeholders 2, mm_items 1), got 1; every item has one hash and one range "
         "[count_mismatch]",
     ),
-    # Tokens that are not those of the renderer or the graph.
+    # Tokens that differ from the renderer's or the graph's.
     (
         "an engine that tokenized by itself",
         lambda: good(prompt_ids=[1, PAD, PAD, 3, *BEFORE[4:], *NEW]),
@@ -300,7 +300,7 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         "$.tokens.routed_experts.data: expected 36 bytes for uint8 of shape 18x2x1, got 34 bytes "
         "[array_size]",
     ),
-    # What has another form than the fields say.
+    # Fields of wrong types.
     (
         "no prompt",
         lambda: of(tokens=SimpleNamespace(completion_ids=[1])),
@@ -397,12 +397,12 @@ def test_failed_commit_changes_nothing(make: Callable[[], Any], sentence: str) -
         turn.commit(make())
     assert str(caught.value) == sentence
     assert encode_msgpack(trace) == before
-    # Nor does a turn with tools note them. It has no prefix, so no tokens that it must begin with.
+    # A failed turn does not record its tools. This one has no prefix to begin with.
     if "tokens of the stored prefix" not in sentence:
         with pytest.raises(RawMMError):
             prepare_turn(trace, prompt, tools).commit(make())
         assert encode_msgpack(trace) == before
-    # The graph goes on as if nothing had been tried.
+    # The next turn is committed normally.
     again = prepare_turn(trace, prompt)
     assert (again.prefix_node_ids, again.path_len) == ([0, 1, 2, 3], 13)
     assert turn.commit(good()) == prepare_turn(control, prompt).commit(good()) == 5
@@ -435,7 +435,7 @@ def test_a_processed_payload_is_a_type_error() -> None:
     [("click", "'click'"), (["click"], "an array of 1"), ({"a": 1}, "an object with a")],
 )
 def test_record_with_invalid_tools_is_refused(tools: Any, got: str) -> None:
-    """A trace may come from elsewhere, and its tools are free JSON."""
+    """The tools of a trace are free JSON."""
     trace = Trace(nodes=[], tools=tools)
     before = encode_msgpack(trace)
     turn = prepare_turn(trace, [user("x")], [{"name": "click"}])
@@ -446,7 +446,7 @@ def test_record_with_invalid_tools_is_refused(tools: Any, got: str) -> None:
             f"$.trace.tools: expected an array of objects, got {got} [wrong_type]"
         )
         assert encode_msgpack(trace) == before
-    # Without tools of its own a turn does not ask.
+    # A turn without tools does not read them.
     play(trace, [user("x")], response([1]))
     assert trace.tools == tools
 
@@ -510,7 +510,7 @@ def test_invalid_prompt_is_refused(prompt: Any, tools: Any, sentence: str) -> No
 
 
 def test_errors_show_no_content() -> None:
-    """A response may hold anything; what is wrong with it is told, not shown."""
+    """Errors describe the values of a response without showing them."""
     secret = base64.b64encode(bytes(range(256))).decode()
     trace = with_images()
     answer = good(routed_experts={"data": secret + "*", "shape": [1]})
@@ -532,7 +532,7 @@ def test_the_response_is_not_changed() -> None:
     before = copy.deepcopy(answer)
     play(trace, [*history_of(trace), user(url(2))], answer)
     assert answer == before
-    # And the graph shares no container with it, so that it stays as it is.
+    # The graph shares no container with the response.
     kept = encode_msgpack(trace)
     answer.tokens.completion_ids.append(1)
     answer.tokens.completion_logprobs.clear()
@@ -543,7 +543,7 @@ def test_the_response_is_not_changed() -> None:
 
 
 def test_a_commit_refused_by_its_last_check_changes_nothing() -> None:
-    """Image tokens of the completion are looked at last, when all else is worked out."""
+    """Image tokens of the completion are checked last."""
     trace = new_trace()
     play(trace, [user("a")], response([1], message_spans=[(0, 1)], routed_experts=routing(2)))
     turn = prepare_turn(trace, [user("a"), reply(), user(url(0))], [{"name": "click"}])

@@ -1,4 +1,4 @@
-"""Traces that others edit: the graph never goes on from a node that is no longer there."""
+"""Edited traces: a turn never continues a node that was removed or replaced."""
 
 from __future__ import annotations
 

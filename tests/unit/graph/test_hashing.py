@@ -1,4 +1,4 @@
-"""`message_hash`: pinned digests, what has a part in it, and what has none."""
+"""`message_hash`: pinned digests, and what the hash includes."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_digests_of_tools() -> None:
     assert tools_hash([]) == "7ebb3c7c2a87b1a2f8a7ed729ecb040d"
     assert tools_hash([click, other]) == "8fc116dea148ea2f6ab77a3036501d4b"
     assert tools_hash([other, click]) == "cbe63828617f65d0a02f4fb3009f5a6b"
-    # What goes without saying, said.
+    # Defaults, stated.
     spelled = Tool(type="function", name="click", namespace=None, description="", strict=None)
     assert tools_hash([spelled, other]) == tools_hash([click, other])
 

@@ -1,4 +1,4 @@
-"""The index of a trace: what a turn asks it, how it keeps up, and when it goes."""
+"""The index of a trace: its lookups, its updates, and its lifetime."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ class TestWork:
             again = new if resent == "the same objects" else copy.copy(new)
             history = [*history, again, reply(f"reply {number}")]
             asked = calls.take()
-            # The new message to look for it, to look again at the commit, and to note it; and
-            # the reply to note it. What is sent again is compared with the one child.
+            # The new message is hashed by lookup, commit and indexing, and the reply by indexing.
+            # Messages that are sent again are compared with the only child.
             assert asked["hash"] == 4
             assert asked["same_child"] == len(prompt)
             assert asked["equal_child"] == (
@@ -147,7 +147,7 @@ class TestWork:
     def test_a_commit_makes_descriptors_of_new_media_only(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What was copied and checked once is compared, however many turns send it again."""
+        """Descriptors of earlier turns are compared, not copied and checked again."""
         from rawmm.graph import sidecar as module
 
         copied: Counter[str] = Counter()
@@ -189,7 +189,7 @@ class TestWork:
         calls = Calls(monkeypatch)
         assert prefix_of(trace, [user("a"), thinking]) == [0, 1]
         assert calls.take()["hash"] == 0
-        # Another object is: one and true are equal in Python, and two things in JSON.
+        # An equal object is hashed: 1 and true are equal in Python, but not in JSON.
         assert prefix_of(trace, [user("a"), copy.deepcopy(thinking)]) == [0, 1]
         assert calls.take()["hash"] == 1
         other = AssistantMessage(content="x", provider_state=[{"type": "reasoning", "data": True}])
@@ -253,7 +253,7 @@ class TestNodesOfOthers:
 
 
 class TestRendererTokens:
-    """What only the index knows: the tokens before the engine expanded media."""
+    """Only the index has the tokens before the engine expanded media."""
 
     MESSAGES = (user("look", url(0)), reply())
 
@@ -296,7 +296,7 @@ class TestRendererTokens:
         assert index_of(trace)._logical == {}
 
     def test_they_are_not_serialized(self) -> None:
-        """A copy knows the engine's only; a renderer that leaves media unexpanded starts anew."""
+        """A decoded trace has the engine's tokens only, so its first turn forks."""
         trace = expanded()
         for copied in (copy.deepcopy(trace), decode_msgpack(encode_msgpack(trace), Trace)):
             assert self.previous(copied) == ([1, PAD, PAD, PAD, 2], [90, 91])

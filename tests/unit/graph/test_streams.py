@@ -1,4 +1,4 @@
-"""Per-token streams of a response: arrays by value, and -inf where a floor is given."""
+"""Per-token streams of a response: arrays, and minus infinity with and without a floor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INF = float("inf")
 
 
 class Tensor:
-    """As torch has it: `tolist`, `shape`, a protocol; and its own words for types."""
+    """Like torch's: `tolist`, `shape`, an array protocol, and its own names of types."""
 
     def __init__(self, values: list[Any], dtype: str = "torch.float32") -> None:
         self.values, self.dtype, self.shape = values, dtype, (len(values),)
@@ -95,7 +95,7 @@ def test_other_value_as_stream_is_refused(field: str, value: Any, code: str, pat
 
 
 def test_prefix_does_not_match_floats() -> None:
-    """In Python 1.0, True and 1 are equal."""
+    """1.0, True and 1 are equal in Python."""
     trace = new_trace()
     play(trace, PROMPT, response([1, 2], message_spans=[(0, 2)]))
     for ids in ([1.0, 2, 90, 91], [True, 2, 90, 91]):
@@ -155,7 +155,7 @@ class TestFloor:
 
 
 class Counting(list[int]):
-    """Counts how often the whole list is searched."""
+    """Counts searches of the whole list."""
 
     searched = 0
 

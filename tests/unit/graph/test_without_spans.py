@@ -1,4 +1,4 @@
-"""Turns whose renderer does not say which tokens are whose: media are compared all the same."""
+"""Turns without message spans: media are compared all the same."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ SPANS = {"with spans": True, "without spans": False}
 
 @pytest.mark.parametrize("spans", SPANS.values(), ids=SPANS)
 def test_another_rendering_forks(spans: bool) -> None:  # noqa: FBT001
-    """The second turn lays the first image out in three tokens where the first one had two."""
+    """The first image has three tokens in the second turn, and two in the first."""
     trace = new_trace()
     for size in (2, 3, 2):
         ids = [1, *[PAD] * size, 2]

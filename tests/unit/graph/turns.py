@@ -28,7 +28,7 @@ def new_trace() -> Trace:
 
 
 def user(*parts: str) -> UserMessage:
-    """A user message of text, or of parts where there are several or one is a URL."""
+    """A user message of text, or of parts if there are several or one is a URL."""
     shown = [part for part in parts if part.startswith(("data:", "file:"))]
     if len(parts) == 1 and not shown:
         return UserMessage(content=parts[0])
@@ -66,7 +66,7 @@ def response(
     text: str = "ok",
     **tokens: Any,
 ) -> Response:
-    """A reply with tokens; without, if no prompt is given."""
+    """A reply with tokens, or without if no prompt is given."""
     if prompt is None:
         return Response(message=reply(text))
     ids = [90, 91] if completion is None else completion
@@ -84,7 +84,7 @@ def play(trace: Trace, messages: list[Any], answer: Response, **kwargs: Any) -> 
 
 
 def with_images(trace: Trace | None = None) -> Trace:
-    """A trace of two turns: an image each, the second turn extends the first."""
+    """A trace of two turns with an image each; the second extends the first."""
     trace = new_trace() if trace is None else trace
     history: list[Any] = [user("look", url(0))]
     ids = [1, PAD, PAD, 2]

@@ -1,4 +1,4 @@
-"""Objects that do not belong where they are put, and the attributes they can be assigned to."""
+"""Odd objects, and the places they can be assigned to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAKERS: Final[dict[str, Callable[[], Any]]] = {label: odd.make for label, odd in
 
 
 def places(value: Any, path: str = "$") -> Iterator[tuple[str, Callable[[Any], None]]]:
-    """Every place in a value that can be assigned to: its path, and what assigns."""
+    """Every place in a value that can be assigned to: its path, and a function that assigns."""
     if isinstance(value, Contract):
         for name in value.__struct_fields__:
             yield f"{path}.{name}", lambda new, name=name: setattr(value, name, new)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""From an image to its descriptor, hash and token count in one call."""
+"""`describe_image`: the descriptor, hash and token count of an image."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ class TestErrors:
 
 
 def test_no_pixel_is_decoded() -> None:
-    """The pixels of this file are damaged, behind a header and chunks that are right."""
+    """Only the pixels of this file are damaged."""
     raw = picture(size=SIZE)
     position = raw.index(b"IDAT") + 4
     damaged = raw[:position] + b"\xff" * 8 + raw[position + 8 :]

@@ -1,4 +1,4 @@
-"""Each family's arithmetic, worked by hand. The parity tests hold it to the real processors."""
+"""Geometries of each family, computed by hand. The parity tests compare with real processors."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
 @pytest.mark.parametrize(
     ("family", "parameters", "size", "grid", "num_tokens"),
     [
-        # 32 x 24 tokens of 32 pixels; nothing to round.
+        # 32 x 24 tokens of 32 pixels, without rounding.
         ("qwen_vl", {}, (1024, 768), [1, 48, 64], 768),
-        # 8.5 and 9.5 tokens: both to the even number.
+        # 8.5 and 9.5 tokens, both rounded to even.
         ("qwen_vl", {}, (272, 304), [1, 20, 16], 80),
-        # Under 65,536 pixels: enlarged to just that.
+        # Fewer than 65,536 pixels: enlarged to that number.
         ("qwen_vl", {}, (1, 1), [1, 16, 16], 64),
         # Twice 16,777,216 pixels: both sides by the root of 2, rounded down.
         ("qwen_vl", {}, (8192, 4096), [1, 180, 362], 16_290),
@@ -38,18 +38,18 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
         # 16,384 patches fit exactly; one pixel more does not make a patch.
         ("kimi_k25", {}, (1792, 1792), [1, 128, 128], 4096),
         ("kimi_k25", {"fixed_output_tokens": 7}, (28, 29), [1, 4, 2], 7),
-        # Cases that others published for Kimi K3, which has the same rule.
+        # Cases published for Kimi K3, which has the same rule.
         ("kimi_k25", KIMI_K3, (27, 28), [1, 2, 2], 1),
         ("kimi_k25", KIMI_K3, (7168, 7168), [1, 256, 256], 16_384),
         ("kimi_k25", KIMI_K3, (100_000, 10), [1, 2, 512], 256),
         ("kimi_k25", KIMI_K3, (8000, 4000), [1, 182, 364], 16_562),
         ("gemma3", {}, (1, 5000), [1, 64, 64], 256),
         ("gemma3", {"image_size": 448, "image_seq_length": 64}, (9, 9), [1, 32, 32], 64),
-        # One tile, and the marks around its 256 tokens.
+        # One tile of 256 tokens, and two marks.
         ("internvl", {}, (448, 448), [1, 32, 32], 258),
         # 4:3 as 4 x 3 tiles and a thumbnail.
         ("internvl", {}, (640, 480), [13, 32, 32], 3330),
-        # 2:1 fits 2 x 1 and 4 x 2; the larger only when half of it is filled.
+        # 2:1 fits 2 x 1 and 4 x 2. The larger counts only if half of it is filled.
         ("internvl", {"max_patches": 8}, (1264, 632), [3, 32, 32], 770),
         ("internvl", {"max_patches": 8}, (1268, 634), [9, 32, 32], 2306),
         ("internvl", {"max_patches": 1}, (640, 480), [1, 32, 32], 258),

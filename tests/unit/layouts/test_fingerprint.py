@@ -1,4 +1,4 @@
-"""Fingerprints: the string that the contract gives, hashed."""
+"""Fingerprints of layouts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ KIMI_K25 = (
     ],
 )
 def test_default_layouts(family: str, text: str, digest: str) -> None:
-    """Pinned for good: descriptors on disk carry these."""
+    """Pinned forever, because stored descriptors have them."""
     assert hashlib.sha256(text.encode()).hexdigest()[:32] == digest
     assert layouts.get(family).fingerprint() == digest
 

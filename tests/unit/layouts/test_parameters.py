@@ -1,4 +1,4 @@
-"""Choosing a layout: every wrong family and parameter is an error that lists what there is."""
+"""`layouts.get`: errors for a wrong family or parameter list the valid ones."""
 
 from __future__ import annotations
 

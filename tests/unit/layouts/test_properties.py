@@ -1,4 +1,4 @@
-"""What holds for every family and every size."""
+"""Properties of every family and every size."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def test_transposed_image_has_the_transposed_grid(layout: Layout, width: int, he
         assert one is other
         return
     if layout.family == "internvl":
-        return  # its distance between aspect ratios, 2/1 to 3/1, is not that from 1/2 to 1/3
+        return  # the distance of 2/1 to 3/1 is not that of 1/2 to 1/3
     assert [one.grid[0], one.grid[2], one.grid[1]] == other.grid
-    # Only marks at the ends of rows tell them apart.
+    # They differ in the marks at the ends of rows only.
     assert one.num_tokens == other.num_tokens or layout.family == "pixtral"
 
 
@@ -66,7 +66,7 @@ def test_grid_is_within_the_limits(layout: Layout, width: int, height: int) -> N
     parameters: dict[str, Any] = layout.parameters
     pixels = prod(geometry.grid) * parameters["patch_size"] ** 2
     if layout.family == "qwen_vl":
-        # A side of one token is never made shorter; at 200 to 1 that stays under the limit.
+        # A side of one token is never shortened; at 200 to 1 the other stays under the limit.
         assert parameters["min_pixels"] <= pixels <= parameters["max_pixels"]
     elif layout.family == "kimi_k25":
         assert max(geometry.grid) <= parameters["patch_limit_on_one_side"]
@@ -92,7 +92,7 @@ def test_payload_is_valid_in_a_descriptor(layout: Layout, width: int, height: in
 
 @pytest.mark.parametrize("family", layouts.FAMILIES)
 def test_a_layout_needs_no_state(family: str) -> None:
-    """Sizes in another order, and twice, make no difference."""
+    """The order of sizes makes no difference."""
     layout = layouts.get(family)
     sizes = [(width, height) for width in (1, 33, 640) for height in (7, 480)]
     sizes = [size for size in sizes if described(layout, *size)]

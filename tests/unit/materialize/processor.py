@@ -24,7 +24,7 @@ QWEN = layouts.get("qwen_vl", patch_size=14, min_pixels=3_136, max_pixels=1_003_
 
 @dataclass
 class PatchProcessor:
-    """Cuts images into patches, as ``Qwen2VLImageProcessor`` does. Keeps what it was given."""
+    """Cuts images into patches like ``Qwen2VLImageProcessor``, and records its arguments."""
 
     patch_size: int = 14
     merge_size: int = 2
@@ -62,9 +62,9 @@ class PatchProcessor:
 def ref_to(
     image: StoredImage | bytes, uri: str | None = None, offset: int = 0, **other: Any
 ) -> MMImageRef:
-    """A reference to an image, as the trainer gets it; `other` takes the place of fields.
+    """A reference to an image, as the trainer gets it; `other` replaces fields.
 
-    Of a stored image, the item has the locator that `uri` is made of; of bytes, it has none.
+    The item of a stored image has the locator of `uri`; that of bytes has none.
     """
     described = describe_image(image, QWEN)
     fields = {
@@ -78,7 +78,7 @@ def ref_to(
 
 
 def refs_to(store: ImageStore, *raw: bytes, gap: int = 2) -> list[MMImageRef]:
-    """References to images, stored now, in a sample with `gap` other tokens before each."""
+    """Stores images and returns references to them, with `gap` other tokens before each."""
     refs: list[MMImageRef] = []
     for one in raw:
         end = refs[-1].offset + refs[-1].length if refs else 0

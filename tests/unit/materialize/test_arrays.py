@@ -1,4 +1,4 @@
-"""Arrays of any library, joined by their own functions."""
+"""Arrays of any library are joined by its own functions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_one_is_copied() -> None:
 
 
 class Array:
-    """An array of a library that has no array API, as torch has none."""
+    """An array of a library without the array API, like torch's."""
 
     def __init__(self, rows: Sequence[Any]) -> None:
         self.rows = list(rows)

@@ -1,4 +1,4 @@
-"""The cache: one run per image, a bound in bytes, no failure kept."""
+"""The cache: one run per image, a limit in bytes, no cached errors."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class TestBound:
         cache.get("a", lambda: array(100) | {"image_grid_thw": grid, "more": nested})
         assert cache.nbytes == 100 + 24 + 20 + 16
         cache.get("b", lambda: {"rows": 3})
-        assert cache.nbytes > 160  # a number has no nbytes, but takes room
+        assert cache.nbytes > 160  # a number has no nbytes, but a size
 
     def test_cache_of_zero_bytes_keeps_nothing(self) -> None:
         cache = ProcessedImageCache(max_bytes=0)
@@ -118,7 +118,7 @@ class TestBound:
 
 
 def together(cache: ProcessedImageCache, run: Callable[[], Any]) -> list[Any]:
-    """What threads get that all ask while the first run is still going on."""
+    """The results of threads that request an image during the first run."""
     begun, go_on = threading.Event(), threading.Event()
 
     def slow() -> Any:
@@ -144,7 +144,7 @@ def together(cache: ProcessedImageCache, run: Callable[[], Any]) -> list[Any]:
 
 class TestSingleFlight:
     def test_concurrent_requests_share_one_run(self) -> None:
-        for bound in (1_000, 0):  # kept or not, those who wait get it
+        for bound in (1_000, 0):  # waiting threads get it, whether it is cached or not
             cache = ProcessedImageCache(bound)
             outputs = array(100)
             found = together(cache, lambda outputs=outputs: outputs)  # type: ignore[misc]
@@ -165,7 +165,7 @@ class TestSingleFlight:
         assert cache.get("a", unwanted) is outputs
 
     def test_interrupt_stops_one_thread_only(self) -> None:
-        """Another thread runs in its place."""
+        """Another thread runs instead."""
         cache = ProcessedImageCache()
         begun, go_on = threading.Event(), threading.Event()
         outputs = array(1)
@@ -283,7 +283,7 @@ class TestMaterialize:
         assert len(cache) == 0
 
     def test_key_contains_layout_processor_and_tensors(self, store: ImageStore) -> None:
-        """Its bytes, the processor, the layout, the kind of array."""
+        """The same image is processed once for each of these."""
         cache = ProcessedImageCache()
         refs = refs_to(store, RED)
         one, other = PatchProcessor(), PatchProcessor()
@@ -300,7 +300,7 @@ class TestMaterialize:
     def test_key_contains_the_hash_of_the_file(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
-        """Not its name, nor the digits of the hash that a descriptor has."""
+        """Neither its name nor the length of a descriptor's hash matters."""
         cache = ProcessedImageCache()
         (ref,) = refs_to(store, RED)
         materialize(ref, image_processor=processor, cache=cache)
@@ -311,7 +311,7 @@ class TestMaterialize:
         assert len(processor.seen) == 1
 
     def test_a_processor_lives_as_long_as_its_outputs(self, store: ImageStore) -> None:
-        """Else a new one could come to stand at its address, and get outputs of the old one."""
+        """Otherwise a new one with the same id could get its outputs."""
         import gc
         import weakref
 

@@ -1,4 +1,4 @@
-"""Pixels as the file stores them, in RGB, and nothing beside them."""
+"""Decoding: pixels as stored, in RGB, without metadata."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def noise(mode: str = "RGB") -> Image.Image:
-    """Pixels that differ everywhere."""
+    """Random pixels."""
     bands = [Image.effect_noise(SIZE, 90) for _ in range(4)]
     return Image.merge("RGBA", bands).convert("RGB" if mode == "P" else "RGBA").convert(mode)
 
@@ -46,7 +46,7 @@ def test_orientation_tag_is_ignored(kind: str, orientation: int) -> None:
     decoded = decode_rgb(raw)
     assert (decoded.mode, decoded.size) == ("RGB", SIZE)
     assert np.array_equal(pixels(decoded), stored)
-    # Nor does it for an image processor that looks for one.
+    # An image processor does not see it either.
     assert np.array_equal(pixels(ImageOps.exif_transpose(decoded)), stored)
 
 
@@ -68,7 +68,7 @@ def test_every_mode_is_converted_as_consumers_do(kind: str, mode: str) -> None:
 
 
 def test_a_palette_with_transparency() -> None:
-    """Pillow warns of one that it cannot keep; RGB has no place for it anyway."""
+    """Pillow warns that it cannot keep the transparency, which RGB does not have."""
     image = noise("P")
     raw = encoded(image, "PNG", transparency=bytes(range(0, 256, 2)))
     assert np.array_equal(pixels(decode_rgb(raw)), pixels(image.convert("RGB")))
@@ -82,7 +82,7 @@ def test_the_first_frame_of_an_animation() -> None:
 
 
 def damaged_pngs() -> list[bytes]:
-    """Chunks whose checksums are right, with other bytes in them."""
+    """PNG files with damaged chunks and valid checksums."""
     chosen = random.Random(7)
     raw = encoded(noise("P"), "PNG", transparency=bytes(9))
     out, body = [], []
@@ -119,7 +119,7 @@ def damaged_files() -> list[bytes]:
 
 
 def test_damaged_file_is_an_error_or_pixels() -> None:
-    """Whatever Pillow raises is one error, without a word of its own."""
+    """Any exception of Pillow becomes one error without its text."""
     files = damaged_files()
     refused = []
     for raw in files:

@@ -1,4 +1,4 @@
-"""Whatever is wrong with an image, its descriptor or its tokens is an error that names it."""
+"""Errors of images, descriptors and tokens, with their paths."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def refused(refs: Any, processor: Any, **more: Any) -> RawMMError:
 
 
 class TestFiles:
-    """Each is found although the other image is in order, and the processor never sees it."""
+    """Each is refused beside a valid image, before the processor runs."""
 
     def check(self, refs: list[MMImageRef], processor: PatchProcessor) -> MaterializeError:
         for cache in (None, ProcessedImageCache()):
@@ -123,7 +123,7 @@ def test_lost_file_of_a_cached_image_is_refused(
 
 
 def named_otherwise(store: ImageStore) -> MMImageRef:
-    """A reference to a file whose name says nothing."""
+    """A reference to a file whose name is not a hash."""
     path = store.root / "page.png"
     store.put(RED)
     path.write_bytes(RED)
@@ -153,7 +153,7 @@ class TestHashes:
     def test_all_digits_of_the_name_are_compared(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
-        """A short hash and a name that begins alike, over other bytes."""
+        """A file name that begins with the short hash of its bytes, and then differs."""
         stored = store.put(RED)
         name = stored.sha256[:40] + ("0" if stored.sha256[40] != "0" else "1") * 24 + ".png"
         (store.root / name).write_bytes(RED)
@@ -180,7 +180,7 @@ class TestHashes:
 
 
 class Elsewhere:
-    """A store that answers with the same bytes whatever it is asked for."""
+    """A store that returns the same bytes for every locator."""
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
@@ -197,7 +197,7 @@ class TestAnotherStore:
         assert len(found.images) == 1
         error = refused(ref, processor, store=Elsewhere(BLUE))
         assert (error.code, error.path) == ("hash_mismatch", "$[2]")
-        # The hash comes first: another file is another file, whatever else is wrong with it.
+        # The hash is checked first.
         assert refused(ref, processor, store=Elsewhere(b"no image")).code == "hash_mismatch"
 
     @pytest.mark.parametrize("answer", [None, "text", bytearray(RED)])
@@ -207,7 +207,7 @@ class TestAnotherStore:
         error = refused(ref_to(store.put(RED)), processor, store=Elsewhere(answer))
         assert (error.code, error.path) == ("wrong_type", "$[2]")
 
-    def test_store_without_the_image_is_an_error(self, processor: PatchProcessor) -> None:
+    def test_store_of_length_zero_is_used(self, processor: PatchProcessor) -> None:
         class Empty(Elsewhere):
             def __len__(self) -> int:
                 return 0
@@ -279,7 +279,7 @@ class TestGeometry:
         store: ImageStore,
         processor: PatchProcessor,
     ) -> None:
-        """It states one thing and does another."""
+        """Its attributes differ from what it does."""
 
         def other(images: Any, return_tensors: Any) -> Any:
             out = processor(images=images, return_tensors=return_tensors)
@@ -293,7 +293,7 @@ class TestGeometry:
                 "returned, got [1, 4, 6]; the image was described with other settings of the "
                 "processor [geometry_mismatch]"
             )
-        assert len(processor.seen) == 2  # what is wrong is not cached
+        assert len(processor.seen) == 2  # errors are not cached
 
     def test_processor_with_other_settings_is_refused(self, store: ImageStore) -> None:
         wide = ref_to(store.put(picture(size=(280, 140))))

@@ -1,4 +1,4 @@
-"""Where images are read from, and where they are not."""
+"""Reading images: URLs, ids and limits."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ class TestUrls:
         os.mkfifo(file_of(ref, store))
         assert refused(ref, processor).code == "missing_image"
 
-    def test_file_replaced_by_a_fifo_is_refused(
+    def test_url_that_was_assigned_is_checked(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
-        """Structs are mutable: a URL is checked when it is used."""
+        """URLs are checked again when they are used."""
         from rawmm import ContractError
 
         (ref,) = refs_to(store, RED)
@@ -159,7 +159,7 @@ class TestLimits:
     def test_limit_of_pillow_is_an_error(
         self, store: ImageStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A bomb to Pillow, but not to the limits."""
+        """More pixels than Pillow allows, but within the limits."""
         wide = Limits(max_pixels=10**9)
         store = ImageStore(store.root, limits=wide, durable=False)
         ref = ref_to(store.put(huge_png(14_000, 14_000)))

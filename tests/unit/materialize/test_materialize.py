@@ -1,4 +1,4 @@
-"""What comes out, for every way in."""
+"""The results of `materialize` for all kinds of arguments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def assert_same(got: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 
 def sidecar_of(*raw: bytes, store: ImageStore) -> MultiModalData:
-    """A sidecar whose items are file names, as the message graph holds them."""
+    """A sidecar with ids, as in the message graph."""
     described = [describe_image(store.put(one), QWEN) for one in raw]
     ends = np.cumsum([one.placeholder_length + 3 for one in described])
     return MultiModalData(
@@ -111,7 +111,7 @@ def test_an_image_is_processed_once_in_a_call(store: ImageStore, processor: Patc
     found = materialize(refs_to(store, RED, BLUE, RED, RED), image_processor=processor)
     assert len(processor.seen) == 2
     assert found.images[0].outputs is found.images[3].outputs
-    # Even where the cache has no room for it.
+    # The cache has no room for it.
     materialize(
         refs_to(store, RED, RED), image_processor=processor, cache=ProcessedImageCache(max_bytes=0)
     )

@@ -1,4 +1,4 @@
-"""Training samples of a few tokens, with images where asked."""
+"""Training samples of a few tokens for tests."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def image(number: int, offset: int, length: int, **fields: Any) -> MMImageRef:
 
 
 def sample(size: int, *spans: tuple[int, int], **fields: Any) -> TrainingSample:
-    """A sample of `size` tokens with an image at each span of offset and length."""
+    """A sample of `size` tokens with an image at each span ``(offset, length)``."""
     types = [0] * size
     for offset, length in spans:
         types[offset : offset + length] = [1] * length
@@ -62,5 +62,5 @@ def experts(size: int, layers: int = 2, top_k: int = 3, dtype: Any = "uint8") ->
 
 
 def sidecar(*spans: tuple[int, int], **fields: Any) -> MultiModalData:
-    """The sidecar of a sample with an image at each span; `fields` are of every item."""
+    """The sidecar of a sample with an image at each span; every item gets `fields`."""
     return builders.sidecar(*(builders.item(i, **fields) for i, _ in enumerate(spans)), spans=spans)

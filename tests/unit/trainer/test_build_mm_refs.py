@@ -1,4 +1,4 @@
-"""Section 8's rules for references, each broken on its own."""
+"""The rules for references to the trainer, each broken separately."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def built(*args: Any, **kwargs: Any) -> MMRefs:
 
 class TestReferences:
     def test_fields_are_those_of_the_transport(self) -> None:
-        """The sidecar of the sample bytes gives the sample bytes."""
+        """The recorded sidecar leads to the recorded bytes."""
         (images,) = json.loads((WIRE / "mm_refs.image_refs.fields.json").read_text())["value"]
         given = {
             "mm_items": {"image": [{"version": 1, **image[0]} for image in images]},

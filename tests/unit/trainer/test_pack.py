@@ -1,4 +1,4 @@
-"""Micro-batches: offsets follow their tokens, and what does not belong together is refused."""
+"""Micro-batches: moved offsets, filled streams, and errors for incompatible samples."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ class TestUnpack:
         assert error(unpack, batch) == ("orphan_image", "$.mm_refs[0][1]")
 
     def test_a_padded_batch(self) -> None:
-        """As trainers pad: the last sample grows."""
+        """Trainers pad the last sample."""
         batch = pack([sample(4, (1, 2)), sample(2)])
         for stream, value in (
             (batch.input_ids, 1),

@@ -1,4 +1,4 @@
-"""From a branch of the graph to a sample, in one call."""
+"""`sample_from`: the sample of a branch of the graph."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class TestRouting:
 
 class TestRefused:
     def test_lost_sidecar_is_refused(self) -> None:
-        """The silent failure: a node whose images vanished on the way."""
+        """A node whose images were lost must not become a sample."""
         trace = with_images()
         trace.nodes[2].multi_modal_data = None
         assert error(trace) == ("count_mismatch", "$.nodes[2].multi_modal_data")

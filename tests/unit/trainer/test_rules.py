@@ -1,4 +1,4 @@
-"""Samples and micro-batches obey the rules of nodes: raw, finite, plain, nothing lost."""
+"""Samples and micro-batches obey the rules of nodes."""
 
 from __future__ import annotations
 

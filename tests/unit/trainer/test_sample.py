@@ -1,4 +1,4 @@
-"""What is taken for a sample, and each reason why it is not."""
+"""`as_sample`: what it accepts, and its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.trainer.samples import PAD, experts, image, sample
 
 
 class RoutedExperts(msgspec.Struct, array_like=True):
-    """As prime-rl's transport has it."""
+    """Like the struct of prime-rl's transport."""
 
     data: bytes
     shape: list[int]
@@ -213,7 +213,7 @@ class TestRefused:
     @pytest.mark.parametrize("kwargs", [{}, {"pixel_values": np.zeros(3)}, np.zeros(2)])
     @pytest.mark.parametrize("base", [SAMPLE, sample(3)])
     def test_processed_data_are_refused(self, base: TrainingSample, kwargs: Any) -> None:
-        """Beside references, and without them."""
+        """With and without references."""
         with pytest.raises(ProcessedPayloadError) as caught:
             as_sample(plain(base) | {"mm_kwargs": kwargs})
         assert str(caught.value) == (

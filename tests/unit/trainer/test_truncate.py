@@ -1,4 +1,4 @@
-"""A cut goes before the image that it would split."""
+"""`truncate`: a sample is cut before an image, never inside."""
 
 from __future__ import annotations
 

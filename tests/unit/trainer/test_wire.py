@@ -1,4 +1,4 @@
-"""Samples as the transport writes them."""
+"""`encode_sample` and `decode_sample`: the transport's bytes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TestPrimeRl:
 
     @pytest.mark.parametrize("form", ["descriptor_and_uris", "inline"])
     def test_the_rest_of_other_layouts(self, form: str) -> None:
-        """What the transport of another month has beside the references is kept."""
+        """Fields of other versions of the transport are kept."""
         data, fields = read(form)
         values = msgspec.msgpack.decode(data)
         values[fields.index("mm_refs")] = values[fields.index("mm_token_type_ids")] = None

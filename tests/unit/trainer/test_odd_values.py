@@ -1,4 +1,4 @@
-"""Odd objects in samples, their references and micro-batches: a value, or a `RawMMError`."""
+"""Odd objects in samples and micro-batches lead to a value or a `RawMMError`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rawmm.trainer import (
     truncate,
     unpack,
 )
-from tests.unit.graph.test_stand_ins import Tried, odd_places
+from tests.unit.graph.test_odd_values import Tried, odd_places
 from tests.unit.graph.turns import with_images
 from tests.unit.graph.zoo import MAKERS
 from tests.unit.trainer.samples import experts, sample, sidecar
@@ -39,9 +39,9 @@ def whole() -> TrainingSample:
 
 
 def written(value: Any) -> bytes:
-    """The sample's bytes, which must read as the same sample."""
+    """The sample's bytes, checked to decode to the same sample."""
     data, whole = encode_sample(value, fields=FIELDS), as_sample(value)
-    # Null and absent are one on this transport.
+    # Null and absent are equal on this transport.
     whole.info = {name: one for name, one in whole.info.items() if one is not None}
     decoded = decode_sample(data, fields=FIELDS)
     assert (decoded.streams, decoded.info) == (whole.streams, whole.info)
@@ -120,7 +120,7 @@ def test_as_arguments(name: str) -> None:
     tried.call("fields", decode_sample, encode_sample(sample(4)), fields=make())
     for key in ("image_dir", "num_tokens", "mm_token_type_ids", "to_uri"):
         if key == "to_uri" and callable(make()):
-            continue  # it is called, and what it raises is the caller's
+            continue  # it is called, and raises its own exceptions
         more = {} if key in ("image_dir", "to_uri") else {"image_dir": "/x"}
         tried.call(key, build_mm_refs, sidecar((1, 2)), **more | {key: make()})
     branch = branches(with_images())[0]

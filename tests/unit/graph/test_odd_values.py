@@ -1,4 +1,4 @@
-"""Objects of any kind, assigned anywhere or given as arguments: a value, or a `RawMMError`."""
+"""Odd objects, assigned anywhere or passed as arguments, lead to a value or a `RawMMError`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EVERY = 37
 
 
 class Tried:
-    """Calls functions on odd values and counts what comes of it."""
+    """Calls functions on odd values and counts the outcomes."""
 
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -61,7 +61,7 @@ def rollout() -> bytes:
 
 
 def odd_places(build: Callable[[], Any]) -> Iterator[tuple[str, Any, Callable[[], Any]]]:
-    """Values of `build` with one odd object assigned: which, where; and the value before that."""
+    """Values of `build` with one odd object assigned: its name, its place, the value before."""
     numbers = count()
     for index, (place, _) in enumerate(places(build())):
         for name, make in MAKERS.items():
@@ -96,7 +96,7 @@ def test_in_a_trace() -> None:
         except RawMMError:
             continue
         if what.endswith("UNSET"):
-            continue  # no value of a field that cannot be absent
+            continue  # not a value of a required field
         ask(tried, what, trace, prompt)
         for name in ("previous_token_ids", "previous_renderer_token_ids"):
             tried.call(f"{name} of {what}", getattr(turn, name))
@@ -168,7 +168,7 @@ def test_in_a_response(name: str) -> None:
             warnings.simplefilter("ignore")
             tried.call(what, prepare_turn(trace, prompt).commit, response, **kwargs)
         if len(trace.nodes) > 4:
-            encode_msgpack(trace)  # what was taken obeys the contract
+            encode_msgpack(trace)  # accepted values obey the contract
             trace = with_images()
             before = encode_msgpack(trace)
         assert encode_msgpack(trace) == before
