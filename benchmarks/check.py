@@ -116,7 +116,7 @@ def _against(lines: list[bytes], place: Path, settings: Settings) -> Iterator[Ro
 
 
 def _ratio(name: str, is_valid: Callable[[bytes], bool], lines: list[bytes], number: int) -> Row:
-    from rawmm.cli.check import Checker
+    from rawmm.cli.commands.check import Checker
     from rawmm.cli.records import Record
     from rawmm.errors import RawMMError
 

@@ -1,6 +1,7 @@
 """rawmm: the data contract for raw images in the rollouts of vision-language models.
 
-Importing loads what reads and writes the types; the rest loads on first use.
+To add a public name, write it twice: in the imports, which type checkers read, and in the table,
+which Python reads. Most modules load on first use; importing all of them would take twice as long.
 """
 
 from __future__ import annotations
@@ -8,229 +9,150 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from rawmm._version import (
-    __version__,
-)
-from rawmm.codec import (
-    convert,
-    decode_json,
-    decode_msgpack,
-    encode_json,
-    encode_msgpack,
-    to_builtins,
-)
-from rawmm.errors import (
-    ContractError,
-    MaterializeError,
-    NonFiniteLogprobWarning,
-    OffloadError,
-    ProcessedPayloadError,
-    RawMMError,
-)
-from rawmm.model.base import (
-    replace,
-)
-from rawmm.model.types import (
-    PROCESSED_KEYS,
-    SCHEMA_VERSION,
-    AssistantMessage,
-    ContentPart,
-    EncodedArray,
-    GenerateFeatures,
-    ImageUrlContentPart,
-    ImageUrlSource,
-    Message,
-    MessageNode,
-    MMImageItem,
-    MMImageRef,
-    MMRefs,
-    MultiModalData,
-    PackedFlags,
-    PackedFloats,
-    PackedTokenIds,
-    ParentLink,
-    PlaceholderRange,
-    RawMMItem,
-    RawMMRef,
-    SamplingMask,
-    SystemMessage,
-    TextContentPart,
-    Tool,
-    ToolCall,
-    ToolMessage,
-    Trace,
-    Usage,
-    UserMessage,
-)
-from rawmm.validation import (
-    iter_errors,
-    validate,
-)
-
 if TYPE_CHECKING:
+    __all__: list[str]
+    from rawmm._version import (
+        __version__ as __version__,
+    )
+    from rawmm.codec import (
+        convert as convert,
+        decode_json as decode_json,
+        decode_msgpack as decode_msgpack,
+        encode_json as encode_json,
+        encode_msgpack as encode_msgpack,
+        to_builtins as to_builtins,
+    )
+    from rawmm.describe import (
+        DescribedImage as DescribedImage,
+        describe_image as describe_image,
+        raw_mm_item as raw_mm_item,
+    )
+    from rawmm.engine import (
+        generate_features as generate_features,
+        generate_with_image_ref_retry as generate_with_image_ref_retry,
+        is_raw_mm_ref as is_raw_mm_ref,
+        raw_mm_ref as raw_mm_ref,
+        split_raw_mm_ref as split_raw_mm_ref,
+    )
+    from rawmm.errors import (
+        ContractError as ContractError,
+        MaterializeError as MaterializeError,
+        NonFiniteLogprobWarning as NonFiniteLogprobWarning,
+        OffloadError as OffloadError,
+        ProcessedPayloadError as ProcessedPayloadError,
+        RawMMError as RawMMError,
+    )
+    from rawmm.graph import (
+        Response as Response,
+        TurnTokens as TurnTokens,
+    )
+    from rawmm.images import (
+        Limits as Limits,
+    )
+    from rawmm.layouts import (
+        image_layout_fingerprint as image_layout_fingerprint,
+    )
+    from rawmm.model.base import (
+        replace as replace,
+    )
+    from rawmm.model.types import (
+        PROCESSED_KEYS as PROCESSED_KEYS,
+        SCHEMA_VERSION as SCHEMA_VERSION,
+        AssistantMessage as AssistantMessage,
+        ContentPart as ContentPart,
+        EncodedArray as EncodedArray,
+        GenerateFeatures as GenerateFeatures,
+        ImageUrlContentPart as ImageUrlContentPart,
+        ImageUrlSource as ImageUrlSource,
+        Message as Message,
+        MessageNode as MessageNode,
+        MMImageItem as MMImageItem,
+        MMImageRef as MMImageRef,
+        MMRefs as MMRefs,
+        MultiModalData as MultiModalData,
+        PackedFlags as PackedFlags,
+        PackedFloats as PackedFloats,
+        PackedTokenIds as PackedTokenIds,
+        ParentLink as ParentLink,
+        PlaceholderRange as PlaceholderRange,
+        RawMMItem as RawMMItem,
+        RawMMRef as RawMMRef,
+        SamplingMask as SamplingMask,
+        SystemMessage as SystemMessage,
+        TextContentPart as TextContentPart,
+        Tool as Tool,
+        ToolCall as ToolCall,
+        ToolMessage as ToolMessage,
+        Trace as Trace,
+        Usage as Usage,
+        UserMessage as UserMessage,
+    )
+    from rawmm.offload import (
+        ImageOffloadStats as ImageOffloadStats,
+        OffloadedRequest as OffloadedRequest,
+        offload_image_to_run_assets as offload_image_to_run_assets,
+        offload_images_async as offload_images_async,
+        offload_images_inplace as offload_images_inplace,
+        offload_request as offload_request,
+    )
+    from rawmm.store import (
+        ImageStore as ImageStore,
+        StoredImage as StoredImage,
+        open_store as open_store,
+        raw_image_path as raw_image_path,
+        run_image_dir as run_image_dir,
+    )
+    from rawmm.trainer import (
+        build_mm_refs as build_mm_refs,
+    )
+    from rawmm.upgrades import (
+        Upgraded as Upgraded,
+        upgrade as upgrade,
+    )
+    from rawmm.validation import (
+        iter_errors as iter_errors,
+        validate as validate,
+    )
     from rawmm import graph as graph
     from rawmm import layouts as layouts
     from rawmm import materialize as materialize
+    from rawmm.model import schemas as schemas
     from rawmm import sidecar as sidecar
     from rawmm import trainer as trainer
-    from rawmm.describe import (
-        DescribedImage,
-        describe_image,
-        raw_mm_item,
-    )
-    from rawmm.engine import (
-        generate_features,
-        generate_with_image_ref_retry,
-        is_raw_mm_ref,
-        raw_mm_ref,
-        split_raw_mm_ref,
-    )
-    from rawmm.graph import (
-        Response,
-        TurnTokens,
-    )
-    from rawmm.images import (
-        Limits,
-    )
-    from rawmm.layouts import (
-        image_layout_fingerprint,
-    )
-    from rawmm.model import schemas as schemas
-    from rawmm.offload import (
-        ImageOffloadStats,
-        OffloadedRequest,
-        offload_image_to_run_assets,
-        offload_images_async,
-        offload_images_inplace,
-        offload_request,
-    )
-    from rawmm.store import (
-        ImageStore,
-        StoredImage,
-        open_store,
-        raw_image_path,
-        run_image_dir,
-    )
-    from rawmm.trainer import (
-        build_mm_refs,
-    )
-    from rawmm.upgrades import (
-        Upgraded,
-        upgrade,
-    )
 
-__all__ = [
-    "PROCESSED_KEYS",
-    "SCHEMA_VERSION",
-    "AssistantMessage",
-    "ContentPart",
-    "ContractError",
-    "DescribedImage",
-    "EncodedArray",
-    "GenerateFeatures",
-    "ImageOffloadStats",
-    "ImageStore",
-    "ImageUrlContentPart",
-    "ImageUrlSource",
-    "Limits",
-    "MMImageItem",
-    "MMImageRef",
-    "MMRefs",
-    "MaterializeError",
-    "Message",
-    "MessageNode",
-    "MultiModalData",
-    "NonFiniteLogprobWarning",
-    "OffloadError",
-    "OffloadedRequest",
-    "PackedFlags",
-    "PackedFloats",
-    "PackedTokenIds",
-    "ParentLink",
-    "PlaceholderRange",
-    "ProcessedPayloadError",
-    "RawMMError",
-    "RawMMItem",
-    "RawMMRef",
-    "Response",
-    "SamplingMask",
-    "StoredImage",
-    "SystemMessage",
-    "TextContentPart",
-    "Tool",
-    "ToolCall",
-    "ToolMessage",
-    "Trace",
-    "TurnTokens",
-    "Upgraded",
-    "Usage",
-    "UserMessage",
-    "__version__",
-    "build_mm_refs",
-    "convert",
-    "decode_json",
-    "decode_msgpack",
-    "describe_image",
-    "encode_json",
-    "encode_msgpack",
-    "generate_features",
-    "generate_with_image_ref_retry",
-    "graph",
-    "image_layout_fingerprint",
-    "is_raw_mm_ref",
-    "iter_errors",
-    "layouts",
-    "materialize",
-    "offload_image_to_run_assets",
-    "offload_images_async",
-    "offload_images_inplace",
-    "offload_request",
-    "open_store",
-    "raw_image_path",
-    "raw_mm_item",
-    "raw_mm_ref",
-    "replace",
-    "run_image_dir",
-    "schemas",
-    "sidecar",
-    "split_raw_mm_ref",
-    "to_builtins",
-    "trainer",
-    "upgrade",
-    "validate",
-]
-
-_ON_FIRST_USE: Final[dict[str, tuple[str, ...]]] = {
-    "rawmm.describe": ("DescribedImage", "describe_image", "raw_mm_item"),
+_NAMES: Final = {
+    "rawmm._version": "__version__",
+    "rawmm.codec": ("convert decode_json decode_msgpack encode_json encode_msgpack to_builtins"),
+    "rawmm.describe": "DescribedImage describe_image raw_mm_item",
     "rawmm.engine": (
-        "generate_features",
-        "generate_with_image_ref_retry",
-        "is_raw_mm_ref",
-        "raw_mm_ref",
-        "split_raw_mm_ref",
+        "generate_features generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"
     ),
-    "rawmm.graph": ("Response", "TurnTokens"),
-    "rawmm.images": ("Limits",),
-    "rawmm.layouts": ("image_layout_fingerprint",),
+    "rawmm.errors": (
+        "ContractError MaterializeError NonFiniteLogprobWarning OffloadError "
+        "ProcessedPayloadError RawMMError"
+    ),
+    "rawmm.graph": "Response TurnTokens",
+    "rawmm.images": "Limits",
+    "rawmm.layouts": "image_layout_fingerprint",
+    "rawmm.model.base": "replace",
+    "rawmm.model.types": (
+        "PROCESSED_KEYS SCHEMA_VERSION AssistantMessage ContentPart "
+        "EncodedArray GenerateFeatures ImageUrlContentPart ImageUrlSource "
+        "Message MessageNode MMImageItem MMImageRef MMRefs MultiModalData "
+        "PackedFlags PackedFloats PackedTokenIds ParentLink PlaceholderRange "
+        "RawMMItem RawMMRef SamplingMask SystemMessage TextContentPart Tool "
+        "ToolCall ToolMessage Trace Usage UserMessage"
+    ),
     "rawmm.offload": (
-        "ImageOffloadStats",
-        "OffloadedRequest",
-        "offload_image_to_run_assets",
-        "offload_images_async",
-        "offload_images_inplace",
-        "offload_request",
+        "ImageOffloadStats OffloadedRequest offload_image_to_run_assets "
+        "offload_images_async offload_images_inplace offload_request"
     ),
-    "rawmm.store": (
-        "ImageStore",
-        "StoredImage",
-        "open_store",
-        "raw_image_path",
-        "run_image_dir",
-    ),
-    "rawmm.trainer": ("build_mm_refs",),
-    "rawmm.upgrades": ("Upgraded", "upgrade"),
+    "rawmm.store": "ImageStore StoredImage open_store raw_image_path run_image_dir",
+    "rawmm.trainer": "build_mm_refs",
+    "rawmm.upgrades": "Upgraded upgrade",
+    "rawmm.validation": "iter_errors validate",
 }
-"""Public names by the module that has them."""
+"""Public names by the module that defines them."""
 _MODULES: Final = {
     "graph": "rawmm.graph",
     "layouts": "rawmm.layouts",
@@ -240,13 +162,17 @@ _MODULES: Final = {
     "trainer": "rawmm.trainer",
 }
 """Public modules."""
-_HOMES: Final = {name: home for home, names in _ON_FIRST_USE.items() for name in names}
+_HOMES: Final = {name: home for home, names in _NAMES.items() for name in names.split()}
 
-if not TYPE_CHECKING:  # to a type checker, a module with `__getattr__` has every name
+# Decoding and construction need the rules, which these modules register.
+import_module("rawmm.codec")
+
+if not TYPE_CHECKING:  # type checkers take a module with `__getattr__` to have every name
+    __all__ = sorted({*_HOMES, *_MODULES})
 
     def __getattr__(name: str) -> Any:
-        """A public name whose module is not loaded yet."""
-        if name in _MODULES or f"rawmm.{name}" in _ON_FIRST_USE:
+        """Load a public name on first use."""
+        if name in _MODULES or f"rawmm.{name}" in _NAMES:
             return import_module(_MODULES.get(name, f"rawmm.{name}"))
         if name not in _HOMES:
             msg = f"module {__name__!r} has no attribute {name!r}"
@@ -254,7 +180,6 @@ if not TYPE_CHECKING:  # to a type checker, a module with `__getattr__` has ever
         value = globals()[name] = getattr(import_module(_HOMES[name]), name)
         return value
 
-
-def __dir__() -> list[str]:
-    """Every name, loaded or not."""
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        """Every name, loaded or not."""
+        return sorted({*globals(), *__all__})

@@ -17,7 +17,7 @@ import pytest
 import rawmm
 from rawmm import ImageStore, MultiModalData, Trace
 from rawmm.graph import PendingTurn, branches, leaves, prepare_turn
-from tests import standin
+from tests import fake_renderer
 from tests.unit.images.pictures import data_url, part
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ COMPACT_AT = 14
 
 
 def inline(number: int) -> dict[str, Any]:
-    return part(data_url(standin.screenshot(number)))
+    return part(data_url(fake_renderer.screenshot(number)))
 
 
 def observation(number: int) -> dict[str, Any]:
@@ -66,15 +66,15 @@ class Rollout:
         turn = prepare_turn(self.trace, body["messages"])
         previous = turn.previous_token_ids()
         if previous is None:
-            prompt = standin.render(turn.prompt)
+            prompt = fake_renderer.render(turn.prompt)
             spans = prompt.spans(len(turn.prompt))
         else:
-            prompt = standin.bridge(previous, turn.tail, turn.previous_multi_modal_data())
+            prompt = fake_renderer.bridge(previous, turn.tail, turn.previous_multi_modal_data())
             spans = turn.prompt_message_spans(prompt)
             self.bridged += 1
 
         # The engine samples, and the turn joins the graph.
-        answer = standin.response(
+        answer = fake_renderer.response(
             reply(number)["content"], prompt, message_spans=spans, bridged=previous is not None
         )
         if self.before_commit is not None:
@@ -142,14 +142,14 @@ class TestNothingIsLost:
 
     def test_branch_equals_its_rendered_prompt(self, received: Trace) -> None:
         for branch in branches(received):
-            whole = standin.render(branch.messages)
+            whole = fake_renderer.render(branch.messages)
             assert branch.token_ids == whole.token_ids[:-2]  # it does not ask for more
             assert branch.multi_modal_data == whole.multi_modal_data
             sampled = [
                 token for token, own in zip(branch.token_ids, branch.mask, strict=True) if own
             ]
             completions = [
-                standin.sample(m.content or "")[0]
+                fake_renderer.sample(m.content or "")[0]
                 for m in branch.messages
                 if isinstance(m, rawmm.AssistantMessage)
             ]
@@ -316,7 +316,9 @@ def test_bridge_without_the_previous_sidecar_is_refused(store: ImageStore) -> No
         if previous is None:
             return
         assert answer.tokens is not None
-        answer.tokens.multi_modal_data = standin.bridge(previous, turn.tail, None).multi_modal_data
+        answer.tokens.multi_modal_data = fake_renderer.bridge(
+            previous, turn.tail, None
+        ).multi_modal_data
 
     rollout = Rollout(store, before_commit=forget)
     rollout.turn(0)

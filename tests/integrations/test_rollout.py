@@ -26,7 +26,7 @@ import rawmm
 from rawmm.graph import branches, prepare_turn
 from rawmm.integrations.renderers import from_renderers, to_renderers
 from rawmm.integrations.verifiers import RawImageClientMixin, from_verifiers, to_verifiers
-from tests import standin
+from tests import fake_renderer
 from tests.integrations.real_renderer import (
     LAYOUT_FINGERPRINT,
     build_qwen3_vl_renderer,
@@ -91,7 +91,7 @@ def describe(rendered: Any, urls: list[str]) -> rawmm.MultiModalData | None:
 
 
 def observation(number: int) -> dict[str, Any]:
-    encoded = base64.b64encode(standin.screenshot(number, (320, 200))).decode()
+    encoded = base64.b64encode(fake_renderer.screenshot(number, (320, 200))).decode()
     source = {"url": f"data:image/png;base64,{encoded}"}
     parts = [{"type": "text", "text": f"step {number}"}, {"type": "image_url", "image_url": source}]
     return {"role": "user", "content": parts}

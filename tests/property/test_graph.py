@@ -30,7 +30,7 @@ from rawmm import (
 )
 from rawmm.graph import PendingTurn, branches, leaves, message_hash, prepare_turn
 from rawmm.graph.hashing import as_message
-from tests import standin
+from tests import fake_renderer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ REPLIES = ["click", "type the word", "done"]
 
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return standin.stored_urls(tmp_path_factory.mktemp("run") / "images")
+    return fake_renderer.stored_urls(tmp_path_factory.mktemp("run") / "images")
 
 
 @st.composite
@@ -57,9 +57,9 @@ def observations(draw: st.DrawFn, urls: list[str]) -> dict[str, Any]:
     return {"role": role, "content": content, **more}
 
 
-def collapsed(prompt: standin.Rendered) -> standin.Rendered:
-    """The prompt of a renderer that writes one token per image."""
-    out = standin.Rendered(hashes=prompt.hashes, items=prompt.items)
+def collapsed(prompt: fake_renderer.Rendered) -> fake_renderer.Rendered:
+    """The prompt of a renderer that writes one token per image and lets the engine expand."""
+    out = fake_renderer.Rendered(hashes=prompt.hashes, items=prompt.items)
     at = 0
     for span in prompt.ranges:
         keep(prompt, out, at, span.offset + 1)
@@ -69,7 +69,7 @@ def collapsed(prompt: standin.Rendered) -> standin.Rendered:
     return out
 
 
-def keep(prompt: standin.Rendered, out: standin.Rendered, start: int, end: int) -> None:
+def keep(prompt: fake_renderer.Rendered, out: fake_renderer.Rendered, start: int, end: int) -> None:
     out.token_ids += prompt.token_ids[start:end]
     out.message_indices += prompt.message_indices[start:end]
     out.is_content += prompt.is_content[start:end]
@@ -141,7 +141,7 @@ class Rollout:
         turn = prepare_turn(self.trace, prompt)
         assert encode_msgpack(self.trace) == before
         assert turn.prefix_node_ids == self.model.prefix(list(map(message_hash, turn.prompt)), [])
-        prefix = standin.render(turn.prompt[: turn.tail_start])
+        prefix = fake_renderer.render(turn.prompt[: turn.tail_start])
         assert turn.previous_multi_modal_data() == prefix.multi_modal_data
         assert turn.path_len == len(prefix.token_ids) - 2
         previous = turn.previous_token_ids()
@@ -154,9 +154,9 @@ class Rollout:
         bridged = previous is not None and self.draw(st.booleans())
         if bridged:
             assert previous is not None
-            prompt = standin.bridge(previous, turn.tail, turn.previous_multi_modal_data())
+            prompt = fake_renderer.bridge(previous, turn.tail, turn.previous_multi_modal_data())
         else:
-            prompt = standin.render(turn.prompt)
+            prompt = fake_renderer.render(turn.prompt)
         tokens: dict[str, Any] = {"bridged": bridged}
         rendered = prompt
         if self.expands:
@@ -173,7 +173,7 @@ class Rollout:
             turn.prompt_message_spans(rendered) if bridged else rendered.spans(len(turn.prompt))
         )
         text = self.draw(st.sampled_from(REPLIES))
-        node_id = turn.commit(standin.response(text, prompt, **tokens))
+        node_id = turn.commit(fake_renderer.response(text, prompt, **tokens))
         self.history = [*turn.prompt, AssistantMessage(content=text)]
         *hashes, reply = map(message_hash, self.history)
         self.model.add(hashes, turn.prefix_node_ids, reply)
@@ -185,8 +185,8 @@ class Rollout:
         found = [(node.parent, message_hash(node.message)) for node in trace.nodes]
         assert found == self.model.nodes
         for node in trace.nodes:
-            # Only its own tokens and media.
-            own = standin.Rendered()
+            # Its own tokens and media, and no others.
+            own = fake_renderer.Rendered()
             own.add_message(node.message, 0)
             assert node.token_ids == own.token_ids
             sidecar = node.multi_modal_data or MultiModalData()
@@ -195,7 +195,7 @@ class Rollout:
             assert node.sampled == any(node.mask)
         assert [branch.node_ids[-1] for branch in branches(trace)] == leaves(trace)
         for branch in branches(trace):
-            whole = standin.render(branch.messages)
+            whole = fake_renderer.render(branch.messages)
             assert branch.token_ids == whole.token_ids[:-2]
             assert branch.multi_modal_data == whole.multi_modal_data
             sampled = [lp for lp, own in zip(branch.logprobs, branch.mask, strict=True) if own]
@@ -258,8 +258,8 @@ def test_trace_size_is_linear_in_turns(urls: list[str]) -> None:
         content = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
         history.append({"role": "user", "content": content})
         turn = prepare_turn(trace, history)
-        prompt = standin.render(turn.prompt)
-        turn.commit(standin.response("ok", prompt, message_spans=prompt.spans(len(history))))
+        prompt = fake_renderer.render(turn.prompt)
+        turn.commit(fake_renderer.response("ok", prompt, message_spans=prompt.spans(len(history))))
         history.append({"role": "assistant", "content": "ok"})
         sizes.append(len(encode_msgpack(trace)))
     steps = [after - before for before, after in pairwise(sizes)]

@@ -35,7 +35,7 @@ from rawmm.trainer import (
     unpack,
 )
 from rawmm.trainer.sample import FILL, REQUIRED, images_of
-from tests import standin
+from tests import fake_renderer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -281,7 +281,7 @@ class TestDamage:
 
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return standin.stored_urls(tmp_path_factory.mktemp("run") / "images")
+    return fake_renderer.stored_urls(tmp_path_factory.mktemp("run") / "images")
 
 
 def directory_of(urls: list[str]) -> Path:
@@ -303,9 +303,9 @@ class Rollout:
                 history = history[: self.data.draw(st.integers(0, len(history) - 1))]
             history.append({"role": "user", "content": self.content()})
             turn = prepare_turn(trace, history)
-            prompt = standin.render(turn.prompt)
+            prompt = fake_renderer.render(turn.prompt)
             spans = prompt.spans(len(turn.prompt))
-            turn.commit(standin.response("click it", prompt, message_spans=spans))
+            turn.commit(fake_renderer.response("click it", prompt, message_spans=spans))
             history.append(AssistantMessage(content="click it"))
         return trace
 

@@ -34,11 +34,12 @@ FIRST_WITH_IO: Final = ORDER.index("store")
 
 HEAVY = {
     "PIL", "blake3", "pybase64", "jsonschema", "jsonschema_rs", "hypothesis", "numpy",
-    "pydantic", "pydantic_core", "renderers", "verifiers", "openai",
+    "pydantic", "pydantic_core", "renderers", "verifiers", "openai", "msgpack",
 }  # fmt: skip
 ONLY_IN = {
     "blake3": {"store/url_index.py"},
     "cyclopts": {"cli"},
+    "msgpack": {"cli/msgpack_stream.py"},
     "rich": {"cli"},
     "hypothesis": {"testing"},
     "PIL": {"images", "materialize"},

@@ -1,4 +1,4 @@
-"""The generator: its lint refuses what it cannot keep, and drift is found."""
+"""The generator: its lint refuses unsupported schemas, and outdated files are reported."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
         files(A={"type": "array", "description": "d", "minItems": 1, "maxItems": 1, "prefixItems": [{"description": "d", "type": "null"}]}),
     ),
     (
-        "belongs to array-like types",
+        "minItems is for array-like types",
         files(A={"type": "array", "description": "d", "items": {"type": "null"}, "minItems": 1}),
     ),
     ("may backtrack", files(A=thing(a={"type": "string", "pattern": "^(a+)+$"}))),
@@ -108,7 +108,7 @@ BROKEN: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("text", "broken"), BROKEN, ids=lambda value: str(value)[:40])
-def test_the_profile_refuses(text: str, broken: dict[str, Any]) -> None:
+def test_schema_outside_the_profile_is_refused(text: str, broken: dict[str, Any]) -> None:
     with pytest.raises(profile.ProfileError, match=text.replace("$", r"\$").replace("^", r"\^")):
         profile.check(broken)
 
@@ -117,7 +117,7 @@ def opened(**properties: Any) -> dict[str, Any]:
     return thing(**properties) | {"additionalProperties": {"$ref": "#/$defs/JsonValue"}}
 
 
-def test_open_objects() -> None:
+def test_open_object_outside_the_profile_is_refused() -> None:
     free = {"JsonValue": {"description": "d", "anyOf": [{"type": "null"}]}}
     maybe = {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}
     listed = {"type": "array", "items": {"$ref": "#/$defs/A"}}
@@ -125,7 +125,7 @@ def test_open_objects() -> None:
     either = {"anyOf": [{"$ref": "#/$defs/B"}, {"$ref": "#/$defs/C"}]}
     cases: list[tuple[str, Any]] = [
         ("A: additionalProperties must be false, or refer to JsonValue", files(A={**thing(), "additionalProperties": {"$ref": "#/$defs/B"}}, B={"type": "null", "description": "d"})),
-        ("A: 'extra' is where", files(A=opened(extra={"type": "null"}), **free)),
+        ("A: 'extra' is reserved", files(A=opened(extra={"type": "null"}), **free)),
         ("A: required must be written", files(A={k: v for k, v in opened().items() if k != "required"}, **free)),
         ("x.schema.json: B in a union", files(B=opened(), C=thing(), D=thing(a=either), **free)),
         ("x.schema.json: C in a union", files(A=opened(), B=thing(), C=thing(a=listed), D=thing(a=either), **free)),
@@ -147,7 +147,7 @@ def member(value: str) -> dict[str, Any]:
     return {**thing(kind={"type": "string", "const": value}), "required": ["kind"]}
 
 
-def test_tagged_unions() -> None:
+def test_tagged_union_needs_a_tag_in_each_member() -> None:
     good = files(U=tagged("A", "B"), A=member("a"), B=member("b"))
     profile.check(good)
     cases: list[tuple[str, Any]] = [
@@ -162,7 +162,7 @@ def test_tagged_unions() -> None:
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '{"a": NaN}', "[]"])
-def test_files_are_parsed_strictly(tmp_path: Path, text: str) -> None:
+def test_invalid_schema_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.schema.json"
     path.write_text(text)
     with pytest.raises(profile.ProfileError):
@@ -171,13 +171,13 @@ def test_files_are_parsed_strictly(tmp_path: Path, text: str) -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of what the generator reads and writes."""
+    """A copy of the files that the generator reads and writes."""
     for name in ("schemas", "src/rawmm/_generated"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
 
-def test_the_committed_files_are_current() -> None:
+def test_committed_files_are_current() -> None:
     assert command.stale(ROOT) == []
     assert command.main(["--check"]) == 0
 
@@ -185,7 +185,7 @@ def test_the_committed_files_are_current() -> None:
 @pytest.mark.parametrize(
     "name", ["structs.py", "bundle.json", "annotations.json", "conformance.json", "__init__.py"]
 )
-def test_an_edited_generated_file_is_found(tree: Path, name: str) -> None:
+def test_edited_generated_file_is_reported(tree: Path, name: str) -> None:
     path = tree / "src/rawmm/_generated/v1" / name
     path.write_text(path.read_text("utf-8") + "\n", "utf-8")
     assert command.stale(tree) == [f"src/rawmm/_generated/v1/{name}"]
@@ -193,12 +193,12 @@ def test_an_edited_generated_file_is_found(tree: Path, name: str) -> None:
     assert command.stale(tree) == [f"src/rawmm/_generated/v1/{name}"]
 
 
-def test_a_foreign_file_is_found(tree: Path) -> None:
+def test_unexpected_file_is_reported(tree: Path) -> None:
     (tree / "src/rawmm/_generated/v1/extra.py").write_text("")
     assert command.stale(tree) == ["src/rawmm/_generated/v1/extra.py"]
 
 
-def test_a_changed_schema_is_found(
+def test_changed_schema_is_reported(
     tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tree / "schemas/v1/sidecar.schema.json"
@@ -212,7 +212,7 @@ def test_a_changed_schema_is_found(
     assert command.stale(tree) == []
 
 
-def test_bounds_reach_the_struct(tree: Path) -> None:
+def test_bounds_are_written_to_the_struct(tree: Path) -> None:
     path = tree / "schemas/v1/common.schema.json"
     text = path.read_text()
     path.write_text(
@@ -232,7 +232,7 @@ def test_bounds_reach_the_struct(tree: Path) -> None:
     ("pointer", "text"),
     [("/$defs/None", "points to nothing"), ("/$defs/Name/type", "points to nothing")],
 )
-def test_annotation_of_nothing_is_refused(tree: Path, pointer: str, text: str) -> None:
+def test_annotation_with_a_dangling_pointer_is_refused(tree: Path, pointer: str, text: str) -> None:
     path = tree / "schemas/v1/annotations.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), pointer: {"x-rawmm-code": "x"}}))
     with pytest.raises(profile.ProfileError, match=text):
@@ -252,12 +252,12 @@ def test_annotation_in_a_schema_file_is_refused(tree: Path) -> None:
     document["$defs"]["Name"]["x-rawmm-code"] = "bad_locator"
     path.write_text(json.dumps(document))
     with pytest.raises(
-        profile.ProfileError, match=r"common.schema.json: x-rawmm- keywords stand in"
+        profile.ProfileError, match=r"common.schema.json: x-rawmm- keywords belong in"
     ):
         command.outputs(tree)
 
 
-def test_vectors_and_manifest_belong_together(tree: Path) -> None:
+def test_vectors_and_manifest_must_agree(tree: Path) -> None:
     folder = tree / "schemas/conformance/v1"
     manifest = json.loads((folder / "manifest.json").read_text())
     first = next(iter(manifest))

@@ -1,4 +1,4 @@
-"""The lint of patterns: what it accepts, a backtracking engine matches in linear time."""
+"""The lint of patterns: backtracking engines match accepted patterns in linear time."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_ambiguous_pattern_is_refused(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", OUTSIDE)
-def test_pattern_outside_of_the_language_is_refused(pattern: str) -> None:
+def test_unsupported_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(AmbiguousError):
         check_linear(pattern)
 
@@ -63,7 +63,7 @@ def test_unambiguous_pattern_is_accepted(pattern: str) -> None:
     check_linear(pattern)
 
 
-# A pattern as data, for an engine that counts: a set of characters, or an operator and its parts.
+# A pattern as data for the counting engine: a set of characters, or an operator and its parts.
 Node = Any
 CHARACTERS = st.sampled_from(["a", "b", "ab"])
 BOUNDS = st.sampled_from([(0, 1), (0, None), (1, None), (2, 2), (0, 2), (1, 3), (2, None)])
@@ -90,7 +90,7 @@ def written(node: Node) -> str:
 
 
 class Engine:
-    """Matches as backtracking engines do: alternatives in order, repetitions greedily."""
+    """Matches like backtracking engines: alternatives in order, repetitions greedily."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -120,14 +120,14 @@ class Engine:
                 if end > at:
                     rest = None if high is None else high - 1
                     yield from self.repeated(node, end, max(low - 1, 0), rest)
-                else:  # an empty repetition, as many times as are wanted
+                else:  # an empty part may repeat any number of times
                     enough = True
         if enough:
             yield at
 
 
 def steps(node: Node, text: str) -> int:
-    """What a match that fails at the end of `text` costs."""
+    """The work of a match that fails at the end of `text`."""
     engine = Engine(text)
     for _ in engine.ends(node, 0):
         engine.steps += 1
@@ -135,7 +135,7 @@ def steps(node: Node, text: str) -> int:
 
 
 @given(NODES, st.sampled_from(["a", "b", "ab", "ba", "aab"]))
-def test_accepted_pattern_costs_linear_work(node: Node, word: str) -> None:
+def test_accepted_pattern_takes_linear_work(node: Node, word: str) -> None:
     try:
         check_linear(f"^{written(node)}$")
     except AmbiguousError:
@@ -145,13 +145,13 @@ def test_accepted_pattern_costs_linear_work(node: Node, word: str) -> None:
 
 
 @given(NODES, st.lists(st.sampled_from("ab"), max_size=8).map("".join))
-def test_engine_that_counts_matches_as_re_does(node: Node, text: str) -> None:
+def test_counting_engine_matches_like_re(node: Node, text: str) -> None:
     found = any(end == len(text) for end in Engine(text).ends(node, 0))
     assert found == bool(re.fullmatch(written(node), text))
 
 
-def test_engine_that_counts_sees_backtracking() -> None:
-    """The property above can fail: these patterns are refused, and cost more than linear work."""
+def test_counting_engine_detects_backtracking() -> None:
+    """The property above can fail: these patterns are refused and take more than linear work."""
     squares: Node = ("then", ("times", "a", (0, None)), ("times", "a", (0, None)))
     assert steps(squares, "a" * 80) > 3.5 * steps(squares, "a" * 40)
     powers: Node = ("times", ("times", "a", (1, None)), (1, None))
@@ -159,7 +159,7 @@ def test_engine_that_counts_sees_backtracking() -> None:
 
 
 BEFORE = re.compile(r"^(\.{0,2}[A-Za-z0-9_-][A-Za-z0-9_.-]*|\.{3,}[A-Za-z0-9_.-]*)\Z")
-"""The pattern of a raw image id until it was made linear."""
+"""The former pattern of a raw image id, which was not linear."""
 
 
 def id_pattern() -> re.Pattern[str]:
@@ -167,7 +167,7 @@ def id_pattern() -> re.Pattern[str]:
     return re.compile(pattern.removesuffix("$") + r"\Z")
 
 
-def test_raw_image_id_has_the_language_it_had() -> None:
+def test_raw_image_id_accepts_what_it_did_before() -> None:
     now = id_pattern()
     for length in range(8):
         for letters in itertools.product(".a-!\n", repeat=length):
@@ -176,7 +176,7 @@ def test_raw_image_id_has_the_language_it_had() -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("..._-aZ9!é/\n\0"), max_size=30))
-def test_raw_image_id_has_the_language_it_had_on_any_text(text: str) -> None:
+def test_raw_image_id_accepts_what_it_did_before_on_any_text(text: str) -> None:
     expected = bool(re.fullmatch(r"[A-Za-z0-9_.-]+", text)) and text not in {".", ".."}
     assert bool(id_pattern().search(text)) == bool(BEFORE.search(text)) == expected
 
@@ -199,7 +199,7 @@ def test_every_named_pattern_has_hostile_text() -> None:
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
 def test_hostile_text_is_refused_by_its_pattern(name: str) -> None:
-    """It ends: over a megabyte, a pattern that backtracks would take days."""
+    """On a megabyte of text, a backtracking pattern would take days."""
     pattern = {"pattern": schemas.bundle()["$defs"][name]["pattern"]}
     assert not jsonschema.Draft202012Validator(pattern).is_valid(HOSTILE[name])
     assert not jsonschema_rs.is_valid(pattern, HOSTILE[name])
@@ -216,7 +216,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))
-def test_hostile_text_is_refused_where_it_stands(name: str) -> None:
+def test_hostile_text_is_refused_in_a_document(name: str) -> None:
     kind, field = PLACES[name]
     document = {field: HOSTILE[name]}
     with pytest.raises(ContractError):

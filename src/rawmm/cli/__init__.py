@@ -1,8 +1,8 @@
-"""The command line: ``rawmm check``, ``offload``, ``upgrade``, ``fsck``, ``gc`` and ``schema``.
+"""The command line ``rawmm``: `commands` has one file per command, `app` lists them.
 
-One file per command; below them `records` reads files, `writing` writes them, `passes` does both,
-`output` talks to the terminal. Exit codes: 0 fine, 1 the data breaks the contract, 2 wrong usage
-or unreadable input, 130 interrupted, 141 nobody reads the output any more.
+Around them, `records` reads files, `writer` writes them, `rewrite` does both, `report` prints
+errors and `output` prints everything else. Exit codes: 0 no errors, 1 the data breaks the contract,
+2 wrong usage or unreadable input, 130 interrupted, 141 standard output was closed.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_NEEDED: Final = frozenset({"cyclopts", "rich"})
+_REQUIRED: Final = frozenset({"cyclopts", "msgpack", "rich"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. `argv` is ``sys.argv[1:]`` by default."""
+    """Run one command and return its exit code. `argv` defaults to ``sys.argv[1:]``."""
     try:
         from rawmm.cli.app import run
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in _NEEDED:
+        if missing not in _REQUIRED:
             raise
         sys.stderr.write(
             f"rawmm: the command line needs the package {missing}: pip install 'rawmm[cli]'\n"

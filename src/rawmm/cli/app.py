@@ -1,4 +1,4 @@
-"""The application: the commands, and what becomes of every way they can end."""
+"""The application: the list of commands, and the exit code for every way a command can end."""
 
 from __future__ import annotations
 
@@ -6,87 +6,101 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from rawmm._version import __version__
+from rawmm.cli import output
 from rawmm.cli.bugs import bug_of
-from rawmm.cli.check import check
-from rawmm.cli.fsck import fsck
-from rawmm.cli.gc import gc
-from rawmm.cli.offload import offload
-from rawmm.cli.output import UsageError, complain, printable
+from rawmm.cli.commands.check import check
+from rawmm.cli.commands.fsck import fsck
+from rawmm.cli.commands.gc import gc
+from rawmm.cli.commands.offload import offload
+from rawmm.cli.commands.schema import schema
+from rawmm.cli.commands.upgrade import upgrade
+from rawmm.cli.output import UsageError, printable
 from rawmm.cli.records import STDIO
-from rawmm.cli.schema import schema
-from rawmm.cli.upgrade import upgrade
 from rawmm.errors import shown_name
 from rawmm.model.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+COMMANDS: Final[dict[Callable[..., int], str]] = {
+    check: "[OPTIONS] FILE...",
+    offload: "[OPTIONS] IN --output OUT",
+    upgrade: "[OPTIONS] IN --output OUT",
+    fsck: "[OPTIONS] DIR [--refs FILE...]",
+    gc: "[OPTIONS] DIR --refs FILE...",
+    schema: "[--list] [NAME]",
+}
+"""Every command and its usage. To add one, write `rawmm.cli.commands.<name>` and list it here."""
 
 OK: Final = 0
 USAGE: Final = 2
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
 
-app = App(
-    name="rawmm",
-    help="The data contract for raw images in the rollouts of vision-language models.",
-    help_epilogue=(
-        "Exit codes: 0 fine, 1 the data breaks the contract, 2 wrong usage or unreadable input."
-    ),
-    version=f"rawmm {__version__} (contract {SCHEMA_VERSION})",
-    version_flags=["--version"],
-    help_flags=["--help", "-h"],
-    # The exit code is this module's business, and so is what a wrong option looks like.
-    result_action="return_value",
-    exit_on_error=False,
-    print_error=False,
-    suppress_keyboard_interrupt=False,
-)
-app.command(check, usage="Usage: rawmm check [OPTIONS] FILE...")
-app.command(offload, usage="Usage: rawmm offload [OPTIONS] IN --output OUT")
-app.command(upgrade, usage="Usage: rawmm upgrade [OPTIONS] IN --output OUT")
-app.command(fsck, usage="Usage: rawmm fsck [OPTIONS] DIR [--refs FILE...]")
-app.command(gc, usage="Usage: rawmm gc [OPTIONS] DIR --refs FILE...")
-app.command(schema, usage="Usage: rawmm schema [--list] [NAME]")
+
+def make_app(commands: Mapping[Callable[..., int], str]) -> App:
+    """The application with these commands."""
+    app = App(
+        name="rawmm",
+        help="The data contract for raw images in the rollouts of vision-language models.",
+        help_epilogue="Exit codes: 0 no errors, 1 the data breaks the contract, 2 wrong usage or "
+        "unreadable input.",
+        version=f"rawmm {__version__} (contract {SCHEMA_VERSION})",
+        version_flags=["--version"],
+        help_flags=["--help", "-h"],
+        # `run` chooses exit codes and prints errors.
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    for command, usage in commands.items():
+        app.command(command, usage=f"Usage: rawmm {command.__name__} {usage}")
+    return app
+
+
+app = make_app(COMMANDS)
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run a command; the exit code."""
-    # A stream that the caller has closed is None; what would go there goes nowhere.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  (open to the end)
+    """Run a command and return its exit code."""
+    # A stream that the caller closed is None.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  (open until exit)
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            # A file name or a message must not fail to print because of a terminal's charset.
+            # Any file name must be printable on a terminal of any encoding.
             reconfigure(errors="backslashreplace")
+    code: Any = None
     try:
         code = app([STDIO if word == "-" else word for word in argv])
         sys.stdout.flush()
     except CycloptsError as error:
-        complain(_usage_text(error, argv))
+        output.error(_usage_text(error, argv))
         return USAGE
     except UsageError as error:
-        complain(_with_dash(str(error)))
+        output.error(_with_dash(str(error)))
         return USAGE
     except BrokenPipeError:
-        _close_stdout()
+        _discard_stdout()
         return PIPE_CLOSED
     except OSError as error:
-        # Files report their own troubles; what is left without a name is standard output.
-        _close_stdout()
+        # Commands report errors of files, so an error without a file name is that of stdout.
+        _discard_stdout()
         what = error.filename or "standard output cannot be written"
-        complain(f"{what}: {(error.strerror or str(error)).lower()}")
+        output.error(f"{what}: {(error.strerror or str(error)).lower()}")
         return USAGE
     except KeyboardInterrupt:
-        _close_stdout()
+        _discard_stdout()
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001  (the last resort: one line, no traceback)
-        complain(str(bug_of(error)))
+    except Exception as error:  # noqa: BLE001  (a bug: report it in one line, without traceback)
+        output.error(str(bug_of(error)))
         return USAGE
     return code if isinstance(code, int) else OK
 
@@ -100,7 +114,7 @@ def _usage_text(error: CycloptsError, argv: Sequence[str]) -> str:
 
 
 def _without_content(text: str, argv: Sequence[str]) -> str:
-    """What the parser says of the words that it was given, each as it may be shown."""
+    """The parser's message, with each argument shortened as in all messages."""
     words = {part for word in argv for part in (word, *word.split("=", 1))}
     for word in sorted(words, key=len, reverse=True):
         text = text.replace(word, shown_name(word)) if word else text
@@ -108,12 +122,12 @@ def _without_content(text: str, argv: Sequence[str]) -> str:
 
 
 def _with_dash(text: str) -> str:
-    """A message about what the user gave: ``-`` where its stand-in is."""
+    """`text` with ``-`` in place of `STDIO`."""
     return text.replace(repr(STDIO), repr("-")).replace(STDIO, "-")
 
 
-def _close_stdout() -> None:
-    """Let the interpreter's last flush go nowhere, so that it cannot fail again."""
+def _discard_stdout() -> None:
+    """Redirect standard output to nowhere, so that the interpreter's last flush cannot fail."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Faults of rawmm itself, told apart from faults of the data."""
+"""Reports unexpected exceptions as bugs of rawmm, apart from errors in the data."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ _PACKAGE: Final = Path(__file__).resolve().parents[1]
 
 
 class Bug(NamedTuple):
-    """An exception that no caller of rawmm should see.
-
-    Its text is left out: it may quote the data.
-    """
+    """An unexpected exception, without its text, which may quote the data."""
 
     name: str
     where: str
@@ -34,7 +31,7 @@ class Bug(NamedTuple):
 
 
 class InternalError(Exception):
-    """A bug that stopped the reading or writing of a file."""
+    """A bug that stopped reading or writing a file."""
 
     def __init__(self, bug: Bug) -> None:
         super().__init__(str(bug))
@@ -42,7 +39,7 @@ class InternalError(Exception):
 
 
 def bug_of(error: BaseException) -> Bug:
-    """What to report of an unexpected exception: its class and its place in rawmm."""
+    """The class of an unexpected exception, and the innermost place in rawmm that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
     frame = (own or frames)[-1]
@@ -52,14 +49,14 @@ def bug_of(error: BaseException) -> Bug:
 
 
 @contextmanager
-def bugs_named() -> Iterator[None]:
-    """Raise an `InternalError` for an exception that neither the data nor the disk explains."""
+def report_bugs() -> Iterator[None]:
+    """Raise an `InternalError` in place of an unexpected exception."""
     bug = None
     try:
         yield
     except (RawMMError, UsageError, OSError):
         raise
-    except Exception as error:  # noqa: BLE001  (whatever it is, it is a bug)
+    except Exception as error:  # noqa: BLE001  (any other exception is a bug)
         bug = bug_of(error)
     if bug is not None:
         raise InternalError(bug)

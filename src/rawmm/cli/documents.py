@@ -1,4 +1,4 @@
-"""One record's bytes as plain data, strictly: complete, UTF-8, no key twice, nothing rounded."""
+"""Decodes records strictly: one complete UTF-8 document, no duplicate keys, nothing rounded."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 def decode_plain(data: bytes, form: Format) -> Any:
-    """A document as dicts and lists. Of a key that stands twice, the last value is taken.
+    """Decode a document to dicts and lists. The last of duplicate keys wins; see `key_errors`.
 
     Raises:
-        ContractError: ``malformed`` or ``too_deep``; ``out_of_range`` for a time that no datetime
-            can be.
+        ContractError: ``malformed`` or ``too_deep``; ``out_of_range`` for a time outside the range
+            of datetime.
     """
     binary = form == "msgpack"
     try:
@@ -35,7 +35,7 @@ def decode_plain(data: bytes, form: Format) -> Any:
 
 
 def key_errors(data: bytes, form: Format, value: Any) -> Iterator[RawMMError]:
-    """An error for each key of a document that `value`, decoded from it, cannot have.
+    """An error for each key of a document that `value`, decoded from it, lost.
 
     Raises:
         ContractError: ``too_deep``.
@@ -48,10 +48,10 @@ def key_errors(data: bytes, form: Format, value: Any) -> Iterator[RawMMError]:
 
 
 def decode_strict(data: bytes, form: Format) -> Any:
-    """A document as dicts and lists, as it can be written again.
+    """Decode a document to dicts and lists from which it can be written again without loss.
 
-    A time of MessagePack that is not a datetime of whole microseconds is a `msgspec.msgpack.Ext`
-    of type -1, with the bytes that it had.
+    A MessagePack time that is not a datetime of whole microseconds becomes a `msgspec.msgpack.Ext`
+    of type -1 with the original bytes.
 
     Raises:
         ContractError: as `decode_plain`; ``duplicate_key``.
@@ -89,6 +89,6 @@ def _fault(data: bytes, form: Format, error: Exception) -> RawMMError:
                 "out_of_range",
                 scan.odd_time,
                 expected="a time of the years 1 to 9999, with less than a second of nanoseconds",
-                got="another one",
+                got="a time out of this range",
             )
     return malformed(data, "MessagePack", error)

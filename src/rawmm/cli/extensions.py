@@ -1,4 +1,4 @@
-"""File names that promise a format which rawmm neither reads nor writes."""
+"""File extensions of formats that rawmm neither reads nor writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COMPRESSED: Final[dict[str, str | None]] = {
     ".7z": None,
     ".tar": None,
 }
-"""Extensions of compressed files and archives, with the tool that has ``-c`` and ``-d``."""
+"""Extensions of compressed files and archives, with the tool that takes ``-c`` and ``-d``."""
 _FOREIGN: Final[dict[str, str]] = {
     ".parquet": "Parquet",
     ".arrow": "Arrow",
@@ -47,24 +47,27 @@ _FOREIGN: Final[dict[str, str]] = {
 
 
 def unreadable(path: str) -> str | None:
-    """Why a file of this name is not read, and what to do; None if the name promises nothing."""
+    """Why a file of this name is not read, and what to do; None for other extensions."""
     suffix = PurePath(path).suffix.lower()
     if suffix in _COMPRESSED:
         tool = _COMPRESSED[suffix]
         how = f": {tool} -dc FILE | rawmm COMMAND - --input-format jsonl" if tool else ""
-        return f"rawmm reads no {suffix} files; decompress it first{how}"
+        return f"rawmm does not read {suffix} files; decompress it first{how}"
     if suffix in _FOREIGN:
-        return f"rawmm reads no {_FOREIGN[suffix]} files; write the records as JSON Lines first"
+        return (
+            f"rawmm does not read {_FOREIGN[suffix]} files; write the records as JSON Lines first"
+        )
     return None
 
 
 def unwritable(path: str) -> str | None:
-    """Why no file of this name is written, and what to do; None if the name promises nothing."""
+    """Why a file of this name is not written, and what to do; None for other extensions."""
     suffix = PurePath(path).suffix.lower()
     if suffix in _COMPRESSED:
         tool = _COMPRESSED[suffix]
         how = f": -o - --output-format jsonl | {tool} -c > FILE" if tool else ""
-        return f"rawmm writes no {suffix} files; write JSON Lines and compress them{how}"
+        return f"rawmm does not write {suffix} files; write JSON Lines and compress them{how}"
     if suffix in _FOREIGN:
-        return f"rawmm writes no {_FOREIGN[suffix]} files; write JSON Lines, e.g. to a .jsonl file"
+        kind = _FOREIGN[suffix]
+        return f"rawmm does not write {kind} files; write JSON Lines, e.g. to a .jsonl file"
     return None

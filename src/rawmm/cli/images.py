@@ -1,4 +1,4 @@
-"""What `check` asks of the images of a record. Nothing is written or changed."""
+"""Checks the images of records for `check`, without writing anything."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 class NotChecked(NamedTuple):
-    """How many images of a record were not looked at.
+    """The number of images that were not checked.
 
     Attributes:
-        files: those in an image directory, where none is given.
-        elsewhere: those whose URL has a scheme that no store serves.
+        files: images in an image directory, when none is given.
+        elsewhere: images whose URL has a scheme that no store serves.
     """
 
     files: int = 0
     elsewhere: int = 0
 
     def plus(self, other: NotChecked) -> NotChecked:
-        """The sum of two."""
+        """The sum of both."""
         return NotChecked(self.files + other.files, self.elsewhere + other.elsewhere)
 
 
@@ -43,7 +43,7 @@ _ELSEWHERE: Final = NotChecked(elsewhere=1)
 
 
 class _Reference(NamedTuple):
-    """A place of a record that names an image, or holds it."""
+    """A place in a record that refers to an image, or contains it."""
 
     locator: str | Problem
     path: Callable[[], str]
@@ -51,11 +51,11 @@ class _Reference(NamedTuple):
 
 
 class ImageChecker:
-    """Checks the images of records. Inline images are judged as `offload` judges them.
+    """Checks the images of records. Inline images must be valid for `offload`.
 
     Args:
-        store: where the other images must be; None to look at no file.
-        required: whether an image that is not looked at is an error.
+        store: where the other images must be; None checks no files.
+        required: whether an image that cannot be checked is an error.
     """
 
     def __init__(self, store: ImageStore | None, *, required: bool = False) -> None:
@@ -63,13 +63,13 @@ class ImageChecker:
         self._required = required
 
     def findings(self, value: Any, *, is_request: bool) -> Iterator[OffloadError | NotChecked]:
-        """Every error of the images of a record, then what was not looked at, if anything.
+        """Every error of the images of a record, then the number of unchecked images, if any.
 
-        An image that a message and its descriptor both name is one image.
+        An image in a message and in its descriptor counts once.
 
         Args:
-            value: a request as plain data, or any other record as structs.
-            is_request: whether its image parts must be such that `offload` takes them.
+            value: a request as plain data, or another record as structs.
+            is_request: whether `offload` must accept the image parts.
         """
         strict = is_request or self._store is not None
         verdicts: dict[str, OffloadError | NotChecked | None] = {}
@@ -134,7 +134,7 @@ def _required(locator: str) -> OffloadError:
     if scheme in {"", *served_schemes()}:
         return OffloadError(
             "no_image_dir",
-            expected="an image directory, in which the image can be looked for",
+            expected="an image directory to look for the image in",
             got="none",
             hint="give --image-dir",
         )
@@ -154,7 +154,7 @@ def _references(value: Any, *, is_request: bool) -> Iterator[_Reference]:
 
 
 def _descriptor_locators(value: Any) -> Iterator[tuple[Path, str]]:
-    """The locator of every descriptor and reference in structs, with its path."""
+    """The path and locator of every descriptor and reference in structs."""
     stack: list[tuple[Path, Any]] = [((), value)]
     while stack:
         path, current = stack.pop()
@@ -176,7 +176,7 @@ def _slot_locators(features: GenerateFeatures, path: Path) -> Iterator[tuple[Pat
     for modality, slots in (features.kwargs_data or {}).items():
         for index, slot in enumerate(slots):
             locator = None
-            with suppress(RawMMError):  # a string that is no reference is another rule's error
+            with suppress(RawMMError):  # another rule reports a malformed reference
                 locator = None if slot is None else locator_of(split_raw_mm_ref(slot))
             if locator is not None:
                 yield (*path, "kwargs_data", modality, index), locator

@@ -1,4 +1,4 @@
-"""Where in a file a JSON record is malformed."""
+"""Locates the fault in a malformed JSON record."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from rawmm.cli.records import Format
     from rawmm.errors import RawMMError
 
-JSON_LINES_HINT = "if it is JSON Lines, say --input-format jsonl"
+JSON_LINES_HINT = "if it is JSON Lines, give --input-format jsonl"
 
 
 class MalformedJsonError(ContractError):
-    """A record that is not one JSON document, and the place of its first fault.
+    """A record that is not one JSON document.
 
     Attributes:
-        fault: the fault; its line is counted from the first line of the record.
+        fault: its first fault. Lines are counted from the first line of the record.
     """
 
     def __init__(self, fault: JsonFault, *, expected: str, hint: str | None) -> None:
@@ -27,7 +27,7 @@ class MalformedJsonError(ContractError):
         self.fault = fault
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Keep the place when a worker process sends the error."""
+        """Keep the fault when a worker process sends the error."""
         return _rebuild, (self.fault, self.expected, self.hint)
 
 
@@ -35,8 +35,8 @@ def _rebuild(fault: JsonFault, expected: str, hint: str | None) -> MalformedJson
     return MalformedJsonError(fault, expected=expected, hint=hint)
 
 
-def placed(error: RawMMError, data: bytes, form: Format) -> RawMMError:
-    """`error`; if it says that a record is no JSON, the same with place, cause and hint."""
+def with_fault(error: RawMMError, data: bytes, form: Format) -> RawMMError:
+    """`error`; if it reports malformed JSON, with the place, cause and hint of the fault."""
     if error.code != "malformed" or form == "msgpack":
         return error
     fault = find_fault(data)

@@ -1,4 +1,4 @@
-"""Talking to people: complaints, sizes, names, a progress bar. All of it on standard error."""
+"""Prints to the terminal: messages, errors and the progress bar on standard error."""
 
 from __future__ import annotations
 
@@ -9,36 +9,46 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_PATIENCE: Final = 0.5
-"""Seconds a command may take before it shows a progress bar."""
+_PROGRESS_DELAY: Final = 0.5
+"""Seconds before a command shows a progress bar."""
 
 
 class UsageError(Exception):
-    """Wrong usage or unreadable input: exit code 2, with this one line on standard error."""
+    """Wrong usage or unreadable input. The command prints the message and exits with code 2."""
 
 
 def console(*, stderr: bool = True) -> Console:
-    """A console on the present standard error or output; colours only on a terminal."""
+    """A console on the current standard error or output, with colours only on a terminal."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def say(*parts: str | tuple[str, str]) -> None:
-    """A line on standard error; a part with a style has it only on a terminal."""
+def info(*parts: str | tuple[str, str]) -> None:
+    """Print a line on standard error. A part may be a pair of text and style."""
     console().print(Text.assemble(*parts))
 
 
-def complain(message: str) -> None:
-    """``rawmm: message`` on standard error."""
-    say(("rawmm:", "bold red"), f" {message}")
+def error(message: str) -> None:
+    """Print ``rawmm: message`` on standard error."""
+    info(("rawmm:", "bold red"), f" {message}")
+
+
+def summary_table() -> Table:
+    """An empty table for a summary on a terminal: name, count and explanation."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    return table
 
 
 def printable(name: str) -> str:
-    """A file name without characters that would move the cursor or end the line."""
+    """A file name with control characters escaped."""
     if name.isprintable():
         return name
     return "".join(
@@ -53,7 +63,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes for people, in powers of 1024."""
+    """A number of bytes with a unit, in powers of 1024."""
     value = float(count)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if abs(value) < 1024:
@@ -64,9 +74,9 @@ def size(count: int) -> str:
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar over `total` bytes; call the result with the number read so far.
+    """Show progress over `total` bytes; call the result with the number of bytes read so far.
 
-    Shown only on a terminal, and only when the work takes a while.
+    The bar appears only on a terminal, and only if the command takes a while.
     """
     if not sys.stderr.isatty():
         yield lambda _: None
@@ -78,11 +88,11 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        # Standard output may be the data.
+        # Standard output may carry the data.
         redirect_stdout=False,
     )
     task = bar.add_task(Text(what).markup, total=total)
-    begin = time.monotonic() + _PATIENCE
+    begin = time.monotonic() + _PROGRESS_DELAY
 
     def advance(done: int) -> None:
         bar.update(task, completed=done)

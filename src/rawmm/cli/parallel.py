@@ -1,7 +1,9 @@
-"""Worker processes for `check`: records in chunks, findings in document order, memory constant.
+"""Checks records in worker processes: in chunks, in document order, in constant memory.
 
-Every worker has one chunk at most, and the one to hear next has waited longest. It sends findings
-as it makes them, and waits while nobody reads.
+Every worker has at most one chunk. It sends findings as it makes them, and blocks until they are
+read. `concurrent.futures.ProcessPoolExecutor` was measured and rejected: its workers run the
+caller's script again, outlive a parent that is killed, and return the findings of a chunk all at
+once.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES: Final = 1 << 20
 _CHUNK_RECORDS: Final = 512
 _FINDINGS_AT_ONCE: Final = 256
-# Not multiprocessing's processes: those run the caller's script again.
+# Processes of multiprocessing would run the caller's script again.
 _PROGRAM: Final = """
 import sys
 from multiprocessing.connection import Connection
@@ -42,7 +44,7 @@ connection = Connection(int(sys.argv[1]))
 try:
     sys.path[:] = connection.recv()
 except (EOFError, OSError):
-    sys.exit()  # the parent has ended
+    sys.exit()  # the parent ended
 from rawmm.cli.parallel import work
 work(connection)
 """
@@ -50,24 +52,24 @@ _GONE: Final = (EOFError, BrokenPipeError, ConnectionResetError)
 
 
 def serial(check: Check, records: Iterator[Record], form: Format) -> Iterator[Found]:
-    """What is found in each record, with the record's line. A bug ends the check of one record."""
+    """The findings of each record, with its line. A bug ends the check of that record only."""
     for record in records:
         try:
             for finding in check(record, form):
                 yield record.line, finding
-        except Exception as error:  # noqa: BLE001  (a bug, reported as one; it says nothing of others)
+        except Exception as error:  # noqa: BLE001  (a bug in one record does not affect others)
             yield record.line, bug_of(error)
 
 
 class Workers:
-    """Processes that check records; leave the context to end them.
+    """Processes that check records. Leaving the context ends them.
 
     They start with the first file that has more than one chunk.
 
     Args:
-        number: how many.
-        make_check: called in each process, with `args`, for what checks a record there.
-        args: what can be sent to a process.
+        number: the number of processes.
+        make_check: called in each process, with `args`; returns the check of one record.
+        args: arguments that can be pickled.
     """
 
     def __init__(self, number: int, make_check: Callable[..., Check], *args: Any) -> None:
@@ -77,15 +79,15 @@ class Workers:
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
-        """Nothing runs yet."""
+        """Return the workers, which have not started."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the processes, whatever they do."""
+        """Terminate the processes."""
         self._stop()
 
     def findings(self, records: Iterator[Record], form: Format) -> Iterator[Found]:
-        """What `serial` gives, in the same order; what `records` raises comes last.
+        """The findings as from `serial`, in the same order. An error of `records` is raised last.
 
         Raises:
             UsageError: a worker was killed.
@@ -101,16 +103,16 @@ class Workers:
             try:
                 yield from self._in_parallel(chain(begin, chunks), form)
             except _WorkerDiedError:
-                self._stop()  # the others still have chunks of this file
+                self._stop()  # the other workers still have chunks of this file
                 raise UsageError(
-                    "a worker process was killed, perhaps for its memory; give fewer --jobs"
+                    "a worker process was killed, perhaps for lack of memory; give fewer --jobs"
                 ) from None
         if chunks.failure is not None:
             raise chunks.failure
 
     def _in_parallel(self, chunks: Iterator[Chunk], form: Format) -> Iterator[Found]:
         if not self._workers:
-            with _interrupts_held():
+            with _sigint_blocked():
                 for _ in range(self._number):
                     self._workers.append(_Worker())
             for worker in self._workers:
@@ -133,7 +135,7 @@ class Workers:
 
 
 class _Chunks:
-    """Records, some at a time. What stops them is kept for when all chunks are done."""
+    """Groups records into chunks. An error of `records` is kept until all chunks are done."""
 
     def __init__(self, records: Iterator[Record]) -> None:
         self._records = records
@@ -159,23 +161,23 @@ class _Chunks:
 
 
 class _WorkerDiedError(Exception):
-    """A worker ended without a word."""
+    """A worker ended unexpectedly."""
 
 
 class _Message(NamedTuple):
-    """What a worker says: findings, and whether it is done with its chunk."""
+    """A message from a worker: findings, and whether the chunk is done."""
 
     found: list[Found]
     done: bool
 
 
 class _Worker:
-    """One process, from the side of its parent."""
+    """The parent's side of one process."""
 
     def __init__(self) -> None:
         self._connection, theirs = Pipe()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  (ourselves)
+            self._process = subprocess.Popen(  # noqa: S603  (this interpreter)
                 [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -189,7 +191,7 @@ class _Worker:
             raise _WorkerDiedError from None
 
     def results(self) -> Iterator[Found]:
-        """What is found in the chunk sent last."""
+        """The findings of the last chunk sent."""
         done = False
         while not done:
             try:
@@ -205,8 +207,8 @@ class _Worker:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C goes to the whole group; processes that start meanwhile never hear it."""
+def _sigint_blocked() -> Iterator[None]:
+    """Block SIGINT, also in processes started meanwhile, so that Ctrl-C stops only the parent."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -215,7 +217,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def work(connection: Connection) -> None:
-    """A worker's life. It ends with its parent."""
+    """Check chunks until the parent ends. Runs in the worker."""
     with suppress(*_GONE):
         make_check, args = connection.recv()
         check = make_check(*args)

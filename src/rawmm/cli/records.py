@@ -1,6 +1,6 @@
-"""Files as records: one document of a JSON file, the lines of JSON Lines, a MessagePack stream.
+"""Reads files as records: a JSON document, JSON Lines, or a MessagePack stream.
 
-One record is in memory at a time, and it is only cut out here, not decoded.
+Records are split here but not decoded. One record is in memory at a time.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple, TypeAlia
 
 import msgspec
 
-from rawmm.cli.boundaries import NotADocumentError, documents
 from rawmm.cli.extensions import unreadable
+from rawmm.cli.msgpack_stream import NotADocumentError, documents
 from rawmm.cli.output import UsageError, printable
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError, raise_alone, shown_file
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Format: TypeAlias = Literal["json", "jsonl", "msgpack"]
 
 STDIO: Final = "\0"
-"""Standard input or output. `app` puts it in place of ``-``, which the parser takes for an
-option; no file has this name."""
+"""Stands for standard input or output. `app` replaces ``-`` with it, because the parser takes ``-``
+for an option. No file has this name."""
 NAMES: Final[dict[Format, str]] = {
     "json": "one complete JSON document",
     "jsonl": "JSON Lines",
@@ -45,8 +45,8 @@ EXTENSIONS: Final[dict[str, Format]] = {
 class Record(NamedTuple):
     """The bytes of one document.
 
-    ``line`` counts from 1: the line in JSON Lines, the document in a MessagePack stream; None
-    when the file is one document.
+    ``line`` counts from 1: lines in JSON Lines, documents in a MessagePack stream. It is None if
+    the file is one document.
     """
 
     data: bytes
@@ -54,12 +54,12 @@ class Record(NamedTuple):
 
 
 def format_of(path: str) -> Format | None:
-    """The format that a file's extension says."""
+    """The format of a file by its extension, or None."""
     return None if path == STDIO else EXTENSIONS.get(PurePath(path).suffix.lower())
 
 
 class Input(NamedTuple):
-    """What the user said of a file to read: its path, perhaps its format, by which option."""
+    """A file to read as the user named it: path, format if given, and the option for the format."""
 
     path: str
     form: Format | None
@@ -67,14 +67,14 @@ class Input(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return "<stdin>" if self.path == STDIO else printable(self.path)
 
     def format(self) -> Format:
-        """The format as given, or as the extension says.
+        """The given format, or that of the extension.
 
         Raises:
-            UsageError: neither tells.
+            UsageError: there is neither.
         """
         found = self.form or format_of(self.path)
         if found is None:
@@ -84,7 +84,7 @@ class Input(NamedTuple):
             what = (
                 "standard input has no extension"
                 if self.path == STDIO
-                else f"{shown_file(self.name)}: the extension is none of {', '.join(EXTENSIONS)}"
+                else f"{shown_file(self.name)}: the extension is not one of {', '.join(EXTENSIONS)}"
             )
             raise UsageError(f"{what}; give {self.option} json, jsonl or msgpack")
         return found
@@ -94,8 +94,8 @@ class Source:
     """An open file of records.
 
     Attributes:
-        name: what messages call it.
-        form: its format.
+        name: the name in messages.
+        form: the format.
         size: bytes of a regular file, else None.
         done: bytes read so far.
     """
@@ -114,10 +114,10 @@ class Source:
         """The records, one at a time.
 
         Args:
-            may_be_empty: whether a JSON Lines file without a record is one.
+            may_be_empty: whether a JSON Lines file may have no records.
 
         Raises:
-            ContractError: ``malformed`` when the file is empty or of another type.
+            ContractError: ``malformed`` if the file is empty or of another type.
             UsageError: the file cannot be read to its end.
         """
         may_be_empty = may_be_empty and self.form == "jsonl"
@@ -147,7 +147,7 @@ class Source:
                 continue
             if not found and data.strip() in (b"{", b"["):
                 raise self._malformed(
-                    "a document of many lines", "if it is one, say --input-format json"
+                    "a document of many lines", "if it is one, give --input-format json"
                 )
             found = True
             yield Record(data, line)
@@ -161,7 +161,7 @@ class Source:
 
     def _begin(self) -> bytes:
         try:
-            # A pipe may give less than asked for; then the parser is the one to complain.
+            # A pipe may return fewer bytes; then the decoder reports the error.
             return self._file.peek(512)[:512]  # type: ignore[attr-defined,no-any-return]
         except OSError as error:
             raise self._unreadable(error) from error
@@ -194,7 +194,7 @@ def open_source(given: Input) -> Iterator[Source]:
     """Open a file, or standard input.
 
     Raises:
-        UsageError: it does not exist, is a directory, may not be read, or its format is not known.
+        UsageError: the file does not exist, is a directory, cannot be read, or has no known format.
     """
     name = given.name
     if not given.path:
@@ -209,7 +209,7 @@ def open_source(given: Input) -> Iterator[Source]:
     except IsADirectoryError:
         raise UsageError(f"{name}: is a directory; give the files in it, e.g. {name}/*") from None
     except (OSError, ValueError) as error:
-        # What is not there may be no name at all, but an image.
+        # The argument may be an image instead of a name, so it is shortened.
         raise UsageError(f"{shown_file(name)}: cannot be read: {_reason(error)}") from None
     with file:
         yield Source(file, name, given.format())
@@ -222,7 +222,7 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def is_json_lines(data: bytes) -> bool:
-    """Whether a text that is not one JSON document begins with a line that is one."""
+    """Whether a malformed JSON document begins with a line that is a document by itself."""
     line, newline, rest = data.partition(b"\n")
     if not newline or not rest.strip():
         return False

@@ -1,4 +1,4 @@
-"""The report of `check` and `fsck`: errors on standard output, the summary on standard error."""
+"""The report of `check` and `fsck`: errors on standard output, a summary on standard error."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, TypeAli
 from cyclopts import Parameter
 from rich.text import Text
 
+from rawmm.cli import output
 from rawmm.cli.images import NotChecked
 from rawmm.cli.malformed import MalformedJsonError
-from rawmm.cli.output import UsageError, complain, console, counted, say
+from rawmm.cli.output import UsageError, console, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,8 @@ Level: TypeAlias = Literal["error", "notice"]
 MaxErrors: TypeAlias = Annotated[
     int | None,
     Parameter(
-        help="Errors to list, in all files together; 0 lists all. By default 20 as text, and all "
-        "in the other formats.",
+        help="Errors to list, in all files together; 0 lists all. The default is 20 as text and "
+        "all in the other formats.",
     ),
 ]
 
@@ -39,7 +40,7 @@ _GITHUB_PROPERTY: Final = str.maketrans({**_DATA, ":": "%3A", ",": "%2C"})
 
 
 class Place(NamedTuple):
-    """A file, and a line and column in it where they are known."""
+    """A file, and the line and column if known."""
 
     file: str
     line: int | None
@@ -51,18 +52,18 @@ class Place(NamedTuple):
 
 
 def place_of(file: str, line: int | None, error: RawMMError | None = None) -> Place:
-    """Where an error of a record stands, whose first line is `line` of its file."""
+    """The place of an error in a record that begins at `line` of its file."""
     if isinstance(error, MalformedJsonError):
         return Place(file, (line or 1) + error.fault.line - 1, error.fault.column)
     return Place(file, line)
 
 
 class Report:
-    """Writes errors as they are found, up to a number, and counts the rest.
+    """Prints up to `most` errors as they are found, and counts the rest.
 
-    Styles: ``text`` is ``file:line:column::$.path: message [code]``; ``json`` is JSON Lines, an
-    object per error with file, line, column, path, code, message, expected, got, hint and level,
-    null where there is none; ``github`` is a workflow command per error.
+    Styles: ``text`` is ``file:line:column::$.path: message [code]``; ``json`` is JSON Lines, one
+    object per error with file, line, column, path, code, message, expected, got, hint and level
+    (or null); ``github`` is one workflow command per error.
 
     Raises:
         UsageError: `most` is negative.
@@ -70,7 +71,7 @@ class Report:
 
     def __init__(self, style: Style, most: int | None) -> None:
         if most is not None and most < 0:
-            raise UsageError("--max-errors takes a number from 0, which lists all")
+            raise UsageError("--max-errors takes 0, which lists all, or a positive number")
         self._style = style
         self._most = (_MOST_AS_TEXT if style == "text" else 0) if most is None else most
         self._write = {"text": _write_text, "json": _write_json, "github": _write_github}[style]
@@ -82,13 +83,13 @@ class Report:
         self.not_checked = NotChecked()
 
     def counting(self, records: Iterator[Record]) -> Iterator[Record]:
-        """The records, each counted as it passes."""
+        """Count the records of an iterator."""
         for record in records:
             self.records += 1
             yield record
 
     def add(self, file: str, line: int | None, error: RawMMError, level: Level = "error") -> None:
-        """Report an error of a record or file. A notice counts as one, and reads like one."""
+        """Report an error of a record or file. Notices count as errors."""
         self.errors += 1
         if not self._most or self.errors <= self._most:
             self._write(place_of(file, line, error), error, level)
@@ -96,22 +97,22 @@ class Report:
     def add_bug(self, file: str, line: int | None, bug: Bug) -> None:
         """Report that a record or file could not be checked, on standard error."""
         self.bugs += 1
-        complain(f"{place_of(file, line)}: {bug}")
+        output.error(f"{place_of(file, line)}: {bug}")
 
     def flush(self) -> None:
-        """Write what is left, and say how many errors are not listed."""
+        """Flush, and print how many errors were not listed."""
         sys.stdout.flush()
         if self._most and self.errors > self._most:
-            say(f"… {self.errors - self._most} more (--max-errors 0 lists all)")
+            output.info(f"… {self.errors - self._most} more (--max-errors 0 lists all)")
 
     def finish(self) -> None:
-        """Write the summary, and in the styles for programs what was not checked."""
+        """Print the summary; for programs, also a notice of what was not checked."""
         not_checked = _not_checked_text(self.not_checked)
         if not_checked and self._style != "text":
             _WRITE_NOTICE[self._style](not_checked)
         self.flush()
         colour = "bold red" if self.errors else "bold green"
-        say(
+        output.info(
             f"{counted(self.files, 'file')}, {counted(self.records, 'record')}, ",
             (counted(self.errors, "error"), colour),
             (f", {self.unreadable} unreadable" if self.unreadable else "", "bold red"),

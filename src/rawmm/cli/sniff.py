@@ -1,8 +1,10 @@
-"""What a file looks like that is not what it should be, told from its first bytes."""
+"""Recognizes files of other types by their first bytes."""
 
 from __future__ import annotations
 
 from typing import Final
+
+from rawmm.cli.msgpack_stream import CONTAINERS
 
 _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
@@ -33,9 +35,9 @@ _MARKS: Final[tuple[tuple[bytes, str], ...]] = (
 
 
 def looks_like(head: bytes, *, binary: bool) -> tuple[str, str | None] | None:
-    """What the first bytes of a file are instead of JSON (or, if `binary`, MessagePack).
+    """What the first bytes of a file are, if not JSON (or, if `binary`, MessagePack).
 
-    Returns the words and a hint, or None when nothing speaks against the format.
+    Returns a name for the type and a hint, or None if the bytes fit the format.
     """
     for signature, name in _SIGNATURES:
         if head.startswith(signature):
@@ -46,16 +48,12 @@ def looks_like(head: bytes, *, binary: bool) -> tuple[str, str | None] | None:
         if head.startswith(signature):
             return name, "decompress it first"
     if binary:
-        # In MessagePack these would be the numbers 123 and 91, which are no documents.
+        # In MessagePack these bytes are the numbers 123 and 91, which are not documents.
         text = head.lstrip()[:1] in (b"{", b"[")
-        return ("what looks like JSON", "say --input-format json or jsonl") if text else None
+        return ("what looks like JSON", "give --input-format json or jsonl") if text else None
     for signature, name in _MARKS:
         if head.startswith(signature):
             return name, "write it as UTF-8"
-    if head[0] in _CONTAINERS:
-        return "what looks like MessagePack", "say --input-format msgpack"
+    if head[0] in CONTAINERS:
+        return "what looks like MessagePack", "give --input-format msgpack"
     return None
-
-
-# First bytes of maps and arrays; UTF-8 begins no character with 0x80 to 0x9f.
-_CONTAINERS: Final = frozenset([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])

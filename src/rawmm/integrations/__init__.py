@@ -1,1 +1,1 @@
-"""The contract inside other libraries: one module for each, its only importer."""
+"""Conversions to and from other libraries, one module each."""

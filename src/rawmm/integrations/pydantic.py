@@ -1,18 +1,18 @@
-"""Structs as fields of pydantic models. Nothing here is called by hand.
+"""Makes structs usable as fields of pydantic models. Nothing here is called directly.
 
-pydantic asks the types of the contract themselves (`Contract.__get_pydantic_core_schema__`), and
-they answer with what is here, so that only a program with such a model loads pydantic::
+pydantic calls `Contract.__get_pydantic_core_schema__`, which loads this module, so only a program
+with such a model loads it::
 
     class Step(BaseModel):
         multi_modal_data: rawmm.MultiModalData | None = None
 
-Validation is `rawmm.convert`, with every error of the value and not only the first: ``loc`` goes
-on inside the value, ``type`` is a key of `rawmm.errors.CODES`, and ``input`` is the error's
-``got``, never the value itself. pydantic's strict mode changes nothing: the contract is strict.
+Validation is `rawmm.convert` and reports every error: ``loc`` continues inside the value, ``type``
+is a key of `rawmm.errors.CODES`, and ``input`` is the error's ``got``, never the value itself.
+pydantic's strict mode has no effect, because the contract is always strict.
 
-Serialization is `rawmm.to_builtins`. What was changed into something illegal is refused with a
-``PydanticSerializationError`` whose cause is the `rawmm.RawMMError`. Options that leave things
-out, such as ``exclude_none``, end at the struct: a null inside it is data.
+Serialization is `rawmm.to_builtins`. An invalid struct raises ``PydanticSerializationError`` with
+the `rawmm.RawMMError` as its cause. Options such as ``exclude_none`` do not apply inside a struct,
+where null is data.
 
 JSON Schema is the bundle of `rawmm.schemas`, one entry of ``$defs`` for each definition.
 """
@@ -53,13 +53,13 @@ _STEP: Final = re.compile(r'\.(\w+)|\[(\d+|"(?:[^"\\]|\\.)*")\]')
 
 
 def core_schema_of(kind: type[Contract], handler: GetCoreSchemaHandler) -> CoreSchema:
-    """What pydantic validates, serializes and describes a field of struct class `kind` with."""
+    """The core schema of a field of struct class `kind`."""
     return handler.generate_schema(_annotated(kind))
 
 
 @cache
 def serializer_of(kind: type[Contract]) -> Any:
-    """What pydantic dumps a struct with where the field's type does not say what stands there."""
+    """The serializer of a struct in a field whose type does not name it."""
     return TypeAdapter(_annotated(kind)).serializer
 
 
@@ -69,7 +69,7 @@ def _annotated(kind: type[Contract]) -> Any:
 
 
 class _Field:
-    """Annotates what holds a struct of class `kind`."""
+    """Annotates a field that holds a struct of class `kind`."""
 
     def __init__(self, kind: type[Contract]) -> None:
         self._kind = kind
@@ -93,7 +93,7 @@ class _Field:
         """`value` as a struct, or a ``ValidationError`` with every error of it."""
         errors: list[RawMMError]
         if self._is_other(value):
-            # `convert` reads any struct by its fields. A union must not turn one into another.
+            # `convert` accepts any struct by its fields, but a union must not change the class.
             expected = f"a {_NAMES[self._kind]}"
             errors = [contract_error("wrong_type", (), expected=expected, got=shown(value))]
         else:
@@ -101,21 +101,21 @@ class _Field:
                 return convert(value, self._kind)
             except RawMMError as first:
                 errors = list(errors_at(value, self._kind, ())) or [first]
-        lines = [_line_error(error) for error in self._telling(errors)]
+        lines = [_line_error(error) for error in self._relevant(errors)]
         raise ValidationError.from_exception_data(_NAMES[self._kind], lines)
 
-    def _telling(self, errors: list[RawMMError]) -> list[RawMMError]:
-        """`errors`, or the tag's alone: what has the tag of another type is that type's to judge.
+    def _relevant(self, errors: list[RawMMError]) -> list[RawMMError]:
+        """`errors`, or only that of the tag, because a value with another tag has another type.
 
-        A union asks every member, so each broken message would have the errors of four types.
+        A union tries every member, so an invalid message would get the errors of four types.
         """
         tag = self._kind.__struct_config__.tag_field
         return [error for error in errors if tag and error.path == json_path((tag,))] or errors
 
     def serialize(self, value: Any, info: core_schema.SerializationInfo) -> Any:
-        """`value` as dicts and lists; in JSON mode with bytes in base64."""
+        """`value` as dicts and lists. In JSON mode bytes become base64."""
         if self._is_other(value):
-            # A union goes on to its next member; elsewhere pydantic warns and asks the value.
+            # A union tries its next member; elsewhere pydantic warns and asks the value.
             msg = f"Expected `{_NAMES[self._kind]}` but got `{shown_name(type(value).__name__)}`"
             raise PydanticSerializationUnexpectedValue(msg)
         struct = value if is_a(value, Contract) else convert(value, self._kind)
@@ -128,7 +128,7 @@ class _Field:
 
 
 def _line_error(error: RawMMError) -> InitErrorDetails:
-    # The message is complete: without a context nothing in it is taken for a field to fill in.
+    # Without a context, pydantic does not format the message.
     return InitErrorDetails(
         type=PydanticCustomError(error.code, error.message),
         loc=tuple(_steps(error.path)),
@@ -137,13 +137,13 @@ def _line_error(error: RawMMError) -> InitErrorDetails:
 
 
 def _steps(path: str) -> Iterator[str | int]:
-    """Keys and indices of a JSON path, which shows them as they may be shown."""
+    """Keys and indices of a JSON path."""
     for plain, bracketed in _STEP.findall(path):
         yield plain or json.loads(bracketed)
 
 
 class _Definition:
-    """Annotates what is rendered as one definition of the bundle."""
+    """Annotates a field described by one definition of the bundle."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -157,14 +157,14 @@ class _Definition:
 
 @cache
 def _definition(name: str) -> Any:
-    """A core schema that pydantic gives an entry of its own in ``$defs``."""
+    """A core schema that gets its own entry in ``$defs``."""
     unnamed = TypeAdapter(Annotated[Any, _Definition(name)]).core_schema
     return {**unnamed, "ref": _ref(name)}
 
 
 def _ref(name: str) -> str:
-    # pydantic takes the last part before the colon for the key in ``$defs``, and more of it
-    # where a model's own class has the same name.
+    # pydantic uses the last part before the colon as the key in ``$defs``, and more of it if a
+    # class of the model has the same name.
     return f"rawmm.{name}:{schemas.VERSION}"
 
 
@@ -173,7 +173,7 @@ def _reference(name: str) -> CoreSchema:
 
 
 def _linked(node: Any, handler: GetJsonSchemaHandler) -> Any:
-    """A copy of a part of the bundle, with references as pydantic writes them."""
+    """A copy of a part of the bundle with pydantic's references."""
     if isinstance(node, dict):
         linked = {key: _linked(value, handler) for key, value in node.items()}
         if "$ref" in node:

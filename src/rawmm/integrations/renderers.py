@@ -1,4 +1,4 @@
-"""The sidecars of the ``renderers`` package as structs, and back."""
+"""Converts sidecars of the ``renderers`` package to structs and back."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def to_renderers(value: MultiModalData) -> RendererSidecar: ...
 @overload
 def to_renderers(value: PlaceholderRange) -> RendererRange: ...
 def to_renderers(value: Any) -> Any:
-    """The dataclass of ``renderers.base`` with what `value` holds; items become plain dicts.
+    """The dataclass of ``renderers.base`` for a struct. Items become plain dicts.
 
     Nothing is shared with `value`.
 
     Raises:
-        ContractError: `value` is neither struct, or was changed into something illegal.
-        ProcessedPayloadError: a payload holds what is not raw, JSON-safe data.
+        ContractError: `value` is not such a struct, or was changed into an invalid one.
+        ProcessedPayloadError: a payload holds data that is not raw JSON.
     """
     if not is_a(value, (MultiModalData, PlaceholderRange)):
         raise _not_one_of("structs of rawmm", value)
@@ -39,20 +39,19 @@ def to_renderers(value: Any) -> Any:
 
 
 def from_renderers(value: Any) -> Any:
-    """What a dataclass of ``renderers.base`` holds as the struct of the same name.
+    """The struct for a dataclass of ``renderers.base``.
 
     Nothing is shared with `value`.
 
     Raises:
-        ContractError: `value` is neither dataclass, or breaks a rule.
-        ProcessedPayloadError: an item is the output of an image processor, as a renderer
-            leaves it, and not a descriptor.
+        ContractError: `value` is not such a dataclass, or breaks the contract.
+        ProcessedPayloadError: an item is the output of an image processor, not a descriptor.
     """
     if is_a(value, RendererRange):
         return convert(value, PlaceholderRange)
     if not is_a(value, RendererSidecar):
         raise _not_one_of("dataclasses of renderers.base", value)
-    # A dataclass may hold structs, which `convert` keeps as the objects they are.
+    # A dataclass may hold structs, which `convert` would share.
     return convert(to_builtins(convert(value, MultiModalData)), MultiModalData)
 
 

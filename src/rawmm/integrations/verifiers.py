@@ -1,17 +1,16 @@
 """verifiers 0.4.0: its objects as structs and back, and raw images in its clients.
 
-*Lossless, or refused.* `from_verifiers` and `to_verifiers` lose nothing in either direction.
-A field that one of our structs has and verifiers has not (``multi_modal_data``,
-``finish_reason``, ``usage``, ``kept_tokens``, the ``detail`` of an image, unknown fields of a
-trace ...) rides in ``trace.info["rawmm"]`` and is put back by `from_verifiers`; it survives
-verifiers' MessagePack wire and its records. Without a trace around it there is no such place,
-and a value that does not fit is an error.
+`from_verifiers` and `to_verifiers` lose nothing in either direction. A field that verifiers does
+not have (``multi_modal_data``, ``finish_reason``, ``usage``, ``kept_tokens``, the ``detail`` of an
+image, unknown fields of a trace ...) is stored in ``trace.info["rawmm"]``, and `from_verifiers`
+restores it. It survives verifiers' MessagePack wire and its records. Outside a trace, such a field
+is an error.
 
-*What comes back reads the same.* verifiers writes every field, so one that a struct leaves out
-comes back with what verifiers takes its absence for: null, ``[]``, ``{}``, ``""``, false, 0, and
-``function`` as the type of a tool or tool call. An empty ``tools`` of a node comes back absent.
-What is no constant (a new id, the present time, the running version) is taken out again, unless
-somebody set it meanwhile. The three token counts of a trace are verifiers' to compute.
+verifiers writes every field, so an absent field returns with its default in verifiers: null,
+``[]``, ``{}``, ``""``, false, 0, and ``function`` as the type of a tool or tool call. An empty
+``tools`` of a node returns absent. Generated values (a new id, the current time, the running
+version) are removed again, unless they were changed meanwhile. verifiers computes the three token
+counts of a trace.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from verifiers.v1.trace import WireTrace
 
 from rawmm.codec import convert, to_builtins
 from rawmm.errors import OffloadError, RawMMError, contract_error, shown
-from rawmm.integrations import _carried
-from rawmm.integrations._models import dumped, validated
+from rawmm.integrations import _unmapped
+from rawmm.integrations._pydantic_models import dumped, validated
 from rawmm.model.types import (
     MAX_DEPTH,
     AssistantMessage,
@@ -62,30 +61,30 @@ _MODELS: Final[dict[type, Any]] = {
     ToolMessage: vf.ToolMessage,
     Tool: vf.Tool,
 }
-_MADE_UP: Final[tuple[Path, ...]] = (("id",), ("verifiers",), ("timing", "start"))
-"""Fields of a trace that verifiers fills with what is no constant."""
+_GENERATED: Final[tuple[Path, ...]] = (("id",), ("verifiers",), ("timing", "start"))
+"""Fields of a trace for which verifiers generates values."""
 _NAMES: Final = "Trace, MessageNode, message or Tool"
 
 
 def from_verifiers(value: Any) -> Any:
     """The struct of a verifiers Trace, MessageNode, message or Tool; of a list of them, a list.
 
-    Nothing is shared with `value`. A trace comes as verifiers' own wire has it: what lives only
-    while it runs (``state``, ``renderer_token_ids``, previews of requests in flight) stays
-    behind, tuples become lists, and paths, dates and the like text. What `to_verifiers` let
-    ride in ``info["rawmm"]`` is back in its place, and the key is gone.
+    Nothing is shared with `value`. A trace is converted from verifiers' own wire format: runtime
+    state (``state``, ``renderer_token_ids``, previews of requests in flight) is left out, tuples
+    become lists, and paths, dates and the like become text. The fields in ``info["rawmm"]`` are
+    restored, and the key is removed.
 
     Raises:
-        ContractError: `value` is something else, breaks a rule of the contract, or the nodes
-            that ``info["rawmm"]`` belongs to were dropped or changed (``hash_mismatch``).
-        ProcessedPayloadError: it holds arrays, sets or other values that no wire can say.
+        ContractError: `value` has another type or breaks the contract, or nodes with fields in
+            ``info["rawmm"]`` were dropped or changed (``hash_mismatch``).
+        ProcessedPayloadError: it holds arrays, sets or other values that JSON cannot express.
     """
     if is_a(value, list | tuple):
         return _each(from_verifiers, value)
     if is_a(value, VerifiersTrace):
         document = _written(value)
-        if _carried.KEY in document["info"]:
-            _carried.unpack(document["info"].pop(_carried.KEY), document)
+        if _unmapped.KEY in document["info"]:
+            _unmapped.unpack(document["info"].pop(_unmapped.KEY), document)
         return convert(document, Trace)
     for struct, model in _MODELS.items():
         if is_a(value, model):
@@ -95,14 +94,14 @@ def from_verifiers(value: Any) -> Any:
         (),
         expected=f"a {_NAMES} of verifiers, or a list of them",
         got=shown(value),
-        hint="for plain data there is convert()",
+        hint="use convert() for plain data",
     )
 
 
 def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
     """The verifiers object of a struct: Trace, MessageNode, message or Tool; of a list, a list.
 
-    Nothing is shared with `value`, but the bytes of arrays.
+    Nothing but the bytes of arrays is shared with `value`.
 
     Args:
         value: a struct, or a list of structs.
@@ -110,11 +109,11 @@ def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
             parametrised ``Trace[MyTaskData, MyState, MyAgentConfig]``.
 
     Raises:
-        ContractError: `value` is no such struct or breaks a rule of the contract; verifiers
-            does not take it (a trace needs ``task`` and ``agent``) or would change it
-            (``bad_value``); or, without a trace around it, has no field for a part of it
-            (``unknown_field``) and no constant for one that is absent (``missing_field``).
-        ProcessedPayloadError: ``not_json`` for an unknown field of a trace that JSON cannot say.
+        ContractError: `value` is not such a struct or breaks the contract; verifiers rejects it (a
+            trace needs ``task`` and ``agent``) or would change it (``bad_value``); or, outside a
+            trace, verifiers lacks a field (``unknown_field``) or would generate one
+            (``missing_field``).
+        ProcessedPayloadError: ``not_json`` for an unknown field that JSON cannot express.
     """
     if is_a(value, list | tuple):
         return _each(lambda one: to_verifiers(one, trace_class=trace_class), value)
@@ -127,7 +126,7 @@ def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
             (),
             expected=f"a {_NAMES} of rawmm, or a list of them",
             got=shown(value),
-            hint="convert() makes structs of plain data",
+            hint="use convert() to make structs from plain data",
         )
     document = to_builtins(value, packed=False)
     if model is VerifiersNode and "timestamp" not in document:
@@ -136,29 +135,29 @@ def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
             ("timestamp",),
             expected="the time the node was made, in seconds since the epoch",
             got="none",
-            hint="verifiers would take the present; set it, or convert the trace",
+            hint="verifiers would use the current time; set it, or convert the trace",
         )
     built = validated(model, _acceptable(document), _release())
-    for path, left in _node_leftovers(document, dumped(built)):
+    for path, left in _node_unmapped(document, dumped(built)):
         raise contract_error(
             "unknown_field",
             path,
             expected=f"a field of {model.__name__} in {_release()}",
             got=shown(left),
-            hint="convert the trace, which has a place for it, or clear it",
+            hint="convert the trace, which can keep it, or clear it",
         )
     return built
 
 
 def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
     info = document.get("info")
-    if is_a(info, dict) and _carried.KEY in info:
+    if is_a(info, dict) and _unmapped.KEY in info:
         raise contract_error(
             "duplicate_key",
-            ("info", _carried.KEY),
-            expected="no such key: what verifiers has no field for rides there",
-            got=shown(info[_carried.KEY]),
-            hint="read the trace with from_verifiers(), which empties it",
+            ("info", _unmapped.KEY),
+            expected="no such key: it is reserved for fields that verifiers does not have",
+            got=shown(info[_unmapped.KEY]),
+            hint="read the trace with from_verifiers(), which removes it",
         )
     for name in trace_class.model_computed_fields:
         document.pop(name, None)
@@ -166,7 +165,7 @@ def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
     acceptable = {**document, "nodes": [_acceptable(node) for node in nodes]}
     trace: Any = validated(trace_class, acceptable, _release())
     kept = _written(trace)
-    fields = [*_carried.leftovers({**document, "nodes": None}, {**kept, "nodes": None})]
+    fields = [*_unmapped.unmapped_fields({**document, "nodes": None}, {**kept, "nodes": None})]
     for path, left in fields:
         if any(is_a(key, int) for key in path):
             raise contract_error(
@@ -174,38 +173,40 @@ def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
                 path,
                 expected=f"a field that {_release()} has there",
                 got=shown(left),
-                hint="an entry of a list may move, so nothing rides along with it",
+                hint="list entries may move, so their fields cannot be kept",
             )
-    made_up = [
-        (path, _carried.at(kept, path)) for path in _MADE_UP if _carried.at(document, path) is None
+    generated = [
+        (path, _unmapped.at(kept, path))
+        for path in _GENERATED
+        if _unmapped.at(document, path) is None
     ]
     by_node: dict[int, list[tuple[Path, Any]]] = {}
     for index, (node, kept_node) in enumerate(zip(nodes, kept["nodes"], strict=True)):
-        if found := [*_node_leftovers(node, kept_node)]:
+        if found := [*_node_unmapped(node, kept_node)]:
             by_node[index] = found
         if "timestamp" not in node:
-            made_up.append((("nodes", index, "timestamp"), kept_node["timestamp"]))
-    carried = _carried.pack(fields, by_node, made_up, kept["nodes"])
-    if carried is not None:
-        trace.info[_carried.KEY] = carried
+            generated.append((("nodes", index, "timestamp"), kept_node["timestamp"]))
+    unmapped = _unmapped.pack(fields, by_node, generated, kept["nodes"])
+    if unmapped is not None:
+        trace.info[_unmapped.KEY] = unmapped
     return trace
 
 
 def _acceptable(document: dict[str, Any]) -> dict[str, Any]:
-    """A node without what makes verifiers fail: a sampling mask that is one array."""
+    """A node without a sampling mask of one array, which verifiers rejects."""
     mask = document.get("sampling_mask")
     if is_a(mask, dict) and "ids" not in mask:
         return {key: value for key, value in document.items() if key != "sampling_mask"}
     return document
 
 
-def _node_leftovers(given: dict[str, Any], kept: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
-    """What verifiers has no field for in a node, message or tool. Null reads like absent."""
+def _node_unmapped(given: dict[str, Any], kept: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
+    """The fields of a node, message or tool that verifiers does not have. Null counts as absent."""
     for name, value in given.items():
-        # Tokens are compared as a whole; an empty list of tools is not written.
+        # Streams are compared as a whole. An empty list of tools is not written.
         if value is None or value == kept.get(name) or (name == "tools" and not value):
             continue
-        yield from _carried.leftovers({name: value}, kept)
+        yield from _unmapped.unmapped_fields({name: value}, kept)
 
 
 def _each(converted: Callable[[Any], Any], values: Any) -> list[Any]:
@@ -219,7 +220,7 @@ def _each(converted: Callable[[Any], Any], values: Any) -> list[Any]:
 
 
 def _written(trace: Any) -> dict[str, Any]:
-    """A trace as verifiers' wire has it, all values plain."""
+    """A trace in verifiers' wire format, with plain values."""
     return {
         name: value if name == "nodes" else _plain(value) for name, value in dumped(trace).items()
     }
@@ -228,8 +229,7 @@ def _written(trace: Any) -> dict[str, Any]:
 def _plain(value: Any, depth: int = 0) -> Any:
     """Free values with tuples as lists, and paths, dates, enums and the like as scalars.
 
-    Sets and arrays, of which no scalar says all, and what lies too deep stay as they are, to
-    be refused.
+    Sets, arrays and values beyond the depth limit stay as they are; validation refuses them.
     """
     if value is None or is_a(value, str | int | float | bytes) or depth > MAX_DEPTH:
         return value
@@ -239,7 +239,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return [_plain(child, depth + 1) for child in value]
     try:
         scalar = msgpack_encoder(value)
-    except ValueError:  # it knows none for this
+    except ValueError:  # it has no scalar for this value
         return value
     return scalar if is_a(scalar, str | int | float) else value
 
@@ -251,47 +251,45 @@ def _release() -> str:
 class RawImageClientMixin:
     """Raw images for a verifiers client: ``class MyClient(RawImageClientMixin, TrainClient)``.
 
-    Whoever calls the client awaits `prepare_request_body` before ``dialect.parse_request``:
-    verifiers recognises a re-sent message by the hash of what it says, URLs included, so the
-    offload comes before that hash is taken. What is stored once keeps its URL, and every turn
-    re-uses its prefix.
+    Call `prepare_request_body` before ``dialect.parse_request``. verifiers recognizes a message
+    that is sent again by a hash that includes URLs, so images must be stored first. A stored image
+    keeps its URL, so every turn reuses its prefix.
 
-    A client that relays its provider's bytes (one that overrides ``Client.relay``, as
-    ``EvalClient`` does) keeps its images inline, because the provider cannot read this
-    machine's files; so does every dialect but chat.
+    A client that relays its provider's bytes (it overrides ``Client.relay``, as ``EvalClient``
+    does) keeps images inline, because the provider cannot read local files. So do all dialects but
+    chat.
     """
 
     image_store: ImageStore | None = None
-    """Where images go; with None into the directory that the environment names, as
-    `rawmm.offload_images_inplace` does. Set it on the class or the instance, or override it by
-    a property."""
+    """The store for images. None uses the directory that the environment names, as
+    `rawmm.offload_images_inplace`. Set it on the class or instance, or override it with a
+    property."""
 
     @cached_property
     def image_offload_stats(self) -> ImageOffloadStats:
-        """What this client's calls did so far, added up."""
+        """The sum over all calls of this client."""
         return ImageOffloadStats()
 
     @property
     def keeps_inline_images(self) -> bool:
-        """Whether images stay in the messages: true for a client that relays.
+        """Whether images stay in the messages, as for a client that relays.
 
-        Override it for one that forwards requests in another way.
+        Override it for a client that forwards requests in another way.
         """
         return getattr(type(self), "relay", Client.relay) is not Client.relay
 
     async def prepare_request_body(self, dialect: Dialect, body: dict[str, Any]) -> dict[str, Any]:
         """Store every inline image of a chat request, and put ``file://`` URLs in their place.
 
-        Only ``body["messages"]`` is looked at. Images are checked and written in a thread; the
-        body is changed on the event loop, in one step at the end. A cancelled call changes
-        nothing, then or later.
+        Only ``body["messages"]`` is searched. A thread checks and writes the images. The body is
+        changed on the event loop, in one step at the end, so a cancelled call changes nothing.
 
         Returns:
             `body`.
 
         Raises:
             OffloadError: an image cannot be offloaded; ``path`` is that of its URL, as
-                ``$.messages[2].content[1].image_url.url``. The body is as it was.
+                ``$.messages[2].content[1].image_url.url``. The body is unchanged.
         """
         messages = body.get("messages")
         if messages is None:
@@ -305,15 +303,15 @@ class RawImageClientMixin:
     async def prepare_messages(self, dialect: Dialect, messages: Messages) -> Messages:
         """`prepare_request_body` for a list of messages: of verifiers, of rawmm, or dicts.
 
-        Message objects are changed, not replaced: those that a trace holds change in it, too.
-        verifiers indexes a trace by message hashes, so give it messages after this, not before.
+        Message objects are changed in place, including those that a trace holds. verifiers indexes
+        a trace by message hashes, so pass it the messages after this call.
 
         Returns:
             `messages`.
 
         Raises:
             OffloadError: an image cannot be offloaded; ``path`` begins at the list, as
-                ``$[2].content[1].image_url.url``. The messages are as they were.
+                ``$[2].content[1].image_url.url``. The messages are unchanged.
         """
         if isinstance(dialect, ChatDialect) and not self.keeps_inline_images:
             stats = await offload_images_async(messages, store=self.image_store)

@@ -63,7 +63,7 @@ class Hooks:
     pydantic: ClassVar[str] = "rawmm.integrations.pydantic"
     """The module that implements pydantic's protocol. It is imported on first use."""
     forms: ClassVar[str] = "rawmm.upgrades.forms"
-    """The module that knows historical forms. It is imported to explain an error."""
+    """The module that recognizes historical forms. It is imported to explain an error."""
 
 
 class ContractMeta(msgspec.StructMeta):

@@ -1,8 +1,7 @@
-"""The containers that messages are made of, behind one interface.
+"""One interface to the containers of messages: dicts, lists, tuples, Structs, models, dataclasses.
 
-Dicts, lists, tuples, msgspec Structs, pydantic models and dataclasses differ in how a field
-is read, set, and replaced in a copy when the container is frozen. pydantic is recognised by
-``model_fields`` on the type; it is never imported.
+They differ in how a field is read and set, and in how a frozen container is copied with a changed
+field. pydantic models are recognized by ``model_fields`` on the type; pydantic is never imported.
 """
 
 from __future__ import annotations
@@ -26,41 +25,41 @@ if TYPE_CHECKING:
     Undo = Callable[[], None]
 
 REMOVED: Final = object()
-"""As a new value in a dict: the key goes."""
+"""The new value of a dict key that is to be removed."""
 
 SCALARS: Final = frozenset({str, int, float, bool, type(None), bytes})
-"""Types that hold no image part; token arrays are made of them."""
+"""Types that contain no image part, such as the items of token arrays."""
 
 
 class Container:
-    """How one kind of container is read and changed. Stateless."""
+    """Reads and changes one kind of container. Stateless."""
 
     def items(self, value: Any) -> Iterable[tuple[Any, Any]]:
-        """Keys (dict keys, indices or attribute names) and values, in document order."""
+        """Return keys (dict keys, indices or attribute names) and values, in document order."""
         raise NotImplementedError
 
     def get(self, _value: Any, _name: str) -> Any:
-        """A field by its name in JSON, or None."""
+        """Return a field by its name in JSON, or None."""
         return None
 
     def key_of(self, _value: Any, name: str) -> str:
-        """The key of a field that `get` finds by its name in JSON."""
+        """Return the key of an existing field by its name in JSON."""
         return name
 
     def path_key(self, _value: Any, key: Any) -> str | int | None:
-        """A key as it stands in a JSON path; None if it does not."""
+        """Return a key as it appears in a JSON path, or None if it does not appear."""
         return str(key)
 
     def is_frozen(self, _value: Any, _key: Any) -> bool:
-        """Whether `key` can only be changed in a copy."""
+        """Whether changing `key` requires a copy."""
         return False
 
     def apply(self, value: Any, changes: Mapping[Any, Any], undo: list[Undo]) -> None:
-        """Change in place. What restores the value is appended before each change."""
+        """Change the value in place. Appends functions that undo each change before making it."""
         raise NotImplementedError
 
     def rebuilt(self, _value: Any, _changes: Mapping[Any, Any]) -> Any:
-        """A shallow copy with changes. Raises TypeError if the type allows none."""
+        """Return a shallow copy with changes. Raises TypeError if the type does not allow it."""
         raise TypeError
 
 
@@ -69,16 +68,16 @@ class _Dict(Container):
         return list(value.items())
 
     def get(self, value: Any, name: str) -> Any:
-        # Not value.get: a defaultdict and its like are not to be filled.
+        # Not value.get, which would fill a defaultdict.
         return value[name] if name in value else None  # noqa: SIM401
 
     def apply(self, value: Any, changes: Mapping[Any, Any], undo: list[Undo]) -> None:
         before = list(value.items())
-        # Past what a subclass overrides: taking back must not be refused.
+        # Bypass the methods of subclasses, which may refuse the undo.
         base = OrderedDict if is_a(value, OrderedDict) else dict
 
         def restore() -> None:
-            # Cleared first, so that the order of the keys is restored as well.
+            # Cleared first, to restore the order of the keys too.
             base.clear(value)
             for key, item in before:
                 base.__setitem__(value, key, item)
@@ -122,17 +121,17 @@ class _Tuple(_List):
 
 
 class _Fixed(Container):
-    """Another mapping, or an array that is no list: what it holds is changed, not the container."""
+    """A container that cannot be changed itself, although the containers in it can."""
 
     def items(self, value: Any) -> Iterable[tuple[Any, Any]]:
         try:
             return self._read(value)
-        except Exception:  # noqa: BLE001  (another's code raises anything)
+        except Exception:  # noqa: BLE001  (foreign code may raise anything)
             raise_alone(
                 OffloadError(
                     "wrong_type",
                     expected="a container that can be read",
-                    got=f"{shown(value)} that raises",
+                    got=f"{shown(value)}, which raised an exception",
                     hint="pass dicts and lists",
                 )
             )
@@ -164,10 +163,10 @@ class _Elements(_Fixed):
 
 
 class _Object(Container):
-    """What has named attributes."""
+    """An object with named attributes."""
 
     def force(self, value: Any, name: str, new: Any) -> None:
-        """Set an attribute past any check."""
+        """Set an attribute, bypassing all checks."""
         object.__setattr__(value, name, new)
 
     def get(self, value: Any, name: str) -> Any:
@@ -199,8 +198,8 @@ class _Struct(_Object):
         config = value.__struct_config__
         if config.tag_field == name:
             return config.tag
-        known = name in value.__struct_encode_fields__
-        return _field(value, self.key_of(value, name)) if known else None
+        exists = name in value.__struct_encode_fields__
+        return _field(value, self.key_of(value, name)) if exists else None
 
     def key_of(self, value: Any, name: str) -> str:
         return str(value.__struct_fields__[value.__struct_encode_fields__.index(name)])
@@ -208,7 +207,7 @@ class _Struct(_Object):
     def path_key(self, value: Any, key: Any) -> str | int | None:
         position = value.__struct_fields__.index(key)
         name = str(value.__struct_encode_fields__[position])
-        # The unknown properties of an open struct stand beside its fields.
+        # The extra properties of an open struct are siblings of its fields in JSON.
         return None if name == EXTRA else name
 
     def is_frozen(self, value: Any, _key: Any) -> bool:
@@ -234,7 +233,7 @@ class _Dataclass(_Object):
 
 
 class _Model(_Object):
-    """A pydantic model. Its extra fields are in a dict of their own."""
+    """A pydantic model. Its extra fields are in a separate dict."""
 
     def items(self, value: Any) -> Iterable[tuple[Any, Any]]:
         fields = value.__dict__
@@ -246,7 +245,7 @@ class _Model(_Object):
         return bool(type(value).model_config.get("frozen") or (field and field.frozen))
 
     def apply(self, value: Any, changes: Mapping[Any, Any], undo: list[Undo]) -> None:
-        # Not through setattr: a validator that refuses may already have changed the model.
+        # Saved whole, because a validator may change the model before it refuses a value.
         fields, extra = dict(value.__dict__), dict(value.model_extra or {})
         fields_set = set(value.model_fields_set)
 
@@ -281,7 +280,7 @@ _BY_TYPE: Final = {base: container for base, container in _BY_BASE if container 
 
 
 def container_of(value: object) -> Container | None:
-    """How a value is read and changed; None if it holds no image parts."""
+    """Return the interface to a value, or None if it cannot contain image parts."""
     exact = _BY_TYPE.get(type(value))
     if exact is not None:
         return exact

@@ -1,7 +1,7 @@
-"""Find the image parts of any value, and plan how to change their URLs.
+"""Find the image parts of any value, and plan the changes of their URLs.
 
-The walk uses its own stack, so 100,000 levels are no more trouble than ten; an object that
-is reached twice is visited once, so cycles end and shared parts are changed once.
+The walk uses an explicit stack, so nesting is not limited. It visits each object once, so cycles
+end and shared parts are changed once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ROOT: Final = -1
 
 
 class _Edge(NamedTuple):
-    """That a node stands under a key of its parent."""
+    """A link from a parent node to a child, by its key in the parent."""
 
     parent: int
     key: Any
@@ -44,12 +44,13 @@ class _Node(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """One image part: its URL, and where that stands.
+    """One image part and the location of its URL.
 
     Attributes:
-        url: the URL as found; ``fault`` says why there is none.
+        url: the URL; meaningless if there is a ``fault``.
         fault: what is wrong with the shape of the part, or None.
-        node: the part; ``holder`` is the node that has the URL under ``key``.
+        node: index of the part.
+        holder: index of the node that has the URL under ``key``.
     """
 
     url: Any
@@ -59,14 +60,14 @@ class ImagePart:
     key: str
 
 
-def _is_filler(container: Container, value: Any) -> bool:
-    """Whether every image key that a part has is null: there is no image in it to lose."""
+def _has_null_image(container: Container, value: Any) -> bool:
+    """Whether a part has image keys and all of them are null, so that it holds no image."""
     urls = [child for key, child in container.items(value) if key in _IMAGE_TYPES]
     return bool(urls) and all(url is None for url in urls)
 
 
-def _is_barren(value: Any) -> bool:
-    """Whether a dict or list holds only scalars, and is no image part: most of a body are such."""
+def _is_leaf(value: Any) -> bool:
+    """Whether a dict or list holds only scalars and is not an image part. Most values are."""
     kind = type(value)
     if kind is list:
         return SCALARS.issuperset(map(type, value))
@@ -76,10 +77,10 @@ def _is_barren(value: Any) -> bool:
 
 
 class ImageParts:
-    """The image parts of a value, in document order. Nothing is changed by looking.
+    """The image parts of a value, in document order. Finding them changes nothing.
 
     A part is an object whose ``type`` (a field, or the tag of a Struct) is ``image_url`` or
-    ``image``. Keys that are null do not count: dataset libraries fill missing keys so.
+    ``image``. Null keys are ignored, because dataset libraries fill in missing keys with null.
     """
 
     def __init__(self, value: Any) -> None:
@@ -89,7 +90,7 @@ class ImageParts:
         self._walk(value)
 
     def path(self, part: ImagePart) -> str:
-        """JSON path of a part's URL from the root value."""
+        """Return the JSON path of a part's URL from the root value."""
         keys: list[str | int | None] = [part.key]
         if part.holder != part.node:
             keys.append("image_url")
@@ -101,12 +102,12 @@ class ImageParts:
         return json_path(key for key in reversed(keys) if key is not None)
 
     def plan(self, urls: list[str]) -> Changes:
-        """What has to change for the parts to have these URLs, in the shape of the contract.
+        """Plan the changes that give the parts these URLs, in the shape of the contract.
 
-        Copies of frozen containers are made here; nothing that the value holds is changed.
+        Copies frozen containers, but does not change the value.
 
         Raises:
-            OffloadError: ``wrong_type`` when a frozen part has no parent that can be changed.
+            OffloadError: ``wrong_type`` if a frozen part has no parent that can be changed.
         """
         changes: dict[int, dict[Any, Any]] = {}
         causes: dict[int, ImagePart] = {}
@@ -130,25 +131,25 @@ class ImageParts:
             if index is None:
                 continue
             kind = container.get(value, "type")
-            # An array in a "type" compares element by element, so the class comes first.
+            # Check the class first, because comparing an array compares its elements.
             if (
                 issubclass(type(kind), str)
                 and kind in _IMAGE_TYPES
-                and not _is_filler(container, value)
+                and not _has_null_image(container, value)
             ):
                 self.parts.append(self._part(index))
                 continue
-            below = [
+            children = [
                 (child, inner, _Edge(index, key))
                 for key, child in container.items(value)
                 if type(child) not in SCALARS
-                and not _is_barren(child)
+                and not _is_leaf(child)
                 and (inner := container_of(child)) is not None
             ]
-            stack.extend(reversed(below))
+            stack.extend(reversed(children))
 
     def _enter(self, value: Any, container: Container, edge: _Edge) -> int | None:
-        """The index of a new node; None for one that is known, which gets one more parent."""
+        """Return the index of a new node, or None for a visited one, which gets another parent."""
         new = len(self._nodes)
         index = self._seen.setdefault(id(value), new)
         if index != new:
@@ -180,7 +181,7 @@ class ImageParts:
         return ImagePart(url, fault, node, holder, key)
 
     def _wanted(self, part: ImagePart, url: str) -> Iterator[tuple[int, dict[Any, Any]]]:
-        """Nodes and what changes in them. Typed parts keep their fields."""
+        """Yield nodes and their changes. Typed parts keep their fields."""
         value = self._nodes[part.node].value
         if part.key == "url" or not is_a(value, dict):
             if url != part.url:
@@ -196,7 +197,7 @@ class ImageParts:
     def _rebuild_frozen(
         self, changes: dict[int, dict[Any, Any]], causes: dict[int, ImagePart]
     ) -> None:
-        """Move the changes of frozen nodes up to the first parents that can be changed."""
+        """Move the changes of frozen nodes up to their nearest parents that can be changed."""
         sorter: TopologicalSorter[int] = TopologicalSorter()
         frozen: set[int] = set()
         rising = [index for index in changes if self._is_frozen(index, changes[index])]
@@ -208,7 +209,7 @@ class ImageParts:
             sorter.add(index)
             for parent, key in self._nodes[index].edges:
                 if parent == _ROOT:
-                    raise self._fixed(index, causes[index])
+                    raise self._cannot_change(index, causes[index])
                 causes.setdefault(parent, causes[index])
                 if self._is_frozen(parent, (key,)):
                     rising.append(parent)
@@ -230,19 +231,19 @@ class ImageParts:
             for parent, key in edges:
                 changes.setdefault(parent, {})[key] = rebuilt
         if fixed is not None:
-            # Here, where what a constructor raised is not its context.
-            raise self._fixed(fixed, causes[fixed])
+            # Raised outside of the handlers, so that a constructor's exception is not its context.
+            raise self._cannot_change(fixed, causes[fixed])
 
     def _is_frozen(self, index: int, keys: Any) -> bool:
         value, container, _ = self._nodes[index]
         return any(container.is_frozen(value, key) for key in keys)
 
-    def _fixed(self, index: int, part: ImagePart) -> OffloadError:
+    def _cannot_change(self, index: int, part: ImagePart) -> OffloadError:
         return cannot_change(self._nodes[index].value, self.path(part))
 
 
 class Change(NamedTuple):
-    """New values for keys of one container; ``part`` is one that needs it."""
+    """New values for keys of one container; ``part`` is a part that needs them."""
 
     node: _Node
     new: dict[Any, Any]
@@ -250,7 +251,7 @@ class Change(NamedTuple):
 
 
 class Changes:
-    """Changes that are done together or not at all."""
+    """Changes that are applied together or not at all."""
 
     def __init__(self, found: ImageParts, changes: list[Change]) -> None:
         self._found = found
@@ -260,17 +261,17 @@ class Changes:
         return iter(self._changes)
 
     def apply(self) -> None:
-        """Make every change; on any failure take back those that were made.
+        """Apply every change. On failure, undo those that were applied.
 
         Raises:
-            OffloadError: ``wrong_type`` when a container refuses.
+            OffloadError: ``wrong_type`` if a container refuses a change.
         """
         undo: list[Any] = []
         try:
             for (value, container, _), new, part in self._changes:
                 refused = True
-                # What setters and validators raise. Their texts may quote the value, so the
-                # error is raised outside, where they do not become its context.
+                # Raised by setters and validators. Their texts may quote the value, so our
+                # error is raised outside of the block and has no context.
                 with suppress(TypeError, ValueError, AttributeError):
                     container.apply(value, new, undo)
                     refused = False
@@ -283,7 +284,7 @@ class Changes:
 
 
 def cannot_change(value: Any, path: str) -> OffloadError:
-    """The error of a container that takes no new URL."""
+    """Return the error for a container that cannot take a new URL."""
     return OffloadError(
         "wrong_type",
         path,

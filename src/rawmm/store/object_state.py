@@ -1,8 +1,7 @@
-"""Everything that a Python object holds, whatever its class: for looking, never for changing.
+"""Read the complete state of any Python object: keys, fields, attributes, properties.
 
-`rawmm.offload.containers` knows where image parts may stand. This module serves the collector,
-which must see every value that could name an image: keys, fields, attributes beside the fields,
-and what properties and computed fields make of them.
+The garbage collector needs every value that could name an image, whatever the class of the object.
+`rawmm.offload.containers` is different: it finds and changes the fields that hold image parts.
 """
 
 from __future__ import annotations
@@ -33,28 +32,28 @@ SCALARS: Final = (
     numbers.Number, type(None), msgspec.UnsetType,
     dt.date, dt.time, dt.timedelta,  # of MessagePack, and of models
 )  # fmt: skip
-"""Values that hold no text."""
+"""Types of values that contain no text."""
 
 _NUMERIC: Final = frozenset({*"?bBhHiIlLqQnNefdgcs", "Ze", "Zf", "Zd", "Zg"})
 """Formats of buffers whose elements are numbers or bytes."""
 _PLAIN: Final = frozenset({dict, list, tuple, set, frozenset})
 _CLASS_DATA: Final = (str, bytes, dict, list, tuple, set, frozenset)
 _LIBRARIES: Final = sys.stdlib_module_names | {"builtins", "msgspec", "pydantic", "rawmm"}
-"""Packages whose properties say nothing that is not in the state, or are about the class.
+"""Packages whose properties are ignored: they only repeat the state, or describe the class.
 
-Some return a new object for ever: the parent of a path has a parent.
+Some never end: the parent of a path has a parent.
 """
 _POINTER: Final = object.__basicsize__ // 2
 
 
 class Member(NamedTuple):
-    """A value that an object holds.
+    """A value that belongs to an object.
 
     Attributes:
         value: the value.
-        name: the key, index or attribute under which it stands; None if it stands at the object.
-        field: the name of the field, if it is the value of one.
-        computed: whether it came into being just now.
+        name: its key, index or attribute; None if it has the path of the object itself.
+        field: the name of the field whose value it is, if any.
+        computed: whether it was created by reading it.
     """
 
     value: Any
@@ -64,7 +63,7 @@ class Member(NamedTuple):
 
 
 class UnreadableError(Exception):
-    """An object cannot be looked into. `name` is the attribute that cannot be read, if any."""
+    """The state of an object cannot be read. `name` is the attribute that failed, if any."""
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(name)
@@ -72,10 +71,10 @@ class UnreadableError(Exception):
 
 
 def buffer_bytes(value: Any) -> bytes | None:
-    """The bytes of a buffer of numbers; None for an object that is no buffer.
+    """Return the bytes of a buffer of numbers, or None for an object that is not a buffer.
 
     Raises:
-        UnreadableError: its elements are pointers, records or wide characters.
+        UnreadableError: the elements are pointers, records or wide characters.
     """
     try:
         view = memoryview(value)
@@ -92,22 +91,22 @@ def buffer_bytes(value: Any) -> bytes | None:
 
 
 def url_text(value: Any) -> str | None:
-    """The text of a URL that pydantic keeps outside of Python; None for another object."""
+    """Return the text of one of pydantic's compiled URLs, or None for any other object."""
     kind = type(value)
     compiled = kind.__module__.partition(".")[0] == "pydantic_core"
     return str(value) if compiled and kind.__name__ in {"Url", "MultiHostUrl"} else None
 
 
 def members(value: Any, *, is_text: bool) -> Iterator[Member]:
-    """Every value that an object holds: elements, attributes, and what its properties return.
+    """Yield every value of an object: elements, attributes, and the results of its properties.
 
     Args:
         value: the object.
-        is_text: whether it was looked at as text or bytes. Then only what stands beside these
-            is left, as with numbers.
+        is_text: whether the caller has read the object as text or bytes. Then its elements are
+            left out.
 
     Raises:
-        UnreadableError: the object holds state that Python cannot see, or reading it fails.
+        UnreadableError: the object has state that Python cannot see, or reading it fails.
     """
     kind = type(value)
     elements = () if is_text else _elements(value)
@@ -123,21 +122,21 @@ def members(value: Any, *, is_text: bool) -> Iterator[Member]:
         yield from _struct_fields(value)
         layout = layout._replace(slots={})
     elif elements is not None:
-        layout = layout._replace(slots=layout.own_slots)  # the others are the library's
+        layout = layout._replace(slots=layout.own_slots)  # skip those of libraries
     elif not layout.is_visible:
         raise UnreadableError
     yield from _attributes(value, layout)
 
 
 def _elements(value: Any) -> Iterable[Member] | None:
-    """The elements of a container, () for numbers; None for another object."""
-    if is_a(value, (UserString, *SCALARS)):  # the text of the former is an attribute
+    """Return the elements of a container, () for numbers, and None for any other object."""
+    if is_a(value, (UserString, *SCALARS)):  # the text of a UserString is an attribute
         return ()
     if is_a(value, Mapping):
         stored = _pairs(dict.items(value)) if is_a(value, dict) else []
         if type(value) is dict:
             return stored
-        # A class of its own may show other items.
+        # A subclass may return other items.
         return chain(stored, _shown_by(value, lambda: _pairs(value.items())))
     if is_a(value, Sequence | AbstractSet | ValuesView | deque):
         shown_items = _shown_by(value, lambda: _items(value))
@@ -150,10 +149,10 @@ def _elements(value: Any) -> Iterable[Member] | None:
 
 
 def _shown_by(value: Any, get: Callable[[], Iterator[Member]]) -> list[Member]:
-    """The members that a container shows when it is asked.
+    """Return the members that a container returns.
 
-    A class of its own may make new objects for that, each of which makes others, for ever. What it
-    keeps is the same when it is asked again.
+    A container of a user's class may create new objects on each call, each of which creates more,
+    without end. Members that differ between two calls are marked as computed.
     """
     members: list[Member] = _read(lambda: list(get()))
     if type(value).__module__.partition(".")[0] in _LIBRARIES:
@@ -186,7 +185,7 @@ def _struct_fields(value: msgspec.Struct) -> Iterator[Member]:
         value.__struct_fields__, value.__struct_encode_fields__, strict=True
     ):
         item = getattr(value, attribute, None)
-        # The unknown properties of an open struct stand beside its fields.
+        # The extra properties of an open struct are siblings of its fields in JSON.
         yield Member(item, None if name == EXTRA else name, name)
 
 
@@ -194,11 +193,11 @@ class _Layout(NamedTuple):
     """Where objects of a class keep their state.
 
     Attributes:
-        slots: attributes that stand in the object itself, with their descriptors.
-        own_slots: those of them that no class of a library brings along.
-        computed: attributes that are made when they are read.
-        constants: data that stands in the class.
-        is_visible: whether there is nothing beside these and the object's dict.
+        slots: descriptors of the slots.
+        own_slots: the slots that no library class defines.
+        computed: properties and cached properties.
+        constants: data in the class.
+        is_visible: whether slots and ``__dict__`` hold the complete state.
     """
 
     slots: dict[str, Any]
@@ -231,7 +230,7 @@ def _layout_of(kind: type) -> _Layout:
                 computed[name] = item
             elif isinstance(item, _CLASS_DATA) and not name.startswith(("__", "model_")):
                 constants.append((name, item))
-    # What a C type keeps to itself shows in its size; object() has nothing to keep.
+    # The size of a C type reveals hidden state. A bare object() has none.
     return _Layout(slots, own_slots, computed, constants, visible and kind is not object)
 
 
@@ -247,7 +246,7 @@ def _attributes(value: Any, layout: _Layout) -> Iterator[Member]:
         except AttributeError:  # never set
             continue
         if name.startswith("__pydantic_"):
-            if is_a(item, dict):  # extra fields and private attributes
+            if is_a(item, dict):  # extra fields, private attributes
                 yield Member(item, None)
             continue
         yield Member(item, name, name)
@@ -261,8 +260,8 @@ def _attributes(value: Any, layout: _Layout) -> Iterator[Member]:
         try:
             item = _read(partial(_getter(descriptor), value), name)
         except UnreadableError:
-            # Many properties raise where there is nothing to return, such as the last message of
-            # an empty record. A computed field is written with its record.
+            # Many properties raise if there is nothing to return, such as the last message of an
+            # empty record. A computed field, however, is serialized with its record.
             if name in _computed_fields(value):
                 raise
             continue
@@ -270,13 +269,13 @@ def _attributes(value: Any, layout: _Layout) -> Iterator[Member]:
 
 
 def _computed_fields(value: Any) -> Iterable[str]:
-    """The fields that pydantic computes when it writes a model."""
+    """Return the computed fields of a pydantic model."""
     decorators = getattr(type(value), "__pydantic_decorators__", None)
     return getattr(decorators, "computed_fields", ())
 
 
 def _getter(descriptor: property | cached_property[Any]) -> Any:
-    """A function of the object. It does not put the value of a cached property into it."""
+    """Return a getter that does not store the value of a cached property in the object."""
     if isinstance(descriptor, cached_property):
         return descriptor.func
     return descriptor.fget or (lambda _: None)
@@ -287,7 +286,7 @@ def _read(get: Callable[[], Any], name: str | None = None) -> Any:
     result = None
     try:
         result = get()
-    except Exception:  # noqa: BLE001  (the code of any class; its words may quote the record)
+    except Exception:  # noqa: BLE001  (foreign code; its text may quote the record)
         failed = True
     if failed:
         raise UnreadableError(name)

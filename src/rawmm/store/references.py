@@ -1,13 +1,12 @@
-"""Which images of a directory a record names, in whatever form it was written.
+"""Find the images that a record names.
 
-`Referenced` is generous, because it decides what may be deleted: every file name, URL, hash or
-reference string in a record, under any key and inside of any text, keeps the images whose hash
-begins with the same 16 digits. A name may be written in every form that a reader of rawmm
-accepts, and in any nesting of these: escapes of JSON and of URLs, base64url in references. What
-cannot be looked into is an error. In other encodings, such as UTF-16 or gzip in bytes, no reader
-looks for names, and neither does this module.
+`Referenced` errs on the side of keeping, because it decides what may be deleted. Every file name,
+URL, hash or reference string, under any key and inside any text, keeps the images whose hash begins
+with the same 16 digits. It reads every form that a reader of rawmm accepts, in any nesting: escapes
+of JSON and URLs, and base64url in references. Anything that cannot be read is an error. Encodings
+in which no reader looks for names, such as UTF-16 or gzip, are not searched.
 
-`locators` is exact: what a reader would look for.
+`locators` is exact: it yields what a reader would look up.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ if TYPE_CHECKING:
 _ID: Final = "raw_image_id"
 _URI: Final = "raw_image_uri"
 _SHORTEST: Final = 16
-"""Digits of a hash in the shortest file name that a store gave."""
+"""Digits of the hash in the shortest file names that stores gave."""
 _DIGITS: Final = re.compile(r"[0-9a-f]{16,}", re.IGNORECASE)
 _LONG: Final = 1024
-"""Characters of a text in which a search for digits takes longer than two passes in C."""
+"""Length from which two passes in C are faster than a search for digits."""
 _AS_DIGIT: Final = bytes(
     ord("x") if chr(byte) in "0123456789abcdefABCDEF" else 0 for byte in range(256)
 )
@@ -56,24 +55,24 @@ _RUN: Final = b"x" * _SHORTEST
 _NO_TEXT: Final = frozenset({int, float, bool, type(None)})
 _TIMESTAMP: Final = -1
 """The extension type of MessagePack's times."""
-_MOST_COMPUTED: Final = 100_000
-"""Values that the objects in one record may make when they are asked: some make more for ever."""
-# Of a reference that cannot be read, nobody knows what it names. In all other errors it is
-# refused for what it says, and what it says was seen.
+_MAX_COMPUTED: Final = 100_000
+"""Maximum number of computed values in one record, as some objects compute more without end."""
+# Codes of references that cannot be read, so that what they name is unknown. A reference with any
+# other error was read, and is only refused.
 _UNREADABLE: Final = frozenset(
     {"unsupported_version", "bad_format", "bad_base64", "malformed", "too_deep", "duplicate_key"}
 )
 
 
 class _Place(NamedTuple):
-    """Where a value stands: a key of what stands at `above`. Deep documents share these."""
+    """The position of a value: a key of the value at `above`. Siblings share their ancestors."""
 
     above: _Place | None
     key: str | int
 
 
 class Text(NamedTuple):
-    """A string of a record: where it stands, and the field of which it is the value, if any."""
+    """A string of a record, its position, and the name of the field whose value it is, if any."""
 
     text: str
     place: _Place | None
@@ -91,23 +90,23 @@ class Text(NamedTuple):
 
 
 class Locator(NamedTuple):
-    """An image as a record names it: a ``raw_image_id`` or a URL that is no data URL."""
+    """The name of an image in a record: a ``raw_image_id`` or a URL, not a data URL."""
 
     path: Path
     locator: str
 
 
 def each_record(references: object) -> Iterator[Any]:
-    """The records that a caller gives, one after the other.
+    """Return an iterator over the records that a caller passed.
 
     Raises:
-        ContractError: ``wrong_type`` for anything that is no series of records. One record
-            alone would pass for its keys, its fields or its letters.
+        ContractError: ``wrong_type`` if `references` is not an iterable of records. A single
+            record is refused, as iterating over it would yield its keys, fields or characters.
     """
     records: Iterator[Any] | None = None
     is_one = is_a(references, (Mapping, str, bytes, bytearray, memoryview, msgspec.Struct))
     is_one |= hasattr(type(references), "model_fields")
-    if not is_one and not claims_another(references):  # a mock of a list shows no elements
+    if not is_one and not claims_another(references):  # a mock of a list yields no elements
         with suppress(TypeError):
             records = iter(references)  # type: ignore[call-overload]
     if records is None:
@@ -116,20 +115,20 @@ def each_record(references: object) -> Iterator[Any]:
             (),
             expected="a list of records, or an iterator of them",
             got=shown(references),
-            hint="one record is a list of one",
+            hint="pass a single record in a list",
         )
     return records
 
 
 def texts(value: Any) -> Iterator[Text]:
-    """Every string of a value, keys and bytes included. An object that is met again is passed.
+    """Yield every string of a value, including keys and bytes. Visits each object once.
 
     Raises:
-        ProcessedPayloadError: ``not_json`` for an object that cannot be looked into.
-        ContractError: ``too_large`` where objects make ever more of them.
+        ProcessedPayloadError: ``not_json`` for an object whose state cannot be read.
+        ContractError: ``too_large`` if objects compute more of them without end.
     """
     stack: list[tuple[Any, _Place | None, str | None]] = [(value, None, None)]
-    seen: dict[int, Any] = {}  # kept, so that no other object gets the same id meanwhile
+    seen: dict[int, Any] = {}  # keeps objects alive, so that ids stay unique
     computed = 0
     while stack:
         current, place, field = stack.pop()
@@ -142,7 +141,7 @@ def texts(value: Any) -> Iterator[Text]:
         seen[id(current)] = current
         if kind is list and _NO_TEXT.issuperset(map(type, current)):
             continue
-        if kind is dict:  # what most objects are, without a detour
+        if kind is dict:  # the common case
             for key, each in reversed(current.items()):
                 name = key if type(key) is str else shown(key)
                 at = _Place(place, name)
@@ -163,11 +162,11 @@ def texts(value: Any) -> Iterator[Text]:
         if fault is not None:
             raise _unreadable(current, place, fault)
         computed += sum(member.computed for member in below)
-        if computed > _MOST_COMPUTED:
+        if computed > _MAX_COMPUTED:
             raise contract_error(
                 "too_large",
-                (),  # where it ends is as far down as the limit goes
-                expected=f"objects that make at most {_MOST_COMPUTED} values when a record is read",
+                (),  # the path of the value would be very long
+                expected=f"at most {_MAX_COMPUTED} computed values in a record",
                 got="more",
                 hint="convert the record first",
             )
@@ -178,10 +177,10 @@ def texts(value: Any) -> Iterator[Text]:
 
 
 def locators(value: Any) -> Iterator[Locator]:
-    """Every ``raw_image_id`` and image URL of a value, those in references included.
+    """Yield every ``raw_image_id`` and image URL of a value, including those in references.
 
-    URLs are those of ``file://``, and of other stores where they are a ``raw_image_uri`` or name
-    a file by its hash.
+    URLs of other schemes than ``file`` are included if they are a ``raw_image_uri``, or if their
+    file name is a hash.
 
     Raises:
         ContractError: a reference that cannot be read, at its path.
@@ -191,13 +190,13 @@ def locators(value: Any) -> Iterator[Locator]:
 
 
 class Referenced:
-    """The images of a directory that records name.
+    """The images of a store that records name.
 
     Args:
-        names: file names that stores gave.
+        names: the images of the store.
 
     Attributes:
-        names: those of them that were named so far.
+        names: the images that were named so far.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -209,7 +208,7 @@ class Referenced:
                 self._by_digits.setdefault(digits[:_SHORTEST], []).append(name)
 
     def add(self, record: Any) -> None:
-        """Look through one record.
+        """Search one record.
 
         Raises:
             ContractError, ProcessedPayloadError: as `locators`; ``too_deep`` for a text with
@@ -219,13 +218,13 @@ class Referenced:
             pass
 
     def read(self, record: Any) -> Iterator[Locator]:
-        """Look through one record; its `locators`, as they are found. Raises as `add` does."""
+        """Search one record and yield its `locators`. Raises as `add`."""
         for found in texts(record):
             self._look(found)
             yield from _locators_of(found)
 
     def holds(self, locator: str) -> bool:
-        """Whether the directory has an image of the hash that a locator's file name is."""
+        """Whether the store has an image with the hash in a locator's file name."""
         digits = stored_hash(file_name(locator))
         return digits is not None and digits[:_SHORTEST] in self._by_digits
 
@@ -243,7 +242,7 @@ class Referenced:
             raise fault.at(found.path)
 
     def _keep(self, digits: str) -> None:
-        # What stands before a hash may be a digit, too: an escape, or a name's end.
+        # Digits may precede the hash: part of an escape, or the end of another name.
         for start in range(len(digits) - _SHORTEST + 1):
             names = self._by_digits.get(digits[start : start + _SHORTEST])
             if names is not None:
@@ -251,12 +250,12 @@ class Referenced:
 
 
 def file_name(locator: str) -> str:
-    """The name of the file that an id or a URL names."""
+    """Return the file name in an id or a URL."""
     return unquote(locator).rpartition("/")[2]
 
 
 def _runs(text: str) -> list[str]:
-    """Every run of digits that may be, or hold, a hash."""
+    """Return every run of hex digits that may contain a hash."""
     if len(text) >= _LONG:
         raw = text.encode("ascii" if text.isascii() else "utf-8", "surrogatepass")
         if _RUN not in raw.translate(_AS_DIGIT):
@@ -265,10 +264,10 @@ def _runs(text: str) -> list[str]:
 
 
 def _text(value: Any) -> str | None:
-    """A value that is text, or may hold text, as a string.
+    """Return a value that is or may contain text as a string, or None.
 
     Raises:
-        UnreadableError: an extension type of MessagePack, whose encoding nobody knows.
+        UnreadableError: an extension type of MessagePack, because its encoding is unknown.
     """
     if is_a(value, str):
         return str.__str__(value)
@@ -296,7 +295,7 @@ def _unreadable(value: Any, place: _Place | None, error: UnreadableError) -> Raw
         path if error.name is None else (*path, error.name),
         expected="plain data, or objects whose state can be read",
         got=shown(value) if error.name is None else "a computed field that raises an error",
-        hint="convert the record first: what it names in there cannot be known",
+        hint="convert the record first, because the images it names cannot be read",
     )
 
 
@@ -320,11 +319,11 @@ def _locators_of(found: Text) -> Iterator[Locator]:
 
 
 def _read(found: Text) -> dict[str, Any]:
-    """What a reference says, though it may break the contract; empty for what is none."""
+    """Return the fields of a reference, even if it breaks the contract; empty if it is none."""
     try:
         return ref_fields(found.text).fields
     except RawMMError as error:
-        # Inside of it, a path leads to what was read.
+        # A path other than "$" leads to a field, so the reference was read.
         unreadable = error.code in _UNREADABLE and error.path == "$"
         fault = error
     if unreadable:

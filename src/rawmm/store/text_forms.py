@@ -1,9 +1,9 @@
-r"""What a text says once the escapes that rawmm's readers undo are undone.
+r"""Undo the escapes in a text that rawmm's readers would undo, in any nesting.
 
-A file name can be written in many ways that a reader resolves: ``\u0061`` in JSON, ``%61`` in a
-URL, base64url in a reference, and each of them inside of the others, because tool arguments are
-JSON in a string. Only printable ASCII matters, as file names of images consist of it. So a form
-here is not always valid JSON; it contains every name that a reader would find.
+A file name can be written as ``\u0061`` in JSON, ``%61`` in a URL, or base64url in a reference, and
+these nest, because tool arguments are JSON in a string. File names of images are printable ASCII,
+so only its escapes are undone. A decoded form need not be valid JSON, but it contains every name
+that a reader would find.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rawmm.errors import contract_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Every escape is matched, so that a backslash which is escaped itself escapes nothing.
+# Matches every escape, so that an escaped backslash does not start another one.
 _JSON: Final = re.compile(r"\\(?:u00([2-7][0-9A-Fa-f])|(.))", re.DOTALL)
 _ASCII_ESCAPE: Final = re.compile(r"\\u00[2-7][0-9A-Fa-f]")
 _PERCENT: Final = re.compile(r"%([2-7][0-9A-Fa-f])")
@@ -27,15 +27,16 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9_+/-]{16,}")
 
 _BUDGET: Final = 16
 _FREE: Final = 4096
-"""Characters of derived forms that any text may have, beside `_BUDGET` times its length."""
+"""Characters that the decoded forms of any text may have, plus `_BUDGET` times its length."""
 
 
 def decoded_forms(text: str) -> Iterator[str]:
-    """The text itself, then each form of it with one more layer of escapes undone.
+    """Yield the text, then each form of it with one more layer of escapes undone.
+
+    The total length of the forms is at most 16 times that of the text, so the work is linear.
 
     Raises:
-        ContractError: ``too_deep`` for more layers than any writer produces. The forms together
-            are at most 16 times as long as the text, so the work is linear.
+        ContractError: ``too_deep`` for more layers than any writer produces.
     """
     yield text
     if "\\u00" not in text and "%" not in text and "mmraw:" not in text:
@@ -52,9 +53,9 @@ def decoded_forms(text: str) -> Iterator[str]:
                 raise contract_error(
                     "too_deep",
                     (),
-                    expected="a text with a sane number of layers of escapes",
+                    expected="a text with a reasonable number of layers of escapes",
                     got="too many layers",
-                    hint="the names in it cannot be known; write it in plain text",
+                    hint="the names in it cannot be read; write it as plain text",
                 )
             seen.add(form)
             todo.append(form)
@@ -84,7 +85,7 @@ def _unquoted(match: re.Match[str]) -> str:
 
 
 def _decoded(encoded: str) -> str:
-    """The text of base64, as far as it is base64."""
+    """Return the decoded base64, or an empty string."""
     whole = encoded[: len(encoded) - (len(encoded) % 4 == 1)]
     with suppress(ValueError):
         return urlsafe_b64decode(whole + "=" * (-len(whole) % 4)).decode("latin-1")

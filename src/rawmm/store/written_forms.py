@@ -1,11 +1,11 @@
-"""What pydantic's models and dataclasses are written as, where functions write them.
+"""Serialize the fields of pydantic models and dataclasses that have custom serializers.
 
-A field's serializer may write a name that stands in no attribute. The compiled schema of a class
-says which fields have one, however it was declared: by a decorator, by an annotation, by the type
-of the field or by the configuration. Only these fields are written here. Models that stand in
-them are met on their own, so the work does not grow with the nesting of plain fields.
+A custom serializer may write a name that no attribute holds. The compiled schema of a class says
+which fields have one, whether it comes from a decorator, an annotation, the type of the field or
+the configuration. Only these fields are serialized here. Models in plain fields are visited on
+their own, so the work does not grow with their nesting.
 
-pydantic is recognised by the attributes of its classes; it is never imported.
+pydantic is recognized by the attributes of its classes; it is never imported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SCHEMA: Final = "__pydantic_core_schema__"
 _OWN: Final = frozenset({"model", "dataclass"})
-"""Types of schemas whose objects are met on their own."""
+"""Schema types whose objects are visited on their own."""
 _FIELDS: Final = frozenset({"model-fields", "dataclass-args"})
 _NO_SCHEMAS: Final = frozenset({"metadata", "cls", "default", "default_factory", "function"})
 _MODES: Final = ("python", "json")
@@ -28,14 +28,14 @@ _Functions = list[tuple[str, Any]]
 
 
 class _Writer(NamedTuple):
-    """What functions write of an object: one field, or all of it where that is None."""
+    """A class whose serializer writes one field, or the whole object if `field` is None."""
 
     base: Any
     field: str | None
 
 
 def written_forms(value: Any) -> Iterator[Callable[[], Any]]:
-    """Functions that write `value`, or those fields of it that functions of its class write."""
+    """Yield functions that serialize `value`, or its fields with custom serializers."""
     kind: Any = type(value)
     for writer in _writers_of(kind):
         for mode in _MODES:
@@ -52,12 +52,12 @@ def _written(value: Any, writer: _Writer, mode: str) -> Any:
             mode=mode,
             include=None if writer.field is None else {writer.field},
             warnings=False,
-            # What has no JSON is looked into as it is.
+            # Values without a JSON form are visited as they are.
             fallback=(lambda _: None) if mode == "json" else None,
         )
     except UnicodeDecodeError:
-        # Not of a serializer, whose errors pydantic wraps: bytes have no JSON, and they were
-        # read in the other mode.
+        # Raised for bytes that are not UTF-8, which the other mode returns. Errors of serializers
+        # are wrapped by pydantic.
         if mode == "json":
             return None
         raise
@@ -65,14 +65,14 @@ def _written(value: Any, writer: _Writer, mode: str) -> Any:
 
 @lru_cache(maxsize=1024)
 def _writers_of(kind: type) -> list[_Writer]:
-    """The writers of a class, and those of its bases: a field of a base's type is written by it."""
+    """Return the writers of a class and its bases, as a field may be declared with a base type."""
     writers: list[_Writer] = []
     known: list[tuple[str | None, _Functions]] = []
     for base in kind.__mro__:
         schema = vars(base).get(_SCHEMA)
         if schema is None or _is_library(base):
             continue
-        if type(schema) is not dict:  # not compiled so far
+        if type(schema) is not dict:  # not compiled yet
             if base is kind:
                 writers.append(_Writer(base, None))
             continue
@@ -85,7 +85,7 @@ def _writers_of(kind: type) -> list[_Writer]:
 
 @lru_cache(maxsize=1024)
 def _writes_itself(kind: type) -> bool:
-    """Whether a model's class has a method of its own in place of pydantic's."""
+    """Whether a model's class overrides ``model_dump``."""
     base = next((base for base in kind.__mro__ if "model_dump" in vars(base)), None)
     return base is not None and hasattr(kind, _SCHEMA) and not _is_library(base)
 
@@ -102,7 +102,7 @@ class _Schema:
         self._definitions: dict[str, Any] = {}
 
     def writers(self) -> dict[str | None, _Functions]:
-        """The functions that write each field, or under None those that write all of it."""
+        """Return the serializers of each field; under None those of the whole object."""
         node: Any = self._root
         while type(node) is dict and node.get("type") not in _FIELDS:
             if _own_functions(node) or node.get("root_model"):
@@ -121,7 +121,7 @@ class _Schema:
         return {name: self._functions(field) for name, field in (*pairs, *computed)}
 
     def _functions(self, part: Any, *, is_top: bool = False) -> _Functions:
-        """The functions in a part of the schema, outside of what is met on its own."""
+        """Return the serializers in a part of the schema, without those of nested models."""
         found: _Functions = []
         stack, seen = [part], set[str]()
         while stack:
@@ -142,13 +142,13 @@ class _Schema:
 
 
 def _own_functions(node: dict[str, Any]) -> _Functions:
-    """What writes a part of the schema in place of the type's own form."""
+    """Return the custom serializers of one schema node."""
     found: _Functions = []
     config = node.get("config")
     if type(config) is dict and config.get("ser_json_bytes") == "hex":
-        found.append(("hex", None))  # bytes that are a hash become its digits
+        found.append(("hex", None))  # may turn the bytes of a hash into its digits
     writer = node.get("serialization")
-    # Those that only name a type write as that type does.
+    # An entry that only names a type serializes as that type does.
     if type(writer) is dict and (len(writer) > 1 or writer.get("type") == "to-string"):
         found.append((writer["type"], writer.get("function", writer.get("formatting_string"))))
     return found

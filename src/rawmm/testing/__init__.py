@@ -1,1 +1,1 @@
-"""Tools for tests of code that speaks the contract. Needs the extra ``testing``."""
+"""Test helpers for code that uses the contract. Requires the extra ``testing``."""

@@ -1,4 +1,4 @@
-"""What is wrong or merely odd: changed structure, and JSON text in other spellings."""
+"""Strategies for invalid and unusual data: changed structure and unusual JSON text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _places(document: Json, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]
 
 @st.composite
 def mutated(draw: st.DrawFn, name: str) -> Json:
-    """Data of type `name` with one or two changes of structure. It may still be valid."""
+    """Data of type `name` with one or two structural changes. It may still be valid."""
     document = draw(drawn_as(name, rules=True) | drawn_as(name, rules=False))
     for _ in range(draw(st.integers(1, 2))):
         document = draw(_one_change(document))
@@ -40,7 +40,7 @@ _ODD: Final[Strategy] = st.sampled_from(
         "", "x", "a\n", "..", [], {}, [[]],
     ]
 ).map(copy.deepcopy)  # fmt: skip
-"""Values of other types, and numbers at the edges. Copied: the next change may write into one."""
+"""Values of other types, and boundary numbers. Copied, because the next change may modify one."""
 
 
 @st.composite
@@ -82,7 +82,7 @@ def _one_change(draw: st.DrawFn, document: Json) -> Json:
 
 @st.composite
 def lexemes(draw: st.DrawFn, name: str) -> bytes:
-    """JSON text of type `name` in an odd spelling: escapes, exponents, blanks, duplicates."""
+    """JSON text of type `name` with unusual escapes, exponents and whitespace."""
     document = draw(drawn_as(name, rules=True) | mutated(name))
     text = json.dumps(document, ensure_ascii=draw(st.booleans()))
     for _ in range(draw(st.integers(1, 2))):

@@ -1,4 +1,4 @@
-"""JSON data from the schema bundle alone: one strategy per keyword of the authoring profile."""
+"""Strategies for JSON data from the schema bundle: one per keyword of the authoring profile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Json = Any
 Strategy = st.SearchStrategy[Any]
 
 RULED: Final[dict[str, Callable[[], Strategy]]] = {}
-"""Definitions whose rules the schema cannot say, with the strategies that keep them."""
+"""Strategies for definitions with rules beyond the schema."""
 
 _KNOWN: Final = frozenset(
     {
@@ -29,12 +29,12 @@ _KNOWN: Final = frozenset(
     }
 )  # fmt: skip
 MAX_LIST: Final = 3
-"""Longest list drawn where nothing else says how long."""
+"""The maximum length of a list without another limit."""
 
 
 @cache
 def drawn_as(name: str, *, rules: bool) -> Strategy:
-    """Data of one definition; with `rules`, of the strategy that keeps its rules."""
+    """Data of one definition. With `rules`, it also satisfies the rules beyond the schema."""
     schema = schemas.bundle()["$defs"][name]
     if name in _FREE:
         return _FREE[name]
@@ -44,7 +44,7 @@ def drawn_as(name: str, *, rules: bool) -> Strategy:
 
 
 def from_schema(schema: dict[str, Any], *, rules: bool = True) -> Strategy:
-    """JSON data that obeys one schema of the bundle.
+    """JSON data that satisfies one schema of the bundle.
 
     Raises:
         ValueError: the schema has a keyword outside the authoring profile.

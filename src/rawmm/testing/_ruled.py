@@ -1,4 +1,4 @@
-"""JSON data that keeps the rules between fields: drawn right from the start, not filtered."""
+"""Strategies for JSON data that satisfies the rules between fields, without filters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _uri(draw: st.DrawFn) -> str:
 
 @st.composite
 def _located(draw: st.DrawFn, name: str) -> Json:
-    """A descriptor with one locator or none."""
+    """A descriptor with at most one locator."""
     item = draw(from_schema(schemas.bundle()["$defs"][name]))
     if "raw_image_uri" in item and "raw_image_id" in item:
         del item[draw(st.sampled_from(["raw_image_uri", "raw_image_id"]))]
@@ -46,9 +46,9 @@ def _located(draw: st.DrawFn, name: str) -> Json:
 
 @st.composite
 def _hash_of(draw: st.DrawFn, *locators: str | None) -> str:
-    """A hash of the image at `locators`: more or less of the hash that names its file, if one does.
+    """A hash of the image at `locators`: shorter or longer than the hash in its file name, if any.
 
-    Where two locators name different images, the first one counts.
+    If two locators name different images, the first one counts.
     """
     named = next(filter(None, map(stored_hash, filter(None, locators))), None)
     drawn: str = draw(drawn_as("ImageHash", rules=True))
@@ -59,7 +59,7 @@ def _hash_of(draw: st.DrawFn, *locators: str | None) -> str:
 
 @st.composite
 def _ranges(draw: st.DrawFn, start: int, gaps: int = 4) -> Json:
-    """Sorted ranges that do not overlap, the first at `start` or after."""
+    """Sorted, disjoint ranges at or after `start`."""
     out = []
     for _ in range(draw(st.integers(0, MAX_LIST))):
         start += draw(st.integers(0, gaps))
@@ -75,7 +75,7 @@ def _locators(item: Json) -> tuple[str | None, str | None]:
 
 @st.composite
 def _sidecar(draw: st.DrawFn, modality: str | None = None, ranges: Json = None) -> Json:
-    """Hashes, ranges and items of equal length, each present or not."""
+    """Hashes, ranges and items of equal length, each optional."""
     names = (
         [modality]
         if modality
@@ -112,7 +112,7 @@ def _features(draw: st.DrawFn) -> Json:
 
 @st.composite
 def _slot(draw: st.DrawFn, sha: str) -> str:
-    """A reference to the image of this hash, or to that of more or less digits of it."""
+    """A reference to the image of this hash, with more or fewer digits of it."""
     fields = draw(_ref())
     longer = sha + draw(st.text(_HEX, max_size=8))
     fields["mm_hash"] = draw(st.sampled_from([sha, sha[:16], longer[:128]]))
@@ -123,7 +123,7 @@ def _slot(draw: st.DrawFn, sha: str) -> str:
 
 @st.composite
 def _ref(draw: st.DrawFn) -> Json:
-    """A reference's fields: its locator names no other image than its hash."""
+    """The fields of a reference whose locator matches its hash."""
     fields = draw(_located("RawMMRef"))
     locators = [locator for locator in _locators(fields) if locator]
     return fields | {"mm_hash": draw(_hash_of(*locators))}
@@ -139,7 +139,7 @@ _LAYOUTS: Final = {
     "PackedFlags": {"bool": "?", "uint8": "?"},
     "PackedFloats": {"float32": "f", "float64": "d"},
 }
-"""Element types of the packed streams, and how `struct` writes them."""
+"""Element types of the packed streams, with the format characters of `struct`."""
 _ELEMENTS: Final[dict[str, Strategy]] = {
     "PackedTokenIds": st.integers(0, 200_000) | st.integers(0, 2**32 - 1),
     "PackedFlags": st.booleans(),
@@ -148,7 +148,7 @@ _ELEMENTS: Final[dict[str, Strategy]] = {
 
 
 def _held(layout: str, values: list[Any]) -> bytes | None:
-    """The bytes of `values`; None where the type cannot hold them."""
+    """The bytes of `values`; None if the type cannot hold them."""
     kind = f"<{len(values)}{layout}"
     try:
         raw = struct.pack(kind, *values)
@@ -159,7 +159,7 @@ def _held(layout: str, values: list[Any]) -> bytes | None:
 
 @st.composite
 def _packed(draw: st.DrawFn, name: str, values: list[Any] | None = None) -> Json:
-    """A packed stream of `values`, in any of its types that hold them."""
+    """A packed stream of `values`, in any element type that can hold them."""
     if values is None:
         values = draw(st.lists(_ELEMENTS[name], max_size=MAX_LIST))
     held = {dtype: _held(layout, values) for dtype, layout in _LAYOUTS[name].items()}
@@ -257,7 +257,7 @@ def _trace(draw: st.DrawFn) -> Json:
         ends.append(start + (len(ids) if isinstance(ids, list) else ids["shape"][0]))
     trace["nodes"] = nodes
     if not any(node.get("multi_modal_data") for node in nodes) and draw(st.booleans()):
-        # Beyond every token, and still ten digits: a medium that no node can hold.
+        # Ten digits, but larger than any token id, so no node can contain it.
         token = draw(st.integers(schemas.bundle()["$defs"]["TokenId"]["maximum"] + 1, 10**10 - 1))
         trace["mm_token_type_id_map"] = {str(token): 1}
     return trace
@@ -274,7 +274,7 @@ def _image_refs(draw: st.DrawFn) -> Json:
 
 @st.composite
 def _image_ref(draw: st.DrawFn) -> Json:
-    """One image: its item, its hash and its URL do not name different ones."""
+    """A reference whose item, hash and URL name the same image."""
     item, _, uri, offset, length = draw(from_schema(schemas.bundle()["$defs"]["MMImageRef"]))
     item["modality"] = "image"
     sha = draw(_hash_of(*_locators(item), uri))
@@ -302,4 +302,4 @@ BY_NAME: Final[dict[str, Callable[[], Strategy]]] = {
     "MMImageRef": _image_ref,
     "MMRefs": _image_refs,
 }
-"""Strategies by the definition whose rules they keep."""
+"""Strategies by definition."""

@@ -1,12 +1,11 @@
 """Hypothesis strategies for every type of the contract.
 
-`documents` draws plain JSON data, `instances` structs. Both read the schema bundle, so a new
-field or type is covered the day it is written; a keyword they do not know is an error. What
-the schema cannot say (equal counts, stream lengths, ranges inside their tokens) is drawn
-right from the start, not filtered.
+`documents` draws plain JSON data, `instances` draws structs. Both read the schema bundle, so they
+cover new fields and types; an unknown schema keyword is an error. They satisfy the rules beyond the
+schema (equal counts, stream lengths, ranges inside their tokens) by construction, without filters.
 
-`shaped` obeys the schema but not the rules. `mutated` and `lexemes` draw what is wrong or
-merely odd: changed structure, and JSON text with other spellings.
+`shaped` satisfies the schema but may break the rules. `mutated` changes the structure of a
+document, and `lexemes` the spelling of its JSON text.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def documents(name: str) -> Strategy:
 
 
 def shaped(name: str) -> Strategy:
-    """JSON data of type `name` that obeys the schema; rules between fields may be broken."""
+    """JSON data of type `name` that satisfies the schema but may break rules between fields."""
     return drawn_as(name, rules=False)
 
 

@@ -17,7 +17,7 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from rawmm.materialize import layout_of
-from tests import standin
+from tests import fake_renderer
 
 if TYPE_CHECKING:
     from rawmm.layouts import Layout
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 VOCABULARY: Final = 128
 
 _IDS: Final = {
-    "image_token_id": standin.PAD,
-    "vision_start_token_id": standin.VISION_START,
-    "vision_end_token_id": standin.VISION_END,
+    "image_token_id": fake_renderer.PAD,
+    "vision_start_token_id": fake_renderer.VISION_START,
+    "vision_end_token_id": fake_renderer.VISION_END,
     "video_token_id": 10,
 }
 _TEXT: Final = {
@@ -40,8 +40,8 @@ _TEXT: Final = {
     "head_dim": 8,
     "max_position_embeddings": 2048,
     "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [1, 1, 2]},
-    "bos_token_id": standin.START,
-    "eos_token_id": standin.END,
+    "bos_token_id": fake_renderer.START,
+    "eos_token_id": fake_renderer.END,
     "pad_token_id": 0,
     # Large enough that what an image shows tells on the loss.
     "initializer_range": 0.2,
@@ -123,7 +123,7 @@ def logprobs(
     for length in sequence_lengths:
         own, own_types = tokens[:, start : start + length], types[:, start : start + length]
         # As many as there are runs of image tokens, each between its two marks.
-        images = int((own == standin.VISION_START).sum())
+        images = int((own == fake_renderer.VISION_START).sum())
         rope, _ = policy.model.model.get_rope_index(
             own, own_types, None if grids is None else grids[image : image + images]
         )

@@ -20,7 +20,7 @@ import rawmm
 from rawmm import ImageUrlContentPart, PlaceholderRange, Trace
 from rawmm.describe import describe_image
 from rawmm.graph import prepare_turn
-from tests import standin
+from tests import fake_renderer
 from tests.integrations.e2e.models import VOCABULARY, Policy, logprobs
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SIZES = [(84, 56), (56, 84), (100, 140), (84, 56), (60, 200), (84, 56), (30, 31)
 
 
 def screenshot(number: int) -> bytes:
-    return standin.screenshot(number, SIZES[number])
+    return fake_renderer.screenshot(number, SIZES[number])
 
 
 def words(text: str) -> list[int]:
@@ -39,32 +39,32 @@ def words(text: str) -> list[int]:
 
 
 @dataclass
-class Rendered(standin.Rendered):
+class Rendered(fake_renderer.Rendered):
     """A prompt whose images are described with the layout of the model's image processor."""
 
     policy: Policy = field(kw_only=True)
     store: ImageStore = field(kw_only=True)
 
     def add_message(self, message: Any, index: int) -> None:
-        self.add([standin.START, standin.ROLES[type(message).__name__]], index)
+        self.add([fake_renderer.START, fake_renderer.ROLES[type(message).__name__]], index)
         parts = message.content if isinstance(message.content, list) else [message.content]
         for part in parts:
             if isinstance(part, ImageUrlContentPart):
                 self._add_image(part.image_url.url, index)
             else:
                 self.add(words(part if isinstance(part, str) else part.text), index, content=True)
-        self.add([standin.END], index)
+        self.add([fake_renderer.END], index)
 
     def _add_image(self, url: str, index: int) -> None:
         image = describe_image(url, self.policy.layout, image_dir=self.store.root)
-        self.add([standin.VISION_START], index)
+        self.add([fake_renderer.VISION_START], index)
         self.items.append(image.item)
         self.hashes.append(image.mm_hash)
         self.ranges.append(
             PlaceholderRange(offset=len(self.token_ids), length=image.placeholder_length)
         )
-        self.add([standin.PAD] * image.placeholder_length, index, content=True)
-        self.add([standin.VISION_END], index)
+        self.add([fake_renderer.PAD] * image.placeholder_length, index, content=True)
+        self.add([fake_renderer.VISION_END], index)
 
 
 @dataclass
@@ -95,13 +95,13 @@ class Worker:
         new = turn.prompt if previous is None else turn.tail
         for index, message in enumerate(new):
             prompt.add_message(message, index)
-        prompt.add([standin.START, standin.ROLES["AssistantMessage"]], -1)
+        prompt.add([fake_renderer.START, fake_renderer.ROLES["AssistantMessage"]], -1)
         spans = prompt.spans(len(new)) if previous is None else turn.prompt_message_spans(prompt)
 
         reply = f"{text} so click {len(self.history)}"
         sampled, scores = self.sample(reply, prompt.token_ids)
         turn.commit(
-            standin.response(
+            fake_renderer.response(
                 reply,
                 prompt,
                 completion_ids=sampled,
@@ -114,9 +114,9 @@ class Worker:
 
     def sample(self, text: str, prompt_ids: list[int]) -> tuple[list[int], list[float]]:
         """The words of a reply, and how likely the model finds each."""
-        sampled = [*words(text), standin.END]
+        sampled = [*words(text), fake_renderer.END]
         whole = [*prompt_ids, *sampled]
-        types = [int(token == standin.PAD) for token in whole]
+        types = [int(token == fake_renderer.PAD) for token in whole]
         images = [
             Image.open(io.BytesIO(base64.b64decode(part["image_url"]["url"].partition(",")[2])))
             for message in self.history

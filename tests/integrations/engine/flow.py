@@ -74,13 +74,16 @@ def new_trace() -> Any:
     return WireTrace(task={"type": "Demo", "data": {"idx": 0}}, agent={"config": {}})
 
 
-async def roll_out(engine: Engine, tokenizer_dir: Path, *, image_dir: Path | None) -> Rollout:
+async def roll_out(
+    engine: Engine, tokenizer_dir: Path, *, image_dir: Path | None, **sampling: Any
+) -> Rollout:
     """Three turns with an image each.
 
     Args:
         engine: answers the requests.
         tokenizer_dir: an empty directory, where the client finds the model's tokenizer.
         image_dir: where the client stores images. None leaves them inline.
+        sampling: parameters of verifiers' `SamplingConfig`.
     """
     build_tokenizer().save_pretrained(tokenizer_dir)
     async with engine.serving() as url:
@@ -100,22 +103,23 @@ async def roll_out(engine: Engine, tokenizer_dir: Path, *, image_dir: Path | Non
             history: list[dict[str, Any]] = []
             for turn in range(TURNS):
                 history.append(ask(turn))
-                history.append(await _take_turn(client, trace, history))
+                history.append(await _take_turn(client, trace, history, sampling))
         finally:
             await client.close()
     return Rollout(trace, engine)
 
 
-async def _take_turn(client: Any, trace: Any, history: list[dict[str, Any]]) -> dict[str, Any]:
+async def _take_turn(
+    client: Any, trace: Any, history: list[dict[str, Any]], sampling: dict[str, Any]
+) -> dict[str, Any]:
     """One request as verifiers' server handles it. The value is the assistant's message."""
     body = {"model": MODEL, "messages": history}
     if isinstance(client, OffloadingClient):
         await client.prepare_request_body(_DIALECT, body)
     request = _DIALECT.parse_request(body)
     turn = graph.prepare_turn(trace, request.messages, request.tools)
-    response = await client.get_response(
-        _DIALECT, body, SamplingConfig(temperature=1.0), trace.id, turn
-    )
+    config = SamplingConfig(temperature=1.0, **sampling)
+    response = await client.get_response(_DIALECT, body, config, trace.id, turn)
     turn.commit(response)
     message: dict[str, Any] = response.raw["choices"][0]["message"]
     return message

@@ -76,6 +76,11 @@ class GenerateRequest(BaseModel):
     model: str | None = None
     return_token_ids: bool | None = None
 
+    @property
+    def candidates(self) -> int:
+        """How many log probabilities each token of the answer has."""
+        return self.sampling_params.get("logprobs") or 0
+
     @field_validator("token_ids")
     @classmethod
     def _not_negative(cls, ids: list[int]) -> list[int]:
@@ -113,7 +118,9 @@ class GenerateRequest(BaseModel):
 class EngineError(Exception):
     """What a request ends with, as vLLM answers it."""
 
-    def __init__(self, status: HTTPStatus, kind: str, message: str, param: str | None = None):
+    def __init__(
+        self, status: HTTPStatus, kind: str, message: str, param: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.body = {
@@ -150,6 +157,11 @@ def receiver_cache_miss(hashes: list[str]) -> EngineError:
     return internal_error(MISSING_ITEM.format(hashes=hashes))
 
 
+def sender_cache_miss(hashes: list[str]) -> EngineError:
+    """The answer of a server whose own cache lost an item."""
+    return internal_error(f"Expected a cached item for mm_hash={hashes[0]!r}")
+
+
 def pooling_cache_miss(_: list[str]) -> EngineError:
     """vLLM's answer to a pooling request for items that the engine process does not have."""
     return retryable_error("Multi-modal processor cache miss.")
@@ -163,5 +175,5 @@ def unnamed_cache_miss(_: list[str]) -> EngineError:
 def prime_cache_miss(hashes: list[str]) -> EngineError:
     """The answer of prime-rl's server to items that the engine does not have."""
     return EngineError(
-        HTTPStatus.BAD_REQUEST, "missing_mm_cache_item", f"Missing multimodal items: {hashes}"
+        HTTPStatus.CONFLICT, "missing_mm_cache_item", f"Missing multimodal items: {hashes}"
     )

@@ -137,7 +137,7 @@ class Engine:
                     "routed_experts": None,
                     "sampling_mask": None,
                     "weight_versions": [{"version": WEIGHTS, "start": 0, "end": len(completion)}],
-                    "logprobs": {"content": _logprobs(completion)},
+                    "logprobs": {"content": _logprobs(completion, request.candidates)},
                 }
             ],
         }
@@ -152,7 +152,8 @@ class Engine:
 
     def _count(self, image: Image.Image) -> int:
         (grid,) = self.image_processor(images=[image], return_tensors="np")["image_grid_thw"]
-        return int(prod(grid.tolist())) // self.image_processor.merge_size**2
+        merge: int = self.image_processor.merge_size
+        return int(prod(grid.tolist())) // merge**2
 
     def _expand(self, ids: list[int], counts: list[int]) -> tuple[list[int], list[Range]]:
         """Replace the first placeholders, one for each image. More of them stay as they are."""
@@ -198,7 +199,8 @@ def _is_image(part: dict[str, Any]) -> bool:
     return True
 
 
-def _logprobs(ids: list[int]) -> list[dict[str, Any]]:
+def _logprobs(ids: list[int], count: int) -> list[dict[str, Any]]:
+    """The log probabilities of sampled tokens, each with `count` candidates, itself the first."""
     # `token_id` is vLLM 0.33's; renderers 0.1.12 reads `token`, which earlier versions sent.
     return [
         {
@@ -206,7 +208,14 @@ def _logprobs(ids: list[int]) -> list[dict[str, Any]]:
             "token": f"token_id:{one}",
             "logprob": logprob_of(index),
             "rank": 1,
-            "top_logprobs": [],
+            "top_logprobs": [
+                {
+                    "token_id": one + rank,
+                    "logprob": -(4.0 + rank) if rank else logprob_of(index),
+                    "rank": rank + 1,
+                }
+                for rank in range(count)
+            ],
         }
         for index, one in enumerate(ids)
     ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from rawmm.cli.check import Checker
+from rawmm.cli.commands.check import Checker
 from rawmm.cli.records import Record
 from rawmm.errors import CODES, RawMMError
 
@@ -153,7 +153,7 @@ def test_an_image_is_named_as_what_it_is(
 def test_json_lines_in_a_json_file_are_hinted_at(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b'{"nodes": []}\n{"nodes": []}\n')
-    assert "if it is JSON Lines, say --input-format jsonl" in rawmm("check", path).out
+    assert "if it is JSON Lines, give --input-format jsonl" in rawmm("check", path).out
 
 
 def test_deep_nesting_is_an_error_and_no_crash(rawmm: Run, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_unreadable_files_are_exit_code_2_and_the_others_are_checked(
     assert err.splitlines() == [
         f"rawmm: {missing}: cannot be read: no such file or directory",
         f"rawmm: {tmp_path}: is a directory; give the files in it, e.g. {tmp_path}/*",
-        f"rawmm: {unknown}: the extension is none of {known}",
+        f"rawmm: {unknown}: the extension is not one of {known}",
         "4 files, 1 record, 1 error, 3 unreadable",
     ]
 
@@ -205,7 +205,7 @@ def test_a_file_without_permission_is_unreadable(rawmm: Run, tmp_path: Path) -> 
     ("argv", "says"),
     [
         ((), "nothing to check"),
-        (("a.json", "--max-errors", "-1"), "--max-errors takes a number from 0"),
+        (("a.json", "--max-errors", "-1"), "--max-errors takes 0, which lists all"),
         (("a.json", "--max-errors", "x"), "--max-errors"),
         (("a.json", "--format", "xml"), '"text", "json", "github"'),
         (("a.json", "--type", "RawMmItem"), "did you mean RawMMItem"),
@@ -242,7 +242,7 @@ def test_a_named_type_is_the_one_checked(rawmm: Run, examples: Path, tmp_path: P
     path.write_text("7")
     code, out, _ = rawmm("check", path)
     assert code == 1
-    assert "name it with --type" in out
+    assert "name the type with --type" in out
 
 
 def test_messagepack_streams_are_numbered_only_if_there_are_many(
@@ -324,9 +324,9 @@ def _codes(checker: Checker, data: bytes) -> list[str]:
 def test_a_forced_chat_request_needs_messages() -> None:
     checker = Checker(None, None)
     assert _codes(checker, b"{}") == ["unknown_type"]
-    from rawmm.cli.kinds import named_kind
+    from rawmm.cli.record_types import named_type
 
-    forced = Checker(named_kind("ChatRequest"), None)
+    forced = Checker(named_type("ChatRequest"), None)
     codes = [_codes(forced, data) for data in (b"{}", b'{"messages": 1}', b"7")]
     assert codes == [["missing_field"], ["wrong_type"], ["wrong_type"]]
 

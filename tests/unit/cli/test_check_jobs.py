@@ -15,7 +15,7 @@ import pytest
 
 from rawmm.cli import parallel
 from rawmm.cli.bugs import Bug
-from rawmm.cli.malformed import MalformedJsonError, placed
+from rawmm.cli.malformed import MalformedJsonError, with_fault
 from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
 from rawmm.cli.records import Record
@@ -134,7 +134,7 @@ def test_too_little_to_share_starts_no_process(
 def test_a_number_below_zero_is_wrong_usage(many: Path, rawmm: Run) -> None:
     code, out, err = rawmm("check", many, "--jobs", "-1")
     assert (code, out) == (2, "")
-    assert err == "rawmm: --jobs takes a number from 0, which is one for each core\n"
+    assert err == "rawmm: --jobs takes 0, which starts one process per core, or a positive number\n"
 
 
 def test_zero_is_one_process_for_each_core_that_may_be_used() -> None:
@@ -187,7 +187,7 @@ def test_a_worker_that_is_killed_is_told_and_replaced() -> None:
 def test_the_place_of_a_malformed_record_crosses_processes() -> None:
     import pickle
 
-    error = placed(ContractError("malformed", expected="b", got="c"), b'{"a": NaN}', "jsonl")
+    error = with_fault(ContractError("malformed", expected="b", got="c"), b'{"a": NaN}', "jsonl")
     again = pickle.loads(pickle.dumps(error))
     assert isinstance(again, MalformedJsonError)
     assert (str(again), again.fault) == (str(error), JsonFault(1, 7, *again.fault[2:]))

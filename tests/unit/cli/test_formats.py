@@ -43,7 +43,7 @@ def test_a_name_that_promises_another_format_is_not_written(
         images = source.with_name("images")
         code, stdout, err = rawmm(command, source, "-o", out, "--image-dir", images, *more)
         assert (code, stdout) == (2, "")
-        assert err.startswith(f"rawmm: {out}: rawmm writes no ")
+        assert err.startswith(f"rawmm: {out}: rawmm does not write ")
         assert err.count("\n") == 1
         assert [path.name for path in source.parent.iterdir()] == ["in.jsonl"]
 
@@ -57,7 +57,7 @@ def test_a_name_that_promises_another_format_is_not_read(
     more = () if command == "check" else ("-o", source.with_name("out.jsonl"))
     code, stdout, err = rawmm(command, source, *more)
     assert (code, stdout) == (2, "")
-    assert f"rawmm: {source}: rawmm reads no " in err
+    assert f"rawmm: {source}: rawmm does not read " in err
     assert "first" in err
     code, *_ = rawmm("check", source, "--input-format", "jsonl")
     assert code == 0  # it says who knows better
@@ -65,15 +65,15 @@ def test_a_name_that_promises_another_format_is_not_read(
 
 def test_what_to_do_is_a_command_where_there_is_one() -> None:
     assert unreadable("a.jsonl.gz") == (
-        "rawmm reads no .gz files; decompress it first: "
+        "rawmm does not read .gz files; decompress it first: "
         "gzip -dc FILE | rawmm COMMAND - --input-format jsonl"
     )
     assert unwritable("a.jsonl.zst") == (
-        "rawmm writes no .zst files; write JSON Lines and compress them: "
+        "rawmm does not write .zst files; write JSON Lines and compress them: "
         "-o - --output-format jsonl | zstd -c > FILE"
     )
     assert unwritable("a.parquet") == (
-        "rawmm writes no Parquet files; write JSON Lines, e.g. to a .jsonl file"
+        "rawmm does not write Parquet files; write JSON Lines, e.g. to a .jsonl file"
     )
     for name in (*EXTENSIONS, "a", "a.", "gz", ".gz", "a.gz/b", "a.gz.jsonl"):
         assert unreadable(f"x{name}" if name in EXTENSIONS else name) is None
@@ -86,7 +86,7 @@ def test_an_extension_that_says_nothing_needs_a_format(name: str, rawmm: Run, so
     code, _, err = rawmm("upgrade", source, "-o", out)
     assert code == 2
     known = ".json, .jsonl, .ndjson, .msgpack, .mpk; give --output-format json, jsonl or msgpack"
-    assert err == f"rawmm: {out}: the extension is none of {known}\n"
+    assert err == f"rawmm: {out}: the extension is not one of {known}\n"
     assert rawmm("upgrade", source, "-o", out, "--output-format", "msgpack").code == 0
     assert out.read_bytes() == msgspec.msgpack.encode({"nodes": []})
     source.rename(out)
@@ -175,7 +175,7 @@ def test_wrong_usage_names_the_help_of_its_command(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["schema", "-"], "has the name '-'"),
+        (["schema", "-"], "has no type '-'"),
         (["check", "--format", "-", "a.json"], 'Invalid value "-" for --format'),
         (["upgrade", "a.jsonl", "-o", "b.jsonl", "--layout", "-"], "got '-'"),
         (["-"], 'Unknown command "-"'),
@@ -221,4 +221,4 @@ def test_a_layout_of_too_many_digits_is_wrong_usage(capsys: pytest.CaptureFixtur
         run(["upgrade", "a.jsonl", "--dry-run", "--layout", f"qwen_vl,patch_size={'9' * 5000}"])
         == 2
     )
-    assert "--layout takes FAMILY,KNOB=INTEGER" in " ".join(capsys.readouterr().err.split())
+    assert "--layout takes FAMILY,NAME=INTEGER" in " ".join(capsys.readouterr().err.split())

@@ -52,7 +52,7 @@ def test_without_records_nothing_is_missing_or_orphaned(rawmm: Run, images: Path
     assert code == 1
     assert len(out.splitlines()) == 3
     assert err == (
-        "2 images: 1 corrupt, 1 stale, 1 foreign; missing and orphaned images were not looked for "
+        "2 images: 1 corrupt, 1 stale, 1 foreign; missing and orphaned images were not checked "
         "(give --refs)\n"
     )
 
@@ -62,7 +62,7 @@ def test_what_costs_space_alone_is_exit_code_0(rawmm: Run, images: Path) -> None
     code, out, err = rawmm("fsck", images, "--repair")
     assert code == 0
     assert "removed [stale_file]" in out
-    assert err.startswith("1 image: no corrupt, 1 stale, 2 foreign, 1 set right; missing and ")
+    assert err.startswith("1 image: no corrupt, 1 stale, 2 foreign, 1 repaired; missing and ")
     assert rawmm("fsck", images).err.startswith("1 image: no corrupt, no stale, 2 foreign; ")
 
 
@@ -124,10 +124,10 @@ def test_references_to_another_directory_are_counted_and_named(
     assert len(lines) == len(list(images.iterdir())) == 4
     for line in lines:
         assert f"got '{images}/" in line
-        assert line.endswith("it was not looked for [path_escape]")
+        assert line.endswith("it was not checked [path_escape]")
     assert err == (
         "no images: no missing, no corrupt, no orphaned, no stale, no foreign; "
-        "14 of 14 references lead outside and were not looked for\n"
+        "14 of 14 references refer to images elsewhere, not checked\n"
     )
     levels = rawmm("fsck", empty, "--refs", records, "--format", "github").out.splitlines()
     assert {line.split()[0] for line in levels} == {"::notice"}

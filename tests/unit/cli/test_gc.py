@@ -47,7 +47,7 @@ def test_files_of_every_format_keep_their_images(
     args = ("gc", store.root, "--refs", one, lines, packed, "--grace", "0s")
     code, out, err = rawmm(*args, "--dry-run")
     assert (code, out) == (0, f"{gone}\n")
-    assert err.startswith(f"dry run: 1 image deleted, {size} bytes freed, 3 referenced, 0 younger")
+    assert err.startswith(f"dry run: 1 image deleted, {size} bytes freed, 3 referenced, 0 within")
     assert gone.exists()
     code, out, err = rawmm(*args)
     assert (code, out) == (0, f"{gone}\n")
@@ -61,7 +61,7 @@ def test_the_grace_is_a_day(rawmm: Run, store: ImageStore, tmp_path: Path) -> No
     refs.write_text(json.dumps([name_of(store, 0)]))
     code, out, err = rawmm("gc", store.root, "--refs", refs)
     assert (code, out) == (0, "")
-    assert err == "no images deleted, 0 bytes freed, 1 referenced, 3 younger than the grace\n"
+    assert err == "no images deleted, 0 bytes freed, 1 referenced, 3 within the grace period\n"
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,7 @@ def test_references_to_images_that_are_not_here_are_counted(
     refs = tmp_path / "a.json"
     refs.write_text(json.dumps([name_of(store, 0), f"file:///a/{'a' * 64}.png"]))
     err = rawmm("gc", store.root, "--refs", refs).err
-    assert err.endswith(
-        " younger than the grace; 1 reference to images that are not here, not looked for\n"
-    )
+    assert err.endswith(" within the grace period; 1 reference to images elsewhere, not checked\n")
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_no_name_of_a_directory_is_refused(
     }.get(command, [str(body), "-o", "out.jsonl", "--image-dir", given])
     assert run([command, *arguments]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert ("write ./- for one so named" if given else "is a variable not set?") in said
+    assert ("write ./- for a directory of that name" if given else "is a variable not set?") in said
     assert [path.name for path in body.parent.iterdir()] == [body.name]
 
 

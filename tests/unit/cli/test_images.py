@@ -77,8 +77,8 @@ class TestImagesThatAreGone:
         assert code == 1
         assert out.count("[no_image_dir]\n") == 14
         assert out.startswith(
-            f"{offloaded}:1::$.messages[1].content[1].image_url.url: expected an image directory, "
-            "in which the image can be looked for, got none; give --image-dir [no_image_dir]\n"
+            f"{offloaded}:1::$.messages[1].content[1].image_url.url: expected an image directory "
+            "to look for the image in, got none; give --image-dir [no_image_dir]\n"
         )
         assert err == "1 file, 5 records, 14 errors\n"
 

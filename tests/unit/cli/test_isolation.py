@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rawmm.cli.check
-import rawmm.cli.offload
-import rawmm.cli.upgrade
+import rawmm.cli.commands.check
+import rawmm.cli.commands.offload
+import rawmm.cli.commands.upgrade
 from rawmm.cli import main
 from rawmm.cli.bugs import Bug
-from rawmm.cli.check import Checker
+from rawmm.cli.commands.check import Checker
 from rawmm.cli.parallel import serial
 from rawmm.cli.records import Record, Source
 from rawmm.validation import detect
@@ -57,7 +57,7 @@ def three(tmp_path: Path) -> Path:
 def test_a_bug_at_a_record_is_told_and_the_others_are_checked(
     rawmm: Run, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rawmm.cli.check.kind_of", broken_at(2))
+    monkeypatch.setattr("rawmm.cli.commands.check.detect_type", broken_at(2))
     code, out, err = rawmm("check", three, EXAMPLES / "broken" / "stream_length.json")
     assert code == 2
     assert [line.partition("::")[0] for line in out.splitlines()] == [
@@ -88,8 +88,8 @@ def test_a_bug_in_reading_a_file_is_told_and_the_others_are_checked(
 def test_a_bug_in_a_command_that_writes_leaves_out_as_it_was(
     command: str, rawmm: Run, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rawmm.cli.offload.offload_images_inplace", broken)
-    monkeypatch.setattr("rawmm.cli.upgrade.kind_of", broken)
+    monkeypatch.setattr("rawmm.cli.commands.offload.offload_images_inplace", broken)
+    monkeypatch.setattr("rawmm.cli.commands.upgrade.kind_of", broken)
     out = three.with_name("out.jsonl")
     out.write_text("before")
     code, _, err = rawmm(command, three, "-o", out, "--image-dir", three.parent)
@@ -104,7 +104,7 @@ def test_a_bug_in_a_command_that_writes_leaves_out_as_it_was(
 def test_a_bug_does_not_stop_a_dry_run(
     rawmm: Run, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rawmm.cli.upgrade.kind_of", broken_at(2))
+    monkeypatch.setattr("rawmm.cli.commands.upgrade.kind_of", broken_at(2))
     code, _, err = rawmm("upgrade", three, "--dry-run")
     assert code == 2
     first, second, last = err.splitlines()
@@ -223,7 +223,7 @@ def garbage(draw: st.DrawFn) -> Any:
 def test_no_document_of_json_is_a_bug_to_check(value: Any) -> None:
     record = Record(json.dumps(value).encode(), None)
     for image_dir in (None, "/nowhere"):
-        checker = rawmm.cli.check.checker_of(None, image_dir, False)
+        checker = rawmm.cli.commands.check.checker_of(None, image_dir, False)
         found = list(serial(checker, iter([record]), "json"))
         assert not [one for _, one in found if isinstance(one, Bug)], found
 

@@ -133,7 +133,7 @@ class TestJsonLinesWithoutARecord:
         path.write_bytes(data)
         code, _, err = rawmm("offload", path, "-o", out, "--image-dir", tmp_path / "im")
         assert code == 2
-        assert "a JSON file holds one document, and the input has none" in err
+        assert "a JSON file holds one document, but the input has none" in err
         assert not out.exists()
 
     def test_stop_a_collector(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:

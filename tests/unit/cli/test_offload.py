@@ -145,7 +145,7 @@ def test_inline_mode_checks_and_keeps(rawmm: Run, tmp_path: Path, image_url: str
     source, out = tmp_path / "in.json", tmp_path / "out.json"
     source.write_text(json.dumps([part(image_url)]))
     code, _, err = rawmm("offload", source, "-o", out, "--mode", "inline")
-    assert (code, err) == (0, "1 record, 1 image: all in order\n")
+    assert (code, err) == (0, "1 record, 1 image: no errors\n")
     assert json.loads(out.read_text()) == json.loads(source.read_text())
     assert left(tmp_path) == ["in.json", "out.json"]
     source.write_text(json.dumps([part("http://x")]))
@@ -187,7 +187,7 @@ def test_what_cannot_be_read_or_written_is_exit_code_2(
     cases: list[tuple[tuple[str | Path, ...], str]] = [
         ((tmp_path / "no.json", "-o", "x.json"), "no such file"),
         ((tmp_path, "-o", "x.json"), "is a directory"),
-        ((tmp_path / "a.txt", "-o", "x.json"), "the extension is none of"),
+        ((tmp_path / "a.txt", "-o", "x.json"), "the extension is not one of"),
         ((source, "-o", tmp_path), "is a directory"),
         ((source, "-o", "/dev/full"), "no space left"),
         ((source,), "--output"),

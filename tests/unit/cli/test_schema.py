@@ -41,8 +41,7 @@ def test_an_unknown_name_is_exit_code_2(rawmm: Run) -> None:
     code, out, err = rawmm("schema", "rawmmitem")
     assert (code, out) == (2, "")
     assert err == (
-        "rawmm: no type of the contract has the name 'rawmmitem'; "
-        "did you mean RawMMItem or RawMMRef?\n"
+        "rawmm: the contract has no type 'rawmmitem'; did you mean RawMMItem or RawMMRef?\n"
     )
     assert rawmm("schema", "zzz").err.endswith("; see rawmm schema --list\n")
     assert rawmm("schema", "Trace", "--list").code == 2
@@ -52,7 +51,7 @@ def test_version_and_help(rawmm: Run) -> None:
     assert rawmm("--version") == (0, f"rawmm {__version__} (contract {SCHEMA_VERSION})\n", "")
     code, out, _ = rawmm("--help")
     assert code == 0
-    for word in ("check", "offload", "schema", "Exit codes: 0 fine"):
+    for word in ("check", "offload", "schema", "Exit codes: 0 no errors"):
         assert word in out
     for command in ("check", "offload", "schema"):
         code, out, _ = rawmm(command, "--help")

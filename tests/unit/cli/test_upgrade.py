@@ -198,10 +198,10 @@ class TestLayout:
             ("gemma", "--layout: expected one of "),
             ("qwen_vl,patch=3", "--layout: expected a parameter of qwen_vl"),
             ("qwen_vl,patch_size=0", "--layout: expected an integer from 1"),
-            ("qwen_vl,patch_size", "--layout takes FAMILY,KNOB=INTEGER,...; got 'patch_size'"),
-            ("qwen_vl,patch_size=1.5", "--layout takes FAMILY,KNOB=INTEGER,..."),
-            ("qwen_vl,family=3", "--layout takes FAMILY,KNOB=INTEGER,..."),
-            ("qwen_vl,", "--layout takes FAMILY,KNOB=INTEGER,..."),
+            ("qwen_vl,patch_size", "--layout takes FAMILY,NAME=INTEGER,...; got 'patch_size'"),
+            ("qwen_vl,patch_size=1.5", "--layout takes FAMILY,NAME=INTEGER,..."),
+            ("qwen_vl,family=3", "--layout takes FAMILY,NAME=INTEGER,..."),
+            ("qwen_vl,", "--layout takes FAMILY,NAME=INTEGER,..."),
         ],
     )
     def test_that_is_none_is_wrong_usage(
@@ -246,7 +246,7 @@ def test_the_type_can_be_named(rawmm: Run, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     code, _, err = rawmm("upgrade", source, "-o", out)
     assert code == 1
-    assert "name it with --type" in err
+    assert "name the type with --type" in err
     assert rawmm("upgrade", source, "-o", out, "--type", "MultiModalData").code == 0
     assert read(out) == [{}, {"mm_items": {"image": [NEW]}}]
     outcome = rawmm("upgrade", source, "-o", out, "--type", "list[MultiModalData]")
@@ -354,7 +354,7 @@ def test_json_lines_in_a_json_file_get_a_hint(rawmm: Run, tmp_path: Path) -> Non
     source = lines(tmp_path / "in.json", sidecar(OLD), sidecar(OLD))
     code, _, err = rawmm("upgrade", source, "-o", source)
     assert code == 1
-    assert err.endswith("if it is JSON Lines, say --input-format jsonl [malformed]\n")
+    assert err.endswith("if it is JSON Lines, give --input-format jsonl [malformed]\n")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -59,7 +59,7 @@ def test_only_strict_base64_is_decoded(text: str, got: str) -> None:
 
 
 @given(st.binary(min_size=1, max_size=50))
-def test_what_was_encoded_is_decoded(raw: bytes) -> None:
+def test_encoded_bytes_are_decoded(raw: bytes) -> None:
     assert decode(base64.b64encode(raw).decode()) == raw
 
 
@@ -82,7 +82,7 @@ def test_text_that_decodes_is_the_only_text_of_its_bytes(text: str) -> None:
         ("data:image/\u017fvg;base64,aGVs", "'data:image/\u017fvg;base64,'"),
     ],
 )
-def test_the_head_says_image_and_base64(url: str, got: str) -> None:
+def test_head_without_image_type_or_base64_is_refused(url: str, got: str) -> None:
     with pytest.raises(OffloadError) as caught:
         parse_data_url(url)
     assert caught.value.code == "bad_locator"
@@ -106,11 +106,11 @@ def test_the_head_is_read_without_regard_to_case() -> None:
         (None, False),
     ],
 )
-def test_what_claims_to_be_an_image(value: object, answer: bool) -> None:  # noqa: FBT001
+def test_image_data_urls_are_recognized(value: object, answer: bool) -> None:  # noqa: FBT001
     assert is_image_data_url(value) is answer
 
 
 @given(st.integers(1, 200))
-def test_the_length_alone_bounds_the_bytes(size: int) -> None:
+def test_max_bytes_bounds_the_decoded_size(size: int) -> None:
     url = parse_data_url(HEAD + base64.b64encode(bytes(size)).decode())
     assert size <= url.max_bytes <= size + 2

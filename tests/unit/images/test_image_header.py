@@ -86,11 +86,11 @@ def test_every_truncation_is_seen(kind: str, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_bytes_after_the_end_are_let_pass(kind: str) -> None:
+def test_bytes_after_the_end_are_ignored(kind: str) -> None:
     assert check(picture(kind) + b"\0" * 100).width == 24
 
 
-def test_a_thumbnail_in_the_metadata_is_no_end() -> None:
+def test_thumbnail_in_the_metadata_does_not_end_the_file() -> None:
     thumbnail = b"Exif\0\0" + picture("JPEG", (8, 8))
     raw = picture("JPEG")
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
@@ -150,13 +150,13 @@ def test_a_header_that_pillow_cannot_read_is_refused() -> None:
     assert refused(bytes(raw)).got == "a file whose header Pillow cannot read"
 
 
-def test_a_large_image_is_no_matter_for_pillows_bomb_check() -> None:
+def test_large_image_passes_pillows_bomb_check() -> None:
     # The test suite turns warnings into errors, so a warning would fail here, too.
     assert check(huge_png(30_000, 30_000)) == ImageHeader("image/png", 30_000, 30_000)
     assert check(huge_png(10_000, 10_000)).width == 10_000
 
 
-def test_a_warning_of_pillow_is_no_refusal() -> None:
+def test_warning_of_pillow_does_not_refuse_a_file() -> None:
     raw = picture("PNG")
     animation = png_chunk(b"acTL", struct.pack(">II", 0, 0))
     assert check(raw[:33] + animation + raw[33:]).width == 24
@@ -169,7 +169,7 @@ def test_a_gif_grows_with_its_first_frame() -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_declared_type_has_to_be_the_real_one(kind: str) -> None:
+def test_declared_type_must_match_the_file(kind: str) -> None:
     header = read_header(picture(kind))
     for other in FORMATS:
         declared = f"image/{other.lower()}"

@@ -82,7 +82,7 @@ def test_other_sources_are_refused(source: object) -> None:
     assert caught.value.code == "wrong_type"
 
 
-def test_bytes_are_not_copied_and_what_can_change_is() -> None:
+def test_bytes_are_not_copied_and_mutable_buffers_are() -> None:
     raw = picture()
     assert prepare_image(raw, Limits()).raw is raw
     buffer = bytearray(raw)

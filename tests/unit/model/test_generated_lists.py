@@ -1,4 +1,4 @@
-"""Fields that a rule reads are listed by the generator: a new one is covered at once."""
+"""The generator lists the fields that rules read, so rules cover new fields."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OBJECTS = sorted(
 
 
 def with_field(name: str, schema: Any) -> Any:
-    """The class that the generator makes of a type with one more optional field."""
+    """The generated class of a type with one more optional field."""
     bundle = copy.deepcopy(schemas.annotated())
     bundle["$defs"][name]["properties"]["score"] = schema | {"description": "New."}
     module = ModuleType("generated_for_a_test")
@@ -124,7 +124,7 @@ def test_every_number_field_is_listed(name: str) -> None:
 
 
 def places(kind: Any, value: Any) -> Iterator[Any]:
-    """`value` in place of each number of a type's fields."""
+    """`value` at each position of a number in a type."""
     if kind is float:
         yield value
     for arg in get_args(kind):

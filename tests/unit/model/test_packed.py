@@ -1,4 +1,4 @@
-"""Packed streams: sequences in Python, arrays on the wire, equal to the lists they stand for."""
+"""Packed streams: sequences in Python, arrays on the wire, equal to lists of their elements."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ class TestSequence:
         assert not kind.pack([])
 
     @pytest.mark.parametrize("at", [4, -5])
-    def test_no_element_there(
+    def test_index_outside_of_the_stream_is_an_error(
         self, kind: type[PackedStream[Any]], values: list[Any], at: int
     ) -> None:
         with pytest.raises(IndexError):
             kind.pack(values)[at]
 
-    def test_slices(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_slice_is_packed(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
         stream = kind.pack(values)
         ends = [None, -5, -2, 0, 1, 3, 9]
         for start in ends:
@@ -106,7 +106,9 @@ class TestSequence:
                     assert part.tolist() == values[start:stop:step]
                     assert len(part) == len(values[start:stop:step])
 
-    def test_counts_and_finds(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_count_and_index_agree_with_the_list(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         stream = kind.pack(values)
         for value in [*values, 3, -1, 2**40, 0.25, "x", None]:
             assert stream.count(value) == values.count(value)
@@ -117,7 +119,9 @@ class TestSequence:
         with pytest.raises(ValueError, match="not in list"):
             stream.index("x")
 
-    def test_equality(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_equals_lists_and_streams_of_the_same_elements(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         stream = kind.pack(values)
         assert stream == values
         assert values == stream
@@ -138,11 +142,11 @@ class TestSequence:
         assert wider(stream, kind.__dtypes__[1]) == stream
         assert wider(stream, kind.__dtypes__[1]) != kind.pack(values[:-1])
 
-    def test_no_hash(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_is_not_hashable(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
         with pytest.raises(TypeError, match="unhashable"):
             hash(kind.pack(values))
 
-    def test_immutable(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_is_immutable(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
         stream: Any = kind.pack(values)
         with pytest.raises(AttributeError):
             stream.data = b""
@@ -151,12 +155,16 @@ class TestSequence:
         with pytest.raises(TypeError):
             stream.memoryview()[0] = values[1]
 
-    def test_memoryview(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_memoryview_is_typed_and_read_only(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         view = kind.pack(values).memoryview()
         assert view.readonly
         assert view.tolist() == values
 
-    def test_numpy(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_numpy_reads_it_without_a_copy(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         for dtype in kind.__dtypes__:
             stream = wider(kind.pack(values), dtype)
             array = np.asarray(stream)
@@ -165,25 +173,27 @@ class TestSequence:
             assert np.shares_memory(array, np.frombuffer(stream.data, "u1"))
             assert not array.flags.writeable
 
-    def test_copies_and_pickles(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_copy_and_pickle_are_equal(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         stream = kind.pack(values)
         for again in (copy.copy(stream), copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))):
             assert type(again) is kind
             assert again == stream
 
-    def test_a_big_endian_machine_swaps(
+    def test_bytes_are_swapped_on_a_big_endian_machine(
         self, kind: type[PackedStream[Any]], values: list[Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stream = kind.pack(values)
         monkeypatch.setattr(_packed, "_SWAP", True)
         assert kind.pack(values).data == stream.data
         layout = {"int32": "i", "bool": "?", "float32": "f"}[stream.dtype]
-        # Read by this machine, what is native there is the other way round.
+        # Bytes in the native order of a big-endian machine are reversed on this one.
         assert stream.tolist() == list(struct.unpack(f">4{layout}", stream.data))
 
 
 def wider(stream: PackedStream[Any], dtype: str) -> PackedStream[Any]:
-    """The same elements in another type."""
+    """The same elements with another element type."""
     layouts = {
         "int32": "i",
         "int64": "q",
@@ -215,7 +225,7 @@ class TestPack:
             (PackedFloats, [3], "float32"),
         ],
     )
-    def test_first_type_that_loses_nothing(
+    def test_narrowest_exact_type_is_chosen(
         self, kind: type[PackedStream[Any]], values: list[Any], dtype: str
     ) -> None:
         stream = kind.pack(values)
@@ -241,17 +251,17 @@ class TestPack:
             (PackedFloats, [10**400], "bad_value"),
         ],
     )
-    def test_elements_that_no_stream_has(
+    def test_illegal_element_is_refused(
         self, kind: type[PackedStream[Any]], values: list[Any], code: str
     ) -> None:
         assert refused(lambda: kind.pack(values)).code == code
 
-    def test_packed_already(self) -> None:
+    def test_packed_stream_is_returned_unchanged(self) -> None:
         stream = PackedFlags.pack(FLAGS)
         assert PackedFlags.pack(stream) is stream
 
-    def test_aligned_elements_only(self) -> None:
-        """Bytes of a token across two others are no token."""
+    def test_only_aligned_elements_are_counted(self) -> None:
+        """Bytes across two tokens do not count as a token."""
         token = 0x00010000
         ids = [0x01000000, 0x00000000, 0x00000001]
         data = PackedTokenIds.pack(ids).data
@@ -261,7 +271,7 @@ class TestPack:
 
 
 class TestForms:
-    def test_all_streams(self) -> None:
+    def test_all_streams_of_a_node_are_packed(self) -> None:
         document = to_builtins(packed())
         for name in ("token_ids", "mask", "is_content", "logprobs", "advantages"):
             assert document[name]["__nd__"] is True
@@ -269,23 +279,23 @@ class TestForms:
         assert document["loss_weights"]["ce"]["dtype"] == "float32"
         assert document["advantages"]["dtype"] == "float64"
 
-    def test_one_value_in_both(self) -> None:
+    def test_both_forms_have_the_same_values(self) -> None:
         assert packed() == node()
         assert node() == packed()
         assert type(packed().token_ids) is PackedTokenIds
 
     @pytest.mark.parametrize("encode", [encode_json, encode_msgpack, to_builtins])
-    def test_the_writer_chooses(self, encode: Any) -> None:
+    def test_writer_chooses_the_form(self, encode: Any) -> None:
         listed, whole = encode(node()), encode(node(), packed=True)
         assert listed != whole
         assert encode(node(), packed=False) == encode(packed(), packed=False) == listed
         assert encode(packed()) == encode(packed(), packed=True) == whole
 
-    def test_lists_are_what_a_reader_of_1_0_takes(self) -> None:
+    def test_reader_of_1_0_accepts_lists(self) -> None:
         assert b"__nd__" not in encode_json(packed(), packed=False)
         assert json.loads(encode_json(node())) == json.loads(encode_json(packed(), packed=False))
 
-    def test_nothing_is_changed(self) -> None:
+    def test_encoding_does_not_change_the_struct(self) -> None:
         value = node()
         encode_msgpack(value, packed=True)
         assert type(value.token_ids) is list
@@ -294,12 +304,12 @@ class TestForms:
         encode_msgpack(other, packed=False)
         assert type(other.mask) is PackedFlags
 
-    def test_absent_and_null_stay(self) -> None:
+    def test_absent_and_null_streams_are_kept(self) -> None:
         document = to_builtins(convert({**LISTED, "advantages": None}), packed=True)
         assert document["advantages"] is None
         assert "entropies" not in document
 
-    def test_wherever_nodes_are(self) -> None:
+    def test_nodes_in_lists_dicts_and_traces_are_packed(self) -> None:
         trace = convert({"nodes": [LISTED], "own": {"x": [1]}}, Trace)
         trace.nodes[0].tools = [convert({"name": "t", "future": 1}, Tool)]
         for value, kind in (
@@ -313,20 +323,20 @@ class TestForms:
             assert again == value
             assert encode_msgpack(again, packed=False) == encode_msgpack(value)
 
-    def test_json_has_base64(self) -> None:
+    def test_json_holds_base64(self) -> None:
         document = json.loads(encode_json(node(), packed=True))
         assert document["mask"] == {
             "__nd__": True, "dtype": "bool", "shape": [3], "data": "AAEB",
         }  # fmt: skip
         assert decode_json(json.dumps(document)) == node()
 
-    def test_a_packed_stream_is_an_encoded_array(self) -> None:
+    def test_packed_stream_has_the_fields_of_an_encoded_array(self) -> None:
         array = convert(to_builtins(packed())["token_ids"], EncodedArray)
         assert array.data == struct.pack("<3i", 8, 70_000, 13)
         assert convert(packed().token_ids, EncodedArray) == array
 
-    def test_one_object_per_stream(self) -> None:
-        """However many tokens there are, decoding makes no object of one."""
+    def test_decoding_makes_one_object_per_stream(self) -> None:
+        """Decoding makes no object per token."""
         size = 50_000
         value = MessageNode(
             message=UserMessage(content="x"), token_ids=[70_000] * size, mask=[False] * size
@@ -337,8 +347,8 @@ class TestForms:
         assert again.mask.count(False) == size
 
 
-class TestDoors:
-    def test_construction(self) -> None:
+class TestEntryPoints:
+    def test_constructor_accepts_packed_streams(self) -> None:
         one = MessageNode(
             message=AssistantMessage(content="x"),
             token_ids=PackedTokenIds.pack([1, 2]),
@@ -348,7 +358,7 @@ class TestDoors:
         assert one.token_ids == [1, 2]
         validate(one)
 
-    def test_a_stream_of_another_kind(self) -> None:
+    def test_stream_of_another_type_is_refused(self) -> None:
         error = refused(
             lambda: MessageNode(
                 message=UserMessage(content="x"),
@@ -358,7 +368,7 @@ class TestDoors:
         )
         assert (error.code, error.path) == ("bad_value", "$.token_ids.dtype")
 
-    def test_changed_since(self) -> None:
+    def test_assigned_stream_is_validated_again(self) -> None:
         value = packed()
         value.mask = PackedFlags.pack([True])
         assert refused(lambda: encode_msgpack(value)).path == "$.mask"
@@ -376,13 +386,13 @@ class TestDoors:
         error = refused(lambda: convert({**LISTED, "mask": np.zeros((1, 4), bool)}))
         assert (error.code, error.path) == ("array_payload", "$.mask")
 
-    def test_never_in_a_descriptor(self) -> None:
+    def test_packed_stream_in_a_descriptor_is_refused(self) -> None:
         error = refused(
             lambda: RawMMItem(modality="image", family="x", payload={"a": packed().token_ids})
         )
         assert (error.code, error.path) == ("array_payload", "$.payload.a")
 
-    def test_bytes_are_not_shown(self) -> None:
+    def test_errors_do_not_show_bytes(self) -> None:
         document = to_builtins(packed())
         document["token_ids"]["data"] = b"\xff" * 11
         for error in iter_errors(document, MessageNode):
@@ -407,7 +417,7 @@ class TestDoors:
             ({"data": struct.pack("<3i", 1, -1, 1)}, "out_of_range", "$.token_ids.data[1]"),
         ],
     )
-    def test_broken_arrays(self, change: dict[str, Any], code: str, path: str) -> None:
+    def test_broken_array_is_refused(self, change: dict[str, Any], code: str, path: str) -> None:
         document = to_builtins(packed())
         document["token_ids"] |= change
         for call in (
@@ -419,7 +429,7 @@ class TestDoors:
             error = refused(call)
             assert (error.code, error.path) == (code, path)
 
-    def test_an_object_without_the_mark(self) -> None:
+    def test_object_without_the_mark_is_refused(self) -> None:
         document = to_builtins(packed())
         del document["mask"]["__nd__"]
         error = refused(lambda: convert(document))
@@ -461,14 +471,14 @@ class TestGraph:
         listed = rollout()
         return listed, decode_msgpack(encode_msgpack(listed, packed=True), Trace)
 
-    def test_branches(self) -> None:
+    def test_branches_read_packed_streams(self) -> None:
         listed, hopped = self.hop()
         (one,), (other,) = branches(listed), branches(hopped)
         for name in ("token_ids", "mask", "logprobs", "mm_token_type_ids", "multi_modal_data"):
             assert getattr(one, name) == getattr(other, name)
             assert type(getattr(one, name)) is type(getattr(other, name))
 
-    def test_the_next_turn(self) -> None:
+    def test_next_turn_is_prepared_from_packed_streams(self) -> None:
         listed, hopped = self.hop()
         prompt = [*(node.message for node in listed.nodes), user("go on")]
         turns = [prepare_turn(trace, prompt) for trace in (listed, hopped)]
@@ -490,20 +500,20 @@ class TestGraph:
                 one.timestamp = 0.0
         assert listed == hopped
 
-    def test_a_lost_image_is_found(self) -> None:
+    def test_lost_image_is_reported(self) -> None:
         _, hopped = self.hop()
         hopped.nodes[1].token_ids = PackedTokenIds.pack([30, PAD])
         error = refused(lambda: encode_msgpack(hopped))
         assert (error.code, error.path) == ("orphan_image", "$.nodes[1].token_ids")
 
-    def test_samples(self) -> None:
+    def test_samples_are_equal_in_both_forms(self) -> None:
         samples = [
             sample_from(branches(trace)[0], to_uri=lambda name: f"file:///x/{name}")
             for trace in self.hop()
         ]
         assert samples[0] == samples[1]
 
-    def test_a_sample_takes_packed_streams(self) -> None:
+    def test_sample_accepts_packed_streams(self) -> None:
         value = packed()
         sample = as_sample(
             {

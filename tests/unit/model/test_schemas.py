@@ -1,4 +1,4 @@
-"""The schemas that ship: valid, complete in parts, understood by other tools."""
+"""The shipped schemas: valid, self-contained, and accepted by other tools."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GARBAGE: list[Any] = [
 ]  # fmt: skip
 
 
-def test_the_bundle_is_a_schema() -> None:
+def test_bundle_is_a_valid_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schemas.bundle())
     assert schemas.bundle()["title"] == f"rawmm data contract {rawmm.SCHEMA_VERSION}"
     assert rawmm.SCHEMA_VERSION == "1.1"
@@ -42,21 +42,21 @@ def keywords(node: Any) -> set[str]:
     return set().union(*map(keywords, node)) if isinstance(node, list) else set()
 
 
-def test_shipped_schemas_have_no_keyword_of_ours() -> None:
+def test_shipped_schemas_have_no_keyword_of_rawmm() -> None:
     """ajv refuses unknown keywords by default."""
     documents = [schemas.bundle(), *(json.loads(path.read_bytes()) for path in FILES.values())]
     assert [word for one in documents for word in keywords(one) if "x-rawmm" in word] == []
 
 
 @pytest.mark.parametrize("name", sorted(schemas.bundle()["$defs"]))
-def test_each_type_stands_alone(name: str) -> None:
+def test_schema_of_a_type_is_self_contained(name: str) -> None:
     part = schemas.schema(name)
     assert part["$ref"] == f"#/$defs/{name}"
     jsonschema_rs.validator_for(part)
     jsonschema.Draft202012Validator(part).is_valid({})
 
 
-def test_annotations_are_put_where_they_point() -> None:
+def test_annotations_are_inserted_at_their_pointers() -> None:
     whole = schemas.annotated()
     assert whole["x-rawmm-version"] == rawmm.SCHEMA_VERSION
     version = whole["$defs"]["RawMMItem"]["properties"]["version"]
@@ -69,7 +69,7 @@ def test_annotations_are_put_where_they_point() -> None:
         assert notes.items() <= node.items(), pointer
 
 
-def test_annotating_leaves_the_bundle_plain() -> None:
+def test_annotating_does_not_change_the_bundle() -> None:
     before = copy.deepcopy(schemas.bundle())
     assert schemas.annotated() != before
     assert schemas.bundle() == before
@@ -85,7 +85,7 @@ def test_constants_come_from_the_schema() -> None:
     assert free["x-rawmm-max-values"] == MAX_FREE_VALUES == 10_000_000
 
 
-def test_every_listed_rule_exists_and_is_asked() -> None:
+def test_every_listed_rule_exists_and_is_checked() -> None:
     listed = {
         (name, rule)
         for name, schema in schemas.annotated()["$defs"].items()
@@ -97,7 +97,7 @@ def test_every_listed_rule_exists_and_is_asked() -> None:
 
 
 def file_validator(name: str) -> Any:
-    """A validator of one schema file, which finds the others by their names."""
+    """A validator of one schema file that resolves the others by name."""
     documents = {name: json.loads(path.read_bytes()) for name, path in FILES.items()}
     resources = ((key, Resource.from_contents(value)) for key, value in documents.items())
     return jsonschema.Draft202012Validator(
@@ -106,10 +106,10 @@ def file_validator(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_file_refuses_garbage(name: str) -> None:
+def test_schema_file_refuses_garbage(name: str) -> None:
     validator = file_validator(name)
     accepted = [one for one in GARBAGE if validator.is_valid(one)]
-    # A list of no messages and the like is no garbage inside of an array-like type.
+    # Some garbage is valid for array-like types, such as an empty list.
     assert accepted == ([[[]]] if name == "trainer.schema.json" else [])
 
 
@@ -118,7 +118,7 @@ def test_bundle_refuses_garbage() -> None:
     assert [one for one in GARBAGE if validator.is_valid(one)] == [[[]]]  # MMRefs without images
 
 
-def test_trace_file_accepts_the_examples() -> None:
+def test_trace_schema_accepts_the_examples() -> None:
     validator = file_validator("trace.schema.json")
     assert all(validator.is_valid(json.loads(path.read_bytes())) for path in EXAMPLES)
 
@@ -131,8 +131,8 @@ def detected(document: Any) -> Any:
 
 
 @pytest.mark.parametrize("listed", [False, True], ids=["alone", "in a list"])
-def test_bundle_accepts_what_is_detected(listed: bool) -> None:  # noqa: FBT001
-    """Its root is the documents that `rawmm check` knows by themselves."""
+def test_bundle_accepts_documents_whose_type_is_identified(listed: bool) -> None:  # noqa: FBT001
+    """Its root accepts the documents whose type `rawmm check` identifies."""
     root = jsonschema_rs.validator_for(schemas.bundle())
     definitions = schemas.bundle()["$defs"]
     seen = set()
@@ -149,14 +149,14 @@ def test_bundle_accepts_what_is_detected(listed: bool) -> None:  # noqa: FBT001
             continue
         by_kind = jsonschema_rs.validator_for({**schema_of(kind), "$defs": definitions})
         if listed and vector["type"] == "MMRefs" and accepted:
-            continue  # [[[...]]] is detected as MMRefs, and may be a list of MMRefs
+            continue  # [[[...]]] is identified as MMRefs, and may be a list of MMRefs
         assert accepted == by_kind.is_valid(document), vector["case"]
         seen.add((str(kind), accepted))
     assert len(seen) > 30
 
 
 def check_jsonschema(schema: Path, *documents: Path) -> list[str]:
-    """The names of the documents that the real command refuses."""
+    """The names of the documents that the command refuses."""
     done = subprocess.run(
         [
             sys.executable, "-m", "check_jsonschema", "--output-format", "json", "-v",
@@ -171,7 +171,7 @@ def check_jsonschema(schema: Path, *documents: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("source", ["file", "bundle"])
-def test_check_jsonschema_tells_traces_from_garbage(tmp_path: Path, source: str) -> None:
+def test_check_jsonschema_refuses_garbage_only(tmp_path: Path, source: str) -> None:
     schema = FILES["trace.schema.json"]
     if source == "bundle":  # `rawmm schema > all.json`
         schema = tmp_path / "all.json"
@@ -184,7 +184,7 @@ def test_check_jsonschema_tells_traces_from_garbage(tmp_path: Path, source: str)
     assert refused == sorted(path.name for path in written)
 
 
-def test_structs_carry_the_descriptions() -> None:
+def test_structs_have_the_descriptions() -> None:
     for name, struct in TYPES.items():
         described = schemas.bundle()["$defs"][name]["description"]
         assert " ".join((struct.__doc__ or "").split()) == described

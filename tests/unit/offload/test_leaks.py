@@ -140,7 +140,7 @@ def said(error: BaseException) -> str:
 
 @pytest.mark.parametrize("content", CONTENTS)
 @pytest.mark.parametrize("door", DOORS)
-def test_no_content_is_said(
+def test_errors_show_no_content(
     door: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -126,7 +126,7 @@ class TestBytes:
             assert given == body
         assert offload_request(b" {} ", store=store).body == b" {} "
 
-    def test_images_that_only_look_the_same_are_two(self, store: ImageStore) -> None:
+    def test_images_with_an_equal_cheap_key_are_distinct(self, store: ImageStore) -> None:
         raws = [picture(seed=seed) for seed in (1, 2)]
         raws = [raw + bytes(300 - len(raw)) for raw in raws]
         for _ in range(2):
@@ -136,13 +136,13 @@ class TestBytes:
             assert out == value
             assert [store.read(one["image_url"]["url"]) for one in out] == raws
 
-    def test_only_whole_values_are_cut(self) -> None:
+    def test_only_whole_values_are_extracted(self) -> None:
         text = rb'{"data:x":"say \"data:y\"","a": "data:\"z", "b":"file:", "c":" data:"}'
         found = UrlExtractor(text)
         assert [text[cut.start : cut.end] for cut in found.spans] == [rb'"data:\"z"', b'"file:"']
         assert found.splice(found.rest, {1: b"2"}) == text.replace(b'"file:"', b"2")
 
-    def test_what_looks_like_a_replacement_is_not_one(self, store: ImageStore) -> None:
+    def test_text_like_a_replacement_is_kept(self, store: ImageStore) -> None:
         texts = [f"{'0' * 32}:0", ":0", "", "0:0", f"{'a' * 32}:1"]
         body = json.dumps([part(URL), *texts])
         assert json.loads(changed(body, store))[1:] == texts
@@ -154,7 +154,7 @@ class TestBytes:
                 "$[1].image_url.url",
             )
 
-    def test_stats_are_those_of_the_other_door(self, tmp_path: Path) -> None:
+    def test_stats_equal_those_of_the_in_place_call(self, tmp_path: Path) -> None:
         value = [part(URL), part(URL), part(url_of("GIF")), part(url_of("JPEG", 2))]
         body = json.dumps(value).encode()
         first = ImageStore(tmp_path / "one")
@@ -215,7 +215,7 @@ class TestErrors:
         assert f"at byte {len(text) - 1} of {len(text)}" in str(caught.value)
 
     @pytest.mark.parametrize("body", [None, "[]", 1, {}, [b"[]"]])
-    def test_a_body_that_is_no_bytes(self, body: Any) -> None:
+    def test_body_that_is_not_bytes_is_refused(self, body: Any) -> None:
         with pytest.raises(ContractError) as caught:
             offload_request(body)
         assert caught.value.code == "wrong_type"
@@ -268,7 +268,7 @@ class TestErrors:
             offload_request(body, store=store)
         assert len(list(store.root.iterdir())) == 1
 
-    def test_a_request_that_is_wrong_as_it_stands_writes_nothing(
+    def test_malformed_request_writes_nothing(
         self, store: ImageStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         staged: list[Any] = []
@@ -312,7 +312,7 @@ class TestParallel:
         barrier = threading.Barrier(4, timeout=600)
         map_in_order(lambda _: barrier.wait(), range(4), threads=4)
 
-    def test_a_busy_pool_stops_nobody(self) -> None:
+    def test_busy_pool_does_not_block_a_call(self) -> None:
         def nested(_: int) -> int:
             return sum(map_in_order(lambda number: number, range(20), threads=8))
 

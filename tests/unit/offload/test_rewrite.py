@@ -142,7 +142,7 @@ def test_the_inner_object_is_the_same_object(root: Path) -> None:
     ],
     ids=str,
 )
-def test_what_is_no_image_part_is_left_alone(value: Any, root: Path) -> None:
+def test_other_parts_are_left_alone(value: Any, root: Path) -> None:
     before = repr(value)
     assert offload_images_inplace(value, image_dir=root) == ImageOffloadStats()
     assert repr(value) == before
@@ -384,7 +384,7 @@ def test_store_and_image_dir_together_are_a_type_error(root: Path) -> None:
     assert not root.exists()
 
 
-def test_a_file_that_is_there_with_the_wrong_size_is_replaced(root: Path) -> None:
+def test_file_with_the_wrong_size_is_replaced(root: Path) -> None:
     store = ImageStore(root)
     stored = store.put(picture())
     stored.path.write_bytes(b"cut")

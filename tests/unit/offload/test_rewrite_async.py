@@ -72,7 +72,7 @@ async def while_storing(
 
 
 @pytest.mark.parametrize("given", ["offload", "again", "mixed", "none"])
-def test_it_does_what_the_plain_call_does(given: str, tmp_path: Path) -> None:
+def test_async_call_does_what_the_plain_call_does(given: str, tmp_path: Path) -> None:
     urls = {
         "offload": [url_of(seed=0), url_of("JPEG", 1), url_of(seed=0)],
         "again": [url_of(seed=0)],
@@ -110,7 +110,7 @@ def test_nothing_to_store_needs_no_directory_and_no_thread(monkeypatch: pytest.M
     assert caught.value.code == "no_image_dir"
 
 
-def test_the_loop_goes_on_while_images_are_stored(root: Path) -> None:
+def test_event_loop_runs_while_images_are_stored(root: Path) -> None:
     store = GatedStore(root)
     value = body(url_of())
 
@@ -200,7 +200,7 @@ def test_a_part_that_cannot_be_changed_is_refused(root: Path) -> None:
     assert value.image_url == url_of()
 
 
-def test_a_cancelled_call_changes_nothing_then_or_later(root: Path) -> None:
+def test_cancelled_call_changes_nothing(root: Path) -> None:
     store = GatedStore(root)
     value = body(url_of(seed=0), url_of(seed=1))
     before = copy.deepcopy(value)
@@ -252,7 +252,7 @@ def test_old_shapes_survive_calls_at_once(root: Path) -> None:
     assert value == [part(ImageStore(root).put(picture()).uri)]
 
 
-def test_what_is_added_meanwhile_is_stored_too(root: Path) -> None:
+def test_image_added_meanwhile_is_stored_too(root: Path) -> None:
     value = body(url_of(seed=0))
     more = body(url_of(seed=1))["messages"]
     stats = asyncio.run(
@@ -262,14 +262,14 @@ def test_what_is_added_meanwhile_is_stored_too(root: Path) -> None:
     assert (stats.images_seen, stats.images_rewritten, stats.images_deduplicated) == (2, 2, 0)
 
 
-def test_what_is_replaced_meanwhile_is_not_overwritten(root: Path) -> None:
+def test_part_replaced_meanwhile_is_not_overwritten(root: Path) -> None:
     value = body(url_of(seed=0), url_of(seed=1))
     source = value["messages"][0]["content"][0]["image_url"]
     asyncio.run(while_storing(value, GatedStore(root), lambda: source.update(url=url_of(seed=2))))
     assert urls_of(value) == [ImageStore(root).put(picture(seed=seed)).uri for seed in (2, 1)]
 
 
-def test_what_is_removed_meanwhile_stays_away(root: Path) -> None:
+def test_part_removed_meanwhile_stays_removed(root: Path) -> None:
     value = body(url_of(seed=0))
     removed = value["messages"][0]
     before = copy.deepcopy(removed)

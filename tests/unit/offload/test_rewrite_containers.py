@@ -96,7 +96,7 @@ LAST = {
 
 @pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
 @pytest.mark.parametrize("last", LAST.values(), ids=LAST)
-def test_a_failure_in_the_last_part_leaves_everything_as_it_was(
+def test_failure_in_the_last_part_changes_nothing(
     last: Callable[[], tuple[Any, str]], container: Callable[[list[Any]], Any], root: Path
 ) -> None:
     bad, code = last()
@@ -132,7 +132,7 @@ def test_an_interrupt_while_rewriting_is_undone_and_passed_on(root: Path) -> Non
     assert value[2]["image_url"] == url_of(seed=2)
 
 
-def test_a_refused_model_is_as_it_was_in_every_respect(root: Path) -> None:
+def test_refused_model_is_unchanged(root: Path) -> None:
     model = Validated(image=url_of())
     set_before = set(model.model_fields_set)
     with pytest.raises(OffloadError) as caught:
@@ -427,13 +427,13 @@ class Registered:
 collections.abc.Mapping.register(Registered)
 
 
-def test_a_registered_mapping_is_looked_into(tmp_path: Path) -> None:
+def test_registered_mapping_is_searched(tmp_path: Path) -> None:
     value = Registered(messages=[{"content": [part(url_of())]}])
     assert offload_images_inplace(value, image_dir=tmp_path).images_rewritten == 1
 
 
 @pytest.mark.parametrize("kind", [dict, list, tuple, msgspec.Struct, Message, type])
-def test_an_object_that_claims_a_class_is_no_container(kind: type, tmp_path: Path) -> None:
+def test_object_with_a_forged_class_is_not_a_container(kind: type, tmp_path: Path) -> None:
     value = [Forged(kind), {"content": [part(url_of())]}]
     assert offload_images_inplace(value, image_dir=tmp_path).images_rewritten == 1
 

@@ -81,7 +81,7 @@ class TestAllOrNothing:
             assert value == again
 
     @given(messages(st.one_of(good, st.sampled_from(BAD))))
-    def test_on_failure_the_value_is_as_it_was(self, value: list[Any]) -> None:
+    def test_failure_leaves_the_value_unchanged(self, value: list[Any]) -> None:
         before = copy.deepcopy(value)
         bad = [url for url in urls_in(value) if url not in RAW]
         with tempfile.TemporaryDirectory() as directory:

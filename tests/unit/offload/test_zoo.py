@@ -165,7 +165,7 @@ TAKES_ANYTHING = {
 }
 
 
-def test_what_lies_is_taken_by_its_base_value(tmp_path: Path) -> None:
+def test_lying_subclass_is_read_by_its_base_value(tmp_path: Path) -> None:
     store = ImageStore(tmp_path)
     for name in ("a bytearray that lies", "a view with gaps", "a view"):
         assert store.read(store.put(MAKERS[name]()).raw_image_id) == PICTURE
@@ -191,7 +191,7 @@ def test_what_lies_is_taken_by_its_base_value(tmp_path: Path) -> None:
         (None, "pass a dict or a list that contains the parts"),
     ],
 )
-def test_what_holds_no_parts_names_the_right_function(
+def test_value_without_parts_names_the_right_function(
     value: Any, hint: str, tmp_path: Path
 ) -> None:
     odd = MAKERS[value]() if value in ("a path", "a file", "a generator") else value
@@ -209,7 +209,7 @@ def test_what_holds_no_parts_names_the_right_function(
         )
 
 
-def test_a_request_that_is_no_bytes_names_the_right_function() -> None:
+def test_request_that_is_not_bytes_names_the_right_function() -> None:
     for odd, hint in (
         ([], "offload_images_inplace takes messages and parsed bodies"),
         ("[]", "pass text.encode()"),

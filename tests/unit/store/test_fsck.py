@@ -49,13 +49,13 @@ def temporary(store: ImageStore, pid: int, age: float) -> Path:
     return path
 
 
-def test_a_directory_in_order_has_no_findings(store: ImageStore) -> None:
+def test_valid_directory_has_no_findings(store: ImageStore) -> None:
     image = store.put(picture())
     assert fsck(store.root) == []
     assert fsck(store.root, [{"raw_image_id": image.raw_image_id}, [image.uri]]) == []
 
 
-def test_a_missing_image_is_told_once_with_its_first_place(store: ImageStore) -> None:
+def test_missing_image_is_reported_once_at_its_first_place(store: ImageStore) -> None:
     image = store.put(picture())
     image.path.unlink()
     records: list[Any] = [
@@ -76,7 +76,7 @@ def test_a_missing_image_is_told_once_with_its_first_place(store: ImageStore) ->
     assert fsck(store.root) == []
 
 
-def test_corrupt_files_are_those_with_other_bytes_and_no_images(store: ImageStore) -> None:
+def test_corrupt_files_have_other_bytes_or_no_image(store: ImageStore) -> None:
     import hashlib
 
     image, good = store.put(picture()), store.put(picture(seed=1))
@@ -190,7 +190,7 @@ def test_an_image_that_a_collector_left_gets_its_name_back(store: ImageStore) ->
     assert [one.kind for one in fsck(store.root, [], repair=True)] == ["stale", "orphaned"]
 
 
-def test_foreign_names_are_told_and_left_alone(store: ImageStore) -> None:
+def test_foreign_names_are_reported_and_left_alone(store: ImageStore) -> None:
     store.put(picture())
     (store.root / "sub").mkdir()
     (store.root / "notes.txt").write_text("x")
@@ -203,7 +203,7 @@ def test_foreign_names_are_told_and_left_alone(store: ImageStore) -> None:
     assert len(list(store.root.iterdir())) == 3
 
 
-def test_what_cannot_be_checked_is_an_error(store: ImageStore) -> None:
+def test_unreadable_directory_is_an_error(store: ImageStore) -> None:
     with pytest.raises(OffloadError) as failed:
         fsck(store.root)
     assert failed.value.code == "store_failed"

@@ -54,7 +54,7 @@ def collect(store: ImageStore, *records: Any, **options: Any) -> list[str]:
     return collect_garbage(store.root, records, **{"grace": NOW} | options).deleted
 
 
-def test_what_no_record_names_is_deleted(store: ImageStore) -> None:
+def test_unreferenced_image_is_deleted(store: ImageStore) -> None:
     kept, gone, also = (store.put(picture(seed=seed)) for seed in range(3))
     let_time_pass(store.root)
     stats = collect_garbage(store.root, [{"raw_image_id": kept.raw_image_id}], grace=NOW)
@@ -110,7 +110,7 @@ def test_the_records_of_a_rollout_keep_its_images(store: ImageStore) -> None:
     assert len(collect(store, messages[:1])) == 2
 
 
-def test_within_the_grace_nothing_is_deleted(store: ImageStore) -> None:
+def test_nothing_is_deleted_within_the_grace_period(store: ImageStore) -> None:
     image = store.put(picture())
     let_time_pass(store.root)
     stats = collect_garbage(store.root, [], grace=HOUR, allow_empty=True)
@@ -152,7 +152,7 @@ def test_storing_again_makes_an_image_young(store: ImageStore) -> None:
     assert image.path.stat().st_mtime_ns > before
 
 
-def test_what_is_stored_while_the_records_are_read_stays(store: ImageStore) -> None:
+def test_image_stored_while_records_are_read_stays(store: ImageStore) -> None:
     old, again, named = (store.put(picture(seed=seed)) for seed in range(3))
     let_time_pass(store.root)
 
@@ -187,7 +187,7 @@ def test_a_record_that_cannot_be_read_stops_it_all(store: ImageStore, failure: A
     assert names(store) == before
 
 
-def test_records_that_name_nothing_here_must_be_meant(store: ImageStore) -> None:
+def test_records_without_references_need_allow_empty(store: ImageStore) -> None:
     image = store.put(picture())
     cases: tuple[list[Any], ...] = ([], [[]], [{"raw_image_id": "0" * 64 + ".png"}])
     for records in cases:
@@ -246,7 +246,7 @@ def test_only_names_that_a_store_gives_are_deleted(store: ImageStore) -> None:
     assert names(store) == keep | {link.name, folder.name}
 
 
-def test_what_a_stopped_collection_left_is_put_back(store: ImageStore) -> None:
+def test_files_of_an_interrupted_collection_are_restored(store: ImageStore) -> None:
     image, other = store.put(picture()), store.put(picture(seed=1))
     away = store.root / f".gc-{'0' * 16}-{image.raw_image_id}"
     image.path.rename(away)
@@ -262,7 +262,7 @@ def test_what_a_stopped_collection_left_is_put_back(store: ImageStore) -> None:
 
 
 @pytest.mark.parametrize("failure", [PermissionError, OSError])
-def test_without_hard_links_it_is_put_back_as_well(
+def test_file_is_restored_without_hard_links(
     store: ImageStore, failure: type[OSError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, other = store.put(picture()), store.put(picture(seed=1))
@@ -285,7 +285,7 @@ def test_a_negative_grace_is_refused(store: ImageStore) -> None:
     assert caught.value.code == "out_of_range"
 
 
-def test_a_directory_that_is_none_is_an_error(tmp_path: Path) -> None:
+def test_missing_directory_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for name in ("nowhere", "file"):
         for dry_run in (False, True):

@@ -213,7 +213,7 @@ def test_a_collector_that_dies_at_any_step_loses_nothing(tmp_path: Path, careful
     assert ended == [5]  # stat, rename, open, unlink
 
 
-def test_a_writer_that_dies_at_any_step_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_writer_that_dies_at_any_step_blocks_nobody(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "images", b"damaged")
     for step in range(1, 4):
         answers = scene.play({"writer": scene.write}, lambda waiting: waiting[0], ("writer", step))

@@ -129,7 +129,7 @@ class TestEveryTaker:
         assert TAKERS[taker](path).startswith(f"{home.as_uri()}/images/")
 
     @pytest.mark.parametrize("image_dir", REFUSED, ids=lambda one: repr(one)[:40])
-    def test_what_names_no_local_directory_is_refused(
+    def test_location_that_is_not_local_is_refused(
         self, taker: str, image_dir: Any, home: Path
     ) -> None:
         with pytest.raises(RawMMError) as caught:
@@ -147,7 +147,7 @@ class TestEveryTaker:
         lambda image_dir: materialize(None, image_processor=print, image_dir=image_dir),
     ],
 )
-def test_it_is_refused_without_images_too(action: Callable[[str], object]) -> None:
+def test_invalid_directory_is_refused_without_images(action: Callable[[str], object]) -> None:
     with pytest.raises(RawMMError) as caught:
         action("s3://bucket/images")
     assert str(caught.value) == (
@@ -171,9 +171,7 @@ def test_a_relative_directory_is_resolved_when_it_is_given(
     assert store.put(picture()).path.parent == home / "images"
 
 
-def test_a_working_directory_that_is_gone_is_said(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_working_directory_is_an_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "gone").mkdir()
     monkeypatch.chdir(home / "gone")
     (home / "gone").rmdir()
@@ -194,12 +192,12 @@ class TestVariables:
         assert run_image_dir({name: spelled.format(home=home)}) == expected
 
     @pytest.mark.parametrize("value", ["s3://bucket/x", "http://host/x", "~nobody-of-this-name"])
-    def test_one_that_names_no_directory_is_refused(self, name: str, value: str) -> None:
+    def test_location_that_is_not_a_directory_is_refused(self, name: str, value: str) -> None:
         with pytest.raises(RawMMError) as caught:
             run_image_dir({name: value})
         assert caught.value.code == "bad_locator"
 
-    def test_an_empty_one_is_not_set(self, name: str) -> None:
+    def test_empty_variable_counts_as_unset(self, name: str) -> None:
         with pytest.raises(RawMMError) as caught:
             run_image_dir({name: ""})
         assert caught.value.code == "no_image_dir"

@@ -69,7 +69,7 @@ class TestIndex:
         assert index.get(view(url.replace("image/png", "image/jpeg"))) is None
         assert index.get(view(url_of(seed=1))) is None
 
-    def test_one_other_character_anywhere_is_another_text(self) -> None:
+    def test_text_that_differs_in_one_character_is_distinguished(self) -> None:
         index = UrlIndex()
         url = url_of()
         index.put(view(url), info_of(url))
@@ -79,7 +79,7 @@ class TestIndex:
             assert index.get(view(other)) is None
         assert index.get(view(url[:-4])) is None
 
-    def test_a_text_that_only_looks_the_same_is_told_apart(self) -> None:
+    def test_text_with_an_equal_cheap_key_is_distinguished(self) -> None:
         index = UrlIndex()
         url = data_url(bytes(300) + b"x" * 99)
         twin = data_url(b"1" + bytes(299) + b"x" * 99)
@@ -88,7 +88,7 @@ class TestIndex:
         assert view(twin) in index
         assert index.get(view(twin)) is None
 
-    def test_it_forgets_what_was_longest_not_met(self) -> None:
+    def test_least_recently_used_entry_is_evicted(self) -> None:
         index = UrlIndex(max_entries=3)
         urls = [view(url_of(seed=seed)) for seed in range(4)]
         info = info_of(url_of())
@@ -99,13 +99,13 @@ class TestIndex:
         assert len(index) == 3
         assert [url in index for url in urls] == [True, False, True, True]
 
-    def test_text_beyond_ascii_is_not_known(self) -> None:
+    def test_non_ascii_text_is_not_indexed(self) -> None:
         index = UrlIndex()
         odd = parse_data_url("data:image/png;base64,é\ud800")
         index.put(odd, info_of(url_of()))
         assert index.get(odd) is None
 
-    def test_threads_share_it(self) -> None:
+    def test_threads_share_an_index(self) -> None:
         index = UrlIndex(max_entries=5)
         urls = [url_of(seed=seed) for seed in range(20)]
         infos = {url: info_of(url) for url in urls}
@@ -124,7 +124,7 @@ class TestIndex:
 
 @pytest.mark.parametrize("route", ROUTES)
 class TestStore:
-    def test_what_is_sent_again_is_not_decoded(
+    def test_image_sent_again_is_not_decoded(
         self, store: ImageStore, route: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         url = url_of()
@@ -137,7 +137,7 @@ class TestStore:
         assert (counters.seen, counters.stored, counters.deduplicated) == (4, 1, 3)
         assert (counters.bytes_in, counters.bytes_written) == (4 * size, size)
 
-    def test_without_blake3_all_is_the_same(
+    def test_results_are_equal_without_blake3(
         self, store: ImageStore, route: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "blake3", None)
@@ -151,7 +151,7 @@ class TestStore:
         assert store.verify() == []
 
     @pytest.mark.parametrize("damage", ["deleted", "truncated", "empty", "directory gone"])
-    def test_a_file_that_is_gone_or_cut_is_written_again(
+    def test_missing_or_truncated_file_is_written_again(
         self, store: ImageStore, route: str, damage: str
     ) -> None:
         url = url_of()
@@ -209,7 +209,7 @@ class TestStore:
         assert caught.value.code == "image_type_mismatch"
 
 
-def test_verify_reads_what_is_known(store: ImageStore) -> None:
+def test_verify_reads_an_indexed_image(store: ImageStore) -> None:
     url = url_of()
     file = store.put_data_url(url).path
     file.write_bytes(bytes(len(picture())))
@@ -218,6 +218,6 @@ def test_verify_reads_what_is_known(store: ImageStore) -> None:
     assert file.read_bytes() == picture()
 
 
-def test_bytes_are_no_data_url(store: ImageStore) -> None:
+def test_bytes_are_not_a_data_url(store: ImageStore) -> None:
     stored: Any = store.put_data_url(picture())
     assert stored.sha256 == info_of(url_of()).sha256

@@ -26,7 +26,7 @@ def test_a_probe_leaves_nothing(tmp_path: Path, root: str, durable: bool) -> Non
     assert everything(tmp_path) == []
 
 
-def test_a_probe_is_of_the_directory_that_is_there(tmp_path: Path) -> None:
+def test_probe_uses_the_existing_directory(tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "images")
     store.put(picture())
     before = everything(tmp_path)
@@ -42,7 +42,7 @@ def test_a_probe_is_of_the_directory_that_is_there(tmp_path: Path) -> None:
         ("x" * 300, "a path that is too long"),
     ],
 )
-def test_what_stands_in_the_way_is_named(tmp_path: Path, root: str, says: str) -> None:
+def test_obstacle_is_named(tmp_path: Path, root: str, says: str) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(OffloadError) as caught:
         ImageStore(tmp_path / root).probe()

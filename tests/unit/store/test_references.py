@@ -103,7 +103,7 @@ class Struct(msgspec.Struct):
         f"mmfile:v1:demo:f:image:{SHA[:32]}",
     ],
 )
-def test_whatever_could_name_an_image_does(text: str) -> None:
+def test_any_possible_name_keeps_its_image(text: str) -> None:
     wanted = {NAME, OLD}
     for record in (
         text,
@@ -134,18 +134,18 @@ def test_whatever_could_name_an_image_does(text: str) -> None:
         "image.png",
     ],
 )
-def test_what_names_no_image_keeps_none(text: str) -> None:
+def test_text_without_a_name_keeps_no_image(text: str) -> None:
     assert named([text, {text: text}]) == set()
 
 
-def test_each_image_is_kept_for_itself() -> None:
+def test_each_named_image_is_kept() -> None:
     assert named([OTHER]) == {OTHER}
     assert named([OTHER, SHA]) == {OTHER, NAME, OLD}
     assert named(["ab" * 8]) == set()
     assert named(["a" + "b" * 16]) == {OTHER}
 
 
-def test_an_object_that_holds_itself_and_one_that_is_met_twice() -> None:
+def test_cyclic_and_shared_objects_are_visited_once() -> None:
     part = {"url": NAME}
     record: list[Any] = [part, part]
     record.append(record)
@@ -175,7 +175,7 @@ def test_values_that_hold_no_text() -> None:
 
 
 @pytest.mark.parametrize("value", [object(), Plain, iter([NAME])])
-def test_what_cannot_be_looked_into_is_an_error(value: Any) -> None:
+def test_unreadable_object_is_an_error(value: Any) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         named({"a": [value]})
     assert (caught.value.code, caught.value.path) == ("not_json", "$.a[0]")
@@ -201,7 +201,7 @@ def test_a_reference_that_cannot_be_read_is_an_error(ref: str, code: str) -> Non
         assert caught.value.path.startswith("$.a[1]")
 
 
-def test_a_reference_that_is_refused_for_what_it_says_was_read() -> None:
+def test_reference_with_an_invalid_value_is_read() -> None:
     ref = f'mmraw:{{"raw_image_id":"{NAME}","pixel_values":[1]}}'
     assert named([ref]) == {NAME, OLD}
     assert [one.locator for one in locators([ref])] == [NAME]
@@ -408,7 +408,7 @@ HOLDERS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("holder", HOLDERS)
-def test_whatever_an_object_holds_keeps_its_image(holder: str) -> None:
+def test_any_state_of_an_object_keeps_its_image(holder: str) -> None:
     assert named({"a": [HOLDERS[holder]()]}) == {NAME, OLD}
 
 
@@ -763,7 +763,7 @@ def test_objects_that_many_share_are_written_once() -> None:
 
 
 @pytest.mark.parametrize("kind", [list, tuple, dict, set, str])
-def test_a_mock_is_no_series_of_records(kind: type) -> None:
+def test_mock_in_place_of_records_is_refused(kind: type) -> None:
     with pytest.raises(ContractError) as caught:
         each_record(mock.MagicMock(spec=kind))
     assert (caught.value.code, caught.value.path) == ("wrong_type", "$")
@@ -802,7 +802,7 @@ def test_times_of_messagepack_hold_no_text() -> None:
     assert named([msgspec.msgpack.Ext(-1, bytes(8))]) == set()
 
 
-def test_a_time_of_messagepack_that_is_none_is_an_error() -> None:
+def test_invalid_messagepack_timestamp_is_an_error() -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         named([msgspec.msgpack.Ext(-1, NAME.encode())])
     assert caught.value.code == "not_json"
@@ -889,7 +889,7 @@ def test_a_name_in_layers_of_escapes_keeps_its_image(text: str) -> None:
 
 
 @pytest.mark.parametrize("escape", [escaped, quoted])
-def test_more_layers_than_anybody_writes_are_an_error(escape: Callable[[str], str]) -> None:
+def test_too_many_layers_of_escapes_are_an_error(escape: Callable[[str], str]) -> None:
     text = "a"
     while len(text) < 100_000:
         text = (

@@ -27,7 +27,7 @@ ALL = {DIRECT: "/a/b", RUN_DIR: "/c/run", RUN_ID: "x1"}
         ({DIRECT: "//a"}, "/a"),
     ],
 )
-def test_the_first_that_is_set_decides(variables: dict[str, str], expected: str) -> None:
+def test_first_variable_that_is_set_decides(variables: dict[str, str], expected: str) -> None:
     assert run_image_dir(variables) == Path(expected)
 
 
@@ -48,7 +48,7 @@ def test_the_process_environment_is_the_default(
     assert raw_image_path(raw_image_id="a.png") == tmp_path.resolve() / "a.png"
 
 
-def test_none_set_is_an_error_that_names_them() -> None:
+def test_unset_variables_are_named_in_the_error() -> None:
     with pytest.raises(OffloadError) as caught:
         run_image_dir({})
     assert caught.value.code == "no_image_dir"

@@ -144,7 +144,7 @@ def test_a_file_of_the_wrong_size_is_replaced(store: ImageStore, damage: bytes) 
     assert not temporary_files(store.root)
 
 
-def test_wrong_bytes_of_the_right_size_are_seen_when_asked(store: ImageStore) -> None:
+def test_verify_replaces_wrong_bytes_of_the_right_size(store: ImageStore) -> None:
     stored = store.put(picture())
     damage = bytes(stored.size)
     stored.path.write_bytes(damage)
@@ -287,14 +287,14 @@ def test_the_expected_hash_is_a_prefix_of_the_digest(store: ImageStore) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "abc", "0" * 15, "A" * 32, "g" * 32, "0" * 129, "0x" * 8])
-def test_a_hash_that_is_none_is_refused(store: ImageStore, wrong: str) -> None:
+def test_invalid_hash_is_refused(store: ImageStore, wrong: str) -> None:
     stored = store.put(picture())
     with pytest.raises(MaterializeError) as caught:
         store.read(stored.raw_image_id, wrong)
     assert caught.value.code == "bad_format"
 
 
-def test_without_one_the_file_name_states_the_hash(store: ImageStore) -> None:
+def test_file_name_states_the_hash_by_default(store: ImageStore) -> None:
     stored = store.put(picture())
     short = store.root / f"{stored.sha256[:16]}.png"
     short.write_bytes(picture())
@@ -311,7 +311,7 @@ def test_without_one_the_file_name_states_the_hash(store: ImageStore) -> None:
         store.read("cat.png", stored.sha256)
 
 
-def test_a_truncated_file_is_seen(store: ImageStore) -> None:
+def test_truncated_file_is_reported(store: ImageStore) -> None:
     stored = store.put(picture())
     stored.path.write_bytes(picture()[:-1])
     with pytest.raises(MaterializeError) as caught:
@@ -354,7 +354,7 @@ def test_locators_that_are_refused(store: ImageStore, locator: str, code: str) -
     assert "iVBOR" not in str(caught.value)
 
 
-def test_a_link_below_the_root_is_not_a_way_out(store: ImageStore, tmp_path: Path) -> None:
+def test_link_below_the_root_is_refused(store: ImageStore, tmp_path: Path) -> None:
     stored = store.put(picture())
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -395,7 +395,7 @@ def test_verify_names_every_bad_file(store: ImageStore) -> None:
     assert store.verify()[0].args == faults[0].args
 
 
-def test_verify_says_when_it_cannot_list(tmp_path: Path) -> None:
+def test_verify_reports_an_unreadable_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (fault,) = ImageStore(tmp_path / "file").verify()
     assert fault.code == "store_failed"

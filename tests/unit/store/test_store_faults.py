@@ -214,7 +214,7 @@ def test_a_name_that_is_too_long(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stopped_by", [KeyboardInterrupt, SystemExit, MemoryError])
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
-def test_what_stops_the_writing_leaves_nothing(
+def test_interrupted_write_leaves_nothing(
     tmp_path: Path,
     step: str,
     stopped_by: type[BaseException],

@@ -1,35 +1,39 @@
-"""Which type a record is checked as: named by the user, or told from the record."""
+"""The type to check a record as: named by the user, or detected from the record."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from types import GenericAlias
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.cli.output import UsageError
-from rawmm.cli.schema import unknown_name
+from rawmm.errors import shown_text
 from rawmm.model.types import TYPES, ContentPart, Message
 from rawmm.validation import detect
 
-CHAT_REQUEST: Final = "ChatRequest"
-"""Stands for an OpenAI request body, or its messages: no type of the contract, but what rawmm
-offloads. See `rawmm.cli.requests`."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-TYPE_HINT: Final = "name it with --type; rawmm schema --list knows the names"
-"""What to do where nothing tells the type of a record."""
+CHAT_REQUEST: Final = "ChatRequest"
+"""An OpenAI request body, or its messages. It is not a type of the contract; see
+`rawmm.cli.chat_requests`."""
+
+TYPE_HINT: Final = "name the type with --type; rawmm schema --list lists the names"
+"""The hint of an error about a record of unknown type."""
 
 _UNIONS: Final[dict[str, Any]] = {"Message": Message, "ContentPart": ContentPart}
-# What OpenAI's wire has and the contract has not.
-_WIRE_ROLES: Final = frozenset({"developer", "function"})
-_WIRE_PARTS: Final = frozenset(
+# Values of OpenAI's format that the contract does not have.
+_OPENAI_ROLES: Final = frozenset({"developer", "function"})
+_OPENAI_PARTS: Final = frozenset(
     {"image", "input_audio", "file", "refusal", "video_url", "audio_url"}
 )
 
 
-def named_kind(name: str) -> Any:
-    """The type of a name such as ``Trace`` or ``list[MessageNode]``.
+def named_type(name: str) -> Any:
+    """The type with a name such as ``Trace`` or ``list[MessageNode]``.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: no type has this name.
     """
     inner = name.strip()
     depth = 0
@@ -47,8 +51,16 @@ def named_kind(name: str) -> Any:
     return kind
 
 
-def kind_of(value: Any) -> Any:
-    """The type that plain data is of.
+def unknown_name(name: str, known: Iterable[str]) -> str:
+    """The message for a name that is not among the `known` ones."""
+    by_lower = {one.lower(): one for one in known}
+    close = [by_lower[one] for one in get_close_matches(name.lower(), by_lower, n=2)]
+    tail = f"did you mean {' or '.join(close)}?" if close else "see rawmm schema --list"
+    return f"the contract has no type {shown_text(name)}; {tail}"
+
+
+def detect_type(value: Any) -> Any:
+    """The type of plain data.
 
     Raises:
         ContractError: ``unknown_type``.
@@ -61,14 +73,14 @@ def is_chat_request(value: Any) -> bool:
     if isinstance(value, dict) and "nodes" not in value and isinstance(value.get("messages"), list):
         return True
     messages = value if isinstance(value, list) else [value]
-    return any(_is_wire_message(message) for message in messages)
+    return any(_is_openai_message(message) for message in messages)
 
 
-def _is_wire_message(message: Any) -> bool:
-    """Whether a chat message is in OpenAI's form where that differs from the contract's."""
+def _is_openai_message(message: Any) -> bool:
+    """Whether a chat message has a part that only OpenAI's format has."""
     if not isinstance(message, dict) or "role" not in message:
         return False
-    if _is_one_of(message["role"], _WIRE_ROLES):
+    if _is_one_of(message["role"], _OPENAI_ROLES):
         return True
     calls, content = message.get("tool_calls"), message.get("content")
     return any(
@@ -76,7 +88,7 @@ def _is_wire_message(message: Any) -> bool:
         for call in (calls if isinstance(calls, list) else ())
     ) or any(
         isinstance(part, dict)
-        and (_is_one_of(part.get("type"), _WIRE_PARTS) or isinstance(part.get("image_url"), str))
+        and (_is_one_of(part.get("type"), _OPENAI_PARTS) or isinstance(part.get("image_url"), str))
         for part in (content if isinstance(content, list) else ())
     )
 

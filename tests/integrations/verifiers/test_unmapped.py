@@ -253,19 +253,19 @@ def test_a_single_message_or_tool_comes_back(message: dict[str, Any], tool: dict
 def test_everything_that_verifiers_has_no_field_for_rides_in_info() -> None:
     trace = to_verifiers(full_trace())
     assert trace.nodes[2].sampling_mask is None
-    carried = trace.info["rawmm"]
-    assert json.loads(json.dumps(carried)) == carried
-    assert carried["version"] == 1
-    assert [path for path, _ in carried["fields"]] == [
+    unmapped = trace.info["rawmm"]
+    assert json.loads(json.dumps(unmapped)) == unmapped
+    assert unmapped["version"] == 1
+    assert [path for path, _ in unmapped["fields"]] == [
         ["task", "curriculum"],
         ["rollout_of"],
         ["lineage"],
     ]
-    assert {one["node"]: [path for path, _ in one["fields"]] for one in carried["nodes"]} == {
+    assert {one["node"]: [path for path, _ in one["fields"]] for one in unmapped["nodes"]} == {
         1: [["message", "content", 1, "image_url", "detail"], ["multi_modal_data"]],
         2: [["finish_reason"], ["usage"], ["sampling_mask"], ["kept_tokens"]],
     }
-    assert [path for path, _ in carried["made_up"]] == [
+    assert [path for path, _ in unmapped["generated"]] == [
         ["id"],
         ["verifiers"],
         ["timing", "start"],
@@ -277,7 +277,7 @@ def test_everything_that_verifiers_has_no_field_for_rides_in_info() -> None:
         read_node(rawmm.to_builtins(full_trace().nodes[1])), rawmm.MessageNode
     )
     assert back.nodes[2].kept_tokens == ARRAY
-    assert trace.info["rawmm"] == carried
+    assert trace.info["rawmm"] == unmapped
 
 
 def test_nothing_rides_along_where_verifiers_has_every_field() -> None:
@@ -376,7 +376,7 @@ def hang_elsewhere(trace: Any) -> None:
         (lambda trace: trace.nodes.clear(), 1),
     ],
 )
-def test_leftovers_of_other_nodes_are_an_error(change: Any, node: int) -> None:
+def test_unmapped_fields_of_other_nodes_are_an_error(change: Any, node: int) -> None:
     trace = to_verifiers(full_trace())
     change(trace)
     for hop in (in_memory, over_the_wire, over_a_record):
@@ -404,11 +404,11 @@ def test_whatever_stands_under_the_key_no_other_error_comes() -> None:
                 yield from places(value[key], (*path, key))
 
     trace = to_verifiers(full_trace())
-    carried = trace.info["rawmm"]
+    unmapped = trace.info["rawmm"]
     outcomes: set[Any] = set()
-    for path in [path for path in places(carried) if path]:
+    for path in [path for path in places(unmapped) if path]:
         for odd in (None, "odd", -1, {"__nd__": 1}):
-            trace.info["rawmm"] = parent = copy.deepcopy(carried)
+            trace.info["rawmm"] = parent = copy.deepcopy(unmapped)
             for key in path[:-1]:
                 parent = parent[key]
             parent[path[-1]] = odd

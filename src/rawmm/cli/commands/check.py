@@ -1,4 +1,4 @@
-"""``rawmm check``: every error of every file."""
+"""``rawmm check``: reports every error in files of records."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from rawmm.cli.bugs import Bug, InternalError, bugs_named
+from rawmm.cli import output
+from rawmm.cli.bugs import Bug, InternalError, report_bugs
+from rawmm.cli.chat_requests import request_errors
 from rawmm.cli.documents import decode_plain, key_errors
+from rawmm.cli.image_dir import open_store
 from rawmm.cli.images import ImageChecker, NotChecked
-from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, kind_of, named_kind
-from rawmm.cli.malformed import placed
-from rawmm.cli.output import UsageError, complain, say
+from rawmm.cli.malformed import with_fault
+from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
+from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, detect_type, named_type
 from rawmm.cli.records import Format, Input, Record, Source, open_source
 from rawmm.cli.report import MaxErrors, Report, Style
-from rawmm.cli.requests import open_store, request_errors
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
 from rawmm.offload import available_cpus
@@ -35,55 +37,56 @@ def check(
         Parameter(
             name=["--type", "-t"],
             help="Type of every record, e.g. Trace, list[MessageNode] or ChatRequest. "
-            "Told from each record by default.",
+            "Detected from each record by default.",
         ),
     ] = None,
     input_format_name: Annotated[
         Format | None,
-        Parameter(name="--input-format", help="Format of the files. Their extension by default."),
+        Parameter(
+            name="--input-format", help="Format of the files, by default that of their extension."
+        ),
     ] = None,
     style: Annotated[
         Style,
         Parameter(
             name="--format",
-            help="Format of the report: lines of text, JSON Lines, or annotations for GitHub.",
+            help="Format of the report: text, JSON Lines, or GitHub annotations.",
         ),
     ] = "text",
     max_errors: MaxErrors = None,
     image_dir: Annotated[
         str | None,
         Parameter(
-            help="Look for the images that records refer to in this directory. Without it no "
-            "file is looked for, and the summary counts the images that were not checked. Inline "
-            "images are always checked in full. The bytes of stored images are for rawmm fsck.",
+            help="Directory of the images that records refer to; each image must exist there. "
+            "Without it, the summary counts the images that were not checked. Inline images are "
+            "always checked. To verify the content of stored images, use rawmm fsck.",
         ),
     ] = None,
     require_images: Annotated[
         bool,
         Parameter(
             negative=(),
-            help="Make it an error when an image that a record refers to is not checked.",
+            help="Report an error for each image that cannot be checked.",
         ),
     ] = False,
     jobs: Annotated[
         int,
         Parameter(
             name=["--jobs", "-j"],
-            help="Processes that check the records of JSON Lines and MessagePack streams; "
-            "0 is one for each core.",
+            help="Processes that check JSON Lines and MessagePack streams; 0 starts one per core.",
         ),
     ] = 1,
 ) -> int:
-    """Check files against the contract, and list every error as FILE:LINE:COLUMN::$.path: message.
+    """Check files against the contract and list every error as FILE:LINE:COLUMN::$.path: message.
 
-    JSON, JSON Lines and MessagePack files of traces, nodes, messages, sidecars, references or
-    OpenAI chat requests. LINE is the line in JSON Lines and the document in a MessagePack
-    stream; where a text is not JSON, LINE and COLUMN are those of the first fault.
+    Files are JSON, JSON Lines or MessagePack, and contain traces, nodes, messages, sidecars,
+    references or OpenAI chat requests. LINE is the line in JSON Lines, or the number of the
+    document in a MessagePack stream. For malformed JSON, LINE and COLUMN locate the first fault.
     """
     if not files:
         raise UsageError("nothing to check: give one or more files, or - for standard input")
     if jobs < 0:
-        raise UsageError("--jobs takes a number from 0, which is one for each core")
+        raise UsageError("--jobs takes 0, which starts one process per core, or a positive number")
     report = Report(style, max_errors)
     args = (type_name, image_dir, require_images)
     with Workers(jobs or available_cpus(), checker_of, *args) as workers:
@@ -93,7 +96,7 @@ def check(
                 with open_source(Input(path, input_format_name, "--input-format")) as source:
                     _check_file(source, workers, report)
             except UsageError as error:
-                complain(str(error))
+                output.error(str(error))
                 report.unreadable += 1
     report.finish()
     return 2 if report.unreadable or report.bugs else 1 if report.errors else 0
@@ -110,29 +113,29 @@ def _check_file(source: Source, workers: Workers, report: Report) -> None:
             else:
                 report.add(source.name, line, finding)
     except RawMMError as error:
-        # The file as a whole: empty, or of another type.
+        # The file is empty or of another type.
         report.add(source.name, None, error)
     except InternalError as error:
         report.add_bug(source.name, None, error.bug)
     else:
         if report.records == before:
-            say(f"{source.name}: no records")
+            output.info(f"{source.name}: no records")
 
 
 def _read(source: Source) -> Iterator[Record]:
-    """The records of a file. A bug in reading it does not stop the others."""
-    with bugs_named():
+    """The records of a file. A bug while reading it stops only this file."""
+    with report_bugs():
         yield from source.records(may_be_empty=True)
 
 
 def checker_of(type_name: str | None, image_dir: str | None, require_images: bool) -> Check:  # noqa: FBT001
-    """What checks a record, from what the user said.
+    """The check of one record, for the options of the command. Worker processes call this.
 
     Raises:
-        UsageError: there is no such type, or no ``file://`` URL can name the directory.
+        UsageError: the type or the directory is invalid.
     """
     return Checker(
-        None if type_name is None else named_kind(type_name),
+        None if type_name is None else named_type(type_name),
         None if image_dir is None else open_store(image_dir),
         require_images=require_images,
     ).findings
@@ -142,9 +145,9 @@ class Checker:
     """Checks records.
 
     Args:
-        kind: the type of each, or None to tell it from each.
-        store: where stored images must be; None to look at no file.
-        require_images: whether an image that is not looked at is an error.
+        kind: the type of every record, or None to detect it.
+        store: where stored images must be; None checks no files.
+        require_images: whether an image that cannot be checked is an error.
     """
 
     def __init__(
@@ -154,25 +157,25 @@ class Checker:
         self._images = ImageChecker(store, required=require_images)
 
     def findings(self, record: Record, form: Format) -> Iterator[RawMMError | NotChecked]:
-        """Every error of one record, then what was not looked at."""
+        """Every error of one record, then the number of unchecked images."""
         try:
             yield from self._findings(record.data, form)
         except RawMMError as error:
             told = error.at(hint=TYPE_HINT) if error.code == "unknown_type" else error
-            yield placed(told, record.data, form)
+            yield with_fault(told, record.data, form)
 
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | NotChecked]:
         binary = form == "msgpack"
         plain = decode_plain(data, form)
         yield from key_errors(data, form, plain)
-        kind = kind_of(plain) if self._kind is None else self._kind
+        kind = detect_type(plain) if self._kind is None else self._kind
         if kind is CHAT_REQUEST:
             yield from request_errors(plain)
             yield from self._images.findings(plain, is_request=True)
             return
         try:
-            # JSON is parsed once; the structs of MessagePack are not those of its plain data,
-            # which has dates and extension types.
+            # JSON is parsed only once. MessagePack is decoded again, because its plain data has
+            # dates and extension types where the structs have others.
             value = decode_msgpack(data, kind) if binary else from_decoded(plain, kind)
         except RawMMError as refusal:
             yield from _all_errors(plain, kind, refusal)
@@ -181,7 +184,7 @@ class Checker:
 
 
 def _all_errors(value: Any, kind: Any, refusal: RawMMError) -> Iterator[RawMMError]:
-    """Every error of what the decoder refused; at least the one it gave."""
+    """Every error of a record that the decoder refused; at least the decoder's."""
     found = False
     for error in iter_errors(value, kind):
         found = True

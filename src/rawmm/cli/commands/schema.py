@@ -1,17 +1,16 @@
-"""``rawmm schema``: the JSON Schemas of the contract."""
+"""``rawmm schema``: prints the JSON Schemas of the contract."""
 
 from __future__ import annotations
 
 import json
 import sys
-from difflib import get_close_matches
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.table import Table
 
 from rawmm.cli.output import UsageError, console
-from rawmm.errors import shown_text
+from rawmm.cli.record_types import unknown_name
 from rawmm.model import schemas
 
 
@@ -21,7 +20,7 @@ def schema(
     *,
     list_names: Annotated[
         bool,
-        Parameter(name="--list", negative=(), help="List the types, a line each, and stop."),
+        Parameter(name="--list", negative=(), help="List the types, one per line."),
     ] = False,
 ) -> int:
     """Print the JSON Schema of one type, or of all types in one document."""
@@ -32,18 +31,10 @@ def schema(
         _print_names({key: _first_sentence(value) for key, value in definitions.items()})
         return 0
     if name is not None and name not in definitions:
-        raise UsageError(unknown_name(name, list(definitions)))
+        raise UsageError(unknown_name(name, definitions))
     json.dump(schemas.schema(name), sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
     return 0
-
-
-def unknown_name(name: str, known: list[str]) -> str:
-    """What to say of a type that is none."""
-    by_lower = {one.lower(): one for one in known}
-    close = [by_lower[one] for one in get_close_matches(name.lower(), by_lower, n=2)]
-    tail = f"did you mean {' or '.join(close)}?" if close else "see rawmm schema --list"
-    return f"no type of the contract has the name {shown_text(name)}; {tail}"
 
 
 def _print_names(names: dict[str, str]) -> None:

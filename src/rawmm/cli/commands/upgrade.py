@@ -1,4 +1,4 @@
-"""``rawmm upgrade``: files in the wire forms from before the contract, in the contract's."""
+"""``rawmm upgrade``: converts files from historical wire forms to the form of the contract."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from rich.table import Table
 from rich.text import Text
 
 from rawmm import layouts
-from rawmm.cli.bugs import InternalError, bugs_named
-from rawmm.cli.kinds import CHAT_REQUEST, TYPE_HINT, is_chat_request, named_kind
-from rawmm.cli.output import UsageError, console, counted, progress, say
-from rawmm.cli.passes import (
+from rawmm.cli import output as terminal
+from rawmm.cli.bugs import InternalError, report_bugs
+from rawmm.cli.image_dir import open_store, open_writable_store
+from rawmm.cli.output import UsageError, console, counted, progress
+from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, is_chat_request, named_type
+from rawmm.cli.records import Input, open_source
+from rawmm.cli.report import error_text, place_of
+from rawmm.cli.rewrite import (
     Durable,
     InputFormat,
     InputName,
     OutputFormat,
-    Pass,
+    Rewrite,
     check_output,
     decode_record,
     written_as,
 )
-from rawmm.cli.records import Input, open_source
-from rawmm.cli.report import error_text, place_of
-from rawmm.cli.requests import open_store, open_writable_store
 from rawmm.codec import decode_json, decode_msgpack
 from rawmm.errors import RawMMError, contract_error, shown_text
 from rawmm.model.kinds import schema_of
@@ -45,62 +46,62 @@ def upgrade(
         str | None,
         Parameter(
             name=["--output", "-o"],
-            help="File to write; - is standard output. It may be IN. It is replaced at the end, "
-            "if all went well. Only a dry run goes without.",
+            help="File to write; - is standard output. It may be IN. It is replaced at the end, if "
+            "there was no error. Required unless --dry-run is given.",
         ),
     ] = None,
     type_name: Annotated[
         str | None,
         Parameter(
             name=["--type", "-t"],
-            help="Type of every record, e.g. Trace or list[MessageNode]. Told from each record "
+            help="Type of every record, e.g. Trace or list[MessageNode]. Detected from each record "
             "by default.",
         ),
     ] = None,
     image_dir: Annotated[
         str | None,
         Parameter(
-            help="Directory for images that an old form has inline; descriptors get a "
+            help="Directory for images that a historical form contains; their descriptors get a "
             "raw_image_id. Without it they stay inline, as a data: URL in raw_image_uri.",
         ),
     ] = None,
     layout: Annotated[
         str | None,
         Parameter(
-            help="The model's image layout, for trainer references that are URLs alone: a "
-            "family and its knobs, e.g. qwen_vl,patch_size=14.",
+            help="The model's image layout, required for trainer references of the form "
+            "inline_urls: a family and its parameters, e.g. qwen_vl,patch_size=14.",
         ),
     ] = None,
     dry_run: Annotated[
         bool,
         Parameter(
             negative=(),
-            help="Write nothing: look at every record, and list those that would be refused.",
+            help="Write nothing, but list the records that cannot be upgraded.",
         ),
     ] = False,
     notes: Annotated[
         bool, Parameter(negative=(), help="List every change as FILE:LINE::$.path: change.")
     ] = False,
     max_errors: Annotated[
-        int, Parameter(help="Refused records that a dry run lists; 0 lists all.")
+        int, Parameter(help="Records that a dry run lists as refused; 0 lists all.")
     ] = 20,
     form: InputFormat = None,
     output_format: OutputFormat = None,
     durable: Durable = True,
 ) -> int:
-    """Take records from the wire forms before the contract to the form of the contract.
+    """Convert records from historical wire forms to the form of the contract.
 
-    Sidecars of the forms descriptor_only, uri and inline; references mmraw: of any version;
-    trainer references descriptor_and_uris and, with --layout and --image-dir, inline_urls. They
-    may stand alone, or in nodes, traces, request features and training samples. The form is told
-    from each record. What is canonical or released stays as it is, and so does all else in the
-    data; what was upgraded is checked before it is written. Processed payloads and mmfile:
-    references are refused: run again from the source images. The report is on standard error.
+    Historical forms are: sidecar items descriptor_only, uri and inline; mmraw: references of any
+    version; trainer references descriptor_and_uris and, with --layout and --image-dir, inline_urls.
+    Each may be a record, or part of a node, trace, request or training sample. The form is
+    detected. Everything else is unchanged. Every upgraded record is checked before it is written.
+    Processed payloads and mmfile: references cannot be upgraded; run again from the source images.
+    The report goes to standard error.
     """
     if output is None and not dry_run:
         raise UsageError("give --output, or --dry-run to write nothing")
     if max_errors < 0:
-        raise UsageError("--max-errors takes a number from 0, which lists all")
+        raise UsageError("--max-errors takes 0, which lists all, or a positive number")
     if output is not None:
         check_output(source, output, output_format)
     kind = None if type_name is None else _kind(type_name)
@@ -108,12 +109,12 @@ def upgrade(
     with open_source(Input(source, form, "--input-format")) as opened:
         opener = open_store if dry_run else open_writable_store
         store = None if image_dir is None else opener(image_dir, durable=durable)
-        run = Pass(opened, "upgrade")
+        run = Rewrite(opened, "upgrade")
         upgrader = _Upgrader(
             run, kind, store, known_layout, notes=notes, dry_run=dry_run, most=max_errors
         )
         if output is None or dry_run:
-            failure: RawMMError | InternalError | None = upgrader.look()
+            failure: RawMMError | InternalError | None = upgrader.try_all()
         else:
             writes = output_format or written_as(source, output, opened.form)
             failure = run.write(output, writes, upgrader.upgraded, durable=durable)
@@ -124,16 +125,16 @@ def upgrade(
 
 
 class _Upgrader:
-    """Upgrades the records of one pass, and keeps count.
+    """Upgrades the records of one pass and counts them.
 
     Attributes:
-        refused: records that a dry run found no way to upgrade.
-        bugs: records at which a dry run met a bug of rawmm.
+        refused: records that a dry run could not upgrade.
+        bugs: records for which a dry run raised an unexpected exception.
     """
 
     def __init__(
         self,
-        run: Pass,
+        run: Rewrite,
         kind: Any,
         store: ImageStore | None,
         layout: Layout | None,
@@ -156,8 +157,8 @@ class _Upgrader:
         self._stored = 0
 
     def upgraded(self, value: Any) -> Any:
-        """A record in its canonical form, checked, with its images stored."""
-        kind = _told(value) if self._kind is None else self._kind
+        """The upgraded, validated record. Its images are stored."""
+        kind = _detected(value) if self._kind is None else self._kind
         walk = Walk(self._store, self._layout, keep_strings=True)
         if kind is TRAINING_SAMPLE:
             canonical = walk.upgraded_sample(value)
@@ -173,15 +174,15 @@ class _Upgrader:
             console().print(Text(f"{place_of(self._run.source.name, self._run.line)}::{note}"))
         return canonical
 
-    def look(self) -> RawMMError | None:
-        """Upgrade every record and write nothing; an error of the file as a whole, or None."""
+    def try_all(self) -> RawMMError | None:
+        """Upgrade every record without writing; return an error of the file itself, or None."""
         source = self._run.source
         with progress("upgrade", source.size) as advance:
             try:
                 for record in source.records(may_be_empty=True):
                     self._run.line = record.line
                     try:
-                        with bugs_named():
+                        with report_bugs():
                             self.upgraded(decode_record(record, source.form))
                     except RawMMError as error:
                         self._refuse(error)
@@ -200,18 +201,18 @@ class _Upgrader:
             console().print(error_text(self._run.source.name, self._run.line, error))
 
     def _check(self, value: Any, kind: Any) -> None:
-        """Raise what a reader of the written record would."""
+        """Raise the error that a reader of the written record would raise."""
         if reference_kind(value) is not None:
-            return  # strings, which were read and written again
+            return  # reference strings, which were parsed already
         if self._run.source.form == "msgpack":
             decode_msgpack(msgspec.msgpack.encode(value), kind)
         else:
             decode_json(msgspec.json.encode(value), kind)
 
     def summary(self) -> None:
-        """What was done, on standard error: a table on a terminal, else a line."""
+        """Print what was done: a table on a terminal, else a line."""
         if self._most and self.refused > self._most:
-            say(f"… {self.refused - self._most} more refused (--max-errors 0 lists all)")
+            terminal.info(f"… {self.refused - self._most} more refused (--max-errors 0 lists all)")
         counts = {form: self._records[form] for form in FORMS if self._records[form]}
         if self.refused:
             counts["refused"] = self.refused
@@ -223,7 +224,7 @@ class _Upgrader:
             screen.print(self._table(counts, stored))
             return
         listed = ", ".join(f"{count} {form}" for form, count in counts.items())
-        say(
+        terminal.info(
             "dry run: " if self._dry_run else "",
             f"{counted(sum(counts.values()), 'record')}{f' ({listed})' if listed else ''}, ",
             counted(self._changes.total(), "change"),
@@ -245,20 +246,20 @@ class _Upgrader:
 
 
 def _kind(name: str) -> Any:
-    kind = named_kind(name)
+    kind = named_type(name)
     if kind is CHAT_REQUEST:
-        raise UsageError(f"a {CHAT_REQUEST} has no sidecar, and so nothing to upgrade")
+        raise UsageError(f"a {CHAT_REQUEST} has no sidecar to upgrade")
     return kind
 
 
-def _told(value: Any) -> Any:
+def _detected(value: Any) -> Any:
     if is_chat_request(value):
         raise contract_error(
             "unknown_type",
             (),
             expected="a trace, node, sidecar, descriptor or reference",
             got="a chat request",
-            hint="it has no sidecar, and so nothing to upgrade; rawmm offload stores its images",
+            hint="it has no sidecar to upgrade; rawmm offload stores its images",
         )
     try:
         return kind_of(value)
@@ -266,20 +267,20 @@ def _told(value: Any) -> Any:
         raise error.at(hint=TYPE_HINT) from None
 
 
-_LONGEST_KNOB: Final = 18
-"""Digits of an integer of 64 bits."""
+_MOST_DIGITS: Final = 18
+"""Decimal digits that always fit an integer of 64 bits."""
 
 
 def _layout(text: str) -> Layout:
     family, *given = text.split(",")
-    knobs = {}
-    for knob in given:
-        name, _, number = knob.partition("=")
-        is_number = number.isascii() and number.isdigit() and len(number) <= _LONGEST_KNOB
+    parameters = {}
+    for parameter in given:
+        name, _, number = parameter.partition("=")
+        is_number = number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
         if not is_number or name == "family":
-            raise UsageError(f"--layout takes FAMILY,KNOB=INTEGER,...; got {shown_text(knob)}")
-        knobs[name] = int(number)
+            raise UsageError(f"--layout takes FAMILY,NAME=INTEGER,...; got {shown_text(parameter)}")
+        parameters[name] = int(number)
     try:
-        return layouts.get(family, **knobs)
+        return layouts.get(family, **parameters)
     except RawMMError as error:
         raise UsageError(f"--layout: {error.message}") from None

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawmm.cli import boundaries
-from rawmm.cli.boundaries import NotADocumentError, documents
+from rawmm.cli import msgpack_stream
+from rawmm.cli.msgpack_stream import NotADocumentError, documents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ DOCUMENTS = st.lists(VALUES, max_size=5) | st.dictionaries(st.text(), VALUES, ma
 
 
 @given(st.lists(DOCUMENTS, min_size=1, max_size=5), st.integers(1, 50))
-def test_a_stream_is_cut_where_its_documents_end(values: list[Any], step: int) -> None:
+def test_stream_is_split_into_its_documents(values: list[Any], step: int) -> None:
     encoded = [msgspec.msgpack.encode(value) for value in values]
     stream = io.BytesIO(b"".join(encoded))
     found = list(documents(lambda size: stream.read(min(step, size))))
@@ -43,7 +43,7 @@ def test_a_stream_is_cut_where_its_documents_end(values: list[Any], step: int) -
 
 @pytest.mark.parametrize("size", [31, 32, 255, 256, 65535, 65536])
 @pytest.mark.parametrize("make", ["str", "bin", "array", "map", "ext"])
-def test_every_width_of_length_is_read(size: int, make: str) -> None:
+def test_lengths_of_every_width_are_read(size: int, make: str) -> None:
     makers: dict[str, Callable[[], Any]] = {
         "str": lambda: ["x" * size],
         "bin": lambda: [b"x" * size],
@@ -55,7 +55,7 @@ def test_every_width_of_length_is_read(size: int, make: str) -> None:
     assert list(documents(io.BytesIO(data * 2).read)) == [(data, False)] * 2
 
 
-def test_what_is_left_comes_last() -> None:
+def test_incomplete_document_comes_last() -> None:
     data = msgspec.msgpack.encode({"a": [1, 2, 3]})
     for cut in range(1, len(data)):
         assert list(documents(io.BytesIO(data + data[:cut]).read)) == [
@@ -65,7 +65,7 @@ def test_what_is_left_comes_last() -> None:
         assert list(documents(io.BytesIO(data[:cut]).read)) == [(data[:cut], True)]
 
 
-def test_a_length_that_lies_asks_for_no_memory() -> None:
+def test_false_length_reserves_no_memory() -> None:
     asked: list[int] = []
     stream = io.BytesIO(b"\x91\xdb\xff\xff\xff\xffabc")
 
@@ -74,14 +74,32 @@ def test_a_length_that_lies_asks_for_no_memory() -> None:
         return stream.read(size)
 
     assert len(list(documents(read))) == 1
-    assert max(asked) <= boundaries._CHUNK
+    assert max(asked) <= msgpack_stream._CHUNK
 
 
-def test_depth_is_no_matter() -> None:
-    data = b"\x91" * 1_000_000 + b"\x01"
-    assert list(documents(io.BytesIO(data).read)) == [(data, True)]
+@pytest.mark.parametrize(
+    "broken", [b"\x91\xc1", b"\x91" * 2000 + b"\x01"], ids=["unused byte", "2,000 levels"]
+)
+def test_broken_document_ends_the_stream_with_all_that_was_read(broken: bytes) -> None:
+    good = msgspec.msgpack.encode([1])
+    found = list(documents(io.BytesIO(good + broken + good).read))
+    assert found == [(good, False), (broken + good, False)]
 
 
-def test_a_stream_of_something_else_ends_at_once() -> None:
+def test_document_of_a_thousand_levels_is_found() -> None:
+    data = b"\x91" * 1000 + b"\x01"
+    assert list(documents(io.BytesIO(data * 2).read)) == [(data, False)] * 2
+
+
+def test_document_larger_than_a_chunk_is_found() -> None:
+    data = msgspec.msgpack.encode(["x" * 3_000_000, list(range(500_000))])
+    assert list(documents(io.BytesIO(data * 2).read)) == [(data, False)] * 2
+
+
+def test_empty_stream_has_no_documents() -> None:
+    assert list(documents(io.BytesIO(b"").read)) == []
+
+
+def test_scalar_at_the_top_is_refused() -> None:
     with pytest.raises(NotADocumentError, match="neither a map nor an array at byte 1"):
         list(documents(io.BytesIO(b"\x90hello").read))

@@ -1,7 +1,6 @@
-"""From JSON's values to MessagePack's and back, where they differ: bytes.
+"""Converts the bytes of encoded arrays between MessagePack (bytes) and JSON (base64).
 
-The contract has bytes in one place, the ``data`` of an encoded array: base64 in JSON. Other
-values that only MessagePack can say are refused, since JSON would change them in silence.
+Nothing else in the contract differs. Other values that JSON cannot express are refused.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def from_json(value: Any) -> Any:
-    """Data read from JSON, with the bytes of encoded arrays as bytes. Changed in place.
+    """Decode the base64 of encoded arrays in data read from JSON, in place; return the data.
 
     Raises:
-        ContractError: ``bad_format`` when they are no base64.
+        ContractError: ``bad_format`` for invalid base64.
     """
     stack: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
     while stack:
@@ -46,10 +45,10 @@ def from_json(value: Any) -> Any:
 
 
 def to_json(value: Any) -> Any:
-    """Data read from MessagePack, with the bytes of encoded arrays as base64. Changed in place.
+    """Encode the bytes of encoded arrays in data read from MessagePack, in place; return the data.
 
     Raises:
-        ContractError, ProcessedPayloadError: ``not_json`` for what JSON cannot say.
+        ContractError, ProcessedPayloadError: ``not_json`` for a value that JSON cannot express.
     """
     stack: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
     while stack:
@@ -69,7 +68,7 @@ def to_json(value: Any) -> Any:
             if not isfinite(current):
                 raise _not_json(path, shown(current), "a finite number")
         elif type(current) not in _PLAIN:
-            raise _not_json(path, shown(current), "a value that JSON can say")
+            raise _not_json(path, shown(current), "a JSON value")
     return value
 
 

@@ -1,24 +1,24 @@
-"""``rawmm offload``: write the images of a file once, and refer to them."""
+"""``rawmm offload``: stores the images of a file and replaces them by references."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.table import Table
 
-from rawmm.cli.output import UsageError, console, counted, say, size
-from rawmm.cli.passes import (
+from rawmm.cli import output as terminal
+from rawmm.cli.image_dir import open_store, open_writable_store
+from rawmm.cli.output import UsageError, console, counted, size, summary_table
+from rawmm.cli.records import Input, open_source
+from rawmm.cli.rewrite import (
     Durable,
     InputFormat,
     InputName,
     OutputFormat,
-    Pass,
+    Rewrite,
     check_output,
     written_as,
 )
-from rawmm.cli.records import Input, open_source
-from rawmm.cli.requests import open_store, open_writable_store
 from rawmm.errors import OffloadError
 from rawmm.offload import ImageOffloadStats, offload_images_inplace
 from rawmm.store import ImageStore, run_image_dir
@@ -32,29 +32,29 @@ def offload(
         str,
         Parameter(
             name=["--output", "-o"],
-            help="File to write; - is standard output. It may be IN. It is replaced at the end, "
-            "if all went well.",
+            help="File to write; - is standard output. It may be IN. It is replaced at the end, if "
+            "there was no error.",
         ),
     ],
     image_dir: Annotated[
         str | None,
         Parameter(
-            help="Directory of the images. By default the first that is set of "
-            "VF_RENDERER_IMAGE_OFFLOAD_DIR, PRIME_RL_RUN_DIR and RUN_ID says it."
+            help="Directory for the images. By default it comes from the first of the environment "
+            "variables VF_RENDERER_IMAGE_OFFLOAD_DIR, PRIME_RL_RUN_DIR and RUN_ID that is set."
         ),
     ] = None,
     mode: Annotated[
         Literal["offload", "inline"],
-        Parameter(help="inline: the same checks, but images stay in the messages."),
+        Parameter(help="inline makes the same checks, but leaves images in the messages."),
     ] = "offload",
     form: InputFormat = None,
     output_format: OutputFormat = None,
     durable: Durable = True,
 ) -> int:
-    """Store inline images once, by content, and put file:// references in their place.
+    """Store inline images by content, and replace them by file:// references.
 
-    Chat requests, message lists, traces and nodes, as JSON, JSON Lines or MessagePack. All else
-    in the data stays as it is.
+    Records are chat requests, message lists, traces or nodes, as JSON, JSON Lines or MessagePack.
+    Everything else in them is unchanged.
     """
     check_output(source, output, output_format)
     stats = ImageOffloadStats()
@@ -65,7 +65,7 @@ def offload(
 
     with open_source(Input(source, form, "--input-format")) as opened:
         store = _store(image_dir, durable=durable, writes=mode == "offload")
-        run = Pass(opened, "offload")
+        run = Rewrite(opened, "offload")
         writes = output_format or written_as(source, output, opened.form)
         failure = run.write(output, writes, offloaded, durable=durable)
     if failure is not None:
@@ -75,7 +75,7 @@ def offload(
 
 
 def _store(image_dir: str | None, *, durable: bool, writes: bool) -> ImageStore | None:
-    """The store. If nothing is written to it, None when nothing names its directory."""
+    """The store. None if no directory is named and nothing will be written."""
     opener = open_writable_store if writes else open_store
     if image_dir is not None:
         return opener(image_dir, durable=durable)
@@ -87,32 +87,29 @@ def _store(image_dir: str | None, *, durable: bool, writes: bool) -> ImageStore 
         raise UsageError(error.message.replace("pass image_dir", "give --image-dir")) from None
 
 
-def _summary(run: Pass, stats: ImageOffloadStats, mode: str, damaged: int) -> None:
-    """What was done, on standard error: a table on a terminal, else a line.
+def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) -> None:
+    """Print what was done: a table on a terminal, else a line.
 
-    `damaged` is how many files of the store were not what they should be, and are now.
+    `damaged` is the number of damaged files in the store that were replaced.
     """
     before = run.source.done
     if mode == "inline":
         records, images = counted(run.records, "record"), counted(stats.images_seen, "image")
-        say(f"{records}, {images}: all in order")
+        terminal.info(f"{records}, {images}: no errors")
         return
     saved = before - run.written - stats.bytes_written
     gain = f"{size(saved)} of {size(before)}" if saved > 0 else "nothing"
     stored = stats.images_rewritten - stats.images_deduplicated
     screen = console()
     if not screen.is_terminal:
-        say(
+        terminal.info(
             f"{counted(run.records, 'record')}, {counted(stats.images_seen, 'image')} seen, "
             f"{stored} stored, {stats.images_deduplicated} deduplicated, "
             f"{f'{damaged} damaged and replaced, ' if damaged else ''}"
             f"{size(stats.bytes_in)} in, {size(stats.bytes_written)} written, {gain} saved"
         )
         return
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column(style="dim")
+    table = summary_table()
     table.add_row("records", f"{run.records:,}")
     table.add_row("images seen", f"{stats.images_seen:,}", size(stats.bytes_in))
     table.add_row("stored", f"{stored:,}", size(stats.bytes_written))

@@ -1,56 +1,24 @@
-"""What `check` asks of chat requests, which are no type of the contract: messages.
+"""Checks the shape of chat requests, which are not a type of the contract.
 
-Their images are judged by `rawmm.cli.images`.
+`rawmm.cli.images` checks their images.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rawmm.cli.output import UsageError
-from rawmm.cli.references import check_named
-from rawmm.errors import RawMMError, contract_error, shown, shown_text
-from rawmm.store import ImageStore
+from rawmm.errors import contract_error, shown, shown_text
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
+
+    from rawmm.errors import RawMMError
 
     Path = tuple[str | int, ...]
 
 
-def open_store(image_dir: str | os.PathLike[str], *, durable: bool = True) -> ImageStore:
-    """The store in a directory, which need not exist.
-
-    Raises:
-        UsageError: it has no name, or no ``file://`` URL can name it.
-    """
-    check_named(image_dir)
-    try:
-        return ImageStore(image_dir, durable=durable)
-    except RawMMError as error:
-        raise UsageError(error.message) from None
-
-
-def open_writable_store(image_dir: str | os.PathLike[str], *, durable: bool) -> ImageStore:
-    """The store in a directory that can be written, or be made.
-
-    Raises:
-        UsageError: it cannot, or no ``file://`` URL can name it.
-    """
-    store = open_store(image_dir, durable=durable)
-    try:
-        store.probe()
-    except RawMMError as error:
-        raise UsageError(error.message) from None
-    return store
-
-
 def request_errors(value: Any) -> Iterator[RawMMError]:
-    """Every error of a request body ``{"messages": [...]}``, a list of messages, or one.
-
-    Images are not looked at.
-    """
+    """Every error of a request body ``{"messages": [...]}``, a list of messages, or one message."""
     if isinstance(value, dict) and "role" not in value:
         if "messages" not in value:
             yield _missing("messages", ())

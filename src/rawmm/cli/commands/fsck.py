@@ -1,4 +1,4 @@
-"""``rawmm fsck``: is every image of a directory there, and is it the image?"""
+"""``rawmm fsck``: verifies the images of a directory."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
-from rich.table import Table
 
-from rawmm.cli.output import complain, console, counted, printable, say
-from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
+from rawmm.cli import output
+from rawmm.cli.image_dir import check_dir_name
+from rawmm.cli.output import console, counted, printable, summary_table
+from rawmm.cli.references import InputFormat, ReferenceFiles, References
 from rawmm.cli.report import MaxErrors, Report, Style
 from rawmm.errors import OffloadError, RawMMError
 from rawmm.store import WRONG, Progress, iter_findings
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
     from rawmm.store import Finding, Kind
 
 _KINDS: Final[dict[Kind, str]] = {
-    "missing": "a record names them, and they are not there",
-    "corrupt": "their bytes are not those of their names, or no images",
-    "orphaned": "no record names them",
+    "missing": "a record refers to them, but they do not exist",
+    "corrupt": "their content does not match their names, or is not an image",
+    "orphaned": "no record refers to them",
     "stale": "left behind by processes that died",
-    "foreign": "of names that no store gives",
+    "foreign": "their names are not those of stored images",
 }
 
 _OF_RECORDS: Final = frozenset({"missing", "orphaned"})
-_OUTSIDE: Final = "references to other places, where nothing was looked for"
-_NOT_LOOKED_FOR: Final = "missing and orphaned images were not looked for (give --refs)"
+_OUTSIDE: Final = "references to images elsewhere, which were not checked"
+_NOT_CHECKED: Final = "missing and orphaned images were not checked (give --refs)"
 
 
 def fsck(
@@ -39,8 +40,7 @@ def fsck(
         bool,
         Parameter(
             negative=(),
-            help="Remove stale files. An image that a gc was about to delete when it was stopped "
-            "gets its name back.",
+            help="Remove stale files, and restore images that an interrupted gc left renamed.",
         ),
     ] = False,
     quarantine: Annotated[
@@ -55,19 +55,19 @@ def fsck(
         Style,
         Parameter(
             name="--format",
-            help="Format of the report: lines of text, JSON Lines, or annotations for GitHub.",
+            help="Format of the report: text, JSON Lines, or GitHub annotations.",
         ),
     ] = "text",
     max_errors: MaxErrors = None,
 ) -> int:
     """Compare every file of an image directory with the hash in its name.
 
-    Lists files that are corrupt, stale (left behind by a process that died) and foreign (of a
-    name that no store gives), and with --refs images that are missing, orphaned or outside (of
-    another place than DIR, where nothing is looked for). Exit code 1 is for missing and corrupt
-    images. No image is ever deleted.
+    The report lists corrupt files, stale files (left behind by a process that died) and foreign
+    files (not named like a stored image). With --refs it also lists missing images and orphaned
+    images, and counts references to images outside DIR, which are not checked. The exit code is 1
+    if an image is missing or corrupt. No image is ever deleted.
     """
-    check_named(image_dir)
+    check_dir_name(image_dir)
     files = None if refs is None else ReferenceFiles(refs, input_format_name)
     report = Report(style, max_errors)
     counts: Counter[str] = Counter()
@@ -85,7 +85,7 @@ def fsck(
             _report(report, finding, files)
     except OffloadError as error:
         report.flush()
-        complain(error.message)
+        output.error(error.message)
         return 2
     except RawMMError as error:
         report.flush()
@@ -110,17 +110,14 @@ def _summary(counts: Counter[str], looked: Progress, *, referenced: bool) -> Non
     screen = console()
     if not screen.is_terminal:
         found = ", ".join(f"{counts[kind] or 'no'} {kind}" for kind in kinds)
-        repaired = f", {counts['repaired']} set right" if counts["repaired"] else ""
-        left_out = "" if referenced else f"; {_NOT_LOOKED_FOR}"
+        repaired = f", {counts['repaired']} repaired" if counts["repaired"] else ""
+        left_out = "" if referenced else f"; {_NOT_CHECKED}"
         if looked.outside:
             references = counted(looked.references, "reference")
-            left_out = f"; {looked.outside} of {references} lead outside and were not looked for"
-        say(f"{counted(looked.images, 'image')}: {found}{repaired}{left_out}")
+            left_out = f"; {looked.outside} of {references} refer to images elsewhere, not checked"
+        output.info(f"{counted(looked.images, 'image')}: {found}{repaired}{left_out}")
         return
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column(style="dim")
+    table = summary_table()
     table.add_row("images", f"{looked.images:,}")
     if referenced:
         table.add_row("references", f"{looked.references:,}")
@@ -130,7 +127,7 @@ def _summary(counts: Counter[str], looked: Progress, *, referenced: bool) -> Non
     if referenced:
         table.add_row("outside", f"{looked.outside:,}", _OUTSIDE)
     if counts["repaired"]:
-        table.add_row("set right", f"{counts['repaired']:,}", style="bold green")
+        table.add_row("repaired", f"{counts['repaired']:,}", style="bold green")
     screen.print(table)
     if not referenced:
-        say((_NOT_LOOKED_FOR, "dim"))
+        output.info((_NOT_CHECKED, "dim"))

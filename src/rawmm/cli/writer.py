@@ -1,4 +1,4 @@
-"""Writing OUT: all of it or nothing, in the format asked for."""
+"""Writes OUT in the requested format, completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import msgspec
 
-from rawmm.cli.convert import from_json, to_json
+from rawmm.cli.array_bytes import from_json, to_json
 from rawmm.cli.output import UsageError, printable
 from rawmm.cli.records import STDIO
 from rawmm.errors import contract_error, raise_alone, shown_file
@@ -27,9 +27,9 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class Target:
-    """A file that is replaced when everything was written, and untouched until then.
+    """A file that is replaced once everything is written.
 
-    ``-`` is standard output; that, devices and pipes are written as the records come.
+    Standard output (``-``), devices and pipes are written record by record.
 
     Args:
         path: the file, or ``-``.
@@ -39,14 +39,14 @@ class Target:
     def __init__(self, path: str, *, durable: bool) -> None:
         self._durable = durable
         self._name = "standard output" if path == STDIO else printable(path)
-        # A link stays a link; what it points to is replaced.
+        # Replace the target of a symbolic link, not the link.
         self._path = None if path == STDIO else Path(os.path.realpath(path))
         self._temporary: Path | None = None
         self._file: BinaryIO
         self.written = 0
 
     def __enter__(self) -> Self:
-        """Open it.
+        """Open the file.
 
         Raises:
             UsageError: it cannot be written.
@@ -69,7 +69,7 @@ class Target:
             return
         if mode is None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        # Cut short, so that a long name stays below the limit of the file system.
+        # Shortened, because file systems limit the length of a name.
         temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(6)}.tmp")
         descriptor = os.open(temporary, _NEW, 0o666)
         self._temporary = temporary
@@ -81,8 +81,8 @@ class Target:
         """Write bytes.
 
         Raises:
-            UsageError: the disk is full, or the like.
-            BrokenPipeError: nobody reads standard output any more.
+            UsageError: the operating system refused, for example because the disk is full.
+            BrokenPipeError: standard output was closed.
         """
         try:
             self._file.write(data)
@@ -98,7 +98,7 @@ class Target:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Put the file in place, or after an error remove what was written."""
+        """Put the file in place; after an error remove it."""
         if self._path is None:
             if kind is None:
                 self._file.flush()
@@ -142,9 +142,9 @@ class Writer:
     """Writes plain data to a target as records of one format.
 
     Args:
-        target: where to.
-        form: what to write.
-        source: the format that the data was read from; another one needs conversion.
+        target: the file.
+        form: the format to write.
+        source: the format that the data was read from.
     """
 
     def __init__(self, target: Target, form: Format, source: Format) -> None:
@@ -157,13 +157,13 @@ class Writer:
         """Write a record.
 
         Raises:
-            ContractError: ``not_json``, ``out_of_range``: the format cannot say a value.
+            ContractError: ``not_json`` or ``out_of_range``: the format cannot express a value.
             UsageError: a second record for a JSON file, or the target cannot be written.
         """
         self._records += 1
         if self._form == "json" and self._records > 1:
             raise UsageError(
-                "a JSON file holds one document, and the input has more; "
+                "a JSON file holds one document, but the input has more; "
                 "write JSON Lines (--output-format jsonl, or another extension)"
             )
         if self._form == "msgpack":
@@ -173,14 +173,14 @@ class Writer:
         self._target.write(data)
 
     def finish(self) -> None:
-        """Say that there are no more records.
+        """Check that the file is complete.
 
         Raises:
-            UsageError: a JSON file without its document.
+            UsageError: a JSON file has no document.
         """
         if self._form == "json" and not self._records:
             raise UsageError(
-                "a JSON file holds one document, and the input has none; "
+                "a JSON file holds one document, but the input has none; "
                 "write JSON Lines (--output-format jsonl, or another extension)"
             )
 
@@ -193,7 +193,7 @@ def _msgpack(value: Any) -> bytes:
             contract_error(
                 "out_of_range",
                 (),
-                expected="integers that MessagePack can say, of 64 bits",
+                expected="integers of at most 64 bits, as in MessagePack",
                 got="a larger one",
                 hint="write JSON instead",
             )

@@ -1,4 +1,4 @@
-"""``rawmm gc``: delete the images that no record names."""
+"""``rawmm gc``: deletes the images that no record refers to."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.table import Table
 
-from rawmm.cli.output import UsageError, complain, console, counted, printable, say, size
-from rawmm.cli.references import InputFormat, ReferenceFiles, References, check_named
+from rawmm.cli import output
+from rawmm.cli.image_dir import check_dir_name
+from rawmm.cli.output import UsageError, console, counted, printable, size, summary_table
+from rawmm.cli.references import InputFormat, ReferenceFiles, References
 from rawmm.errors import OffloadError, RawMMError
 from rawmm.store import GRACE, collect_garbage, open_store
 
@@ -26,40 +27,38 @@ def gc(
     grace: Annotated[
         timedelta,
         Parameter(
-            help="How long an image stays after it was last stored, e.g. 90m, 12h or 2w. Give more "
-            "than passes from an image to the record that names it.",
+            help="How long to keep an image after it was last stored, e.g. 90m, 12h or 2w. It must "
+            "exceed the time between storing an image and writing the record that refers to it.",
             show_default=lambda _: "1d",
         ),
     ] = GRACE,
     dry_run: Annotated[
-        bool, Parameter(negative=(), help="Delete nothing: list what would be.")
+        bool, Parameter(negative=(), help="List what would be deleted, but delete nothing.")
     ] = False,
     allow_empty: Annotated[
         bool,
-        Parameter(negative=(), help="Go on if the records name none of the images."),
+        Parameter(negative=(), help="Continue even if the records refer to none of the images."),
     ] = False,
     input_format_name: InputFormat = None,
 ) -> int:
-    """Delete images that no record in FILES names and that are older than a grace.
+    """Delete images that no record refers to and that are older than the grace period.
 
-    Writers may go on. Everything in the files that could name an image keeps it: ids, URLs, hashes,
-    references of any version, also inside of texts. If one file cannot be read to its end, nothing
-    is deleted. The files that were deleted are listed on standard output.
+    Writers may continue meanwhile. Anything in the files of --refs that could refer to an image
+    keeps it: ids, URLs, hashes and references of any version, even inside text. If a file cannot be
+    read to its end, nothing is deleted. The deleted files are listed on standard output.
     """
-    check_named(image_dir)
+    check_dir_name(image_dir)
     if refs is None:
-        raise UsageError(
-            "give --refs: all files of records that may need an image; age alone deletes none"
-        )
+        raise UsageError("give --refs with every file of records that may need an image")
     if grace < timedelta(0):
-        raise UsageError("--grace takes a time from 0s")
+        raise UsageError("--grace takes a time of 0s or more")
     files = ReferenceFiles(refs, input_format_name)
     try:
         stats = collect_garbage(
             image_dir, files.records(), grace=grace, dry_run=dry_run, allow_empty=allow_empty
         )
     except OffloadError as error:
-        complain(error.message)
+        output.error(error.message)
         return 2
     except RawMMError as error:
         if error.code == "no_references":
@@ -74,31 +73,28 @@ def gc(
 
 
 def _summary(stats: GarbageStats, *, dry_run: bool) -> None:
-    """What was done, on standard error: a table on a terminal, else a line."""
+    """Print what was done: a table on a terminal, else a line."""
     freed = size(stats.bytes_freed)
     screen = console()
     if not screen.is_terminal:
-        restored = f", {len(stats.restored)} put back" if stats.restored else ""
+        restored = f", {len(stats.restored)} restored" if stats.restored else ""
         left_out = ""
         if stats.elsewhere:
             references = counted(stats.elsewhere, "reference")
-            left_out = f"; {references} to images that are not here, not looked for"
-        say(
+            left_out = f"; {references} to images elsewhere, not checked"
+        output.info(
             "dry run: " if dry_run else "",
             f"{counted(len(stats.deleted), 'image')} deleted, {freed} freed, "
-            f"{stats.referenced} referenced, {stats.young} younger than the grace",
+            f"{stats.referenced} referenced, {stats.young} within the grace period",
             f"{restored}{left_out}",
         )
         return
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    table.add_column(style="dim")
+    table = summary_table()
     table.add_row("would be deleted" if dry_run else "deleted", f"{len(stats.deleted):,}", freed)
     table.add_row("referenced", f"{stats.referenced:,}")
-    table.add_row("young", f"{stats.young:,}", "stored within the grace")
+    table.add_row("young", f"{stats.young:,}", "stored within the grace period")
     if stats.restored:
-        table.add_row("put back", f"{len(stats.restored):,}", "a gc was stopped before")
+        table.add_row("restored", f"{len(stats.restored):,}", "an earlier gc was interrupted")
     if stats.elsewhere:
-        table.add_row("elsewhere", f"{stats.elsewhere:,}", "references, not looked for")
+        table.add_row("elsewhere", f"{stats.elsewhere:,}", "references, not checked")
     screen.print(table)

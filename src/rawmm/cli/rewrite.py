@@ -1,4 +1,4 @@
-"""One pass over a file that reads, changes and writes every record, and its options."""
+"""Rewrites a file record by record, and the options of the commands that do."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 from cyclopts import Parameter
 
-from rawmm.cli.bugs import InternalError, bugs_named
+from rawmm.cli import output as terminal
+from rawmm.cli.bugs import InternalError, report_bugs
 from rawmm.cli.documents import decode_strict
 from rawmm.cli.extensions import unwritable
-from rawmm.cli.malformed import placed
-from rawmm.cli.output import UsageError, complain, console, printable, progress
+from rawmm.cli.malformed import with_fault
+from rawmm.cli.output import UsageError, console, printable, progress
 from rawmm.cli.records import EXTENSIONS, STDIO, Format, format_of
 from rawmm.cli.report import error_text, place_of
-from rawmm.cli.writing import Target, Writer
+from rawmm.cli.writer import Target, Writer
 from rawmm.errors import RawMMError
 
 if TYPE_CHECKING:
@@ -28,34 +29,34 @@ InputName: TypeAlias = Annotated[
 ]
 InputFormat: TypeAlias = Annotated[
     Format | None,
-    Parameter(name="--input-format", help="Format of IN. Its extension by default."),
+    Parameter(name="--input-format", help="Format of IN, by default that of its extension."),
 ]
 OutputFormat: TypeAlias = Annotated[
     Format | None,
-    Parameter(help="Format of OUT. By default what its extension says, or that of IN."),
+    Parameter(help="Format of OUT, by default that of its extension, or that of IN."),
 ]
 Durable: TypeAlias = Annotated[
     bool,
     Parameter(
-        negative="--no-durable", help="Sync images and OUT to disk, to survive a power failure."
+        negative="--no-durable", help="Sync images and OUT to disk to survive a power failure."
     ),
 ]
 
-# Not the data's fault: the same file works once the directory does.
+# Errors of the directory, not of the data.
 _ENVIRONMENT: Final = frozenset({"no_image_dir", "store_failed"})
 
 
-class Pass:
-    """One pass over a file.
+class Rewrite:
+    """One pass over a file that writes every record, changed.
 
     Args:
         source: the file.
         what: the name of the command, for the progress bar.
 
     Attributes:
-        records: records that were written.
-        written: bytes that were written.
-        line: where the record at hand stands, as `Record.line`.
+        records: records written.
+        written: bytes written.
+        line: the place of the current record, as `Record.line`.
     """
 
     def __init__(self, source: Source, what: str) -> None:
@@ -68,9 +69,9 @@ class Pass:
     def write(
         self, output: str, form: Format, change: Callable[[Any], Any], *, durable: bool
     ) -> RawMMError | InternalError | None:
-        """Write what `change` makes of each record; the error that stopped the pass, or None.
+        """Write ``change(record)`` for each record; return the error that stopped it, or None.
 
-        Nothing is written to `output` unless every record was.
+        After an error `output` is unchanged.
         """
         with progress(self._what, self.source.size) as advance:
             try:
@@ -78,7 +79,7 @@ class Pass:
                     writer = Writer(target, form, self.source.form)
                     for record in self.source.records(may_be_empty=True):
                         self.line = record.line
-                        with bugs_named():
+                        with report_bugs():
                             writer.write(change(decode_record(record, self.source.form)))
                         self.records += 1
                         self.line = None
@@ -90,12 +91,12 @@ class Pass:
         return None
 
     def failed(self, error: RawMMError | InternalError) -> int:
-        """Say what stopped the pass; the exit code."""
+        """Print the error that stopped the pass; return the exit code."""
         if isinstance(error, InternalError):
-            complain(f"{place_of(self.source.name, self.line)}: {error}")
+            terminal.error(f"{place_of(self.source.name, self.line)}: {error}")
             return 2
         if error.code in _ENVIRONMENT:
-            complain(error.message)
+            terminal.error(error.message)
             return 2
         console().print(error_text(self.source.name, self.line, error))
         return 1
@@ -110,16 +111,16 @@ def decode_record(record: Record, form: Format) -> Any:
     try:
         return decode_strict(record.data, form)
     except RawMMError as error:
-        fault = placed(error, record.data, form)
+        fault = with_fault(error, record.data, form)
     raise fault
 
 
 def check_output(source: str, output: str, given: Format | None) -> None:
-    """Refuse a name for OUT that promises a format in which nothing is written.
+    """Check the name of OUT.
 
     Raises:
-        UsageError: the name is empty, or its extension is that of another format, or of none that
-            is known while no format is `given`.
+        UsageError: the name is empty, or has the extension of a format that rawmm does not write,
+            or an unknown extension without a `given` format.
     """
     if not output:
         raise UsageError("the name after --output is empty; is a variable not set?")
@@ -130,13 +131,13 @@ def check_output(source: str, output: str, given: Format | None) -> None:
         raise UsageError(f"{printable(output)}: {why_not}")
     if given is None and output != STDIO and PurePath(output).suffix:
         raise UsageError(
-            f"{printable(output)}: the extension is none of {', '.join(EXTENSIONS)}; "
+            f"{printable(output)}: the extension is not one of {', '.join(EXTENSIONS)}; "
             "give --output-format json, jsonl or msgpack"
         )
 
 
 def written_as(source: str, output: str, form: Format) -> Format:
-    """The format of `output`: what its extension says, or that of the file it is or comes from."""
+    """The format of `output`: that of its extension, or `form`, the format of `source`."""
     return form if _is_same(source, output) else format_of(output) or form
 
 

@@ -1,0 +1,68 @@
+"""Splits a MessagePack stream into documents, because msgspec decodes complete documents only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgpack import OutOfData, Unpacker
+from msgpack.exceptions import UnpackException
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_CHUNK: Final = 1 << 20
+_LARGEST: Final = 1 << 33
+"""More than any one value, whose length has 32 bits. The buffer grows only with what is read."""
+CONTAINERS: Final = frozenset([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
+"""First bytes of maps and arrays. No UTF-8 text begins with one of them."""
+
+
+class NotADocumentError(Exception):
+    """A value at the top of the stream is neither a map nor an array."""
+
+
+def documents(read: Callable[[int], bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Each document, and whether it is the only one.
+
+    An incomplete document at the end comes last as it is. A document that breaks the format, or
+    nests deeper than 1,024 levels, has no known end, so everything read so far comes last as it is.
+    Memory is bounded by the largest document.
+
+    Args:
+        read: returns up to the given number of bytes, or none at the end.
+
+    Raises:
+        NotADocumentError: a value at the top is neither a map nor an array.
+    """
+    unpacker = Unpacker(max_buffer_size=_LARGEST)
+    buffer = bytearray()
+    begin, first = 0, True
+
+    def read_more() -> bool:
+        more = read(_CHUNK)
+        buffer.extend(more)
+        if more:
+            unpacker.feed(more)
+        return bool(more)
+
+    while buffer or read_more():
+        if buffer[0] not in CONTAINERS:
+            raise NotADocumentError(f"neither a map nor an array at byte {begin}")
+        try:
+            unpacker.skip()
+        except OutOfData:
+            if read_more():
+                continue
+            yield bytes(buffer), first
+            return
+        except (UnpackException, ValueError):
+            yield bytes(buffer), first
+            return
+        length = unpacker.tell() - begin
+        data = bytes(memoryview(buffer)[:length])
+        del buffer[:length]
+        begin += length
+        if not buffer:
+            read_more()
+        yield data, first and not buffer
+        first = False
