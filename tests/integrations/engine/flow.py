@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from renderers.configs import Qwen3VLRendererConfig
@@ -39,6 +40,8 @@ class Rollout(NamedTuple):
 
     trace: Any
     engine: Engine
+    turns: list[tuple[Any, Any]]
+    """The prompt of each turn, as verifiers' messages, and the client's response to it."""
 
 
 def build_engine(**options: Any) -> Engine:
@@ -99,27 +102,28 @@ async def roll_out(
             client = OffloadingClient(config)
             client.image_store = ImageStore(image_dir)
         try:
-            trace = new_trace()
+            rollout = Rollout(new_trace(), engine, [])
             history: list[dict[str, Any]] = []
-            for turn in range(TURNS):
-                history.append(ask(turn))
-                history.append(await _take_turn(client, trace, history, sampling))
+            for number in range(TURNS):
+                history.append(ask(number))
+                _, response = await _take_turn(client, rollout, history, sampling)
+                history.append(response.raw["choices"][0]["message"])
         finally:
             await client.close()
-    return Rollout(trace, engine)
+    return rollout
 
 
 async def _take_turn(
-    client: Any, trace: Any, history: list[dict[str, Any]], sampling: dict[str, Any]
-) -> dict[str, Any]:
-    """One request as verifiers' server handles it. The value is the assistant's message."""
-    body = {"model": MODEL, "messages": history}
+    client: Any, rollout: Rollout, history: list[dict[str, Any]], sampling: dict[str, Any]
+) -> tuple[Any, Any]:
+    """One request as verifiers' server handles it. Harnesses send the whole history each time."""
+    body = {"model": MODEL, "messages": copy.deepcopy(history)}
     if isinstance(client, OffloadingClient):
         await client.prepare_request_body(_DIALECT, body)
     request = _DIALECT.parse_request(body)
-    turn = graph.prepare_turn(trace, request.messages, request.tools)
+    turn = graph.prepare_turn(rollout.trace, request.messages, request.tools)
     config = SamplingConfig(temperature=1.0, **sampling)
-    response = await client.get_response(_DIALECT, body, config, trace.id, turn)
+    response = await client.get_response(_DIALECT, body, config, rollout.trace.id, turn)
     turn.commit(response)
-    message: dict[str, Any] = response.raw["choices"][0]["message"]
-    return message
+    rollout.turns.append((request.messages, response))
+    return rollout.turns[-1]

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import rawmm
 from rawmm import layouts
+from rawmm.graph import branches, prepare_turn
 from tests.integrations.engine.flow import TURNS, Rollout, build_engine, image_size, roll_out
 from tests.integrations.engine.server import logprob_of
 
@@ -19,12 +21,17 @@ if TYPE_CHECKING:
 LAYOUT = layouts.get("qwen_vl")
 
 
-@pytest.fixture(params=["inline", "stored"])
-def rollout(request: pytest.FixtureRequest, tmp_path: Path) -> Rollout:
-    image_dir = tmp_path / "images" if request.param == "stored" else None
+def run(directory: Path, *, stored: bool) -> Rollout:
+    image_dir = directory / "images" if stored else None
     engine = build_engine(allowed_local_media_path=image_dir)
-    tokenizer_dir = tmp_path / "model"
-    return asyncio.run(roll_out(engine, tokenizer_dir, image_dir=image_dir))
+    return asyncio.run(roll_out(engine, directory / "model", image_dir=image_dir))
+
+
+@pytest.fixture(scope="module", params=["inline", "stored"])
+def rollout(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Rollout:
+    """A rollout that tests must not change."""
+    directory = tmp_path_factory.mktemp(request.param)
+    return run(directory, stored=request.param == "stored")
 
 
 def image_urls(messages: Iterable[Any]) -> list[str]:
@@ -51,7 +58,7 @@ def test_every_turn_makes_a_node_of_the_prompt_and_one_of_the_answer(rollout: Ro
 
 
 def test_tokens_of_a_branch_are_those_of_the_engine(rollout: Rollout) -> None:
-    trace, engine = rollout
+    trace, engine, _ = rollout
     for turn, answer in enumerate(engine.answers):
         (choice,) = answer["choices"]
         ids = [int(one) for node in trace.nodes[: 2 * turn + 2] for one in node.token_ids]
@@ -61,7 +68,7 @@ def test_tokens_of_a_branch_are_those_of_the_engine(rollout: Rollout) -> None:
 
 
 def test_image_runs_have_the_lengths_of_the_layout(rollout: Rollout) -> None:
-    trace, engine = rollout
+    trace, engine, _ = rollout
     expected = [LAYOUT.describe(*image_size(turn)).num_tokens for turn in range(TURNS)]
     found = [runs_of(engine.image_token_id, node.token_ids) for node in trace.nodes[::2]]
     assert found == [[length] for length in expected]
@@ -70,7 +77,7 @@ def test_image_runs_have_the_lengths_of_the_layout(rollout: Rollout) -> None:
 
 
 def test_requests_have_one_placeholder_and_one_part_for_each_image(rollout: Rollout) -> None:
-    trace, engine = rollout
+    trace, engine, _ = rollout
     urls = image_urls(node.message for node in trace.nodes)
     for turn, request in enumerate(engine.requests):
         assert request["token_ids"].count(engine.image_token_id) == turn + 1
@@ -78,6 +85,17 @@ def test_requests_have_one_placeholder_and_one_part_for_each_image(rollout: Roll
         assert request["content_parts"] == parts
         assert request["return_token_ids"] is True
         assert "features" not in request
+
+
+def test_our_graph_makes_the_same_branch_of_inline_turns(tmp_path: Path) -> None:
+    rollout = run(tmp_path, stored=False)
+    trace = rawmm.Trace(nodes=[])
+    for prompt, response in rollout.turns:
+        prepare_turn(trace, prompt).commit(response)
+    rawmm.validate(trace)
+    (branch,) = branches(trace)
+    answer = rollout.engine.answers[-1]
+    assert branch.token_ids == answer["prompt_token_ids"] + answer["choices"][0]["token_ids"]
 
 
 def test_no_node_has_a_sidecar(rollout: Rollout) -> None:
