@@ -334,6 +334,7 @@ def arguments(tmp: Path) -> dict[str, Any]:
         "grace": timedelta(),
         "image": IMAGE,
         "image_dir": tmp,
+        "url_or_path": tmp,
         "image_processor": print,
         "layout": None,
         "layout_fingerprint": "0" * 32,
