@@ -31,6 +31,7 @@ import rawmm
 from rawmm import RawMMError, schemas
 from rawmm.cli import main
 from rawmm.graph import branches, prepare_turn
+from rawmm.images import prepare_image
 from rawmm.materialize import materialize
 from rawmm.model.types import TYPES
 from rawmm.store import collect_garbage, fsck
@@ -334,6 +335,7 @@ def arguments(tmp: Path) -> dict[str, Any]:
         "grace": timedelta(),
         "image": IMAGE,
         "image_dir": tmp,
+        "url_or_path": tmp,
         "image_processor": print,
         "layout": None,
         "layout_fingerprint": "0" * 32,
@@ -408,12 +410,15 @@ GOOD_OF_METHODS: dict[str, Any] = {
     "expected_hash": "0" * 32,
     "height": 1,
     "images": 1,
-    "keep": False,
+    "info": prepare_image(IMAGE, rawmm.Limits()).info,
+    "load": lambda: IMAGE,
     "locator": "a.png",
+    "prepared": prepare_image(IMAGE, rawmm.Limits()),
     "raw": IMAGE,
     "response": rawmm.Response(message=rawmm.AssistantMessage(content="x")),
     "size": 1,
     "source": IMAGE,
+    "staged": (),
     "verify": False,
     "width": 1,
 }

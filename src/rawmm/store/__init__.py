@@ -20,7 +20,9 @@ from rawmm.store.protocol import Store
 from rawmm.store.protocol import check_exists as check_exists
 from rawmm.store.protocol import check_store_arguments as check_store_arguments
 from rawmm.store.protocol import checked_store as checked_store
-from rawmm.store.registry import open_store, register_scheme, served_schemes
+from rawmm.store.registry import open_store
+from rawmm.store.registry import register_scheme as register_scheme
+from rawmm.store.registry import served_schemes as served_schemes
 from rawmm.store.registry import store_for as store_for
 from rawmm.store.run_dir import raw_image_path, run_image_dir
 from rawmm.store.run_dir import resolved_dir as resolved_dir
@@ -38,7 +40,5 @@ __all__ = [
     "fsck",
     "open_store",
     "raw_image_path",
-    "register_scheme",
     "run_image_dir",
-    "served_schemes",
 ]

@@ -95,7 +95,7 @@ class Progress:
 
 
 def fsck(
-    location: str | os.PathLike[str],
+    image_dir: str | os.PathLike[str],
     references: Iterable[Any] | None = None,
     *,
     repair: bool = False,
@@ -104,7 +104,7 @@ def fsck(
     """Check every image of a store, and the images of every record.
 
     Args:
-        location: the image directory, or the URL of another store.
+        image_dir: the image directory, or the URL of another store.
         references: every record that may name one of its images, as `collect_garbage` takes them.
             Without them nothing is reported as missing or orphaned.
         repair: remove stale files. A file that an interrupted collection was about to delete gets
@@ -121,11 +121,11 @@ def fsck(
         OffloadError: ``store_failed`` if the store cannot be read or repaired, and as
             `open_store`.
     """
-    return list(iter_findings(location, references, repair=repair, quarantine=quarantine))
+    return list(iter_findings(image_dir, references, repair=repair, quarantine=quarantine))
 
 
 def iter_findings(
-    location: str | os.PathLike[str],
+    image_dir: str | os.PathLike[str],
     references: Iterable[Any] | None = None,
     *,
     repair: bool = False,
@@ -135,7 +135,7 @@ def iter_findings(
     """Yield the findings of `fsck`, and update `progress` meanwhile."""
     records = None if references is None else each_record(references)
     progress = progress or Progress()
-    store = open_store(location)
+    store = open_store(image_dir)
     if not is_a(store, ImageStore):
         if repair or quarantine:
             raise ContractError(

@@ -99,7 +99,7 @@ class GarbageStats:
 
 
 def collect_garbage(
-    location: str | os.PathLike[str],
+    image_dir: str | os.PathLike[str],
     references: Iterable[Any],
     *,
     grace: timedelta = GRACE,
@@ -112,7 +112,7 @@ def collect_garbage(
     any exception they raise is passed on. Only files with names that stores give are deleted.
 
     Args:
-        location: the image directory, or the URL of another store.
+        image_dir: the image directory, or the URL of another store.
         references: every record that may name one of its images: requests, messages, nodes,
             traces, sidecars, references, samples, of any version, as plain data or objects.
         grace: how long an image stays after it was last stored. It must exceed the time from an
@@ -139,7 +139,7 @@ def collect_garbage(
             expected="a grace period of zero or more",
             got=f"{grace.total_seconds():g} s",
         )
-    store = open_store(location)
+    store = open_store(image_dir)
     if not is_a(store, ImageStore):
         return _collect_store(store, records, grace, dry_run=dry_run, allow_empty=allow_empty)
     root = store.root

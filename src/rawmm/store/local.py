@@ -148,7 +148,7 @@ class ImageStore:
         return prepare_image(source, self.limits)
 
     def put(
-        self, image: bytes | bytearray | memoryview | PreparedImage, *, verify: bool = False
+        self, raw: bytes | bytearray | memoryview | PreparedImage, *, verify: bool = False
     ) -> StoredImage:
         """Write an image unless it exists.
 
@@ -157,7 +157,7 @@ class ImageStore:
         that `collect_garbage` does not delete it.
 
         Args:
-            image: the bytes of an image file, or what `prepare` returned.
+            raw: the bytes of an image file, or what `prepare` returned.
             verify: compare the bytes of an existing file.
 
         Raises:
@@ -165,9 +165,9 @@ class ImageStore:
                 something other than a file has the name, ``path_escape`` if that is a symbolic
                 link.
         """
-        prepared = image if is_a(image, PreparedImage) else self.prepare(image)
-        written = self._placed(prepared.info, lambda: prepared.raw, verify=verify)
-        return self._stored(prepared.info, written=written)
+        image = raw if is_a(raw, PreparedImage) else self.prepare(raw)
+        written = self._placed(image.info, lambda: image.raw, verify=verify)
+        return self._stored(image.info, written=written)
 
     def put_data_url(self, url: str, *, verify: bool = False) -> StoredImage:
         """Write the image of a ``data:image/...;base64,`` URL unless it exists.
@@ -302,8 +302,8 @@ class ImageStore:
             return make_directory(self.root, durable=self.durable)
         return []
 
-    def stage(self, image: PreparedImage) -> str | None:
-        """Write an image to a temporary file, for `place` to rename.
+    def stage(self, prepared: PreparedImage) -> str | None:
+        """Write a prepared image to a temporary file, for `place` to rename.
 
         Returns:
             The name of the file, or None if the image exists.
@@ -311,12 +311,12 @@ class ImageStore:
         Raises:
             OffloadError: as `put`.
         """
-        info = image.info
+        info = prepared.info
 
         def write(directory: int) -> str | None:
             if self._has(directory, info):
                 return None
-            return write_temporary(directory, image.raw, durable=self.durable)
+            return write_temporary(directory, prepared.raw, durable=self.durable)
 
         return self._in_root(info, write)
 

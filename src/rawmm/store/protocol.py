@@ -51,7 +51,7 @@ class Store(ImageReader, Protocol):
         ...
 
     def put(
-        self, image: bytes | bytearray | memoryview | PreparedImage, *, verify: bool = False
+        self, raw: bytes | bytearray | memoryview | PreparedImage, *, verify: bool = False
     ) -> StoredImage:
         """Write an image unless it exists. With `verify`, compare the bytes of one that exists.
 

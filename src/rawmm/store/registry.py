@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from rawmm.errors import OffloadError, shown_text
+from rawmm.errors import OffloadError, contract_error, shown_text
 from rawmm.locators import Problem, file_path, scheme_of
 from rawmm.store.local import ImageStore
 from rawmm.store.run_dir import location_scheme, run_image_dir
@@ -67,9 +68,24 @@ def open_store(url_or_path: str | os.PathLike[str], **options: Any) -> Store:
 
     Raises:
         OffloadError: ``bad_locator`` for a scheme that is not served, and what the store raises.
+        ContractError: ``unknown_field`` for an option that the store does not have.
     """
     scheme = location_scheme(url_or_path) or "file"
-    return _entry(scheme, "a path").open(url_or_path, **options)
+    open_ = _entry(scheme, "a path").open
+    _, *parameters = signature(open_).parameters.values()
+    accepted = [one.name for one in parameters]
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    for name in options:
+        # Checked here, because Python's own error would show a name of any length.
+        if name not in accepted and not takes_any:
+            raise contract_error(
+                "unknown_field",
+                (name,),
+                expected=f"an option of {scheme} stores",
+                got=shown_text(name),
+                hint=", ".join(accepted),
+            )
+    return open_(url_or_path, **options)
 
 
 def store_for(locator: str) -> Store:

@@ -29,7 +29,7 @@ class BatchWriter(Protocol):
         """As `ImageStore.make`."""
         ...
 
-    def stage(self, image: PreparedImage) -> str | None:
+    def stage(self, prepared: PreparedImage) -> str | None:
         """As `ImageStore.stage`."""
         ...
 
@@ -64,7 +64,8 @@ class _DirectWriter:
     def make(self) -> list[Path]:
         return []
 
-    def stage(self, _image: PreparedImage) -> str | None:
+    def stage(self, prepared: PreparedImage) -> str | None:
+        del prepared
         return None
 
     def place(

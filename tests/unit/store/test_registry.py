@@ -60,11 +60,10 @@ class MemoryStore:
         return f"{self.root}/{info.raw_image_id}"
 
     def put(
-        self, image: bytes | bytearray | memoryview | PreparedImage, *, verify: bool = False
+        self, raw: bytes | bytearray | memoryview | PreparedImage, *, verify: bool = False
     ) -> StoredImage:
         del verify
-        if not isinstance(image, PreparedImage):
-            image = prepare_image(image, self.limits)
+        image = raw if isinstance(raw, PreparedImage) else prepare_image(raw, self.limits)
         written = image.raw_image_id not in self.images
         self.images[image.raw_image_id] = image.raw
         return StoredImage.of(image.info, self.uri(image.info), written=written)
@@ -279,6 +278,16 @@ def test_path_and_file_url_open_a_directory(
     assert store_for(uri).root == root
     monkeypatch.setenv("VF_RENDERER_IMAGE_OFFLOAD_DIR", "images")
     assert store_for(ABSENT).root == root
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("location", [PLACE, "images"])
+def test_unknown_option_is_refused_without_its_whole_name(location: str) -> None:
+    name = "iVBORw0KGgo" * 20
+    with pytest.raises(ContractError) as caught:
+        open_store(location, **{name: 1})
+    assert caught.value.code == "unknown_field"
+    assert name not in str(caught.value)
 
 
 def test_directory_lists_and_deletes_images(tmp_path: Path) -> None:
