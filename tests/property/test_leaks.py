@@ -365,6 +365,7 @@ def arguments(tmp: Path) -> dict[str, Any]:
         "samples": [sample],
         "sidecar": sidecar,
         "store": None,
+        "struct": rawmm.UserMessage(content="x"),
         "temperature": 1.0,
         "to_uri": None,
         "tools": None,

@@ -42,7 +42,9 @@ def test_every_finding_is_a_line(rawmm: Run, images: Path) -> None:
     assert [re.search(r"\[(\w+)\]$", line)[1] for line in lines] == [  # type: ignore[index]
         "stale_file", "missing_image", "hash_mismatch", "unreferenced_image", "foreign_file",
     ]  # fmt: skip
-    assert lines[1].startswith(f"{refs}:3::$.url: expected an image in '{images}', got no file named ")
+    assert lines[1].startswith(
+        f"{refs}:3::$.url: expected an image in '{images}', got no file named "
+    )
     assert lines[2].startswith(f"{images}/")
     assert err == "2 images: 1 missing, 1 corrupt, 1 orphaned, 1 stale, 1 foreign\n"
 
