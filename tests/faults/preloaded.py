@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pybase64
 import pytest
 from PIL import Image
@@ -12,3 +14,8 @@ from tests.faults import doors, judging, machine, writers
 __all__ = ["doors", "judging", "machine", "pybase64", "pytest", "rawmm", "writers"]
 
 Image.init()
+
+# Tracing costs processor time and memory, which the tests bound.
+_coverage = sys.modules.get("coverage")
+if _coverage is not None and (_running := _coverage.Coverage.current()) is not None:
+    _running.stop()
