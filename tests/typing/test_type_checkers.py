@@ -33,7 +33,7 @@ MARKED = {
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_the_wrong_uses_are_reported_and_no_other(checker: str, tmp_path: Path) -> None:
+def test_wrong_uses_are_reported_and_no_other(checker: str, tmp_path: Path) -> None:
     # A copy elsewhere, so that no checker finds a configuration for the project's own code.
     uses = tmp_path / USES.name
     uses.write_bytes(USES.read_bytes())

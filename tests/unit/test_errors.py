@@ -150,7 +150,7 @@ SENTENCES: list[tuple[str, Any, Any, str]] = [
 
 
 @pytest.mark.parametrize(("code", "data", "kind", "sentence"), SENTENCES, ids=lambda p: str(p)[:20])
-def test_sentence(code: str, data: Any, kind: Any, sentence: str) -> None:
+def test_each_code_has_its_sentence(code: str, data: Any, kind: Any, sentence: str) -> None:
     if isinstance(data, str) and code != "malformed":
         data = json.loads(data)
     text = data if code == "malformed" else json.dumps(data)

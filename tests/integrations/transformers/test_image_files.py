@@ -44,14 +44,14 @@ def payload_of(family: str, image: Image.Image) -> dict[str, Any]:
     ("kind", "mode"),
     [("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16"), ("JPEG", "L"), ("WEBP", "RGB"), ("GIF", "P")],
 )
-def test_files(family: str, kind: str, mode: str) -> None:
+def test_descriptors_of_files_agree(family: str, kind: str, mode: str) -> None:
     raw = file(kind, mode, (150, 70))
     with Image.open(io.BytesIO(raw)) as image:
         assert describe_image(raw, family).item.payload == payload_of(family, image.convert("RGB"))
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
-def test_an_orientation_tag_turns_nothing(orientation: int) -> None:
+def test_orientation_tag_turns_nothing(orientation: int) -> None:
     raw = file("JPEG", "RGB", (150, 70), orientation)
     payload = describe_image(raw, "pixtral").item.payload
     with Image.open(io.BytesIO(raw)) as image:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Run = Callable[..., Any]
 
 
-def test_the_bundle_is_printed(rawmm: Run) -> None:
+def test_bundle_is_printed(rawmm: Run) -> None:
     code, out, err = rawmm("schema")
     assert (code, err) == (0, "")
     assert json.loads(out) == schemas.bundle()
@@ -29,7 +29,7 @@ def test_one_type_is_complete_in_itself(rawmm: Run) -> None:
     assert not validator.is_valid({"offset": 0, "length": 0})
 
 
-def test_the_list_has_a_line_for_each(rawmm: Run) -> None:
+def test_list_has_a_line_for_each(rawmm: Run) -> None:
     code, out, _ = rawmm("schema", "--list")
     assert code == 0
     lines = out.splitlines()
@@ -37,7 +37,7 @@ def test_the_list_has_a_line_for_each(rawmm: Run) -> None:
     assert all(line.endswith(".") for line in lines)
 
 
-def test_an_unknown_name_is_exit_code_2(rawmm: Run) -> None:
+def test_unknown_name_is_exit_code_2(rawmm: Run) -> None:
     code, out, err = rawmm("schema", "rawmmitem")
     assert (code, out) == (2, "")
     assert err == (
@@ -59,7 +59,7 @@ def test_version_and_help(rawmm: Run) -> None:
         assert out.startswith(f"Usage: rawmm {command} ")
 
 
-def test_an_unknown_command_is_exit_code_2(rawmm: Run) -> None:
+def test_unknown_command_is_exit_code_2(rawmm: Run) -> None:
     code, out, err = rawmm("chek")
     assert (code, out) == (2, "")
     assert 'Did you mean "check"?' in err

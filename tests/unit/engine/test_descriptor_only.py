@@ -114,7 +114,7 @@ ITEMS: dict[str, tuple[Any, int]] = {
 
 
 @pytest.mark.parametrize("name", ITEMS)
-def test_an_item_without_a_locator_is_descriptor_only(name: str) -> None:
+def test_item_without_a_locator_is_descriptor_only(name: str) -> None:
     entry, wanted = ITEMS[name]
     holder = {"mm_hashes": {"image": [HASH]}, "mm_items": {"image": [entry]}}
     assert images_of(multi_modal_data=holder) == wanted
@@ -240,7 +240,7 @@ def test_sidecars_of_consumers_are_read(form: str, wanted: int) -> None:
 
 
 @given(instances(MultiModalData))
-def test_any_sidecar(held: MultiModalData) -> None:
+def test_images_of_any_sidecar_are_counted(held: MultiModalData) -> None:
     """Structs and plain data: items without a locator, or hashes without items."""
     wanted = 0
     for modality in {*held.mm_hashes, *held.mm_items} - {"audio", "video"}:
@@ -253,7 +253,7 @@ def test_any_sidecar(held: MultiModalData) -> None:
 
 
 @given(instances(GenerateFeatures))
-def test_any_features(features: GenerateFeatures) -> None:
+def test_images_of_any_features_are_counted(features: GenerateFeatures) -> None:
     data = features.kwargs_data or {}
     wanted = sum(
         data[modality].count(None) if data.get(modality) else len(hashes)
@@ -262,7 +262,7 @@ def test_any_features(features: GenerateFeatures) -> None:
     assert images_of(features=features) == images_of(features=to_builtins(features)) == wanted
 
 
-def test_the_request_is_read_and_not_changed() -> None:
+def test_request_is_read_and_not_changed() -> None:
     held = to_builtins(sidecar(item(), item(raw_image_id=ID)))
     before = json.dumps(held)
     engine = Engine(CacheMissError(), DONE)

@@ -166,7 +166,7 @@ class TestErrors:
         given.mm_hashes["image"].pop()
         assert refused(given).code == "count_mismatch"
 
-    def test_a_string_is_no_set_of_hashes(self) -> None:
+    def test_string_as_cached_hashes_is_refused(self) -> None:
         error = refused(sidecar(item(0)), cached=mm_hash_of(0))
         assert (error.code, error.path) == ("wrong_type", "$")
 
@@ -200,7 +200,7 @@ class TestRetry:
         return sent
 
     @pytest.mark.parametrize("cached", [[mm_hash_of(0)], [mm_hash_of(0), mm_hash_of(1)]])
-    def test_a_miss(self, cached: Any) -> None:
+    def test_miss(self, cached: Any) -> None:
         first, second = self.run(cached)
         assert second.kwargs_data is not None
         assert None not in second.kwargs_data["image"]

@@ -101,13 +101,13 @@ class TestEmit:
             ("raw_image_uri", "http://x/a.png", "bad_locator", "$.raw_image_uri"),
         ],
     )
-    def test_refused(self, field: str, value: Any, code: str, path: str) -> None:
+    def test_invalid_fields_are_refused(self, field: str, value: Any, code: str, path: str) -> None:
         locator = {} if field.startswith("raw") else {"raw_image_id": ID}
         with pytest.raises(RawMMError) as caught:
             raw_mm_ref(**FIELDS | locator | {field: value})
         assert (caught.value.code, caught.value.path) == (code, path)
 
-    def test_input_stays(self) -> None:
+    def test_input_is_not_changed(self) -> None:
         payload = {"b": (1, 2), "a": {"c": 1}}
         raw_mm_ref(**FIELDS | {"payload": payload}, raw_image_id=ID)
         assert list(payload) == ["b", "a"]
@@ -127,13 +127,13 @@ class TestRunIds:
             split_raw_mm_ref("mmraw:v3:" + urlsafe_base64(as_json(run_id=run_id, raw_image_id=ID)))
         assert (caught.value.code, caught.value.path) == ("bad_format", "$.run_id")
 
-    def test_of_v2(self) -> None:
+    def test_run_id_of_v2_is_read(self) -> None:
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref(SAMPLES["v2"].replace(":demo:", ":de/mo:"))
         assert (caught.value.code, caught.value.path) == ("bad_format", "$.run_id")
 
     @pytest.mark.parametrize("prefix", ["mmraw:", "mmraw:b64"])
-    def test_other_forms_have_none(self, prefix: str) -> None:
+    def test_other_forms_have_no_run_id(self, prefix: str) -> None:
         text = as_json(run_id="demo", raw_image_id=ID)
         ref = "mmraw:" + (urlsafe_base64(text) if "b64" in prefix else text)
         with pytest.raises(ContractError) as caught:
@@ -201,7 +201,7 @@ class TestErrors:
             ),
         ],
     )
-    def test_sentences(self, ref: str, sentence: str) -> None:
+    def test_errors_have_whole_sentences(self, ref: str, sentence: str) -> None:
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref(ref)
         assert str(caught.value) == sentence
@@ -279,7 +279,7 @@ class TestErrors:
             ("mmraw:" + as_json(raw_image_id=ID)[:-1] + ',"payload":{}}', "duplicate_key", "$"),
         ],
     )
-    def test_codes(self, ref: str, code: str, path: str) -> None:
+    def test_each_defect_has_its_code(self, ref: str, code: str, path: str) -> None:
         with pytest.raises(RawMMError) as caught:
             split_raw_mm_ref(ref)
         assert (caught.value.code, caught.value.path) == (code, path)
@@ -311,7 +311,7 @@ class TestStrictBase64:
             lambda text: text + "A",
         ],
     )
-    def test_damaged(self, form: str, damage: Any) -> None:
+    def test_damaged_base64_is_refused(self, form: str, damage: Any) -> None:
         with pytest.raises(RawMMError) as caught:
             split_raw_mm_ref(damage(SAMPLES[form]))
         assert caught.value.code in {"bad_base64", "malformed"}

@@ -25,7 +25,7 @@ def test_first_result_is_returned_unchanged(request_: Any) -> None:
     assert engine.calls == [{"model": "m", **request_, "materialize_all_image_refs": False}]
 
 
-def test_a_miss_is_retried_once_with_all_references() -> None:
+def test_miss_is_retried_once_with_all_references() -> None:
     engine = Engine(CacheMissError(), DONE)
     assert generate(engine, **BARE) is DONE
     assert engine.modes == [False, True]
@@ -52,7 +52,7 @@ def test_generate_that_raises_before_awaiting_is_retried() -> None:
 
 
 @pytest.mark.parametrize("name", ["raw", "no images"])
-def test_a_miss_without_descriptor_only_images_passes(name: str) -> None:
+def test_miss_without_descriptor_only_images_passes(name: str) -> None:
     error = CacheMissError()
     engine = Engine(error)
     with pytest.raises(CacheMissError) as caught:
@@ -94,7 +94,7 @@ def test_interruptions_pass_through_both_calls(kind: type[BaseException], misses
     assert len(engine.calls) == misses + 1
 
 
-def test_a_cancelled_task_is_cancelled_in_the_second_call() -> None:
+def test_cancelled_task_is_cancelled_in_the_second_call() -> None:
     reached: list[bool] = []
     waits = asyncio.Event()
 
@@ -150,7 +150,7 @@ class TestASecondFailure:
             generate(Engine(CacheMissError(), second), **BARE)
         assert second.__context__ is before
 
-    def test_the_same_object_is_not_its_own_cause(self) -> None:
+    def test_same_object_is_not_its_own_cause(self) -> None:
         error = CacheMissError()
         with pytest.raises(CacheMissError) as caught:
             generate(Engine(error, error), **BARE)
@@ -178,7 +178,7 @@ class TestASecondFailure:
         assert caught.value is second
         assert BaseException.__dict__["__cause__"].__get__(second) is first
 
-    def test_the_argument_cannot_be_given_twice(self) -> None:
+    def test_argument_cannot_be_given_twice(self) -> None:
         engine = Engine(DONE)
         with pytest.raises(TypeError, match="materialize_all_image_refs"):
             generate(engine, **BARE, materialize_all_image_refs=True)

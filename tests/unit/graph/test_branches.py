@@ -42,7 +42,7 @@ def alone(**fields: Any) -> Branch:
 
 
 class TestLeaves:
-    def test_of_a_tree(self) -> None:
+    def test_leaves_of_a_tree_are_found(self) -> None:
         trace = Trace(nodes=[node(), node(0), node(0), node(2), node(), node(2)])
         assert leaves(trace) == [1, 3, 4, 5]
         found = branches(trace)
@@ -67,7 +67,7 @@ class TestTrainable:
         ]
         return [branch.trainable for branch in branches(Trace(nodes=nodes))]
 
-    def test_without_links(self) -> None:
+    def test_branch_without_links_is_trainable(self) -> None:
         assert branches(with_images())[0].trainable
         assert self.flags([], []) == [True, True]
 
@@ -139,7 +139,9 @@ class TestStreams:
             ([True, True], [], [0.0, 0.0]),
         ],
     )
-    def test_any_mask(self, mask: list[bool], values: list[float], out: list[float]) -> None:
+    def test_streams_agree_with_any_mask(
+        self, mask: list[bool], values: list[float], out: list[float]
+    ) -> None:
         branch = alone(token_ids=[1] * len(mask), mask=mask, entropies=values)
         assert branch.spread("entropies") == out
 

@@ -334,7 +334,7 @@ def test_arguments_nested_without_end_do_not_crash(opening: str) -> None:
     assert one != message_hash(assistant(tool_calls=[CALL | {"arguments": deep + " "}]))
 
 
-def test_a_number_too_long_to_read_is_text() -> None:
+def test_number_too_long_to_read_is_text() -> None:
     long = "1" * (sys.get_int_max_str_digits() + 1)
     spaced = message_hash(assistant(tool_calls=[CALL | {"arguments": f" {long}"}]))
     assert spaced != message_hash(assistant(tool_calls=[CALL | {"arguments": long}]))
@@ -345,7 +345,7 @@ def test_escaped_surrogates_in_arguments() -> None:
     assert len(message_hash(assistant(tool_calls=[CALL | {"arguments": arguments}]))) == 32
 
 
-def test_any_form_of_a_message() -> None:
+def test_every_form_of_a_message_has_one_hash() -> None:
     class Model(pydantic.BaseModel):
         role: str
         content: str

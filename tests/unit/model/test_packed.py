@@ -142,11 +142,15 @@ class TestSequence:
         assert wider(stream, kind.__dtypes__[1]) == stream
         assert wider(stream, kind.__dtypes__[1]) != kind.pack(values[:-1])
 
-    def test_is_not_hashable(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_packed_stream_is_not_hashable(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         with pytest.raises(TypeError, match="unhashable"):
             hash(kind.pack(values))
 
-    def test_is_immutable(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_packed_stream_is_immutable(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         stream: Any = kind.pack(values)
         with pytest.raises(AttributeError):
             stream.data = b""

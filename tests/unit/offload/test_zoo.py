@@ -138,7 +138,7 @@ def _raised(action: Callable[[], object]) -> BaseException | None:
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_an_odd_object_is_a_value_or_an_error_of_rawmm(door: str, tmp_path: Path) -> None:
+def test_odd_object_gives_a_value_or_an_error(door: str, tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "images", durable=False)
     refused = []
     for name, make in MAKERS.items():
@@ -220,7 +220,7 @@ def test_request_that_is_not_bytes_names_the_right_function() -> None:
 
 
 @pytest.mark.parametrize("body", [b"null", b"3", b' "data:image/png;base64,AAAA" ', b"true"])
-def test_a_request_that_is_a_scalar_is_refused(body: bytes) -> None:
+def test_request_that_is_a_scalar_is_refused(body: bytes) -> None:
     with pytest.raises(rawmm.ContractError) as caught:
         rawmm.offload_request(body)
     assert (caught.value.code, caught.value.path) == ("wrong_type", "$")

@@ -114,7 +114,7 @@ class TestRefused:
         assert caught.value.path == f"$[0].mm_refs[0][1][0].{name}"
         assert caught.value.hint == "pack the samples of each layout separately"
 
-    def test_no_samples_are_refused(self) -> None:
+    def test_empty_batch_is_refused(self) -> None:
         assert error(pack, []) == ("bad_length", "$")
 
     def test_sample_without_tokens_is_refused(self) -> None:
@@ -194,7 +194,7 @@ class TestUnpack:
         batch.mm_refs.images[1].offset = 3
         assert error(unpack, batch) == ("orphan_image", "$.mm_refs[0][1]")
 
-    def test_a_padded_batch(self) -> None:
+    def test_padded_batch(self) -> None:
         """Trainers pad the last sample."""
         batch = pack([sample(4, (1, 2)), sample(2)])
         for stream, value in (

@@ -65,12 +65,12 @@ SAMPLE = sample(9, (1, 3), (5, 2))
 
 
 class TestAccepted:
-    def test_a_mapping(self) -> None:
+    def test_mapping(self) -> None:
         assert as_sample(plain(SAMPLE)) == SAMPLE
         assert as_sample(SAMPLE) == SAMPLE
         assert as_sample(SAMPLE) is not SAMPLE
 
-    def test_a_struct_of_the_transport(self) -> None:
+    def test_struct_of_the_transport(self) -> None:
         (images,) = to_builtins(SAMPLE.mm_refs)
         routed = experts(9)
         theirs = TheirSample(
@@ -109,7 +109,7 @@ class TestAccepted:
         assert type(taken.logprobs) is list
         assert type(taken.logprobs[0]) is float
 
-    def test_no_images_is_none(self) -> None:
+    def test_no_images_give_no_references(self) -> None:
         text = plain(sample(3)) | {"mm_refs": [[]]}
         assert as_sample(text).mm_refs is None
         assert as_sample(text | {"mm_token_type_ids": None, "env_name": None}).env_name == ""
