@@ -1,4 +1,4 @@
-"""Input that is made to cost time or memory, and every door that takes it. All run in children."""
+"""Input made to cost time or memory, through every entry point, in child processes."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ TEXTS: Final[dict[str, Callable[[], str]]] = {
 
 
 def take_json(name: str) -> dict[str, str]:
-    """What every door for JSON, and for what was read from JSON, says."""
+    """The answers of all entry points for JSON and for parsed JSON."""
     data = JSON[name]()
     answers = {
         f"decode {kind.__name__}": said(partial(rawmm.decode_json, data, kind)) for kind in _KINDS
@@ -164,7 +164,7 @@ def take_msgpack(name: str) -> dict[str, str]:
 
 
 def take_text(name: str) -> dict[str, str]:
-    """What every door for a reference or a URL says."""
+    """The answers of all entry points for references and URLs."""
     text = TEXTS[name]()
     part = {"type": "image", "image": text}
     return {
@@ -204,7 +204,7 @@ def take_parts() -> dict[str, str]:
 
 
 def take_gigabyte() -> dict[str, str]:
-    """A gigabyte of base64 zeros, through every door that meets URLs."""
+    """A gigabyte of base64 zeros, through every entry point that reads URLs."""
     answers = _take_url("data:image/png;base64," + "A" * (1 << 30))
     body = b'[{"type":"image","image":"data:image/png;base64,' + b"A" * (1 << 30) + b'"}]'
     answers["offload_request"] = said(lambda: rawmm.offload_request(body, image_dir=_nowhere()))
@@ -310,7 +310,7 @@ BOMBS: Final[dict[str, Callable[[], bytes]]] = {
 
 
 def take_bomb(kind: str) -> dict[str, str]:
-    """What every door for images says, with the limits as they are, and without limits."""
+    """The answers of all entry points for images, with the default limits and without limits."""
     raw = BOMBS[kind]()
     url = data_url(raw, f"image/{kind}")
     body = json.dumps([{"type": "image", "image": url}]).encode()

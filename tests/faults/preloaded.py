@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 import rawmm.cli.app
-from tests.faults import doors, judging, machine, writers
+from tests.faults import entry_points, judging, machine, writers
 
-__all__ = ["doors", "judging", "machine", "pybase64", "pytest", "rawmm", "writers"]
+__all__ = ["entry_points", "judging", "machine", "pybase64", "pytest", "rawmm", "writers"]
 
 Image.init()

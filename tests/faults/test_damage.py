@@ -138,7 +138,7 @@ def test_symlink_in_place_of_an_image_is_refused(
     assert store.read(urls_of(body)[0]) == raw
     assert store.read(kept.raw_image_id) == picture(seed=1)
     assert store.verify() == []
-    counted(doors=len(storing) + 2, refused=len(storing) + 2)
+    counted(entry_points=len(storing) + 2, refused=len(storing) + 2)
 
 
 class TestClockThatGoesBackwards:

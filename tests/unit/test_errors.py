@@ -208,7 +208,7 @@ SECRET = base64.b64encode(os.urandom(300)).decode()
         {SECRET: SECRET},
     ],
 )
-def test_no_message_contains_base64(document: Any) -> None:
+def test_messages_contain_no_base64(document: Any) -> None:
     errors = list(iter_errors(document, RawMMItem))
     assert errors
     for error in errors:

@@ -164,7 +164,7 @@ def test_any_other_error_is_raised(other: str, *, wrapped: bool) -> None:
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["openai", "verifiers"])
-def test_second_miss_surfaces(*, wrapped: bool) -> None:
+def test_second_miss_is_raised(*, wrapped: bool) -> None:
     engine = Engine(MISSES["error.type"], MISSES["a traceback"], done)
     kind = ProviderError if wrapped else openai.APIStatusError
     with pytest.raises(kind) as caught:

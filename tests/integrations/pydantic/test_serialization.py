@@ -41,7 +41,7 @@ class TestRefused:
         assert isinstance(cause, RawMMError)
         assert (cause.code, cause.path) == (code, path)
 
-    def test_field_that_was_changed(self, mode: Mode) -> None:
+    def test_changed_field_is_refused(self, mode: Mode) -> None:
         held = Held(sidecar=MultiModalData())
         assert held.sidecar is not None
         held.sidecar.mm_hashes["image"] = ["not a hash"]

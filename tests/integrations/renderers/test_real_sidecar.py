@@ -120,7 +120,7 @@ def test_its_descriptors_survive_every_hop(
     assert read == raws
 
 
-def test_bridge_carries_descriptors_along(
+def test_bridge_keeps_descriptors(
     renderer: Qwen3VLRenderer,
     rendered: RenderedTokens,
     messages: list[dict[str, Any]],

@@ -51,7 +51,7 @@ def test_descriptors_of_files_agree(family: str, kind: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
-def test_orientation_tag_turns_nothing(orientation: int) -> None:
+def test_orientation_tag_is_ignored(orientation: int) -> None:
     raw = file("JPEG", "RGB", (150, 70), orientation)
     payload = describe_image(raw, "pixtral").item.payload
     with Image.open(io.BytesIO(raw)) as image:
@@ -67,5 +67,5 @@ def test_load_image_of_transformers_does_turn() -> None:
     assert payload_of("pixtral", image) == {"image_sizes": [[160, 80]]}
 
 
-def test_all_families_but_kimi() -> None:
+def test_every_family_but_kimi_is_compared() -> None:
     assert {*FAMILIES, "kimi_k25"} == set(layouts.FAMILIES)

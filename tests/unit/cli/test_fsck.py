@@ -68,7 +68,7 @@ def test_findings_that_only_cost_space_are_exit_code_0(rawmm: Run, images: Path)
     assert rawmm("fsck", images).err.startswith("1 image: no corrupt, no stale, 2 foreign; ")
 
 
-def test_json_and_github(rawmm: Run, images: Path) -> None:
+def test_json_and_github_reports_list_findings(rawmm: Run, images: Path) -> None:
     refs = images.with_name("refs.jsonl")
     out = rawmm("fsck", images, "--refs", refs, "--format", "json").out
     found = [json.loads(line) for line in out.splitlines()]

@@ -123,7 +123,7 @@ def test_terminal_gets_a_table(store: ImageStore, tmp_path: Path) -> None:
     assert [row[:2] for row in rows if row[:1] == ["deleted"]] == [["deleted", "3"]]
 
 
-def test_standard_input(store: ImageStore, process: Run) -> None:
+def test_records_are_read_from_standard_input(store: ImageStore, process: Run) -> None:
     data = json.dumps([name_of(store, 0)]).encode()
     done = process(
         "gc", store.root, "--refs", "-", "--input-format", "json", "--grace", "0s", input=data

@@ -115,7 +115,7 @@ class TestJsonLinesWithoutARecord:
         assert (code, out) == (0, "")
         assert err == f"{path}: no records\n2 files, 1 record, no errors\n"
 
-    def test_become_such_a_file_again(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
+    def test_rewritten_empty_file_is_empty(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
         path, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
         path.write_bytes(data)
         for command, says in (
@@ -138,7 +138,7 @@ class TestJsonLinesWithoutARecord:
         assert "a JSON file holds one document, but the input has none" in err
         assert not out.exists()
 
-    def test_stop_a_collector(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
+    def test_empty_records_stop_a_collector(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
         path = tmp_path / "a.jsonl"
         path.write_bytes(data)
         (tmp_path / "im").mkdir()

@@ -47,7 +47,7 @@ def test_unknown_name_is_exit_code_2(rawmm: Run) -> None:
     assert rawmm("schema", "Trace", "--list").code == 2
 
 
-def test_version_and_help(rawmm: Run) -> None:
+def test_version_and_help_are_printed(rawmm: Run) -> None:
     assert rawmm("--version") == (0, f"rawmm {__version__} (contract {SCHEMA_VERSION})\n", "")
     code, out, _ = rawmm("--help")
     assert code == 0

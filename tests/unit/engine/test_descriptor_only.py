@@ -186,7 +186,7 @@ def test_features_are_read_in_any_form(name: str) -> None:
         assert images_of(features=SimpleNamespace(**features)) == wanted
 
 
-def test_features_as_a_struct() -> None:
+def test_features_may_be_a_struct() -> None:
     ranges = {"image": [PlaceholderRange(offset=0, length=1), PlaceholderRange(offset=1, length=1)]}
     for slots, wanted in (([None, REF], 1), ([REF, REF], 0), (None, 2)):
         data = None if slots is None else {"image": slots}
@@ -209,7 +209,7 @@ def test_one_argument_with_images_is_enough() -> None:
     assert images_of(multi_modal_data=raw, features={"kwargs_data": {"image": [None]}}) == 1
 
 
-def test_arguments_without_images() -> None:
+def test_arguments_without_images_count_none() -> None:
     assert images_of(messages=[{"role": "user"}], model="m", prompt_ids=[1]) == 0
 
 

@@ -83,7 +83,7 @@ class TestSlots:
         )
         assert features == generate_features(sidecar(item(0)))
 
-    def test_no_media(self) -> None:
+    def test_sidecar_without_media_gives_no_features(self) -> None:
         assert generate_features(None) is None
         assert generate_features(MultiModalData()) is None
         assert generate_features(MultiModalData(mm_items={"image": []})) is None

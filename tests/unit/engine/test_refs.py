@@ -286,7 +286,7 @@ class TestErrors:
         again = pickle.loads(pickle.dumps(caught.value))
         assert str(again) == str(caught.value)
 
-    def test_numbers_beyond_any_double(self) -> None:
+    def test_numbers_beyond_any_double_are_refused(self) -> None:
         text = as_json(raw_image_id=ID).replace("[1,", "[1e999,").replace("[1, ", "[1e999, ")
         with pytest.raises(ProcessedPayloadError) as caught:
             split_raw_mm_ref("mmraw:" + text)
@@ -371,7 +371,7 @@ class TestHostile:
         assert split_raw_mm_ref(raw_mm_ref(**FIELDS, raw_image_uri=uri)).raw_image_uri == uri
 
     @pytest.mark.parametrize("field", ["family", "fingerprint", "mm_hash", "raw_image_id"])
-    def test_no_base64_in_messages(self, field: str) -> None:
+    def test_errors_show_no_base64(self, field: str) -> None:
         secret = base64.b64encode(b"a secret image, told by nobody!").decode()
         for text in (secret, f"data:image/png;base64,{secret}"):
             for ref in (

@@ -189,7 +189,7 @@ class TestRouting:
             turn(trace, payload([10, 11, 12, 13, 14]) | {"dtype": dtype})
             assert rows_of(trace) == [[10, 11], [12], [13, 14, 14]]
 
-    def test_wider_rows(self) -> None:
+    def test_two_dimensional_rows_are_sliced(self) -> None:
         trace = new_trace()
         data = np.arange(5 * 6, dtype=np.uint16).reshape(5, 3, 2)
         raw = base64.b64encode(data.tobytes())

@@ -96,7 +96,7 @@ class TestTrainable:
 
 
 class TestStreams:
-    def test_of_two_turns(self) -> None:
+    def test_streams_of_two_turns_are_joined(self) -> None:
         (branch,) = branches(with_images())
         assert branch.messages == [
             user("look", url(0)),
@@ -111,7 +111,7 @@ class TestStreams:
         assert branch.mm_token_type_ids == [0, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0]
         assert branch.tools == []
 
-    def test_tools_of_the_root(self) -> None:
+    def test_tools_are_those_of_the_root(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1]), tools=[Tool(name="click")])
         play(trace, [user("b")], response([1]))
@@ -170,12 +170,12 @@ class TestStreams:
             f"got {len(values)} [stream_length]"
         )
 
-    def test_types_of_several_media(self) -> None:
+    def test_types_of_several_media_are_read(self) -> None:
         trace = Trace(nodes=[node(token_ids=[5, 8, PAD, 6, 9], mask=[False] * 5)])
         trace.mm_token_type_id_map = {"8": 2, "7": 1, "6": 0}
         assert branches(trace)[0].mm_token_type_ids == [0, 2, 1, 0, 0]
 
-    def test_no_types_without_media(self) -> None:
+    def test_types_are_none_without_media(self) -> None:
         for found in (None, {}, {"9": 1}, {"5": 0}):
             trace = Trace(nodes=[node(token_ids=[5], mask=[False])], mm_token_type_id_map=found)
             assert branches(trace)[0].mm_token_type_ids is None

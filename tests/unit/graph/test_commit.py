@@ -534,7 +534,7 @@ class TestAnyForm:
             "multi_modal_data": sidecar((0, 1, 1)),
         }
 
-    def test_response_struct(self) -> None:
+    def test_response_struct_is_read(self) -> None:
         self.check(
             Response(
                 message=AssistantMessage(content="fine"),
@@ -545,7 +545,7 @@ class TestAnyForm:
         )
 
     @pytest.mark.parametrize("build", [SimpleNamespace, dict], ids=["objects", "mappings"])
-    def test_objects_and_mappings(self, build: Any) -> None:
+    def test_objects_and_mappings_are_read(self, build: Any) -> None:
         self.check(
             build(
                 message={"role": "assistant", "content": "fine"},
@@ -555,7 +555,7 @@ class TestAnyForm:
             )
         )
 
-    def test_dataclasses_of_another_library(self) -> None:
+    def test_dataclasses_of_another_library_are_read(self) -> None:
         @dataclass
         class Sidecar:
             mm_hashes: dict[str, Any]
@@ -585,7 +585,7 @@ class TestAnyForm:
             )
         )
 
-    def test_pydantic_models(self) -> None:
+    def test_pydantic_models_are_read(self) -> None:
         class Message(pydantic.BaseModel):
             role: str = "assistant"
             content: str = "fine"
@@ -615,7 +615,7 @@ class TestAnyForm:
         [tuple, deque, UserList, lambda ids: array.array("q", ids), lambda ids: ids],
         ids=["tuple", "deque", "UserList", "array", "list"],
     )
-    def test_ids_in_any_sequence(self, build: Any) -> None:
+    def test_ids_are_read_from_any_sequence(self, build: Any) -> None:
         trace = new_trace()
         ids: list[int] = []
         for number in range(3):
@@ -636,7 +636,7 @@ class TestAnyForm:
         assert all(type(token) is int for node in tokens_of(trace) for token in node)
         assert parents_of(trace) == [None, 0, 1, 2, 3, 4]
 
-    def test_messages_in_any_form(self) -> None:
+    def test_messages_are_read_in_any_form(self) -> None:
         class Message(pydantic.BaseModel):
             role: str = "user"
             content: str = "a"

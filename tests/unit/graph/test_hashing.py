@@ -108,12 +108,12 @@ PINNED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("document", "digest"), PINNED)
-def test_digests_of_verifiers(document: dict[str, Any], digest: str) -> None:
+def test_digests_equal_those_of_verifiers(document: dict[str, Any], digest: str) -> None:
     assert message_hash(document) == digest
     assert message_hash(convert(document, Message)) == digest
 
 
-def test_digests_of_tools() -> None:
+def test_digests_of_tools_are_pinned() -> None:
     click = Tool(name="click")
     other = Tool(
         name="type",

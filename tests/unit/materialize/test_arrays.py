@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def test_along_the_first_axis() -> None:
+def test_arrays_are_joined_along_the_first_axis() -> None:
     one = {"pixel_values": np.ones((2, 3)), "image_grid_thw": np.array([[1, 2, 1]])}
     other = {"pixel_values": np.zeros((4, 3)), "image_grid_thw": np.array([[1, 2, 2]])}
     found = joined([one, other, one])
@@ -28,7 +28,7 @@ def test_lists_are_joined() -> None:
     assert joined([{"a": [1, 2]}, {"a": [3]}]) == {"a": [1, 2, 3]}
 
 
-def test_no_outputs() -> None:
+def test_no_outputs_give_an_empty_dict() -> None:
     assert joined([]) == {}
 
 

@@ -151,7 +151,7 @@ def test_both_shapes_of_a_grid_are_accepted(
     assert len(materialize(ref, image_processor=processor).images) == 1
 
 
-def test_inline_image(processor: PatchProcessor) -> None:
+def test_inline_image_is_decoded(processor: PatchProcessor) -> None:
     described = describe_image(data_url(BLUE, "image/jpeg"), QWEN)
     sidecar = MultiModalData(
         mm_items={"image": [described.item]},

@@ -122,7 +122,7 @@ def test_full_disk_at_the_last_image(tmp_path: Path) -> None:
     assert 1 <= int(said.splitlines()[-1]) <= 3
 
 
-def test_read_only_file_system(tmp_path: Path) -> None:
+def test_read_only_file_system_is_reported(tmp_path: Path) -> None:
     root = tmp_path / "images"
     command = mounting("ro", root)
     if command is None:
@@ -134,7 +134,7 @@ def test_read_only_file_system(tmp_path: Path) -> None:
     )
 
 
-def test_file_size_limit(tmp_path: Path) -> None:
+def test_file_size_limit_is_reported(tmp_path: Path) -> None:
     said = run(
         """
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -148,7 +148,7 @@ def test_file_size_limit(tmp_path: Path) -> None:
     )
 
 
-def test_directory_without_permission(tmp_path: Path) -> None:
+def test_directory_without_permission_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     root = tmp_path / "images"
     root.mkdir(mode=0o555)
@@ -167,7 +167,7 @@ def test_directory_without_permission(tmp_path: Path) -> None:
     assert not list(root.iterdir())
 
 
-def test_too_many_open_files(tmp_path: Path) -> None:
+def test_too_many_open_files_are_reported(tmp_path: Path) -> None:
     said = run(
         """
         resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))

@@ -87,7 +87,7 @@ class TestReferences:
     @pytest.mark.parametrize(
         "nothing", [None, MultiModalData(), {"mm_items": {"image": [], "video": []}}]
     )
-    def test_no_images(self, nothing: Any) -> None:
+    def test_no_images_give_no_references(self, nothing: Any) -> None:
         assert build_mm_refs(nothing) is None
         assert build_mm_refs(nothing, num_tokens=0, mm_token_type_ids=[]) is None
         assert build_mm_refs(nothing, mm_token_type_ids=[0, 0]) is None
@@ -101,7 +101,7 @@ class TestReferences:
         refs.images[1].offset = 77
         assert given == before
 
-    def test_plain_data(self) -> None:
+    def test_plain_data_is_accepted(self) -> None:
         given = sidecar(*SPANS)
         assert built(to_builtins(given), image_dir=DIRECTORY) == built(given, image_dir=DIRECTORY)
 
@@ -185,7 +185,7 @@ class TestMedia:
         )
 
     @pytest.mark.parametrize("name", ["mm_items", "mm_hashes", "mm_placeholders"])
-    def test_counts(self, name: str) -> None:
+    def test_wrong_counts_are_refused(self, name: str) -> None:
         given = sidecar(*SPANS)
         getattr(given, name)["image"].pop()
         assert error(given, image_dir=DIRECTORY) == ("count_mismatch", f"$.{name}.image")
@@ -206,7 +206,7 @@ class TestMedia:
 
 class TestRanges:
     @pytest.mark.parametrize("spans", [((4, 1), (1, 2)), ((1, 2), (2, 2)), ((1, 2), (1, 2))])
-    def test_sorted_and_disjoint(self, spans: Any) -> None:
+    def test_unsorted_or_overlapping_ranges_are_refused(self, spans: Any) -> None:
         given = sidecar(*SPANS)
         for one, (offset, length) in zip(given.mm_placeholders["image"], spans, strict=True):
             one.offset, one.length = offset, length
@@ -217,7 +217,7 @@ class TestRanges:
 
     @pytest.mark.parametrize("value", [True, 1.0, "1", None, -1])
     @pytest.mark.parametrize("field", ["offset", "length"])
-    def test_integers(self, field: str, value: Any) -> None:
+    def test_non_integer_ranges_are_refused(self, field: str, value: Any) -> None:
         given = to_builtins(sidecar(*SPANS))
         given["mm_placeholders"]["image"][1][field] = value
         code, path = error(given, image_dir=DIRECTORY)
@@ -225,7 +225,7 @@ class TestRanges:
         assert path == f"$.mm_placeholders.image[1].{field}"
 
     @pytest.mark.parametrize("how", [{"num_tokens": 4}, {"mm_token_type_ids": [0, 1, 1, 0]}])
-    def test_inside_the_sample(self, how: Any) -> None:
+    def test_ranges_outside_the_sample_are_refused(self, how: Any) -> None:
         caught = refused(sidecar(*SPANS), image_dir=DIRECTORY, **how)
         assert str(caught) == (
             "$.mm_placeholders.image[1]: expected a range inside the sample's 4 tokens, got 4 to 5"

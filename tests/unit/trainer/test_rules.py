@@ -123,7 +123,7 @@ class TestStreams:
             "$.streams.x",
         )
 
-    def test_arrays_among_the_elements(self) -> None:
+    def test_arrays_among_the_elements_are_refused(self) -> None:
         streams = {"own": [np.zeros(1)] * 4}
         path = "$.streams.own[0]"
         assert error(as_sample, plain(SAMPLE) | {"streams": streams}) == ("array_payload", path)
