@@ -228,7 +228,7 @@ def _take_url(url: str) -> dict[str, str]:
 
 
 def _plain(name: str, data: bytes) -> Any:
-    """What a lenient caller may hold: nested deeper than any decoder goes."""
+    """A value that a lenient decoder may return, nested deeper than other decoders accept."""
     if name.startswith("nested"):
         value: Any = None
         for _ in range(MILLION):
@@ -366,7 +366,7 @@ BODIES: Final[dict[str, Callable[[int], str]]] = {
 
 
 def judge_image(name: str, size: int) -> tuple[str, float]:
-    """What a store says of a hostile image, and the processor time that takes."""
+    """A store's answer to a hostile image, and the processor time."""
     raw = HOSTILE[name](size)
     store = rawmm.ImageStore(_nowhere())
     begun = time.process_time()
@@ -375,7 +375,7 @@ def judge_image(name: str, size: int) -> tuple[str, float]:
 
 
 def offload_body(name: str, size: int) -> tuple[str, float]:
-    """What is said of a body, and the processor time that takes, as bytes and as a value."""
+    """The answers to a body, as bytes and as a value, and the processor time."""
     body = BODIES[name](size).encode()
     with tempfile.TemporaryDirectory() as folder:
         store = rawmm.ImageStore(folder, durable=False)

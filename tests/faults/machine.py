@@ -21,7 +21,7 @@ _NOBODY: Final = 65534
 
 
 def can_mount() -> bool:
-    """Whether a child here may mount; called in a child, which then may."""
+    """Whether a child process can mount. Called in a child, which can mount afterwards."""
     try:
         _unshare()
     except OSError:

@@ -1,4 +1,4 @@
-"""What the children need, loaded once in the process that they are forked from."""
+"""Modules that child processes need, loaded once in the process that they are forked from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored files that are cut, flipped or replaced by a link, and clocks that go backwards."""
+"""Stored files that are truncated, altered or replaced by a link, and clocks that go backwards."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_symlink_in_place_of_an_image_is_refused(
 
 
 class TestClockThatGoesBackwards:
-    """What a wrong clock left behind: times long ago, and times that are still to come."""
+    """Files with times from a wrong clock, in the distant past and in the future."""
 
     TIMES = (0, -DAY, DAY, 365 * DAY, 100 * 365 * DAY)
 

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or gone: a typed error, the value untouched, nothing lost.
+"""Disks that are full, read-only or gone give a typed error, and nothing is lost or changed.
 
 Each fault is a real one, in a child of its own. A file system is mounted where that is allowed;
 where it is not, a limit of the process stands in for it. The limit is tested everywhere.

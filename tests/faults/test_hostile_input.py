@@ -1,4 +1,4 @@
-"""Input that is made to cost time or memory: bounded in both, and refused with a code.
+"""Input made to cost time or memory is refused with a code, within bounds of both.
 
 The bounds are generous: they tell what is linear from what is not, on any machine.
 """

@@ -1,4 +1,4 @@
-"""Hostile input of a gigabyte, and of a million images. It needs the memory to be told."""
+"""Hostile input of a gigabyte, and of a million images. Needs much memory."""
 
 from __future__ import annotations
 

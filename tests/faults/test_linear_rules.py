@@ -1,4 +1,4 @@
-"""Rules take time and memory in proportion to what they judge.
+"""Rules take time and memory proportional to their input.
 
 CPU time is measured over three sizes. From the first to the last it may grow three times as much
 as the input does; what was quadratic grew as much as the square.

@@ -1,4 +1,4 @@
-"""The house: who may import whom, and what importing costs."""
+"""Imports between packages follow the layers, and importing loads little."""
 
 from __future__ import annotations
 

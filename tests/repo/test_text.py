@@ -1,4 +1,4 @@
-"""What no commit may hold, and what the project's texts promise."""
+"""Checks of the repository's texts: forbidden words, links, tables and versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What type checkers say of a program that uses the types: mypy, pyright, ty and pyrefly.
+"""The errors that mypy, pyright, ty and pyrefly report in a program that uses the types.
 
 Run by CI in the development environment, which has them: ``pytest tests/typing``.
 """

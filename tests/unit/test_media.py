@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class VideoUrl(msgspec.Struct):
-    """What a schema would define for the URL of a video."""
+    """The definition that a schema would have for the URL of a video."""
 
     url: str
 

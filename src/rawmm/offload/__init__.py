@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+# A name imported as itself is exported to other packages of rawmm. `__all__` has the public names.
 from rawmm.offload.image_parts import ImageParts as ImageParts
 from rawmm.offload.parallel import available_cpus as available_cpus
 from rawmm.offload.request import OffloadedRequest, offload_request

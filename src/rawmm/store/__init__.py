@@ -6,6 +6,7 @@ store, and `collect_garbage` deletes the images that no record names.
 
 from __future__ import annotations
 
+# A name imported as itself is exported to other packages of rawmm. `__all__` has the public names.
 from rawmm.store.errors import unexpected as unexpected
 from rawmm.store.fsck import WRONG as WRONG
 from rawmm.store.fsck import Finding, fsck

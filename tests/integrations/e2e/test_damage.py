@@ -1,4 +1,4 @@
-"""One image file, hash, grid or offset damaged, wherever on the way: no forward is reached."""
+"""A damaged image file, hash, grid or offset is refused before the forward pass."""
 
 from __future__ import annotations
 

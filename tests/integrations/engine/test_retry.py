@@ -73,7 +73,7 @@ async def ask(engine: Engine) -> dict[str, Any]:
 
 
 def slots(engine: Engine) -> list[Any]:
-    """What stood for the image in each request."""
+    """The slot of the image in each request."""
     found = [request["features"].get("kwargs_data") for request in engine.requests]
     return [one and one["image"][0] for one in found]
 

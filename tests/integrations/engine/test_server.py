@@ -1,4 +1,4 @@
-"""The engine: what it reads, what it refuses, and how it counts tokens."""
+"""The test engine: the requests it accepts and refuses, and its token counts."""
 
 from __future__ import annotations
 

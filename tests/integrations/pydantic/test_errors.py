@@ -1,4 +1,4 @@
-"""What is refused: pydantic's error, with our code, our path and nothing of the data."""
+"""pydantic's errors have rawmm's code and path, and no part of the data."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_lone_surrogates_break_no_message(name: str, value: Any) -> None:
 
 
 def refused(value: Any, name: str) -> list[RawMMError]:
-    """What `convert` and `iter_errors` say."""
+    """The errors of `convert` and `iter_errors`."""
     try:
         convert(value, KINDS[name])
     except RawMMError as error:

@@ -1,4 +1,4 @@
-"""Structs as fields: what pydantic users write, with nothing but ``import rawmm``."""
+"""Structs as fields of pydantic models, after ``import rawmm`` alone."""
 
 from __future__ import annotations
 

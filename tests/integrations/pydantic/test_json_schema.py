@@ -1,4 +1,4 @@
-"""JSON Schema: ours, inside the model's, with the same verdict."""
+"""A model's JSON Schema contains rawmm's and gives the same verdict."""
 
 from __future__ import annotations
 

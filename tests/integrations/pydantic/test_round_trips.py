@@ -1,4 +1,4 @@
-"""Nothing is lost through a model: both dump modes, JSON text, MessagePack, for every type."""
+"""Every type round-trips through a model: both dump modes, JSON text and MessagePack."""
 
 from __future__ import annotations
 

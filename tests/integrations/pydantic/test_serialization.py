@@ -1,4 +1,4 @@
-"""Dumps: what they hold, and what they refuse."""
+"""Dumps of models: their content, and the values they refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a real Qwen3-VL renderer returns: refused with its pixels, carried as descriptors."""
+"""The sidecar of a real Qwen3-VL renderer: pixels are refused, descriptors are kept."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_bridge_keeps_descriptors(
 def test_without_processing_an_image_is_one_token(
     renderer: Qwen3VLRenderer, messages: list[dict[str, Any]]
 ) -> None:
-    """What a renderer does whose placeholders the engine expands: nothing is read."""
+    """A renderer whose placeholders the engine expands reads no image."""
     for url in urls_in(messages):
         Path(url.removeprefix("file://")).unlink()
     light = renderer.render(messages, add_generation_prompt=True, process_multimodal=False)

@@ -34,7 +34,7 @@ def file(kind: str, mode: str, size: tuple[int, int], orientation: int | None = 
 
 
 def payload_of(family: str, image: Image.Image) -> dict[str, Any]:
-    """What the image processor returns beside the pixels."""
+    """The processor's outputs other than the pixels."""
     out = FAMILIES[family]().image_processor(images=[image], return_tensors="np")
     return {key: value.tolist() for key, value in out.items() if key != "pixel_values"}
 

@@ -328,7 +328,7 @@ def test_each_turn_reuses_the_whole_prefix(client: Any, store: rawmm.ImageStore)
 
 
 def test_after_parse_request_it_would_be_too_late(client: Any) -> None:
-    """What the place of the call is for: a stored reference does not match inline images."""
+    """Shows why the call comes first: a stored reference does not match inline images."""
     trace = wire_trace()
     (first, answer), (second, _) = conversation(2)
     prompt = CHAT.parse_request(body(*first)).messages

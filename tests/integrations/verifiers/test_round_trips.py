@@ -1,4 +1,4 @@
-"""verifiers to rawmm and back, and the other way: nothing lost, nothing changed."""
+"""Objects of verifiers and of rawmm round-trip through each other unchanged."""
 
 from __future__ import annotations
 

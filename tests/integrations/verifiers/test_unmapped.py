@@ -1,4 +1,4 @@
-"""rawmm to verifiers and back: what verifiers has no field for rides along, or is refused."""
+"""rawmm to verifiers and back: fields that verifiers does not have are kept or refused."""
 
 from __future__ import annotations
 

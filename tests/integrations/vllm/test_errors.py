@@ -46,7 +46,7 @@ def body_of(error: Exception) -> dict[str, Any]:
 
 
 def miss() -> MultiModalCacheMissError:
-    """What the engine process raises for items that it does not have."""
+    """The error that the engine process raises for missing items."""
     config = SimpleNamespace(get_multimodal_config=lambda: SimpleNamespace(mm_processor_cache_gb=1))
     cache = LruKeyReplicatedReceiverCache(config)
     wanted = [

@@ -1,3 +1,5 @@
+"""`rawmm check`: its report, its exit codes and its formats."""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""`rawmm check --jobs`: the same report, from more processes."""
+"""`rawmm check --jobs` reports the same from several processes."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def children(pid: int) -> list[int]:
 
 
 def gone(pids: list[int]) -> bool:
-    """Whether all of them end within some seconds."""
+    """Whether all processes end within a few seconds."""
     until = time.monotonic() + HANGS
     while time.monotonic() < until:
         if not any(Path(f"/proc/{pid}").exists() for pid in pids):

@@ -1,4 +1,4 @@
-"""What decoding loses in silence is refused, or kept: keys that stand twice, times in full."""
+"""Nothing is lost in decoding: duplicate keys are refused, and times are kept in full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of formats: of files that rawmm does not read or write, and of the options."""
+"""Format names: of file types that rawmm does not read or write, and of the options."""
 
 from __future__ import annotations
 

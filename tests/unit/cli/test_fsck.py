@@ -1,3 +1,5 @@
+"""`rawmm fsck`: its findings, formats and exit codes."""
+
 from __future__ import annotations
 
 import json
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """One image in order, one corrupt, a stale file, a foreign one; and records beside it."""
+    """A directory with a valid image, a corrupt one, a stale file and a foreign file, and records."""
     store = ImageStore(tmp_path / "images", durable=False)
     good, bad = store.put(picture()), store.put(picture(seed=1))
     bad.path.write_bytes(b"x")

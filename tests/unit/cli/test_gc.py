@@ -1,3 +1,5 @@
+"""`rawmm gc`: the images that it keeps and deletes."""
+
 from __future__ import annotations
 
 import json

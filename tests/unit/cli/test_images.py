@@ -1,4 +1,4 @@
-"""What `check` says of images: of those that it looked at, and of those that it did not."""
+"""The reports of `check` on images, checked and unchecked."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def written(path: Path, value: Any) -> Path:
 
 @pytest.fixture
 def offloaded(rawmm: Run, examples: Path, tmp_path: Path) -> Path:
-    """What the README's first command writes."""
+    """The output of the README's first command."""
     out = tmp_path / "rollout.jsonl"
     images = tmp_path / "images"
     source = examples / "rollout.jsonl"

@@ -1,4 +1,4 @@
-"""A record or file that is bad, or that rawmm has a bug with, stops no other."""
+"""An invalid record or file, or a bug while checking it, does not stop the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is no JSON: a sentence for each mistake, with line and column, in every report."""
+"""Malformed JSON: each mistake has a sentence with line and column, in every report format."""
 
 from __future__ import annotations
 

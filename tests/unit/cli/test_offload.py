@@ -1,3 +1,5 @@
+"""`rawmm offload`: the output, the stored images and failures."""
+
 from __future__ import annotations
 
 import base64

@@ -1,4 +1,4 @@
-"""The command as a process: pipes, signals, streams that are closed, memory."""
+"""The command as a process: pipes, signals, closed streams, memory."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_importing_rawmm_loads_no_command_line() -> None:
 
 
 def on_terminal(argv: list[str], env: dict[str, str]) -> str:
-    """What a command shows on a terminal."""
+    """The output of a command on a terminal."""
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover  (the child)
         os.execve(sys.executable, [*COMMAND, *argv], {**os.environ, "TERM": "xterm", **env})

@@ -1,3 +1,5 @@
+"""`rawmm schema`: bundle, single types and the list."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""`rawmm upgrade`: every form, its options and failures."""
+
 from __future__ import annotations
 
 import json

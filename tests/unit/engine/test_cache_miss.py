@@ -28,7 +28,7 @@ from tests.unit.engine.engine import (
 BARE = REQUESTS["descriptor-only"]
 
 NESTED = {"error_type": TYPED["type"], "message": "cache-only slot", "missing": []}
-"""What prime-rl's server puts, as JSON, into the message of its error."""
+"""The JSON that prime-rl's server writes into the message of its error."""
 
 
 class Response:
@@ -163,7 +163,7 @@ def test_miss_is_found_wherever_it_is_reported(place: str, request_: str) -> Non
 
 
 PROMPT = f'say {{"type": "{TYPED["type"]}"}} or {{"error_type": "{TYPED["type"]}"}}, {ASSERTION}'
-"""What a prompt may hold that speaks of these errors."""
+"""Prompts that quote these errors."""
 INVALID = {"type": "missing", "loc": ["body", "model"], "msg": "required", "input": PROMPT}
 
 

@@ -295,7 +295,7 @@ class TestErrors:
 
 
 class TestStrictBase64:
-    """What a lenient decoder skips or repairs is an error."""
+    """Text that a lenient decoder would skip or repair is an error."""
 
     @pytest.mark.parametrize("form", ["v2", "v3_id", "v3_uri", "b64"])
     @pytest.mark.parametrize(

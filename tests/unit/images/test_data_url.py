@@ -1,3 +1,5 @@
+"""Data URLs: strict base64 and the head of the URL."""
+
 from __future__ import annotations
 
 import base64

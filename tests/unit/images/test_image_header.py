@@ -1,3 +1,5 @@
+"""Image headers: type, size and completeness."""
+
 from __future__ import annotations
 
 import struct

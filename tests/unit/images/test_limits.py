@@ -1,3 +1,5 @@
+"""Limits on images: bytes, edges and pixels."""
+
 from __future__ import annotations
 
 import tracemalloc

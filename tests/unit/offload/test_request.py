@@ -1,4 +1,4 @@
-"""From bytes to bytes: what is an image is replaced, and not one other byte."""
+"""Offload from bytes to bytes replaces images and changes no other byte."""
 
 from __future__ import annotations
 

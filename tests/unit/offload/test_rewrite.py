@@ -1,3 +1,5 @@
+"""`offload_images_inplace`: shapes of image parts, modes, directories and errors."""
+
 from __future__ import annotations
 
 import asyncio

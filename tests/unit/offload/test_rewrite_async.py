@@ -1,4 +1,4 @@
-"""Offload on an event loop: work in a thread, the value in the loop's hands alone."""
+"""Offload on an event loop: a thread does the work, and only the loop touches the value."""
 
 from __future__ import annotations
 

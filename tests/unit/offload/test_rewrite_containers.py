@@ -1,3 +1,5 @@
+"""Offload in every kind of container: changed, undone on errors, refused."""
+
 from __future__ import annotations
 
 import collections

@@ -1,4 +1,4 @@
-"""Every entry point for images times every odd object: a value, or an error of rawmm."""
+"""Every entry point for images, given every odd object, returns a value or raises a `RawMMError`."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ def ruled(rule: Rule) -> list[Contract]:
 
 
 def refuted(rule: Rule, holds: Callable[[Any], bool]) -> bool:
-    """Whether a struct of the corpus shows that a fast check is too lax, or broken."""
+    """Whether a struct of the corpus exposes a lax or broken fast check."""
     for one in ruled(rule):
         try:
             passed = holds(one)

@@ -1,3 +1,5 @@
+"""`fsck`: missing, corrupt, stale and unexpected files."""
+
 from __future__ import annotations
 
 import os

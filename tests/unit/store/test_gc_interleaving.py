@@ -32,7 +32,7 @@ NOW = timedelta(0)
 
 
 class Scene:
-    """One image file, older than any grace that is over, and who works on it."""
+    """An image file older than the grace period, and the calls that work on it."""
 
     def __init__(self, root: Path, content: bytes | None = RAW) -> None:
         # Made, but not the file.

@@ -1,4 +1,4 @@
-"""What names an image directory, and what does not, wherever one can be given."""
+"""Valid and invalid image directories, as arguments and in variables."""
 
 from __future__ import annotations
 

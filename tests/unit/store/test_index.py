@@ -1,4 +1,4 @@
-"""Images that a store knows by their text: never another image, never a missing file."""
+"""The index of data URLs never returns another image or a missing file."""
 
 from __future__ import annotations
 

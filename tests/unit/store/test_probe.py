@@ -1,3 +1,5 @@
+"""`ImageStore.probe`: finds an unusable directory and leaves nothing behind."""
+
 from __future__ import annotations
 
 import errno

@@ -1,3 +1,5 @@
+"""The images that a record names, in any form and any Python object."""
+
 from __future__ import annotations
 
 import array

@@ -1,3 +1,5 @@
+"""The image directory of a run, from arguments and variables."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""`ImageStore`: storing, reading and verifying images."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Real faults of the operating system, each in a process of its own where that takes one."""
+"""Real faults of the operating system, in a separate process where necessary."""
 
 from __future__ import annotations
 

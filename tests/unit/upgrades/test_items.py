@@ -1,3 +1,5 @@
+"""Upgrades of historical descriptors."""
+
 from __future__ import annotations
 
 import copy

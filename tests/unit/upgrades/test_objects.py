@@ -1,4 +1,4 @@
-"""Python objects at every field of every old form: a right value, or an error of rawmm's own."""
+"""Python objects in every field of every old form give a valid value or an error of rawmm."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Plain(enum.Enum):
 
 
 class BatchFeature(UserDict):  # type: ignore[type-arg]
-    """What an image processor returns."""
+    """The output of an image processor."""
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -1,3 +1,5 @@
+"""Upgrades of historical reference strings."""
+
 from __future__ import annotations
 
 import json

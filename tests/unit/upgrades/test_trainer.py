@@ -1,3 +1,5 @@
+"""Upgrades of trainer references and training samples."""
+
 from __future__ import annotations
 
 import copy

@@ -1,3 +1,5 @@
+"""`upgrade`: detection, notes, errors and images."""
+
 from __future__ import annotations
 
 import copy
