@@ -141,7 +141,7 @@ def test_symlink_in_place_of_an_image_is_refused(
     counted(entry_points=len(storing) + 2, refused=len(storing) + 2)
 
 
-class TestClockThatGoesBackwards:
+class TestBackwardClock:
     """Files with times from a wrong clock, in the distant past and in the future."""
 
     TIMES = (0, -DAY, DAY, 365 * DAY, 100 * 365 * DAY)

@@ -104,7 +104,7 @@ def no_permission(entry_point: str, root: Path) -> str:
 
 
 @pytest.mark.parametrize("entry_point", ENTRY_POINTS)
-class TestEveryDoor:
+class TestEveryEntryPoint:
     @pytest.mark.parametrize("blocks_left", [0, 1])
     def test_full_disk_is_reported_and_loses_nothing(
         self, entry_point: str, blocks_left: int, tmp_path: Path, counted: Callable[..., None]

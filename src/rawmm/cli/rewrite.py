@@ -123,7 +123,7 @@ def check_output(source: str, output: str, given: Format | None) -> None:
             or an unknown extension without a `given` format.
     """
     if not output:
-        raise UsageError("the name after --output is empty; is a variable not set?")
+        raise UsageError("the name after --output is empty; is a variable unset?")
     if _is_same(source, output) or format_of(output) is not None:
         return
     why_not = unwritable(output)

@@ -104,7 +104,7 @@ def test_empty_name_is_wrong_usage(command: str, rawmm: Run, source: Path) -> No
     more = () if command == "check" else ("-o", source)
     code, _, err = rawmm(command, "", *more)
     assert code == 2
-    assert err.startswith("rawmm: a file name is empty; is a variable not set?\n")
+    assert err.startswith("rawmm: a file name is empty; is a variable unset?\n")
     if command != "check":
         code, _, err = rawmm(command, source, "-o", "")
         assert code == 2

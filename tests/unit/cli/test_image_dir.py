@@ -68,7 +68,7 @@ def test_invalid_directory_name_is_wrong_usage(
     }.get(command, [str(body), "-o", "out.jsonl", "--image-dir", given])
     assert run([command, *arguments]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert ("write ./- for a directory of that name" if given else "is a variable not set?") in said
+    assert ("write ./- for a directory of that name" if given else "is a variable unset?") in said
     assert [path.name for path in body.parent.iterdir()] == [body.name]
 
 

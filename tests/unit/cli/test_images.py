@@ -51,7 +51,7 @@ def offloaded(rawmm: Run, examples: Path, tmp_path: Path) -> Path:
     return out
 
 
-class TestImagesThatAreGone:
+class TestMissingImages:
     @pytest.fixture(autouse=True)
     def _gone(self, offloaded: Path) -> None:
         shutil.rmtree(offloaded.with_name("images"))

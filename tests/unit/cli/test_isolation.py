@@ -66,9 +66,7 @@ def test_bug_at_a_record_is_reported_and_the_others_are_checked(
     ]
     first, last = err.splitlines()
     assert first.startswith(f"rawmm: {three}:2: internal error: TypeError at ")
-    assert first.endswith(
-        "; this is a bug in rawmm and says nothing about the data, please report it"
-    )
+    assert first.endswith("; this is a bug in rawmm, not an error in the data; please report it")
     assert last == "2 files, 4 records, 2 errors, 1 internal error"
     assert SECRET not in err
 

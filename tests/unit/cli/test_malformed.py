@@ -104,7 +104,7 @@ def test_line_with_an_open_bracket_does_not_stop_the_others(rawmm: Run, tmp_path
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b" \r\n\n"], ids=repr)
-class TestJsonLinesWithoutARecord:
+class TestEmptyJsonLines:
     def test_empty_file_passes_check_with_a_notice(
         self, data: bytes, rawmm: Run, tmp_path: Path
     ) -> None:

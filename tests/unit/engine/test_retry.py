@@ -117,7 +117,7 @@ def test_cancelled_task_is_cancelled_in_the_second_call() -> None:
     assert reached == [False, True]
 
 
-class TestASecondFailure:
+class TestSecondFailure:
     def test_second_miss_is_raised(self) -> None:
         first, second = CacheMissError("first"), CacheMissError("second")
         engine = Engine(first, second, DONE)
@@ -185,7 +185,7 @@ class TestASecondFailure:
         assert engine.calls == []
 
 
-class TestTheLog:
+class TestLog:
     def test_one_warning_before_the_second_call(self, caplog: pytest.LogCaptureFixture) -> None:
         secret = "data:image/png;base64,iVBORw0KGgo="  # an engine may quote the request
         request = {"multi_modal_data": sidecar(item(), item(raw_image_id="0.png"), item())}

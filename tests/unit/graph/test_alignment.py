@@ -158,7 +158,7 @@ def test_range_at_another_position_is_refused(
     )
 
 
-class TestInACommit:
+class TestCommit:
     """The renderer writes one token per image; the engine writes as many as it needs."""
 
     def tokens(self, **fields: Any) -> dict[str, Any]:

@@ -140,7 +140,7 @@ class TestOneTurn:
             assert len(other.nodes) == len(prompt) + 2
 
 
-class TestTheReply:
+class TestReply:
     def test_finish_reason_and_usage_are_kept(self) -> None:
         trace = new_trace()
         answer = response([1])
@@ -169,7 +169,7 @@ class TestTheReply:
         assert prepare_turn(trace, [user("a"), reply()]).prefix_node_ids == [0, 2]
 
 
-class TestTheNextTurn:
+class TestNextTurn:
     def test_next_turn_continues_the_last_one(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1, 2], message_spans=[(0, 2)]))

@@ -197,7 +197,7 @@ class TestWork:
         assert prefix_of(trace, [user("a"), other]) == [0]
 
 
-class TestNodesOfOthers:
+class TestAppendedNodes:
     def test_appended_nodes_are_indexed(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response())

@@ -105,7 +105,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("taker", TAKERS)
-class TestEveryTaker:
+class TestEveryFunction:
     @pytest.mark.parametrize(
         "spelled",
         [
