@@ -85,4 +85,4 @@ def test_invalid_time_is_refused_at_its_path(rawmm: Run, tmp_path: Path, command
     }
     code, out, err = rawmm(command, *arguments[command])
     assert code == 1
-    assert "in.msgpack::$.own: expected a time of the years 1 to 9999" in out + err
+    assert "in.msgpack::$.own: expected a time in the years 1 to 9999" in out + err
