@@ -54,7 +54,7 @@ def lift_limit() -> None:
 
 
 def become_nobody(path: Path) -> None:
-    """Be a user to whom permission bits apply, and who may reach `path`. Root is above them."""
+    """Become a user who is not root, so that permission bits apply, and who can reach `path`."""
     if os.geteuid() == 0:
         for above in path.parents:
             mode = above.stat().st_mode

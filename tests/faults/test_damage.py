@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> rawmm.ImageStore:
 
 
 def _assert_found(store: rawmm.ImageStore, stored: rawmm.StoredImage) -> None:
-    """Whoever reads the damaged file is told so."""
+    """Readers of the damaged file get an error."""
     for read in (
         lambda: store.read(stored.raw_image_id),
         lambda: store.read(stored.uri),

@@ -88,7 +88,7 @@ def used_up_quota(entry_point: str, root: Path) -> str:
 
 
 def read_only_disk(entry_point: str, root: Path) -> str:
-    """In a child, whose view of the directory alone is read-only."""
+    """Runs in a child process, for which the directory is read-only."""
     machine.mount_read_only(root)
     return _refused(entry_point, root)
 

@@ -148,7 +148,7 @@ def cached_list(size: int) -> Callable[[], Any]:
 
 
 def places(size: int) -> Callable[[], Any]:
-    """Every place of a token, found one after the other, and whether it stands there."""
+    """Every position of a token in order, and whether the token is there."""
     stream = PackedTokenIds.pack([TOKEN << 8, 256, TOKEN] * size)
 
     def act() -> None:

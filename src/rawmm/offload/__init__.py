@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-# A name imported as itself is exported to other packages of rawmm. `__all__` has the public names.
 from rawmm.offload.image_parts import ImageParts as ImageParts
 from rawmm.offload.parallel import available_cpus as available_cpus
 from rawmm.offload.request import OffloadedRequest, offload_request
@@ -17,6 +16,7 @@ from rawmm.offload.rewrite import (
 )
 from rawmm.offload.stats import ImageOffloadStats
 
+# Public names. Names that are imported as themselves are for other packages of rawmm.
 __all__ = [
     "ImageOffloadStats",
     "OffloadedRequest",

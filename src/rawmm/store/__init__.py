@@ -6,7 +6,6 @@ store, and `collect_garbage` deletes the images that no record names.
 
 from __future__ import annotations
 
-# A name imported as itself is exported to other packages of rawmm. `__all__` has the public names.
 from rawmm.store.errors import unexpected as unexpected
 from rawmm.store.fsck import WRONG as WRONG
 from rawmm.store.fsck import Finding, fsck
@@ -31,6 +30,7 @@ from rawmm.store.stored_image import StoredImage
 from rawmm.store.writer import BatchWriter as BatchWriter
 from rawmm.store.writer import batch_writer as batch_writer
 
+# Public names. Names that are imported as themselves are for other packages of rawmm.
 __all__ = [
     "Finding",
     "GarbageStats",

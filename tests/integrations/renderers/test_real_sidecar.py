@@ -155,7 +155,7 @@ def test_bridge_keeps_descriptors(
     assert after.mm_items["image"][:2] == before.mm_items["image"]
 
 
-def test_without_processing_an_image_is_one_token(
+def test_unprocessed_image_is_one_token(
     renderer: Qwen3VLRenderer, messages: list[dict[str, Any]]
 ) -> None:
     """A renderer whose placeholders the engine expands reads no image."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Real(NamedTuple):
-    """A layout, and the code of transformers that it stands for."""
+    """A layout, and the code of transformers that it represents."""
 
     layout: Layout
     grid: Callable[[int, int], list[int]]

@@ -67,7 +67,7 @@ class OwnRelay(RawImageClientMixin, TrainClient):
 
 
 class Forwarder(RawImageClientMixin, TrainClient):
-    """Forwards requests in get_response, and says so."""
+    """Forwards requests in get_response, and declares it."""
 
     keeps_inline_images = True
 
@@ -133,7 +133,7 @@ def test_message_shapes_unknown_to_verifiers_are_converted(
     assert urls_of(CHAT.parse_request(request).messages) == uris(store, 0, 0)
 
 
-def test_only_messages_are_looked_at(client: Any) -> None:
+def test_other_fields_of_a_request_are_unchanged(client: Any) -> None:
     example = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"examples": [example]}}}]
     request = {**body(ask("a", 0)), "tools": tools}

@@ -51,7 +51,7 @@ def test_every_finding_is_a_line(rawmm: Run, images: Path) -> None:
     assert err == "2 images: 1 missing, 1 corrupt, 1 orphaned, 1 stale, 1 foreign\n"
 
 
-def test_without_records_nothing_is_missing_or_orphaned(rawmm: Run, images: Path) -> None:
+def test_missing_and_orphaned_images_need_records(rawmm: Run, images: Path) -> None:
     code, out, err = rawmm("fsck", images)
     assert code == 1
     assert len(out.splitlines()) == 3

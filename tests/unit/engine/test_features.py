@@ -103,7 +103,7 @@ class TestSlots:
 
 
 class TestEngineNames:
-    def test_all_three_lists_and_the_reference(self) -> None:
+    def test_engine_name_is_used_in_all_lists(self) -> None:
         kimi = item(0, family="kimi_k25", vllm_modality="vision_chunk")
         features = generate_features(sidecar(kimi))
         assert features is not None

@@ -76,7 +76,7 @@ class TestEmit:
         ref = raw_mm_ref(**FIELDS | {"payload": None}, raw_image_id=ID)
         assert split_raw_mm_ref(ref).payload == {}
 
-    def test_needs_one_locator(self) -> None:
+    def test_reference_needs_one_locator(self) -> None:
         with pytest.raises(ContractError) as caught:
             raw_mm_ref(**FIELDS)
         assert str(caught.value) == (

@@ -65,7 +65,7 @@ def test_miss_without_descriptor_only_images_passes(name: str) -> None:
 @pytest.mark.parametrize(
     "error", [ValueError("no"), RuntimeError(), ExceptionGroup("", [OSError()]), TimeoutError()]
 )
-def test_any_other_error_passes(error: Exception) -> None:
+def test_other_errors_are_raised_unchanged(error: Exception) -> None:
     engine = Engine(error)
     with pytest.raises(type(error)) as caught:
         generate(engine, **BARE)

@@ -81,7 +81,7 @@ class TestOneTurn:
         assert [node.message for node in trace.nodes] == [*prompt, reply()]
         assert all(before <= (node.timestamp or 0) <= time.time() for node in trace.nodes)
 
-    def test_without_spans_the_reply_gets_all_tokens(self) -> None:
+    def test_reply_gets_all_tokens_without_spans(self) -> None:
         trace = new_trace()
         play(trace, [user("a"), user("b")], response([1, 2, 3]))
         assert tokens_of(trace) == [[], [], [1, 2, 3, 90, 91]]
@@ -199,7 +199,7 @@ class TestNextTurn:
         assert prepare_turn(trace, [user("a"), reply()]).previous_token_ids() is None
 
     def test_reply_alone_cannot_be_extended(self) -> None:
-        """A renderer extends a prompt, and there is none."""
+        """A renderer extends a prompt that does not exist."""
         trace = new_trace()
         play(trace, [], response([]))
         assert prepare_turn(trace, [reply(), user("a")]).previous_token_ids() is None

@@ -140,7 +140,7 @@ class TestLocators:
         assert locators(described) == (None, url)
         assert described.mm_hash == hashlib.sha256(raw).hexdigest()[:32]
 
-    def test_all_descriptions_are_equal_otherwise(
+    def test_descriptions_differ_in_the_locator_only(
         self, tmp_path: Path, path: Path, raw: bytes
     ) -> None:
         stored = ImageStore(tmp_path).put(raw)

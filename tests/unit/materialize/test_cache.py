@@ -300,7 +300,7 @@ class TestMaterialize:
     def test_key_contains_the_hash_of_the_file(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
-        """Neither its name nor the length of a descriptor's hash matters."""
+        """The name and the length of a descriptor's hash do not matter."""
         cache = ProcessedImageCache()
         (ref,) = refs_to(store, RED)
         materialize(ref, image_processor=processor, cache=cache)

@@ -77,7 +77,9 @@ def packed() -> MessageNode:
 
 @pytest.mark.parametrize(("kind", "values"), STREAMS)
 class TestSequence:
-    def test_reads_like_its_list(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_packed_stream_reads_like_its_list(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         stream = kind.pack(values)
         assert len(stream) == 4
         assert list(stream) == stream.tolist() == values

@@ -414,7 +414,7 @@ def test_mapping_or_deque_around_a_changed_list_is_kept(tmp_path: Path) -> None:
 
 
 class Registered:
-    """A mapping by registration alone."""
+    """A mapping by registration only."""
 
     def __init__(self, **items: Any) -> None:
         self._items = items

@@ -253,7 +253,7 @@ class TestFastCheck:
     def test_fast_check_is_never_laxer_than_its_rule(self, rule: Rule) -> None:
         assert not refuted(rule, rule.fast())
 
-    def test_passes_a_valid_struct(self, rule: Rule) -> None:
+    def test_fast_check_passes_a_valid_struct(self, rule: Rule) -> None:
         assert any(map(rule.fast(), ruled(rule)))
 
     def test_corpus_refutes_a_check_that_always_passes(self, rule: Rule) -> None:

@@ -61,7 +61,7 @@ def run(code: str, root: Path, *prefix: str) -> str:
 
 
 def mounting(options: str, root: Path) -> list[str] | None:
-    """A command line that mounts a small file system at `root`, for its process alone."""
+    """A command line that mounts a small file system at `root`, for its process only."""
     root.mkdir(exist_ok=True)
     mount = f'mount -t tmpfs -o {options} none "{root}" && exec "$@"'
     unshare = shutil.which("unshare")

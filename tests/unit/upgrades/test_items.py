@@ -63,10 +63,10 @@ class TestDescriptorOnly:
         )
 
     @pytest.mark.parametrize("grid", [[1, 8, 8], [[1, 8, 8]]])
-    def test_keeps_the_grid_as_it_is(self, grid: Any) -> None:
+    def test_grid_is_unchanged(self, grid: Any) -> None:
         assert upgraded_item(bare_grid(image_grid_thw=grid))["payload"] == {"image_grid_thw": grid}
 
-    def test_may_lack_its_image(self) -> None:
+    def test_descriptor_may_lack_its_image(self) -> None:
         item = bare_grid()
         del item["raw_image_id"]
         assert "raw_image_id" not in upgraded_item(item)
@@ -121,14 +121,14 @@ class TestDescriptorOnly:
 
 
 class TestUri:
-    def test_gets_its_version(self) -> None:
+    def test_item_gets_its_version(self) -> None:
         item = without_version(raw_image_uri="file:///images/a.png", vllm_modality="vision_chunk")
         result = upgrade(item, RawMMItem)
         assert to_builtins(result.value) == {**item, "version": 1}
         assert result.form == "uri"
         assert [(note.path, note.change) for note in result.notes] == [("$", "version 1 added")]
 
-    def test_may_lack_its_fingerprint(self) -> None:
+    def test_item_may_lack_its_fingerprint(self) -> None:
         item = without_version(raw_image_uri="s3://bucket/a")
         del item["layout_fingerprint"]
         assert upgraded_item(item) == {**item, "version": 1}

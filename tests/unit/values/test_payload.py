@@ -138,7 +138,7 @@ def test_processed_field_of_a_record_is_refused() -> None:
 
 
 class FakeTensor:
-    """Recognized by its protocol alone, like torch tensors; torch is not imported."""
+    """Recognized by its protocol, like torch tensors; torch is not imported."""
 
     def __dlpack__(self) -> None:
         raise AssertionError
