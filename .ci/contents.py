@@ -1,4 +1,4 @@
-"""What a wheel and an sdist must hold, and what they must not."""
+"""Checks the contents of the wheel and the sdist."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How much to measure. `quick` only shows that everything runs; its numbers mean nothing."""
+    """How much to measure. `quick` only checks that everything runs; ignore its numbers."""
 
     quick: bool = False
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from codegen.profile import EXTRA, FREE_JSON, is_open
 
-HEADER: Final = '''"""{title}.
+HEADER: Final = '''"""The structs of the {title}, generated from schemas/{version}: DO NOT EDIT.
 
-Generated from schemas/{version} by `python -m codegen`: DO NOT EDIT.
+`python -m codegen` writes this file.
 """
 
 from __future__ import annotations

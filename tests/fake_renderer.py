@@ -159,7 +159,7 @@ def bridge(
 
 
 def sample(text: str) -> tuple[list[int], list[float]]:
-    """What the engine generates: the words, and a log-probability for each token."""
+    """The engine's output: the words, and a log-probability for each token."""
     ids = [*words(text), END]
     return ids, [-0.25] * len(ids)
 

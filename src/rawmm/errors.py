@@ -1,4 +1,4 @@
-"""The errors, their codes, and what of a value may appear in a message.
+"""The error classes, the table of error codes, and how messages show values.
 
 ::
 

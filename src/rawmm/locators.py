@@ -1,7 +1,8 @@
 """Locators: how a descriptor or a message points at a raw image. No I/O.
 
 A locator is an id (a file name in the run's image directory), a ``file://`` URL, a
-``data:image/...;base64,`` URL, or the URL of a store. Web URLs are refused.
+``data:image/...;base64,`` URL, or the URL of a store. Web URLs are refused. The schemes of stores
+are in `rawmm.store.registry`.
 """
 
 from __future__ import annotations

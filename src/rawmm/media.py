@@ -1,4 +1,4 @@
-"""The modalities of media, in one table that everything treating media iterates.
+"""The table of modalities. All code that handles media iterates it.
 
 To add a modality, `register` it here. Counting the media of a message, splitting and merging
 sidecars, placeholder checks, engine references and trainer references all follow from its entry.

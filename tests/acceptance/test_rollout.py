@@ -33,7 +33,7 @@ def inline(number: int) -> dict[str, Any]:
 
 
 def observation(number: int) -> dict[str, Any]:
-    """What the environment shows after a step; every third one shows two screens."""
+    """The environment's message after a step. Every third step shows two screens."""
     screens = [number, 100 + number] if number % 3 == 0 else [number]
     text = {"type": "text", "text": f"step {number} shows"}
     return {"role": "user", "content": [text, *map(inline, screens)]}

@@ -1,4 +1,4 @@
-"""Bytes that the three consumers wrote, judged as the contract says."""
+"""Bytes that the three consumers wrote are accepted or refused as the contract says."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ CONTEXT.set_forkserver_preload(["tests.faults.preloaded"])
 
 
 class Outcome(NamedTuple):
-    """What a call in a child gave, the most memory it had in MB, and its processor time."""
+    """The result of a call in a child, its peak memory in MB, and its processor time."""
 
     value: Any
     peak_mb: float

@@ -1,4 +1,4 @@
-"""What the fault tests counted, at the end of the session: also when all has passed."""
+"""Reports the counts of the fault tests at the end of the session, even if all tests pass."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def counted(record_property: Callable[[str, object], None]) -> Callable[..., Non
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """One line for each test; the cases of one are added up."""
+    """One line per test, with the sums of its cases."""
     lines: dict[str, dict[str, Any]] = {}
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):

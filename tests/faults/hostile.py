@@ -1,4 +1,4 @@
-"""Input that is made to cost time or memory, and every door that takes it. All run in children."""
+"""Input made to cost time or memory, through every entry point, in child processes."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ TEXTS: Final[dict[str, Callable[[], str]]] = {
 
 
 def take_json(name: str) -> dict[str, str]:
-    """What every door for JSON, and for what was read from JSON, says."""
+    """The answers of all entry points for JSON and for parsed JSON."""
     data = JSON[name]()
     answers = {
         f"decode {kind.__name__}": said(partial(rawmm.decode_json, data, kind)) for kind in _KINDS
@@ -164,7 +164,7 @@ def take_msgpack(name: str) -> dict[str, str]:
 
 
 def take_text(name: str) -> dict[str, str]:
-    """What every door for a reference or a URL says."""
+    """The answers of all entry points for references and URLs."""
     text = TEXTS[name]()
     part = {"type": "image", "image": text}
     return {
@@ -204,7 +204,7 @@ def take_parts() -> dict[str, str]:
 
 
 def take_gigabyte() -> dict[str, str]:
-    """A gigabyte of base64 zeros, through every door that meets URLs."""
+    """A gigabyte of base64 zeros, through every entry point that reads URLs."""
     answers = _take_url("data:image/png;base64," + "A" * (1 << 30))
     body = b'[{"type":"image","image":"data:image/png;base64,' + b"A" * (1 << 30) + b'"}]'
     answers["offload_request"] = said(lambda: rawmm.offload_request(body, image_dir=_nowhere()))
@@ -228,7 +228,7 @@ def _take_url(url: str) -> dict[str, str]:
 
 
 def _plain(name: str, data: bytes) -> Any:
-    """What a lenient caller may hold: nested deeper than any decoder goes."""
+    """A value that a lenient decoder may return, nested deeper than other decoders accept."""
     if name.startswith("nested"):
         value: Any = None
         for _ in range(MILLION):
@@ -310,7 +310,7 @@ BOMBS: Final[dict[str, Callable[[], bytes]]] = {
 
 
 def take_bomb(kind: str) -> dict[str, str]:
-    """What every door for images says, with the limits as they are, and without limits."""
+    """The answers of all entry points for images, with the default limits and without limits."""
     raw = BOMBS[kind]()
     url = data_url(raw, f"image/{kind}")
     body = json.dumps([{"type": "image", "image": url}]).encode()
@@ -366,7 +366,7 @@ BODIES: Final[dict[str, Callable[[int], str]]] = {
 
 
 def judge_image(name: str, size: int) -> tuple[str, float]:
-    """What a store says of a hostile image, and the processor time that takes."""
+    """A store's answer to a hostile image, and the processor time."""
     raw = HOSTILE[name](size)
     store = rawmm.ImageStore(_nowhere())
     begun = time.process_time()
@@ -375,7 +375,7 @@ def judge_image(name: str, size: int) -> tuple[str, float]:
 
 
 def offload_body(name: str, size: int) -> tuple[str, float]:
-    """What is said of a body, and the processor time that takes, as bytes and as a value."""
+    """The answers to a body, as bytes and as a value, and the processor time."""
     body = BODIES[name](size).encode()
     with tempfile.TemporaryDirectory() as folder:
         store = rawmm.ImageStore(folder, durable=False)

@@ -1,4 +1,4 @@
-"""What every way to take an image says of a file. In a child: a decoder may do anything."""
+"""The answer of every entry point for images to a file, in a child process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BEGINNINGS: Final = {b"\x89": "png", b"\xff": "jpeg", b"R": "webp", b"G": "gif"
 
 
 class Judged(NamedTuple):
-    """What each way to take an image said: ``stored``, or the code of the refusal."""
+    """The answer of each entry point: ``stored``, or an error code."""
 
     put: str
     put_data_url: str

@@ -21,7 +21,7 @@ _NOBODY: Final = 65534
 
 
 def can_mount() -> bool:
-    """Whether a child here may mount; called in a child, which then may."""
+    """Whether a child process can mount. Called in a child, which can mount afterwards."""
     try:
         _unshare()
     except OSError:
@@ -54,7 +54,7 @@ def lift_limit() -> None:
 
 
 def become_nobody(path: Path) -> None:
-    """Be a user to whom permission bits apply, and who may reach `path`. Root is above them."""
+    """Become a user who is not root, so that permission bits apply, and who can reach `path`."""
     if os.geteuid() == 0:
         for above in path.parents:
             mode = above.stat().st_mode

@@ -1,4 +1,4 @@
-"""Every image of Pillow's own tests, many of them broken on purpose: stored, or refused."""
+"""Every image of Pillow's own tests, many of them broken on purpose, is stored or refused."""
 
 from __future__ import annotations
 

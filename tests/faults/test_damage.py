@@ -1,4 +1,4 @@
-"""Stored files that are cut, flipped or replaced by a link, and clocks that go backwards."""
+"""Stored files that are truncated, altered or replaced by a link, and clocks that go backwards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> rawmm.ImageStore:
 
 
 def _assert_found(store: rawmm.ImageStore, stored: rawmm.StoredImage) -> None:
-    """Whoever reads the damaged file is told so."""
+    """Readers of the damaged file get an error."""
     for read in (
         lambda: store.read(stored.raw_image_id),
         lambda: store.read(stored.uri),
@@ -138,11 +138,11 @@ def test_symlink_in_place_of_an_image_is_refused(
     assert store.read(urls_of(body)[0]) == raw
     assert store.read(kept.raw_image_id) == picture(seed=1)
     assert store.verify() == []
-    counted(doors=len(storing) + 2, refused=len(storing) + 2)
+    counted(entry_points=len(storing) + 2, refused=len(storing) + 2)
 
 
-class TestClockThatGoesBackwards:
-    """What a wrong clock left behind: times long ago, and times that are still to come."""
+class TestBackwardClock:
+    """Files with times from a wrong clock, in the distant past and in the future."""
 
     TIMES = (0, -DAY, DAY, 365 * DAY, 100 * 365 * DAY)
 

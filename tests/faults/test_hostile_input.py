@@ -1,4 +1,4 @@
-"""Input that is made to cost time or memory: bounded in both, and refused with a code.
+"""Input made to cost time or memory is refused with a code, within bounds of both.
 
 The bounds are generous: they tell what is linear from what is not, on any machine.
 """
@@ -41,15 +41,15 @@ NO_FAULT = {
 def assert_bounded(
     outcome: Outcome, counted: Callable[..., None], megabytes: int = MEGABYTES
 ) -> None:
-    """Refused at each door that has a reason to, within the memory."""
+    """Every entry point that should refuse the input does so within the memory limit."""
     answers: dict[str, str] = outcome.value
     assert outcome.peak_mb < megabytes
-    taken = {door for door, answer in answers.items() if answer == TAKEN}
+    taken = {entry_point for entry_point, answer in answers.items() if answer == TAKEN}
     assert taken <= NO_FAULT
-    assert not {door for door, answer in answers.items() if answer == "exit 0"}
-    found = [door for door in answers if door.startswith("errors ")]
-    assert not {door for door in found if not re.match("[1-9]", answers[door])}
-    counted(doors=len(answers), refused=len(answers) - len(taken), taken=len(taken))
+    assert not {entry_point for entry_point, answer in answers.items() if answer == "exit 0"}
+    found = [entry_point for entry_point in answers if entry_point.startswith("errors ")]
+    assert not {entry_point for entry_point in found if not re.match("[1-9]", answers[entry_point])}
+    counted(entry_points=len(answers), refused=len(answers) - len(taken), taken=len(taken))
 
 
 @pytest.mark.parametrize("kind", hostile.BOMBS)

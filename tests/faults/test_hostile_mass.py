@@ -1,4 +1,4 @@
-"""Hostile input of a gigabyte, and of a million images. It needs the memory to be told."""
+"""Hostile input of a gigabyte, and of a million images. Needs much memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_million_image_parts_are_refused(counted: Callable[..., None]) -> None:
     answers = outcome.value
     assert answers["offload_request"] == answers["offload_images_inplace"] == "image_limit"
     assert outcome.peak_mb < 3 * 1024
-    counted(doors=len(answers), peak=f"{outcome.peak_mb:.0f} MB")
+    counted(entry_points=len(answers), peak=f"{outcome.peak_mb:.0f} MB")
 
 
 def test_gigabyte_of_zeros_is_refused(counted: Callable[..., None]) -> None:

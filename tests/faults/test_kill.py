@@ -108,7 +108,7 @@ class Killable:
 
 
 def _duration(roots: Iterator[Path], urls: Sequence[str]) -> float:
-    """How long the writers need for the offload, in seconds, when nobody kills them."""
+    """The seconds that undisturbed writers need for the offload."""
     took = []
     for _ in range(5):
         writers = Killable(offload_until_killed, next(roots), urls, AT_ONCE + 1)

@@ -1,4 +1,4 @@
-"""Rules take time and memory in proportion to what they judge.
+"""Rules take time and memory proportional to their input.
 
 CPU time is measured over three sizes. From the first to the last it may grow three times as much
 as the input does; what was quadratic grew as much as the square.
@@ -148,7 +148,7 @@ def cached_list(size: int) -> Callable[[], Any]:
 
 
 def places(size: int) -> Callable[[], Any]:
-    """Every place of a token, found one after the other, and whether it stands there."""
+    """Every position of a token in order, and whether the token is there."""
     stream = PackedTokenIds.pack([TOKEN << 8, 256, TOKEN] * size)
 
     def act() -> None:

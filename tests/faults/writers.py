@@ -1,4 +1,4 @@
-"""What the children of the kill and crowd tests do: offload real images, and say how far."""
+"""Child processes of the kill and crowd tests: they offload real images and report progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
 BEFORE, INSIDE, AFTER = range(3)
-"""How far a writer is with its offload."""
+"""The progress of a writer."""
 FOREVER: Final = 600
 
 

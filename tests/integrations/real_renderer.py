@@ -44,11 +44,11 @@ _SENTENCES: Final = (
     '{"name": "click", "arguments": {"x": 10, "y": 20}}\n',
 )
 LAYOUT_FINGERPRINT: Final = "5eed" * 8
-"""What descriptors of this renderer carry. Stands for any layout."""
+"""The fingerprint in this renderer's descriptors. It represents any layout."""
 
 
 class _Processor(NamedTuple):
-    """What the renderer reads of a processor. Qwen3VLProcessor itself wants torchvision."""
+    """The parts of a processor that the renderer reads. Qwen3VLProcessor itself needs torchvision."""
 
     image_processor: Any
 

@@ -157,7 +157,7 @@ class Rollout:
         )
 
 
-def test_twenty_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_twenty_turns_keep_every_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     rollout = Rollout(tmp_path / "images")
     for number in range(TURNS):

@@ -1,4 +1,4 @@
-"""What JSON Schema says of a text, by two other implementations and a strict parser."""
+"""The verdict of JSON Schema on a text, by two other implementations and a strict parser."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def _rust(name: str) -> Any:
 
 
 def python_accepts(document: Any, name: str) -> bool:
-    """What `jsonschema` says."""
+    """The verdict of `jsonschema`."""
     return bool(_python(name).is_valid(document))
 
 
 def rust_accepts(document: Any, name: str) -> bool:
-    """What `jsonschema-rs` says, to whom 1.0 is an integer."""
+    """The verdict of `jsonschema-rs`, which takes 1.0 as an integer."""
     return bool(_rust(name).is_valid(document))
 
 

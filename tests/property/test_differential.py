@@ -110,7 +110,7 @@ def check_messagepack(document: Any, name: str, *, refused: bool) -> None:
 @pytest.mark.parametrize("name", NAMES)
 class TestStrictParseAndSchemaEqualsDecodeAndRules:
     @given(st.data())
-    def test_valid_documents(self, name: str, data: st.DataObject) -> None:
+    def test_valid_documents_agree(self, name: str, data: st.DataObject) -> None:
         document = data.draw(strategies.documents(name))
         encoded = json.dumps(document).encode()
         assert verdict(encoded, name) is None
@@ -123,12 +123,12 @@ class TestStrictParseAndSchemaEqualsDecodeAndRules:
         check_law(json.dumps(document).encode(), name)
 
     @given(st.data())
-    def test_documents_with_changed_structure(self, name: str, data: st.DataObject) -> None:
+    def test_documents_with_changed_structure_agree(self, name: str, data: st.DataObject) -> None:
         document = data.draw(strategies.mutated(name))
         check_law(json.dumps(document).encode(), name)
 
     @given(st.data())
-    def test_documents_with_changed_lexemes(self, name: str, data: st.DataObject) -> None:
+    def test_documents_with_changed_lexemes_agree(self, name: str, data: st.DataObject) -> None:
         check_law(data.draw(strategies.lexemes(name)), name)
 
 

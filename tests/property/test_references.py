@@ -192,7 +192,7 @@ ONE_NAME = st.builds("{}.{}".format, NAME_16 | st.from_regex(r"[0-9a-f]{64}", fu
 
 
 def escaped_in_json(text: str, data: st.DataObject) -> str:
-    """The text as it may stand in a JSON string: any of its characters as an escape."""
+    """The text of a JSON string, with any of its characters escaped."""
     chance, dense = random.Random(data.draw(st.integers(0, 9999))), data.draw(st.booleans())
     return "".join(
         f"\\u{ord(char):04{chance.choice('xX')}}"
@@ -219,7 +219,7 @@ def as_locator(name: str, data: st.DataObject) -> dict[str, Any]:
 
 
 def as_reference(name: str, data: st.DataObject) -> str:
-    """A reference in one of its forms, with the name in its locator alone."""
+    """A reference in one of its forms, with the name in its locator only."""
     fields = {
         "family": "qwen_vl", "fingerprint": "0" * 32, "modality": "image",
         "mm_hash": hash_in(name), "payload": {"grid": [1, 2, 2]}, **as_locator(name, data),

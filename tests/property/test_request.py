@@ -158,7 +158,7 @@ def by_bytes(body: bytes, store: ImageStore) -> tuple[Any, ImageOffloadStats] | 
 
 
 def assert_same(body: bytes) -> Any:
-    """Both doors say the same, also when everything is known; what they say."""
+    """The result of both functions, which is equal even if the store has every image."""
     with tempfile.TemporaryDirectory() as directory:
         one, two = (ImageStore(Path(directory) / name, durable=False) for name in "ab")
         for store in (one, two):

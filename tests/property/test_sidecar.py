@@ -424,7 +424,7 @@ class TestNothingIsShared:
         self.apart(lambda *given: merge(given), *sidecars)
 
     @given(prompts())
-    def test_attribute_shares_no_containers(
+    def test_split_shares_no_containers(
         self, prompt: tuple[MultiModalData | None, list[Message]]
     ) -> None:
         sidecar, messages = prompt
@@ -452,7 +452,7 @@ class TestNothingIsShared:
 
 
 class TestNone:
-    def test_merge_of_empty_sidecars_is_none(self) -> None:
+    def test_merge_of_empty_sidecars_returns_none(self) -> None:
         empty = MultiModalData(mm_hashes={"image": []}, mm_placeholders={}, mm_items={"video": []})
         for sidecars in ([], [None], [None, None], [MultiModalData()], [empty, None, empty]):
             assert merge(sidecars) is None
@@ -467,7 +467,7 @@ class TestNone:
         assert merge(padded) == merge(sidecars)
 
     @given(prompts())
-    def test_attribute_of_none_is_all_none(
+    def test_split_of_none_returns_none_for_each_message(
         self, prompt: tuple[MultiModalData | None, list[Message]]
     ) -> None:
         _, messages = prompt

@@ -1,4 +1,4 @@
-"""Every old form of a document upgrades to the document, and what is none is a typed error.
+"""Every old form of a document upgrades to the document; other data is a typed error.
 
 The old forms are written here, from canonical data, by code that the package does not have.
 """

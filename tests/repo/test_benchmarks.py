@@ -1,4 +1,4 @@
-"""Every benchmark runs. What it measures is not asked here: no test is timed."""
+"""Every benchmark runs. The measurements are not checked."""
 
 from __future__ import annotations
 

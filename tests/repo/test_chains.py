@@ -31,9 +31,9 @@ NO_MESSAGES = {
     "_WorkerDiedError",
     "msgspec.ValidationError",
 }
-"""What is raised for the module's own caller, who handles it, or ends the command with one line."""
+"""Exceptions for the module's own caller, which handles them or ends the command with one line."""
 PASSED_ON = {"retry.py"}
-"""Where the caller's own exceptions are handled."""
+"""Modules that handle exceptions of the caller's code."""
 
 
 def caught(handler: ast.ExceptHandler) -> set[str]:

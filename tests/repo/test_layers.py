@@ -1,4 +1,4 @@
-"""The house: who may import whom, and what importing costs."""
+"""Imports between packages follow the layers, and importing loads little."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_only_upper_layers_do_io(path: Path) -> None:
         assert not IO_MODULES & {name.split(".")[0] for name in imports(path)}
 
 
-def test_nothing_but_the_door_imports_generated_code() -> None:
+def test_only_model_types_imports_generated_code() -> None:
     users = {
         part_of(path)
         for path in sources()

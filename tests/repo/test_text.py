@@ -1,4 +1,4 @@
-"""What no commit may hold, and what the project's texts promise."""
+"""Checks of the repository's texts: forbidden words, links, tables and versions."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_every_document_is_reachable_from_the_readme() -> None:
     assert set(documents()) - seen <= {ROOT / "examples" / "images" / "LICENSES.md"}
 
 
-def test_the_architecture_shows_every_part_in_order() -> None:
+def test_architecture_shows_every_part_in_order() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     table = "".join(re.findall(r"^\|.*\n", text, re.MULTILINE))
     shown = [name for name in re.findall(r"`(\w+)`", table) if name in ORDER]

@@ -1,4 +1,4 @@
-"""What type checkers say of a program that uses the types: mypy, pyright, ty and pyrefly.
+"""The errors that mypy, pyright, ty and pyrefly report in a program that uses the types.
 
 Run by CI in the development environment, which has them: ``pytest tests/typing``.
 """
@@ -33,7 +33,7 @@ MARKED = {
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_the_wrong_uses_are_reported_and_no_other(checker: str, tmp_path: Path) -> None:
+def test_wrong_uses_are_reported_and_no_other(checker: str, tmp_path: Path) -> None:
     # A copy elsewhere, so that no checker finds a configuration for the project's own code.
     uses = tmp_path / USES.name
     uses.write_bytes(USES.read_bytes())

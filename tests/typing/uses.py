@@ -82,6 +82,6 @@ rawmm.decode_json(b"{}", rawmm.Trace).nodez  # wrong # noqa: B018
 
 
 def handle(error: rawmm.RawMMError) -> str | None:
-    """What a program reads of an error."""
+    """The attributes of an error that a program reads."""
     assert_type(error.code, str)
     return error.hint

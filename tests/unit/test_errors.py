@@ -150,7 +150,7 @@ SENTENCES: list[tuple[str, Any, Any, str]] = [
 
 
 @pytest.mark.parametrize(("code", "data", "kind", "sentence"), SENTENCES, ids=lambda p: str(p)[:20])
-def test_sentence(code: str, data: Any, kind: Any, sentence: str) -> None:
+def test_each_code_has_its_sentence(code: str, data: Any, kind: Any, sentence: str) -> None:
     if isinstance(data, str) and code != "malformed":
         data = json.loads(data)
     text = data if code == "malformed" else json.dumps(data)
@@ -208,7 +208,7 @@ SECRET = base64.b64encode(os.urandom(300)).decode()
         {SECRET: SECRET},
     ],
 )
-def test_no_message_contains_base64(document: Any) -> None:
+def test_messages_contain_no_base64(document: Any) -> None:
     errors = list(iter_errors(document, RawMMItem))
     assert errors
     for error in errors:

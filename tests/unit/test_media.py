@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class VideoUrl(msgspec.Struct):
-    """What a schema would define for the URL of a video."""
+    """The definition that a schema would have for the URL of a video."""
 
     url: str
 
@@ -104,7 +104,7 @@ TOKEN_TYPES = [1, 0, 2, 2, 2, 0, 2, 2, 2, 0, 1, 1, 0]
 
 
 @pytest.mark.usefixtures("_video")
-class TestARegisteredModality:
+class TestRegisteredModality:
     def test_sidecar_is_split_by_message_and_merged_again(self) -> None:
         parts = split_by_message(SIDECAR, MESSAGES)
         counts = [

@@ -26,7 +26,7 @@ class Bug(NamedTuple):
         """``internal error: KeyError at rawmm/refs.py:17; ...``."""
         return (
             f"internal error: {self.name} at {self.where}; "
-            "this is a bug in rawmm and says nothing about the data, please report it"
+            "this is a bug in rawmm, not an error in the data; please report it"
         )
 
 

@@ -88,7 +88,7 @@ def _fault(data: bytes, form: Format, error: Exception) -> RawMMError:
             return contract_error(
                 "out_of_range",
                 scan.odd_time,
-                expected="a time of the years 1 to 9999, with less than a second of nanoseconds",
+                expected="a time in the years 1 to 9999, with fewer than 10^9 nanoseconds",
                 got="a time out of this range",
             )
     return malformed(data, "MessagePack", error)

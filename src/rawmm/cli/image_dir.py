@@ -20,7 +20,7 @@ def check_dir_name(image_dir: object) -> None:
         UsageError: the name is empty or ``-``.
     """
     if not image_dir:
-        raise UsageError("the image directory is empty; is a variable not set?")
+        raise UsageError("the name of the image directory is empty; is a variable unset?")
     if image_dir == STDIO:
         raise UsageError(
             "- is standard input, not an image directory; write ./- for a directory of that name"

@@ -36,7 +36,7 @@ def _rebuild(fault: JsonFault, expected: str, hint: str | None) -> MalformedJson
 
 
 def with_fault(error: RawMMError, data: bytes, form: Format) -> RawMMError:
-    """`error`; if it reports malformed JSON, with the place, cause and hint of the fault."""
+    """`error`; if it reports malformed JSON, with the location, cause and hint of the fault."""
     if error.code != "malformed" or form == "msgpack":
         return error
     fault = find_fault(data)

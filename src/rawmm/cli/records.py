@@ -198,7 +198,7 @@ def open_source(given: Input) -> Iterator[Source]:
     """
     name = given.name
     if not given.path:
-        raise UsageError("a file name is empty; is a variable not set?")
+        raise UsageError("a file name is empty; is a variable unset?")
     if given.path == STDIO:
         if sys.stdin is None:
             raise UsageError("standard input is closed")

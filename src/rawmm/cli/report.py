@@ -39,7 +39,7 @@ _GITHUB_DATA: Final = str.maketrans(_DATA)
 _GITHUB_PROPERTY: Final = str.maketrans({**_DATA, ":": "%3A", ",": "%2C"})
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """A file, and the line and column if known."""
 
     file: str
@@ -51,11 +51,11 @@ class Place(NamedTuple):
         return ":".join(str(part) for part in self if part is not None)
 
 
-def place_of(file: str, line: int | None, error: RawMMError | None = None) -> Place:
-    """The place of an error in a record that begins at `line` of its file."""
+def location_of(file: str, line: int | None, error: RawMMError | None = None) -> Location:
+    """The location of an error in a record that begins at `line` of its file."""
     if isinstance(error, MalformedJsonError):
-        return Place(file, (line or 1) + error.fault.line - 1, error.fault.column)
-    return Place(file, line)
+        return Location(file, (line or 1) + error.fault.line - 1, error.fault.column)
+    return Location(file, line)
 
 
 class Report:
@@ -92,12 +92,12 @@ class Report:
         """Report an error of a record or file. Notices count as errors."""
         self.errors += 1
         if not self._most or self.errors <= self._most:
-            self._write(place_of(file, line, error), error, level)
+            self._write(location_of(file, line, error), error, level)
 
     def add_bug(self, file: str, line: int | None, bug: Bug) -> None:
         """Report that a record or file could not be checked, on standard error."""
         self.bugs += 1
-        output.error(f"{place_of(file, line)}: {bug}")
+        output.error(f"{location_of(file, line)}: {bug}")
 
     def flush(self) -> None:
         """Flush, and print how many errors were not listed."""
@@ -134,12 +134,12 @@ def _not_checked_text(number: NotChecked) -> str:
 
 def error_text(file: str, line: int | None, error: RawMMError) -> Text:
     """``file:line:column::$.path: message [code]``, in colours for a terminal."""
-    return _text(place_of(file, line, error), error)
+    return _text(location_of(file, line, error), error)
 
 
-def _text(place: Place, error: RawMMError) -> Text:
+def _text(location: Location, error: RawMMError) -> Text:
     return Text.assemble(
-        (str(place), "bold"),
+        (str(location), "bold"),
         "::",
         (error.path, "cyan"),
         f": {error.message} ",
@@ -147,16 +147,16 @@ def _text(place: Place, error: RawMMError) -> Text:
     )
 
 
-def _write_text(place: Place, error: RawMMError, _: Level) -> None:
+def _write_text(location: Location, error: RawMMError, _: Level) -> None:
     if sys.stdout.isatty():
-        console(stderr=False).print(_text(place, error))
+        console(stderr=False).print(_text(location, error))
     else:
-        sys.stdout.write(f"{place}::{error}\n")
+        sys.stdout.write(f"{location}::{error}\n")
 
 
-def _write_json(place: Place, error: RawMMError, level: Level) -> None:
+def _write_json(location: Location, error: RawMMError, level: Level) -> None:
     fields = {
-        **place._asdict(),
+        **location._asdict(),
         "path": error.path,
         "code": error.code,
         "message": error.message,
@@ -168,12 +168,12 @@ def _write_json(place: Place, error: RawMMError, level: Level) -> None:
     sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
-def _write_github(place: Place, error: RawMMError, level: Level) -> None:
-    line = "" if place.line is None else f",line={place.line}"
-    column = "" if place.column is None else f",col={place.column}"
+def _write_github(location: Location, error: RawMMError, level: Level) -> None:
+    line = "" if location.line is None else f",line={location.line}"
+    column = "" if location.column is None else f",col={location.column}"
     title = f"rawmm {error.code}".translate(_GITHUB_PROPERTY)
     message = f"{error.path}: {error.message}".translate(_GITHUB_DATA)
-    file = place.file.translate(_GITHUB_PROPERTY)
+    file = location.file.translate(_GITHUB_PROPERTY)
     sys.stdout.write(f"::{level} file={file}{line}{column},title={title}::{message}\n")
 
 

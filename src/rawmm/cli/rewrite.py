@@ -15,7 +15,7 @@ from rawmm.cli.extensions import unwritable
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, printable, progress
 from rawmm.cli.records import EXTENSIONS, STDIO, Format, format_of
-from rawmm.cli.report import error_text, place_of
+from rawmm.cli.report import error_text, location_of
 from rawmm.cli.writer import Target, Writer
 from rawmm.errors import RawMMError
 
@@ -93,7 +93,7 @@ class Rewrite:
     def failed(self, error: RawMMError | InternalError) -> int:
         """Print the error that stopped the pass; return the exit code."""
         if isinstance(error, InternalError):
-            terminal.error(f"{place_of(self.source.name, self.line)}: {error}")
+            terminal.error(f"{location_of(self.source.name, self.line)}: {error}")
             return 2
         if error.code in _ENVIRONMENT:
             terminal.error(error.message)
@@ -123,7 +123,7 @@ def check_output(source: str, output: str, given: Format | None) -> None:
             or an unknown extension without a `given` format.
     """
     if not output:
-        raise UsageError("the name after --output is empty; is a variable not set?")
+        raise UsageError("the name after --output is empty; is a variable unset?")
     if _is_same(source, output) or format_of(output) is not None:
         return
     why_not = unwritable(output)

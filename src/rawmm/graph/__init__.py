@@ -31,6 +31,7 @@ __all__ = [
     "reindex",
 ]
 
+# For other packages of rawmm, not public.
 from rawmm.graph.arrays import encoded as encoded
 from rawmm.graph.reading import read as read
 from rawmm.graph.sidecar import media_count as media_count

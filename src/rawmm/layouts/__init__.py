@@ -1,4 +1,4 @@
-"""Layouts: what an image processor makes of an image, from its width and height alone.
+"""Layouts, one file per model family: what an image processor makes of an image of a given size.
 
 `get` returns the layout of a family. `Layout.describe` computes grid, token count and payload of
 an image, and `Layout.fingerprint` identifies family and parameters in 32 hex digits. A family's

@@ -1,4 +1,4 @@
-"""The types of the contract. Only this module imports the generated structs."""
+"""The types of the contract, generated from ``schemas/``. All code imports them from here."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from rawmm.offload.rewrite import (
 )
 from rawmm.offload.stats import ImageOffloadStats
 
+# Public names. Names that are imported as themselves are for other packages of rawmm.
 __all__ = [
     "ImageOffloadStats",
     "OffloadedRequest",

@@ -1,4 +1,4 @@
-"""What a rule is: a name, its errors, and an optional fast check."""
+"""The class `Rule`: a name, a function that yields errors, and an optional fast check."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ from rawmm.store.stored_image import StoredImage
 from rawmm.store.writer import BatchWriter as BatchWriter
 from rawmm.store.writer import batch_writer as batch_writer
 
+# Public names. Names that are imported as themselves are for other packages of rawmm.
 __all__ = [
     "Finding",
     "GarbageStats",

@@ -91,7 +91,9 @@ def resolved_dir(path: str | os.PathLike[str]) -> Path:
         )
     if "\0" in text:
         raise OffloadError(
-            "path_escape", expected="an image directory without NUL", got=shown_text(text)
+            "path_escape",
+            expected="an image directory without NUL characters",
+            got=shown_text(text),
         )
     _check_nameable(text)
     real = None

@@ -1,4 +1,4 @@
-"""What a store returns for an image, and the counters of a store."""
+"""The result of storing an image, and the counters of a store."""
 
 from __future__ import annotations
 

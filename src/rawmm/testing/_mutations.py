@@ -86,12 +86,12 @@ def lexemes(draw: st.DrawFn, name: str) -> bytes:
     document = draw(drawn_as(name, rules=True) | mutated(name))
     text = json.dumps(document, ensure_ascii=draw(st.booleans()))
     for _ in range(draw(st.integers(1, 2))):
-        text = draw(_respelled(text))
+        text = draw(_changed_text(text))
     return text.encode("utf-8", "surrogatepass")
 
 
 @st.composite
-def _respelled(draw: st.DrawFn, text: str) -> str:
+def _changed_text(draw: st.DrawFn, text: str) -> str:
     at = draw(st.integers(0, len(text)))
     change = draw(
         st.sampled_from(["number", "escape", "blank", "cut", "constant", "surrogate", "newline"])

@@ -34,4 +34,5 @@ __all__ = [
     "unpack",
 ]
 
+# For other packages of rawmm, not public.
 from rawmm.trainer.spans import span_errors as span_errors

@@ -1,4 +1,4 @@
-"""What every historical form declares: its name, how to recognize it, and how to upgrade it."""
+"""The class `HistoricalForm`: the name of a form, how to recognize it, and how to upgrade it."""
 
 from __future__ import annotations
 

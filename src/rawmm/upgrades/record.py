@@ -1,4 +1,4 @@
-"""What an upgrade found and changed."""
+"""The notes of an upgrade: the forms that it found and the changes that it made."""
 
 from __future__ import annotations
 

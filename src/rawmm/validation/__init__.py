@@ -5,26 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import RawMMError
-from rawmm.validation.arguments import guarded as guarded
-from rawmm.validation.arguments import in_order as in_order
-from rawmm.validation.construct import first_error
-from rawmm.validation.construct import unexplained as unexplained
-from rawmm.validation.convert import decoded_to_struct as decoded_to_struct
-from rawmm.validation.convert import made_plain as made_plain
-from rawmm.validation.convert import to_struct as to_struct
-from rawmm.validation.convert import wire_hook as wire_hook
-from rawmm.validation.errors import bare_graph_errors as bare_graph_errors
-from rawmm.validation.errors import errors_at, holds
-from rawmm.validation.errors import graph_broken as graph_broken
-from rawmm.validation.errors import has_bad_text as has_bad_text
-from rawmm.validation.explain import shape_errors as shape_errors
+from rawmm.validation.arguments import guarded, in_order
+from rawmm.validation.construct import first_error, unexplained
+from rawmm.validation.convert import decoded_to_struct, made_plain, to_struct, wire_hook
+from rawmm.validation.errors import bare_graph_errors, errors_at, graph_broken, has_bad_text, holds
+from rawmm.validation.explain import shape_errors
 from rawmm.validation.identify import detect
-from rawmm.validation.revalidate import revalidate as revalidate
+from rawmm.validation.revalidate import revalidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["detect", "errors_at", "first_error", "iter_errors", "validate"]
+__all__ = [
+    "bare_graph_errors",
+    "decoded_to_struct",
+    "detect",
+    "errors_at",
+    "first_error",
+    "graph_broken",
+    "guarded",
+    "has_bad_text",
+    "in_order",
+    "iter_errors",
+    "made_plain",
+    "revalidate",
+    "shape_errors",
+    "to_struct",
+    "unexplained",
+    "validate",
+    "wire_hook",
+]
 
 
 def validate(value: Any, type: Any = None) -> None:  # noqa: A002  (the public name)

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes, and must give a value or a `RawMMError`.
+"""The fuzz targets. Each takes any bytes and must return a value or raise a `RawMMError`.
 
 A target raises nothing. What it lets through is a finding, and so is a broken promise about
 what came out: an unknown error code, or a value that is not written and read back as itself.
@@ -57,7 +57,7 @@ class Target(NamedTuple):
 
 
 def refusable(action: Callable[[], Any]) -> Any:
-    """What `action` returns; None if it refuses as the contract says it may."""
+    """The result of `action`; None if it raises an error of the contract."""
     try:
         return action()
     except RawMMError as error:

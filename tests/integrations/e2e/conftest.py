@@ -1,4 +1,4 @@
-"""One story a model: its rollouts, and the samples made of them."""
+"""For each model its rollouts, and the samples built from them."""
 
 from __future__ import annotations
 

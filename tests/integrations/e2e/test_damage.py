@@ -1,4 +1,4 @@
-"""One image file, hash, grid or offset damaged, wherever on the way: no forward is reached."""
+"""A damaged image file, hash, grid or offset is refused before the forward pass."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ FILES: dict[Callable[[Path], Any], str] = {
 }
 
 
-def test_an_image_file(story: Story, trainer: Trainer) -> None:
+def test_damaged_image_file_is_refused(story: Story, trainer: Trainer) -> None:
     batch = story.batch()
     uris = [ref.uri for ref in refs_of(batch)]
     for uri in uris:
@@ -138,7 +138,9 @@ REFERENCES: dict[Damage, str] = {
 
 
 @pytest.mark.parametrize("damage", REFERENCES)
-def test_in_the_micro_batch(damage: Damage, story: Story, trainer: Trainer) -> None:
+def test_damage_in_the_micro_batch_is_refused(
+    damage: Damage, story: Story, trainer: Trainer
+) -> None:
     for index in range(len(refs_of(story.batch()))):
         batch = story.batch()
         damage(refs_of(batch)[index])
@@ -163,7 +165,7 @@ def on_the_transport(story: Story, damage: Damage) -> Iterator[list[bytes]]:
 
 
 @pytest.mark.parametrize("damage", REFERENCES)
-def test_on_the_transport(damage: Damage, story: Story, trainer: Trainer) -> None:
+def test_damage_on_the_transport_is_refused(damage: Damage, story: Story, trainer: Trainer) -> None:
     tried = 0
     for samples in on_the_transport(story, damage):
         error = caught(lambda samples=samples: trainer.step(batch_of(samples)), trainer)  # type: ignore[misc]
@@ -198,7 +200,9 @@ def damage_described(sidecar: dict[str, Any], index: int, damage: Damage) -> Non
 
 
 @pytest.mark.parametrize("damage", REFERENCES)
-def test_in_the_message_graph(damage: Damage, story: Story, trainer: Trainer) -> None:
+def test_damage_in_the_message_graph_is_refused(
+    damage: Damage, story: Story, trainer: Trainer
+) -> None:
     tried = 0
     for rollouts in in_the_graph(story, damage):
 
@@ -210,7 +214,7 @@ def test_in_the_message_graph(damage: Damage, story: Story, trainer: Trainer) ->
     assert tried == len(SIZES)
 
 
-def test_undamaged_it_is_reached(story: Story, trainer: Trainer) -> None:
+def test_undamaged_rollout_reaches_the_forward(story: Story, trainer: Trainer) -> None:
     """The counter counts: were it broken, nothing above would tell."""
     trainer.step(batch_of(samples_of(story.rollouts, story.store.root)))
     assert trainer.forwards == 1

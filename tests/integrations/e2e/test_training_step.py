@@ -28,7 +28,7 @@ def of_first_grid(batch: MicroBatch) -> list[int]:
     return [i for i, one in enumerate(images) if one.item.payload == images[0].item.payload]
 
 
-def test_what_the_rollouts_left(story: Story) -> None:
+def test_rollouts_leave_references_and_files(story: Story) -> None:
     traces = [rawmm.decode_msgpack(one, Trace) for one in story.rollouts]
     for trace in traces:
         rawmm.validate(trace)
@@ -42,7 +42,7 @@ def test_what_the_rollouts_left(story: Story) -> None:
     assert 100 < len(batch.input_ids) < 1000
 
 
-def test_the_trainer_computes_what_the_engine_sampled_with(story: Story, trainer: Trainer) -> None:
+def test_trainer_computes_what_the_engine_sampled_with(story: Story, trainer: Trainer) -> None:
     """No image was lost, swapped or changed on the way: the two policies are one."""
     batch = story.batch()
     with torch.no_grad():
@@ -54,7 +54,7 @@ def test_the_trainer_computes_what_the_engine_sampled_with(story: Story, trainer
     assert then[mask].std() > 0.1
 
 
-def test_one_step(story: Story, trainer: Trainer) -> None:
+def test_training_step_reads_every_image(story: Story, trainer: Trainer) -> None:
     batch = story.batch()
     loss = trainer.step(batch)
     assert math.isfinite(loss)
@@ -68,7 +68,7 @@ def test_one_step(story: Story, trainer: Trainer) -> None:
     assert trainer.step(batch) < loss
 
 
-def test_another_image_in_its_place_is_another_loss(story: Story, trainer: Trainer) -> None:
+def test_swapped_image_changes_the_loss(story: Story, trainer: Trainer) -> None:
     """The two have the same grid, so that nothing but what they show can tell."""
     batch = story.batch()
     before = trainer.loss(batch).item()
@@ -100,9 +100,7 @@ def test_packed_samples_do_not_see_each_other(story: Story, trainer: Trainer) ->
             )
 
 
-def test_the_model_wants_the_placeholders_that_the_sample_has(
-    story: Story, trainer: Trainer
-) -> None:
+def test_model_wants_the_placeholders_that_the_sample_has(story: Story, trainer: Trainer) -> None:
     batch = story.batch()
     images = trainer.materialize(batch)
     inputs = images.model_inputs()

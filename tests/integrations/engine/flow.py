@@ -67,7 +67,7 @@ def image_size(turn: int) -> tuple[int, int]:
 
 
 def ask(turn: int) -> dict[str, Any]:
-    """What the user says in one turn, with an image of its own size."""
+    """The user message of one turn, with an image of its own size."""
     image = picture(size=image_size(turn), seed=turn)
     parts = [{"type": "text", "text": f"step {turn}"}, part(data_url(image))]
     return {"role": "user", "content": parts}

@@ -22,7 +22,7 @@ MISSING_ITEM: Final = (
 
 
 class PlaceholderRangeInfo(BaseModel):
-    """Where the tokens of one item are."""
+    """The token range of one item."""
 
     offset: int = Field(ge=0)
     length: int = Field(gt=0)
@@ -116,7 +116,7 @@ class GenerateRequest(BaseModel):
 
 
 class EngineError(Exception):
-    """What a request ends with, as vLLM answers it."""
+    """The error that ends a request, as vLLM sends it."""
 
     def __init__(
         self, status: HTTPStatus, kind: str, message: str, param: str | None = None

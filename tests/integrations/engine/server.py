@@ -47,16 +47,16 @@ def logprob_of(index: int) -> float:
 
 @dataclass
 class Engine:
-    """One engine. `requests` has the bodies it was sent, `answers` what it said to them."""
+    """An engine. `requests` has the bodies that it received, `answers` its responses."""
 
     image_processor: Any
     image_token_id: int
     completions: Sequence[Sequence[int]]
-    """What it samples: the first request gets the first, and so on."""
+    """The completions, in the order of the requests."""
     allowed_local_media_path: Path | None = None
     """vLLM's option of that name. Without it no file is read."""
     cache_miss: Callable[[list[str]], EngineError] = unnamed_cache_miss
-    """What it says of items that are null in a request and that it has not seen."""
+    """The response to a null item that is not in the cache."""
     alter: Callable[[dict[str, Any]], Any] = lambda answer: answer
     """Applied to each answer before it is sent, to make an engine that is wrong."""
     cached: set[str] = field(default_factory=set)

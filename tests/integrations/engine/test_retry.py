@@ -73,13 +73,13 @@ async def ask(engine: Engine) -> dict[str, Any]:
 
 
 def slots(engine: Engine) -> list[Any]:
-    """What stood for the image in each request."""
+    """The slot of the image in each request."""
     found = [request["features"].get("kwargs_data") for request in engine.requests]
     return [one and one["image"][0] for one in found]
 
 
 @pytest.mark.parametrize("miss", [prime_cache_miss, sender_cache_miss])
-def test_a_named_miss_is_sent_again_with_the_reference(
+def test_named_miss_is_sent_again_with_the_reference(
     miss: Callable[[list[str]], EngineError], caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = Engine(None, 9, [[3]], cache_miss=miss)
@@ -91,7 +91,7 @@ def test_a_named_miss_is_sent_again_with_the_reference(
     assert second.startswith("mmraw:")
 
 
-def test_a_cached_image_is_sent_once() -> None:
+def test_cached_image_is_sent_once() -> None:
     engine = Engine(None, 9, [[3]], cached={HASH})
     asyncio.run(ask(engine))
     assert slots(engine) == [None]
@@ -100,7 +100,7 @@ def test_a_cached_image_is_sent_once() -> None:
 @pytest.mark.parametrize(
     "error", [unnamed_cache_miss([]), retryable_error("The engine is paused.")]
 )
-def test_an_error_that_names_no_miss_is_not_retried(error: EngineError) -> None:
+def test_error_that_names_no_miss_is_not_retried(error: EngineError) -> None:
     engine = Engine(None, 9, [[3]], cache_miss=lambda _: error)
     with pytest.raises(openai.APIStatusError) as raised:
         asyncio.run(ask(engine))

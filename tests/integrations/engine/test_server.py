@@ -1,4 +1,4 @@
-"""The engine: what it reads, what it refuses, and how it counts tokens."""
+"""The test engine: the requests it accepts and refuses, and its token counts."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_unreadable_image_is_refused(url: str, status: HTTPStatus, tmp_path: Pat
     assert raised.value.status == status
 
 
-def test_a_file_needs_an_allowed_path(tmp_path: Path) -> None:
+def test_file_needs_an_allowed_path(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="--allowed-local-media-path"):
         engine().answer(request(tmp_path.as_uri(), token_ids=[IMAGE]))
 

@@ -139,7 +139,7 @@ def unreachable() -> httpx.Response:
 @pytest.mark.parametrize("wrapped", [False, True], ids=["openai", "verifiers"])
 @pytest.mark.parametrize("request_", REQUESTS)
 @pytest.mark.parametrize("miss", MISSES)
-def test_a_miss_is_retried_if_an_image_is_descriptor_only(
+def test_miss_is_retried_if_an_image_is_descriptor_only(
     miss: str, request_: str, *, wrapped: bool
 ) -> None:
     engine = Engine(MISSES[miss], done)
@@ -164,7 +164,7 @@ def test_any_other_error_is_raised(other: str, *, wrapped: bool) -> None:
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["openai", "verifiers"])
-def test_a_second_miss_surfaces(*, wrapped: bool) -> None:
+def test_second_miss_is_raised(*, wrapped: bool) -> None:
     engine = Engine(MISSES["error.type"], MISSES["a traceback"], done)
     kind = ProviderError if wrapped else openai.APIStatusError
     with pytest.raises(kind) as caught:
@@ -177,7 +177,7 @@ def test_a_second_miss_surfaces(*, wrapped: bool) -> None:
     assert engine.modes == [False, True]
 
 
-def test_a_lost_connection_keeps_its_reason() -> None:
+def test_lost_connection_keeps_its_reason() -> None:
     engine = Engine(MISSES["error.type"], unreachable)
     with pytest.raises(openai.APIConnectionError) as caught:
         engine.run("descriptor-only")
@@ -191,7 +191,7 @@ class Unread(httpx.AsyncByteStream):
 
 
 @pytest.mark.parametrize(("body", "wanted"), [(None, False), ({"type": MISS}, True)])
-def test_a_response_that_was_not_read_masks_nothing(body: Any, *, wanted: bool) -> None:
+def test_response_that_was_not_read_masks_nothing(body: Any, *, wanted: bool) -> None:
     request = httpx.Request("POST", "http://engine")
     response = httpx.Response(409, request=request, stream=Unread())
     with pytest.raises(httpx.ResponseNotRead):

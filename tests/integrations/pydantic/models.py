@@ -26,7 +26,7 @@ def box(name: str) -> type[BaseModel]:
 
 
 def value_of(model: BaseModel) -> Any:
-    """What a `box` holds."""
+    """The value of a `box`."""
     return model.value  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""What is refused: pydantic's error, with our code, our path and nothing of the data."""
+"""pydantic's errors have rawmm's code and path, and no part of the data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def errors_of(model: type[BaseModel], data: Any) -> list[dict[str, Any]]:
     return [dict(error) for error in caught.value.errors()]
 
 
-def test_the_place_goes_on_inside_the_value() -> None:
+def test_loc_continues_inside_the_value() -> None:
     assert errors_of(
         Node,
         {
@@ -89,7 +89,7 @@ def test_pixels_are_a_validation_error_too() -> None:
     assert error["loc"] == ("multi_modal_data", "mm_items", "image", 0, "pixel_values")
 
 
-def test_what_has_another_tag_is_judged_by_that_member_alone() -> None:
+def test_tagged_value_is_checked_against_its_own_member() -> None:
     found = errors_of(Node, {"message": {"role": "user", "content": 3, "more": 1}})
     assert [(error["loc"][1:], error["type"]) for error in found] == [
         (("SystemMessage", "role"), "bad_value"),
@@ -114,7 +114,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("data", SPOILED.values(), ids=SPOILED)
-def test_nothing_of_an_image_stands_in_the_error(data: dict[str, Any]) -> None:
+def test_error_shows_no_part_of_an_image(data: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         Node.model_validate(data)
     told = f"{caught.value}{caught.value!r}{caught.value.errors()}{caught.value.json()}"
@@ -126,7 +126,7 @@ ODD_KEYS = ["", "0", "a.b", "[0]", 'a"]', "a\\", "\n", "é", " ", "\U0001d4b3", 
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-def test_odd_keys_stand_in_the_place_as_they_are(key: str) -> None:
+def test_odd_keys_are_unchanged_in_loc(key: str) -> None:
     [error] = errors_of(
         box("RawMMItem"), {"value": {**ITEM, "payload": {key: {"image_embeds": 1}}}}
     )
@@ -134,7 +134,7 @@ def test_odd_keys_stand_in_the_place_as_they_are(key: str) -> None:
 
 
 @given(st.text(max_size=64).filter(lambda key: key not in PROCESSED_KEYS | {"__nd__"}))
-def test_keys_stand_in_the_place_as_a_message_shows_them(key: str) -> None:
+def test_hidden_keys_are_shown_in_loc_as_in_messages(key: str) -> None:
     [error] = errors_of(
         box("RawMMItem"), {"value": {**ITEM, "payload": {key: [{"image_embeds": 1}]}}}
     )
@@ -164,7 +164,7 @@ def test_lone_surrogates_break_no_message(name: str, value: Any) -> None:
 
 
 def refused(value: Any, name: str) -> list[RawMMError]:
-    """What `convert` and `iter_errors` say."""
+    """The errors of `convert` and `iter_errors`."""
     try:
         convert(value, KINDS[name])
     except RawMMError as error:
@@ -175,7 +175,7 @@ def refused(value: Any, name: str) -> list[RawMMError]:
 @pytest.mark.parametrize("name", NAMES)
 class TestSameVerdict:
     @given(st.data())
-    def test_of_data(self, name: str, data: st.DataObject) -> None:
+    def test_data_gets_the_same_verdict(self, name: str, data: st.DataObject) -> None:
         document = data.draw(strategies.mutated(name))
         expected = refused(document, name)
         try:
@@ -196,7 +196,7 @@ class TestSameVerdict:
         assert lines in (told, of_tag)
 
     @given(st.data())
-    def test_of_json_text(self, name: str, data: st.DataObject) -> None:
+    def test_json_text_gets_the_same_verdict(self, name: str, data: st.DataObject) -> None:
         text = data.draw(strategies.lexemes(name))
         try:
             document = oracle.strict_parse(text)

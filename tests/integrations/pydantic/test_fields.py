@@ -1,4 +1,4 @@
-"""Structs as fields: what pydantic users write, with nothing but ``import rawmm``."""
+"""Structs as fields of pydantic models, after ``import rawmm`` alone."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Defaults(BaseModel):
     sidecar: rawmm.MultiModalData = MultiModalData()
 
 
-def test_a_struct_is_taken_as_it_is() -> None:
+def test_struct_is_accepted_unchanged() -> None:
     sidecar = MultiModalData(mm_hashes={"image": [HASH]})
     assert Node(multi_modal_data=sidecar).multi_modal_data is sidecar
 
@@ -93,7 +93,7 @@ def test_models_and_dataclasses_are_read_by_their_fields() -> None:
     assert held.multi_modal_data == expected
 
 
-def test_a_struct_is_checked_again() -> None:
+def test_struct_is_checked_again() -> None:
     where = PlaceholderRange(offset=0, length=1)
     where.length = 0
     with pytest.raises(ValidationError) as caught:
@@ -124,7 +124,7 @@ def test_assignment_is_validated_where_the_model_asks_for_it() -> None:
         model.where = {"offset": 5, "length": 0}  # type: ignore[assignment]
 
 
-def test_a_default_belongs_to_one_model_alone() -> None:
+def test_default_belongs_to_one_model_alone() -> None:
     first, second = Defaults(), Defaults()
     first.sidecar.mm_hashes["image"] = [HASH]
     assert second.sidecar == MultiModalData()
@@ -139,13 +139,13 @@ def test_another_struct_is_not_read_as_this_one(other: object) -> None:
 @pytest.mark.parametrize(
     "kind", [GenerateFeatures | MultiModalData, MultiModalData | GenerateFeatures]
 )
-def test_a_union_keeps_the_class_of_an_instance(kind: Any) -> None:
+def test_union_keeps_the_class_of_an_instance(kind: Any) -> None:
     """Both would read the other's fields."""
     for value in (GenerateFeatures(mm_hashes={}, mm_placeholders={}), MultiModalData()):
         assert TypeAdapter(kind).validate_python(value) is value
 
 
-def test_a_dict_beside_a_struct_is_the_struct_if_it_can_be() -> None:
+def test_dict_beside_a_struct_is_the_struct_if_it_can_be() -> None:
     loose: TypeAdapter[Any] = TypeAdapter(MultiModalData | dict[str, Any] | None)
     assert loose.validate_python({"mm_hashes": {}}) == MultiModalData()
     assert loose.validate_python({"other": 1}) == {"other": 1}

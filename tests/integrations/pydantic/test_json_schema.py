@@ -1,4 +1,4 @@
-"""JSON Schema: ours, inside the model's, with the same verdict."""
+"""A model's JSON Schema contains rawmm's and gives the same verdict."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def accepts(name: str, mode: Mode) -> Any:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", NAMES)
 class TestEveryType:
-    def test_the_schema_is_valid_and_complete_in_itself(self, name: str, mode: Mode) -> None:
+    def test_schema_is_valid_and_complete_in_itself(self, name: str, mode: Mode) -> None:
         schema = box(name).model_json_schema(mode=mode)
         jsonschema.Draft202012Validator.check_schema(schema)
         named = {f"#/$defs/{key}" for key in schema["$defs"]}
@@ -47,7 +47,7 @@ class TestEveryType:
             schema["properties"]
         )
 
-    def test_the_definitions_are_those_of_the_bundle(self, name: str, mode: Mode) -> None:
+    def test_definitions_are_those_of_the_bundle(self, name: str, mode: Mode) -> None:
         bundle = schemas.bundle()["$defs"]
         found = box(name).model_json_schema(mode=mode)["$defs"]
         assert found == {key: bundle[key] for key in found}
@@ -56,7 +56,7 @@ class TestEveryType:
 @pytest.mark.parametrize("name", NAMES)
 class TestSameVerdict:
     @given(st.data())
-    def test_as_our_schema(self, name: str, data: st.DataObject) -> None:
+    def test_verdict_equals_that_of_our_schema(self, name: str, data: st.DataObject) -> None:
         document = data.draw(
             strategies.documents(name) | strategies.shaped(name) | strategies.mutated(name)
         )
@@ -65,7 +65,7 @@ class TestSameVerdict:
             assert accepts(name, mode)({"value": document}) == expected
 
     @given(st.data())
-    def test_what_is_dumped_is_accepted(self, name: str, data: st.DataObject) -> None:
+    def test_dumps_are_accepted_by_the_schema(self, name: str, data: st.DataObject) -> None:
         model = box(name)(value=data.draw(values(name)))
         for mode in MODES:
             assert accepts(name, mode)(model.model_dump(mode="json"))
@@ -120,13 +120,13 @@ def test_several_types_and_names_used_twice(mode: Mode) -> None:
         assert not validator.is_valid({**good, key: wrong}), key
 
 
-def test_a_default_is_written_as_its_dump() -> None:
+def test_default_is_written_as_its_dump() -> None:
     empty = Rollout.model_json_schema()["properties"]["empty"]
     assert empty["default"] == rawmm.to_builtins(rawmm.MultiModalData())
     assert empty["$ref"] == "#/$defs/MultiModalData"
 
 
-def test_other_places_for_definitions() -> None:
+def test_ref_template_is_respected() -> None:
     """As web frameworks ask for them."""
     _, schema = models_json_schema(
         [(Rollout, "validation"), (Rollout, "serialization")],
@@ -140,7 +140,7 @@ def test_other_places_for_definitions() -> None:
     assert {ref.rpartition("/")[0] for ref in references(schema)} == {"#/components/schemas"}
 
 
-def test_the_bundle_is_not_changed() -> None:
+def test_bundle_is_not_changed() -> None:
     before = repr(schemas.bundle())
     Rollout.model_json_schema()
     TypeAdapter(rawmm.Trace).json_schema()

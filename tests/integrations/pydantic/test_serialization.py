@@ -1,4 +1,4 @@
-"""Dumps: what they hold, and what they refuse."""
+"""Dumps of models: their content, and the values they refuse."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ class TestRefused:
         assert isinstance(cause, RawMMError)
         assert (cause.code, cause.path) == (code, path)
 
-    def test_a_field_that_was_changed(self, mode: Mode) -> None:
+    def test_changed_field_is_refused(self, mode: Mode) -> None:
         held = Held(sidecar=MultiModalData())
         assert held.sidecar is not None
         held.sidecar.mm_hashes["image"] = ["not a hash"]
         self.check(held, mode, "bad_format", "$.mm_hashes.image[0]")
 
-    def test_a_member_of_a_union_that_was_changed(self, mode: Mode) -> None:
+    def test_member_of_a_union_that_was_changed(self, mode: Mode) -> None:
         """pydantic keeps silent about errors inside unions, and asks the value itself."""
         held = Held(message=UserMessage(content="x"))
         assert isinstance(held.message, UserMessage)
         held.message.content = 3  # type: ignore[assignment]
         self.check(held, mode, "wrong_type", "$.content")
 
-    def test_a_struct_in_a_field_of_any_type(self, mode: Mode) -> None:
+    def test_struct_in_a_field_of_any_type(self, mode: Mode) -> None:
         where = PlaceholderRange(offset=0, length=1)
         held = Held(anything=[where])
         where.offset = -1
@@ -67,14 +67,14 @@ class TestRefused:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_dict_put_where_a_struct_was_is_dumped_as_the_struct(mode: Mode) -> None:
+def test_dict_put_where_a_struct_was_is_dumped_as_the_struct(mode: Mode) -> None:
     held = Held()
     held.sidecar = {"mm_hashes": {}}  # type: ignore[assignment]
     assert held.model_dump(mode=mode)["sidecar"] == rawmm.to_builtins(MultiModalData())
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_struct_of_another_class_is_dumped_as_what_it_is_with_pydantics_warning(
+def test_struct_of_another_class_is_dumped_as_what_it_is_with_pydantics_warning(
     mode: Mode,
 ) -> None:
     held = Held()
@@ -106,14 +106,14 @@ def test_fields_that_the_contract_does_not_know_are_kept_in_a_trace() -> None:
     assert held.model_dump(mode="json")["trace"] == document
 
 
-def test_json_refuses_what_only_messagepack_can_say() -> None:
+def test_value_that_only_messagepack_can_encode_is_refused_in_json() -> None:
     held = Held(trace=rawmm.convert({"nodes": [], "future": b"raw"}, Trace))
     assert held.model_dump()["trace"]["future"] == b"raw"
     with pytest.raises(PydanticSerializationError, match=r"\$\.future"):
         held.model_dump(mode="json")
 
 
-def test_a_field_of_any_type_dumps_the_structs_in_it() -> None:
+def test_field_of_any_type_dumps_the_structs_in_it() -> None:
     where = PlaceholderRange(offset=1, length=2)
     held = Held(anything={"deep": [where]})
     assert held.model_dump()["anything"] == {"deep": [{"offset": 1, "length": 2}]}

@@ -100,7 +100,7 @@ def test_payloads_are_copied_to_the_bottom(item: Any) -> None:
     assert out.mm_items["image"] == [ITEM]
 
 
-def test_an_item_of_the_dataclass_is_a_plain_dict() -> None:
+def test_item_of_the_dataclass_is_a_plain_dict() -> None:
     """Consumers read ``item["payload"]`` and ask ``isinstance(item, dict)``."""
     struct = MultiModalData(mm_items={"image": [convert(ITEM, RawMMItem)]})
     [item] = to_renderers(struct).mm_items["image"]
@@ -139,14 +139,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("value", "expected"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused(value: Any, expected: tuple[str, str]) -> None:
+def test_invalid_values_are_refused(value: Any, expected: tuple[str, str]) -> None:
     with pytest.raises(RawMMError) as caught:
         from_renderers(value)
     assert caught.value.code == expected[0]
     assert caught.value.path.startswith(expected[1])
 
 
-def test_what_is_refused_on_the_way_out() -> None:
+def test_invalid_structs_are_refused() -> None:
     where = PlaceholderRange(offset=0, length=1)
     where.length = 0
     refused: list[tuple[Any, str]] = [(where, "out_of_range"), ({}, "wrong_type")]

@@ -1,4 +1,4 @@
-"""What a real Qwen3-VL renderer returns: refused with its pixels, carried as descriptors."""
+"""The sidecar of a real Qwen3-VL renderer: pixels are refused, descriptors are kept."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def rendered(renderer: Qwen3VLRenderer, messages: list[dict[str, Any]]) -> Rende
     return renderer.render(messages, add_generation_prompt=True)
 
 
-def test_the_renderer_is_real(renderer: Qwen3VLRenderer, rendered: RenderedTokens) -> None:
+def test_renderer_is_real(renderer: Qwen3VLRenderer, rendered: RenderedTokens) -> None:
     sidecar = rendered.multi_modal_data
     ranges = sidecar.mm_placeholders["image"]
     pad = renderer._tokenizer.convert_tokens_to_ids("<|image_pad|>")
@@ -88,7 +88,7 @@ def test_the_renderer_is_real(renderer: Qwen3VLRenderer, rendered: RenderedToken
     assert any(rendered.is_content)
 
 
-def test_its_sidecar_is_refused_as_it_is(rendered: RenderedTokens) -> None:
+def test_sidecar_with_pixels_is_refused(rendered: RenderedTokens) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         from_renderers(rendered.multi_modal_data)
     assert caught.value.code == "processed_payload"
@@ -120,7 +120,7 @@ def test_its_descriptors_survive_every_hop(
     assert read == raws
 
 
-def test_a_bridge_carries_descriptors_along(
+def test_bridge_keeps_descriptors(
     renderer: Qwen3VLRenderer,
     rendered: RenderedTokens,
     messages: list[dict[str, Any]],
@@ -155,10 +155,10 @@ def test_a_bridge_carries_descriptors_along(
     assert after.mm_items["image"][:2] == before.mm_items["image"]
 
 
-def test_without_processing_an_image_is_one_token(
+def test_unprocessed_image_is_one_token(
     renderer: Qwen3VLRenderer, messages: list[dict[str, Any]]
 ) -> None:
-    """What a renderer does whose placeholders the engine expands: nothing is read."""
+    """A renderer whose placeholders the engine expands reads no image."""
     for url in urls_in(messages):
         Path(url.removeprefix("file://")).unlink()
     light = renderer.render(messages, add_generation_prompt=True, process_multimodal=False)

@@ -43,17 +43,17 @@ if TYPE_CHECKING:
 
 
 class Real(NamedTuple):
-    """A layout, and the code of transformers that it stands for."""
+    """A layout, and the code of transformers that it represents."""
 
     layout: Layout
     grid: Callable[[int, int], list[int]]
     """The grid for a width and a height. Raises ValueError where the image processor does."""
     num_tokens: Callable[[Image.Image], int]
-    """How many image-typed tokens the processor writes for an image."""
+    """The number of image-typed tokens that the processor writes for an image."""
     image_processor: Any = None
     """To be called with images; None where it cannot run here."""
     sizes: Sequence[Size] = SIZES
-    """What `grid` can be asked."""
+    """The arguments of `grid`."""
 
 
 def from_source(path: str, *names: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def file(kind: str, mode: str, size: tuple[int, int], orientation: int | None = 
 
 
 def payload_of(family: str, image: Image.Image) -> dict[str, Any]:
-    """What the image processor returns beside the pixels."""
+    """The processor's outputs other than the pixels."""
     out = FAMILIES[family]().image_processor(images=[image], return_tensors="np")
     return {key: value.tolist() for key, value in out.items() if key != "pixel_values"}
 
@@ -44,14 +44,14 @@ def payload_of(family: str, image: Image.Image) -> dict[str, Any]:
     ("kind", "mode"),
     [("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16"), ("JPEG", "L"), ("WEBP", "RGB"), ("GIF", "P")],
 )
-def test_files(family: str, kind: str, mode: str) -> None:
+def test_descriptors_of_files_agree(family: str, kind: str, mode: str) -> None:
     raw = file(kind, mode, (150, 70))
     with Image.open(io.BytesIO(raw)) as image:
         assert describe_image(raw, family).item.payload == payload_of(family, image.convert("RGB"))
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
-def test_an_orientation_tag_turns_nothing(orientation: int) -> None:
+def test_orientation_tag_is_ignored(orientation: int) -> None:
     raw = file("JPEG", "RGB", (150, 70), orientation)
     payload = describe_image(raw, "pixtral").item.payload
     with Image.open(io.BytesIO(raw)) as image:
@@ -67,5 +67,5 @@ def test_load_image_of_transformers_does_turn() -> None:
     assert payload_of("pixtral", image) == {"image_sizes": [[160, 80]]}
 
 
-def test_all_families_but_kimi() -> None:
+def test_every_family_but_kimi_is_compared() -> None:
     assert {*FAMILIES, "kimi_k25"} == set(layouts.FAMILIES)

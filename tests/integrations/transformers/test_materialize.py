@@ -89,7 +89,7 @@ def run(
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_image(name: str, stored: list[StoredImage]) -> None:
+def test_each_image_equals_the_processors_output(name: str, stored: list[StoredImage]) -> None:
     case = CASES[name]()
     cache = ProcessedImageCache()
     for _ in range(2):
@@ -100,7 +100,7 @@ def test_each_image(name: str, stored: list[StoredImage]) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "pixtral"])
-def test_the_model_inputs_are_those_of_one_call(name: str, stored: list[StoredImage]) -> None:
+def test_model_inputs_are_those_of_one_call(name: str, stored: list[StoredImage]) -> None:
     case = CASES[name]()
     joint = as_consumers_do(case.image_processor, *FILES)
     assert_same(run(stored, case.image_processor, case.layout).model_inputs(), joint)
@@ -127,7 +127,7 @@ def test_parameters_are_read_from_the_image_processor(name: str) -> None:
         assert found.fingerprint() == case.layout.fingerprint()
 
 
-def test_a_processor_as_its_configuration_was_published() -> None:
+def test_processor_as_its_configuration_was_published() -> None:
     """Bounds on pixels by their old names, which the processor turns into a size."""
     published = {"min_pixels": 3_136, "max_pixels": 12_845_056, "patch_size": 14, "merge_size": 2}
     found = layout_of(Qwen2VLImageProcessorPil(**published), "qwen_vl")
@@ -143,7 +143,7 @@ def test_a_processor_as_its_configuration_was_published() -> None:
         {"patch_size": 28},
     ],
 )
-def test_a_processor_with_other_settings(other: dict[str, Any], stored: list[StoredImage]) -> None:
+def test_processor_with_other_settings(other: dict[str, Any], stored: list[StoredImage]) -> None:
     case = real.qwen_vl()
     settings = {"patch_size": 16, "size": {"shortest_edge": 65_536, "longest_edge": 16_777_216}}
     run(stored, Qwen2VLImageProcessorPil(**settings), case.layout)

@@ -70,7 +70,7 @@ def real_grid(case: Real, size: Size) -> list[int] | None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_size(name: str) -> None:
+def test_every_size_agrees(name: str) -> None:
     case = CASES[name]()
     grids = {size: (described(case.layout, size), real_grid(case, size)) for size in case.sizes}
     assert len(grids) >= 2_000
@@ -114,7 +114,7 @@ def test_tokens_in_the_prompt(name: str) -> None:
             assert geometry.placeholder_length == (1 if "kimi" in name else found)
 
 
-def test_the_called_sizes_are_many_and_some_are_refused() -> None:
+def test_called_sizes_are_many_and_some_are_refused() -> None:
     for name in ("qwen3_vl", "glm4v", "pixtral"):
         layout = CASES[name]().layout
         refused = [size for size in CALLED if described(layout, size) is None]
@@ -158,7 +158,7 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("family", ["qwen_vl", "glm4v", "kimi_k25", "internvl", "pixtral"])
-def test_any_size_under_any_parameters(family: str) -> None:
+def test_any_size_under_any_parameters_agrees(family: str) -> None:
     @given(SIDES, SIDES, parameters(family))
     def agree(width: int, height: int, chosen: dict[str, Any]) -> None:
         case = getattr(real, family)(**chosen)
@@ -171,7 +171,7 @@ def test_any_size_under_any_parameters(family: str) -> None:
 @given(SIDES, SIDES)
 @example(1, 1)
 @example(200, 40_001)
-def test_any_size_of_qwen3_vl(width: int, height: int) -> None:
+def test_any_size_of_qwen3_vl_agrees(width: int, height: int) -> None:
     ours = described(QWEN3_VL.layout, (width, height))
     assert (ours.grid if ours else None) == real_grid(QWEN3_VL, (width, height))
 

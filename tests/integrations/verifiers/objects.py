@@ -29,7 +29,7 @@ IMAGES = st.sampled_from([url_of("PNG", seed) for seed in range(3)])
 
 
 def wire(model: Any) -> Any:
-    """What verifiers' own encoder writes for a model, read again: types and bytes compared."""
+    """A model as verifiers' own encoder writes it, decoded, to compare types and bytes."""
     packed = msgpack.packb(dump(model), default=msgpack_encoder, use_bin_type=True)
     return msgpack.unpackb(packed, raw=False)
 

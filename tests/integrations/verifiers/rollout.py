@@ -69,7 +69,7 @@ def tokens_of(message: Any) -> list[int]:
 
 
 def respond(prompt: list[Any], answer: dict[str, Any]) -> vf.Response:
-    """What a train client returns, spans, routing and masks included."""
+    """A train client's response, with spans, routing and masks."""
     dialect = ChatDialect()
     message: Any = dialect.parse_request({"messages": [answer]}).messages[0]
     prompt_ids: list[int] = []

@@ -190,7 +190,7 @@ def new_wire_trace() -> Any:
 
 
 @given(st.data())
-def test_the_same_turns_give_the_same_graph(data: st.DataObject) -> None:
+def test_same_turns_give_the_same_graph(data: st.DataObject) -> None:
     ours, theirs = rawmm.Trace(nodes=[]), new_wire_trace()
     history: list[Any] = []
     waiting: list[tuple[Any, Any]] = []

@@ -67,7 +67,7 @@ class OwnRelay(RawImageClientMixin, TrainClient):
 
 
 class Forwarder(RawImageClientMixin, TrainClient):
-    """Forwards requests in get_response, and says so."""
+    """Forwards requests in get_response, and declares it."""
 
     keeps_inline_images = True
 
@@ -107,7 +107,7 @@ def uris(store: rawmm.ImageStore, *seeds: int) -> list[str]:
 # --- which images move
 
 
-def test_a_request_body_has_references_afterwards(client: Any, store: rawmm.ImageStore) -> None:
+def test_request_body_has_references_afterwards(client: Any, store: rawmm.ImageStore) -> None:
     request = body(ask("a", 0), reply("b", "c1"), tool_result("c1", "d", 1), ask("again", 0))
     messages = request["messages"]
     returned = asyncio.run(client.prepare_request_body(CHAT, request))
@@ -124,7 +124,7 @@ def test_a_request_body_has_references_afterwards(client: Any, store: rawmm.Imag
     assert stats.bytes_written == sum(path.stat().st_size for path in store.root.iterdir())
 
 
-def test_shapes_that_verifiers_would_drop_or_choke_on_come_out_in_its_own(
+def test_message_shapes_unknown_to_verifiers_are_converted(
     client: Any, store: rawmm.ImageStore
 ) -> None:
     parts = [{"type": "image", "image": url_of()}, {"type": "image_url", "image_url": url_of()}]
@@ -133,7 +133,7 @@ def test_shapes_that_verifiers_would_drop_or_choke_on_come_out_in_its_own(
     assert urls_of(CHAT.parse_request(request).messages) == uris(store, 0, 0)
 
 
-def test_only_messages_are_looked_at(client: Any) -> None:
+def test_other_fields_of_a_request_are_unchanged(client: Any) -> None:
     example = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"examples": [example]}}}]
     request = {**body(ask("a", 0)), "tools": tools}
@@ -176,7 +176,7 @@ def test_other_dialects_are_left_alone(dialect: Any, client: Any, store: rawmm.I
         (Forwarder, TrainClientConfig(base_url="http://127.0.0.1:9/v1")),
     ],
 )
-def test_a_client_that_relays_keeps_its_images_inline(
+def test_client_that_relays_keeps_its_images_inline(
     kind: Any, config: Any, store: rawmm.ImageStore
 ) -> None:
     client = kind(config)
@@ -190,7 +190,7 @@ def test_a_client_that_relays_keeps_its_images_inline(
     assert client.image_offload_stats == rawmm.ImageOffloadStats()
 
 
-def test_the_directory_comes_from_the_environment_unless_a_store_is_set(
+def test_directory_comes_from_the_environment_unless_a_store_is_set(
     client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VF_RENDERER_IMAGE_OFFLOAD_DIR", str(tmp_path / "run"))
@@ -214,7 +214,7 @@ def test_the_directory_comes_from_the_environment_unless_a_store_is_set(
 
 
 @pytest.mark.parametrize("typed", [False, True])
-def test_a_failure_names_the_part_and_leaves_the_rest(
+def test_failure_names_the_part_and_leaves_the_rest(
     typed: bool,  # noqa: FBT001
     client: Any,
     store: rawmm.ImageStore,
@@ -255,7 +255,7 @@ class GatedStore(rawmm.ImageStore):
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-def test_the_loop_goes_on_and_a_cancelled_call_changes_nothing_later(
+def test_loop_goes_on_and_a_cancelled_call_changes_nothing_later(
     cancelled: bool,  # noqa: FBT001
     client: Any,
     tmp_path: Path,
@@ -328,7 +328,7 @@ def test_each_turn_reuses_the_whole_prefix(client: Any, store: rawmm.ImageStore)
 
 
 def test_after_parse_request_it_would_be_too_late(client: Any) -> None:
-    """What the place of the call is for: a stored reference does not match inline images."""
+    """Shows why the call comes first: a stored reference does not match inline images."""
     trace = wire_trace()
     (first, answer), (second, _) = conversation(2)
     prompt = CHAT.parse_request(body(*first)).messages
@@ -339,9 +339,7 @@ def test_after_parse_request_it_would_be_too_late(client: Any) -> None:
     assert len(late.prefix_node_ids) == 1
 
 
-def test_messages_of_a_trace_that_has_references_stay_as_they_are(
-    client: Any, store: rawmm.ImageStore
-) -> None:
+def test_messages_with_references_are_unchanged(client: Any, store: rawmm.ImageStore) -> None:
     trace = wire_trace()
     for messages, answer in conversation(3):
         request = asyncio.run(client.prepare_request_body(CHAT, body(*messages)))
@@ -409,7 +407,7 @@ class Server(InterceptionServer):
         return await super().handle_request(request, dialect)
 
 
-def test_the_real_server_keeps_one_branch(store: rawmm.ImageStore) -> None:
+def test_real_server_keeps_one_branch(store: rawmm.ImageStore) -> None:
     trace = wire_trace()
     client = StandIn(store)
     config = TrainClientConfig(base_url="http://127.0.0.1:9/v1")
@@ -447,7 +445,7 @@ def test_the_real_server_keeps_one_branch(store: rawmm.ImageStore) -> None:
     assert all(url.startswith("file:///") for prompt in client.prompts for url in urls_of(prompt))
 
 
-def test_the_renderer_reads_the_same_pixels_from_the_reference(
+def test_renderer_reads_the_same_pixels_from_the_reference(
     client: Any, store: rawmm.ImageStore
 ) -> None:
     request = body(ask("a", 3))
@@ -462,7 +460,7 @@ def test_the_renderer_reads_the_same_pixels_from_the_reference(
     assert reference["image_url"]["url"] == uris(store, 3)[0]
 
 
-def test_a_restricted_network_drops_references(client: Any) -> None:
+def test_restricted_network_drops_references(client: Any) -> None:
     """verifiers' own filter knows data URLs only. Whoever restricts the network must let
     ``file:`` pass there, once the offload has checked it."""
     request = body(ask("a", 0))

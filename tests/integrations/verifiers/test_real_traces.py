@@ -22,7 +22,7 @@ def trace() -> Any:
     return finished_trace()
 
 
-def test_the_rollout_has_all_that_can_be_lost(trace: Any) -> None:
+def test_rollout_has_all_that_can_be_lost(trace: Any) -> None:
     urls = [
         part.image_url.url
         for node in trace.nodes
@@ -42,7 +42,7 @@ def test_the_rollout_has_all_that_can_be_lost(trace: Any) -> None:
     assert trace.mm_token_type_id_map
 
 
-def test_a_dump_decodes_validates_and_loads_back_without_this_module(trace: Any) -> None:
+def test_dump_decodes_validates_and_loads_back_without_this_module(trace: Any) -> None:
     data = msgpack.packb(trace.model_dump(mode="python"))
     struct = rawmm.decode_msgpack(data, rawmm.Trace)
     rawmm.validate(struct)
@@ -53,7 +53,7 @@ def test_a_dump_decodes_validates_and_loads_back_without_this_module(trace: Any)
     assert same(to_verifiers(struct), trace)
 
 
-def test_the_views_of_a_trace_are_the_same_after_the_way_through(trace: Any) -> None:
+def test_views_of_a_trace_are_the_same_after_the_way_through(trace: Any) -> None:
     again = to_verifiers(from_verifiers(trace))
     assert again.num_branches == trace.num_branches
     for one, other in zip(again.branches, trace.branches, strict=True):
@@ -67,7 +67,7 @@ def test_the_views_of_a_trace_are_the_same_after_the_way_through(trace: Any) -> 
     assert again.reward == trace.reward
 
 
-def test_a_record_decodes_and_loads_back(trace: Any) -> None:
+def test_record_decodes_and_loads_back(trace: Any) -> None:
     record = json.dumps(trace.to_record())
     struct = rawmm.decode_json(record, rawmm.Trace)
     rawmm.validate(struct)
@@ -75,7 +75,7 @@ def test_a_record_decodes_and_loads_back(trace: Any) -> None:
     assert to_verifiers(struct).to_record() == trace.to_record()
 
 
-def test_a_streamed_trace_decodes(trace: Any) -> None:
+def test_streamed_trace_decodes(trace: Any) -> None:
     """The env server sends deltas; what the client assembles of them is a trace, too."""
     sent: list[Any] = []
     streamer = DeltaStreamer(lambda: [trace], sent.append)
@@ -99,7 +99,7 @@ def test_nodes_and_messages_of_a_trace_convert_alone(trace: Any) -> None:
     ]
 
 
-def test_the_collector_looks_through_a_live_trace(trace: Any) -> None:
+def test_collector_finds_images_of_a_live_trace(trace: Any) -> None:
     names = [f"{digit * 64}.png" for digit in "abc"]
     trace.info["shown"] = f"file:///images/{names[0]}"
     trace.nodes[1].message.content = f"see {names[1]}"

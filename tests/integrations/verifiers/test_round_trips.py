@@ -1,4 +1,4 @@
-"""verifiers to rawmm and back, and the other way: nothing lost, nothing changed."""
+"""Objects of verifiers and of rawmm round-trip through each other unchanged."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from tests.integrations.verifiers.rollout import wire_trace
 
 
 @given(objects.traces())
-def test_a_verifiers_trace_comes_back(trace: Any) -> None:
+def test_verifiers_trace_round_trips(trace: Any) -> None:
     struct = from_verifiers(trace)
     rawmm.validate(struct)
     assert same(to_verifiers(struct), trace)
 
 
 @given(objects.traces())
-def test_a_verifiers_trace_comes_back_through_bytes(trace: Any) -> None:
+def test_verifiers_trace_round_trips_through_bytes(trace: Any) -> None:
     struct = from_verifiers(trace)
     packed = rawmm.decode_msgpack(rawmm.encode_msgpack(struct), rawmm.Trace)
     assert packed == struct
@@ -51,13 +51,13 @@ def test_a_verifiers_trace_comes_back_through_bytes(trace: Any) -> None:
 
 
 @given(objects.traces())
-def test_what_verifiers_writes_is_what_from_verifiers_gives(trace: Any) -> None:
+def test_record_of_verifiers_equals_from_verifiers(trace: Any) -> None:
     data = msgpack.packb(trace.model_dump(mode="python"), use_bin_type=True)
     assert rawmm.decode_msgpack(data, rawmm.Trace) == from_verifiers(trace)
 
 
 @given(objects.traces(), st.sampled_from([None, 2, 4]))
-def test_a_record_comes_back(trace: Any, decimals: int | None) -> None:
+def test_record_round_trips(trace: Any, decimals: int | None) -> None:
     record = json.loads(json.dumps(trace.to_record(decimals)))
     struct = rawmm.decode_json(json.dumps(record), rawmm.Trace)
     again = to_verifiers(struct)
@@ -117,7 +117,7 @@ def maze(trace_class: Any) -> Any:
         VerifiersTrace,
     ],
 )
-def test_any_parametrisation_is_taken_with_the_fields_of_its_task(trace_class: Any) -> None:
+def test_any_trace_parametrisation_is_accepted(trace_class: Any) -> None:
     trace = maze(trace_class)
     struct = from_verifiers(trace)
     assert struct.task["data"]["gold"] == "left"
@@ -134,7 +134,7 @@ class Mood(Enum):
     GOOD = 1
 
 
-def test_what_verifiers_writes_as_a_scalar_becomes_one() -> None:
+def test_values_that_verifiers_writes_as_scalars_become_scalars() -> None:
     odd = {
         "date": date(2026, 8, 1),
         "uuid": UUID(int=1),
@@ -147,7 +147,7 @@ def test_what_verifiers_writes_as_a_scalar_becomes_one() -> None:
     assert rawmm.decode_json(rawmm.encode_json(struct), rawmm.Trace) == struct
 
 
-def test_what_lives_only_while_a_trace_runs_stays_behind() -> None:
+def test_runtime_only_state_is_not_converted() -> None:
     trace = maze(VerifiersTrace[MazeData, MazeState, AgentConfig])
     trace.nodes[0].renderer_token_ids = [1]
     struct = from_verifiers(trace)
@@ -155,7 +155,7 @@ def test_what_lives_only_while_a_trace_runs_stays_behind() -> None:
     assert to_verifiers(struct).nodes[0].renderer_token_ids is None
 
 
-def test_numbers_that_json_cannot_say_come_back_on_messagepack() -> None:
+def test_non_json_numbers_round_trip_in_messagepack() -> None:
     trace = wire_trace()
     trace.metrics = {"a": float("nan"), "b": float("inf")}
     trace.info = {"blob": b"\xff", "pair": (1, 2)}

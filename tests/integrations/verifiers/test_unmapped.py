@@ -1,4 +1,4 @@
-"""rawmm to verifiers and back: what verifiers has no field for rides along, or is refused."""
+"""rawmm to verifiers and back: fields that verifiers does not have are kept or refused."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def over_a_record(trace: Any) -> Any:
 
 
 @given(documents(), st.sampled_from([in_memory, over_the_wire, over_a_plain_dump]))
-def test_a_rawmm_trace_comes_back(document: dict[str, Any], hop: Any) -> None:
+def test_rawmm_trace_round_trips(document: dict[str, Any], hop: Any) -> None:
     struct = rawmm.convert(document, rawmm.Trace)
     trace = to_verifiers(struct)
     back = from_verifiers(hop(trace))
@@ -195,7 +195,7 @@ def test_a_rawmm_trace_comes_back(document: dict[str, Any], hop: Any) -> None:
 
 
 @given(documents())
-def test_a_rawmm_trace_comes_back_from_a_record(document: dict[str, Any]) -> None:
+def test_rawmm_trace_round_trips_through_a_record(document: dict[str, Any]) -> None:
     trace = to_verifiers(rawmm.convert(document, rawmm.Trace))
     expected = read_trace(document, trace)
     for node in expected["nodes"]:
@@ -207,7 +207,7 @@ def test_a_rawmm_trace_comes_back_from_a_record(document: dict[str, Any]) -> Non
 
 
 @given(strategies.instances(rawmm.Trace), st.sampled_from([(), ("task", "agent")]))
-def test_any_trace_comes_back_or_is_refused(struct: rawmm.Trace, given: tuple[str, ...]) -> None:
+def test_any_trace_round_trips_or_is_refused(struct: rawmm.Trace, given: tuple[str, ...]) -> None:
     full = wire(wire_trace())
     document = rawmm.to_builtins(struct) | {name: full[name] for name in given}
     struct = rawmm.convert(document, rawmm.Trace)
@@ -219,7 +219,7 @@ def test_any_trace_comes_back_or_is_refused(struct: rawmm.Trace, given: tuple[st
 
 
 @given(strategies.documents("MessageNode"))
-def test_a_single_node_comes_back_or_is_refused(document: dict[str, Any]) -> None:
+def test_single_node_round_trips_or_is_refused(document: dict[str, Any]) -> None:
     left = [name for name in NOT_IN_VERIFIERS if document.get(name) is not None]
     one_array = "__nd__" in (document.get("sampling_mask") or ())
     detail = '"detail"' in json.dumps(document["message"])
@@ -234,7 +234,7 @@ def test_a_single_node_comes_back_or_is_refused(document: dict[str, Any]) -> Non
 
 
 @given(strategies.documents("Message"), strategies.documents("Tool"))
-def test_a_single_message_or_tool_comes_back(message: dict[str, Any], tool: dict[str, Any]) -> None:
+def test_single_message_or_tool_round_trips(message: dict[str, Any], tool: dict[str, Any]) -> None:
     for part in message.get("content") or ():
         if isinstance(part, dict):
             part.get("image_url", {}).pop("detail", None)
@@ -250,7 +250,7 @@ def test_a_single_message_or_tool_comes_back(message: dict[str, Any], tool: dict
 # --- what rides where
 
 
-def test_everything_that_verifiers_has_no_field_for_rides_in_info() -> None:
+def test_fields_unknown_to_verifiers_are_kept_in_info() -> None:
     trace = to_verifiers(full_trace())
     assert trace.nodes[2].sampling_mask is None
     unmapped = trace.info["rawmm"]
@@ -280,25 +280,25 @@ def test_everything_that_verifiers_has_no_field_for_rides_in_info() -> None:
     assert trace.info["rawmm"] == unmapped
 
 
-def test_nothing_rides_along_where_verifiers_has_every_field() -> None:
+def test_info_is_unchanged_if_verifiers_has_every_field() -> None:
     struct = from_verifiers(wire_trace(nodes=[VerifiersNode(message=vf.UserMessage(content="x"))]))
     assert to_verifiers(struct).info == {}
 
 
-def test_a_field_that_verifiers_reads_but_never_writes_rides_along() -> None:
+def test_read_only_field_of_verifiers_is_kept_in_info() -> None:
     struct = with_fields(state={"artifacts": {}})
     trace = to_verifiers(struct)
     assert "state" not in trace.model_dump()
     assert from_verifiers(over_the_wire(trace)).extra["state"] == {"artifacts": {}}
 
 
-def test_the_token_counts_are_those_of_verifiers() -> None:
+def test_token_counts_are_those_of_verifiers() -> None:
     struct = from_verifiers(wire_trace())
     struct.num_total_tokens = 99
     assert from_verifiers(to_verifiers(struct)).num_total_tokens == 0
 
 
-def test_what_somebody_set_meanwhile_is_not_taken_out() -> None:
+def test_values_set_in_the_meantime_are_not_overwritten() -> None:
     trace = to_verifiers(full_trace())
     trace.id, trace.timing.start, trace.nodes[0].timestamp = "mine", 5.0, 6.0
     back = from_verifiers(trace)
@@ -306,7 +306,7 @@ def test_what_somebody_set_meanwhile_is_not_taken_out() -> None:
     assert back.verifiers is None
 
 
-def test_a_trace_may_go_on_in_verifiers() -> None:
+def test_converted_trace_can_be_extended_in_verifiers() -> None:
     trace = to_verifiers(full_trace())
     trace.nodes[2].advantages = [0.5]
     trace.nodes[2].logprobs = [-1.0]
@@ -394,7 +394,7 @@ def altered(**changes: Any) -> Any:
     return trace
 
 
-def test_whatever_stands_under_the_key_no_other_error_comes() -> None:
+def test_any_value_under_the_key_gives_a_typed_error() -> None:
     """Every value there replaced by odd ones, one at a time."""
 
     def places(value: Any, path: tuple[Any, ...] = ()) -> Any:
@@ -438,7 +438,7 @@ def test_whatever_stands_under_the_key_no_other_error_comes() -> None:
         ),
     ],
 )
-def test_something_else_under_the_key_is_an_error(trace: Any, code: str, path: str) -> None:
+def test_other_value_under_the_key_is_an_error(trace: Any, code: str, path: str) -> None:
     with pytest.raises(ContractError) as caught:
         from_verifiers(trace)
     assert (caught.value.code, caught.value.path) == (code, path)
@@ -485,7 +485,7 @@ NODE_WITH_TIME = {"timestamp": 1.0, "message": {"role": "user", "content": "x"}}
         ),
     ],
 )
-def test_a_trace_that_verifiers_cannot_hold_is_refused(
+def test_trace_that_verifiers_cannot_hold_is_refused(
     struct: rawmm.Trace, code: str, path: str
 ) -> None:
     with pytest.raises(ContractError) as caught:
@@ -493,7 +493,7 @@ def test_a_trace_that_verifiers_cannot_hold_is_refused(
     assert (caught.value.code, caught.value.path) == (code, path)
 
 
-def test_an_unknown_field_that_records_would_change_is_refused() -> None:
+def test_unknown_field_that_records_would_change_is_refused() -> None:
     for value in ({"a": b"\xff"}, {"a": float("nan")}):
         with pytest.raises(ProcessedPayloadError) as caught:
             to_verifiers(with_fields(new=value))
@@ -525,7 +525,7 @@ def test_an_unknown_field_that_records_would_change_is_refused() -> None:
         ),
     ],
 )
-def test_alone_it_is_refused_and_the_advice_is_to_convert_the_trace(
+def test_single_value_with_unmapped_fields_is_refused_with_advice(
     struct: Any, code: str, path: str
 ) -> None:
     for value, at in ((struct, path), ([rawmm.Tool(name="a"), struct], f"$[1]{path[1:]}")):
@@ -534,7 +534,7 @@ def test_alone_it_is_refused_and_the_advice_is_to_convert_the_trace(
         assert (caught.value.code, caught.value.path) == (code, at)
 
 
-def test_only_what_is_named_converts() -> None:
+def test_other_types_are_refused_with_their_path() -> None:
     for convert, values in (
         (from_verifiers, [{"role": "user", "content": "x"}, rawmm.Tool(name="x"), None]),
         (to_verifiers, [{"role": "user", "content": "x"}, vf.Tool(name="x"), SIDECAR]),
@@ -553,13 +553,13 @@ def test_only_what_is_named_converts() -> None:
         ({"a": __import__("numpy").zeros(2)}, "$.info.a"),
     ],
 )
-def test_what_no_wire_can_say_is_refused(info: Any, path: str) -> None:
+def test_unencodable_value_is_refused(info: Any, path: str) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         from_verifiers(wire_trace(info=info))
     assert caught.value.path == path
 
 
-def test_what_holds_itself_or_lies_too_deep_is_refused() -> None:
+def test_cyclic_or_too_deep_value_is_refused() -> None:
     itself: dict[str, Any] = {}
     itself["a"] = [itself]
     deep: Any = 1
@@ -581,7 +581,7 @@ def test_errors_of_a_node_have_its_path() -> None:
     assert (caught.value.code, caught.value.path) == ("stream_length", "$.nodes[0].mask")
 
 
-def test_a_message_that_has_no_hash_is_named() -> None:
+def test_message_that_has_no_hash_is_named() -> None:
     trace = to_verifiers(full_trace())
     trace.nodes[1].message.content[0].text = "\ud800"
     with pytest.raises(ProcessedPayloadError) as caught:

@@ -46,7 +46,7 @@ def body_of(error: Exception) -> dict[str, Any]:
 
 
 def miss() -> MultiModalCacheMissError:
-    """What the engine process raises for items that it does not have."""
+    """The error that the engine process raises for missing items."""
     config = SimpleNamespace(get_multimodal_config=lambda: SimpleNamespace(mm_processor_cache_gb=1))
     cache = LruKeyReplicatedReceiverCache(config)
     wanted = [
@@ -64,7 +64,7 @@ def miss() -> MultiModalCacheMissError:
     return raised.value
 
 
-def test_a_cache_miss_names_every_missing_item() -> None:
+def test_cache_miss_names_every_missing_item() -> None:
     error = miss()
     assert error.mm_hashes == HASHES
     assert str(error) == protocol.MISSING_ITEM.format(hashes=HASHES)
@@ -146,7 +146,7 @@ def test_engine_answers_an_unreadable_image_with_vllms_status_and_type(
     assert (own["code"], own["type"], own["param"]) == (real["code"], real["type"], real["param"])
 
 
-def test_a_file_needs_the_option(tmp_path: Path) -> None:
+def test_file_needs_the_option(tmp_path: Path) -> None:
     url = f"file://{tmp_path}/a.png"
     assert real_error(url, "") == engine_error(url, None)
     assert real_error(url, "")["error"]["code"] == 500
@@ -169,7 +169,7 @@ class EngineDouble:
         return "answer"
 
 
-def test_the_assertion_of_a_sender_cache_is_retried(caplog: pytest.LogCaptureFixture) -> None:
+def test_assertion_of_a_sender_cache_is_retried(caplog: pytest.LogCaptureFixture) -> None:
     mm_hash = HASHES[0]
     error = AssertionError(f"Expected a cached item for {mm_hash=}")
     assert body_of(error) == protocol.sender_cache_miss(HASHES).body

@@ -1,4 +1,4 @@
-"""Requests: what vLLM's classes accept and refuse, and that the engine and rawmm agree."""
+"""Requests: vLLM's classes, the test engine and rawmm accept and refuse the same."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""`rawmm check`: its report, its exit codes and its formats."""
+
 from __future__ import annotations
 
 import json
@@ -42,7 +44,7 @@ def test_examples_are_clean(name: str, summary: str, rawmm: Run, examples: Path)
 
 
 @pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
-def test_a_broken_example_has_its_code_and_no_other(path: Path, rawmm: Run) -> None:
+def test_broken_example_has_its_code_and_no_other(path: Path, rawmm: Run) -> None:
     code, out, _ = rawmm("check", path)
     assert code == 1
     (line,) = out.splitlines()
@@ -51,7 +53,7 @@ def test_a_broken_example_has_its_code_and_no_other(path: Path, rawmm: Run) -> N
     assert path.stem in CODES
 
 
-def test_an_error_is_one_whole_sentence_with_its_place(rawmm: Run, examples: Path) -> None:
+def test_error_is_one_sentence_with_its_location(rawmm: Run, examples: Path) -> None:
     path = examples / "broken" / "parent_order.json"
     assert rawmm("check", path).out == (
         f"{path}::$[0].parent: expected null in the root, got 1 [parent_order]\n"
@@ -141,7 +143,7 @@ def test_bytes_that_are_no_document_are_malformed(
     ("name", "looks"),
     [("cat.jpg", "a JPEG image"), ("form.png", "a PNG image"), ("dashboard.webp", "a WebP image")],
 )
-def test_an_image_is_named_as_what_it_is(
+def test_image_is_named_as_what_it_is(
     name: str, looks: str, form: str, rawmm: Run, examples: Path
 ) -> None:
     code, out, _ = rawmm("check", examples / "images" / name, "--input-format", form)
@@ -187,7 +189,7 @@ def test_unreadable_files_are_exit_code_2_and_the_others_are_checked(
     ]
 
 
-def test_a_file_without_permission_is_unreadable(rawmm: Run, tmp_path: Path) -> None:
+def test_file_without_permission_is_unreadable(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.touch(mode=0)
     own = os.geteuid()
@@ -225,12 +227,12 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert says in err
 
 
-def test_the_input_format_overrides_the_extension(rawmm: Run, examples: Path) -> None:
+def test_input_format_overrides_the_extension(rawmm: Run, examples: Path) -> None:
     assert rawmm("check", examples / "nodes.json", "--input-format", "json").code == 0
     assert rawmm("check", examples / "nodes.json", "--input-format", "msgpack").code == 1
 
 
-def test_a_named_type_is_the_one_checked(rawmm: Run, examples: Path, tmp_path: Path) -> None:
+def test_named_type_is_the_one_checked(rawmm: Run, examples: Path, tmp_path: Path) -> None:
     assert rawmm("check", examples / "nodes.json", "--type", "list[MessageNode]").code == 0
     code, out, _ = rawmm("check", examples / "nodes.json", "--type", "Trace")
     assert code == 1
@@ -263,7 +265,7 @@ def test_messagepack_streams_are_numbered_only_if_there_are_many(
 
 
 @pytest.mark.parametrize("wrap", [lambda m: {"messages": m}, lambda m: m], ids=["body", "list"])
-def test_the_images_of_chat_requests_are_checked(
+def test_images_of_chat_requests_are_checked(
     wrap: Any, rawmm: Run, tmp_path: Path, image_url: str
 ) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -305,7 +307,7 @@ def test_the_images_of_chat_requests_are_checked(
         ([{"role": "developer", "content": 1}], "$[0].content: expected a string"),
     ],
 )
-def test_the_messages_of_chat_requests_are_messages(
+def test_messages_of_chat_requests_are_messages(
     body: Any, where: str, rawmm: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.json"
@@ -321,7 +323,7 @@ def _codes(checker: Checker, data: bytes) -> list[str]:
     return [error.code for error in found if isinstance(error, RawMMError)]
 
 
-def test_a_forced_chat_request_needs_messages() -> None:
+def test_forced_chat_request_needs_messages() -> None:
     checker = Checker(None, None)
     assert _codes(checker, b"{}") == ["unknown_type"]
     from rawmm.cli.record_types import named_type
@@ -353,7 +355,7 @@ def test_images_are_looked_for_only_with_an_image_dir(
         assert out.endswith("[missing_image]\n")
 
 
-def test_the_json_report_is_an_object_a_line(rawmm: Run, tmp_path: Path) -> None:
+def test_json_report_is_an_object_a_line(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "é,:%.jsonl"
     path.write_text('{"nodes": 1}\n')
     code, out, err = rawmm("check", path, "--format", "json")
@@ -376,7 +378,7 @@ def test_the_json_report_is_an_object_a_line(rawmm: Run, tmp_path: Path) -> None
     assert err.endswith("1 error\n")
 
 
-def test_the_github_report_escapes_its_properties(rawmm: Run, tmp_path: Path) -> None:
+def test_github_report_escapes_its_properties(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a,b:c%.jsonl"
     path.write_text('{"nodes": 1}\n')
     code, out, _ = rawmm("check", path, "--format", "github")

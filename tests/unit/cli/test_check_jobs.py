@@ -1,4 +1,4 @@
-"""`rawmm check --jobs`: the same report, from more processes."""
+"""`rawmm check --jobs` reports the same from several processes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def many(tmp_path: Path) -> Path:
         pytest.param("github", "700", marks=pytest.mark.slow),
     ],
 )
-def test_the_report_is_the_serial_one(style: str, most: str, many: Path, rawmm: Run) -> None:
+def test_report_is_the_serial_one(style: str, most: str, many: Path, rawmm: Run) -> None:
     argv = ("check", many, many, "--format", style, "--max-errors", most)
     serial = rawmm(*argv)
     assert serial.code == 1
@@ -86,7 +86,7 @@ def test_standard_input_is_shared_out_too(many: Path, process: Run) -> None:
     )
 
 
-def test_what_is_wrong_with_the_file_comes_after_its_records(rawmm: Run, tmp_path: Path) -> None:
+def test_file_error_is_reported_after_its_records(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "many.msgpack"
     path.write_bytes(msgspec.msgpack.encode({"nodes": 1}) * 1600 + b"\x05")
     serial = rawmm("check", path, "--max-errors=0")
@@ -131,7 +131,7 @@ def test_too_little_to_share_starts_no_process(
         assert rawmm("check", examples / name, "--jobs", "0").code == 0
 
 
-def test_a_number_below_zero_is_wrong_usage(many: Path, rawmm: Run) -> None:
+def test_number_below_zero_is_wrong_usage(many: Path, rawmm: Run) -> None:
     code, out, err = rawmm("check", many, "--jobs", "-1")
     assert (code, out) == (2, "")
     assert err == "rawmm: --jobs takes 0, which starts one process per core, or a positive number\n"
@@ -165,7 +165,7 @@ def make_faulty(fault: str) -> Callable[[Record, Format], Iterator[RawMMError]]:
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_bug_ends_the_check_of_its_record_alone(number: int) -> None:
+def test_bug_ends_the_check_of_its_record_alone(number: int) -> None:
     with Workers(number, make_faulty, "a secret") as workers:
         found = list(workers.findings(records(5000), "jsonl"))
     errors = [(line, each.got) for line, each in found if isinstance(each, RawMMError)]
@@ -176,7 +176,7 @@ def test_a_bug_ends_the_check_of_its_record_alone(number: int) -> None:
     assert "a secret" not in str(bug)
 
 
-def test_a_worker_that_is_killed_is_told_and_replaced() -> None:
+def test_killed_worker_is_reported_and_replaced() -> None:
     with Workers(2, make_faulty, "killed") as workers:
         for _ in range(2):
             with pytest.raises(UsageError, match="a worker process was killed"):
@@ -184,7 +184,7 @@ def test_a_worker_that_is_killed_is_told_and_replaced() -> None:
         assert len(list(workers.findings(records(1200), "jsonl"))) == 1200
 
 
-def test_the_place_of_a_malformed_record_crosses_processes() -> None:
+def test_location_of_a_malformed_record_crosses_processes() -> None:
     import pickle
 
     error = with_fault(ContractError("malformed", expected="b", got="c"), b'{"a": NaN}', "jsonl")
@@ -193,7 +193,7 @@ def test_the_place_of_a_malformed_record_crosses_processes() -> None:
     assert (str(again), again.fault) == (str(error), JsonFault(1, 7, *again.fault[2:]))
 
 
-def test_an_error_crosses_processes_as_it_is() -> None:
+def test_error_crosses_processes_unchanged() -> None:
     import pickle
 
     error = ContractError("malformed", "$.a", expected="b", got="c")
@@ -217,7 +217,7 @@ def children(pid: int) -> list[int]:
 
 
 def gone(pids: list[int]) -> bool:
-    """Whether all of them end within some seconds."""
+    """Whether all processes end within a few seconds."""
     until = time.monotonic() + HANGS
     while time.monotonic() < until:
         if not any(Path(f"/proc/{pid}").exists() for pid in pids):
@@ -274,7 +274,7 @@ def test_workers_do_not_outlive_a_parent_that_is_killed() -> None:
     assert gone(workers)
 
 
-def test_a_broken_pipe_is_quiet(many: Path) -> None:
+def test_broken_pipe_is_quiet(many: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, "--max-errors=0", "--jobs=2", many, many],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What decoding loses in silence is refused, or kept: keys that stand twice, times in full."""
+"""Nothing is lost in decoding: duplicate keys are refused, and times are kept in full."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def refusal(data: bytes) -> RawMMError:
         (b"\x92" + TIME + b"\x82\xa1a\x01\xa1a\x02", "$[1].a", "'a' again"),
     ],
 )
-def test_a_key_that_stands_twice_is_refused_at_its_path(data: bytes, path: str, got: str) -> None:
+def test_duplicate_key_is_refused_at_its_path(data: bytes, path: str, got: str) -> None:
     error = refusal(data)
     assert (error.code, error.path, error.got) == ("duplicate_key", path, got)
 
@@ -88,7 +88,7 @@ def test_other_keys_are_not_refused(data: bytes) -> None:
     ],
     ids=lambda time: time.hex(),
 )
-def test_a_time_is_written_back_as_it_was(time: bytes) -> None:
+def test_time_is_written_back_unchanged(time: bytes) -> None:
     for data in (
         b"\x91" + time,
         b"\x82\xa1a" + time + b"\xa1b\x93\x01" + time + b"\xd5\x05xy",
@@ -105,7 +105,7 @@ def test_a_time_is_written_back_as_it_was(time: bytes) -> None:
         b"\xd4\xff\x01",  # no time at all
     ],
 )
-def test_what_is_no_time_is_refused_at_its_path(time: bytes) -> None:
+def test_invalid_time_is_refused_at_its_path(time: bytes) -> None:
     error = refusal(b"\x92" + TIME + b"\x81\xa1a\x92\x01" + time)
     assert (error.code, error.path) == ("out_of_range", "$[1].a[1]")
     with pytest.raises(RawMMError) as caught:
@@ -113,7 +113,7 @@ def test_what_is_no_time_is_refused_at_its_path(time: bytes) -> None:
     assert (caught.value.code, caught.value.path) == ("out_of_range", "$[0]")
 
 
-def test_a_time_with_nanoseconds_as_a_key_is_refused() -> None:
+def test_time_with_nanoseconds_as_a_key_is_refused() -> None:
     error = refusal(b"\x91\x81" + TIME + b"\x01")
     assert (error.code, error.path) == ("not_json", '$[0]["a datetime.datetime"]')
     whole = b"\x81\xd6\xff\0\0\0\x01\x01"
@@ -130,7 +130,7 @@ RUNS = st.lists(
 
 
 @given(RUNS)
-def test_a_duplicate_behind_runs_of_numbers_is_found(runs: list[tuple[bytes, int]]) -> None:
+def test_duplicate_behind_runs_of_numbers_is_found(runs: list[tuple[bytes, int]]) -> None:
     count = sum(length for _, length in runs)
     numbers = b"\xdc" + count.to_bytes(2, "big") + b"".join(one * length for one, length in runs)
     twins = b"\x82\xa1a\x01\xa1a\x02"
@@ -142,7 +142,7 @@ def test_a_duplicate_behind_runs_of_numbers_is_found(runs: list[tuple[bytes, int
 
 
 @given(st.integers(0, 254), st.binary(max_size=20), st.booleans())
-def test_an_extension_is_written_back_as_it_was(kind: int, content: bytes, beside: bool) -> None:  # noqa: FBT001
+def test_extension_is_written_back_unchanged(kind: int, content: bytes, beside: bool) -> None:  # noqa: FBT001
     value = [Ext(kind if kind < 128 else kind - 256, content)]
     data = encode(value) if not beside else b"\x92" + encode(value) + TIME
     try:
@@ -183,7 +183,7 @@ def keys_in(value: Any) -> int:
 
 
 @given(DOCUMENTS)
-def test_the_scan_finds_as_many_duplicates_as_keys_are_lost(data: bytes) -> None:
+def test_scan_finds_as_many_duplicates_as_keys_are_lost(data: bytes) -> None:
     faults = list(Scan(data).faults())
     value = msgspec.msgpack.decode(data)
     lost = [error for error in faults if error.code == "duplicate_key"]

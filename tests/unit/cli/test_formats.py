@@ -1,4 +1,4 @@
-"""Names of formats: of files that rawmm does not read or write, and of the options."""
+"""Format names: of file types that rawmm does not read or write, and of the options."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("command", ["offload", "upgrade"])
-def test_a_name_that_promises_another_format_is_not_written(
+def test_name_that_promises_another_format_is_not_written(
     command: str, name: str, rawmm: Run, source: Path
 ) -> None:
     out = source.with_name(name)
@@ -50,7 +50,7 @@ def test_a_name_that_promises_another_format_is_not_written(
 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("command", ["check", "offload", "upgrade"])
-def test_a_name_that_promises_another_format_is_not_read(
+def test_name_that_promises_another_format_is_not_read(
     command: str, name: str, rawmm: Run, source: Path
 ) -> None:
     source = source.rename(source.with_name(name))
@@ -63,7 +63,7 @@ def test_a_name_that_promises_another_format_is_not_read(
     assert code == 0  # it says who knows better
 
 
-def test_what_to_do_is_a_command_where_there_is_one() -> None:
+def test_hint_is_a_command_if_one_exists() -> None:
     assert unreadable("a.jsonl.gz") == (
         "rawmm does not read .gz files; decompress it first: "
         "gzip -dc FILE | rawmm COMMAND - --input-format jsonl"
@@ -81,7 +81,7 @@ def test_what_to_do_is_a_command_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["x.txt", "x.jsonl.bak", "x.2024"])
-def test_an_extension_that_says_nothing_needs_a_format(name: str, rawmm: Run, source: Path) -> None:
+def test_unknown_file_extension_needs_a_format(name: str, rawmm: Run, source: Path) -> None:
     out = source.with_name(name)
     code, _, err = rawmm("upgrade", source, "-o", out)
     assert code == 2
@@ -93,18 +93,18 @@ def test_an_extension_that_says_nothing_needs_a_format(name: str, rawmm: Run, so
     assert rawmm("upgrade", out, "--input-format", "jsonl", "-o", out).code == 0
 
 
-def test_a_name_without_an_extension_gets_the_format_of_in(rawmm: Run, source: Path) -> None:
+def test_name_without_an_extension_gets_the_format_of_in(rawmm: Run, source: Path) -> None:
     out = source.with_name("out")
     assert rawmm("upgrade", source, "-o", out).code == 0
     assert out.read_bytes() == b'{"nodes":[]}\n'
 
 
 @pytest.mark.parametrize("command", ["check", "offload", "upgrade"])
-def test_an_empty_name_is_wrong_usage(command: str, rawmm: Run, source: Path) -> None:
+def test_empty_name_is_wrong_usage(command: str, rawmm: Run, source: Path) -> None:
     more = () if command == "check" else ("-o", source)
     code, _, err = rawmm(command, "", *more)
     assert code == 2
-    assert err.startswith("rawmm: a file name is empty; is a variable not set?\n")
+    assert err.startswith("rawmm: a file name is empty; is a variable unset?\n")
     if command != "check":
         code, _, err = rawmm(command, source, "-o", "")
         assert code == 2
@@ -133,7 +133,7 @@ def test_format_is_the_report_s_and_no_data_s(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["offload", "upgrade"])
-def test_the_old_name_of_the_option_points_at_the_new_one(
+def test_old_name_of_the_option_points_at_the_new_one(
     command: str, rawmm: Run, source: Path
 ) -> None:
     code, _, err = rawmm(command, source, "-o", source, "--format", "jsonl")
@@ -181,7 +181,7 @@ def test_wrong_usage_names_the_help_of_its_command(
         (["-"], 'Unknown command "-"'),
     ],
 )
-def test_a_dash_in_another_place_is_shown_as_a_dash(
+def test_dash_elsewhere_is_shown_as_a_dash(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments) == 2
@@ -216,7 +216,7 @@ def test_no_usage_error_shows_an_image(
     assert all(CONTENT[at : at + 17] not in said for at in range(len(CONTENT) - 16))
 
 
-def test_a_layout_of_too_many_digits_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_layout_of_too_many_digits_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         run(["upgrade", "a.jsonl", "--dry-run", "--layout", f"qwen_vl,patch_size={'9' * 5000}"])
         == 2

@@ -1,3 +1,5 @@
+"""`rawmm fsck`: its findings, formats and exit codes."""
+
 from __future__ import annotations
 
 import json
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """One image in order, one corrupt, a stale file, a foreign one; and records beside it."""
+    """A directory with a valid image, a corrupt one, a stale file and a foreign file, and records."""
     store = ImageStore(tmp_path / "images", durable=False)
     good, bad = store.put(picture()), store.put(picture(seed=1))
     bad.path.write_bytes(b"x")
@@ -49,7 +51,7 @@ def test_every_finding_is_a_line(rawmm: Run, images: Path) -> None:
     assert err == "2 images: 1 missing, 1 corrupt, 1 orphaned, 1 stale, 1 foreign\n"
 
 
-def test_without_records_nothing_is_missing_or_orphaned(rawmm: Run, images: Path) -> None:
+def test_missing_and_orphaned_images_need_records(rawmm: Run, images: Path) -> None:
     code, out, err = rawmm("fsck", images)
     assert code == 1
     assert len(out.splitlines()) == 3
@@ -59,7 +61,7 @@ def test_without_records_nothing_is_missing_or_orphaned(rawmm: Run, images: Path
     )
 
 
-def test_what_costs_space_alone_is_exit_code_0(rawmm: Run, images: Path) -> None:
+def test_findings_that_only_cost_space_are_exit_code_0(rawmm: Run, images: Path) -> None:
     assert rawmm("fsck", images, "--quarantine").code == 1
     code, out, err = rawmm("fsck", images, "--repair")
     assert code == 0
@@ -68,7 +70,7 @@ def test_what_costs_space_alone_is_exit_code_0(rawmm: Run, images: Path) -> None
     assert rawmm("fsck", images).err.startswith("1 image: no corrupt, no stale, 2 foreign; ")
 
 
-def test_json_and_github(rawmm: Run, images: Path) -> None:
+def test_json_and_github_reports_list_findings(rawmm: Run, images: Path) -> None:
     refs = images.with_name("refs.jsonl")
     out = rawmm("fsck", images, "--refs", refs, "--format", "json").out
     found = [json.loads(line) for line in out.splitlines()]
@@ -90,7 +92,7 @@ def test_findings_over_the_limit_are_counted(rawmm: Run, images: Path) -> None:
     assert rawmm("fsck", images, "--max-errors", "-1").code == 2
 
 
-def test_what_cannot_be_read(rawmm: Run, images: Path, tmp_path: Path) -> None:
+def test_unreadable_input_is_reported(rawmm: Run, images: Path, tmp_path: Path) -> None:
     code, out, err = rawmm("fsck", tmp_path / "nowhere")
     assert (code, out) == (2, "")
     assert "a directory that does not exist" in err
@@ -105,7 +107,7 @@ def test_what_cannot_be_read(rawmm: Run, images: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_terminal_gets_a_table(images: Path) -> None:
+def test_terminal_gets_a_table(images: Path) -> None:
     shown = on_terminal(["fsck", str(images)], {"COLUMNS": "200"})
     assert "\x1b[" in shown
     rows = [line.split() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).splitlines()]
@@ -149,7 +151,7 @@ def test_refs_without_a_file_is_wrong_usage(rawmm: Run, images: Path, command: s
 
 
 @pytest.mark.parametrize("command", ["fsck", "gc"])
-def test_an_empty_name_is_wrong_usage(rawmm: Run, images: Path, command: str) -> None:
+def test_empty_name_is_wrong_usage(rawmm: Run, images: Path, command: str) -> None:
     refs = images.with_name("refs.jsonl")
     for argv in (("", "--refs", refs), (images, "--refs", "")):
         code, _, err = rawmm(command, *argv)

@@ -1,3 +1,5 @@
+"""`rawmm gc`: the images that it keeps and deletes."""
+
 from __future__ import annotations
 
 import json
@@ -56,7 +58,7 @@ def test_files_of_every_format_keep_their_images(
     assert len(list(store.root.iterdir())) == 3
 
 
-def test_the_grace_is_a_day(rawmm: Run, store: ImageStore, tmp_path: Path) -> None:
+def test_grace_is_a_day(rawmm: Run, store: ImageStore, tmp_path: Path) -> None:
     refs = tmp_path / "a.json"
     refs.write_text(json.dumps([name_of(store, 0)]))
     code, out, err = rawmm("gc", store.root, "--refs", refs)
@@ -76,7 +78,7 @@ def test_the_grace_is_a_day(rawmm: Run, store: ImageStore, tmp_path: Path) -> No
         ("[" * 100_000, 1, "[too_deep]"),
     ],
 )
-def test_what_cannot_be_read_stops_it_all(
+def test_unreadable_record_stops_the_collection(
     data: str, code: int, says: str, rawmm: Run, store: ImageStore, tmp_path: Path
 ) -> None:
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
@@ -105,7 +107,7 @@ def test_age_alone_deletes_nothing(rawmm: Run, store: ImageStore, tmp_path: Path
     assert rawmm("gc", tmp_path / "nowhere", "--refs", "-").code == 2
 
 
-def test_an_empty_set_can_be_meant(rawmm: Run, store: ImageStore, tmp_path: Path) -> None:
+def test_allow_empty_deletes_every_old_image(rawmm: Run, store: ImageStore, tmp_path: Path) -> None:
     refs = tmp_path / "a.json"
     refs.write_text("[]")
     assert rawmm("gc", store.root, "--refs", refs, "--grace=0s", "--allow-empty").code == 0
@@ -113,7 +115,7 @@ def test_an_empty_set_can_be_meant(rawmm: Run, store: ImageStore, tmp_path: Path
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_terminal_gets_a_table(store: ImageStore, tmp_path: Path) -> None:
+def test_terminal_gets_a_table(store: ImageStore, tmp_path: Path) -> None:
     refs = tmp_path / "a.json"
     refs.write_text(json.dumps([name_of(store, 0)]))
     argv = ["gc", str(store.root), "--refs", str(refs), "--grace", "0s"]
@@ -123,7 +125,7 @@ def test_a_terminal_gets_a_table(store: ImageStore, tmp_path: Path) -> None:
     assert [row[:2] for row in rows if row[:1] == ["deleted"]] == [["deleted", "3"]]
 
 
-def test_standard_input(store: ImageStore, process: Run) -> None:
+def test_records_are_read_from_standard_input(store: ImageStore, process: Run) -> None:
     data = json.dumps([name_of(store, 0)]).encode()
     done = process(
         "gc", store.root, "--refs", "-", "--input-format", "json", "--grace", "0s", input=data

@@ -40,7 +40,7 @@ def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 @pytest.mark.parametrize("place", ["option", "variable"])
-def test_a_scheme_without_a_store_is_refused(
+def test_scheme_without_a_store_is_refused(
     given: str,
     place: str,
     body: Path,
@@ -58,7 +58,7 @@ def test_a_scheme_without_a_store_is_refused(
 
 @pytest.mark.parametrize("given", ["", "-"])
 @pytest.mark.parametrize("command", ["check", "offload", "upgrade", "fsck", "gc"])
-def test_no_name_of_a_directory_is_refused(
+def test_invalid_directory_name_is_wrong_usage(
     command: str, given: str, body: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = {
@@ -68,7 +68,7 @@ def test_no_name_of_a_directory_is_refused(
     }.get(command, [str(body), "-o", "out.jsonl", "--image-dir", given])
     assert run([command, *arguments]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert ("write ./- for a directory of that name" if given else "is a variable not set?") in said
+    assert ("write ./- for a directory of that name" if given else "is a variable unset?") in said
     assert [path.name for path in body.parent.iterdir()] == [body.name]
 
 
@@ -87,7 +87,7 @@ def test_other_commands_refuse_it_too(
 
 
 @pytest.mark.parametrize("given", ["images", "~/images", "{}/images", "file://{}/images"])
-def test_a_local_directory_means_what_it_says(given: str, body: Path) -> None:
+def test_local_directory_is_accepted(given: str, body: Path) -> None:
     home = body.parent
     arguments = ["--image-dir", given.format(home), "-o", "out.jsonl"]
     assert run(["offload", str(body), *arguments]) == 0

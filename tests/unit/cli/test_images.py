@@ -1,4 +1,4 @@
-"""What `check` says of images: of those that it looked at, and of those that it did not."""
+"""The reports of `check` on images, checked and unchecked."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def written(path: Path, value: Any) -> Path:
 
 @pytest.fixture
 def offloaded(rawmm: Run, examples: Path, tmp_path: Path) -> Path:
-    """What the README's first command writes."""
+    """The output of the README's first command."""
     out = tmp_path / "rollout.jsonl"
     images = tmp_path / "images"
     source = examples / "rollout.jsonl"
@@ -51,12 +51,12 @@ def offloaded(rawmm: Run, examples: Path, tmp_path: Path) -> Path:
     return out
 
 
-class TestImagesThatAreGone:
+class TestMissingImages:
     @pytest.fixture(autouse=True)
     def _gone(self, offloaded: Path) -> None:
         shutil.rmtree(offloaded.with_name("images"))
 
-    def test_are_counted_as_not_checked_without_an_image_dir(
+    def test_missing_images_are_not_checked_without_an_image_dir(
         self, rawmm: Run, offloaded: Path
     ) -> None:
         assert rawmm("check", offloaded) == (
@@ -65,14 +65,14 @@ class TestImagesThatAreGone:
             "1 file, 5 records, no errors, 14 images not checked (give --image-dir)\n",
         )
 
-    def test_are_errors_with_an_image_dir(self, rawmm: Run, offloaded: Path) -> None:
+    def test_missing_images_are_errors_with_an_image_dir(self, rawmm: Run, offloaded: Path) -> None:
         images = offloaded.with_name("images")
         code, out, err = rawmm("check", offloaded, "--image-dir", images, "--max-errors=0")
         assert code == 1
         assert out.count("[missing_image]\n") == 14
         assert err == "1 file, 5 records, 14 errors\n"
 
-    def test_are_errors_where_images_are_required(self, rawmm: Run, offloaded: Path) -> None:
+    def test_missing_images_are_errors_if_required(self, rawmm: Run, offloaded: Path) -> None:
         code, out, err = rawmm("check", offloaded, "--require-images", "--max-errors=0")
         assert code == 1
         assert out.count("[no_image_dir]\n") == 14
@@ -82,7 +82,7 @@ class TestImagesThatAreGone:
         )
         assert err == "1 file, 5 records, 14 errors\n"
 
-    def test_are_told_to_programs_too(self, rawmm: Run, offloaded: Path) -> None:
+    def test_missing_images_are_in_the_json_report(self, rawmm: Run, offloaded: Path) -> None:
         code, out, err = rawmm("check", offloaded, "--format", "json")
         assert code == 0
         told = json.loads(out)
@@ -96,7 +96,7 @@ class TestImagesThatAreGone:
         assert out == "::notice title=rawmm check::14 images not checked (give --image-dir)\n"
 
 
-def test_images_that_are_there_leave_nothing_to_say(rawmm: Run, offloaded: Path) -> None:
+def test_existing_images_are_not_reported(rawmm: Run, offloaded: Path) -> None:
     summary = "1 file, 5 records, no errors\n"
     where = ("--image-dir", offloaded.with_name("images"))
     for style in ("text", "json", "github"):
@@ -154,7 +154,7 @@ def test_every_reference_to_an_image_is_checked_or_counted(
 
 
 @pytest.mark.parametrize("record", NONE.values(), ids=NONE)
-def test_what_refers_to_no_image_is_not_counted(record: Any, rawmm: Run, tmp_path: Path) -> None:
+def test_values_without_images_are_not_counted(record: Any, rawmm: Run, tmp_path: Path) -> None:
     path = written(tmp_path / "a.json", record)
     for more in ((), ("--require-images",), ("--image-dir", tmp_path)):
         assert rawmm("check", path, *more) == (0, "", "1 file, 1 record, no errors\n")
@@ -180,7 +180,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_an_inline_image_that_is_damaged_is_found_in_any_record(
+def test_inline_image_that_is_damaged_is_found_in_any_record(
     damage: str, kind: str, rawmm: Run, tmp_path: Path
 ) -> None:
     raw = DAMAGE[damage](picture(kind))
@@ -206,7 +206,7 @@ def test_an_inline_image_that_is_damaged_is_found_in_any_record(
             assert rawmm("check", written(path, wrap(good))).code == 0
 
 
-def test_an_image_url_that_no_engine_reads_is_an_error_in_a_request_alone(
+def test_image_url_that_no_engine_reads_is_an_error_in_a_request_alone(
     rawmm: Run, tmp_path: Path
 ) -> None:
     path = written(tmp_path / "a.json", request("https://example.com/a.png"))

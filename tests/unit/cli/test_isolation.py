@@ -1,4 +1,4 @@
-"""A record or file that is bad, or that rawmm has a bug with, stops no other."""
+"""An invalid record or file, or a bug while checking it, does not stop the others."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def three(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_bug_at_a_record_is_told_and_the_others_are_checked(
+def test_bug_at_a_record_is_reported_and_the_others_are_checked(
     rawmm: Run, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rawmm.cli.commands.check.detect_type", broken_at(2))
@@ -66,14 +66,12 @@ def test_a_bug_at_a_record_is_told_and_the_others_are_checked(
     ]
     first, last = err.splitlines()
     assert first.startswith(f"rawmm: {three}:2: internal error: TypeError at ")
-    assert first.endswith(
-        "; this is a bug in rawmm and says nothing about the data, please report it"
-    )
+    assert first.endswith("; this is a bug in rawmm, not an error in the data; please report it")
     assert last == "2 files, 4 records, 2 errors, 1 internal error"
     assert SECRET not in err
 
 
-def test_a_bug_in_reading_a_file_is_told_and_the_others_are_checked(
+def test_bug_in_reading_a_file_is_reported_and_the_others_are_checked(
     rawmm: Run, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Source, "_jsonl", broken)
@@ -85,7 +83,7 @@ def test_a_bug_in_reading_a_file_is_told_and_the_others_are_checked(
 
 
 @pytest.mark.parametrize("command", ["offload", "upgrade"])
-def test_a_bug_in_a_command_that_writes_leaves_out_as_it_was(
+def test_bug_in_a_rewrite_leaves_the_output_unchanged(
     command: str, rawmm: Run, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rawmm.cli.commands.offload.offload_images_inplace", broken)
@@ -101,7 +99,7 @@ def test_a_bug_in_a_command_that_writes_leaves_out_as_it_was(
     assert {path.name for path in three.parent.iterdir()} == {"three.jsonl", "out.jsonl"}
 
 
-def test_a_bug_does_not_stop_a_dry_run(
+def test_bug_does_not_stop_a_dry_run(
     rawmm: Run, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rawmm.cli.commands.upgrade.kind_of", broken_at(2))
@@ -115,7 +113,7 @@ def test_a_bug_does_not_stop_a_dry_run(
     )
 
 
-def test_a_bug_anywhere_else_is_one_line(rawmm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bug_anywhere_else_is_one_line(rawmm: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rawmm.schemas.bundle", broken)
     code, out, err = rawmm("schema")
     assert (code, out) == (2, "")
@@ -220,7 +218,7 @@ def garbage(draw: st.DrawFn) -> Any:
 
 
 @given(garbage())
-def test_no_document_of_json_is_a_bug_to_check(value: Any) -> None:
+def test_check_reports_no_bug_for_any_json(value: Any) -> None:
     record = Record(json.dumps(value).encode(), None)
     for image_dir in (None, "/nowhere"):
         checker = rawmm.cli.commands.check.checker_of(None, image_dir, False)
@@ -237,7 +235,7 @@ def packable(value: Any) -> bool:
 
 
 @given(garbage().filter(packable))
-def test_no_document_of_messagepack_is_a_bug_to_check(value: Any) -> None:
+def test_check_reports_no_bug_for_any_messagepack(value: Any) -> None:
     record = Record(msgspec.msgpack.encode(value), None)
     checker = Checker(None, None)
     found = list(serial(checker.findings, iter([record]), "msgpack"))
@@ -245,7 +243,7 @@ def test_no_document_of_messagepack_is_a_bug_to_check(value: Any) -> None:
 
 
 @given(st.lists(garbage(), min_size=1, max_size=8))
-def test_no_document_is_a_bug_to_upgrade_and_offload(
+def test_upgrade_and_offload_report_no_bug_for_any_document(
     tmp_path_factory: pytest.TempPathFactory, values: list[Any]
 ) -> None:
     folder = tmp_path_factory.mktemp("garbage")

@@ -1,4 +1,4 @@
-"""What is no JSON: a sentence for each mistake, with line and column, in every report."""
+"""Malformed JSON: each mistake has a sentence with line and column, in every report format."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ MISTAKES: dict[str, tuple[str, int, str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_record_of_json_lines_has_line_and_column(
-    mistake: str, rawmm: Run, tmp_path: Path
-) -> None:
+def test_record_of_json_lines_has_line_and_column(mistake: str, rawmm: Run, tmp_path: Path) -> None:
     text, column, cause = MISTAKES[mistake]
     path = tmp_path / "a.jsonl"
     path.write_text(f"{GOOD}\n\n{text}\n{GOOD}\n", "utf-8")
@@ -52,7 +50,7 @@ def test_a_record_of_json_lines_has_line_and_column(
 @pytest.mark.parametrize(
     "mistake", ["NaN", "trailing comma", "single quotes", "Python", "surrogate"]
 )
-def test_a_document_of_many_lines_has_line_and_column(
+def test_document_of_many_lines_has_line_and_column(
     mistake: str, rawmm: Run, tmp_path: Path
 ) -> None:
     text, column, cause = MISTAKES[mistake]
@@ -63,7 +61,7 @@ def test_a_document_of_many_lines_has_line_and_column(
 
 
 @pytest.mark.parametrize("command", ["offload", "upgrade"])
-def test_commands_that_write_tell_the_place_too(command: str, rawmm: Run, tmp_path: Path) -> None:
+def test_rewriting_commands_report_the_location(command: str, rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"mm_items": {}}\n{"x": NaN}\n')
     code, _, err = rawmm(command, path, "-o", path, "--image-dir", tmp_path)
@@ -74,7 +72,7 @@ def test_commands_that_write_tell_the_place_too(command: str, rawmm: Run, tmp_pa
     )
 
 
-def test_a_byte_order_mark_is_the_fault_of_the_first_record(rawmm: Run, tmp_path: Path) -> None:
+def test_byte_order_mark_is_the_fault_of_the_first_record(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + f"{GOOD}\n{GOOD}\n".encode())
     code, out, err = rawmm("check", path)
@@ -86,7 +84,7 @@ def test_a_byte_order_mark_is_the_fault_of_the_first_record(rawmm: Run, tmp_path
     assert err == "1 file, 2 records, 1 error\n"
 
 
-def test_lines_that_end_with_carriage_returns_alone_are_told(rawmm: Run, tmp_path: Path) -> None:
+def test_carriage_return_line_endings_are_reported(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"\r".join([GOOD.encode()] * 3))
     code, out, _ = rawmm("check", path)
@@ -96,7 +94,7 @@ def test_lines_that_end_with_carriage_returns_alone_are_told(rawmm: Run, tmp_pat
     assert rawmm("check", path).code == 0
 
 
-def test_a_line_with_an_open_bracket_does_not_stop_the_others(rawmm: Run, tmp_path: Path) -> None:
+def test_line_with_an_open_bracket_does_not_stop_the_others(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(f'{GOOD}\n{{\n{GOOD}\n{{"nodes": 1}}\n')
     code, out, err = rawmm("check", path)
@@ -106,8 +104,10 @@ def test_a_line_with_an_open_bracket_does_not_stop_the_others(rawmm: Run, tmp_pa
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b" \r\n\n"], ids=repr)
-class TestJsonLinesWithoutARecord:
-    def test_are_fine_to_check_and_told(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
+class TestEmptyJsonLines:
+    def test_empty_file_passes_check_with_a_notice(
+        self, data: bytes, rawmm: Run, tmp_path: Path
+    ) -> None:
         path, other = tmp_path / "a.jsonl", tmp_path / "b.json"
         path.write_bytes(data)
         other.write_text(GOOD)
@@ -115,7 +115,7 @@ class TestJsonLinesWithoutARecord:
         assert (code, out) == (0, "")
         assert err == f"{path}: no records\n2 files, 1 record, no errors\n"
 
-    def test_become_such_a_file_again(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
+    def test_rewritten_empty_file_is_empty(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
         path, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
         path.write_bytes(data)
         for command, says in (
@@ -128,7 +128,9 @@ class TestJsonLinesWithoutARecord:
             assert out.read_bytes() == b""
             out.unlink()
 
-    def test_are_no_json_document(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
+    def test_empty_file_is_not_a_json_document(
+        self, data: bytes, rawmm: Run, tmp_path: Path
+    ) -> None:
         path, out = tmp_path / "a.jsonl", tmp_path / "out.json"
         path.write_bytes(data)
         code, _, err = rawmm("offload", path, "-o", out, "--image-dir", tmp_path / "im")
@@ -136,7 +138,7 @@ class TestJsonLinesWithoutARecord:
         assert "a JSON file holds one document, but the input has none" in err
         assert not out.exists()
 
-    def test_stop_a_collector(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
+    def test_empty_records_stop_a_collector(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
         path = tmp_path / "a.jsonl"
         path.write_bytes(data)
         (tmp_path / "im").mkdir()

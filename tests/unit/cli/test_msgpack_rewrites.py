@@ -35,7 +35,7 @@ def trace_with(field: bytes) -> bytes:
     [(b"\xa3own\x82\xa1a\x01\xa1a\x02", "$.own.a"), (b"\xa3own\x82\x01\x01\xc3\x02", "$.own.true")],
     ids=["equal", "1 and true"],
 )
-def test_a_key_that_stands_twice_is_refused(
+def test_duplicate_key_is_refused(
     rawmm: Run, tmp_path: Path, command: str, field: bytes, path: str
 ) -> None:
     source, target = tmp_path / "in.msgpack", tmp_path / "out.msgpack"
@@ -55,9 +55,7 @@ def test_a_key_that_stands_twice_is_refused(
     [TIME, b"\x92" + TIME + b"\xd4\x07x", b"\xd5\x05xy"],
     ids=["nanoseconds", "beside an extension", "an extension"],
 )
-def test_offload_writes_times_and_extensions_as_they_were(
-    rawmm: Run, tmp_path: Path, value: bytes
-) -> None:
+def test_offload_keeps_times_and_extensions(rawmm: Run, tmp_path: Path, value: bytes) -> None:
     source, target = tmp_path / "in.msgpack", tmp_path / "out.msgpack"
     source.write_bytes(trace_with(b"\xa3own" + value))
     assert rawmm("offload", source, "-o", target, "--image-dir", tmp_path / "images").code == 0
@@ -75,7 +73,7 @@ def test_upgrade_refuses_times_and_extensions_at_their_paths(rawmm: Run, tmp_pat
 
 
 @pytest.mark.parametrize("command", ["offload", "upgrade", "check", "gc"])
-def test_what_is_no_time_is_refused_at_its_path(rawmm: Run, tmp_path: Path, command: str) -> None:
+def test_invalid_time_is_refused_at_its_path(rawmm: Run, tmp_path: Path, command: str) -> None:
     source, images = tmp_path / "in.msgpack", tmp_path / "images"
     images.mkdir()
     source.write_bytes(trace_with(b"\xa3own\xc7\x0c\xff\0\0\0\1\x40" + bytes(7)))
@@ -87,4 +85,4 @@ def test_what_is_no_time_is_refused_at_its_path(rawmm: Run, tmp_path: Path, comm
     }
     code, out, err = rawmm(command, *arguments[command])
     assert code == 1
-    assert "in.msgpack::$.own: expected a time of the years 1 to 9999" in out + err
+    assert "in.msgpack::$.own: expected a time in the years 1 to 9999" in out + err

@@ -1,3 +1,5 @@
+"""MessagePack streams are split into documents."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""`rawmm offload`: the output, the stored images and failures."""
+
 from __future__ import annotations
 
 import base64
@@ -21,7 +23,7 @@ def left(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_example_becomes_small_and_clean(rawmm: Run, examples: Path, tmp_path: Path) -> None:
+def test_example_becomes_small_and_clean(rawmm: Run, examples: Path, tmp_path: Path) -> None:
     out, images = tmp_path / "out.jsonl", tmp_path / "images"
     code, stdout, err = rawmm(
         "offload", examples / "rollout.jsonl", "-o", out, "--image-dir", images
@@ -44,9 +46,7 @@ def test_the_example_becomes_small_and_clean(rawmm: Run, examples: Path, tmp_pat
     assert left(tmp_path) == ["images", "out.jsonl"]
 
 
-def test_the_trace_and_the_nodes_stay_what_they_are(
-    rawmm: Run, examples: Path, tmp_path: Path
-) -> None:
+def test_trace_and_the_nodes_stay_what_they_are(rawmm: Run, examples: Path, tmp_path: Path) -> None:
     out, images = tmp_path / "out.json", tmp_path / "images"
     args = ("-o", out, "--image-dir", images)
     assert rawmm("offload", examples / "trace.json", *args).code == 0
@@ -57,7 +57,7 @@ def test_the_trace_and_the_nodes_stay_what_they_are(
     assert err.endswith("[path_escape]\n")
 
 
-def test_all_else_in_the_data_is_unchanged(rawmm: Run, tmp_path: Path, image_url: str) -> None:
+def test_other_data_is_unchanged(rawmm: Run, tmp_path: Path, image_url: str) -> None:
     text = (
         '{"z":1,"a":[1.0,-0.0,1e300,0.1,123456789012345678901234567890,9007199254740993,true,null],'
         '"é\\u0000\\u2028😀":"\\/\\"","":{},"messages":[{"content":[{"type":"text","text":""}]}]}'
@@ -91,7 +91,7 @@ def test_all_else_in_the_data_is_unchanged(rawmm: Run, tmp_path: Path, image_url
         ),
     ],
 )
-def test_a_failing_record_leaves_the_output_as_it_was(
+def test_failing_record_leaves_the_output_unchanged(
     line: str, code: str, path: str, rawmm: Run, tmp_path: Path, image_url: str
 ) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
@@ -110,7 +110,7 @@ def test_a_failing_record_leaves_the_output_as_it_was(
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"\x81\xa1a\x01", b"{\n}\n"], ids=repr)
-def test_what_is_no_json_lines_is_malformed(data: bytes, rawmm: Run, tmp_path: Path) -> None:
+def test_invalid_json_lines_are_malformed(data: bytes, rawmm: Run, tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
     source.write_bytes(data)
     code, _, err = rawmm("offload", source, "-o", source, "--image-dir", tmp_path)
@@ -152,7 +152,7 @@ def test_inline_mode_checks_and_keeps(rawmm: Run, tmp_path: Path, image_url: str
     assert rawmm("offload", source, "-o", out, "--mode", "inline").code == 1
 
 
-def test_the_image_dir_comes_from_the_environment(
+def test_image_dir_comes_from_the_environment(
     rawmm: Run, tmp_path: Path, image_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = tmp_path / "in.json", tmp_path / "out.json"
@@ -171,14 +171,14 @@ def test_the_image_dir_comes_from_the_environment(
     assert rawmm("offload", source, "-o", out).code == 2
 
 
-def test_the_folder_of_out_is_made(rawmm: Run, tmp_path: Path, image_url: str) -> None:
+def test_folder_of_out_is_made(rawmm: Run, tmp_path: Path, image_url: str) -> None:
     source, out = tmp_path / "in.json", tmp_path / "a" / "b" / "out.json"
     source.write_text(json.dumps([part(image_url)]))
     assert rawmm("offload", source, "-o", out, "--image-dir", tmp_path / "images").code == 0
     assert len(json.loads(out.read_bytes())) == 1
 
 
-def test_what_cannot_be_read_or_written_is_exit_code_2(
+def test_unreadable_input_or_unwritable_output_is_exit_code_2(
     rawmm: Run, tmp_path: Path, image_url: str
 ) -> None:
     source, images = tmp_path / "in.json", tmp_path / "images"
@@ -204,7 +204,7 @@ def test_what_cannot_be_read_or_written_is_exit_code_2(
     assert not (tmp_path / "o.json").exists()
 
 
-def test_a_folder_without_permission_is_exit_code_2(
+def test_folder_without_permission_is_exit_code_2(
     rawmm: Run, tmp_path: Path, image_url: str
 ) -> None:
     source = tmp_path / "in.json"
@@ -257,7 +257,9 @@ def test_formats_are_converted(rawmm: Run, tmp_path: Path, image_url: str) -> No
         ([msgspec.msgpack.Ext(5, b"x")], "$[0]"),
     ],
 )
-def test_what_json_cannot_say_is_refused(value: Any, path: str, rawmm: Run, tmp_path: Path) -> None:
+def test_value_without_a_json_form_is_refused(
+    value: Any, path: str, rawmm: Run, tmp_path: Path
+) -> None:
     source, same = tmp_path / "a.msgpack", tmp_path / "b.msgpack"
     source.write_bytes(msgspec.msgpack.encode(value))
     args = ("--image-dir", tmp_path / "images")
@@ -269,7 +271,7 @@ def test_what_json_cannot_say_is_refused(value: Any, path: str, rawmm: Run, tmp_
     assert same.read_bytes() == source.read_bytes()
 
 
-def test_what_messagepack_cannot_say_is_refused(rawmm: Run, tmp_path: Path) -> None:
+def test_value_without_a_messagepack_form_is_refused(rawmm: Run, tmp_path: Path) -> None:
     source = tmp_path / "a.json"
     args = ("-o", tmp_path / "a.msgpack", "--image-dir", tmp_path / "images")
     source.write_text(f'{{"a": {1 << 70}}}')
@@ -284,9 +286,7 @@ def test_what_messagepack_cannot_say_is_refused(rawmm: Run, tmp_path: Path) -> N
     )
 
 
-def test_the_summary_has_bytes_and_damaged_files(
-    rawmm: Run, examples: Path, tmp_path: Path
-) -> None:
+def test_summary_has_bytes_and_damaged_files(rawmm: Run, examples: Path, tmp_path: Path) -> None:
     out, images = tmp_path / "out.jsonl", tmp_path / "images"
     args = ("offload", examples / "rollout.jsonl", "-o", out, "--image-dir", images)
     first = rawmm(*args).err
@@ -296,9 +296,7 @@ def test_the_summary_has_bytes_and_damaged_files(
     assert "1 stored, 13 deduplicated, 1 damaged and replaced, 364.3 KiB in, " in second
 
 
-def test_a_directory_that_cannot_be_written_stops_it_at_the_start(
-    rawmm: Run, tmp_path: Path
-) -> None:
+def test_directory_that_cannot_be_written_stops_it_at_the_start(rawmm: Run, tmp_path: Path) -> None:
     source, out = tmp_path / "in.json", tmp_path / "out.json"
     source.write_text('{"no": "image"}')
     for command in ("offload", "upgrade"):

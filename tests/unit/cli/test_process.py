@@ -1,4 +1,4 @@
-"""The command as a process: pipes, signals, streams that are closed, memory."""
+"""The command as a process: pipes, signals, closed streams, memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HANGS = 300
 """Seconds after which a child hangs. No test waits for them."""
 
 
-def test_the_script_is_installed(examples: Path) -> None:
+def test_script_is_installed(examples: Path) -> None:
     script = Path(sys.executable).with_name("rawmm")
     done = subprocess.run([script, "--version"], capture_output=True, check=True)
     assert done.stdout.startswith(b"rawmm ")
@@ -61,7 +61,7 @@ def test_standard_input_and_output_are_a_dash(process: Run, examples: Path, tmp_
     assert b"standard input has no extension; give --input-format" in unnamed.stderr
 
 
-def test_what_was_written_to_a_pipe_stays_when_a_later_record_fails(
+def test_output_to_a_pipe_is_kept_if_a_later_record_fails(
     process: Run, examples: Path, tmp_path: Path
 ) -> None:
     data = (examples / "rollout.jsonl").read_bytes() + b"{}}\n"
@@ -89,7 +89,7 @@ def test_what_was_written_to_a_pipe_stays_when_a_later_record_fails(
     ],
     ids=lambda argv: argv[0],
 )
-def test_a_broken_pipe_is_quiet(argv: list[str], tmp_path: Path) -> None:
+def test_broken_pipe_is_quiet(argv: list[str], tmp_path: Path) -> None:
     # More than a pipe takes.
     line = json.dumps({"nodes": 1, "x": "y" * 100})
     (tmp_path / "a.jsonl").write_text(f"{line}\n" * 5000)
@@ -151,7 +151,7 @@ def test_closed_streams_are_no_crash(examples: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("argv", [["schema"], ["check", "nodes.json", "broken/malformed.json"]])
-def test_a_full_disk_behind_standard_output_is_exit_code_2(argv: list[str], examples: Path) -> None:
+def test_full_disk_behind_standard_output_is_exit_code_2(argv: list[str], examples: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [*COMMAND, *argv], cwd=examples, stdout=full, stderr=subprocess.PIPE, check=False
@@ -161,7 +161,7 @@ def test_a_full_disk_behind_standard_output_is_exit_code_2(argv: list[str], exam
 
 
 @pytest.mark.parametrize("missing", ["cyclopts", "rich"])
-def test_without_its_extra_the_command_says_what_to_install(missing: str) -> None:
+def test_missing_extra_is_named_by_the_command(missing: str) -> None:
     program = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from rawmm.cli import main; sys.exit(main(['--help']))"
@@ -180,7 +180,7 @@ def test_importing_rawmm_loads_no_command_line() -> None:
 
 
 def on_terminal(argv: list[str], env: dict[str, str]) -> str:
-    """What a command shows on a terminal."""
+    """The output of a command on a terminal."""
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover  (the child)
         os.execve(sys.executable, [*COMMAND, *argv], {**os.environ, "TERM": "xterm", **env})
@@ -208,7 +208,7 @@ def test_colours_are_for_terminals_only(process: Run, examples: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_terminal_gets_the_summary_as_a_table(examples: Path, tmp_path: Path) -> None:
+def test_terminal_gets_the_summary_as_a_table(examples: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "out.jsonl")
     argv = ["offload", str(examples / "rollout.jsonl"), "-o", out, "--image-dir", str(tmp_path)]
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", on_terminal(argv, {"COLUMNS": "100"}))

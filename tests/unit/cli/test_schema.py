@@ -1,3 +1,5 @@
+"""`rawmm schema`: bundle, single types and the list."""
+
 from __future__ import annotations
 
 import json
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     Run = Callable[..., Any]
 
 
-def test_the_bundle_is_printed(rawmm: Run) -> None:
+def test_bundle_is_printed(rawmm: Run) -> None:
     code, out, err = rawmm("schema")
     assert (code, err) == (0, "")
     assert json.loads(out) == schemas.bundle()
@@ -29,7 +31,7 @@ def test_one_type_is_complete_in_itself(rawmm: Run) -> None:
     assert not validator.is_valid({"offset": 0, "length": 0})
 
 
-def test_the_list_has_a_line_for_each(rawmm: Run) -> None:
+def test_list_has_a_line_for_each(rawmm: Run) -> None:
     code, out, _ = rawmm("schema", "--list")
     assert code == 0
     lines = out.splitlines()
@@ -37,7 +39,7 @@ def test_the_list_has_a_line_for_each(rawmm: Run) -> None:
     assert all(line.endswith(".") for line in lines)
 
 
-def test_an_unknown_name_is_exit_code_2(rawmm: Run) -> None:
+def test_unknown_name_is_exit_code_2(rawmm: Run) -> None:
     code, out, err = rawmm("schema", "rawmmitem")
     assert (code, out) == (2, "")
     assert err == (
@@ -47,7 +49,7 @@ def test_an_unknown_name_is_exit_code_2(rawmm: Run) -> None:
     assert rawmm("schema", "Trace", "--list").code == 2
 
 
-def test_version_and_help(rawmm: Run) -> None:
+def test_version_and_help_are_printed(rawmm: Run) -> None:
     assert rawmm("--version") == (0, f"rawmm {__version__} (contract {SCHEMA_VERSION})\n", "")
     code, out, _ = rawmm("--help")
     assert code == 0
@@ -59,7 +61,7 @@ def test_version_and_help(rawmm: Run) -> None:
         assert out.startswith(f"Usage: rawmm {command} ")
 
 
-def test_an_unknown_command_is_exit_code_2(rawmm: Run) -> None:
+def test_unknown_command_is_exit_code_2(rawmm: Run) -> None:
     code, out, err = rawmm("chek")
     assert (code, out) == (2, "")
     assert 'Did you mean "check"?' in err

@@ -1,3 +1,5 @@
+"""`rawmm upgrade`: every form, its options and failures."""
+
 from __future__ import annotations
 
 import json
@@ -88,7 +90,7 @@ def test_records_of_every_form_go_through(rawmm: Run, tmp_path: Path) -> None:
     assert again.read_bytes() == out.read_bytes()
 
 
-def test_all_else_in_a_record_stays_as_it_is(rawmm: Run, tmp_path: Path) -> None:
+def test_other_fields_of_a_record_are_unchanged(rawmm: Run, tmp_path: Path) -> None:
     text = (
         '{"z":1,"own":[1.0,-0.0,1e300,0.1,123456789012345678901234567890,null,{"\\u00e9":{}}],'
         f'"nodes":[{{"message":{{"content":"\\u2028","role":"user"}},"multi_modal_data":'
@@ -103,9 +105,7 @@ def test_all_else_in_a_record_stays_as_it_is(rawmm: Run, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("form", ["descriptor_only", "uri", "inline", "envelope_v1", "released"])
 @pytest.mark.parametrize("wire", ["json", "msgpack"])
-def test_what_was_upgraded_passes_the_check(
-    form: str, wire: str, rawmm: Run, tmp_path: Path
-) -> None:
+def test_upgraded_records_pass_check(form: str, wire: str, rawmm: Run, tmp_path: Path) -> None:
     out, images = tmp_path / f"out.{wire}", tmp_path / "images"
     source = WIRE / form / f"nodes.{wire}"
     code, _, err = rawmm("upgrade", source, "-o", out, "--image-dir", images)
@@ -169,7 +169,7 @@ class TestLayout:
         source = lines(tmp_path / "in.jsonl", [[[URL, 0, 2]]])
         return rawmm("upgrade", source, "-o", tmp_path / "out.jsonl", *args)
 
-    def test_is_a_family_and_its_knobs(self, rawmm: Run, tmp_path: Path) -> None:
+    def test_family_with_parameters_is_accepted(self, rawmm: Run, tmp_path: Path) -> None:
         images = ("--image-dir", str(tmp_path / "images"))
         outcome = self.run(rawmm, tmp_path, "--layout", "qwen_vl,min_pixels=1024", *images)
         assert outcome.err == "1 record (1 inline_urls), 1 change, 1 image stored\n"
@@ -178,7 +178,7 @@ class TestLayout:
         assert (sha256, span) == (SHA[:32], [0, 2])
         assert uri == (tmp_path / "images" / STORED).as_uri()
 
-    def test_says_what_is_missing(self, rawmm: Run, tmp_path: Path) -> None:
+    def test_missing_layout_or_directory_is_named(self, rawmm: Run, tmp_path: Path) -> None:
         outcome = self.run(rawmm, tmp_path, "--image-dir", str(tmp_path / "images"))
         assert outcome.code == 1
         assert outcome.err.endswith("can be computed [historical_form]\n")
@@ -204,7 +204,7 @@ class TestLayout:
             ("qwen_vl,", "--layout takes FAMILY,NAME=INTEGER,..."),
         ],
     )
-    def test_that_is_none_is_wrong_usage(
+    def test_invalid_layout_is_wrong_usage(
         self, text: str, says: str, rawmm: Run, tmp_path: Path
     ) -> None:
         outcome = self.run(rawmm, tmp_path, "--layout", text)
@@ -227,7 +227,7 @@ class TestLayout:
         ({**node(sidecar(OLD)), "mask": []}, "stream_length", "$.mask"),
     ],
 )  # fmt: skip
-def test_a_refused_record_leaves_everything_as_it_was(
+def test_refused_record_leaves_every_file_unchanged(
     record: Any, code: str, path: str, rawmm: Run, tmp_path: Path
 ) -> None:
     source = lines(tmp_path / "in.jsonl", sidecar(OLD), record, sidecar(OLD))
@@ -241,7 +241,7 @@ def test_a_refused_record_leaves_everything_as_it_was(
     assert left(tmp_path) == ["in.jsonl", "out.jsonl"]
 
 
-def test_the_type_can_be_named(rawmm: Run, tmp_path: Path) -> None:
+def test_type_can_be_named(rawmm: Run, tmp_path: Path) -> None:
     source = lines(tmp_path / "in.jsonl", {}, {"mm_items": {"image": [OLD]}})
     out = tmp_path / "out.jsonl"
     code, _, err = rawmm("upgrade", source, "-o", out)
@@ -258,7 +258,9 @@ def test_the_type_can_be_named(rawmm: Run, tmp_path: Path) -> None:
 
 
 class TestDryRun:
-    def test_writes_nothing_and_lists_what_is_refused(self, rawmm: Run, tmp_path: Path) -> None:
+    def test_dry_run_writes_nothing_and_lists_refused_records(
+        self, rawmm: Run, tmp_path: Path
+    ) -> None:
         source = tmp_path / "in.jsonl"
         lines(source, sidecar(without_version(raw_image_data=URL)), {"x": 1}, sidecar(OLD))
         with source.open("a") as file:
@@ -276,7 +278,7 @@ class TestDryRun:
             )
             assert left(tmp_path) == ["in.jsonl"]
 
-    def test_of_good_records_is_exit_code_0(self, rawmm: Run, tmp_path: Path) -> None:
+    def test_dry_run_of_valid_records_is_exit_code_0(self, rawmm: Run, tmp_path: Path) -> None:
         source = lines(tmp_path / "in.jsonl", sidecar(OLD), sidecar(NEW))
         code, stdout, err = rawmm("upgrade", source, "--dry-run", "--notes")
         assert (code, stdout) == (0, "")
@@ -294,7 +296,7 @@ class TestDryRun:
             "… 3 more refused (--max-errors 0 lists all)\ndry run: 23 records (23 refused), no changes\n"
         )
 
-    def test_of_a_file_that_is_none_says_so(self, rawmm: Run, tmp_path: Path) -> None:
+    def test_dry_run_of_an_invalid_file_is_an_error(self, rawmm: Run, tmp_path: Path) -> None:
         source = tmp_path / "in.jsonl"
         source.write_bytes(picture())
         code, _, err = rawmm("upgrade", source, "--dry-run")
@@ -329,7 +331,7 @@ def test_input_and_output_may_be_the_same_file_or_streams(
     assert done.stderr.startswith(b"1 record (1 uri), 1 change")
 
 
-def test_what_cannot_be_read_or_written_is_exit_code_2(rawmm: Run, tmp_path: Path) -> None:
+def test_unreadable_input_or_unwritable_output_is_exit_code_2(rawmm: Run, tmp_path: Path) -> None:
     source = lines(tmp_path / "in.jsonl", sidecar(without_version(raw_image_data=URL)))
     out = tmp_path / "out.jsonl"
     cases: list[tuple[tuple[str | Path, ...], str]] = [
@@ -358,7 +360,7 @@ def test_json_lines_in_a_json_file_get_a_hint(rawmm: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_on_a_terminal_the_summary_is_a_table(tmp_path: Path) -> None:
+def test_summary_is_a_table_on_a_terminal(tmp_path: Path) -> None:
     inline = sidecar(without_version(raw_image_data=URL))
     source = lines(tmp_path / "in.jsonl", sidecar(OLD, OLD), sidecar(NEW), inline)
     argv = ["upgrade", str(source), "-o", str(source), "--image-dir", str(tmp_path)]

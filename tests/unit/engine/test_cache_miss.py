@@ -28,7 +28,7 @@ from tests.unit.engine.engine import (
 BARE = REQUESTS["descriptor-only"]
 
 NESTED = {"error_type": TYPED["type"], "message": "cache-only slot", "missing": []}
-"""What prime-rl's server puts, as JSON, into the message of its error."""
+"""The JSON that prime-rl's server writes into the message of its error."""
 
 
 class Response:
@@ -156,14 +156,14 @@ HIDING_PLACES: dict[str, Any] = {
 
 @pytest.mark.parametrize("request_", REQUESTS)
 @pytest.mark.parametrize("place", HIDING_PLACES)
-def test_a_miss_is_found_in_every_place(place: str, request_: str) -> None:
+def test_miss_is_found_wherever_it_is_reported(place: str, request_: str) -> None:
     """It is retried for descriptor-only images only."""
     wanted = request_ == "descriptor-only"
     assert is_retried(HIDING_PLACES[place](), **REQUESTS[request_]) is wanted
 
 
 PROMPT = f'say {{"type": "{TYPED["type"]}"}} or {{"error_type": "{TYPED["type"]}"}}, {ASSERTION}'
-"""What a prompt may hold that speaks of these errors."""
+"""Prompts that quote these errors."""
 INVALID = {"type": "missing", "loc": ["body", "model"], "msg": "required", "input": PROMPT}
 
 
@@ -232,7 +232,7 @@ def test_other_errors_are_not_a_miss(place: str) -> None:
 class TestReadingMasksNothing:
     @pytest.mark.parametrize("name", ["response", "body", "message", "__str__"])
     @pytest.mark.parametrize("kind", [RuntimeError, AttributeError, RecursionError, MemoryError])
-    def test_an_attribute_that_raises(self, name: str, kind: type[Exception]) -> None:
+    def test_attribute_that_raises(self, name: str, kind: type[Exception]) -> None:
         def raises(self: Any) -> Any:
             raise kind
 
@@ -244,7 +244,7 @@ class TestReadingMasksNothing:
         assert is_retried(telling)
         assert is_retried(caused(hostile(), error(ASSERTION)))
 
-    def test_a_cause_that_raises(self) -> None:
+    def test_cause_that_raises(self) -> None:
         def raises(self: Any) -> Any:
             raise LookupError
 
@@ -253,7 +253,7 @@ class TestReadingMasksNothing:
         with pytest.raises(hostile):
             generate(Engine(hostile()), **BARE)
 
-    def test_a_mapping_that_raises(self) -> None:
+    def test_mapping_that_raises(self) -> None:
         class Broken(Body):
             def __getitem__(self, key: str) -> Any:
                 raise OSError
@@ -261,7 +261,7 @@ class TestReadingMasksNothing:
         assert not is_retried(error(body=Broken(TYPED)))
         assert is_retried(error(body=Broken(TYPED), message=ASSERTION))
 
-    def test_an_object_that_lies_about_its_class(self) -> None:
+    def test_forged_class_masks_nothing(self) -> None:
         def raises(self: Any) -> Any:
             raise OSError
 

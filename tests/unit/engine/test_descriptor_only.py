@@ -114,7 +114,7 @@ ITEMS: dict[str, tuple[Any, int]] = {
 
 
 @pytest.mark.parametrize("name", ITEMS)
-def test_an_item_without_a_locator_is_descriptor_only(name: str) -> None:
+def test_item_without_a_locator_is_descriptor_only(name: str) -> None:
     entry, wanted = ITEMS[name]
     holder = {"mm_hashes": {"image": [HASH]}, "mm_items": {"image": [entry]}}
     assert images_of(multi_modal_data=holder) == wanted
@@ -186,7 +186,7 @@ def test_features_are_read_in_any_form(name: str) -> None:
         assert images_of(features=SimpleNamespace(**features)) == wanted
 
 
-def test_features_as_a_struct() -> None:
+def test_features_may_be_a_struct() -> None:
     ranges = {"image": [PlaceholderRange(offset=0, length=1), PlaceholderRange(offset=1, length=1)]}
     for slots, wanted in (([None, REF], 1), ([REF, REF], 0), (None, 2)):
         data = None if slots is None else {"image": slots}
@@ -209,7 +209,7 @@ def test_one_argument_with_images_is_enough() -> None:
     assert images_of(multi_modal_data=raw, features={"kwargs_data": {"image": [None]}}) == 1
 
 
-def test_arguments_without_images() -> None:
+def test_arguments_without_images_count_none() -> None:
     assert images_of(messages=[{"role": "user"}], model="m", prompt_ids=[1]) == 0
 
 
@@ -240,7 +240,7 @@ def test_sidecars_of_consumers_are_read(form: str, wanted: int) -> None:
 
 
 @given(instances(MultiModalData))
-def test_any_sidecar(held: MultiModalData) -> None:
+def test_images_of_any_sidecar_are_counted(held: MultiModalData) -> None:
     """Structs and plain data: items without a locator, or hashes without items."""
     wanted = 0
     for modality in {*held.mm_hashes, *held.mm_items} - {"audio", "video"}:
@@ -253,7 +253,7 @@ def test_any_sidecar(held: MultiModalData) -> None:
 
 
 @given(instances(GenerateFeatures))
-def test_any_features(features: GenerateFeatures) -> None:
+def test_images_of_any_features_are_counted(features: GenerateFeatures) -> None:
     data = features.kwargs_data or {}
     wanted = sum(
         data[modality].count(None) if data.get(modality) else len(hashes)
@@ -262,7 +262,7 @@ def test_any_features(features: GenerateFeatures) -> None:
     assert images_of(features=features) == images_of(features=to_builtins(features)) == wanted
 
 
-def test_the_request_is_read_and_not_changed() -> None:
+def test_request_is_read_and_not_changed() -> None:
     held = to_builtins(sidecar(item(), item(raw_image_id=ID)))
     before = json.dumps(held)
     engine = Engine(CacheMissError(), DONE)

@@ -83,7 +83,7 @@ class TestSlots:
         )
         assert features == generate_features(sidecar(item(0)))
 
-    def test_no_media(self) -> None:
+    def test_sidecar_without_media_gives_no_features(self) -> None:
         assert generate_features(None) is None
         assert generate_features(MultiModalData()) is None
         assert generate_features(MultiModalData(mm_items={"image": []})) is None
@@ -103,7 +103,7 @@ class TestSlots:
 
 
 class TestEngineNames:
-    def test_all_three_lists_and_the_reference(self) -> None:
+    def test_engine_name_is_used_in_all_lists(self) -> None:
         kimi = item(0, family="kimi_k25", vllm_modality="vision_chunk")
         features = generate_features(sidecar(kimi))
         assert features is not None
@@ -166,7 +166,7 @@ class TestErrors:
         given.mm_hashes["image"].pop()
         assert refused(given).code == "count_mismatch"
 
-    def test_a_string_is_no_set_of_hashes(self) -> None:
+    def test_string_as_cached_hashes_is_refused(self) -> None:
         error = refused(sidecar(item(0)), cached=mm_hash_of(0))
         assert (error.code, error.path) == ("wrong_type", "$")
 
@@ -200,7 +200,7 @@ class TestRetry:
         return sent
 
     @pytest.mark.parametrize("cached", [[mm_hash_of(0)], [mm_hash_of(0), mm_hash_of(1)]])
-    def test_a_miss(self, cached: Any) -> None:
+    def test_miss(self, cached: Any) -> None:
         first, second = self.run(cached)
         assert second.kwargs_data is not None
         assert None not in second.kwargs_data["image"]

@@ -45,7 +45,7 @@ def test_odd_requests_pass(name: str) -> None:
         assert generate(Engine(CacheMissError(), DONE), **request) is DONE
 
 
-def test_a_second_error_with_an_odd_cause_comes_out() -> None:
+def test_second_error_with_an_odd_cause_is_raised() -> None:
     first, second = CacheMissError(), MislabelledError()
     with pytest.raises(MislabelledError) as caught:
         generate(Engine(first, second), **REQUESTS["descriptor-only"])

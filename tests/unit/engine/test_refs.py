@@ -76,7 +76,7 @@ class TestEmit:
         ref = raw_mm_ref(**FIELDS | {"payload": None}, raw_image_id=ID)
         assert split_raw_mm_ref(ref).payload == {}
 
-    def test_needs_one_locator(self) -> None:
+    def test_reference_needs_one_locator(self) -> None:
         with pytest.raises(ContractError) as caught:
             raw_mm_ref(**FIELDS)
         assert str(caught.value) == (
@@ -101,13 +101,13 @@ class TestEmit:
             ("raw_image_uri", "http://x/a.png", "bad_locator", "$.raw_image_uri"),
         ],
     )
-    def test_refused(self, field: str, value: Any, code: str, path: str) -> None:
+    def test_invalid_fields_are_refused(self, field: str, value: Any, code: str, path: str) -> None:
         locator = {} if field.startswith("raw") else {"raw_image_id": ID}
         with pytest.raises(RawMMError) as caught:
             raw_mm_ref(**FIELDS | locator | {field: value})
         assert (caught.value.code, caught.value.path) == (code, path)
 
-    def test_input_stays(self) -> None:
+    def test_input_is_not_changed(self) -> None:
         payload = {"b": (1, 2), "a": {"c": 1}}
         raw_mm_ref(**FIELDS | {"payload": payload}, raw_image_id=ID)
         assert list(payload) == ["b", "a"]
@@ -127,13 +127,13 @@ class TestRunIds:
             split_raw_mm_ref("mmraw:v3:" + urlsafe_base64(as_json(run_id=run_id, raw_image_id=ID)))
         assert (caught.value.code, caught.value.path) == ("bad_format", "$.run_id")
 
-    def test_of_v2(self) -> None:
+    def test_run_id_of_v2_is_read(self) -> None:
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref(SAMPLES["v2"].replace(":demo:", ":de/mo:"))
         assert (caught.value.code, caught.value.path) == ("bad_format", "$.run_id")
 
     @pytest.mark.parametrize("prefix", ["mmraw:", "mmraw:b64"])
-    def test_other_forms_have_none(self, prefix: str) -> None:
+    def test_other_forms_have_no_run_id(self, prefix: str) -> None:
         text = as_json(run_id="demo", raw_image_id=ID)
         ref = "mmraw:" + (urlsafe_base64(text) if "b64" in prefix else text)
         with pytest.raises(ContractError) as caught:
@@ -201,7 +201,7 @@ class TestErrors:
             ),
         ],
     )
-    def test_sentences(self, ref: str, sentence: str) -> None:
+    def test_errors_have_whole_sentences(self, ref: str, sentence: str) -> None:
         with pytest.raises(ContractError) as caught:
             split_raw_mm_ref(ref)
         assert str(caught.value) == sentence
@@ -279,14 +279,14 @@ class TestErrors:
             ("mmraw:" + as_json(raw_image_id=ID)[:-1] + ',"payload":{}}', "duplicate_key", "$"),
         ],
     )
-    def test_codes(self, ref: str, code: str, path: str) -> None:
+    def test_each_defect_has_its_code(self, ref: str, code: str, path: str) -> None:
         with pytest.raises(RawMMError) as caught:
             split_raw_mm_ref(ref)
         assert (caught.value.code, caught.value.path) == (code, path)
         again = pickle.loads(pickle.dumps(caught.value))
         assert str(again) == str(caught.value)
 
-    def test_numbers_beyond_any_double(self) -> None:
+    def test_numbers_beyond_any_double_are_refused(self) -> None:
         text = as_json(raw_image_id=ID).replace("[1,", "[1e999,").replace("[1, ", "[1e999, ")
         with pytest.raises(ProcessedPayloadError) as caught:
             split_raw_mm_ref("mmraw:" + text)
@@ -295,7 +295,7 @@ class TestErrors:
 
 
 class TestStrictBase64:
-    """What a lenient decoder skips or repairs is an error."""
+    """Text that a lenient decoder would skip or repair is an error."""
 
     @pytest.mark.parametrize("form", ["v2", "v3_id", "v3_uri", "b64"])
     @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ class TestStrictBase64:
             lambda text: text + "A",
         ],
     )
-    def test_damaged(self, form: str, damage: Any) -> None:
+    def test_damaged_base64_is_refused(self, form: str, damage: Any) -> None:
         with pytest.raises(RawMMError) as caught:
             split_raw_mm_ref(damage(SAMPLES[form]))
         assert caught.value.code in {"bad_base64", "malformed"}
@@ -371,7 +371,7 @@ class TestHostile:
         assert split_raw_mm_ref(raw_mm_ref(**FIELDS, raw_image_uri=uri)).raw_image_uri == uri
 
     @pytest.mark.parametrize("field", ["family", "fingerprint", "mm_hash", "raw_image_id"])
-    def test_no_base64_in_messages(self, field: str) -> None:
+    def test_errors_show_no_base64(self, field: str) -> None:
         secret = base64.b64encode(b"a secret image, told by nobody!").decode()
         for text in (secret, f"data:image/png;base64,{secret}"):
             for ref in (

@@ -25,7 +25,7 @@ def test_first_result_is_returned_unchanged(request_: Any) -> None:
     assert engine.calls == [{"model": "m", **request_, "materialize_all_image_refs": False}]
 
 
-def test_a_miss_is_retried_once_with_all_references() -> None:
+def test_miss_is_retried_once_with_all_references() -> None:
     engine = Engine(CacheMissError(), DONE)
     assert generate(engine, **BARE) is DONE
     assert engine.modes == [False, True]
@@ -52,7 +52,7 @@ def test_generate_that_raises_before_awaiting_is_retried() -> None:
 
 
 @pytest.mark.parametrize("name", ["raw", "no images"])
-def test_a_miss_without_descriptor_only_images_passes(name: str) -> None:
+def test_miss_without_descriptor_only_images_passes(name: str) -> None:
     error = CacheMissError()
     engine = Engine(error)
     with pytest.raises(CacheMissError) as caught:
@@ -65,7 +65,7 @@ def test_a_miss_without_descriptor_only_images_passes(name: str) -> None:
 @pytest.mark.parametrize(
     "error", [ValueError("no"), RuntimeError(), ExceptionGroup("", [OSError()]), TimeoutError()]
 )
-def test_any_other_error_passes(error: Exception) -> None:
+def test_other_errors_are_raised_unchanged(error: Exception) -> None:
     engine = Engine(error)
     with pytest.raises(type(error)) as caught:
         generate(engine, **BARE)
@@ -94,7 +94,7 @@ def test_interruptions_pass_through_both_calls(kind: type[BaseException], misses
     assert len(engine.calls) == misses + 1
 
 
-def test_a_cancelled_task_is_cancelled_in_the_second_call() -> None:
+def test_cancelled_task_is_cancelled_in_the_second_call() -> None:
     reached: list[bool] = []
     waits = asyncio.Event()
 
@@ -117,7 +117,7 @@ def test_a_cancelled_task_is_cancelled_in_the_second_call() -> None:
     assert reached == [False, True]
 
 
-class TestASecondFailure:
+class TestSecondFailure:
     def test_second_miss_is_raised(self) -> None:
         first, second = CacheMissError("first"), CacheMissError("second")
         engine = Engine(first, second, DONE)
@@ -150,7 +150,7 @@ class TestASecondFailure:
             generate(Engine(CacheMissError(), second), **BARE)
         assert second.__context__ is before
 
-    def test_the_same_object_is_not_its_own_cause(self) -> None:
+    def test_same_object_is_not_its_own_cause(self) -> None:
         error = CacheMissError()
         with pytest.raises(CacheMissError) as caught:
             generate(Engine(error, error), **BARE)
@@ -178,14 +178,14 @@ class TestASecondFailure:
         assert caught.value is second
         assert BaseException.__dict__["__cause__"].__get__(second) is first
 
-    def test_the_argument_cannot_be_given_twice(self) -> None:
+    def test_argument_cannot_be_given_twice(self) -> None:
         engine = Engine(DONE)
         with pytest.raises(TypeError, match="materialize_all_image_refs"):
             generate(engine, **BARE, materialize_all_image_refs=True)
         assert engine.calls == []
 
 
-class TestTheLog:
+class TestLog:
     def test_one_warning_before_the_second_call(self, caplog: pytest.LogCaptureFixture) -> None:
         secret = "data:image/png;base64,iVBORw0KGgo="  # an engine may quote the request
         request = {"multi_modal_data": sidecar(item(), item(raw_image_id="0.png"), item())}

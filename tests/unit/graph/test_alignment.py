@@ -70,7 +70,7 @@ def test_engine_may_expand_a_medium_to_any_tokens() -> None:
 
 
 @given(st.data())
-def test_any_expansion(data: st.DataObject) -> None:
+def test_any_expansion_is_aligned(data: st.DataObject) -> None:
     rendered = data.draw(st.lists(st.sampled_from([1, 2, PAD, VIDEO]), max_size=12))
     engine: list[int] = []
     ranges: list[tuple[int, int]] = []
@@ -158,7 +158,7 @@ def test_range_at_another_position_is_refused(
     )
 
 
-class TestInACommit:
+class TestCommit:
     """The renderer writes one token per image; the engine writes as many as it needs."""
 
     def tokens(self, **fields: Any) -> dict[str, Any]:
@@ -226,7 +226,7 @@ class TestInACommit:
         assert trace.nodes[3].multi_modal_data == sidecar((2, 11, 2))
         validate(trace)
 
-    def test_an_engine_that_sized_an_image_differently_forks(self) -> None:
+    def test_engine_that_sized_an_image_differently_forks(self) -> None:
         """Only the engine's tokens differ."""
         trace = new_trace()
         prompt: list[Any] = [user(url(0)), user(url(1))]
@@ -240,7 +240,7 @@ class TestInACommit:
             sidecar((0, 1, 2), (1, 5, 2)),
         ]
 
-    def test_a_renderer_that_wrote_other_tokens_forks(self) -> None:
+    def test_renderer_that_wrote_other_tokens_forks(self) -> None:
         """Only the renderer's tokens differ, so it could not extend them."""
         trace = new_trace()
         prompt: list[Any] = [user("a")]

@@ -39,13 +39,13 @@ def held(mask: Any) -> tuple[list[int], list[int]]:
 
 class TestSamplingMasks:
     @pytest.mark.parametrize("build", [SimpleNamespace, dict], ids=["object", "mapping"])
-    def test_of_numpy_arrays(self, build: Any) -> None:
+    def test_numpy_arrays_become_masks(self, build: Any) -> None:
         mask = sampling_mask(build(ids=int32(5, 6, 7), counts=int32(2, 1)))
         assert held(mask) == ([5, 6, 7], [2, 1])
         assert mask is not None
         assert (mask.ids.dtype, mask.ids.shape) == ("int32", [3])
 
-    def test_of_encoded_arrays(self) -> None:
+    def test_encoded_arrays_become_masks(self) -> None:
         one = EncodedArray(dtype="int32", shape=[1], data=b"\1\0\0\0")
         mask = SamplingMask(ids=one, counts=one)
         assert sampling_mask(mask) is mask
@@ -58,7 +58,7 @@ class TestSamplingMasks:
         mask = sampling_mask({"ids": int32(5, 0, 6, 0)[::2], "counts": int32(1, 1)[::-1]})
         assert held(mask) == ([5, 6], [1, 1])
 
-    def test_in_a_node(self) -> None:
+    def test_masks_are_stored_in_the_node(self) -> None:
         trace = new_trace()
         mask = {"ids": int32(5, 6), "counts": int32(2, 0)}
         play(trace, [user("a")], response([1], sampling_mask=mask))
@@ -106,13 +106,13 @@ class TestSamplingMasks:
             ),
         ],
     )
-    def test_refused(self, mask: Any, sentence: str) -> None:
+    def test_invalid_masks_are_refused(self, mask: Any, sentence: str) -> None:
         with pytest.raises(RawMMError) as caught:
             sampling_mask(mask)
         assert str(caught.value) == "$.tokens.sampling_mask" + sentence
 
 
-def test_an_encoded_array_is_kept() -> None:
+def test_encoded_array_is_kept() -> None:
     one = EncodedArray(dtype="int32", shape=[0], data=b"")
     assert encoded(one) is one
 
@@ -152,7 +152,7 @@ class TestRouting:
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 14]]
         validate(trace)
 
-    def test_an_engine_with_a_row_for_every_token(self) -> None:
+    def test_engine_with_a_row_for_every_token(self) -> None:
         trace = new_trace()
         turn(trace, payload([10, 11, 12, 13, 14, 15]))
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 15]]
@@ -169,7 +169,7 @@ class TestRouting:
         turn(trace, payload(range(rows)))
         assert rows_of(trace) == [[0, 1] if rows else None, [2] if rows else None, None]
 
-    def test_a_start_within_the_new_tokens(self) -> None:
+    def test_start_within_the_new_tokens(self) -> None:
         trace = new_trace()
         turn(trace, payload([12, 13, 14, 15], start=2))
         assert rows_of(trace) == [None, [12], [13, 14, 15]]
@@ -189,7 +189,7 @@ class TestRouting:
             turn(trace, payload([10, 11, 12, 13, 14]) | {"dtype": dtype})
             assert rows_of(trace) == [[10, 11], [12], [13, 14, 14]]
 
-    def test_wider_rows(self) -> None:
+    def test_two_dimensional_rows_are_sliced(self) -> None:
         trace = new_trace()
         data = np.arange(5 * 6, dtype=np.uint16).reshape(5, 3, 2)
         raw = base64.b64encode(data.tobytes())
@@ -209,7 +209,7 @@ class TestRouting:
         )
         assert rows_of(trace) == [[1, 2], None, [3, 3]]
 
-    def test_the_whole_array_is_not_kept(self) -> None:
+    def test_whole_array_is_not_kept(self) -> None:
         trace = new_trace()
         turn(trace, payload([10, 11, 12, 13, 14]))
         for node in trace.nodes:
@@ -315,18 +315,18 @@ class TestCorrections:
         assert other is not None
         assert (one.data, one.shape, other.shape) == (bytes([13, 14, 14]), [3, 1, 1], [1, 2, 1])
 
-    def test_a_node_without_routing_stays_without(self) -> None:
+    def test_node_without_routing_stays_without(self) -> None:
         trace = new_trace()
         turn(trace, None)
         self.second(trace, payload(range(8)))
         assert rows_of(trace) == [None, None, None, [6], [7, 7]]
 
-    def test_a_turn_without_routing_changes_nothing(self) -> None:
+    def test_turn_without_routing_changes_nothing(self) -> None:
         trace = self.first()
         self.second(trace, None)
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 14], None, None]
 
-    def test_a_prompt_message_has_no_copied_row(self) -> None:
+    def test_prompt_message_has_no_copied_row(self) -> None:
         """Only the last token of a completion was not fed back."""
         trace = new_trace()
         play(
@@ -345,7 +345,7 @@ class TestCorrections:
         )
         assert rows_of(trace) == [[1, 2], [3], [4, 4], [7], [8, 8]]
 
-    def test_the_last_node_with_tokens_counts(self) -> None:
+    def test_last_node_with_tokens_counts(self) -> None:
         trace = self.first()
         history = history_of(trace)
         ids = [1, 2, 3, 4, 90, 91]
@@ -366,7 +366,7 @@ class TestCorrections:
         )
         assert rows_of(trace)[2] == [13, 14, 25]
 
-    def test_the_first_turn_has_nothing_to_correct(self) -> None:
+    def test_first_turn_has_nothing_to_correct(self) -> None:
         trace = new_trace()
         play(trace, [], response([1], routed_experts=payload([1, 2, 3])))
         assert rows_of(trace) == [[1, 2, 3]]
@@ -399,7 +399,7 @@ def test_invalid_routing_is_refused(routing: Any, sentence: str) -> None:
     assert encode_msgpack(trace) == before
 
 
-def test_a_shape_without_rows() -> None:
+def test_shape_without_rows() -> None:
     for shape, data in (([], b"\1"), ([0, 4, 2], b""), ([3, 0, 2], b"")):
         trace = new_trace()
         turn(trace, {"data": base64.b64encode(data), "shape": shape})

@@ -42,7 +42,7 @@ def alone(**fields: Any) -> Branch:
 
 
 class TestLeaves:
-    def test_of_a_tree(self) -> None:
+    def test_leaves_of_a_tree_are_found(self) -> None:
         trace = Trace(nodes=[node(), node(0), node(0), node(2), node(), node(2)])
         assert leaves(trace) == [1, 3, 4, 5]
         found = branches(trace)
@@ -67,7 +67,7 @@ class TestTrainable:
         ]
         return [branch.trainable for branch in branches(Trace(nodes=nodes))]
 
-    def test_without_links(self) -> None:
+    def test_branch_without_links_is_trainable(self) -> None:
         assert branches(with_images())[0].trainable
         assert self.flags([], []) == [True, True]
 
@@ -96,7 +96,7 @@ class TestTrainable:
 
 
 class TestStreams:
-    def test_of_two_turns(self) -> None:
+    def test_streams_of_two_turns_are_joined(self) -> None:
         (branch,) = branches(with_images())
         assert branch.messages == [
             user("look", url(0)),
@@ -111,7 +111,7 @@ class TestStreams:
         assert branch.mm_token_type_ids == [0, 1, 1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0]
         assert branch.tools == []
 
-    def test_tools_of_the_root(self) -> None:
+    def test_tools_are_those_of_the_root(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1]), tools=[Tool(name="click")])
         play(trace, [user("b")], response([1]))
@@ -139,7 +139,9 @@ class TestStreams:
             ([True, True], [], [0.0, 0.0]),
         ],
     )
-    def test_any_mask(self, mask: list[bool], values: list[float], out: list[float]) -> None:
+    def test_streams_agree_with_any_mask(
+        self, mask: list[bool], values: list[float], out: list[float]
+    ) -> None:
         branch = alone(token_ids=[1] * len(mask), mask=mask, entropies=values)
         assert branch.spread("entropies") == out
 
@@ -168,12 +170,12 @@ class TestStreams:
             f"got {len(values)} [stream_length]"
         )
 
-    def test_types_of_several_media(self) -> None:
+    def test_types_of_several_media_are_read(self) -> None:
         trace = Trace(nodes=[node(token_ids=[5, 8, PAD, 6, 9], mask=[False] * 5)])
         trace.mm_token_type_id_map = {"8": 2, "7": 1, "6": 0}
         assert branches(trace)[0].mm_token_type_ids == [0, 2, 1, 0, 0]
 
-    def test_no_types_without_media(self) -> None:
+    def test_types_are_none_without_media(self) -> None:
         for found in (None, {}, {"9": 1}, {"5": 0}):
             trace = Trace(nodes=[node(token_ids=[5], mask=[False])], mm_token_type_id_map=found)
             assert branches(trace)[0].mm_token_type_ids is None

@@ -81,13 +81,13 @@ class TestOneTurn:
         assert [node.message for node in trace.nodes] == [*prompt, reply()]
         assert all(before <= (node.timestamp or 0) <= time.time() for node in trace.nodes)
 
-    def test_without_spans_the_reply_gets_all_tokens(self) -> None:
+    def test_reply_gets_all_tokens_without_spans(self) -> None:
         trace = new_trace()
         play(trace, [user("a"), user("b")], response([1, 2, 3]))
         assert tokens_of(trace) == [[], [], [1, 2, 3, 90, 91]]
         assert trace.nodes[2].is_content == []
 
-    def test_a_message_without_tokens(self) -> None:
+    def test_message_without_tokens(self) -> None:
         trace = new_trace()
         spans = [(0, 2), None, (2, 3)]
         play(trace, [user("a"), user(""), user("b")], response([1, 2, 3], message_spans=spans))
@@ -140,7 +140,7 @@ class TestOneTurn:
             assert len(other.nodes) == len(prompt) + 2
 
 
-class TestTheReply:
+class TestReply:
     def test_finish_reason_and_usage_are_kept(self) -> None:
         trace = new_trace()
         answer = response([1])
@@ -152,7 +152,7 @@ class TestTheReply:
         assert trace.nodes[0].finish_reason is None
         assert trace.nodes[0].usage is None
 
-    def test_fields_that_are_none_are_left_out(self) -> None:
+    def test_null_fields_are_left_out(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1]))
         for node in to_builtins(trace)["nodes"]:
@@ -161,7 +161,7 @@ class TestTheReply:
                 "token_ids", "mask", "is_content", "logprobs",
             }  # fmt: skip
 
-    def test_the_same_reply_again_is_another_node(self) -> None:
+    def test_same_reply_again_is_another_node(self) -> None:
         trace = new_trace()
         first = play(trace, [user("a")], response([1], message_spans=[(0, 1)]))
         second = play(trace, [user("a")], response([1], message_spans=[(0, 1)]))
@@ -169,8 +169,8 @@ class TestTheReply:
         assert prepare_turn(trace, [user("a"), reply()]).prefix_node_ids == [0, 2]
 
 
-class TestTheNextTurn:
-    def test_it_continues_the_last_turn(self) -> None:
+class TestNextTurn:
+    def test_next_turn_continues_the_last_one(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1, 2], message_spans=[(0, 2)]))
         turn = prepare_turn(trace, [user("a"), reply(), user("b")])
@@ -198,13 +198,13 @@ class TestTheNextTurn:
         trace.nodes[1].sampled = False
         assert prepare_turn(trace, [user("a"), reply()]).previous_token_ids() is None
 
-    def test_a_reply_alone_cannot_be_extended(self) -> None:
-        """A renderer extends a prompt, and there is none."""
+    def test_reply_alone_cannot_be_extended(self) -> None:
+        """A renderer extends a prompt that does not exist."""
         trace = new_trace()
         play(trace, [], response([]))
         assert prepare_turn(trace, [reply(), user("a")]).previous_token_ids() is None
 
-    def test_it_forks_where_the_tokens_differ(self) -> None:
+    def test_next_turn_forks_where_the_tokens_differ(self) -> None:
         trace = new_trace()
         play(trace, [user("a"), user("b")], response([1, 2], message_spans=[(0, 1), (1, 2)]))
         play(
@@ -221,7 +221,7 @@ class TestTheNextTurn:
         turn.commit(response([1, 2], text="third", message_spans=[(0, 1), (1, 2)]))
         assert parents_of(trace)[5:] == [1]
 
-    def test_it_forks_where_the_messages_differ(self) -> None:
+    def test_next_turn_forks_where_the_messages_differ(self) -> None:
         trace = with_images()
         play(
             trace,
@@ -257,7 +257,7 @@ class TestSpansOfAnExtendedPrompt:
         turn = prepare_turn(trace, prompt)
         return turn.prompt_message_spans(SimpleNamespace(message_indices=[-1] * 4 + [*indices]))
 
-    def test_they_follow_the_prefix(self) -> None:
+    def test_spans_follow_the_prefix(self) -> None:
         assert self.spans(0, 0, 1, 1, 1, -1) == [None, None, (4, 6), (6, 9)]
 
     def test_scaffold_belongs_to_no_span(self) -> None:
@@ -267,14 +267,14 @@ class TestSpansOfAnExtendedPrompt:
         assert self.spans(0, -1, 0, 1) == [None, None, (4, 7), (7, 8)]
         assert self.spans(1, 0, 0, 1) == [None, None, (5, 7), (4, 8)]
 
-    def test_a_message_without_tokens(self) -> None:
+    def test_message_without_tokens(self) -> None:
         assert self.spans(1, 1) == [None, None, None, (4, 6)]
         assert self.spans() == [None, None, None, None]
 
     def test_indices_beyond_the_tail_are_ignored(self) -> None:
         assert self.spans(0, 5, tail=1) == [None, None, (4, 5)]
 
-    def test_in_the_renderers_tokens(self) -> None:
+    def test_spans_index_the_renderers_tokens(self) -> None:
         """The engine has more tokens if it expanded media."""
         trace = new_trace()
         tokens: dict[str, Any] = {"mm_placeholders": [(0, 3)], "mm_token_type_id_map": TYPES}
@@ -370,7 +370,7 @@ class TestRelays:
         assert parents_of(trace)[4:] == [3, 4]
         validate(trace)
 
-    def test_a_response_without_the_field(self) -> None:
+    def test_response_without_the_field(self) -> None:
         trace = new_trace()
         prepare_turn(trace, [user("a")]).commit(SimpleNamespace(message=reply()))
         assert len(trace.nodes) == 2
@@ -421,7 +421,7 @@ class TestCommitPrompt:
         assert not trace.nodes[1].sampled
         validate(trace)
 
-    def test_only_what_is_new(self) -> None:
+    def test_only_new_nodes_are_committed(self) -> None:
         trace = with_images()
         turn = prepare_turn(trace, [*history_of(trace), user("b")])
         turn.commit_prompt()
@@ -455,7 +455,7 @@ class TestTools:
     CLICK = Tool(name="click")
     CLICK_MORE = Tool(name="click", description="more")
 
-    def test_the_root_holds_them(self) -> None:
+    def test_root_holds_them(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response([1]), tools=[self.CLICK])
         assert [node.tools for node in trace.nodes] == [[self.CLICK], None]
@@ -472,7 +472,7 @@ class TestTools:
         assert prepare_turn(trace, [user("a")]).prefix_node_ids == [4]
         assert prepare_turn(trace, [user("a")], [Tool(name="other")]).prefix_node_ids == []
 
-    def test_the_trace_keeps_the_latest_of_each(self) -> None:
+    def test_trace_keeps_the_latest_of_each(self) -> None:
         trace = Trace(nodes=[], tools=[{"name": "old", "type": "function"}, {"name": ["odd"]}])
         play(
             trace, [user("a")], response([1]), tools=[self.CLICK, Tool(name="type", type="custom")]
@@ -534,7 +534,7 @@ class TestAnyForm:
             "multi_modal_data": sidecar((0, 1, 1)),
         }
 
-    def test_response_struct(self) -> None:
+    def test_response_struct_is_read(self) -> None:
         self.check(
             Response(
                 message=AssistantMessage(content="fine"),
@@ -545,7 +545,7 @@ class TestAnyForm:
         )
 
     @pytest.mark.parametrize("build", [SimpleNamespace, dict], ids=["objects", "mappings"])
-    def test_objects_and_mappings(self, build: Any) -> None:
+    def test_objects_and_mappings_are_read(self, build: Any) -> None:
         self.check(
             build(
                 message={"role": "assistant", "content": "fine"},
@@ -555,7 +555,7 @@ class TestAnyForm:
             )
         )
 
-    def test_dataclasses_of_another_library(self) -> None:
+    def test_dataclasses_of_another_library_are_read(self) -> None:
         @dataclass
         class Sidecar:
             mm_hashes: dict[str, Any]
@@ -585,7 +585,7 @@ class TestAnyForm:
             )
         )
 
-    def test_pydantic_models(self) -> None:
+    def test_pydantic_models_are_read(self) -> None:
         class Message(pydantic.BaseModel):
             role: str = "assistant"
             content: str = "fine"
@@ -615,7 +615,7 @@ class TestAnyForm:
         [tuple, deque, UserList, lambda ids: array.array("q", ids), lambda ids: ids],
         ids=["tuple", "deque", "UserList", "array", "list"],
     )
-    def test_ids_in_any_sequence(self, build: Any) -> None:
+    def test_ids_are_read_from_any_sequence(self, build: Any) -> None:
         trace = new_trace()
         ids: list[int] = []
         for number in range(3):
@@ -636,7 +636,7 @@ class TestAnyForm:
         assert all(type(token) is int for node in tokens_of(trace) for token in node)
         assert parents_of(trace) == [None, 0, 1, 2, 3, 4]
 
-    def test_messages_in_any_form(self) -> None:
+    def test_messages_are_read_in_any_form(self) -> None:
         class Message(pydantic.BaseModel):
             role: str = "user"
             content: str = "a"
@@ -646,7 +646,7 @@ class TestAnyForm:
             play(trace, iter([one]), response([1], message_spans=[(0, 1)]))
         assert parents_of(trace) == [None, 0, 0, 0]
 
-    def test_structs_are_kept_as_they_are(self) -> None:
+    def test_structs_are_kept_unchanged(self) -> None:
         trace, message = new_trace(), user("a")
         play(trace, [message], response([1]))
         assert trace.nodes[0].message is message
@@ -673,7 +673,7 @@ class TestTokenTypes:
         with pytest.raises(rawmm.ContractError, match="orphan_image"):
             play(trace, prompt, response(ids, multi_modal_data=sidecar((0, 1, 2), (1, 7, 3))))
 
-    def test_a_turn_without_any(self) -> None:
+    def test_turn_without_any(self) -> None:
         trace = new_trace()
         nothing: list[Any] = [None, {}]
         for found in nothing:
@@ -692,7 +692,7 @@ class TestInlineImages:
     INLINE = "data:image/png;base64,AAAA"
 
     @pytest.mark.parametrize("spans", [None, [(0, 2)]])
-    def test_their_tokens_need_no_items(self, spans: Any) -> None:
+    def test_inline_image_tokens_need_no_items(self, spans: Any) -> None:
         trace = new_trace()
         tokens: dict[str, Any] = {"message_spans": spans, "mm_token_type_id_map": TYPES}
         play(trace, [user(self.INLINE)], response([1, PAD, 3], **tokens))
@@ -744,7 +744,7 @@ class TestInlineImages:
             "$.tokens.multi_modal_data.mm_items.image[0]",
         )
 
-    def test_a_described_inline_image_stays_described(self) -> None:
+    def test_described_inline_image_stays_described(self) -> None:
         """Without the sidecar the descriptor of the earlier turn would be lost."""
         trace = new_trace()
         described = MultiModalData(

@@ -420,7 +420,7 @@ def test_valid_response_is_committed() -> None:
     assert whole.nodes[4].is_content == [True] * 3
 
 
-def test_a_processed_payload_is_a_type_error() -> None:
+def test_processed_payload_is_a_type_error() -> None:
     trace = with_images()
     bad = good(
         multi_modal_data=damaged(lambda s: s.mm_items["image"][2].payload.update(image_features=1))
@@ -520,7 +520,7 @@ def test_errors_show_no_content() -> None:
     assert caught.value.code == "bad_base64"
 
 
-def test_the_response_is_not_changed() -> None:
+def test_response_is_not_changed() -> None:
     trace = with_images()
     answer = good(
         prompt_ids=(*BEFORE, *NEW),
@@ -542,7 +542,7 @@ def test_the_response_is_not_changed() -> None:
     assert trace.nodes[-1].message == reply()
 
 
-def test_a_commit_refused_by_its_last_check_changes_nothing() -> None:
+def test_commit_refused_by_its_last_check_changes_nothing() -> None:
     """Image tokens of the completion are checked last."""
     trace = new_trace()
     play(trace, [user("a")], response([1], message_spans=[(0, 1)], routed_experts=routing(2)))

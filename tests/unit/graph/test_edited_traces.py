@@ -89,7 +89,7 @@ def test_turn_matches_the_edited_nodes(edit: Callable[[Trace], None], left: int)
 
 
 @edits
-def test_a_turn_prepared_before_the_edit_is_refused(
+def test_turn_prepared_before_the_edit_is_refused(
     edit: Callable[[Trace], None],
     left: int,
 ) -> None:
@@ -117,7 +117,7 @@ def test_edit_outside_of_the_prefix_is_allowed() -> None:
     assert trace.nodes[4].parent == 0
 
 
-def test_an_equal_message_in_place_of_another_changes_nothing() -> None:
+def test_equal_message_in_place_of_another_changes_nothing() -> None:
     trace = conversation()
     turn = prepare_turn(trace, [user("a"), reply(), user("b")])
     trace.nodes[0].message = user("a")
@@ -125,7 +125,7 @@ def test_an_equal_message_in_place_of_another_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("number", [1, -2, 7])
-def test_an_appended_node_without_an_earlier_parent_is_refused(number: int) -> None:
+def test_appended_node_without_an_earlier_parent_is_refused(number: int) -> None:
     trace = new_trace()
     trace.nodes.append(node("a", None))
     trace.nodes.append(node("b", None))
@@ -135,7 +135,7 @@ def test_an_appended_node_without_an_earlier_parent_is_refused(number: int) -> N
     assert caught.value.path == "$.trace.nodes[1].parent"
 
 
-def test_an_unedited_trace_is_indexed_once() -> None:
+def test_unedited_trace_is_indexed_once() -> None:
     trace = conversation()
     before = index_of(trace)
     for number in range(5):

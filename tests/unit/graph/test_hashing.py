@@ -108,12 +108,12 @@ PINNED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("document", "digest"), PINNED)
-def test_digests_of_verifiers(document: dict[str, Any], digest: str) -> None:
+def test_digests_equal_those_of_verifiers(document: dict[str, Any], digest: str) -> None:
     assert message_hash(document) == digest
     assert message_hash(convert(document, Message)) == digest
 
 
-def test_digests_of_tools() -> None:
+def test_digests_of_tools_are_pinned() -> None:
     click = Tool(name="click")
     other = Tool(
         name="type",
@@ -334,7 +334,7 @@ def test_arguments_nested_without_end_do_not_crash(opening: str) -> None:
     assert one != message_hash(assistant(tool_calls=[CALL | {"arguments": deep + " "}]))
 
 
-def test_a_number_too_long_to_read_is_text() -> None:
+def test_number_too_long_to_read_is_text() -> None:
     long = "1" * (sys.get_int_max_str_digits() + 1)
     spaced = message_hash(assistant(tool_calls=[CALL | {"arguments": f" {long}"}]))
     assert spaced != message_hash(assistant(tool_calls=[CALL | {"arguments": long}]))
@@ -345,7 +345,7 @@ def test_escaped_surrogates_in_arguments() -> None:
     assert len(message_hash(assistant(tool_calls=[CALL | {"arguments": arguments}]))) == 32
 
 
-def test_any_form_of_a_message() -> None:
+def test_every_form_of_a_message_has_one_hash() -> None:
     class Model(pydantic.BaseModel):
         role: str
         content: str

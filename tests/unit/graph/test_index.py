@@ -93,7 +93,7 @@ class TestWork:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("resent", ["the same objects", "equal ones"])
-    def test_a_thousand_turns_hash_each_message_a_few_times(
+    def test_thousand_turns_hash_each_message_a_few_times(
         self, monkeypatch: pytest.MonkeyPatch, resent: str
     ) -> None:
         calls = Calls(monkeypatch)
@@ -116,7 +116,7 @@ class TestWork:
             assert asked["latest"] == asked["variants"] == 1
         assert len(trace.nodes) == 2000
 
-    def test_a_thousand_turns_with_images_hash_each_message_a_few_times(
+    def test_thousand_turns_with_images_hash_each_message_a_few_times(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         calls = Calls(monkeypatch)
@@ -144,7 +144,7 @@ class TestWork:
             history, ids = [*history, reply(str(number))], [*ids, 90, 91]
         validate(trace)
 
-    def test_a_commit_makes_descriptors_of_new_media_only(
+    def test_commit_makes_descriptors_of_new_media_only(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Descriptors of earlier turns are compared, not copied and checked again."""
@@ -197,7 +197,7 @@ class TestWork:
         assert prefix_of(trace, [user("a"), other]) == [0]
 
 
-class TestNodesOfOthers:
+class TestAppendedNodes:
     def test_appended_nodes_are_indexed(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response())
@@ -278,14 +278,14 @@ class TestRendererTokens:
         ],
         ids=["reindexed", "cut", "another list", "appended to"],
     )
-    def test_they_stay_as_long_as_the_node(self, change: Any) -> None:
+    def test_renderer_tokens_live_as_long_as_the_node(self, change: Any) -> None:
         trace = expanded()
         change(trace)
         known = index_of(trace)
         assert known.logical_ids(0) == [1, PAD]
         assert trace.nodes[0].token_ids == [1, PAD, PAD, PAD]
 
-    def test_another_node_has_its_own(self) -> None:
+    def test_renderer_tokens_belong_to_one_node(self) -> None:
         trace = expanded()
         trace.nodes[0] = copy.deepcopy(trace.nodes[0])
         reindex(trace)
@@ -295,7 +295,7 @@ class TestRendererTokens:
         assert prefix_of(trace, [*self.MESSAGES]) == []
         assert index_of(trace)._logical == {}
 
-    def test_they_are_not_serialized(self) -> None:
+    def test_renderer_tokens_are_not_serialized(self) -> None:
         """A decoded trace has the engine's tokens only, so its first turn forks."""
         trace = expanded()
         for copied in (copy.deepcopy(trace), decode_msgpack(encode_msgpack(trace), Trace)):

@@ -85,7 +85,7 @@ def ask(tried: Tried, what: str, trace: Trace, prompt: list[Any]) -> None:
     tried.call(what, prepare_turn, trace, prompt)
 
 
-def test_in_a_trace() -> None:
+def test_odd_objects_in_a_trace_give_a_value_or_an_error() -> None:
     data = rollout()
     prompt = [*history_of(with_images()), user(url(2))]
     tried = Tried()
@@ -107,7 +107,7 @@ def test_in_a_trace() -> None:
     assert tried.outcomes["taken"] > 800
 
 
-def test_in_the_sidecar_of_a_response() -> None:
+def test_odd_objects_in_a_sidecar_give_a_value_or_an_error() -> None:
     media = (0, 1, 2), (1, 7, 3), (2, 14, 1)
     prompt = [*history_of(with_images()), user(url(2))]
     tried = Tried()
@@ -126,7 +126,7 @@ def test_in_the_sidecar_of_a_response() -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_as_arguments(name: str) -> None:
+def test_odd_arguments_give_a_value_or_an_error(name: str) -> None:
     make, tried = MAKERS[name], Tried()
     trace = with_images()
     prompt = [*history_of(trace), user(url(2))]
@@ -156,7 +156,7 @@ def test_as_arguments(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_in_a_response(name: str) -> None:
+def test_odd_objects_in_a_response_give_a_value_or_an_error(name: str) -> None:
     make, tried = MAKERS[name], Tried()
     trace = with_images()
     prompt = [*history_of(trace), user(url(2))]

@@ -143,7 +143,7 @@ class TestFloor:
             prepare_turn(new_trace(), PROMPT).commit(self.answer(-0.5), logprob_floor=floor)
         assert caught.value.code == "bad_value"
 
-    def test_a_warning_that_is_an_error_changes_nothing(self) -> None:
+    def test_warning_that_is_an_error_changes_nothing(self) -> None:
         trace = new_trace()
         before = encode_msgpack(trace)
         with warnings.catch_warnings():
@@ -168,7 +168,7 @@ class Counting(list[int]):
         return super().count(value)
 
 
-def test_an_alignment_does_not_search_the_prompt_for_each_medium() -> None:
+def test_alignment_does_not_search_the_prompt_for_each_medium() -> None:
     renderer = Counting([*range(100), 500])
     aligned = Alignment(renderer, [*range(100), 500, 500], range(500, 10_500), [(100, 2)])
     assert aligned.span(0, 101) == (0, 102)

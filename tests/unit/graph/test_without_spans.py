@@ -110,7 +110,7 @@ class TestLaterTurns:
     NEXT = (*IDS, 90, 91, PAD, 4)
 
     @pytest.mark.parametrize("bridged", [True, False])
-    def test_the_same_images_are_reused(self, bridged: bool) -> None:  # noqa: FBT001
+    def test_same_images_are_reused(self, bridged: bool) -> None:  # noqa: FBT001
         trace = after_one_turn(ONE, TWO)
         media = sidecar(ONE, TWO, (2, 9, 1))
         answer = response(list(self.NEXT), text="b", multi_modal_data=media, bridged=bridged)
@@ -132,7 +132,7 @@ class TestLaterTurns:
         answer = response(list(self.NEXT), text="b", multi_modal_data=media, bridged=bridged)
         assert error(after_one_turn(ONE, TWO), list(self.HISTORY), answer)[0] == "count_mismatch"
 
-    def test_a_bridged_turn_may_not_move_media(self) -> None:
+    def test_bridged_turn_may_not_move_media(self) -> None:
         media = sidecar((0, 0, 2), TWO, (2, 9, 1))
         answer = response(list(self.NEXT), text="b", multi_modal_data=media, bridged=True)
         code, path = error(after_one_turn(ONE, TWO), list(self.HISTORY), answer)
@@ -160,7 +160,7 @@ def test_another_rendering_forks(spans: bool) -> None:  # noqa: FBT001
     assert isinstance(wholes[0], MultiModalData)
 
 
-def test_a_node_with_media_and_no_ranges_matches_by_message() -> None:
+def test_node_with_media_and_no_ranges_matches_by_message() -> None:
     trace = new_trace()
     media = MultiModalData(mm_hashes=sidecar((0, 1, 2)).mm_hashes)
     media.mm_items = sidecar((0, 1, 2)).mm_items

@@ -1,4 +1,4 @@
-"""Small images with so much else in the file that a reader without a budget takes long."""
+"""Small images in files whose other content keeps a reader without a budget busy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real images, real faults, and what no error may ever say."""
+"""Real images, damaged images, and the check that errors contain no part of them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def temporary_files(directory: Path) -> list[str]:
 
 
 def assert_silent(error: RawMMError, *urls: str) -> None:
-    """Nothing of the image, its base64, or a decoder's text is in the error or its chain."""
+    """The error and its chain contain no part of the image, its base64 or a decoder's text."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None:

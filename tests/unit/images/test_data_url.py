@@ -1,3 +1,5 @@
+"""Data URLs: strict base64 and the head of the URL."""
+
 from __future__ import annotations
 
 import base64
@@ -91,7 +93,7 @@ def test_head_without_image_type_or_base64_is_refused(url: str, got: str) -> Non
     assert "aGVsbG8" not in str(caught.value)
 
 
-def test_the_head_is_read_without_regard_to_case() -> None:
+def test_head_is_read_without_regard_to_case() -> None:
     assert parse_data_url("DATA:Image/PNG;Base64,AAAA").media_type == "image/png"
 
 

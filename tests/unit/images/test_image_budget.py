@@ -74,7 +74,7 @@ def test_ordinary_metadata_and_frames_pass(name: str) -> None:
     assert (header.width, header.height) == (WIDTH, HEIGHT)
 
 
-def test_the_sentence_names_the_budget() -> None:
+def test_sentence_names_the_budget() -> None:
     with pytest.raises(OffloadError) as caught:
         check(HOSTILE["png, texts"](SIZE))
     assert str(caught.value) == (

@@ -1,3 +1,5 @@
+"""Image headers: type, size and completeness."""
+
 from __future__ import annotations
 
 import struct
@@ -122,7 +124,7 @@ def test_sentences_of_damaged_files() -> None:
     assert refused(picture("GIF")[:12]).got == "a truncated header"
 
 
-def test_a_png_without_pixels_or_with_two_headers() -> None:
+def test_png_without_pixels_or_with_two_headers() -> None:
     magic, end = b"\x89PNG\r\n\x1a\n", png_chunk(b"IEND", b"")
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 3, 8, 0, 0, 0, 0))
     other = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0))
@@ -141,7 +143,7 @@ def test_a_png_without_pixels_or_with_two_headers() -> None:
     ).got == ("a size of 0 x 3 pixels")
 
 
-def test_a_header_that_pillow_cannot_read_is_refused() -> None:
+def test_header_that_pillow_cannot_read_is_refused() -> None:
     raw = bytearray(picture())
     raw[29] ^= 1  # the checksum of IHDR
     assert refused(bytes(raw)).got == "a file whose header Pillow cannot read"
@@ -162,7 +164,7 @@ def test_warning_of_pillow_does_not_refuse_a_file() -> None:
     assert check(raw[:33] + animation + raw[33:]).width == 24
 
 
-def test_a_gif_grows_with_its_first_frame() -> None:
+def test_gif_grows_with_its_first_frame() -> None:
     raw = bytearray(picture("GIF"))
     raw[6:10] = struct.pack("<HH", 2, 2)
     assert check(bytes(raw)) == ImageHeader("image/gif", 24, 16)

@@ -1,3 +1,5 @@
+"""Limits on images: bytes, edges and pixels."""
+
 from __future__ import annotations
 
 import tracemalloc
@@ -22,14 +24,14 @@ def refused(raw: bytes, limits: Limits) -> str:
     return said.pop()
 
 
-def test_an_image_of_30000_by_30000_is_refused_by_default() -> None:
+def test_image_of_30000_by_30000_is_refused_by_default() -> None:
     assert refused(huge_png(30_000, 30_000), Limits()) == (
         "$: expected at most 89478485 pixels in an image, got 900000000 (30000 x 30000 pixels); "
         "resize the image, or raise Limits.max_pixels [image_limit]"
     )
 
 
-def test_a_long_image_is_refused_by_its_edge() -> None:
+def test_long_image_is_refused_by_its_edge() -> None:
     assert refused(huge_png(40_000, 1), Limits()) == (
         "$: expected sides of at most 32768 pixels, got 40000 x 1 pixels; resize the image, or "
         "raise Limits.max_edge [image_limit]"
@@ -71,7 +73,7 @@ def test_limits_of_the_caller_may_be_above_those_of_pillow() -> None:
     assert check_image(huge_png(30_000, 30_000), generous).header.height == 30_000
 
 
-def test_the_limit_comes_before_the_missing_end() -> None:
+def test_limit_comes_before_the_missing_end() -> None:
     assert "900000000" in refused(huge_png(30_000, 30_000)[:64], Limits())
 
 

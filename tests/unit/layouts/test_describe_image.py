@@ -61,7 +61,7 @@ def test_item_hash_and_counts(raw: bytes) -> None:
     )
 
 
-def test_it_makes_a_valid_sidecar(path: Path) -> None:
+def test_description_makes_a_valid_sidecar(path: Path) -> None:
     item, mm_hash, _, length = describe_image(path, "qwen_vl")
     node = rawmm.MessageNode(
         message={"role": "user", "content": [{"type": "image_url", "image_url": {"url": path.as_uri()}}]},
@@ -77,7 +77,7 @@ def test_it_makes_a_valid_sidecar(path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", layouts.FAMILIES)
-def test_every_family(raw: bytes, family: str) -> None:
+def test_every_family_describes_an_image(raw: bytes, family: str) -> None:
     layout = layouts.get(family)
     geometry = layout.describe(*SIZE)
     described = describe_image(raw, family)
@@ -88,14 +88,14 @@ def test_every_family(raw: bytes, family: str) -> None:
     assert described[2:] == (geometry.num_tokens, geometry.placeholder_length)
 
 
-def test_a_layout_with_parameters(raw: bytes) -> None:
+def test_layout_with_parameters(raw: bytes) -> None:
     described = describe_image(raw, QWEN2_VL)
     assert described.item.payload == {"image_grid_thw": [[1, 34, 46]]}
     assert described.item.layout_fingerprint == QWEN2_VL.fingerprint()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_every_format(kind: str) -> None:
+def test_every_format_is_described(kind: str) -> None:
     described = describe_image(picture(kind, SIZE), "qwen_vl")
     assert described.item.payload == {"image_grid_thw": [[1, 30, 40]]}
 
@@ -117,7 +117,7 @@ class TestLocators:
         for given in (raw, bytearray(raw), memoryview(raw)):
             assert locators(describe_image(given, "qwen_vl")) == (None, None)
 
-    def test_a_stored_image_has_its_id_and_is_not_read(self, tmp_path: Path, raw: bytes) -> None:
+    def test_stored_image_has_its_id_and_is_not_read(self, tmp_path: Path, raw: bytes) -> None:
         stored = ImageStore(tmp_path).put(raw)
         stored.path.unlink()
         described = describe_image(stored, "qwen_vl")
@@ -125,7 +125,7 @@ class TestLocators:
         assert described.mm_hash == stored.sha256[:32]
         assert described.num_tokens == 300
 
-    def test_a_path_has_its_url(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_path_has_its_url(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(path.parent)
         for given in (path, str(path), path.name, Path(path.name), f"./x/../{path.name}"):
             assert locators(describe_image(given, "qwen_vl")) == (None, path.as_uri())
@@ -140,7 +140,7 @@ class TestLocators:
         assert locators(described) == (None, url)
         assert described.mm_hash == hashlib.sha256(raw).hexdigest()[:32]
 
-    def test_all_descriptions_are_equal_otherwise(
+    def test_descriptions_differ_in_the_locator_only(
         self, tmp_path: Path, path: Path, raw: bytes
     ) -> None:
         stored = ImageStore(tmp_path).put(raw)
@@ -169,7 +169,7 @@ class TestImageDir:
         described = describe_image(link / stored.raw_image_id, "qwen_vl", image_dir=real)
         assert locators(described) == (stored.raw_image_id, None)
 
-    def test_a_file_elsewhere_is_refused(self, tmp_path: Path, raw: bytes) -> None:
+    def test_file_elsewhere_is_refused(self, tmp_path: Path, raw: bytes) -> None:
         stored = ImageStore(tmp_path / "other").put(raw)
         for image_dir in (tmp_path, tmp_path / "mine"):
             error = refusal(OffloadError, stored.path, "qwen_vl", image_dir=image_dir)
@@ -232,7 +232,7 @@ class TestErrors:
         assert refusal(ContractError, raw, None).code == "bad_value"
         assert refusal(ContractError, huge_png(201, 1), "qwen_vl").code == "image_limit"
 
-    def test_limits(self, path: Path) -> None:
+    def test_limits_are_enforced(self, path: Path) -> None:
         assert describe_image(path, "qwen_vl", limits=Limits(max_edge=640))
         error = refusal(OffloadError, path, "qwen_vl", limits=Limits(max_edge=639))
         assert error.code == "image_limit"

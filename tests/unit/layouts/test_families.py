@@ -82,7 +82,7 @@ def test_payload(family: str, payload: dict[str, Any]) -> None:
     assert layouts.get(family).describe(640, 480).payload == payload
 
 
-def test_a_message_has_one_placeholder_of_kimi_and_all_of_the_others() -> None:
+def test_message_has_one_placeholder_of_kimi_and_all_of_the_others() -> None:
     for family in layouts.FAMILIES:
         layout = layouts.get(family)
         geometry = layout.describe(640, 480)

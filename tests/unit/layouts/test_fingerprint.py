@@ -54,7 +54,7 @@ KIMI_K25 = (
         ),
     ],
 )
-def test_default_layouts(family: str, text: str, digest: str) -> None:
+def test_default_fingerprints_are_pinned(family: str, text: str, digest: str) -> None:
     """Pinned forever, because stored descriptors have them."""
     assert hashlib.sha256(text.encode()).hexdigest()[:32] == digest
     assert layouts.get(family).fingerprint() == digest

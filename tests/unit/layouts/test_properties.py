@@ -91,7 +91,7 @@ def test_payload_is_valid_in_a_descriptor(layout: Layout, width: int, height: in
 
 
 @pytest.mark.parametrize("family", layouts.FAMILIES)
-def test_a_layout_needs_no_state(family: str) -> None:
+def test_layout_needs_no_state(family: str) -> None:
     """The order of sizes makes no difference."""
     layout = layouts.get(family)
     sizes = [(width, height) for width in (1, 33, 640) for height in (7, 480)]

@@ -1,3 +1,5 @@
+"""A store and an image processor for the tests of `materialize`."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

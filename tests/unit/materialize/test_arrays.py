@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def test_along_the_first_axis() -> None:
+def test_arrays_are_joined_along_the_first_axis() -> None:
     one = {"pixel_values": np.ones((2, 3)), "image_grid_thw": np.array([[1, 2, 1]])}
     other = {"pixel_values": np.zeros((4, 3)), "image_grid_thw": np.array([[1, 2, 2]])}
     found = joined([one, other, one])
@@ -24,11 +24,11 @@ def test_along_the_first_axis() -> None:
     assert found["image_grid_thw"].tolist() == [[1, 2, 1], [1, 2, 2], [1, 2, 1]]
 
 
-def test_lists() -> None:
+def test_lists_are_joined() -> None:
     assert joined([{"a": [1, 2]}, {"a": [3]}]) == {"a": [1, 2, 3]}
 
 
-def test_no_outputs() -> None:
+def test_no_outputs_give_an_empty_dict() -> None:
     assert joined([]) == {}
 
 
@@ -48,7 +48,7 @@ class Array:
 
 
 @pytest.mark.parametrize("name", ["concat", "concatenate"])
-def test_a_library_by_the_type_of_its_arrays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_by_the_type_of_its_arrays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     library = ModuleType("somelib")
     setattr(library, name, lambda arrays: [row for one in arrays for row in one.rows])
     monkeypatch.setitem(sys.modules, "somelib", library)

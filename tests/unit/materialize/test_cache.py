@@ -75,7 +75,7 @@ class TestBound:
             cache.get("a", lambda: runs.append(1) or array(1))  # type: ignore[func-returns-value]
         assert (len(runs), len(cache), cache.nbytes) == (2, 0, 0)
 
-    def test_clear(self) -> None:
+    def test_clear_empties_the_cache(self) -> None:
         cache = ProcessedImageCache()
         cache.get("a", lambda: array(100))
         cache.clear()
@@ -300,7 +300,7 @@ class TestMaterialize:
     def test_key_contains_the_hash_of_the_file(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
-        """Neither its name nor the length of a descriptor's hash matters."""
+        """The name and the length of a descriptor's hash do not matter."""
         cache = ProcessedImageCache()
         (ref,) = refs_to(store, RED)
         materialize(ref, image_processor=processor, cache=cache)
@@ -310,7 +310,7 @@ class TestMaterialize:
         materialize(short, image_processor=processor, cache=cache)
         assert len(processor.seen) == 1
 
-    def test_a_processor_lives_as_long_as_its_outputs(self, store: ImageStore) -> None:
+    def test_processor_lives_as_long_as_its_outputs(self, store: ImageStore) -> None:
         """Otherwise a new one with the same id could get its outputs."""
         import gc
         import weakref

@@ -67,14 +67,14 @@ def test_every_mode_is_converted_as_consumers_do(kind: str, mode: str) -> None:
     assert np.array_equal(pixels(decode_rgb(raw)), wanted)
 
 
-def test_a_palette_with_transparency() -> None:
+def test_palette_with_transparency() -> None:
     """Pillow warns that it cannot keep the transparency, which RGB does not have."""
     image = noise("P")
     raw = encoded(image, "PNG", transparency=bytes(range(0, 256, 2)))
     assert np.array_equal(pixels(decode_rgb(raw)), pixels(image.convert("RGB")))
 
 
-def test_the_first_frame_of_an_animation() -> None:
+def test_first_frame_of_an_animation() -> None:
     frames = [Image.new("RGB", SIZE, colour) for colour in ("red", "blue")]
     for kind in ("GIF", "PNG"):
         raw = encoded(frames[0], kind, save_all=True, append_images=frames[1:])

@@ -311,7 +311,9 @@ class TestGeometry:
         assert isinstance(error, MaterializeError)
         assert (error.code, error.path) == ("image_limit", "$[2]")
 
-    def test_in_a_sidecar(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_wrong_geometry_in_a_sidecar_is_refused(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         described = describe_image(store.put(RED), QWEN)
 
         def sidecar(**other: Any) -> MultiModalData:
@@ -363,7 +365,9 @@ class TestTokens:
         error = refused(None, processor, mm_token_type_ids=[0, 1])
         assert (error.code, error.path) == ("orphan_image", "$.mm_token_type_ids")
 
-    def test_of_a_sidecar(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_wrong_tokens_of_a_sidecar_are_refused(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         described = describe_image(store.put(RED), QWEN)
         sidecar = MultiModalData(
             mm_items={"image": [described.item]},
@@ -497,7 +501,7 @@ class TestContract:
         assert isinstance(error, ProcessedPayloadError)
         assert error.path == "$[0][0][0].payload.pixel_values"
 
-    def test_a_store_and_a_directory(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_store_and_a_directory(self, store: ImageStore, processor: PatchProcessor) -> None:
         with pytest.raises(TypeError, match="pass image_dir or store, not both"):
             materialize(None, image_processor=processor, store=store, image_dir=store.root)
 

@@ -40,7 +40,7 @@ class TestUrls:
     ) -> None:
         assert materialize(refs_to(store, RED), image_processor=processor).images
 
-    def test_in_its_store(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_url_is_read_from_its_store(self, store: ImageStore, processor: PatchProcessor) -> None:
         refs = refs_to(store, RED)
         assert materialize(refs, image_processor=processor, store=store).images
         assert materialize(refs, image_processor=processor, image_dir=store.root).images
@@ -99,7 +99,7 @@ class TestUrls:
                 materialize(ref, image_processor=processor)
             assert caught.value.code == code
 
-    def test_of_inline_images(self, processor: PatchProcessor) -> None:
+    def test_inline_images_are_read(self, processor: PatchProcessor) -> None:
         url = data_url(RED)
         assert materialize(ref_to(RED, url), image_processor=processor).images
         for damaged, code in (
@@ -114,12 +114,14 @@ class TestUrls:
 
 
 class TestIds:
-    def test_in_the_directory_given(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_id_is_read_from_the_given_directory(
+        self, store: ImageStore, processor: PatchProcessor
+    ) -> None:
         sidecar = sidecar_of(store)
         assert materialize(sidecar, image_processor=processor, store=store).images
         assert materialize(sidecar, image_processor=processor, image_dir=store.root).images
 
-    def test_in_the_directory_of_the_run(
+    def test_id_is_read_from_the_run_directory(
         self, store: ImageStore, processor: PatchProcessor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sidecar = sidecar_of(store)
@@ -143,14 +145,16 @@ class TestIds:
 
 
 class TestLimits:
-    def test_are_kept(self, store: ImageStore, processor: PatchProcessor) -> None:
+    def test_limits_are_enforced(self, store: ImageStore, processor: PatchProcessor) -> None:
         ref = refs_to(store, RED)
         for limits in (Limits(max_bytes=100), Limits(max_edge=60), Limits(max_pixels=4_000)):
             error = refused(ref, processor, limits=limits)
             assert (error.code, error.path) == ("image_limit", "$[0][0][2]")
         assert materialize(ref, image_processor=processor, limits=Limits(max_edge=84)).images
 
-    def test_are_those_of_the_store(self, tmp_path: Path, processor: PatchProcessor) -> None:
+    def test_default_limits_are_those_of_the_store(
+        self, tmp_path: Path, processor: PatchProcessor
+    ) -> None:
         small = ImageStore(tmp_path, limits=Limits(max_edge=60), durable=False)
         refs = refs_to(ImageStore(tmp_path, durable=False), RED)
         assert refused(refs, processor, store=small).code == "image_limit"

@@ -107,7 +107,7 @@ def test_inputs_are_unchanged(store: ImageStore, processor: PatchProcessor) -> N
     assert rawmm.encode_msgpack(refs) == before
 
 
-def test_an_image_is_processed_once_in_a_call(store: ImageStore, processor: PatchProcessor) -> None:
+def test_image_is_processed_once_in_a_call(store: ImageStore, processor: PatchProcessor) -> None:
     found = materialize(refs_to(store, RED, BLUE, RED, RED), image_processor=processor)
     assert len(processor.seen) == 2
     assert found.images[0].outputs is found.images[3].outputs
@@ -143,7 +143,7 @@ def test_tensors_of_the_kind_asked_for(store: ImageStore, processor: PatchProces
 
 
 @pytest.mark.parametrize("grid", [[1, 4, 6], [[1, 4, 6]]])
-def test_both_ways_to_write_a_grid(
+def test_both_shapes_of_a_grid_are_accepted(
     grid: list[Any], store: ImageStore, processor: PatchProcessor
 ) -> None:
     (ref,) = refs_to(store, RED)
@@ -151,7 +151,7 @@ def test_both_ways_to_write_a_grid(
     assert len(materialize(ref, image_processor=processor).images) == 1
 
 
-def test_an_inline_image(processor: PatchProcessor) -> None:
+def test_inline_image_is_decoded(processor: PatchProcessor) -> None:
     described = describe_image(data_url(BLUE, "image/jpeg"), QWEN)
     sidecar = MultiModalData(
         mm_items={"image": [described.item]},
@@ -187,7 +187,7 @@ def test_token_types_that_agree(store: ImageStore, processor: PatchProcessor) ->
     assert [(one.offset, one.length) for one in found.images] == [(2, 6), (10, 8)]
 
 
-def test_an_image_without_a_hash_in_its_name(tmp_path: Path, processor: PatchProcessor) -> None:
+def test_image_without_a_hash_in_its_name(tmp_path: Path, processor: PatchProcessor) -> None:
     path = tmp_path / "a page.png"
     path.write_bytes(RED)
     ref = ref_to(RED, path.as_uri())

@@ -77,7 +77,9 @@ def packed() -> MessageNode:
 
 @pytest.mark.parametrize(("kind", "values"), STREAMS)
 class TestSequence:
-    def test_reads_like_its_list(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_packed_stream_reads_like_its_list(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         stream = kind.pack(values)
         assert len(stream) == 4
         assert list(stream) == stream.tolist() == values
@@ -142,11 +144,15 @@ class TestSequence:
         assert wider(stream, kind.__dtypes__[1]) == stream
         assert wider(stream, kind.__dtypes__[1]) != kind.pack(values[:-1])
 
-    def test_is_not_hashable(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_packed_stream_is_not_hashable(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         with pytest.raises(TypeError, match="unhashable"):
             hash(kind.pack(values))
 
-    def test_is_immutable(self, kind: type[PackedStream[Any]], values: list[Any]) -> None:
+    def test_packed_stream_is_immutable(
+        self, kind: type[PackedStream[Any]], values: list[Any]
+    ) -> None:
         stream: Any = kind.pack(values)
         with pytest.raises(AttributeError):
             stream.data = b""

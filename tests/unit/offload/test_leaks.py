@@ -56,7 +56,7 @@ def _raised(errors: list[RawMMError]) -> None:
         raise error
 
 
-DOORS: dict[str, Callable[[ImageStore, Any], object]] = {
+ENTRY_POINTS: dict[str, Callable[[ImageStore, Any], object]] = {
     "describe_image": lambda _, text: rawmm.describe_image(text, "qwen_vl"),
     "describe_image, path": lambda _, text: rawmm.describe_image(Path(text), "qwen_vl"),
     "describe_image, in a directory": lambda store, text: rawmm.describe_image(
@@ -139,15 +139,15 @@ def said(error: BaseException) -> str:
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
 def test_errors_show_no_content(
-    door: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    entry_point: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = CONTENTS[content]
     store = ImageStore(tmp_path / "images", durable=False)
     try:
-        DOORS[door](store, text)
+        ENTRY_POINTS[entry_point](store, text)
     except RawMMError as error:
         message = said(error)
     else:

@@ -1,4 +1,4 @@
-"""From bytes to bytes: what is an image is replaced, and not one other byte."""
+"""Offload from bytes to bytes replaces images and changes no other byte."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class TestBytes:
             ('[{"type":"text","text":"\\\\"},"URL"]',) * 2,
         ],
     )
-    def test_what_changes(self, store: ImageStore, before: str, after: str) -> None:
+    def test_only_image_urls_change(self, store: ImageStore, before: str, after: str) -> None:
         expected = after.replace("URL", URL).replace("URI", uri(store))
         assert changed(before.replace("URL", URL), store) == expected
 
@@ -108,7 +108,7 @@ class TestBytes:
             picture(seed=99),
         ]
 
-    def test_a_reference_stays(self, store: ImageStore) -> None:
+    def test_reference_stays(self, store: ImageStore) -> None:
         there = uri(store)
         odd = there.replace("file:", "\\u0066ile:").replace("/", "\\/")
         body = json.dumps([part("URL")]).replace("URL", odd)
@@ -200,7 +200,9 @@ class TestErrors:
             ('[{"type":"image"}]', "wrong_type", "$[0].image_url"),
         ],
     )
-    def test_codes(self, store: ImageStore, text: str, code: str, path: str) -> None:
+    def test_each_defect_has_its_code(
+        self, store: ImageStore, text: str, code: str, path: str
+    ) -> None:
         body = text.replace("URL", URL).encode()
         with pytest.raises((ContractError, OffloadError)) as caught:
             offload_request(body, store=store)
@@ -208,7 +210,7 @@ class TestErrors:
         assert_silent(caught.value, URL)
         assert not store.root.exists()
 
-    def test_a_place_in_the_text_is_that_of_the_whole(self, store: ImageStore) -> None:
+    def test_location_is_that_in_the_whole_text(self, store: ImageStore) -> None:
         text = json.dumps([part(URL)])[:-1] + "!"
         with pytest.raises(ContractError) as caught:
             changed(text, store)
@@ -221,7 +223,7 @@ class TestErrors:
         assert caught.value.code == "wrong_type"
 
     @pytest.mark.parametrize("good", [0, 1, 5, 30])
-    def test_the_first_error_in_the_document_wins(self, tmp_path: Path, good: int) -> None:
+    def test_first_error_in_the_document_wins(self, tmp_path: Path, good: int) -> None:
         root = tmp_path / "images"
         bad = [
             part(URL[:-1]),
@@ -260,7 +262,7 @@ class TestErrors:
                 offload_request(json.dumps([part(url) for url in urls]).encode())
             assert (caught.value.code, caught.value.path) == (code, "$[0].image_url.url")
 
-    def test_a_request_that_fails_leaves_nothing_behind(self, store: ImageStore) -> None:
+    def test_request_that_fails_leaves_nothing_behind(self, store: ImageStore) -> None:
         store.put(picture(seed=99))
         body = json.dumps([*(part(url_of(seed=seed)) for seed in range(9)), part("x")]).encode()
         body = body.replace(b'"x"', json.dumps(data_url(b"GIF89a")).encode())
@@ -277,7 +279,7 @@ class TestErrors:
             offload_request(json.dumps([part(URL), part("https://x.y")]).encode(), store=store)
         assert staged == []
 
-    def test_limits(self, store: ImageStore) -> None:
+    def test_limits_are_enforced(self, store: ImageStore) -> None:
         body = json.dumps([part(URL), part(URL)]).encode()
         with pytest.raises(OffloadError) as caught:
             offload_request(body, store=store, limits=Limits(max_images=1))
@@ -292,7 +294,7 @@ class TestParallel:
 
         assert map_in_order(late, range(50), threads=8) == [number * 2 for number in range(50)]
 
-    def test_the_first_error_is_raised_and_what_came_before_it_was_done(self) -> None:
+    def test_first_error_is_raised_and_what_came_before_it_was_done(self) -> None:
         done: set[int] = set()
 
         def fails(number: int) -> None:
@@ -318,7 +320,7 @@ class TestParallel:
 
         assert map_in_order(nested, range(64), threads=32) == [190] * 64
 
-    def test_an_interrupt_ends_the_work(self) -> None:
+    def test_interrupt_ends_the_work(self) -> None:
         begun = []
 
         def interrupted(number: int) -> None:
@@ -333,7 +335,7 @@ class TestParallel:
         time.sleep(0.05)
         assert len(begun) == count < 9_000
 
-    def test_a_temporary_file_that_someone_removes_is_written_again(
+    def test_temporary_file_that_someone_removes_is_written_again(
         self, store: ImageStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stage = store.stage
@@ -379,7 +381,7 @@ SOURCES = os.pathsep.join(
 )
 
 
-def test_a_child_of_a_fork_and_the_end_of_the_interpreter(tmp_path: Path) -> None:
+def test_child_of_a_fork_and_the_end_of_the_interpreter(tmp_path: Path) -> None:
     """While other threads offload, and count, all the time."""
     code = """
 import atexit, json, os, sys, threading, warnings

@@ -1,3 +1,5 @@
+"""`offload_images_inplace`: shapes of image parts, modes, directories and errors."""
+
 from __future__ import annotations
 
 import asyncio
@@ -92,7 +94,7 @@ def reference(root: Path, seed: int = 0, kind: str = "PNG") -> str:
         ),
     ],
 )
-def test_every_shape_comes_out_as_the_first(
+def test_every_shape_gives_the_same_result(
     before: dict[str, Any], after: dict[str, Any], root: Path
 ) -> None:
     def filled(value: Any, text: str, url: str) -> Any:
@@ -112,7 +114,7 @@ def test_every_shape_comes_out_as_the_first(
         assert (stats.images_seen, stats.images_rewritten) == (1, rewritten)
 
 
-def test_the_inner_object_is_the_same_object(root: Path) -> None:
+def test_inner_object_is_the_same_object(root: Path) -> None:
     given = part(url_of(), detail="high")
     inner = given["image_url"]
     offload_images_inplace(given, image_dir=root)
@@ -179,7 +181,7 @@ def test_other_parts_are_left_alone(value: Any, root: Path) -> None:
     ],
     ids=range(16),
 )
-def test_an_image_part_without_a_url_is_refused(
+def test_image_part_without_a_url_is_refused(
     given: dict[str, Any], path: str, got: str, root: Path
 ) -> None:
     keys = list(given)
@@ -272,7 +274,7 @@ def test_sources_that_are_refused(
     assert sorted(root.rglob("*")) == here
 
 
-def test_the_sentence_for_the_web(root: Path) -> None:
+def test_sentence_for_the_web(root: Path) -> None:
     with pytest.raises(OffloadError) as caught:
         offload_images_inplace(part("https://x.y/z"), image_dir=root)
     assert str(caught.value) == (
@@ -282,7 +284,7 @@ def test_the_sentence_for_the_web(root: Path) -> None:
     )
 
 
-def test_a_reference_stays(root: Path) -> None:
+def test_reference_stays(root: Path) -> None:
     uri = reference(root)
     value = [part(uri, detail="low"), {"type": "image", "image": uri}]
     stats = offload_images_inplace(value, image_dir=root)
@@ -302,7 +304,7 @@ def test_image_jpg_is_accepted(root: Path) -> None:
 # --- numbers, limits, modes, stores
 
 
-def test_the_numbers(root: Path) -> None:
+def test_numbers(root: Path) -> None:
     sizes = [len(picture(seed=seed)) for seed in range(3)]
     stored = reference(root, 2)
     # The same bytes in other text: the media type is written in capitals.
@@ -345,7 +347,7 @@ def test_other_modes_are_refused(mode: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["offload", "inline"])
-def test_the_number_of_parts_is_limited_before_any_is_read(mode: str, root: Path) -> None:
+def test_number_of_parts_is_limited_before_any_is_read(mode: str, root: Path) -> None:
     value = [part("not even a url") for _ in range(4)]
     with pytest.raises(OffloadError) as caught:
         offload_images_inplace(value, image_dir=root, mode=mode, limits=Limits(max_images=3))

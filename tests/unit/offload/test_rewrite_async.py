@@ -1,4 +1,4 @@
-"""Offload on an event loop: work in a thread, the value in the loop's hands alone."""
+"""Offload on an event loop: a thread does the work, and only the loop touches the value."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Watched(dict[str, Any]):
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_the_thread_does_not_touch_the_value(good: bool, root: Path) -> None:  # noqa: FBT001
+def test_thread_does_not_touch_the_value(good: bool, root: Path) -> None:  # noqa: FBT001
     Watched.threads = set()
     source = Watched(url=url_of() if good else "https://example.com/a.png")
     value = Watched(messages=[Watched(content=[Watched(type="image_url", image_url=source)])])
@@ -164,7 +164,7 @@ def test_the_thread_does_not_touch_the_value(good: bool, root: Path) -> None:  #
     assert Watched.threads == {threading.get_ident()}
 
 
-def test_a_failure_names_the_part_and_changes_nothing(root: Path) -> None:
+def test_failure_names_the_part_and_changes_nothing(root: Path) -> None:
     bad = "data:image/png;base64,aGVs*bG8="
     value = body(url_of(seed=0), url_of(seed=1), bad)
     before = copy.deepcopy(value)
@@ -177,7 +177,7 @@ def test_a_failure_names_the_part_and_changes_nothing(root: Path) -> None:
     assert not root.exists()
 
 
-def test_limits_hold(root: Path) -> None:
+def test_limits_are_enforced(root: Path) -> None:
     value = body(url_of(seed=0), url_of(seed=1))
     with pytest.raises(OffloadError) as caught:
         asyncio.run(offload_images_async(value, image_dir=root, limits=Limits(max_images=1)))
@@ -187,7 +187,7 @@ def test_limits_hold(root: Path) -> None:
     )
 
 
-def test_a_part_that_cannot_be_changed_is_refused(root: Path) -> None:
+def test_part_that_cannot_be_changed_is_refused(root: Path) -> None:
     @dataclass(frozen=True)
     class Frozen:
         type: str
@@ -280,7 +280,7 @@ def test_part_removed_meanwhile_stays_removed(root: Path) -> None:
     assert stats == ImageOffloadStats(bytes_written=size)
 
 
-def test_a_bad_image_added_meanwhile_is_an_error_and_nothing_changes(root: Path) -> None:
+def test_bad_image_added_meanwhile_is_an_error_and_changes_nothing(root: Path) -> None:
     value = body(url_of(seed=0))
     bad = body("https://example.com/a.png")["messages"]
     with pytest.raises(OffloadError) as caught:
@@ -295,7 +295,7 @@ class FrozenPart:
     type: str = "image_url"
 
 
-def test_a_frozen_part_that_moves_meanwhile_is_replaced_where_it_is(root: Path) -> None:
+def test_frozen_part_that_moves_meanwhile_is_replaced_where_it_is(root: Path) -> None:
     parts: list[Any] = [FrozenPart(url_of(seed=0))]
     asyncio.run(while_storing(parts, GatedStore(root), lambda: parts.insert(0, "text")))
     assert parts == ["text", FrozenPart(ImageStore(root).put(picture(seed=0)).uri)]

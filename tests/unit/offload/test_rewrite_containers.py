@@ -1,3 +1,5 @@
+"""Offload in every kind of container: changed, undone on errors, refused."""
+
 from __future__ import annotations
 
 import collections
@@ -116,7 +118,7 @@ def test_failure_in_the_last_part_changes_nothing(
     assert not root.exists() or not temporary_files(root)
 
 
-def test_an_interrupt_while_rewriting_is_undone_and_passed_on(root: Path) -> None:
+def test_interrupt_while_rewriting_is_undone_and_passed_on(root: Path) -> None:
     class Interrupting(dict[str, Any]):
         def __setitem__(self, key: str, value: Any) -> None:
             raise KeyboardInterrupt
@@ -143,7 +145,7 @@ def test_refused_model_is_unchanged(root: Path) -> None:
     assert caught.value.__context__ is None
 
 
-def test_a_default_that_was_changed_and_restored_is_unset_again(root: Path) -> None:
+def test_default_that_was_changed_and_restored_is_unset_again(root: Path) -> None:
     class WithDefault(pydantic.BaseModel):
         type: str = "image"
         image: str = url_of()
@@ -168,7 +170,7 @@ def test_a_default_that_was_changed_and_restored_is_unset_again(root: Path) -> N
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_without_a_parent_that_can_change_nothing_is_written(value: Any, root: Path) -> None:
+def test_nothing_is_written_without_a_mutable_parent(value: Any, root: Path) -> None:
     before = copy.deepcopy(value)
     with pytest.raises(OffloadError) as caught:
         offload_images_inplace(value, image_dir=root)
@@ -180,12 +182,12 @@ def test_without_a_parent_that_can_change_nothing_is_written(value: Any, root: P
     assert not root.exists()
 
 
-def test_a_tuple_of_dict_parts_needs_no_parent(root: Path) -> None:
+def test_tuple_of_dict_parts_needs_no_parent(root: Path) -> None:
     value = (part(url_of()), ({"type": "image", "image": url_of()},))
     assert offload_images_inplace(value, image_dir=root).images_rewritten == 2
 
 
-def test_an_unknown_tuple_class_cannot_be_rebuilt(root: Path) -> None:
+def test_unknown_tuple_class_cannot_be_rebuilt(root: Path) -> None:
     class Own(tuple[Any, ...]):
         __slots__ = ()
 
@@ -196,7 +198,7 @@ def test_an_unknown_tuple_class_cannot_be_rebuilt(root: Path) -> None:
     assert not root.exists()
 
 
-def test_a_frozen_part_in_two_places_is_replaced_in_both(root: Path) -> None:
+def test_frozen_part_in_two_places_is_replaced_in_both(root: Path) -> None:
     shared = FrozenClassPart(FrozenClassSource(url_of()))
     inner = (shared, "x")
     value: list[Any] = [{"a": shared}, inner, [(inner, shared)]]
@@ -274,7 +276,7 @@ def test_nesting_of_100000_levels(wrap: Callable[[Any], Any], root: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_frozen_part_below_100000_tuples(root: Path) -> None:
+def test_frozen_part_below_100000_tuples(root: Path) -> None:
     value: Any = FrozenPart(image_url=FrozenSource(url=url_of()))
     for _ in range(100_000):
         value = (value,)
@@ -353,7 +355,7 @@ def test_undo_restores_the_order_of_an_ordered_dict(root: Path) -> None:
     assert list(ordered.items()) == [("image", url_of()), ("type", "image"), ("text", None)]
 
 
-def test_a_list_that_took_a_copy_gets_the_frozen_part_back(root: Path) -> None:
+def test_list_that_took_a_copy_gets_the_frozen_part_back(root: Path) -> None:
     class Refusing(list[Any]):
         def __setitem__(self, index: Any, value: Any) -> None:
             raise TypeError("no")
@@ -381,7 +383,7 @@ def test_extra_fields_of_a_model_are_changed_and_restored(root: Path) -> None:
     assert model.model_extra["n"] == 1
 
 
-def test_an_unset_field_of_a_struct_is_like_null(root: Path) -> None:
+def test_unset_field_of_a_struct_is_like_null(root: Path) -> None:
     class Either(msgspec.Struct):
         type: str
         image: str | msgspec.UnsetType = msgspec.UNSET
@@ -393,7 +395,7 @@ def test_an_unset_field_of_a_struct_is_like_null(root: Path) -> None:
 
 
 @pytest.mark.parametrize("wrap", [lambda one: one, lambda one: [one], lambda one: {"x": [one]}])
-def test_a_mapping_that_cannot_be_read_is_refused(wrap: Any, tmp_path: Path) -> None:
+def test_mapping_that_cannot_be_read_is_refused(wrap: Any, tmp_path: Path) -> None:
     class Failing(collections.UserDict[str, Any]):
         def __getitem__(self, key: str) -> Any:
             raise RuntimeError(f"{key} of {self.data}")
@@ -405,14 +407,14 @@ def test_a_mapping_that_cannot_be_read_is_refused(wrap: Any, tmp_path: Path) -> 
     assert caught.value.__context__ is None
 
 
-def test_a_mapping_or_a_deque_keeps_its_place_around_a_list_that_changes(tmp_path: Path) -> None:
+def test_mapping_or_deque_around_a_changed_list_is_kept(tmp_path: Path) -> None:
     value: Any = collections.UserDict(messages=collections.deque([{"content": [part(url_of())]}]))
     assert offload_images_inplace(value, image_dir=tmp_path).images_rewritten == 1
     assert value["messages"][0]["content"][0]["image_url"]["url"].startswith("file://")
 
 
 class Registered:
-    """A mapping by registration alone."""
+    """A mapping by registration only."""
 
     def __init__(self, **items: Any) -> None:
         self._items = items
@@ -441,7 +443,7 @@ def test_object_with_a_forged_class_is_not_a_container(kind: type, tmp_path: Pat
 @pytest.mark.parametrize(
     "around", [lambda one: collections.UserDict(x=one), lambda one: MappingProxyType({"x": one})]
 )
-def test_a_mapping_that_would_have_to_change_is_refused(around: Any, tmp_path: Path) -> None:
+def test_mapping_that_would_have_to_change_is_refused(around: Any, tmp_path: Path) -> None:
     value = [around(MappingProxyType({"type": "image", "image": url_of()}))]
     with pytest.raises(OffloadError) as caught:
         offload_images_inplace(value, image_dir=tmp_path)

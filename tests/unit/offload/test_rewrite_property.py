@@ -61,7 +61,7 @@ def _is_text(value: Any) -> bool:
 
 class TestAllOrNothing:
     @given(messages(good))
-    def test_on_success_every_url_is_a_reference_to_the_same_bytes(self, value: list[Any]) -> None:
+    def test_successful_call_leaves_references_to_the_same_bytes(self, value: list[Any]) -> None:
         before = urls_in(value)
         with tempfile.TemporaryDirectory() as directory:
             store = ImageStore(directory, durable=False)

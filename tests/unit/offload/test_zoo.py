@@ -1,4 +1,4 @@
-"""Every entry point for images times every odd object: a value, or an error of rawmm."""
+"""Every entry point for images, given every odd object, returns a value or raises a `RawMMError`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _of_one_image(where: ImageStore, **arguments: Any) -> object:
     return materialize(sidecar, **{"image_processor": len, "store": where} | arguments)
 
 
-DOORS: dict[str, Callable[[ImageStore, Any], object]] = {
+ENTRY_POINTS: dict[str, Callable[[ImageStore, Any], object]] = {
     "ImageStore": lambda _, odd: ImageStore(odd),
     "ImageStore.limits": lambda store, odd: ImageStore(store.root, limits=odd).put(PICTURE),
     "put": lambda store, odd: store.put(odd),
@@ -120,7 +120,7 @@ DOORS: dict[str, Callable[[ImageStore, Any], object]] = {
         store, image_processor=lambda **_: {"pixel_values": odd, "image_grid_thw": odd}
     ),
 }
-DOORS |= {
+ENTRY_POINTS |= {
     f"describe, {family}": lambda _, odd, family=family: (  # type: ignore[misc]
         layouts.get(family).describe(odd, 64),
         layouts.get(family).describe(64, odd),
@@ -137,14 +137,14 @@ def _raised(action: Callable[[], object]) -> BaseException | None:
     return None
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_an_odd_object_is_a_value_or_an_error_of_rawmm(door: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+def test_odd_object_gives_a_value_or_an_error(entry_point: str, tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "images", durable=False)
     refused = []
     for name, make in MAKERS.items():
-        if door == "materialize, types" and name == "an iterator":
+        if entry_point == "materialize, types" and name == "an iterator":
             continue  # one without end, and any number of types is right
-        error = _raised(lambda make=make: DOORS[door](store, make()))  # type: ignore[misc]
+        error = _raised(lambda make=make: ENTRY_POINTS[entry_point](store, make()))  # type: ignore[misc]
         if error is None:
             continue
         refused.append(name)
@@ -154,7 +154,7 @@ def test_an_odd_object_is_a_value_or_an_error_of_rawmm(door: str, tmp_path: Path
             assert error.path.startswith("$"), name
             assert len(str(error)) < 1000, name
             error = error.__cause__ or error.__context__
-    assert refused or door in TAKES_ANYTHING
+    assert refused or entry_point in TAKES_ANYTHING
 
 
 TAKES_ANYTHING = {
@@ -220,7 +220,7 @@ def test_request_that_is_not_bytes_names_the_right_function() -> None:
 
 
 @pytest.mark.parametrize("body", [b"null", b"3", b' "data:image/png;base64,AAAA" ', b"true"])
-def test_a_request_that_is_a_scalar_is_refused(body: bytes) -> None:
+def test_request_that_is_a_scalar_is_refused(body: bytes) -> None:
     with pytest.raises(rawmm.ContractError) as caught:
         rawmm.offload_request(body)
     assert (caught.value.code, caught.value.path) == ("wrong_type", "$")

@@ -186,7 +186,7 @@ def image_url_of(part: Any) -> str:
 
 
 def parts_in(value: Any) -> list[Any]:
-    """What stands where the parts were put, in order."""
+    """The parts of a container, in order."""
     if isinstance(value, (str, int, type(None))):
         return []
     if isinstance(value, dict) and value.get("type") in ("image_url", "image"):

@@ -1,4 +1,4 @@
-"""Objects that a caller may hand over by mistake, and some that are right at one place."""
+"""Objects that a caller may pass by mistake; some are valid for one entry point."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Number(enum.IntEnum):
 
 
 class Text(str):
-    """One that lies about what it holds."""
+    """A container that misreports its contents."""
 
     __slots__ = ()
 
@@ -42,7 +42,7 @@ class Text(str):
 
 
 class Raw(bytearray):
-    """One that lies about what it holds."""
+    """A container that misreports its contents."""
 
     def __bytes__(self) -> bytes:
         return b"other bytes"

@@ -214,7 +214,7 @@ def ruled(rule: Rule) -> list[Contract]:
 
 
 def refuted(rule: Rule, holds: Callable[[Any], bool]) -> bool:
-    """Whether a struct of the corpus shows that a fast check is too lax, or broken."""
+    """Whether a struct of the corpus exposes a lax or broken fast check."""
     for one in ruled(rule):
         try:
             passed = holds(one)
@@ -250,10 +250,10 @@ def _with(helper: Any, mutant: Any, holds: Callable[[Any], bool], one: Any) -> b
 
 @pytest.mark.parametrize("rule", FAST, ids=lambda rule: rule.name)
 class TestFastCheck:
-    def test_is_never_laxer_than_its_rule(self, rule: Rule) -> None:
+    def test_fast_check_is_never_laxer_than_its_rule(self, rule: Rule) -> None:
         assert not refuted(rule, rule.fast())
 
-    def test_passes_a_valid_struct(self, rule: Rule) -> None:
+    def test_fast_check_passes_a_valid_struct(self, rule: Rule) -> None:
         assert any(map(rule.fast(), ruled(rule)))
 
     def test_corpus_refutes_a_check_that_always_passes(self, rule: Rule) -> None:
@@ -409,7 +409,7 @@ class TestRegistry:
         with pytest.raises(LookupError, match="MessageNode lists the rules streams"):
             Registry(rules, TYPES.values())
 
-    def test_has_each_rule_of_each_type(self) -> None:
+    def test_registry_has_each_rule_of_each_type(self) -> None:
         for kind in TYPES.values():
             assert tuple(rule.name for rule in REGISTRY.of(kind)) == kind.__rules__
 

@@ -21,7 +21,7 @@ STEPS = ("open", "stat", "utime", "rename", "replace", "link", "unlink")
 
 
 class Stopped(BaseException):
-    """What a call meets at the step where the test ends it, like a signal."""
+    """Raised at the step where the test ends a call, like a signal."""
 
 
 class Stage:

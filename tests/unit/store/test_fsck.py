@@ -1,3 +1,5 @@
+"""`fsck`: missing, corrupt, stale and unexpected files."""
+
 from __future__ import annotations
 
 import os
@@ -114,7 +116,7 @@ def test_quarantine_moves_corrupt_files_aside_and_deletes_none(store: ImageStore
     assert (store.root / aside).exists()
 
 
-def test_a_file_that_was_replaced_meanwhile_is_put_back(
+def test_file_that_was_replaced_meanwhile_is_put_back(
     store: ImageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = store.put(picture())
@@ -150,7 +152,7 @@ def test_orphans_are_what_no_record_names(store: ImageStore) -> None:
         (False, -99 * HOUR, False),
     ],
 )
-def test_a_temporary_file_is_stale_when_its_writer_must_be_dead(
+def test_temporary_file_is_stale_when_its_writer_must_be_dead(
     store: ImageStore,
     alive: bool,  # noqa: FBT001
     age: float,
@@ -165,7 +167,7 @@ def test_a_temporary_file_is_stale_when_its_writer_must_be_dead(
     assert fsck(store.root) == []
 
 
-def test_a_pid_that_no_process_can_have(store: ImageStore) -> None:
+def test_pid_that_no_process_can_have(store: ImageStore) -> None:
     store.put(picture())
     path = temporary(store, 9_999_999_999, 2 * HOUR)
     (finding,) = fsck(store.root)
@@ -175,7 +177,7 @@ def test_a_pid_that_no_process_can_have(store: ImageStore) -> None:
     assert fsck(store.root)[0].error.got.endswith("for 2 days")
 
 
-def test_an_image_that_a_collector_left_gets_its_name_back(store: ImageStore) -> None:
+def test_image_that_a_collector_left_gets_its_name_back(store: ImageStore) -> None:
     image = store.put(picture())
     away = store.root / f".gc-{'0' * 16}-{image.raw_image_id}"
     image.path.rename(away)
@@ -237,9 +239,7 @@ def test_references_outside_are_named_once_and_counted_each_time(store: ImageSto
     assert {one.kind for one in fsck(store.root, records)} == {"outside", "orphaned"}
 
 
-def test_a_url_by_another_path_to_the_directory_is_inside(
-    store: ImageStore, tmp_path: Path
-) -> None:
+def test_url_by_another_path_to_the_directory_is_inside(store: ImageStore, tmp_path: Path) -> None:
     image = store.put(picture())
     link = tmp_path / "link"
     link.symlink_to(store.root)
@@ -265,7 +265,7 @@ def test_images_of_a_moved_directory_are_missing(store: ImageStore, tmp_path: Pa
     assert [one.kind for one in fsck(store.root, [record])] == ["outside"] * 3
 
 
-def test_an_id_of_a_moved_run_is_looked_for_here(store: ImageStore) -> None:
+def test_id_of_a_moved_run_is_looked_for_here(store: ImageStore) -> None:
     store.put(picture())
     record = [f'mmraw:{{{REF},"raw_image_id":"{"a" * 64}.png"}}']
     assert told(fsck(store.root, [record]))[0] == (

@@ -1,3 +1,5 @@
+"""`collect_garbage`: the images that it keeps and deletes."""
+
 from __future__ import annotations
 
 import json
@@ -97,13 +99,13 @@ def test_one_record_in_place_of_a_list_is_refused(store: ImageStore, kind: str) 
 
 
 @pytest.mark.parametrize("grace", [None, 3.0, "1d"])
-def test_a_grace_of_another_type_is_refused(store: ImageStore, grace: Any) -> None:
+def test_grace_of_another_type_is_refused(store: ImageStore, grace: Any) -> None:
     store.put(picture())
     with pytest.raises(ContractError, match="wrong_type"):
         collect_garbage(store.root, [], grace=grace)
 
 
-def test_the_records_of_a_rollout_keep_its_images(store: ImageStore) -> None:
+def test_records_of_a_rollout_keep_its_images(store: ImageStore) -> None:
     messages = [part(url_of(seed=seed)) for seed in range(3)]
     offload_images_inplace(messages, store=store)
     assert collect(store, messages) == []
@@ -122,13 +124,13 @@ def test_nothing_is_deleted_within_the_grace_period(store: ImageStore) -> None:
     assert image.path.exists()
 
 
-def test_a_copy_with_an_old_time_is_young(store: ImageStore) -> None:
+def test_copy_with_an_old_time_is_young(store: ImageStore) -> None:
     image = store.put(picture())
     os.utime(image.path, ns=(0, 0))
     assert collect(store, grace=HOUR, allow_empty=True) == []
 
 
-def test_a_file_from_the_future_is_young(store: ImageStore) -> None:
+def test_file_from_the_future_is_young(store: ImageStore) -> None:
     image = store.put(picture())
     ahead = time.time() + 10**6
     os.utime(image.path, (ahead, ahead))
@@ -137,7 +139,7 @@ def test_a_file_from_the_future_is_young(store: ImageStore) -> None:
     assert collect(store, allow_empty=True) == [image.raw_image_id]
 
 
-def test_the_clock_is_that_of_the_files(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_is_that_of_the_files(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put(picture())
     monkeypatch.setattr(time, "time_ns", lambda: 2 * 10**18)
     monkeypatch.setattr(time, "time", lambda: 2 * 10**9)
@@ -169,7 +171,7 @@ def test_image_stored_while_records_are_read_stays(store: ImageStore) -> None:
 
 
 @pytest.mark.parametrize("failure", [OSError("x"), KeyboardInterrupt(), ContractError])
-def test_a_record_that_cannot_be_read_stops_it_all(store: ImageStore, failure: Any) -> None:
+def test_record_that_cannot_be_read_stops_it_all(store: ImageStore, failure: Any) -> None:
     store.put(picture())
     let_time_pass(store.root)
     before = names(store)
@@ -203,7 +205,7 @@ def test_records_without_references_need_allow_empty(store: ImageStore) -> None:
     assert collect_garbage(store.root, [], grace=NOW).deleted == []  # nothing to lose
 
 
-def test_a_dry_run_changes_nothing(store: ImageStore) -> None:
+def test_dry_run_changes_nothing(store: ImageStore) -> None:
     image = store.put(picture())
     left = store.root / f".gc-{'0' * 16}-{'a' * 64}.png"
     left.write_bytes(b"")
@@ -278,7 +280,7 @@ def test_file_is_restored_without_hard_links(
     assert other.path.read_bytes() == picture(seed=1)
 
 
-def test_a_negative_grace_is_refused(store: ImageStore) -> None:
+def test_negative_grace_is_refused(store: ImageStore) -> None:
     store.put(picture())
     with pytest.raises(ContractError) as caught:
         collect_garbage(store.root, [], grace=timedelta(seconds=-1), allow_empty=True)
@@ -396,7 +398,7 @@ def test_writers_and_collectors_in_many_processes(tmp_path: Path) -> None:
     assert store.verify() == []
 
 
-def test_an_image_that_is_put_back_has_its_name_on_the_disk(
+def test_image_that_is_put_back_has_its_name_on_the_disk(
     store: ImageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its writer may have synced the directory while the name was away."""
@@ -428,7 +430,7 @@ def test_an_image_that_is_put_back_has_its_name_on_the_disk(
         "DATA:image/png;base64,AAAA and NAME",
     ],
 )
-def test_a_text_that_begins_like_a_data_url_keeps_its_image(store: ImageStore, text: str) -> None:
+def test_text_that_begins_like_a_data_url_keeps_its_image(store: ImageStore, text: str) -> None:
     name = store.put(picture()).raw_image_id
     text = text.replace("NAME", name)
     for record in (text, {text: 1}, [text.encode()], {"a": json.dumps([text])}):

@@ -32,7 +32,7 @@ NOW = timedelta(0)
 
 
 class Scene:
-    """One image file, older than any grace that is over, and who works on it."""
+    """An image file older than the grace period, and the calls that work on it."""
 
     def __init__(self, root: Path, content: bytes | None = RAW) -> None:
         # Made, but not the file.
@@ -78,7 +78,7 @@ CONTENTS = {"old": RAW, "damaged": b"damaged", "absent": None}
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_an_image_that_was_stored_is_there_in_every_order(tmp_path: Path, content: str) -> None:
+def test_image_that_was_stored_is_there_in_every_order(tmp_path: Path, content: str) -> None:
     scene = Scene(tmp_path / "images", CONTENTS[content])
     deleted = kept = 0
 
@@ -105,7 +105,7 @@ def test_an_image_that_was_stored_is_there_in_every_order(tmp_path: Path, conten
 
 @pytest.mark.parametrize("third", ["writer", "collector"])
 @pytest.mark.parametrize("content", ["old", "damaged"])
-def test_a_writer_a_collector_and_one_more(tmp_path: Path, content: str, third: str) -> None:
+def test_writer_a_collector_and_one_more(tmp_path: Path, content: str, third: str) -> None:
     scene = Scene(tmp_path / "images", CONTENTS[content])
 
     def run(choose: Choose) -> None:
@@ -122,7 +122,7 @@ def test_a_writer_a_collector_and_one_more(tmp_path: Path, content: str, third: 
     some_orders(run, 150)
 
 
-def test_a_reference_that_is_sent_again_keeps_its_image_or_says_that_it_is_gone(
+def test_resent_reference_keeps_its_image_or_is_an_error(
     tmp_path: Path,
 ) -> None:
     scene = Scene(tmp_path / "images")
@@ -143,7 +143,7 @@ def test_a_reference_that_is_sent_again_keeps_its_image_or_says_that_it_is_gone(
     assert outcomes == {True, False}
 
 
-def test_a_damaged_file_that_is_sent_again_never_replaces_the_image(tmp_path: Path) -> None:
+def test_damaged_file_that_is_sent_again_never_replaces_the_image(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "images", b"damaged")
 
     def run(choose: Choose) -> None:
@@ -157,7 +157,7 @@ def test_a_damaged_file_that_is_sent_again_never_replaces_the_image(tmp_path: Pa
     some_orders(run, 150)
 
 
-def test_a_copy_that_brings_its_old_time_along_stays(tmp_path: Path) -> None:
+def test_copy_that_brings_its_old_time_along_stays(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "images")
 
     def copy() -> None:
@@ -184,7 +184,7 @@ def test_a_copy_that_brings_its_old_time_along_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("careful", ["writer", "collector", "fsck"])
-def test_a_collector_that_dies_at_any_step_loses_nothing(tmp_path: Path, careful: str) -> None:
+def test_collector_that_dies_at_any_step_loses_nothing(tmp_path: Path, careful: str) -> None:
     scene = Scene(tmp_path / "images")
     in_order: Choose = lambda waiting: waiting[0]  # noqa: E731
     ended = []

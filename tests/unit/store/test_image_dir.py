@@ -1,4 +1,4 @@
-"""What names an image directory, and what does not, wherever one can be given."""
+"""Valid and invalid image directories, as arguments and in variables."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("taker", TAKERS)
-class TestEveryTaker:
+class TestEveryFunction:
     @pytest.mark.parametrize(
         "spelled",
         [
@@ -119,13 +119,15 @@ class TestEveryTaker:
             "FILE://localhost{home}/%69mages",
         ],
     )
-    def test_a_directory_means_what_it_says(self, taker: str, spelled: str, home: Path) -> None:
+    def test_every_function_accepts_the_same_directories(
+        self, taker: str, spelled: str, home: Path
+    ) -> None:
         uri = TAKERS[taker](spelled.format(home=home))
         assert uri.startswith(f"{home.as_uri()}/images/")
         assert [path.name for path in home.iterdir()] in ([], ["images"])
 
     @pytest.mark.parametrize("path", [Path("images"), Path("~/images")])
-    def test_a_path_is_a_directory(self, taker: str, path: Path, home: Path) -> None:
+    def test_path_is_a_directory(self, taker: str, path: Path, home: Path) -> None:
         assert TAKERS[taker](path).startswith(f"{home.as_uri()}/images/")
 
     @pytest.mark.parametrize("image_dir", REFUSED, ids=lambda one: repr(one)[:40])
@@ -156,13 +158,13 @@ def test_invalid_directory_is_refused_without_images(action: Callable[[str], obj
     )
 
 
-def test_a_name_with_a_colon_is_a_directory(home: Path) -> None:
+def test_name_with_a_colon_is_a_directory(home: Path) -> None:
     assert resolved_dir("run:1/images") == home / "run:1" / "images"
     assert resolved_dir("./s3:/images") == home / "s3:" / "images"
     assert resolved_dir("./~") == home / "~"
 
 
-def test_a_relative_directory_is_resolved_when_it_is_given(
+def test_relative_directory_is_resolved_when_it_is_given(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = rawmm.ImageStore("images")
@@ -185,7 +187,7 @@ def test_missing_working_directory_is_an_error(home: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("name", VARIABLES[:2])
 class TestVariables:
     @pytest.mark.parametrize("spelled", ["images", "~/images", "file://{home}/images"])
-    def test_each_is_read_like_an_argument(self, name: str, spelled: str, home: Path) -> None:
+    def test_variables_are_read_like_arguments(self, name: str, spelled: str, home: Path) -> None:
         expected = home / "images"
         if name == "PRIME_RL_RUN_DIR":
             expected = expected / "assets" / "images"

@@ -1,4 +1,4 @@
-"""Images that a store knows by their text: never another image, never a missing file."""
+"""The index of data URLs never returns another image or a missing file."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class TestStore:
         assert store.counters.stored == 2
         assert store.counters.verify_failures == (damage in ("truncated", "empty"))
 
-    def test_a_link_in_its_place_is_refused(self, store: ImageStore, route: str) -> None:
+    def test_link_in_its_place_is_refused(self, store: ImageStore, route: str) -> None:
         url = url_of()
         file = store.root / put(store, route, url)
         file.rename(store.root / "elsewhere")
@@ -200,7 +200,7 @@ class TestStore:
         )
         assert expected.value.code == "image_limit"
 
-    def test_a_declared_type_that_is_wrong_is_still_refused(
+    def test_declared_type_that_is_wrong_is_still_refused(
         self, store: ImageStore, route: str
     ) -> None:
         put(store, route, url_of())

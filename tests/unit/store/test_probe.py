@@ -1,3 +1,5 @@
+"""`ImageStore.probe`: finds an unusable directory and leaves nothing behind."""
+
 from __future__ import annotations
 
 import errno
@@ -21,7 +23,7 @@ def everything(root: Path) -> list[str]:
 
 @pytest.mark.parametrize("root", ["", "images", "a/b/c"])
 @pytest.mark.parametrize("durable", [True, False])
-def test_a_probe_leaves_nothing(tmp_path: Path, root: str, durable: bool) -> None:  # noqa: FBT001
+def test_probe_leaves_nothing(tmp_path: Path, root: str, durable: bool) -> None:  # noqa: FBT001
     ImageStore(tmp_path / root, durable=durable).probe()
     assert everything(tmp_path) == []
 
@@ -56,7 +58,7 @@ def test_obstacle_is_named(tmp_path: Path, root: str, says: str) -> None:
     [("write", errno.ENOSPC), ("fsync", errno.EDQUOT), ("open", errno.EACCES)],
 )
 @pytest.mark.parametrize("root", ["", "images"])
-def test_a_probe_that_fails_leaves_nothing(
+def test_probe_that_fails_leaves_nothing(
     tmp_path: Path, step: str, number: int, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = getattr(os, step)

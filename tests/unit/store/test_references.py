@@ -1,3 +1,5 @@
+"""The images that a record names, in any form and any Python object."""
+
 from __future__ import annotations
 
 import array
@@ -152,7 +154,7 @@ def test_cyclic_and_shared_objects_are_visited_once() -> None:
     assert named(record) == {NAME, OLD}
 
 
-def test_a_hundred_thousand_levels() -> None:
+def test_hundred_thousand_levels() -> None:
     record: Any = NAME
     for _ in range(100_000):
         record = [record]
@@ -193,7 +195,7 @@ def test_unreadable_object_is_an_error(value: Any) -> None:
         ('mmraw:{"a":' + "[" * 100_000, "too_deep"),
     ],
 )
-def test_a_reference_that_cannot_be_read_is_an_error(ref: str, code: str) -> None:
+def test_reference_that_cannot_be_read_is_an_error(ref: str, code: str) -> None:
     for look in (named, lambda record: list(locators(record))):
         with pytest.raises(ContractError) as caught:
             look({"a": [1, ref]})
@@ -466,7 +468,7 @@ def _released() -> memoryview:
 
 
 @pytest.mark.parametrize("kind", unreadable())
-def test_an_object_with_hidden_state_is_an_error(kind: str) -> None:
+def test_object_with_hidden_state_is_an_error(kind: str) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         named({"a": [1, unreadable()[kind]]})
     assert (caught.value.code, caught.value.path) == ("not_json", "$.a[1]")
@@ -481,11 +483,11 @@ class RaisingModel(BaseModel):
         raise ValueError(SHA)
 
 
-def test_a_property_that_raises_holds_nothing() -> None:
+def test_property_that_raises_holds_nothing() -> None:
     assert named([with_attribute(Raises())]) == {NAME, OLD}
 
 
-def test_a_computed_field_that_raises_is_an_error_without_its_words() -> None:
+def test_raising_computed_field_is_an_error_without_its_message() -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         named([RaisingModel()])
     assert (caught.value.code, caught.value.path) == ("not_json", "$[0].url")
@@ -519,7 +521,7 @@ class JsonWriter(BaseModel):
 
 
 @pytest.mark.parametrize("model", [FieldWriter, ModelWriter, JsonWriter])
-def test_what_a_model_is_written_as_is_read(model: type[BaseModel]) -> None:
+def test_serialized_form_of_a_model_is_read(model: type[BaseModel]) -> None:
     assert named([{"a": model()}]) == {NAME, OLD}
 
 
@@ -718,7 +720,7 @@ WRITTEN: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
-def test_what_a_function_writes_keeps_its_image(kind: str) -> None:
+def test_image_named_by_a_serializer_is_kept(kind: str) -> None:
     assert named([{"a": WRITTEN[kind]()}]) == {NAME, OLD}
 
 
@@ -734,7 +736,7 @@ def test_what_a_function_writes_keeps_its_image(kind: str) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_url_of_pydantic_keeps_its_image(value: Any) -> None:
+def test_url_of_pydantic_keeps_its_image(value: Any) -> None:
     assert named([value]) == {NAME, OLD}
     assert named([Model(where=value)]) == {NAME, OLD}
     assert named([Holder.__class_getitem__(type(value))(where=value)]) == {NAME, OLD}
@@ -743,7 +745,7 @@ def test_a_url_of_pydantic_keeps_its_image(value: Any) -> None:
 @pytest.mark.parametrize(
     "value", [Model(where=1), Holder[Base](where=Base()), Holder[list[Typed]](where=[Typed()])]
 )
-def test_what_no_function_writes_is_not_written(value: Any) -> None:
+def test_models_without_serializers_are_not_serialized(value: Any) -> None:
     assert list(written_forms(value)) == []
 
 
@@ -784,7 +786,7 @@ class FailingWriter(BaseModel):
 
 
 @pytest.mark.parametrize("model", [RaisingWriter, FailingWriter])
-def test_a_model_that_cannot_be_written_is_an_error(model: type[BaseModel]) -> None:
+def test_model_that_cannot_be_written_is_an_error(model: type[BaseModel]) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         named([model()])
     assert (caught.value.code, caught.value.path) == ("not_json", "$[0]")
@@ -834,7 +836,7 @@ def test_elements_without_end_are_an_error(value: Any) -> None:
     assert caught.value.code == "too_large"
 
 
-def test_the_text_of_a_user_string_is_read() -> None:
+def test_text_of_a_user_string_is_read() -> None:
     assert named([UserString(NAME)]) == {NAME, OLD}
 
 
@@ -843,7 +845,7 @@ class Rows(UserList[Any]):
 
 
 @pytest.mark.slow
-def test_the_elements_that_a_class_keeps_have_no_limit() -> None:
+def test_elements_that_a_class_keeps_have_no_limit() -> None:
     rows = Rows({"row": number} for number in range(120_000))
     rows.append([NAME])
     assert named([rows]) == {NAME, OLD}
@@ -883,7 +885,7 @@ def quoted(text: str) -> str:
         "\ud800" * 2000 + NAME,
     ],
 )
-def test_a_name_in_layers_of_escapes_keeps_its_image(text: str) -> None:
+def test_name_in_layers_of_escapes_keeps_its_image(text: str) -> None:
     for record in ([text], {text: 1}, [text.encode("utf-8", "surrogatepass")]):
         assert named(record) == {NAME, OLD}
 
@@ -906,7 +908,7 @@ def test_too_many_layers_of_escapes_are_an_error(escape: Callable[[str], str]) -
     ["%25" * 20_000 + "61", "\\u005c" * 20_000 + "u0061", "\\" * 50_000, "mmraw:" * 20_000],
     ids=["percent", "backslash", "pairs", "references"],
 )
-def test_the_work_on_a_text_is_bounded_by_its_length(text: str) -> None:
+def test_work_on_a_text_is_bounded_by_its_length(text: str) -> None:
     length = 0
     with suppress(ContractError):
         for form in decoded_forms(text):

@@ -282,7 +282,7 @@ def test_path_and_file_url_open_a_directory(
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("location", [PLACE, "images"])
-def test_unknown_option_is_refused_without_its_whole_name(location: str) -> None:
+def test_unknown_option_is_refused_with_a_shortened_name(location: str) -> None:
     name = "iVBORw0KGgo" * 20
     with pytest.raises(ContractError) as caught:
         open_store(location, **{name: 1})

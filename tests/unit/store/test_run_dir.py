@@ -1,3 +1,5 @@
+"""The image directory of a run, from arguments and variables."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -40,7 +42,7 @@ def test_links_are_resolved_and_relative_paths_made_absolute(
     assert run_image_dir({DIRECT: "link/x"}) == tmp_path.resolve() / "real" / "x"
 
 
-def test_the_process_environment_is_the_default(
+def test_process_environment_is_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(DIRECT, str(tmp_path))
@@ -59,7 +61,7 @@ def test_unset_variables_are_named_in_the_error() -> None:
 
 
 @pytest.mark.parametrize("run_id", ["../x", "a/b", "/", "..", "run_..", "a\0b", "a\\b", "."])
-def test_a_run_id_is_a_plain_name(run_id: str) -> None:
+def test_run_id_is_a_plain_name(run_id: str) -> None:
     with pytest.raises(OffloadError) as caught:
         run_image_dir({RUN_ID: run_id})
     assert caught.value.code == "path_escape"
@@ -82,26 +84,26 @@ def test_a_run_id_is_a_plain_name(run_id: str) -> None:
         ("file:a.png", "bad_locator"),
     ],
 )
-def test_an_id_is_a_plain_file_name(raw_image_id: str, code: str, tmp_path: Path) -> None:
+def test_id_is_a_plain_file_name(raw_image_id: str, code: str, tmp_path: Path) -> None:
     with pytest.raises(OffloadError) as caught:
         raw_image_path(raw_image_id=raw_image_id, image_dir=tmp_path)
     assert caught.value.code == code
 
 
-def test_an_id_is_joined_to_the_directory(tmp_path: Path) -> None:
+def test_id_is_joined_to_the_directory(tmp_path: Path) -> None:
     assert raw_image_path(raw_image_id="a-B_1.png", image_dir=str(tmp_path)) == (
         tmp_path.resolve() / "a-B_1.png"
     )
 
 
 @pytest.mark.parametrize(("name", "code"), [("a\0b", "path_escape"), ("a\udcff", "bad_locator")])
-def test_a_directory_that_no_url_can_name_is_refused(name: str, code: str, tmp_path: Path) -> None:
+def test_directory_that_no_url_can_name_is_refused(name: str, code: str, tmp_path: Path) -> None:
     with pytest.raises(OffloadError) as caught:
         raw_image_path(raw_image_id="a.png", image_dir=f"{tmp_path}/{name}")
     assert caught.value.code == code
 
 
-def test_the_environment_is_asked_only_for_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_asked_only_for_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ALL:
         monkeypatch.delenv(name, raising=False)
     assert offload_images_inplace([{"type": "text", "text": "x"}]).images_seen == 0

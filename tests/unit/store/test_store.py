@@ -1,3 +1,5 @@
+"""`ImageStore`: storing, reading and verifying images."""
+
 from __future__ import annotations
 
 import hashlib
@@ -32,7 +34,7 @@ def store(tmp_path: Path) -> ImageStore:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_image_is_stored_under_its_hash(store: ImageStore, kind: str) -> None:
+def test_image_is_stored_under_its_hash(store: ImageStore, kind: str) -> None:
     raw = picture(kind)
     sha256 = hashlib.sha256(raw).hexdigest()
     name = f"{sha256}.{FORMATS[kind]}"
@@ -57,13 +59,13 @@ def test_an_image_is_stored_under_its_hash(store: ImageStore, kind: str) -> None
 
 
 @pytest.mark.parametrize("root", ["/", "/with space", "/über/%41"])
-def test_the_url_of_an_image_is_that_of_its_path(root: str) -> None:
+def test_url_of_an_image_is_that_of_its_path(root: str) -> None:
     store = ImageStore(root)
     info = store.prepare(picture()).info
     assert store.uri(info) == (Path(root) / info.raw_image_id).as_uri()
 
 
-def test_a_second_time_nothing_is_written(store: ImageStore) -> None:
+def test_second_time_nothing_is_written(store: ImageStore) -> None:
     raw = picture()
     first = store.put(raw)
     os.utime(first.path, ns=(0, 0))
@@ -91,7 +93,7 @@ def test_preparing_does_no_io(store: ImageStore) -> None:
     assert store.root.is_dir()
 
 
-def test_the_directory_is_made_with_its_parents_and_again(tmp_path: Path) -> None:
+def test_directory_is_made_with_its_parents_and_again(tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "a" / "b" / "c")
     stored = store.put(picture())
     stored.path.unlink()
@@ -101,11 +103,11 @@ def test_the_directory_is_made_with_its_parents_and_again(tmp_path: Path) -> Non
     assert stored.path.exists()
 
 
-def test_without_durable_the_same_is_stored(tmp_path: Path) -> None:
+def test_non_durable_store_stores_the_same(tmp_path: Path) -> None:
     assert ImageStore(tmp_path / "x", durable=False).put(picture()).path.read_bytes() == picture()
 
 
-def test_the_file_mode_follows_the_umask(store: ImageStore) -> None:
+def test_file_mode_follows_the_umask(store: ImageStore) -> None:
     before = os.umask(0o027)
     try:
         assert store.put(picture()).path.stat().st_mode & 0o777 == 0o640
@@ -113,14 +115,14 @@ def test_the_file_mode_follows_the_umask(store: ImageStore) -> None:
         os.umask(before)
 
 
-def test_a_root_with_odd_characters_is_percent_encoded(tmp_path: Path) -> None:
+def test_root_with_odd_characters_is_percent_encoded(tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "a b#c?d%20é\n")
     stored = store.put(picture())
     assert stored.uri.startswith(f"file://{tmp_path.resolve()}/a%20b%23c%3Fd%2520%C3%A9%0A/")
     assert store.read(stored.uri) == picture()
 
 
-def test_the_root_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     monkeypatch.chdir(tmp_path)
@@ -135,7 +137,7 @@ def test_the_root_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", picture() + b"x"])
-def test_a_file_of_the_wrong_size_is_replaced(store: ImageStore, damage: bytes) -> None:
+def test_file_of_the_wrong_size_is_replaced(store: ImageStore, damage: bytes) -> None:
     stored = store.put(picture())
     stored.path.write_bytes(damage)
     assert store.put(picture()).written
@@ -233,7 +235,7 @@ def test_only_a_regular_file_is_an_image(
     assert not temporary_files(store.root)
 
 
-def test_sentences_of_what_stands_in_the_way(store: ImageStore) -> None:
+def test_obstructed_path_is_named_in_the_error(store: ImageStore) -> None:
     stored = store.put(picture())
     stored.path.unlink()
     _fifo(stored.path)
@@ -253,7 +255,7 @@ def test_sentences_of_what_stands_in_the_way(store: ImageStore) -> None:
     )
 
 
-def test_a_link_in_place_of_the_root_is_not_followed(store: ImageStore, tmp_path: Path) -> None:
+def test_link_in_place_of_the_root_is_not_followed(store: ImageStore, tmp_path: Path) -> None:
     stored = store.put(picture())
     store.root.rename(tmp_path / "elsewhere")
     store.root.symlink_to("elsewhere")
@@ -266,7 +268,7 @@ def test_a_link_in_place_of_the_root_is_not_followed(store: ImageStore, tmp_path
 # --- reading
 
 
-def test_the_expected_hash_is_a_prefix_of_the_digest(store: ImageStore) -> None:
+def test_expected_hash_is_a_prefix_of_the_digest(store: ImageStore) -> None:
     stored = store.put(picture())
     for length in (16, 32, 63, 64):
         assert store.read(stored.uri, stored.sha256[:length]) == picture()

@@ -1,3 +1,5 @@
+"""Many processes and threads use one store."""
+
 from __future__ import annotations
 
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Real faults of the operating system, each in a process of its own where that takes one."""
+"""Real faults of the operating system, in a separate process where necessary."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run(code: str, root: Path, *prefix: str) -> str:
 
 
 def mounting(options: str, root: Path) -> list[str] | None:
-    """A command line that mounts a small file system at `root`, for its process alone."""
+    """A command line that mounts a small file system at `root`, for its process only."""
     root.mkdir(exist_ok=True)
     mount = f'mount -t tmpfs -o {options} none "{root}" && exec "$@"'
     unshare = shutil.which("unshare")
@@ -72,7 +72,7 @@ def mounting(options: str, root: Path) -> list[str] | None:
     return None
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_full_disk_is_reported(tmp_path: Path) -> None:
     root = tmp_path / "images"
     command = mounting("size=64k", root)
     if command is None:
@@ -95,7 +95,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     )
 
 
-def test_a_full_disk_at_the_last_image(tmp_path: Path) -> None:
+def test_full_disk_at_the_last_image(tmp_path: Path) -> None:
     root = tmp_path / "images"
     command = mounting("size=64k", root)
     if command is None:
@@ -122,7 +122,7 @@ def test_a_full_disk_at_the_last_image(tmp_path: Path) -> None:
     assert 1 <= int(said.splitlines()[-1]) <= 3
 
 
-def test_a_read_only_file_system(tmp_path: Path) -> None:
+def test_read_only_file_system_is_reported(tmp_path: Path) -> None:
     root = tmp_path / "images"
     command = mounting("ro", root)
     if command is None:
@@ -134,7 +134,7 @@ def test_a_read_only_file_system(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_size_limit(tmp_path: Path) -> None:
+def test_file_size_limit_is_reported(tmp_path: Path) -> None:
     said = run(
         """
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -148,7 +148,7 @@ def test_a_file_size_limit(tmp_path: Path) -> None:
     )
 
 
-def test_a_directory_without_permission(tmp_path: Path) -> None:
+def test_directory_without_permission_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     root = tmp_path / "images"
     root.mkdir(mode=0o555)
@@ -167,7 +167,7 @@ def test_a_directory_without_permission(tmp_path: Path) -> None:
     assert not list(root.iterdir())
 
 
-def test_too_many_open_files(tmp_path: Path) -> None:
+def test_too_many_open_files_are_reported(tmp_path: Path) -> None:
     said = run(
         """
         resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
@@ -184,7 +184,7 @@ def test_too_many_open_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("root", ["file", "file/below", "file/below/that"])
-def test_a_file_in_place_of_the_directory(tmp_path: Path, root: str) -> None:
+def test_file_in_place_of_the_directory(tmp_path: Path, root: str) -> None:
     (tmp_path / "file").write_text("x")
     value = [part(url_of())]
     with pytest.raises(OffloadError) as caught:
@@ -206,7 +206,7 @@ def test_places_where_nobody_can_make_a_directory(root: str) -> None:
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
-def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+def test_name_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(OffloadError) as caught:
         ImageStore(tmp_path / ("x" * 300)).put(picture())
     assert "got a path that is too long; choose a shorter directory" in str(caught.value)
@@ -232,13 +232,13 @@ def test_interrupted_write_leaves_nothing(
     assert [path.name for path in store.root.iterdir()] == [kept.raw_image_id]
 
 
-def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
     assert ImageStore(tmp_path).put(picture()).path.read_bytes() == picture()
 
 
-def test_a_durable_store_syncs_the_file_then_the_directory(
+def test_durable_store_syncs_the_file_then_the_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
@@ -263,7 +263,7 @@ def test_a_durable_store_syncs_the_file_then_the_directory(
 
 
 @pytest.mark.parametrize("step", ["another user's file", "and directory", "a read-only disk"])
-def test_a_file_whose_time_cannot_be_set(
+def test_file_whose_time_cannot_be_set(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ImageStore(tmp_path)

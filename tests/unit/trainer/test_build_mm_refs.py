@@ -63,7 +63,7 @@ class TestReferences:
         assert encode_msgpack(refs) == (WIRE / "mm_refs.image_refs.msgpack").read_bytes()
 
     @pytest.mark.parametrize("image_dir", [DIRECTORY, Path(DIRECTORY), DIRECTORY + "/"])
-    def test_an_id_in_the_image_directory(self, image_dir: Any) -> None:
+    def test_id_in_the_image_directory(self, image_dir: Any) -> None:
         refs = built(sidecar(*SPANS), image_dir=image_dir, mm_token_type_ids=TYPES)
         assert [image.uri for image in refs.images] == [uri(0), uri(1)]
         assert [image.hash for image in refs.images] == [mm_hash_of(0), mm_hash_of(1)]
@@ -71,11 +71,11 @@ class TestReferences:
         assert refs.images[0].item.raw_image_id == f"{sha256_of(0)}.png"
         assert decode_msgpack(encode_msgpack(refs), MMRefs) == refs
 
-    def test_a_directory_that_needs_escapes(self) -> None:
+    def test_directory_that_needs_escapes(self) -> None:
         refs = built(sidecar((0, 1)), image_dir="/data/my run#1/ü")
         assert refs.images[0].uri == f"file:///data/my%20run%231/%C3%BC/{sha256_of(0)}.png"
 
-    def test_an_id_in_a_store(self) -> None:
+    def test_id_in_a_store(self) -> None:
         refs = built(sidecar((0, 1)), to_uri=lambda name: f"s3://bucket/{name}")
         assert refs.images[0].uri == f"s3://bucket/{sha256_of(0)}.png"
 
@@ -87,7 +87,7 @@ class TestReferences:
     @pytest.mark.parametrize(
         "nothing", [None, MultiModalData(), {"mm_items": {"image": [], "video": []}}]
     )
-    def test_no_images(self, nothing: Any) -> None:
+    def test_no_images_give_no_references(self, nothing: Any) -> None:
         assert build_mm_refs(nothing) is None
         assert build_mm_refs(nothing, num_tokens=0, mm_token_type_ids=[]) is None
         assert build_mm_refs(nothing, mm_token_type_ids=[0, 0]) is None
@@ -101,7 +101,7 @@ class TestReferences:
         refs.images[1].offset = 77
         assert given == before
 
-    def test_plain_data(self) -> None:
+    def test_plain_data_is_accepted(self) -> None:
         given = sidecar(*SPANS)
         assert built(to_builtins(given), image_dir=DIRECTORY) == built(given, image_dir=DIRECTORY)
 
@@ -148,7 +148,7 @@ class TestLocators:
         )
 
     @pytest.mark.parametrize("image_dir", ["images", "./images", "x/../images", Path("images")])
-    def test_a_relative_directory_is_resolved(
+    def test_relative_directory_is_resolved(
         self, image_dir: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -185,7 +185,7 @@ class TestMedia:
         )
 
     @pytest.mark.parametrize("name", ["mm_items", "mm_hashes", "mm_placeholders"])
-    def test_counts(self, name: str) -> None:
+    def test_wrong_counts_are_refused(self, name: str) -> None:
         given = sidecar(*SPANS)
         getattr(given, name)["image"].pop()
         assert error(given, image_dir=DIRECTORY) == ("count_mismatch", f"$.{name}.image")
@@ -206,7 +206,7 @@ class TestMedia:
 
 class TestRanges:
     @pytest.mark.parametrize("spans", [((4, 1), (1, 2)), ((1, 2), (2, 2)), ((1, 2), (1, 2))])
-    def test_sorted_and_disjoint(self, spans: Any) -> None:
+    def test_unsorted_or_overlapping_ranges_are_refused(self, spans: Any) -> None:
         given = sidecar(*SPANS)
         for one, (offset, length) in zip(given.mm_placeholders["image"], spans, strict=True):
             one.offset, one.length = offset, length
@@ -217,7 +217,7 @@ class TestRanges:
 
     @pytest.mark.parametrize("value", [True, 1.0, "1", None, -1])
     @pytest.mark.parametrize("field", ["offset", "length"])
-    def test_integers(self, field: str, value: Any) -> None:
+    def test_non_integer_ranges_are_refused(self, field: str, value: Any) -> None:
         given = to_builtins(sidecar(*SPANS))
         given["mm_placeholders"]["image"][1][field] = value
         code, path = error(given, image_dir=DIRECTORY)
@@ -225,7 +225,7 @@ class TestRanges:
         assert path == f"$.mm_placeholders.image[1].{field}"
 
     @pytest.mark.parametrize("how", [{"num_tokens": 4}, {"mm_token_type_ids": [0, 1, 1, 0]}])
-    def test_inside_the_sample(self, how: Any) -> None:
+    def test_ranges_outside_the_sample_are_refused(self, how: Any) -> None:
         caught = refused(sidecar(*SPANS), image_dir=DIRECTORY, **how)
         assert str(caught) == (
             "$.mm_placeholders.image[1]: expected a range inside the sample's 4 tokens, got 4 to 5"
@@ -253,7 +253,9 @@ class TestRanges:
             ),
         ],
     )
-    def test_on_image_typed_tokens(self, types: list[int], path: str, expected: str) -> None:
+    def test_ranges_cover_image_typed_tokens(
+        self, types: list[int], path: str, expected: str
+    ) -> None:
         caught = refused(sidecar(*SPANS), image_dir=DIRECTORY, mm_token_type_ids=types)
         assert isinstance(caught, ContractError)
         assert (caught.code, caught.path, caught.expected) == ("orphan_image", path, expected)

@@ -62,7 +62,7 @@ USES: tuple[Callable[[Any], Any], ...] = (
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_in_a_sample(name: str) -> None:
+def test_odd_objects_in_a_sample_give_a_value_or_an_error(name: str) -> None:
     make, tried = MAKERS[name], Tried()
     for use in USES:
         tried.call("a sample", use, make())
@@ -85,7 +85,7 @@ def test_in_a_sample(name: str) -> None:
         tried.call("a field of its own", use, document | {"more": make()})
 
 
-def test_in_the_references_of_a_sample() -> None:
+def test_odd_objects_in_references_give_a_value_or_an_error() -> None:
     tried = Tried()
     for what, _, assign in odd_places(lambda: sample(4, (1, 2)).mm_refs):
         odd = sample(4, (1, 2))
@@ -96,7 +96,7 @@ def test_in_the_references_of_a_sample() -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_in_a_batch(name: str) -> None:
+def test_odd_objects_in_a_batch_give_a_value_or_an_error(name: str) -> None:
     make, tried = MAKERS[name], Tried()
     for field in dataclasses.fields(MicroBatch):
         odd = pack([sample(4, (1, 2)), sample(3)])
@@ -110,7 +110,7 @@ def test_in_a_batch(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_as_arguments(name: str) -> None:
+def test_odd_arguments_give_a_value_or_an_error(name: str) -> None:
     make, tried = MAKERS[name], Tried()
     for function in (as_sample, pack, unpack, decode_sample, encode_sample, sample_from):
         tried.call(function.__name__, function, make())

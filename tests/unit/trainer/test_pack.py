@@ -62,7 +62,7 @@ class TestPack:
         assert getattr(batch, name) == [7.0, 8.0, fill, fill, fill, 7.0, 8.0]
         assert unpack(batch) == [first, second, first]
 
-    def test_text_beside_images(self) -> None:
+    def test_text_and_images_are_packed_together(self) -> None:
         text = sample(2, mm_token_type_ids=None)
         batch = pack([text, sample(3, (1, 1))])
         assert batch.mm_token_type_ids == [0, 0, 0, 1, 0]
@@ -70,7 +70,7 @@ class TestPack:
         assert batch.mm_refs.images[0].offset == 3
         assert unpack(batch)[0] == text
 
-    def test_text_alone(self) -> None:
+    def test_text_samples_are_packed(self) -> None:
         texts = [sample(2, mm_token_type_ids=None), sample(1, mm_token_type_ids=None)]
         batch = pack(texts)
         assert (batch.mm_refs, batch.mm_token_type_ids) == (None, None)
@@ -114,7 +114,7 @@ class TestRefused:
         assert caught.value.path == f"$[0].mm_refs[0][1][0].{name}"
         assert caught.value.hint == "pack the samples of each layout separately"
 
-    def test_no_samples_are_refused(self) -> None:
+    def test_empty_batch_is_refused(self) -> None:
         assert error(pack, []) == ("bad_length", "$")
 
     def test_sample_without_tokens_is_refused(self) -> None:
@@ -194,7 +194,7 @@ class TestUnpack:
         batch.mm_refs.images[1].offset = 3
         assert error(unpack, batch) == ("orphan_image", "$.mm_refs[0][1]")
 
-    def test_a_padded_batch(self) -> None:
+    def test_padded_batch_is_unpacked(self) -> None:
         """Trainers pad the last sample."""
         batch = pack([sample(4, (1, 2)), sample(2)])
         for stream, value in (

@@ -52,7 +52,7 @@ class TestProcessed:
             as_sample(plain(SAMPLE) | {"info": {name: 1}})
 
     @pytest.mark.parametrize("name", sorted(PROCESSED_KEYS))
-    def test_at_any_depth_of_info(self, name: str) -> None:
+    def test_processed_payload_in_info_is_refused_at_any_depth(self, name: str) -> None:
         info = {"a": [{"b": {name: 1}}]}
         path = f"$.info.a[0].b.{name}"
         assert error(as_sample, plain(SAMPLE) | {"info": info}) == ("processed_payload", path)
@@ -123,7 +123,7 @@ class TestStreams:
             "$.streams.x",
         )
 
-    def test_arrays_among_the_elements(self) -> None:
+    def test_arrays_among_the_elements_are_refused(self) -> None:
         streams = {"own": [np.zeros(1)] * 4}
         path = "$.streams.own[0]"
         assert error(as_sample, plain(SAMPLE) | {"streams": streams}) == ("array_payload", path)

@@ -65,12 +65,12 @@ SAMPLE = sample(9, (1, 3), (5, 2))
 
 
 class TestAccepted:
-    def test_a_mapping(self) -> None:
+    def test_mapping_is_accepted(self) -> None:
         assert as_sample(plain(SAMPLE)) == SAMPLE
         assert as_sample(SAMPLE) == SAMPLE
         assert as_sample(SAMPLE) is not SAMPLE
 
-    def test_a_struct_of_the_transport(self) -> None:
+    def test_struct_of_the_transport_is_accepted(self) -> None:
         (images,) = to_builtins(SAMPLE.mm_refs)
         routed = experts(9)
         theirs = TheirSample(
@@ -100,7 +100,7 @@ class TestAccepted:
             np.frombuffer(experts(9).data, dtype=np.uint8).reshape(9, 2, 3),
         ],
     )
-    def test_routing(self, routed: Any) -> None:
+    def test_routing_is_accepted(self, routed: Any) -> None:
         assert as_sample(plain(SAMPLE) | {"routed_experts": routed}).routed_experts == experts(9)
 
     def test_numbers_of_the_right_type(self) -> None:
@@ -109,7 +109,7 @@ class TestAccepted:
         assert type(taken.logprobs) is list
         assert type(taken.logprobs[0]) is float
 
-    def test_no_images_is_none(self) -> None:
+    def test_no_images_give_no_references(self) -> None:
         text = plain(sample(3)) | {"mm_refs": [[]]}
         assert as_sample(text).mm_refs is None
         assert as_sample(text | {"mm_token_type_ids": None, "env_name": None}).env_name == ""
@@ -276,7 +276,7 @@ class TestImages:
     def test_old_forms_are_named(self, refs: Any) -> None:
         assert error(plain(SAMPLE) | {"mm_refs": refs}) == ("historical_form", "$.mm_refs")
 
-    def test_processed_payload(self) -> None:
+    def test_processed_payload_is_refused(self) -> None:
         refs = MMRefs(images=[image(0, 1, 3), image(1, 5, 2)])
         refs.images[1].item.payload["pixel_values"] = 1
         assert error(plain(SAMPLE) | {"mm_refs": refs}) == (

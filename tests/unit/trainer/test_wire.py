@@ -58,7 +58,7 @@ class TestPrimeRl:
         assert name in str(caught.value)
 
     @pytest.mark.parametrize("form", ["descriptor_and_uris", "inline"])
-    def test_the_rest_of_other_layouts(self, form: str) -> None:
+    def test_rest_of_other_layouts(self, form: str) -> None:
         """Fields of other versions of the transport are kept."""
         data, fields = read(form)
         values = msgspec.msgpack.decode(data)
@@ -71,7 +71,7 @@ class TestPrimeRl:
 
 class TestStrict:
     @pytest.mark.parametrize("data", [b"", b"\xc1", b"\x9e\x01", read("image_refs")[0] + b"\x00"])
-    def test_malformed(self, data: bytes) -> None:
+    def test_malformed_bytes_are_refused(self, data: bytes) -> None:
         assert error(data) == ("malformed", "$")
 
     @pytest.mark.parametrize("data", [None, "text", 3])
@@ -137,7 +137,7 @@ class TestStrict:
 
 
 class TestEncode:
-    def test_everything(self) -> None:
+    def test_full_sample_is_encoded(self) -> None:
         one = sample(4, (1, 2), routed_experts=experts(4), advantages=[1.0] * 4)
         assert decode_sample(encode_sample(one)) == one
 
@@ -165,7 +165,7 @@ class TestEncode:
             encode_sample(one)
         assert (caught.value.code, caught.value.path) == ("unknown_field", f"$.{name}")
 
-    def test_a_transport_of_few_fields(self) -> None:
+    def test_transport_of_few_fields(self) -> None:
         fields = ("token_ids", "mask", "logprobs", "temperatures")
         one = sample(3, mm_token_type_ids=None, env_name="")
         assert decode_sample(encode_sample(one, fields=fields), fields=fields) == one

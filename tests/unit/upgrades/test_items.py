@@ -1,3 +1,5 @@
+"""Upgrades of historical descriptors."""
+
 from __future__ import annotations
 
 import copy
@@ -55,21 +57,21 @@ def refusal(item: Any, kind: Any = RawMMItem, **options: Any) -> RawMMError:
 
 
 class TestDescriptorOnly:
-    def test_is_put_in_an_envelope(self) -> None:
+    def test_descriptor_is_put_in_an_envelope(self) -> None:
         assert upgraded_item(bare_grid()) == item_document(
             payload={"image_grid_thw": GRID}, raw_image_id="a07e50973f7c1376.png"
         )
 
     @pytest.mark.parametrize("grid", [[1, 8, 8], [[1, 8, 8]]])
-    def test_keeps_the_grid_as_it_is(self, grid: Any) -> None:
+    def test_grid_is_unchanged(self, grid: Any) -> None:
         assert upgraded_item(bare_grid(image_grid_thw=grid))["payload"] == {"image_grid_thw": grid}
 
-    def test_may_lack_its_image(self) -> None:
+    def test_descriptor_may_lack_its_image(self) -> None:
         item = bare_grid()
         del item["raw_image_id"]
         assert "raw_image_id" not in upgraded_item(item)
 
-    def test_the_note_says_what_was_decided(self) -> None:
+    def test_note_states_the_decision(self) -> None:
         result = upgrade(bare_grid(), RawMMItem)
         assert result.form == "descriptor_only"
         assert list(map(str, result.notes)) == [
@@ -97,7 +99,9 @@ class TestDescriptorOnly:
             ({"pixel_values": [1]}, "processed_payload", "$.pixel_values"),
         ],
     )
-    def test_refuses(self, change: dict[str, Any], code: str, path: str) -> None:
+    def test_invalid_descriptor_is_refused(
+        self, change: dict[str, Any], code: str, path: str
+    ) -> None:
         error = refusal(bare_grid(**change))
         assert (error.code, error.path) == (code, path)
 
@@ -106,7 +110,7 @@ class TestDescriptorOnly:
         del item["image_grid_thw"]
         assert (refusal(item).code, refusal(item).path) == ("missing_field", "$")
 
-    def test_a_grid_that_is_too_deep_is_named_where_it_stands(self) -> None:
+    def test_too_deep_grid_is_refused_at_its_path(self) -> None:
         deep: Any = 1
         for _ in range(63):
             deep = [deep]
@@ -117,14 +121,14 @@ class TestDescriptorOnly:
 
 
 class TestUri:
-    def test_gets_its_version(self) -> None:
+    def test_item_gets_its_version(self) -> None:
         item = without_version(raw_image_uri="file:///images/a.png", vllm_modality="vision_chunk")
         result = upgrade(item, RawMMItem)
         assert to_builtins(result.value) == {**item, "version": 1}
         assert result.form == "uri"
         assert [(note.path, note.change) for note in result.notes] == [("$", "version 1 added")]
 
-    def test_may_lack_its_fingerprint(self) -> None:
+    def test_item_may_lack_its_fingerprint(self) -> None:
         item = without_version(raw_image_uri="s3://bucket/a")
         del item["layout_fingerprint"]
         assert upgraded_item(item) == {**item, "version": 1}
@@ -140,13 +144,13 @@ class TestUri:
             ({"payload": {"pixel_values": 1}}, "processed_payload", "$.payload.pixel_values"),
         ],
     )
-    def test_refuses(self, change: dict[str, Any], code: str, path: str) -> None:
+    def test_invalid_uri_is_refused(self, change: dict[str, Any], code: str, path: str) -> None:
         item = without_version(raw_image_uri="file:///images/a.png") | change
         assert (refusal(item).code, refusal(item).path) == (code, path)
 
 
 class TestInline:
-    def test_without_a_directory_the_image_stays_inline(self) -> None:
+    def test_image_stays_inline_without_a_directory(self) -> None:
         item = without_version(raw_image_data=URL)
         assert upgraded_item(item) == envelope(raw_image_uri=URL)
         result = upgrade(item, RawMMItem)
@@ -155,7 +159,7 @@ class TestInline:
             "version 1 added; the image of raw_image_data is still inline, in raw_image_uri"
         ]
 
-    def test_with_a_directory_it_is_stored(self, tmp_path: Path) -> None:
+    def test_image_is_stored_with_a_directory(self, tmp_path: Path) -> None:
         item = without_version(raw_image_data=URL)
         result = upgrade(item, RawMMItem, image_dir=tmp_path / "images")
         assert to_builtins(result.value) == envelope(raw_image_id=STORED)
@@ -164,13 +168,13 @@ class TestInline:
             "version 1 added; the image of raw_image_data is stored, under its raw_image_id"
         ]
 
-    def test_the_head_of_the_url_comes_out_in_lower_case(self) -> None:
+    def test_url_prefix_is_written_in_lower_case(self) -> None:
         item = without_version(raw_image_data=URL.replace("data:image/png", "DATA:image/PNG"))
         assert upgraded_item(item) == envelope(raw_image_uri=URL)
 
     @pytest.mark.parametrize("folder", ["images", None])
     @pytest.mark.parametrize("sha256", [SHA, SHA[:32], SHA[:16]])
-    def test_the_hash_beside_it_is_checked(
+    def test_hash_beside_it_is_checked(
         self, sha256: str, folder: str | None, tmp_path: Path
     ) -> None:
         options: dict[str, Any] = {"image_dir": tmp_path / folder} if folder else {}
@@ -192,7 +196,7 @@ class TestInline:
         )
         assert_silent(error, URL)
 
-    def test_a_hash_that_is_none_is_named_as_such(self) -> None:
+    def test_text_that_is_not_a_hash_is_refused(self) -> None:
         for sha256, code in (("A" * 32, "bad_format"), (7, "wrong_type"), ("0" * 15, "bad_format")):
             bad = sidecar(without_version(raw_image_data=URL), hashes=[sha256])
             error = refusal(bad, MultiModalData)
@@ -214,7 +218,7 @@ class TestInline:
             (["x"], "wrong_type"),
         ],
     )
-    def test_what_is_no_image_is_refused(self, url: Any, code: str, tmp_path: Path) -> None:
+    def test_invalid_image_data_is_refused(self, url: Any, code: str, tmp_path: Path) -> None:
         item = without_version(raw_image_data=url)
         for options in ({}, {"image_dir": tmp_path / "images"}):
             error = refusal(item, **options)
@@ -228,7 +232,7 @@ class TestInline:
         assert (error.code, error.path) == ("array_payload", "$.raw_image_data")
 
     @pytest.mark.parametrize("name", ["raw_image_id", "raw_image_uri"])
-    def test_a_second_locator_is_a_conflict(self, name: str) -> None:
+    def test_second_locator_is_a_conflict(self, name: str) -> None:
         item = without_version(raw_image_data=URL, **{name: "x"})
         assert (refusal(item).code, refusal(item).path) == ("locator_conflict", "$")
 
@@ -239,14 +243,14 @@ class TestInline:
         assert (error.code, error.path) == ("wrong_type", "$.mm_items.image[1].payload")
         assert not (tmp_path / "images").exists()
 
-    def test_an_image_that_comes_twice_is_stored_once(self, tmp_path: Path) -> None:
+    def test_repeated_image_is_stored_once(self, tmp_path: Path) -> None:
         items = [without_version(raw_image_data=url) for url in (URL, url_of(seed=1), URL)]
         result = upgrade(sidecar(*items), MultiModalData, image_dir=tmp_path)
         names = [item.raw_image_id for item in result.value.mm_items["image"]]
         assert names[0] == names[2] == STORED
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(set(map(str, names)))
 
-    def test_a_directory_that_cannot_be_written_is_named_at_the_item(self, tmp_path: Path) -> None:
+    def test_directory_that_cannot_be_written_is_named_at_the_item(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         data = sidecar(without_version(raw_image_data=URL))
         error = refusal(data, MultiModalData, image_dir=tmp_path / "file")
@@ -265,7 +269,7 @@ class TestCanonical:
             envelope(payload={"grids": [[1, 8, 8]], "other": None}, vllm_modality="vision_chunk"),
         ],
     )
-    def test_stays_as_it_is(self, item: dict[str, Any], tmp_path: Path) -> None:
+    def test_canonical_item_is_unchanged(self, item: dict[str, Any], tmp_path: Path) -> None:
         result = upgrade(item, RawMMItem, image_dir=tmp_path / "images")
         assert to_builtins(result.value) == item
         assert (result.form, result.notes, result.changed) == ("envelope_v1", [], False)
@@ -314,7 +318,7 @@ def test_processed_items_are_refused_with_advice(item: Any, code: str, path: str
         assert "run the rollout again from the source images" in error.hint
 
 
-def test_an_upgraded_document_shares_nothing_with_its_source() -> None:
+def test_upgraded_document_shares_nothing_with_its_source() -> None:
     for item in (
         envelope(payload={"image_grid_thw": [[1, 2, 3]]}),
         without_version(raw_image_uri="file:///a", payload={"image_grid_thw": [[1, 2, 3]]}),

@@ -1,4 +1,4 @@
-"""Python objects at every field of every old form: a right value, or an error of rawmm's own."""
+"""Python objects in every field of every old form give a valid value or an error of rawmm."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Plain(enum.Enum):
 
 
 class BatchFeature(UserDict):  # type: ignore[type-arg]
-    """What an image processor returns."""
+    """The output of an image processor."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -237,7 +237,7 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", NOT_JSON)
-def test_what_is_no_json_is_refused_at_every_field(name: str, form: str) -> None:
+def test_value_that_is_not_json_is_refused_at_every_field(name: str, form: str) -> None:
     document, kind = FORMS[form]
     for path in ((), *places(document)):
         value = replaced(document, path, NOT_JSON[name]())
@@ -290,7 +290,7 @@ EQUIVALENT: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", EQUIVALENT)
-def test_what_says_the_same_upgrades_to_the_same(name: str, form: str) -> None:
+def test_equal_documents_upgrade_equally(name: str, form: str) -> None:
     document, kind = FORMS[form]
     said = rewrapped(document, EQUIVALENT[name])
     if form == "inline_urls":  # needs a layout
@@ -319,7 +319,7 @@ def plainly(value: Any) -> Any:
 @pytest.mark.parametrize(
     "stream", [np.array([9] * 40), np.array([9] * 40, dtype=np.int32), array.array("q", [9] * 40)]
 )
-def test_a_stream_of_tokens_may_be_an_array(stream: Any) -> None:
+def test_stream_of_tokens_may_be_an_array(stream: Any) -> None:
     old = node(sidecar(without_version(raw_image_uri="file:///images/a.png")))
     wanted = upgrade(old)
     assert upgrade({**old, "token_ids": stream}).value == wanted.value
@@ -330,7 +330,7 @@ def test_a_stream_of_tokens_may_be_an_array(stream: Any) -> None:
 @pytest.mark.parametrize(
     "new", [np.zeros(1), {"image"}, BatchFeature(pixel_values=np.zeros(2)), 7, "x"]
 )
-def test_what_was_assigned_to_a_struct_is_refused(new: Any, field: str) -> None:
+def test_invalid_assigned_value_is_refused(new: Any, field: str) -> None:
     data = upgrade(sidecar(envelope()), MultiModalData).value
     setattr(data, field, new)
     with pytest.raises(RawMMError) as caught:

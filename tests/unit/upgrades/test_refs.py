@@ -1,3 +1,5 @@
+"""Upgrades of historical reference strings."""
+
 from __future__ import annotations
 
 import json
@@ -78,7 +80,7 @@ def features(*refs: str | None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("form", "write", "fields"), OLD)
-def test_an_old_reference_says_the_same_as_it_is_written_today(
+def test_old_reference_equals_the_current_form(
     form: str, write: Callable[[dict[str, Any]], str], fields: dict[str, Any]
 ) -> None:
     result = upgrade(write(fields), RawMMRef)
@@ -94,7 +96,7 @@ def test_an_old_reference_says_the_same_as_it_is_written_today(
 
 
 @pytest.mark.parametrize("fields", [WITH_ID, WITH_URI])
-def test_a_reference_of_today_stays(fields: dict[str, Any]) -> None:
+def test_reference_of_today_stays(fields: dict[str, Any]) -> None:
     ref = raw_mm_ref(**fields)
     result = upgrade(ref, RawMMRef)
     assert result.value == split_raw_mm_ref(ref)
@@ -102,7 +104,7 @@ def test_a_reference_of_today_stays(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("write", [in_base64, lambda fields: "mmraw:" + text(fields)])
-def test_an_image_in_a_reference_is_checked_and_located(
+def test_image_in_a_reference_is_checked_and_located(
     write: Callable[[dict[str, Any]], str], tmp_path: Path
 ) -> None:
     ref = write({**FIELDS, "raw_image_data": URL})
@@ -117,7 +119,7 @@ def test_an_image_in_a_reference_is_checked_and_located(
     assert_silent(caught.value, URL)
 
 
-def test_references_are_told_from_other_strings() -> None:
+def test_references_are_distinguished_from_other_strings() -> None:
     one = v2(WITH_ID)
     assert upgrade(one, None).value == convert(WITH_ID, RawMMRef)
     assert upgrade([one, one], None).value == [convert(WITH_ID, RawMMRef)] * 2
@@ -162,7 +164,7 @@ def test_every_slot_of_features_is_upgraded_and_nulls_stay() -> None:
         (in_base64(FIELDS), "no_locator", ""),
     ],
 )  # fmt: skip
-def test_a_bad_reference_is_named_where_it_stands(ref: str, code: str, below: str) -> None:
+def test_bad_reference_is_refused_at_its_path(ref: str, code: str, below: str) -> None:
     for value, kind, path in (
         (ref, RawMMRef, "$"),
         (features(None, ref), GenerateFeatures, "$.kwargs_data.image[1]"),
@@ -172,7 +174,7 @@ def test_a_bad_reference_is_named_where_it_stands(ref: str, code: str, below: st
         assert (caught.value.code, caught.value.path) == (code, path + below)
 
 
-def test_a_processed_reference_is_refused_with_advice() -> None:
+def test_processed_reference_is_refused_with_advice() -> None:
     ref = f"mmfile:v1:demo:{FINGERPRINT}:image:{SHA[:32]}"
     for value, kind in ((ref, RawMMRef), (features(ref), GenerateFeatures), (ref, None)):
         with pytest.raises(ProcessedPayloadError) as caught:

@@ -1,3 +1,5 @@
+"""Upgrades of trainer references and training samples."""
+
 from __future__ import annotations
 
 import copy
@@ -119,7 +121,7 @@ class TestDescriptorAndUris:
             ),
         ],
     )  # fmt: skip
-    def test_refuses(self, sidecar: Any, uris: Any, code: str, path: str) -> None:
+    def test_invalid_pairs_are_refused(self, sidecar: Any, uris: Any, code: str, path: str) -> None:
         error = refusal([sidecar, uris])
         assert (error.code, error.path) == (code, path)
 
@@ -148,14 +150,14 @@ class TestInlineUrls:
         again = upgrade(result.value, MMRefs)
         assert (again.value, again.form, again.notes) == (result.value, "image_refs", [])
 
-    def test_a_file_is_read_where_it_is(self, tmp_path: Path) -> None:
+    def test_file_is_read_where_it_is(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_bytes(PNG)
         uri = (tmp_path / "a.png").as_uri()
         (ref,) = upgrade([[[uri, 0, 2]]], MMRefs, layout=LAYOUT).value.images
         assert (ref.uri, ref.item.raw_image_uri, ref.hash) == (uri, uri, SHA[:32])
         assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
-    def test_a_family_is_its_default_layout(self, tmp_path: Path) -> None:
+    def test_family_is_its_default_layout(self, tmp_path: Path) -> None:
         tokens = layouts.get("qwen_vl").describe(24, 16).num_tokens
         result = upgrade([[[URL, 0, tokens]]], MMRefs, image_dir=tmp_path, layout="qwen_vl")
         assert (
@@ -164,7 +166,7 @@ class TestInlineUrls:
         error = refusal([[[URL, 0, tokens]]], layout="qwen")
         assert (error.code, error.path) == ("bad_value", "$.family")
 
-    def test_nothing_says_the_layout(self, tmp_path: Path) -> None:
+    def test_missing_layout_is_refused(self, tmp_path: Path) -> None:
         error = refusal(list(self.VALUE), image_dir=tmp_path)
         assert (error.code, error.path) == ("historical_form", "$")
         assert "inline_urls" in error.got
@@ -199,7 +201,9 @@ class TestInlineUrls:
             ([data_url(picture(size=(1, 300))), 3, 2], "image_limit", "$[0][1][0]"),
         ],
     )
-    def test_refuses(self, image: Any, code: str, path: str, tmp_path: Path) -> None:
+    def test_invalid_urls_are_refused(
+        self, image: Any, code: str, path: str, tmp_path: Path
+    ) -> None:
         folder = tmp_path / "images"
         error = refusal([[[URL, 0, 2], image]], image_dir=folder, layout=LAYOUT)
         assert (error.code, error.path) == (code, path)
@@ -224,7 +228,7 @@ class TestTrainingSamples:
             None,
         ]
 
-    def test_the_references_are_upgraded_in_their_place(self) -> None:
+    def test_references_are_upgraded_in_the_sample(self) -> None:
         old = [descriptor(envelope()), URIS[:1]]
         sample = self.sample(old)
         before = copy.deepcopy(sample)
@@ -240,7 +244,7 @@ class TestTrainingSamples:
         result.value[6][0][0][0]["payload"]["image_grid_thw"].append(4)
         assert sample == before
 
-    def test_a_sample_without_images_stays(self) -> None:
+    def test_sample_without_images_stays(self) -> None:
         without: list[Any] = [None, []]
         for refs in without:
             result = upgrade(self.sample(refs), None)
@@ -256,9 +260,7 @@ class TestTrainingSamples:
             ([descriptor({"pixel_values": 1}), URIS[:1]], "processed_payload", "$[6][0].mm_items.image[0].pixel_values"),
         ],
     )  # fmt: skip
-    def test_bad_references_are_named_where_they_stand(
-        self, refs: Any, code: str, path: str
-    ) -> None:
+    def test_bad_reference_is_refused_at_its_path(self, refs: Any, code: str, path: str) -> None:
         error = refusal(self.sample(refs), None)
         assert (error.code, error.path) == (code, path)
 
@@ -270,7 +272,7 @@ class TestTrainingSamples:
             assert refusal(other, None).code == "unknown_type"
 
 
-def test_canonical_references_stay_as_they_are() -> None:
+def test_canonical_references_are_unchanged() -> None:
     refs = [[[without_version(raw_image_uri=URIS[0]), HASHES[0], URIS[0], 3, 6]]]
     result = upgrade(refs, MMRefs)
     assert to_builtins(result.value) == refs

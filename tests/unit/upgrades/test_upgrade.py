@@ -1,3 +1,5 @@
+"""`upgrade`: detection, notes, errors and images."""
+
 from __future__ import annotations
 
 import copy
@@ -39,7 +41,7 @@ OLD = without_version(raw_image_uri="file:///images/a.png")
 NEW = envelope(raw_image_uri="file:///images/a.png")
 
 
-def test_a_message_node_is_the_default() -> None:
+def test_message_node_is_the_default() -> None:
     result = upgrade(node(sidecar(OLD)))
     assert result.value == convert(node(sidecar(NEW)))
     assert result.form == "uri"
@@ -96,13 +98,13 @@ def test_items_are_found_in_every_type(kind: Any, wrap: Any, at: str) -> None:
         (convert(NEW, RawMMItem), "envelope_v1"),
     ],
 )
-def test_without_a_type_it_is_told(value: Any, form: str) -> None:
+def test_type_is_detected_if_not_given(value: Any, form: str) -> None:
     result = upgrade(value, None)
     assert result.form == form
     validate(result.value)
 
 
-def test_of_several_forms_the_oldest_is_named() -> None:
+def test_oldest_of_several_forms_is_named() -> None:
     items = [envelope(), without_version(raw_image_data=URL), OLD, bare_grid()]
     assert upgrade(sidecar(*items), MultiModalData).form == "descriptor_only"
     assert upgrade(sidecar(*items[:3]), MultiModalData).form == "uri"
@@ -134,13 +136,13 @@ def test_released_records_have_nothing_to_change() -> None:
         (None, MultiModalData | None),
     ],
 )
-def test_what_has_no_history_is_canonical(value: Any, kind: Any) -> None:
+def test_types_without_history_are_canonical(value: Any, kind: Any) -> None:
     result = upgrade(value, kind)
     assert result.value == convert(value, kind)
     assert (result.form, result.notes) == ("canonical", [])
 
 
-def test_all_else_in_the_data_is_kept() -> None:
+def test_other_data_is_kept() -> None:
     array = {"__nd__": True, "dtype": "uint8", "shape": [40, 1], "data": bytes(40)}
     trace = {
         "id": "x",
@@ -203,7 +205,7 @@ def test_nothing_of_the_input_is_shared() -> None:
     assert json.dumps(trace) == before
 
 
-def test_a_struct_that_was_broken_since_is_refused() -> None:
+def test_struct_that_was_broken_since_is_refused() -> None:
     item = convert(NEW, RawMMItem)
     item.family = "a/b"
     with pytest.raises(ContractError) as caught:
@@ -238,7 +240,7 @@ def _deep(levels: int) -> Any:
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 @pytest.mark.parametrize("kind", [MultiModalData, MessageNode, Trace, list[RawMMItem], None])
-def test_what_is_nothing_of_the_kind_is_a_typed_error(value: Any, kind: Any) -> None:
+def test_unrelated_data_is_a_typed_error(value: Any, kind: Any) -> None:
     with pytest.raises(RawMMError):
         upgrade(value, kind)
 
@@ -248,7 +250,7 @@ def test_types_outside_the_contract_are_refused_as_such() -> None:
         upgrade({}, int)
 
 
-def test_notes_and_errors_say_nothing_of_an_image() -> None:
+def test_notes_and_errors_show_no_part_of_an_image() -> None:
     good = sidecar(without_version(raw_image_data=URL))
     for note in upgrade(good, MultiModalData).notes:
         assert URL.partition(",")[2][:12] not in str(note)
@@ -280,7 +282,7 @@ def test_forms_are_listed_by_age_and_those_without_a_change_come_last() -> None:
 
 @pytest.mark.parametrize("older", FORMS)
 @pytest.mark.parametrize("newer", FORMS)
-def test_of_two_forms_the_older_is_named_in_any_order(older: str, newer: str) -> None:
+def test_older_of_two_forms_is_named_in_any_order(older: str, newer: str) -> None:
     expected = min(older, newer, key=[*FORMS].index)
     for forms in ((older, newer), (newer, older)):
         record = Record()
@@ -289,26 +291,26 @@ def test_of_two_forms_the_older_is_named_in_any_order(older: str, newer: str) ->
         assert record.form == expected
 
 
-def test_an_upgraded_value_is_not_reassigned() -> None:
+def test_upgraded_value_is_not_reassigned() -> None:
     result = upgrade(OLD, RawMMItem)
     for name in ("value", "form", "notes"):
         with pytest.raises(AttributeError):
             setattr(result, name, None)
 
 
-def test_a_message_without_an_image_is_not_released() -> None:
+def test_message_without_an_image_is_not_released() -> None:
     text = {"role": "user", "content": [{"type": "text", "text": "image_url"}]}
     assert upgrade({"message": text, "token_ids": [1], "mask": [False]}).form == "canonical"
 
 
 @pytest.mark.parametrize("value", [[[1], [True]], [[1], [1], []], [[True], [True], []], [1, 2, 3]])
-def test_an_array_that_is_no_sample_is_of_no_type(value: Any) -> None:
+def test_unrelated_array_has_no_type(value: Any) -> None:
     with pytest.raises(ContractError) as caught:
         upgrade(value, None)
     assert caught.value.code == "unknown_type"
 
 
-def test_an_image_that_cannot_be_stored_is_told_at_its_first_place(tmp_path: Path) -> None:
+def test_unstorable_image_is_reported_at_its_first_path(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     items = [without_version(raw_image_data=URL), without_version(raw_image_data=URL)]
     with pytest.raises(RawMMError) as caught:

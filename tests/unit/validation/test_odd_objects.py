@@ -90,21 +90,21 @@ class TooShort(Sequence[Any]):
     ids=lambda container: type(container).__name__,
 )
 class TestInconsistentContainer:
-    def test_is_refused_by_constructors(self, container: Any) -> None:
+    def test_inconsistent_container_is_refused_by_constructors(self, container: Any) -> None:
         parameters = {"x": container}
         assert code_of(lambda: rawmm.Tool(name="x", parameters=parameters)) == "not_json"
         assert code_of(lambda: rawmm.convert({"nodes": [], "info": container}, Trace)) == "not_json"
 
-    def test_is_refused_as_a_sidecar(self, container: Any) -> None:
+    def test_inconsistent_container_is_refused_as_a_sidecar(self, container: Any) -> None:
         assert code_of(lambda: rawmm.convert(container, rawmm.MultiModalData)) == "not_json"
 
-    def test_is_refused_after_an_assignment(self, container: Any) -> None:
+    def test_inconsistent_container_is_refused_after_an_assignment(self, container: Any) -> None:
         node = rawmm.convert(NODE)
         node.advantages = container
         assert code_of(lambda: rawmm.encode_json(node))
         assert list(rawmm.iter_errors(node))
 
-    def test_is_refused_by_encoders(self, container: Any) -> None:
+    def test_inconsistent_container_is_refused_by_encoders(self, container: Any) -> None:
         node = rawmm.convert(NODE)
         assert code_of(lambda: rawmm.encode_json(container)) == "not_json"
         assert code_of(lambda: rawmm.encode_json([node, container])) == "not_json"
@@ -133,13 +133,13 @@ def test_object_with_a_forged_class_is_refused() -> None:
     "stream", [[ROUNDED, -1], [0, -ROUNDED], [0.5, ROUNDED], [ROUNDED, -ROUNDED]]
 )
 class TestInexactInteger:
-    def test_is_refused_in_a_stream(self, stream: list[Any]) -> None:
+    def test_inexact_integer_is_refused_in_a_stream(self, stream: list[Any]) -> None:
         given = NODE | {"logprobs": stream}
         assert code_of(lambda: rawmm.convert(given)) == "out_of_range"
         assert code_of(lambda: MessageNode(**given)) == "out_of_range"
         assert next(rawmm.iter_errors(given, MessageNode)).code == "out_of_range"
 
-    def test_is_refused_in_an_assigned_stream(self, stream: list[Any]) -> None:
+    def test_inexact_integer_is_refused_in_an_assigned_stream(self, stream: list[Any]) -> None:
         node = rawmm.convert(NODE)
         node.logprobs = stream
         assert code_of(lambda: rawmm.encode_json(node)) == "out_of_range"
@@ -219,7 +219,7 @@ class MustScore(MessageNode, kw_only=True):
 
 
 class TestSubclassWithItsOwnField:
-    def test_round_trips(self) -> None:
+    def test_subclass_round_trips(self) -> None:
         node = Scored(**NODE, score=1.5)
         assert rawmm.decode_json(rawmm.encode_json(node), Scored) == node
         assert list(rawmm.iter_errors(node)) == []
@@ -229,7 +229,7 @@ class TestSubclassWithItsOwnField:
         node.mask = [True]
         assert [error.code for error in rawmm.iter_errors(node)] == ["stream_length"]
 
-    def test_is_refused_without_the_field_or_with_a_wrong_type(self) -> None:
+    def test_subclass_is_refused_without_its_field_or_with_a_wrong_type(self) -> None:
         assert code_of(lambda: MustScore(**NODE)) == "wrong_type"
         assert code_of(lambda: Scored(**NODE, score="x")) == "wrong_type"
         node = Scored(**NODE)
@@ -237,7 +237,7 @@ class TestSubclassWithItsOwnField:
         assert [error.code for error in rawmm.iter_errors(node)] == ["wrong_type"]
         assert code_of(lambda: rawmm.encode_json(node)) == "wrong_type"
 
-    def test_is_refused_in_a_trace_of_plain_nodes(self) -> None:
+    def test_subclass_is_refused_in_a_trace_of_plain_nodes(self) -> None:
         trace = Trace(nodes=[])
         trace.nodes = [Scored(**NODE)]
         assert code_of(lambda: rawmm.encode_json(trace)) == "unknown_field"

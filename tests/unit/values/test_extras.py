@@ -100,7 +100,9 @@ def test_schema_decides_which_objects_are_open() -> None:
 @everywhere
 @pytest.mark.parametrize("extra", EXTRA, ids=str)
 class TestUnknownFieldsAreKept:
-    def test_by_every_entry_point(self, place: str, extra: dict[str, Any]) -> None:
+    def test_unknown_fields_are_kept_by_every_entry_point(
+        self, place: str, extra: dict[str, Any]
+    ) -> None:
         kind, make, path = PLACES[place]
         document = make(extra)
         before = copy.deepcopy(document)
@@ -117,7 +119,9 @@ class TestUnknownFieldsAreKept:
             assert without_defaults(to_builtins(value), document) == document
         assert document == before
 
-    def test_by_copies_and_pickles(self, place: str, extra: dict[str, Any]) -> None:
+    def test_unknown_fields_are_kept_by_copies_and_pickles(
+        self, place: str, extra: dict[str, Any]
+    ) -> None:
         kind, make, _ = PLACES[place]
         value = convert(make(extra), kind)
         assert decode_json(encode_json(value), kind) == value
@@ -305,7 +309,7 @@ class TestConstruction:
         assert Trace().nodes == []
         assert refused(lambda: decode_json(b"{}", Trace)).code == "missing_field"
 
-    def test_structs_support_weak_references(self) -> None:
+    def test_structs_can_be_weakly_referenced(self) -> None:
         trace = Trace()
         held = weakref.ref(trace)
         assert held() is trace

@@ -1,3 +1,5 @@
+"""Faults in JSON text: position, cause and advice."""
+
 from __future__ import annotations
 
 import json

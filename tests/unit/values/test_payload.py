@@ -138,7 +138,7 @@ def test_processed_field_of_a_record_is_refused() -> None:
 
 
 class FakeTensor:
-    """Recognized by its protocol alone, like torch tensors; torch is not imported."""
+    """Recognized by its protocol, like torch tensors; torch is not imported."""
 
     def __dlpack__(self) -> None:
         raise AssertionError
@@ -425,11 +425,11 @@ def test_provider_state_is_free_json() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("door", [encode_json, encode_msgpack, to_builtins])
-def test_shared_containers_are_encoded_in_bounded_time(door: Any) -> None:
+@pytest.mark.parametrize("entry_point", [encode_json, encode_msgpack, to_builtins])
+def test_shared_containers_are_encoded_in_bounded_time(entry_point: Any) -> None:
     bomb: Any = [1]
     for _ in range(40):
         bomb = [bomb, bomb]
     with pytest.raises(ContractError) as caught:
-        door({"a": bomb})
+        entry_point({"a": bomb})
     assert caught.value.code == "too_large"

@@ -1,3 +1,5 @@
+"""Python objects as plain values."""
+
 from __future__ import annotations
 
 from collections import deque

@@ -1,6 +1,6 @@
-"""rawmm data contract 1.1.
+"""The structs of the rawmm data contract 1.1, generated from schemas/v1: DO NOT EDIT.
 
-Generated from schemas/v1 by `python -m codegen`: DO NOT EDIT.
+`python -m codegen` writes this file.
 """
 
 from __future__ import annotations

@@ -161,8 +161,8 @@ class Checker:
         try:
             yield from self._findings(record.data, form)
         except RawMMError as error:
-            told = error.at(hint=TYPE_HINT) if error.code == "unknown_type" else error
-            yield with_fault(told, record.data, form)
+            shown_error = error.at(hint=TYPE_HINT) if error.code == "unknown_type" else error
+            yield with_fault(shown_error, record.data, form)
 
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | NotChecked]:
         binary = form == "msgpack"

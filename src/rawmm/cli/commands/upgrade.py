@@ -17,7 +17,7 @@ from rawmm.cli.image_dir import open_store, open_writable_store
 from rawmm.cli.output import UsageError, console, counted, progress
 from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, is_chat_request, named_type
 from rawmm.cli.records import Input, open_source
-from rawmm.cli.report import error_text, place_of
+from rawmm.cli.report import error_text, location_of
 from rawmm.cli.rewrite import (
     Durable,
     InputFormat,
@@ -171,7 +171,7 @@ class _Upgrader:
         self._records[record.form] += 1
         self._changes[record.form] += len(record.notes)
         for note in record.notes if self._notes else ():
-            console().print(Text(f"{place_of(self._run.source.name, self._run.line)}::{note}"))
+            console().print(Text(f"{location_of(self._run.source.name, self._run.line)}::{note}"))
         return canonical
 
     def try_all(self) -> RawMMError | None:

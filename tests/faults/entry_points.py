@@ -1,4 +1,4 @@
-"""Every way to store images. Each leaves what it was given as it was if it raises."""
+"""Every entry point that stores images. If it raises, its argument is unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Door = Callable[[Path], None]
+    EntryPoint = Callable[[Path], None]
 
 # Read here: a test's user without rights may not be allowed to.
 _INLINE: Final = (ROOT / "tests" / "data" / "wire" / "inline" / "nodes.json").read_bytes()
@@ -78,7 +78,7 @@ def _upgrade(root: Path) -> None:
         assert value == before
 
 
-DOORS: Final[dict[str, Door]] = {
+ENTRY_POINTS: Final[dict[str, EntryPoint]] = {
     "put": _put,
     "put_data_url": _put_data_url,
     "offload_image_to_run_assets": _run_assets,
