@@ -365,6 +365,9 @@ def to_builtins(obj: Any, *, packed: bool | None = None) -> Any:
         ContractError, ProcessedPayloadError: as for `encode_json`.
     """
     check_writable(obj, Mode.WIRE)
+    if has_bad_text(obj):  # encoders find it themselves
+        for error in struct_errors(obj, ()):
+            raise error
     return msgspec.to_builtins(
         merge_extras(with_streams(obj, packed=packed)), builtin_types=(bytes,), enc_hook=enc_hook
     )

@@ -19,7 +19,7 @@ from rawmm.locators import file_path, scheme_of
 from rawmm.media import IMAGE
 from rawmm.model.types import RawMMItem
 from rawmm.real_class import is_a
-from rawmm.store import StoredImage, open_store, store_for
+from rawmm.store import StoredImage, open_store, read_bytes, store_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +126,7 @@ def _source_and_locator(image: Any, image_dir: _Path | None) -> tuple[Any, dict[
     uri = _uri_of(image)
     store = store_for(uri)
     if image_dir is None:
-        return store.read(uri), {"raw_image_uri": uri}
+        return read_bytes(store, uri), {"raw_image_uri": uri}
     root = open_store(image_dir).root
     if store.root != root:
         raise OffloadError(
@@ -137,7 +137,7 @@ def _source_and_locator(image: Any, image_dir: _Path | None) -> tuple[Any, dict[
         )
     path = file_path(uri)
     name = os.path.basename(path if isinstance(path, str) else uri)  # noqa: PTH119  (of a URL, too)
-    return store.read(name), {"raw_image_id": name}
+    return read_bytes(store, name), {"raw_image_id": name}
 
 
 def _uri_of(image: Any) -> str:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rawmm.errors import (
     MaterializeError,
-    RawMMError,
-    raise_alone,
-    shown,
     shown_name,
 )
 from rawmm.images import FORMATS, check_image
 from rawmm.locators import names_image, scheme_of
-from rawmm.real_class import is_a
-from rawmm.store import ImageReader, store_for, unexpected
+from rawmm.store import ImageReader, read_bytes, store_for
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,24 +53,10 @@ def read_image(
         raw, header = check_image(locator, limits)
         return VerifiedImage(raw, header, _verified(raw, locator, mm_hash))
     reader = store_for(locator) if reader is None else reader
-    raw = _read(reader, locator, mm_hash)
-    if not is_a(raw, bytes):
-        raise MaterializeError("wrong_type", expected="bytes from the store", got=shown(raw))
+    raw = read_bytes(reader, locator, mm_hash)
     # The hash is checked first, because it explains all other defects of a damaged file.
     sha256 = _verified(raw, locator, mm_hash)
     return VerifiedImage(raw, check_image(raw, limits).header, sha256)
-
-
-def _read(reader: ImageReader, locator: str, mm_hash: str) -> Any:
-    """The result of the reader, whose other exceptions become ``store_failed``."""
-    try:
-        return reader.read(locator, mm_hash)
-    except RawMMError:
-        raise
-    except Exception as error:  # noqa: BLE001  (code of other libraries raises anything)
-        raise_alone(
-            unexpected(error, "the bytes of an image from the store", "read", MaterializeError)
-        )
 
 
 def _verified(raw: bytes, locator: str, mm_hash: str) -> str:

@@ -204,15 +204,36 @@ def replace(struct: S, /, **changes: Any) -> S:
     kind: Any = type(struct)
     if not issubclass(kind, Contract):
         raise contract_error("wrong_type", (), expected="a struct of rawmm", got=shown(struct))
-    values = dict(own_fields(struct) if "extra" in changes else wire_fields(struct))
+    values = own_fields(struct)
+    unknown = values
+    if kind.__open__ and "extra" not in changes:
+        # Kept apart, because a document may have a property that is named like the field.
+        extra = values.get(EXTRA, {})
+        unknown = values[EXTRA] = dict(extra) if issubclass(type(extra), dict) else extra
     for name, value in changes.items():
         wire_name = kind.__wire_names__.get(name, name)
+        is_known = name in kind.__wire_names__ or name in kind.__known__
+        target = values if is_known or not issubclass(type(unknown), dict) else unknown
         if _means_absent(kind, name, value):
-            values.pop(wire_name, None)
+            target.pop(wire_name, None)
         else:
-            values[wire_name] = value
+            target[wire_name] = value
     copy: S = Hooks.build(kind, values)
+    free = (*kind.__json_fields__, *kind.__wire_fields__, *kind.__descriptor_fields__)
+    for name in (*free, "extra") if kind.__open__ else free:
+        value = getattr(copy, name)
+        if name not in changes and issubclass(type(value), (dict, list)):
+            setattr(copy, name, _unshared(value))
     return copy
+
+
+def _unshared(value: Any) -> Any:
+    """A copy of the lists and dicts of a valid value."""
+    if type(value) is list:
+        return [_unshared(item) for item in value]
+    if issubclass(type(value), dict):
+        return type(value)({key: _unshared(item) for key, item in value.items()})
+    return value
 
 
 class OneOf(ABC):  # noqa: B024  (abstract so that members can be registered)

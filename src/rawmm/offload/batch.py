@@ -37,6 +37,7 @@ from rawmm.store import (
     open_store,
     run_image_dir,
     served_schemes,
+    url_of,
 )
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class OffloadBatch:
                 planned.append(PlannedImage(source, None))
             else:
                 image = images[index]
-                planned.append(PlannedImage(self._store.uri(image.info), image))
+                planned.append(PlannedImage(url_of(self._store, image.info), image))
         return planned
 
     def write(self, found: ImageParts, planned: list[PlannedImage]) -> None:

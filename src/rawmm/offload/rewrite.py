@@ -14,7 +14,7 @@ from rawmm.offload.batch import OffloadBatch, open_image_dir
 from rawmm.offload.containers import container_of
 from rawmm.offload.image_parts import ImageParts
 from rawmm.real_class import is_a
-from rawmm.store import checked_store
+from rawmm.store import checked_store, put_image
 
 if TYPE_CHECKING:
     from rawmm.images import Limits
@@ -118,7 +118,7 @@ def offload_image_to_run_assets(
     if not is_image_data_url(url):
         return None
     store = open_image_dir(image_dir)
-    stored = store.put(prepare_image(url, store.limits))
+    stored = put_image(store, prepare_image(url, store.limits))
     return stored.uri, stored.size
 
 

@@ -6,7 +6,6 @@ store, and `collect_garbage` deletes the images that no record names.
 
 from __future__ import annotations
 
-from rawmm.store.errors import unexpected as unexpected
 from rawmm.store.fsck import WRONG as WRONG
 from rawmm.store.fsck import Finding, fsck
 from rawmm.store.fsck import Kind as Kind
@@ -20,6 +19,9 @@ from rawmm.store.protocol import Store
 from rawmm.store.protocol import check_exists as check_exists
 from rawmm.store.protocol import check_store_arguments as check_store_arguments
 from rawmm.store.protocol import checked_store as checked_store
+from rawmm.store.protocol import put_image as put_image
+from rawmm.store.protocol import read_bytes as read_bytes
+from rawmm.store.protocol import url_of as url_of
 from rawmm.store.registry import open_store
 from rawmm.store.registry import register_scheme as register_scheme
 from rawmm.store.registry import served_schemes as served_schemes

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import errno
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from rawmm.errors import MaterializeError, OffloadError, shown, shown_path, shown_text, type_name
+from rawmm.errors import (
+    MaterializeError,
+    OffloadError,
+    RawMMError,
+    raise_alone,
+    shown,
+    shown_path,
+    shown_text,
+    type_name,
+)
 from rawmm.model.types import PATTERNS
 from rawmm.real_class import is_a
 from rawmm.store.files import reason_and_hint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rawmm.locators import Problem
 
 ErrorClass: TypeAlias = type[OffloadError | MaterializeError]
@@ -52,19 +64,28 @@ def failed(
     return error_class(code, path, expected=what, got=reason, hint=hint)
 
 
-def unexpected(
-    error: Exception, what: str, method: str, error_class: ErrorClass = OffloadError
-) -> OffloadError | MaterializeError:
-    """Return the error for an exception that is not rawmm's, from a store that is not rawmm's.
+@contextmanager
+def calling(method: str, what: str, error_class: ErrorClass = OffloadError) -> Iterator[None]:
+    """Call the code of a store, whose client may raise anything.
 
-    The text of the exception is left out because it may quote an image.
+    The text of its exception is left out because it may quote an image.
+
+    Raises:
+        RawMMError: those of the store; ``store_failed`` for any other exception.
     """
-    return error_class(
-        "store_failed",
-        expected=what,
-        got=f"{type_name(type(error))} from its method {method}",
-        hint=f"call {method} directly to see the whole error",
-    )
+    try:
+        yield
+    except RawMMError:
+        raise
+    except Exception as error:  # noqa: BLE001  (code of other libraries raises anything)
+        raise_alone(
+            error_class(
+                "store_failed",
+                expected=what,
+                got=f"{type_name(type(error))} from its method {method}",
+                hint=f"call {method} directly to see the whole error",
+            )
+        )
 
 
 def check_hash(expected: object) -> None:

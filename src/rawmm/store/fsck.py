@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import time
@@ -21,7 +22,7 @@ from rawmm.errors import (
     shown_text,
 )
 from rawmm.images import check_complete, read_header
-from rawmm.locators import file_path, scheme_of
+from rawmm.locators import file_path, names_image, scheme_of
 from rawmm.real_class import is_a
 from rawmm.store.listing import (
     aside,
@@ -33,7 +34,7 @@ from rawmm.store.listing import (
     writer_of,
 )
 from rawmm.store.local import ImageStore
-from rawmm.store.protocol import check_exists
+from rawmm.store.protocol import check_exists, list_names, read_bytes
 from rawmm.store.references import Referenced, each_record, file_name
 from rawmm.store.registry import open_store
 
@@ -176,7 +177,7 @@ class _StoreCheck:
             self._progress.images += 1
 
     def _names(self) -> Iterable[str]:
-        return self._store.names()
+        return list_names(self._store)
 
     def _file(self, name: str) -> Path:
         return Path(name)
@@ -188,10 +189,24 @@ class _StoreCheck:
             yield from self._corrupt(name, error)
 
     def _check_image(self, name: str) -> None:
-        raw = self._store.read(name)
+        raw = self._read(name)
         check_complete(raw, read_header(raw))
 
+    def _read(self, name: str) -> bytes:
+        """Return the bytes of an image, whose hash is its name."""
+        raw = read_bytes(self._store, name)
+        if names_image(name, hashlib.sha256(raw).hexdigest()):
+            return raw
+        raise MaterializeError(
+            "hash_mismatch",
+            expected="bytes whose SHA-256 is the file's name",
+            got=f"{len(raw)} bytes with another SHA-256",
+            hint="delete the file and offload the image again",
+        )
+
     def _corrupt(self, name: str, error: RawMMError) -> Iterator[Finding]:
+        if error.code == "store_failed":
+            raise error  # nothing is known about the image
         yield Finding("corrupt", self._file(name), error)
 
     def _reference_findings(
@@ -234,7 +249,10 @@ class _StoreCheck:
         """Return the file that a locator names, and why it is not in the store, or None."""
         path = file_path(locator) if scheme_of(locator) == "file" else None
         file = Path(path) if isinstance(path, str) else self._file(file_name(locator))
-        return file, self._existence_error(locator, file)
+        error = self._existence_error(locator, file)
+        if error is not None and error.code == "store_failed":
+            raise error  # the image may exist
+        return file, error
 
     def _existence_error(self, locator: str, file: Path) -> RawMMError | None:
         try:
@@ -321,6 +339,9 @@ class _DirectoryCheck(_StoreCheck):
 
     def _file(self, name: str) -> Path:
         return self._root / name
+
+    def _read(self, name: str) -> bytes:
+        return self._store.read(name)  # compares the hash itself
 
     def _corrupt(self, name: str, error: RawMMError) -> Iterator[Finding]:
         if not os.access(name, os.F_OK, dir_fd=self._directory, follow_symlinks=False):

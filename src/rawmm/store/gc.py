@@ -64,6 +64,7 @@ from rawmm.real_class import is_a
 from rawmm.store.files import open_regular, probe_directory
 from rawmm.store.listing import aside, list_images, move_aside, opened, put_back
 from rawmm.store.local import ImageStore
+from rawmm.store.protocol import delete_image, list_names
 from rawmm.store.references import Referenced, each_record, file_name
 from rawmm.store.registry import open_store
 
@@ -172,11 +173,11 @@ def _collect_store(
             hint="stop all writers, then collect with a grace period of zero",
         )
     stats = GarbageStats()
-    images = list(store.names())
+    images = list_names(store)
     unreferenced = _unreferenced(records, images, store.root, stats, allow_empty=allow_empty)
     for name in unreferenced:
         if not dry_run:
-            store.delete(name)
+            delete_image(store, name)
         stats.deleted.append(name)
     return stats
 

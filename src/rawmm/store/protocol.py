@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from rawmm.errors import RawMMError, contract_error, raise_alone, shown
-from rawmm.store.errors import missing_image, unexpected
+from rawmm.errors import MaterializeError, OffloadError, contract_error, shown, shown_text
+from rawmm.real_class import is_a
+from rawmm.store.errors import calling, missing_image
 
 if TYPE_CHECKING:
     import os
@@ -123,17 +124,71 @@ def checked_store(image_dir: object, store: Any) -> Store | None:
     return checked
 
 
+def read_bytes(reader: ImageReader, locator: str, expected_hash: str | None = None) -> bytes:
+    """Read an image from a store. The caller compares its hash.
+
+    Raises:
+        MaterializeError: ``wrong_type`` if the store returns anything but bytes, and as
+            `ImageReader.read`.
+    """
+    with calling("read", "the bytes of an image from the store", MaterializeError):
+        raw: object = reader.read(locator, expected_hash)
+    if is_a(raw, bytes):
+        return raw
+    raise MaterializeError("wrong_type", expected="bytes from the store", got=shown(raw))
+
+
+def put_image(store: Store, image: bytes | PreparedImage) -> StoredImage:
+    """Write an image into a store.
+
+    Raises:
+        OffloadError: as `Store.put`.
+    """
+    with calling("put", "to write an image into the store"):
+        return store.put(image)
+
+
+def url_of(store: Store, info: ImageInfo) -> str:
+    """Return the URL of an image in a store.
+
+    Raises:
+        OffloadError: ``store_failed``.
+    """
+    with calling("uri", "the URL of an image in the store"):
+        return store.uri(info)
+
+
+def list_names(store: Store) -> list[str]:
+    """Return the ``raw_image_id`` of every image in a store.
+
+    Raises:
+        OffloadError: ``store_failed``; ``wrong_type`` if the store lists anything but text.
+    """
+    with calling("names", "to list the images of the store"):
+        names = list(store.names())
+    for name in names:
+        if not is_a(name, str):
+            raise OffloadError("wrong_type", expected="names from the store", got=shown(name))
+    return names
+
+
+def delete_image(store: Store, raw_image_id: str) -> None:
+    """Delete an image of a store.
+
+    Raises:
+        OffloadError: as `Store.delete`.
+    """
+    with calling("delete", f"to delete {shown_text(raw_image_id)} from the store"):
+        store.delete(raw_image_id)
+
+
 def check_exists(store: Store, locator: str, *, renew: bool = False) -> None:
     """Check that an image exists.
 
     Raises:
         OffloadError: ``missing_image``, and as `Store.exists`.
     """
-    try:
+    with calling("exists", "to look for an image in the store"):
         exists = store.exists(locator, renew=renew)
-    except RawMMError:
-        raise
-    except Exception as error:  # noqa: BLE001  (a store's client may raise anything)
-        raise_alone(unexpected(error, "to look for an image in the store", "exists"))
     if not exists:
         raise missing_image(store.root, locator.rpartition("/")[2])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import OffloadError, contract_error, shown_text
 from rawmm.locators import Problem, file_path, scheme_of
+from rawmm.store.errors import calling
 from rawmm.store.local import ImageStore
 from rawmm.store.run_dir import location_scheme, run_image_dir
 
@@ -85,7 +86,7 @@ def open_store(url_or_path: str | os.PathLike[str], **options: Any) -> Store:
                 got=shown_text(name),
                 hint=", ".join(accepted),
             )
-    return open_(url_or_path, **options)
+    return _opened(scheme, open_, url_or_path, options)
 
 
 def store_for(locator: str) -> Store:
@@ -102,7 +103,16 @@ def store_for(locator: str) -> Store:
     if not scheme:
         return open_store(run_image_dir())
     entry = _entry(scheme, "a raw_image_id")
-    return entry.open(entry.location_of(locator))
+    with calling("location_of", f"the location of a {scheme} store"):
+        location = entry.location_of(locator)
+    return _opened(scheme, entry.open, location, {})
+
+
+def _opened(scheme: str, open_: Callable[..., Store], location: Any, options: Any) -> Store:
+    if open_ is ImageStore:
+        return open_(location, **options)
+    with calling("open", f"to open a {scheme} store"):
+        return open_(location, **options)
 
 
 def _entry(scheme: str, alternative: str) -> Scheme:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from rawmm.errors import RawMMError, raise_alone
 from rawmm.real_class import is_a
-from rawmm.store.errors import unexpected
 from rawmm.store.local import ImageStore
+from rawmm.store.protocol import put_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -71,13 +70,8 @@ class _DirectWriter:
     def place(
         self, info: ImageInfo, load: Callable[[], bytes], *, staged: str | None = None
     ) -> bool:
-        del staged
-        try:
-            return self._store.put(load()).written
-        except RawMMError:
-            raise
-        except Exception as error:  # noqa: BLE001  (a store's client may raise anything)
-            raise_alone(unexpected(error, f"to write {info.raw_image_id} into the store", "put"))
+        del info, staged
+        return put_image(self._store, load()).written
 
     def discard(self, staged: Iterable[str], made: Iterable[Path] = ()) -> None:
         pass

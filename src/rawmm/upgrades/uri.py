@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.upgrades.form import REBUILD_ITEM, HistoricalForm, Step
-from rawmm.values.views import as_mapping
+from rawmm.values.views import as_mapping, base_value
 
 if TYPE_CHECKING:
     from rawmm.upgrades.form import Context
 
 
-def is_unversioned(item: Any, locator: str) -> bool:
-    """Whether `item` is an envelope without its version that has the field `locator`."""
+def is_unversioned(item: Any, locator: str, *, without: str | None = None) -> bool:
+    """Whether `item` is an envelope without its version that has the field `locator`.
+
+    It must not have the field `without`.
+    """
     fields = as_mapping(item) or {}
     return (
-        fields.get("kind") == "prime_raw_mm_item" and "version" not in fields and locator in fields
+        base_value(fields.get("kind")) == "prime_raw_mm_item"
+        and fields.keys().isdisjoint({"version", without})
+        and locator in fields
     )
 
 
@@ -25,7 +30,7 @@ def with_version(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _matches(item: Any) -> bool:
-    return is_unversioned(item, "raw_image_uri") and "raw_image_data" not in item
+    return is_unversioned(item, "raw_image_uri", without="raw_image_data")
 
 
 def _upgrade(item: dict[str, Any], _: Context) -> Step:

@@ -88,6 +88,7 @@ def decoded_to_struct(value: Any, kind: Any) -> Any:
             return msgspec.convert(split_extras(value, kind), decoded_as(kind), dec_hook=dec_hook)
         # Passing `dec_hook` would cost as much as four small structs.
         return msgspec.convert(value, decoded_as(kind))
-    except UnicodeEncodeError:
-        # msgspec looks fields up by their UTF-8, which a lone surrogate does not have.
+    except (UnicodeEncodeError, AttributeError):
+        # msgspec looks fields up by their UTF-8, which a lone surrogate does not have, and takes a
+        # packed stream for a mapping.
         raise msgspec.ValidationError from None

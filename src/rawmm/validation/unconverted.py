@@ -63,6 +63,14 @@ def _in_plain_field(value: Any, path: Path) -> Iterator[RawMMError]:
         for index, child in () if only_numbers(value) else enumerate(value):
             if type(child) not in LEAVES:
                 yield from _in_plain_field(child, (*path, index))
+    elif issubclass(kind, Contract):
+        yield contract_error(
+            "wrong_type",
+            path,
+            expected="no struct",
+            got=shown(value),
+            hint="assign the result of rawmm.to_builtins",
+        )
     elif issubclass(kind, Mapping) or not issubclass(kind, (*ASSIGNABLE, bytearray, memoryview)):
         yield _not_a_list(value, path)
 

@@ -139,3 +139,31 @@ def test_method_of_copy_replace_checks_too(item: rawmm.RawMMItem) -> None:
     assert item.__replace__(family="x").family == "x"
     with pytest.raises(ContractError):
         item.__replace__(family="no/name")
+
+
+def test_unknown_property_that_is_named_like_the_field_stays() -> None:
+    for value in ({"a": 1}, [1]):
+        trace = rawmm.convert({"nodes": [], "__extra__": value, "other": 1}, rawmm.Trace)
+        changed = rawmm.replace(trace, other=2)
+        assert changed.extra == {"__extra__": value, "other": 2}
+        assert rawmm.replace(changed, other=msgspec.UNSET).extra == {"__extra__": value}
+
+
+def test_free_json_is_not_shared_with_the_original() -> None:
+    document = {"nodes": [], "info": {"a": [1]}, "other": {"b": [{}]}}
+    trace = rawmm.convert(document, rawmm.Trace)
+    changed = rawmm.replace(trace, id="x")
+    assert changed.info
+    assert changed.extra
+    changed.info["a"].append(2)
+    changed.extra["other"]["b"][0]["c"] = 3
+    assert trace.info == {"a": [1]}
+    assert trace.extra == {"other": {"b": [{}]}}
+
+
+def test_packed_stream_in_a_field_of_dicts_is_a_contract_error() -> None:
+    features = rawmm.GenerateFeatures(mm_hashes={}, mm_placeholders={})
+    stream: Any = rawmm.PackedTokenIds.pack([1, 2])
+    for name in ("mm_hashes", "mm_placeholders", "kwargs_data"):
+        with pytest.raises(rawmm.ContractError):
+            rawmm.replace(features, **{name: stream})

@@ -8,6 +8,7 @@ import struct
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -241,3 +242,58 @@ class TestSubclassWithItsOwnField:
         trace = Trace(nodes=[])
         trace.nodes = [Scored(**NODE)]
         assert code_of(lambda: rawmm.encode_json(trace)) == "unknown_field"
+
+
+def test_struct_in_a_field_of_plain_values_is_refused() -> None:
+    sidecar = rawmm.MultiModalData()
+    sidecar.mm_hashes = Trace(nodes=[])  # type: ignore[assignment]
+    for call in (rawmm.validate, rawmm.encode_json, rawmm.to_builtins, rawmm.convert):
+        with pytest.raises(RawMMError) as caught:
+            call(sidecar)
+        assert (caught.value.code, caught.value.path) == ("wrong_type", "$.mm_hashes")
+
+
+def test_reference_in_place_of_a_list_of_items_is_refused() -> None:
+    item: dict[str, Any] = {
+        "kind": "prime_raw_mm_item",
+        "modality": "image",
+        "family": "qwen_vl",
+        "layout_fingerprint": "0" * 32,
+        "payload": {"image_grid_thw": [[1, 4, 4]]},
+        "raw_image_uri": f"file:///x/{'a' * 64}.png",
+    }
+    values = [item, "a" * 16, item["raw_image_uri"], 0, 4]
+    sidecar = rawmm.MultiModalData()
+    reference: Any = rawmm.convert(values, rawmm.MMImageRef)
+    sidecar.mm_items = {"image": reference}
+    for call in (rawmm.validate, rawmm.encode_json, rawmm.to_builtins):
+        assert code_of(partial(call, sidecar)) == "historical_form"
+
+
+class FailsOnEquality(str):
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+
+def test_text_that_fails_on_comparison_is_read_as_its_text() -> None:
+    item = rawmm.raw_mm_item(
+        modality="image",
+        family="qwen_vl",
+        layout_fingerprint="0" * 32,
+        payload={"image_grid_thw": [[1, 4, 4]]},
+        raw_image_id=f"{'a' * 64}.png",
+    )
+    item.kind = FailsOnEquality("x")  # type: ignore[assignment]
+    for call in (rawmm.validate, rawmm.encode_json):
+        assert code_of(partial(call, item)) == "bad_value"
+
+
+def test_to_builtins_refuses_text_with_a_lone_surrogate() -> None:
+    message = rawmm.UserMessage(content="x")
+    message.content = "\ud800"
+    with pytest.raises(RawMMError) as caught:
+        rawmm.to_builtins([message])
+    assert (caught.value.code, caught.value.path) == ("not_json", "$[0].content")
