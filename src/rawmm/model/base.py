@@ -103,6 +103,10 @@ def _bind(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, 
     for name, value in (*zip(names, args, strict=False), *kwargs.items()):
         if not _means_absent(cls, name, value):
             values[names.get(name, name)] = value
+    if EXTRA in kwargs and cls.__open__:
+        # An unknown property may have the internal name of the field `extra`.
+        extra = kwargs.get("extra", {})
+        values[EXTRA] = {**extra, EXTRA: kwargs[EXTRA]} if type(extra) is dict else extra
     return values
 
 

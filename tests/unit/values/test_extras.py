@@ -297,6 +297,13 @@ class TestConstruction:
             assert refused(lambda kind=kind: convert("x", kind)).code == "wrong_type"
             assert refused(lambda kind=kind: convert(5, kind)).code == "wrong_type"
 
+    @pytest.mark.parametrize("odd", [{"a": 1}, {}, [], 1, None])
+    def test_constructor_keeps_a_property_with_the_internal_name(self, odd: Any) -> None:
+        assert Trace(nodes=[], __extra__=odd).extra == {"__extra__": odd}
+        both = Trace(nodes=[], extra={"a": 1}, __extra__=odd)
+        assert both.extra == {"a": 1, "__extra__": odd}
+        assert refused(lambda: Trace(nodes=[], extra=[], **{"__extra__": odd})).code == "wrong_type"
+
     def test_parameters_must_be_json_in_both_formats(self) -> None:
         error = refused(lambda: Tool(**TOOL, parameters={"a": math.nan}))
         assert (error.code, error.path) == ("not_json", "$.parameters.a")
