@@ -302,7 +302,7 @@ class TestConstruction:
         assert Trace(nodes=[], __extra__=odd).extra == {"__extra__": odd}
         both = Trace(nodes=[], extra={"a": 1}, __extra__=odd)
         assert both.extra == {"a": 1, "__extra__": odd}
-        assert refused(lambda: Trace(nodes=[], extra=[], **{"__extra__": odd})).code == "wrong_type"
+        assert refused(lambda: Trace(nodes=[], extra=[], __extra__=odd)).code == "wrong_type"
 
     def test_parameters_must_be_json_in_both_formats(self) -> None:
         error = refused(lambda: Tool(**TOOL, parameters={"a": math.nan}))
