@@ -181,17 +181,16 @@ def _may_be_text(kind: Any) -> bool:
 
 
 def _as_struct(value: Any, kind: Any) -> Any:
-    """The struct of a value whose shape is right, without checking rules.
+    """The struct of a value whose shape is right, of base values, without checking rules.
 
     None if a field that a subclass adds is wrong, as the schema does not describe it.
     """
-    if is_a(value, Contract):
-        return value
+    kind = type(value) if is_a(value, Contract) else kind
     with _pause():
         try:
-            return to_struct(value, kind)
-        except msgspec.ValidationError:
-            return None
+            return to_struct(to_plain(value, kind, open_structs=True), kind)
+        except (msgspec.ValidationError, RawMMError):
+            return value if is_a(value, Contract) else None
 
 
 def _fits_its_class(struct: Any) -> bool:

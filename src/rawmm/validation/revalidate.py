@@ -9,21 +9,24 @@ against the schema, which is slower and accepts what the constructor does, such 
 from __future__ import annotations
 
 import re
+import threading
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from msgspec import UNSET, inspect
 
+from rawmm.errors import RawMMError
 from rawmm.model.base import Extra, OneOf
 from rawmm.model.kinds import added_fields, schema_of
 from rawmm.model.types import Contract, PackedStream
 from rawmm.rules import own_errors, rules_hold
-from rawmm.validation.convert import dec_hook, made_plain
+from rawmm.validation.convert import dec_hook, made_plain, to_struct
 from rawmm.validation.explain import shape_errors
 from rawmm.validation.unconverted import unconverted_values
 from rawmm.values.extras import value_errors
 from rawmm.values.fields import iter_children
+from rawmm.values.plain import to_plain
 from rawmm.values.views import LEAVES
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ def revalidate(value: Any) -> None:
     """
     kind = type(value)
     if issubclass(kind, Contract):
-        _CHECKS[kind](value)
+        _revalidate_struct(value)
     elif issubclass(kind, dict):
         for child in dict.values(value):
             if type(child) not in LEAVES:
@@ -49,8 +52,43 @@ def revalidate(value: Any) -> None:
                 revalidate(child)
 
 
+class _SlowChecks(threading.local):
+    """The number of structs of this thread that were checked slowly."""
+
+    count = 0
+
+
+_SLOW: Final = _SlowChecks()
+
+
+def _revalidate_struct(struct: Contract) -> None:
+    """Validate a struct, by base values if any value in it is not of an exact type.
+
+    Rules compare values. A subclass of `str` may compare as it likes, or raise.
+    """
+    kind = type(struct)
+    before = _SLOW.count
+    try:
+        _CHECKS[kind](struct)
+    except _BrokenRuleError:
+        if _SLOW.count == before:
+            raise
+    except (msgspec.ValidationError, RecursionError, RawMMError):
+        raise
+    except Exception:
+        if _SLOW.count == before:
+            raise
+    if _SLOW.count != before:
+        to_struct(to_plain(struct, kind, open_structs=True), kind)
+
+
+class _BrokenRuleError(msgspec.ValidationError):
+    """A rule is broken, by the values as they compare."""
+
+
 def _check_slowly(struct: Any) -> None:
     """Check a struct against its schema and rules. The compiled checks fall back to this."""
+    _SLOW.count += 1
     kind: type[Contract] = type(struct)
     for _ in chain(shape_errors(struct, schema_of(kind), ()), unconverted_values(struct, ())):
         raise msgspec.ValidationError
@@ -61,12 +99,11 @@ def _check_slowly(struct: Any) -> None:
                 msgspec.convert(plain, field.type, dec_hook=dec_hook)
     for _, child in iter_children(struct):
         revalidate(child)
-    _check_rules(struct)
 
 
 def _check_rules(struct: Any) -> None:
     for _ in own_errors(struct, ()):
-        raise msgspec.ValidationError
+        raise _BrokenRuleError
 
 
 def _check_packed(stream: Any) -> None:

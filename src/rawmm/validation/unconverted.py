@@ -82,6 +82,8 @@ def _in_struct_field(
     pairs = as_mapping(value) if keyed and issubclass(kind, Mapping) else None
     if issubclass(kind, Contract):
         yield from unconverted_values(value, path)
+    elif issubclass(kind, (str, int, float)):
+        return  # a scalar of a subclass, which has the right shape here
     elif pairs is not None or issubclass(kind, (list, tuple)):
         for key, child in iter_children(value) if pairs is None else pairs.items():
             if type(child) not in LEAVES:
