@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 Style: TypeAlias = Literal["text", "json", "github"]
 Level: TypeAlias = Literal["error", "notice"]
+ReportFormat: TypeAlias = Annotated[
+    Style,
+    Parameter(
+        name="--format", help="Format of the report: text, JSON Lines, or GitHub annotations."
+    ),
+]
 MaxErrors: TypeAlias = Annotated[
     int | None,
     Parameter(

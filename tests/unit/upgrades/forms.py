@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from typing import Any
 
+import pytest
+
+from rawmm import RawMMError
+from rawmm.upgrades import upgrade
 from tests.builders import FINGERPRINT, item_document
 from tests.unit.images.pictures import picture, url_of
 
@@ -52,3 +57,12 @@ def node(data: Any, count: int = 1) -> dict[str, Any]:
         "mask": [False] * 40,
         "multi_modal_data": data,
     }
+
+
+def refusal(value: Any, kind: Any, **options: Any) -> RawMMError:
+    """The error of an upgrade that is refused. It leaves the value as it was."""
+    before = copy.deepcopy(value)
+    with pytest.raises(RawMMError) as caught:
+        upgrade(value, kind, **options)
+    assert value == before
+    return caught.value

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rawmm import MMRefs, RawMMError, convert, layouts, to_builtins, validate
+from rawmm import MMRefs, convert, layouts, to_builtins, validate
 from rawmm.upgrades import upgrade
 from tests.unit.images.pictures import assert_silent, data_url, picture
+from tests.unit.upgrades import forms
 from tests.unit.upgrades.forms import PNG, SHA, STORED, URL, bare_grid, envelope, without_version
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rawmm import RawMMError
 
 URIS = ["file:///images/a.png", "file:///images/b.png"]
 HASHES = ["a" * 32, "b" * 32]
@@ -33,11 +36,7 @@ def descriptor(*items: Any, **more: Any) -> dict[str, Any]:
 
 
 def refusal(value: Any, kind: Any = MMRefs, **options: Any) -> RawMMError:
-    before = copy.deepcopy(value)
-    with pytest.raises(RawMMError) as caught:
-        upgrade(value, kind, **options)
-    assert value == before
-    return caught.value
+    return forms.refusal(value, kind, **options)
 
 
 class TestDescriptorAndUris:

@@ -17,7 +17,7 @@ from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
 from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, detect_type, named_type
 from rawmm.cli.records import Format, Input, Record, Source, open_source
-from rawmm.cli.report import MaxErrors, Report, Style
+from rawmm.cli.report import MaxErrors, Report, ReportFormat
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
 from rawmm.offload import available_cpus
@@ -46,13 +46,7 @@ def check(
             name="--input-format", help="Format of the files, by default that of their extension."
         ),
     ] = None,
-    style: Annotated[
-        Style,
-        Parameter(
-            name="--format",
-            help="Format of the report: text, JSON Lines, or GitHub annotations.",
-        ),
-    ] = "text",
+    style: ReportFormat = "text",
     max_errors: MaxErrors = None,
     image_dir: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from rawmm.cli import output
 from rawmm.cli.image_dir import check_dir_name
 from rawmm.cli.output import console, counted, printable, summary_table
 from rawmm.cli.references import InputFormat, ReferenceFiles, References
-from rawmm.cli.report import MaxErrors, Report, Style
+from rawmm.cli.report import MaxErrors, Report, ReportFormat
 from rawmm.errors import OffloadError, RawMMError
 from rawmm.store import WRONG, Progress, iter_findings
 
@@ -51,13 +51,7 @@ def fsck(
         ),
     ] = False,
     input_format_name: InputFormat = None,
-    style: Annotated[
-        Style,
-        Parameter(
-            name="--format",
-            help="Format of the report: text, JSON Lines, or GitHub annotations.",
-        ),
-    ] = "text",
+    style: ReportFormat = "text",
     max_errors: MaxErrors = None,
 ) -> int:
     """Compare every file of an image directory with the hash in its name.
