@@ -23,6 +23,7 @@ from rawmm import (
     encode_json,
     encode_msgpack,
     iter_errors,
+    layouts,
     to_builtins,
     validate,
 )
@@ -119,7 +120,11 @@ def test_historical_form_is_named_in_the_error(form: str, wire: str) -> None:
     assert "base64" not in "".join(map(str, errors)).replace(";base64,", "")
 
 
-FILES = sorted(path for path in WIRE.glob("*/*") if path.suffix in {".json", ".msgpack"})
+FILES = sorted(
+    path
+    for path in WIRE.glob("*/*")
+    if path.suffix in {".json", ".msgpack"} and path.parent.name != "pruned"
+)
 UNCHANGED = ("envelope_v1", "image_refs", "released")
 REFUSED = {
     "processed/nodes.msgpack": (
@@ -223,6 +228,34 @@ def test_reference_upgrades_or_is_refused() -> None:
         "b64": "mmraw_base64",
         "json_uri": "mmraw",
     }
+
+
+def test_pruned_samples_upgrade_with_the_layout() -> None:
+    layout = layouts.get("qwen_vl")
+    item = json.loads((WIRE / "pruned" / "item_uri.json").read_bytes())
+    whole = {**item, "version": 1, "modality": "image"}
+    sha256 = {"mm_hashes": {"image": ["172006e47eb634dd"]}}
+    span = {"mm_placeholders": {"image": [{"offset": 0, "length": 70}]}}
+    sidecar = {**sha256, **span, "mm_items": {"image": [item]}}
+    for given, fingerprint in (
+        (None, {}),
+        (layout, {"layout_fingerprint": layout.fingerprint()}),
+    ):
+        assert to_builtins(upgrade(item, None, layout=given).value) == whole | fingerprint
+        upgraded = to_builtins(upgrade(sidecar, None, layout=given).value)
+        assert upgraded["mm_items"] == {"image": [whole | fingerprint]}
+    ref = (WIRE / "pruned" / "ref_b64_without_fingerprint.txt").read_text().strip()
+    assert upgrade(ref, None, layout=layout).value == RawMMRef(
+        family="qwen_vl",
+        fingerprint=layout.fingerprint(),
+        modality="image",
+        mm_hash="172006e47eb634dd5f174be511095566",
+        payload={},
+        raw_image_uri=item["raw_image_uri"],
+    )
+    with pytest.raises(ContractError) as caught:
+        upgrade(ref, None)
+    assert (caught.value.code, caught.value.path) == ("historical_form", "$")
 
 
 @pytest.mark.parametrize("form", ["descriptor_and_uris", "image_refs"])

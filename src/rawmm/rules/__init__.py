@@ -17,7 +17,7 @@ from rawmm.rules.graph import (
 from rawmm.rules.nodes import PER_SAMPLED
 from rawmm.rules.numbers import LARGE_NUMBERS
 from rawmm.rules.packed import packed_errors
-from rawmm.rules.ref_text import PREFIX, no_locator, read_ref, ref_fields
+from rawmm.rules.ref_text import PREFIX, built_ref, no_locator, read_ref, ref_fields
 from rawmm.rules.registry import own_errors, rules_hold
 from rawmm.rules.scalars import NAMES, SCALARS, typed, wrong_type
 
@@ -29,6 +29,7 @@ __all__ = [
     "SCALARS",
     "Owed",
     "all_inline",
+    "built_ref",
     "graph_errors",
     "media_ids",
     "no_locator",

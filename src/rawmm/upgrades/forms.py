@@ -10,10 +10,16 @@ from rawmm.upgrades import (
     inline,
     inline_urls,
     mmraw,
+    pruned_item,
+    pruned_ref,
+    unversioned_fingerprint,
     uri,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rawmm.layouts import Layout
     from rawmm.upgrades.form import HistoricalForm
 
 HISTORICAL_FORMS: tuple[HistoricalForm, ...] = (
@@ -25,6 +31,12 @@ HISTORICAL_FORMS: tuple[HistoricalForm, ...] = (
     inline.FORM,
     mmraw.BASE64,
     mmraw.JSON,
+    pruned_item.FORM,
+    pruned_item.FOR_TRAINER,
+    pruned_ref.FORM,
+    unversioned_fingerprint.FOR_ITEM,
+    unversioned_fingerprint.FOR_TRAINER,
+    unversioned_fingerprint.FOR_REF,
     inline_urls.FORM,
 )
 """Every form that can be upgraded, the oldest first."""
@@ -52,13 +64,18 @@ def has_forms(name: str) -> bool:
     return any(form.of == name for form in HISTORICAL_FORMS)
 
 
-def find_form(name: str, value: Any) -> HistoricalForm | None:
-    """The historical form of type `name` that `value` has, or None."""
-    forms = (form for form in HISTORICAL_FORMS if form.of == name)
-    return next((form for form in forms if form.matches(value)), None)
+def forms_of(name: str) -> Iterator[HistoricalForm]:
+    """The historical forms of type `name`, the oldest first."""
+    return (form for form in HISTORICAL_FORMS if form.of == name)
+
+
+def has_form(value: Any, form: HistoricalForm, layout: Layout | None) -> bool:
+    """Whether `value` has a form, as far as the model's layout, if given, shows."""
+    if form.matches_with is not None:
+        return layout is not None and form.matches_with(value, layout)
+    return form.matches(value)
 
 
 def refused_form(name: str, value: Any) -> HistoricalForm | None:
-    """The same, for forms that readers refuse. `rawmm.validation` names them in its errors."""
-    form = find_form(name, value)
-    return form if form is not None and form.rebuild else None
+    """The form of `value` that readers refuse. `rawmm.validation` names it in its errors."""
+    return next((form for form in forms_of(name) if form.rebuild and form.matches(value)), None)

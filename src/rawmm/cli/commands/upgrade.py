@@ -68,8 +68,9 @@ def upgrade(
     layout: Annotated[
         str | None,
         Parameter(
-            help="The model's image layout, required for trainer references of the form "
-            "inline_urls: a family and its parameters, e.g. qwen_vl,patch_size=14.",
+            help="The model's image layout: a family and its parameters, e.g. "
+            "qwen_vl,patch_size=14. References of the forms inline_urls and pruned_ref require "
+            "it; descriptors get its fingerprint if they lack one.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -91,8 +92,9 @@ def upgrade(
 ) -> int:
     """Convert records from historical wire forms to the form of the contract.
 
-    Historical forms are: sidecar items descriptor_only, uri and inline; mmraw: references of any
-    version; trainer references descriptor_and_uris and, with --layout and --image-dir, inline_urls.
+    Historical forms are: sidecar items descriptor_only, uri, inline and pruned_item; mmraw:
+    references of any version and, with --layout, pruned_ref; trainer references
+    descriptor_and_uris and, with --layout and --image-dir, inline_urls.
     Each may be a record, or part of a node, trace, request or training sample. The form is
     detected. Everything else is unchanged. Every upgraded record is checked before it is written.
     Processed payloads and mmfile: references cannot be upgraded; run again from the source images.
