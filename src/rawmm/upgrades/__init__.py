@@ -98,9 +98,9 @@ def upgrade(
         type: a type of the contract, or a list, ``dict[str, ...]`` or optional of one; None
             detects it from the value. A detected training sample, an array as prime-rl's transport
             writes it, stays an array with upgraded references.
-        image_dir: where inline images are stored; their descriptors get a ``raw_image_id``.
-            Without it they stay inline, as a ``data:`` URL in ``raw_image_uri``. Either way each
-            image is compared with its hash.
+        image_dir: where inline images are stored: a directory, or the URL of another store. Their
+            descriptors get a ``raw_image_id``. Without it they stay inline, as a ``data:``
+            URL in ``raw_image_uri``. Either way each image is compared with its hash.
         layout: the model's image layout, or its family for the default parameters. Descriptors
             of the family that lack their fingerprint, or have that of a text without ``v1``, get
             the fingerprint of the layout. The forms ``pruned_ref`` and ``inline_urls`` need a
@@ -116,9 +116,9 @@ def upgrade(
     """
     # Loaded here, so that an error that only names a form does not load them.
     from rawmm import layouts
-    from rawmm.store import ImageStore
+    from rawmm.store import open_store
 
-    store = None if image_dir is None else ImageStore(image_dir)
+    store = None if image_dir is None else open_store(image_dir)
     walk = Walk(store, layouts.get(layout) if is_a(layout, str) else layout)
     document = to_plain(value, detected_type(value) if type is None else type, open_structs=True)
     kind = kind_of(document) if type is None else type

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from rawmm.images import PreparedImage
     from rawmm.layouts import Layout
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and indices from the root of the document."""
@@ -47,7 +47,7 @@ class Context:
     """
 
     path: Path
-    store: ImageStore | None
+    store: Store | None
     layout: Layout | None
     modality: str | None
     sha256: Any

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rawmm.describe import DescribedImage
     from rawmm.images import PreparedImage
     from rawmm.layouts import Layout
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
     from rawmm.upgrades.form import Context, Path
 
 
@@ -61,7 +61,7 @@ def _upgrade(refs: Any, context: Context) -> Step:
 
 
 def _image(
-    image: Any, path: Path, store: ImageStore | None, layout: Layout
+    image: Any, path: Path, store: Store | None, layout: Layout
 ) -> tuple[list[Any], tuple[PreparedImage, ...]]:
     url, offset, length = _fields(image, path)
     at = (*path, 0)

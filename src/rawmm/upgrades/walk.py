@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rawmm.images import PreparedImage
     from rawmm.layouts import Layout
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
     from rawmm.upgrades.form import HistoricalForm, Path
 
     Schema = Mapping[str, Any]
@@ -41,7 +41,7 @@ class Walk:
     """
 
     def __init__(
-        self, store: ImageStore | None, layout: Layout | None, *, keep_strings: bool = False
+        self, store: Store | None, layout: Layout | None, *, keep_strings: bool = False
     ) -> None:
         self.record = Record()
         self._images: dict[str, tuple[PreparedImage, Path]] = {}
@@ -95,11 +95,13 @@ class Walk:
         Raises:
             OffloadError: ``store_failed`` or ``path_escape``, at a value that needs the image.
         """
+        from rawmm.store import put_image  # an error that only names a form skips this import
+
         written = 0
         for image, path in self._images.values():
             assert self._store is not None  # without a store, no step returns images
             try:
-                written += self._store.put(image).written
+                written += put_image(self._store, image).written
             except OffloadError as error:
                 raise error.at(path, path="$") from error
         return written

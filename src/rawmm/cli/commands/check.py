@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rawmm.cli.parallel import Check
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
 
 
 def check(
@@ -51,7 +51,8 @@ def check(
     image_dir: Annotated[
         str | None,
         Parameter(
-            help="Directory of the images that records refer to; each image must exist there. "
+            help="Directory, or URL of another store, of the images that records refer to; each "
+            "image must exist there. "
             "Without it, the summary counts the images that were not checked. Inline images are "
             "always checked. To verify the content of stored images, use rawmm fsck.",
         ),
@@ -144,9 +145,7 @@ class Checker:
         require_images: whether an image that cannot be checked is an error.
     """
 
-    def __init__(
-        self, kind: Any, store: ImageStore | None, *, require_images: bool = False
-    ) -> None:
+    def __init__(self, kind: Any, store: Store | None, *, require_images: bool = False) -> None:
         self._kind = kind
         self._images = ImageChecker(store, required=require_images)
 

@@ -21,7 +21,8 @@ from rawmm.cli.rewrite import (
 )
 from rawmm.errors import OffloadError
 from rawmm.offload import ImageOffloadStats, offload_images_inplace
-from rawmm.store import ImageStore, run_image_dir
+from rawmm.real_class import is_a
+from rawmm.store import ImageStore, Store, run_image_dir
 
 
 def offload(
@@ -39,8 +40,9 @@ def offload(
     image_dir: Annotated[
         str | None,
         Parameter(
-            help="Directory for the images. By default it comes from the first of the environment "
-            "variables VF_RENDERER_IMAGE_OFFLOAD_DIR, PRIME_RL_RUN_DIR and RUN_ID that is set."
+            help="Directory for the images, or the URL of another store. By default it "
+            "comes from the first of the environment variables VF_RENDERER_IMAGE_OFFLOAD_DIR, "
+            "PRIME_RL_RUN_DIR and RUN_ID that is set."
         ),
     ] = None,
     mode: Annotated[
@@ -70,11 +72,11 @@ def offload(
         failure = run.write(output, writes, offloaded, durable=durable)
     if failure is not None:
         return run.failed(failure)
-    _summary(run, stats, mode, store.counters.verify_failures if store else 0)
+    _summary(run, stats, mode, store.counters.verify_failures if is_a(store, ImageStore) else 0)
     return 0
 
 
-def _store(image_dir: str | None, *, durable: bool, writes: bool) -> ImageStore | None:
+def _store(image_dir: str | None, *, durable: bool, writes: bool) -> Store | None:
     """The store. None if no directory is named and nothing will be written."""
     opener = open_writable_store if writes else open_store
     if image_dir is not None:

@@ -35,7 +35,7 @@ from rawmm.upgrades import FORMS, TRAINING_SAMPLE, Walk, kind_of, reference_kind
 
 if TYPE_CHECKING:
     from rawmm.layouts import Layout
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
 
 
 def upgrade(
@@ -61,8 +61,9 @@ def upgrade(
     image_dir: Annotated[
         str | None,
         Parameter(
-            help="Directory for images that a historical form contains; their descriptors get a "
-            "raw_image_id. Without it they stay inline, as a data: URL in raw_image_uri.",
+            help="Directory, or URL of another store, for images that a historical form contains; "
+            "their descriptors get a raw_image_id. Without it they stay inline, as a "
+            "data: URL in raw_image_uri.",
         ),
     ] = None,
     layout: Annotated[
@@ -138,7 +139,7 @@ class _Upgrader:
         self,
         run: Rewrite,
         kind: Any,
-        store: ImageStore | None,
+        store: Store | None,
         layout: Layout | None,
         *,
         notes: bool,
