@@ -54,7 +54,7 @@ CODES: Final[dict[str, str]] = {
     # Rules between fields.
     "count_mismatch": "lists that describe the same media have different lengths",
     "modality_mismatch": "an item is listed under another modality than its own",
-    "placeholder_order": "placeholder ranges are unsorted, overlap, or leave their tokens",
+    "placeholder_order": "ranges of tokens are unsorted, overlap, or leave their tokens",
     "stream_length": "a per-token stream and its tokens have different lengths",
     "array_size": "the bytes of an encoded array do not fill its shape",
     "token_mismatch": "the engine's tokens differ from those of the renderer or the graph",

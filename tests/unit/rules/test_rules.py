@@ -140,6 +140,9 @@ def sidecars() -> Iterator[Any]:
             if absent != name:
                 yield {**other, absent: {}}
                 yield {**other, absent: {"video": []}}
+    yield {name: {"pixel_values": by["image"]} for name, by in whole.items()} | {
+        "mm_items": {"pixel_values": [ITEM | {"modality": "pixel_values"}]}
+    }
     yield whole | {"mm_items": {}, "mm_placeholders": {"image": [
         {"offset": 2, "length": 2}, {"offset": 0, "length": 1}]}, "mm_hashes": {}}  # fmt: skip
 
@@ -153,6 +156,11 @@ def nodes() -> Iterator[Any]:
         experts = {"__nd__": True, "dtype": "uint8", "shape": [rows, 2], "data": bytes(2 * rows)}
         yield node | {"routed_experts": experts}
         yield node | {"is_content": [True] * rows}
+        floats = {"__nd__": True, "dtype": "float32", "shape": [0], "data": b""}
+        counts = array | {"shape": [rows], "data": bytes(4 * rows)}
+        empty = array | {"shape": [0], "data": b""}
+        yield node | {"top_logprobs": {"ids": empty, "logprobs": floats, "counts": counts}}
+        yield node | {"weight_versions": [{"version": "a", "start": 0, "end": rows}]}
         few = node | {"mask": [True] * rows, "token_ids": [1] * rows}
         yield few | {"sampling_mask": masks}
         yield few | {"kept_tokens": masks}
@@ -277,6 +285,7 @@ NOT_WEAKER: Final = {
     "_is_finite: value is None or value is UNSET",
     "_is_finite: value is None or isinstance(value, Contract)",
     "_sidecar_holds: locator is None or locator is None",
+    "_outputs_hold: not top or not top",
     "_streams_hold: not experts or not experts",
     "_streams_hold: len(content) != size and len(content) != size",
     "_streams_hold: content and content",
