@@ -24,6 +24,8 @@ from tests.integrations.transformers.real import qwen_vl
 from tests.unit.images.pictures import data_url, picture
 
 HASHES = ("0123456789abcdef" * 2, "fedcba9876543210" * 2)
+FINGERPRINT = "5eed" * 8
+KEYS = [(one, FINGERPRINT) for one in HASHES]
 IMAGE = 9
 
 
@@ -220,7 +222,7 @@ def sidecar(*sizes: int, vllm_modality: str | None = None) -> rawmm.MultiModalDa
                     raw_mm_item(
                         modality="image",
                         family="qwen_vl",
-                        layout_fingerprint="5eed" * 8,
+                        layout_fingerprint=FINGERPRINT,
                         payload={"image_grid_thw": [1, 2, 2 * length]},
                         raw_image_id=f"{HASHES[number]}.png",
                         **more,
@@ -233,7 +235,7 @@ def sidecar(*sizes: int, vllm_modality: str | None = None) -> rawmm.MultiModalDa
     )
 
 
-@pytest.mark.parametrize("cached", [None, HASHES[:1], HASHES])
+@pytest.mark.parametrize("cached", [None, KEYS[:1], KEYS])
 @pytest.mark.parametrize("vllm_modality", [None, "vision_chunk"])
 def test_generate_features_are_accepted(cached: Any, vllm_modality: str | None) -> None:
     made = generate_features(sidecar(4, 3, vllm_modality=vllm_modality), cached=cached)
