@@ -391,6 +391,19 @@ class TestWrongAnswer:
         assert error.hint is not None
         assert "the policy sampled one" in error.hint
 
+    @pytest.mark.parametrize("lost", [7, 5])
+    def test_lost_image_of_a_family_with_two_tokens(self, lost: int) -> None:
+        """Gemma's placeholder 7 becomes marks and the token 5."""
+        one = sidecar(item(0), spans=[(1, 7)])
+        span, found = [6, 7, 5, 5, 5, 5, 6], ranges((1, 7))
+        check_engine_prompt(one, [1, 7, 2, 6], answer([1, *span, 2, 6], found))
+        assert refusal(answer([1, *span, lost], found), [1, 7, lost], one).code == "orphan_image"
+
+    def test_lost_image_of_a_prompt_that_was_sent_expanded(self) -> None:
+        sent = [*EXPANDED, IMAGE]
+        error = refusal(answer(sent), sent)
+        assert (error.code, error.path) == ("orphan_image", "$.response.prompt_token_ids[8]")
+
     @pytest.mark.parametrize(
         "body",
         ["<html><body>502 Bad Gateway</body></html>", b"", "{", b"\xff", "\ud800", memoryview(b"")],
