@@ -28,6 +28,9 @@ if TYPE_CHECKING:
         raw_mm_item as raw_mm_item,
     )
     from rawmm.engine import (
+        check_engine_prompt as check_engine_prompt,
+        collapse_placeholders as collapse_placeholders,
+        content_parts as content_parts,
         generate_features as generate_features,
         generate_with_image_ref_retry as generate_with_image_ref_retry,
         is_raw_mm_ref as is_raw_mm_ref,
@@ -129,7 +132,8 @@ _NAMES: Final = {
     "rawmm.codec": ("convert decode_json decode_msgpack encode_json encode_msgpack to_builtins"),
     "rawmm.describe": "DescribedImage describe_image raw_mm_item",
     "rawmm.engine": (
-        "generate_features generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"
+        "check_engine_prompt collapse_placeholders content_parts generate_features "
+        "generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"
     ),
     "rawmm.errors": (
         "ContractError MaterializeError NonFiniteLogprobWarning OffloadError "

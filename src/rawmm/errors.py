@@ -66,7 +66,7 @@ CODES: Final[dict[str, str]] = {
     "path_escape": "a locator points outside its directory",
     "no_locator": "an item without a locator is used where its image is needed",
     # The trainer.
-    "unsupported_modality": "the trainer accepts images only, and there are other media",
+    "unsupported_modality": "only images are accepted here, and there are other media",
     "mixed_layouts": "images in one micro-batch have different layouts",
     # Offload.
     "bad_base64": "the text of a data URL is not strict base64",
