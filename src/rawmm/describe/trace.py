@@ -17,7 +17,7 @@ from rawmm.describe.image import layout_from
 from rawmm.describe.messages import MessageImages
 from rawmm.describe.prompt import image_urls
 from rawmm.errors import contract_error, counted, shown
-from rawmm.graph import Branch, read
+from rawmm.graph import Branch, read, stream_of
 from rawmm.media import IMAGE
 from rawmm.model.types import (
     MessageNode,
@@ -27,8 +27,6 @@ from rawmm.model.types import (
     Trace,
 )
 from rawmm.real_class import is_a
-from rawmm.rules import media_ids
-from rawmm.validation import errors_at, in_order
 
 if TYPE_CHECKING:
     import os
@@ -119,14 +117,14 @@ def checked_token_ids(given: int | Iterable[int] | None) -> frozenset[int]:
     path = ("image_token_ids",)
     if given is None:
         return frozenset()
-    ids = [given] if type(given) is int else list(in_order(given, path, "token ids"))
-    for error in errors_at(ids, list[int], path):
-        raise error
-    return frozenset(ids)
+    if is_a(given, set | frozenset):
+        given = list(given)
+    return frozenset(stream_of([given] if type(given) is int else given, "TokenIds", path))
 
 
 def _ids(types: Mapping[Any, int] | None, given: frozenset[int]) -> frozenset[int]:
-    return frozenset(media_ids(types or {}).get(IMAGE.name, ())) or given
+    own = (int(token) for token, kind in (types or {}).items() if kind == IMAGE.token_type)
+    return frozenset(own) or given
 
 
 def _typed(types: Mapping[Any, int] | None, ids: Iterable[int]) -> dict[str, int]:
