@@ -54,6 +54,8 @@ class Layout(ABC):
     family: ClassVar[str]
     vllm_modality: ClassVar[str | None] = None
     """vLLM's modality for images of the family, if it is not ``image``."""
+    row_separators: ClassVar[bool] = False
+    """Whether other tokens than the placeholder separate the rows of an image."""
     processors: ClassVar[tuple[str, ...]]
     """Class names of the family's image processors in transformers."""
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})

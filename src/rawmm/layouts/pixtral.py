@@ -27,6 +27,7 @@ class Pixtral(Layout):
     """
 
     family: ClassVar[str] = "pixtral"
+    row_separators: ClassVar[bool] = True
     processors: ClassVar[tuple[str, ...]] = ("PixtralImageProcessor",)
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {"longest_edge": ("size.longest_edge", "longest_edge")}
