@@ -13,15 +13,17 @@ tokens, and each placeholder token its medium. Nothing here does I/O.
 
 from __future__ import annotations
 
+from rawmm.trainer.forms import SAMPLE_FIELDS, SAMPLE_FORMS
 from rawmm.trainer.mm_refs import build_mm_refs
 from rawmm.trainer.packing import MicroBatch, pack, unpack
 from rawmm.trainer.rollout import sample_from
 from rawmm.trainer.sample import TrainingSample, as_sample
 from rawmm.trainer.truncation import truncate
-from rawmm.trainer.wire import SAMPLE_FIELDS, decode_sample, encode_sample
+from rawmm.trainer.wire import decode_sample, encode_sample
 
 __all__ = [
     "SAMPLE_FIELDS",
+    "SAMPLE_FORMS",
     "MicroBatch",
     "TrainingSample",
     "as_sample",
