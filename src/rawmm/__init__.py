@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rawmm.describe import (
         DescribedImage as DescribedImage,
         describe_image as describe_image,
+        describe_prompt as describe_prompt,
+        describe_trace as describe_trace,
         raw_mm_item as raw_mm_item,
     )
     from rawmm.engine import (
@@ -123,7 +125,7 @@ if TYPE_CHECKING:
 _NAMES: Final = {
     "rawmm._version": "__version__",
     "rawmm.codec": ("convert decode_json decode_msgpack encode_json encode_msgpack to_builtins"),
-    "rawmm.describe": "DescribedImage describe_image raw_mm_item",
+    "rawmm.describe": "DescribedImage describe_image describe_prompt describe_trace raw_mm_item",
     "rawmm.engine": (
         "generate_features generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"
     ),

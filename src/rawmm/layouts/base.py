@@ -14,6 +14,8 @@ from rawmm.real_class import is_a
 from rawmm.values.plain import MAX_INT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rawmm.errors import RawMMError
 
 MAX_SIDE: Final = 2**31 - 1
@@ -105,6 +107,15 @@ class Layout(ABC):
                 ``image_limit`` where the family's image processor raises.
         """
         return self._lay_out(_side("width", width), _side("height", height))
+
+    def marks(self, geometry: Geometry) -> Sequence[int]:
+        """Positions in an image's placeholder of its row, start and end marks.
+
+        The family types these tokens as image, but a map of a renderer may name only the token
+        of patches.
+        """
+        del geometry
+        return ()
 
     @abstractmethod
     def _lay_out(self, width: int, height: int) -> Geometry:

@@ -36,6 +36,11 @@ class Pixtral(Layout):
     spatial_merge_size: int = 1
     longest_edge: int = 1024
 
+    def marks(self, geometry: Geometry) -> range:
+        """Positions of ``[IMG_BREAK]`` and ``[IMG_END]``: the last token of each row."""
+        columns = geometry.grid[2] // self.spatial_merge_size
+        return range(columns, geometry.num_tokens, columns + 1)
+
     def _lay_out(self, width: int, height: int) -> Geometry:
         scaled_width, scaled_height = width, height
         scale = max(height / self.longest_edge, width / self.longest_edge)
