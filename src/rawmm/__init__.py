@@ -63,11 +63,13 @@ if TYPE_CHECKING:
         AssistantMessage as AssistantMessage,
         ContentPart as ContentPart,
         EncodedArray as EncodedArray,
+        Episode as Episode,
         GenerateFeatures as GenerateFeatures,
         ImageUrlContentPart as ImageUrlContentPart,
         ImageUrlSource as ImageUrlSource,
         Message as Message,
         MessageNode as MessageNode,
+        MessagePart as MessagePart,
         MMImageItem as MMImageItem,
         MMImageRef as MMImageRef,
         MMRefs as MMRefs,
@@ -85,9 +87,11 @@ if TYPE_CHECKING:
         Tool as Tool,
         ToolCall as ToolCall,
         ToolMessage as ToolMessage,
+        TopLogprobs as TopLogprobs,
         Trace as Trace,
         Usage as Usage,
         UserMessage as UserMessage,
+        WeightVersion as WeightVersion,
     )
     from rawmm.offload import (
         ImageOffloadStats as ImageOffloadStats,
@@ -139,11 +143,11 @@ _NAMES: Final = {
     "rawmm.model.base": "replace",
     "rawmm.model.types": (
         "PROCESSED_KEYS SCHEMA_VERSION AssistantMessage ContentPart "
-        "EncodedArray GenerateFeatures ImageUrlContentPart ImageUrlSource "
-        "Message MessageNode MMImageItem MMImageRef MMRefs MultiModalData "
+        "EncodedArray Episode GenerateFeatures ImageUrlContentPart ImageUrlSource "
+        "Message MessageNode MessagePart MMImageItem MMImageRef MMRefs MultiModalData "
         "PackedFlags PackedFloats PackedTokenIds ParentLink PlaceholderRange "
         "RawMMItem RawMMRef SamplingMask SystemMessage TextContentPart Tool "
-        "ToolCall ToolMessage Trace Usage UserMessage"
+        "ToolCall ToolMessage TopLogprobs Trace Usage UserMessage WeightVersion"
     ),
     "rawmm.offload": (
         "ImageOffloadStats OffloadedRequest offload_image_to_run_assets "

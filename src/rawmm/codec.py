@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, ove
 import msgspec
 
 from rawmm.errors import RawMMError, contract_error, shown
-from rawmm.model.base import wire_fields
 from rawmm.model.kinds import decoded_as, has_type, schema_of
 from rawmm.model.types import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
 from rawmm.real_class import is_a
@@ -36,8 +35,9 @@ from rawmm.validation import (
     unexplained,
     wire_hook,
 )
-from rawmm.values.extras import open_objects
+from rawmm.values.extras import merge_extras, open_objects
 from rawmm.values.logprob_floor import checked_floor, floored_document
+from rawmm.values.open_arrays import encoded_array
 from rawmm.values.payload import Mode, payload_errors
 from rawmm.values.plain import contains_struct, has_large_integer, plain_copy
 from rawmm.values.strict_json import malformed, too_deep
@@ -61,6 +61,8 @@ def enc_hook(value: Any) -> Any:
     """Convert containers that passed the rules to plain ones, which msgspec can write."""
     if is_a(value, (Mapping, str, int, float)) or as_sequence(value) is not None:
         return plain_copy(value)
+    if (array := encoded_array(value)) is not None:  # in a field of an open object
+        return array
     msg = f"no JSON for {type(value).__name__}"
     raise TypeError(msg)
 
@@ -433,18 +435,7 @@ def _not_json_errors(obj: Any) -> Iterator[RawMMError]:
         free = {name: getattr(struct, name) for name in struct.__wire_fields__}
         for name, value in ((struct.extra or {}) | free).items():
             if value is not None:
-                yield from payload_errors(value, (*path, name), Mode.JSON)
-
-
-def merge_extras(obj: Any) -> Any:
-    """`obj` with dicts in place of structs that have extra fields or contain such structs."""
-    if all(struct.extra is None for _, struct in open_objects(obj)):
-        return obj
-    if issubclass(type(obj), Contract):
-        return {name: merge_extras(value) for name, value in wire_fields(obj)}
-    if issubclass(type(obj), dict):
-        return {key: merge_extras(item) for key, item in obj.items()}
-    return [merge_extras(item) for item in obj]
+                yield from payload_errors(value, (*path, name), Mode.TEXT)
 
 
 def _packed_type(kind: Any) -> type[PackedStream[Any]] | None:

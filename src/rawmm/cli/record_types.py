@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.cli.output import UsageError
 from rawmm.errors import shown_text
-from rawmm.model.types import TYPES, ContentPart, Message
+from rawmm.model.types import TYPES, Message, MessagePart
 from rawmm.validation import detect
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ CHAT_REQUEST: Final = "ChatRequest"
 TYPE_HINT: Final = "name the type with --type; rawmm schema --list lists the names"
 """The hint of an error about a record of unknown type."""
 
-_UNIONS: Final[dict[str, Any]] = {"Message": Message, "ContentPart": ContentPart}
+_UNIONS: Final[dict[str, Any]] = {"Message": Message, "MessagePart": MessagePart}
 # Values of OpenAI's format that the contract does not have.
 _OPENAI_ROLES: Final = frozenset({"developer", "function"})
 _OPENAI_PARTS: Final = frozenset(

@@ -6,6 +6,8 @@ from array import array
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec import UNSET
+
 from rawmm.errors import contract_error, counted
 from rawmm.media import TOKEN_TYPES, media_urls
 from rawmm.model.packed import token_bytes
@@ -290,7 +292,7 @@ def _graph_holds(trace: Trace) -> bool:
     for index, node in enumerate(nodes):
         parent, message, tokens, sidecar = _read_node(node)
         start, above = 0, None
-        if parent is not None:
+        if parent is not None and parent is not UNSET:
             if parent >= index:
                 return False
             start, above = ends[parent], inline[parent]

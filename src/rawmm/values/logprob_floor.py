@@ -18,7 +18,7 @@ from rawmm.model.packed import elements_of
 from rawmm.model.types import MessageNode, PackedFloats
 from rawmm.real_class import is_a
 from rawmm.values.fields import Slot, field_slots, slot_of
-from rawmm.values.payload import ND
+from rawmm.values.processed import ND
 
 if TYPE_CHECKING:
     from rawmm.errors import Path
