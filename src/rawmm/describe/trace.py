@@ -17,7 +17,7 @@ from rawmm.describe.image import layout_from
 from rawmm.describe.messages import MessageImages
 from rawmm.describe.prompt import image_urls
 from rawmm.errors import contract_error, counted, shown
-from rawmm.graph import Branch, read
+from rawmm.graph import Branch, read, stream_of
 from rawmm.media import IMAGE
 from rawmm.model.types import (
     MessageNode,
@@ -28,7 +28,7 @@ from rawmm.model.types import (
 )
 from rawmm.real_class import is_a
 from rawmm.rules import media_ids
-from rawmm.validation import errors_at, in_order
+from rawmm.validation import in_order
 
 if TYPE_CHECKING:
     import os
@@ -120,9 +120,7 @@ def checked_token_ids(given: int | Iterable[int] | None) -> frozenset[int]:
     if given is None:
         return frozenset()
     ids = [given] if type(given) is int else list(in_order(given, path, "token ids"))
-    for error in errors_at(ids, list[int], path):
-        raise error
-    return frozenset(ids)
+    return frozenset(stream_of(ids, "TokenIds", path))
 
 
 def _ids(types: Mapping[Any, int] | None, given: frozenset[int]) -> frozenset[int]:
