@@ -79,6 +79,7 @@ CODES: Final[dict[str, str]] = {
     "hash_mismatch": "bytes, a file name or a node do not match their hash",
     "missing_image": "the image is not in the image directory",
     "geometry_mismatch": "an image and its descriptor differ in grid or number of tokens",
+    "describe_failed": "the function that describes images raised an exception",
     "processor_failed": "the image processor raised an exception or returned no pixels",
     # Maintenance of the image directory.
     "unreferenced_image": "no record refers to an image",

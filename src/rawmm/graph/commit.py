@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm.errors import RawMMError, contract_error, counted
 from rawmm.graph.alignment import Alignment
 from rawmm.graph.arrays import Routing, sampling_mask
+from rawmm.graph.described import EngineRanges, checked_describe
 from rawmm.graph.reading import read, token_types, tokens_of
 from rawmm.graph.reuse import Cursor, Reuse
 from rawmm.graph.sidecar import first_mismatch, media_count, split_by_message
@@ -22,6 +23,7 @@ from rawmm.values.views import field_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rawmm.graph.described import Describe
     from rawmm.graph.index import GraphIndex, Key
     from rawmm.graph.turn import PendingTurn
     from rawmm.model.types import EncodedArray, Message, Tool
@@ -39,8 +41,10 @@ class Commit:
         index: GraphIndex,
         response: Any,
         logprob_floor: float | None = None,
+        describe: Describe | None = None,
     ) -> None:
         self._turn = turn
+        self._describe = checked_describe(describe)
         self._index = index
         self._trace = turn.trace
         self._nodes = turn.trace.nodes
@@ -72,20 +76,22 @@ class Commit:
         )
         if tokens.bridged:
             self._reuse.keep_extended()
+        ranges = self._engine_ranges()
         self._alignment = Alignment(
             self._rendered, self._prompt_ids, self._token_types, tokens.mm_placeholders
         )
         whole = self._whole_sidecar()
+        places = whole if ranges is None else ranges.places
         if not tokens.bridged:
-            self._reuse.keep_equal(whole)  # may shorten the path
+            self._reuse.keep_equal(places)  # may shorten the path
         self._reuse.extend(self._spans, self._alignment)
         self._path, self._at = self._reuse.path, self._reuse.at
         start = self._at.engine
         self._flags = self._content_flags()
-        self._add_prompt(self._sidecars(whole))
+        self._add_prompt(self._sidecars(whole) if ranges is None else self._described(ranges))
         self._add_reply(reply)
         corrected = self._route(start)
-        self._check_placed(start, whole)
+        self._check_placed(start, places)
         # Nothing below can fail.
         if corrected is not None:
             node, rows = corrected
@@ -109,6 +115,19 @@ class Commit:
                 got=str(len(flags)),
             )
         return self._alignment.flags(flags)
+
+    def _engine_ranges(self) -> EngineRanges | None:
+        """The engine's ranges, if the turn's media are to be described."""
+        tokens = self._tokens
+        if self._describe is None or not self._has_tokens or tokens.multi_modal_data is not None:
+            return None
+        return EngineRanges(self._turn.prompt, tokens.mm_placeholders)
+
+    def _described(self, ranges: EngineRanges) -> list[MultiModalData | None]:
+        """The sidecar of each new prompt message, from the engine's ranges."""
+        assert self._describe is not None
+        stored = [self._nodes[i].multi_modal_data for i in self._path]
+        return ranges.described(self._describe, stored)
 
     def _sidecars(self, whole: MultiModalData | None) -> list[MultiModalData | None]:
         """The sidecar of each new prompt message. Those of reused messages must match the nodes."""

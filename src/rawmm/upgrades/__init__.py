@@ -6,7 +6,8 @@ are gone.
 
 Payloads stay as they are. Both grid shapes, ``[t, h, w]`` and ``[[t, h, w]]``, are canonical:
 payloads belong to the family, references carry them, and engines compare references as strings.
-Images in messages stay as well; see `rawmm.offload`.
+Images in messages stay as well; see `rawmm.offload`. Without a layout, messages without sidecars
+have none afterwards.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rawmm.model.kinds import schema_of
 from rawmm.model.types import MessageNode
 from rawmm.real_class import is_a
 from rawmm.upgrades.forms import FORMS
+from rawmm.upgrades.forms import RELEASED as RELEASED
 from rawmm.upgrades.forms import find_form as find_form
 from rawmm.upgrades.kinds import TRAINING_SAMPLE as TRAINING_SAMPLE
 from rawmm.upgrades.kinds import detected_type
@@ -30,6 +32,7 @@ from rawmm.values.plain import to_plain
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     from rawmm.layouts import Layout
 
@@ -64,6 +67,7 @@ def upgrade(
     *,
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
+    image_token_ids: Iterable[int] | None = None,
 ) -> Upgraded[MessageNode]: ...
 @overload
 def upgrade(
@@ -72,6 +76,7 @@ def upgrade(
     *,
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
+    image_token_ids: Iterable[int] | None = None,
 ) -> Upgraded[T]: ...
 @overload
 def upgrade(
@@ -80,6 +85,7 @@ def upgrade(
     *,
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
+    image_token_ids: Iterable[int] | None = None,
 ) -> Upgraded[Any]: ...
 def upgrade(
     value: Any,
@@ -87,6 +93,7 @@ def upgrade(
     *,
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
+    image_token_ids: Iterable[int] | None = None,
 ) -> Upgraded[Any]:
     """Convert a value of any historical form of `type` to the form of the contract.
 
@@ -102,8 +109,11 @@ def upgrade(
         image_dir: where inline images are stored; their descriptors get a ``raw_image_id``.
             Without it they stay inline, as a ``data:`` URL in ``raw_image_uri``. Either way each
             image is compared with its hash.
-        layout: the model's image layout, or its family for the default parameters. Only the form
-            ``inline_urls`` needs it, with `image_dir` for inline images.
+        layout: the model's image layout, or its family for the default parameters. The form
+            ``inline_urls`` needs it, with `image_dir` for inline images. Messages of the form
+            ``released`` get their sidecars with it; see `rawmm.describe_trace`.
+        image_token_ids: placeholder tokens of images, for ``released`` records without a
+            token-type map.
 
     Raises:
         ContractError: ``historical_form`` or ``no_image_dir`` for ``inline_urls`` without a layout
@@ -111,7 +121,8 @@ def upgrade(
             `rawmm.convert`.
         ProcessedPayloadError: the form is ``processed``; run again from the source images.
         OffloadError: an inline image is invalid or cannot be stored.
-        MaterializeError: an image file that ``inline_urls`` refers to cannot be read.
+        MaterializeError: an image file that ``inline_urls`` or, with a layout, a ``released``
+            message refers to cannot be read.
     """
     # Loaded here, so that an error that only names a form does not load them.
     from rawmm import layouts
@@ -124,6 +135,7 @@ def upgrade(
     if kind is TRAINING_SAMPLE:
         upgraded = walk.upgraded_sample(document)
     else:
-        upgraded = convert(walk.upgraded(document, schema_of(kind)), kind)
+        canonical = walk.described(walk.upgraded(document, schema_of(kind)), image_token_ids)
+        upgraded = convert(canonical, kind)
     walk.store_images()
     return Upgraded(upgraded, walk.record.form, walk.record.notes)

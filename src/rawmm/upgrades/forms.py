@@ -30,6 +30,7 @@ HISTORICAL_FORMS: tuple[HistoricalForm, ...] = (
 """Every form that can be upgraded, the oldest first."""
 
 CANONICAL: Final = "canonical"
+RELEASED: Final = "released"
 CURRENT_FORMS: Final[dict[str, str]] = {
     "RawMMItem": "envelope_v1",
     "MMRefs": "image_refs",
@@ -41,7 +42,7 @@ FORMS: Final[dict[str, str]] = {form.name: form.description for form in HISTORIC
     "envelope_v1": "nothing to change: the sidecar items of the contract",
     "image_refs": "nothing to change: the trainer references of the contract",
     "mmraw": "nothing to change: the references of the contract",
-    "released": "nothing to change: no sidecar, the images are inline in the messages",
+    RELEASED: "nothing to change: no sidecar; with a layout, the messages get theirs",
     CANONICAL: "nothing to change: no media, or a type that had no other form",
 }
 """Every value of `Upgraded.form` and its meaning. Historical forms come first, the oldest first."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rawmm.errors import OffloadError
+from rawmm.errors import OffloadError, counted
 from rawmm.model.schemas import definition
 from rawmm.model.types import TYPES, MMRefs
 from rawmm.upgrades.form import Context
-from rawmm.upgrades.forms import CURRENT_FORMS, find_form, has_forms
+from rawmm.upgrades.forms import CURRENT_FORMS, RELEASED, find_form, has_forms
 from rawmm.upgrades.kinds import refs_field
 from rawmm.upgrades.mmraw import read_reference, write_reference
 from rawmm.upgrades.processed import refuse_processed
@@ -17,7 +17,7 @@ from rawmm.upgrades.record import Record
 from rawmm.validation import errors_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rawmm.images import PreparedImage
     from rawmm.layouts import Layout
@@ -89,6 +89,37 @@ class Walk:
             raise error
         return [*value[:at], canonical, *value[at + 1 :]]
 
+    def described(self, value: Any, image_token_ids: Iterable[int] | None = None) -> Any:
+        """`value` with a sidecar for each message of the form ``released``, if there is a layout.
+
+        Args:
+            value: the upgraded document.
+            image_token_ids: see `rawmm.describe_trace`.
+
+        Raises:
+            RawMMError: as `rawmm.describe_trace`.
+        """
+        if self._layout is None or not self.record.has_seen(RELEASED):
+            return value
+        from rawmm.describe import describe_document  # loads the image code only when needed
+
+        value, nodes = describe_document(
+            value,
+            self._layout,
+            image_token_ids=image_token_ids,
+            store=self._store,
+            keep=None if self._store is None else self._kept,
+        )
+        for node in nodes:
+            change = f"sidecar of {counted(node.images, 'image')} computed with the layout"
+            self.record.changed(node.path, RELEASED, f"{change} {self._layout.family}")
+        return value
+
+    def _kept(self, image: PreparedImage) -> dict[str, str]:
+        """The locator of an inline image of a message, which will be stored."""
+        self._images.setdefault(image.sha256, (image, ()))
+        return {"raw_image_id": image.raw_image_id}
+
     def store_images(self) -> int:
         """Store the images that were inline; return how many the store did not have.
 
@@ -117,7 +148,7 @@ class Walk:
         if not isinstance(value, dict):
             return value
         if value.get("multi_modal_data") is None and _has_image(value.get("message")):
-            self.record.saw("released")
+            self.record.saw(RELEASED)
         return self._object(value, definition("MessageNode"), path)
 
     def _sidecar(self, value: Any, path: Path) -> Any:

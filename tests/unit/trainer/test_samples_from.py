@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,13 @@ def forked() -> Trace:
             node(4, 9, sampled=True),
         ]
     )
+
+
+def array(dtype: str, size: int, value: int = 0) -> dict[str, Any]:
+    """An encoded array of one value."""
+    data = value.to_bytes(4, "little") * size
+    text = base64.b64encode(data).decode()
+    return {"__nd__": True, "dtype": dtype, "shape": [size], "data": text}
 
 
 class TestMasks:
@@ -255,6 +264,22 @@ class TestReleased:
         assert isinstance(packed.nodes[0].token_ids, PackedStream)
         options: Any = {"layout": "qwen_vl", "image_dir": tmp_path}
         assert samples_from(packed, **options) == samples_from(trace, **options)
+
+    def test_fields_of_later_versions_do_not_matter(self, tmp_path: Path) -> None:
+        """verifiers 0.4.1 adds ``weight_versions`` and ``top_logprobs`` to nodes."""
+        options: Any = {"layout": "qwen_vl", "image_dir": tmp_path}
+        expected = samples_from(self.record(), **options)
+        document = json.loads((FLOW / "inline.trace.json").read_bytes())
+        for one in document["nodes"]:
+            size = len(one["token_ids"])
+            one["weight_versions"] = [{"version": 3, "start": 0, "end": size}]
+            sampled = sum(one["mask"])
+            one["top_logprobs"] = {
+                "ids": array("int32", sampled),
+                "logprobs": array("float32", sampled),
+                "counts": array("int32", sampled, 1),
+            }
+        assert samples_from(convert(document, Trace), **options) == expected
 
     def test_missing_layout_is_named(self) -> None:
         with pytest.raises(RawMMError) as caught:
