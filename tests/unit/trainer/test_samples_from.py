@@ -272,7 +272,7 @@ class TestReleased:
         document = json.loads((FLOW / "inline.trace.json").read_bytes())
         for one in document["nodes"]:
             size = len(one["token_ids"])
-            one["weight_versions"] = [{"version": 3, "start": 0, "end": size}]
+            one["weight_versions"] = [{"version": "3", "start": 0, "end": size}]
             sampled = sum(one["mask"])
             one["top_logprobs"] = {
                 "ids": array("int32", sampled),
