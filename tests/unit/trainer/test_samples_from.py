@@ -271,9 +271,10 @@ class TestReleased:
         expected = samples_from(self.record(), **options)
         document = json.loads((FLOW / "inline.trace.json").read_bytes())
         for one in document["nodes"]:
-            size = len(one["token_ids"])
-            one["weight_versions"] = [{"version": "3", "start": 0, "end": size}]
             sampled = sum(one["mask"])
+            if not sampled:
+                continue
+            one["weight_versions"] = [{"version": "3", "start": 0, "end": sampled}]
             one["top_logprobs"] = {
                 "ids": array("int32", sampled),
                 "logprobs": array("float32", sampled),
