@@ -21,6 +21,7 @@ from rawmm.model.types import MessageNode
 from rawmm.real_class import is_a
 from rawmm.upgrades.forms import FORMS
 from rawmm.upgrades.forms import RELEASED as RELEASED
+from rawmm.upgrades.forms import find_form as find_form
 from rawmm.upgrades.kinds import TRAINING_SAMPLE as TRAINING_SAMPLE
 from rawmm.upgrades.kinds import detected_type
 from rawmm.upgrades.kinds import kind_of as kind_of

@@ -77,6 +77,11 @@ def has_form(value: Any, form: HistoricalForm, layout: Layout | None) -> bool:
     return form.matches(value)
 
 
+def find_form(name: str, value: Any) -> HistoricalForm | None:
+    """The oldest historical form of type `name` that `value` shows without a layout, or None."""
+    return next((form for form in forms_of(name) if has_form(value, form, None)), None)
+
+
 def refused_form(name: str, value: Any) -> HistoricalForm | None:
     """The form of `value` that readers refuse. `rawmm.validation` names it in its errors."""
     return next((form for form in forms_of(name) if form.rebuild and form.matches(value)), None)
