@@ -245,6 +245,16 @@ class TestReleased:
             assert one.uri == (tmp_path / str(one.item.raw_image_id)).as_uri()
         assert pack([decode_sample(encode_sample(sample))]).input_ids == sample.token_ids
 
+    def test_offloaded_record_gives_the_same_samples(self, tmp_path: Path) -> None:
+        """Its URLs name a directory of the machine that recorded it."""
+        trace = decode_json((FLOW / "offloaded.trace.json").read_bytes(), Trace)
+        (inline,) = samples_from(self.record(), layout="qwen_vl", image_dir=tmp_path)
+        (sample,) = samples_from(trace, layout="qwen_vl", image_dir=FLOW / "images")
+        assert (sample.token_ids, sample.mask) == (inline.token_ids, inline.mask)
+        for one, other in zip(images_of(sample), images_of(inline), strict=True):
+            assert (one.hash, one.item) == (other.hash, other.item)
+            assert one.uri == (FLOW / "images" / str(one.item.raw_image_id)).as_uri()
+
     def test_inline_images_are_stored_once(self, tmp_path: Path) -> None:
         store = ImageStore(tmp_path)
         first = samples_from(self.record(), layout="qwen_vl", store=store)
