@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.graph import Branch, media_count, read
-from rawmm.media import IN_MESSAGES
+from rawmm.media import IN_MESSAGES, media_urls
 from rawmm.model.types import MessageNode
 from rawmm.real_class import is_a
 from rawmm.trainer import experts
@@ -63,7 +63,7 @@ def sample_from(
         )
     nodes = _checked(branch)
     sidecar = branch.multi_modal_data
-    _check_counts(branch, sidecar)
+    _check_counts(branch, nodes, sidecar)
     refs = _refs(sidecar, image_dir, to_uri)
     token_ids = branch.token_ids
     values: dict[str, Any] = {
@@ -103,7 +103,9 @@ def _refs(
     raise refusal
 
 
-def _check_counts(branch: Branch, sidecar: MultiModalData | None) -> None:
+def _check_counts(
+    branch: Branch, nodes: dict[int, MessageNode], sidecar: MultiModalData | None
+) -> None:
     """Check that sidecars describe all media: inline ones without a descriptor would be lost."""
     parts = Counter[str]()
     for message in branch.messages:
@@ -111,15 +113,26 @@ def _check_counts(branch: Branch, sidecar: MultiModalData | None) -> None:
     for modality in IN_MESSAGES:
         items = len(sidecar.mm_items.get(modality, ())) if sidecar is not None else 0
         if parts[modality] != items:
+            lost = (index for index, node in nodes.items() if _without_stored_items(node))
+            index = next(lost, None)
             raise contract_error(
                 "count_mismatch",
-                ("multi_modal_data", "mm_items", modality),
+                ("multi_modal_data", "mm_items", modality)
+                if index is None
+                else ("nodes", index, "multi_modal_data"),
                 expected=f"{counted(parts[modality], f'{modality} item')}, one per {modality} part "
                 "of the messages",
                 got=str(items),
                 hint=f"the trainer needs a descriptor of every {modality}: offload and describe "
                 "them",
             )
+
+
+def _without_stored_items(node: MessageNode) -> bool:
+    """Whether a node with tokens refers to stored media and has no sidecar."""
+    if node.multi_modal_data is not None or not node.token_ids:
+        return False
+    return not all(url.startswith("data:") for url in media_urls(node.message))
 
 
 def _spread(branch: Branch, name: str) -> list[float] | None:
