@@ -15,7 +15,7 @@ from rawmm.errors import RawMMError, contract_error, counted, raise_alone, shown
 from rawmm.graph import Branch, branches, media_count, read, stream_of
 from rawmm.images import prepare_image
 from rawmm.locators import scheme_of
-from rawmm.media import IN_MESSAGES
+from rawmm.media import IN_MESSAGES, media_urls
 from rawmm.model.types import MessageNode, Trace
 from rawmm.real_class import is_a
 from rawmm.store import checked_store, open_store, put_image
@@ -173,7 +173,7 @@ def _sample(
     """The sample of a branch. `seen` are the nodes whose loss weights count elsewhere, by name."""
     nodes = _checked(branch)
     sidecar = branch.multi_modal_data
-    _check_counts(branch, sidecar)
+    _check_counts(branch, nodes, sidecar)
     token_ids = branch.token_ids
     values: dict[str, Any] = {
         "token_ids": token_ids,
@@ -320,7 +320,9 @@ def _checked(branch: Branch) -> dict[int, MessageNode]:
     }
 
 
-def _check_counts(branch: Branch, sidecar: MultiModalData | None) -> None:
+def _check_counts(
+    branch: Branch, nodes: dict[int, MessageNode], sidecar: MultiModalData | None
+) -> None:
     """Check that sidecars describe all media: inline ones without a descriptor would be lost."""
     parts = Counter[str]()
     for message in branch.messages:
@@ -328,9 +330,13 @@ def _check_counts(branch: Branch, sidecar: MultiModalData | None) -> None:
     for modality in IN_MESSAGES:
         items = len(sidecar.mm_items.get(modality, ())) if sidecar is not None else 0
         if parts[modality] != items:
+            lost = (index for index, node in nodes.items() if _without_stored_items(node))
+            index = next(lost, None)
             raise contract_error(
                 "count_mismatch",
-                ("multi_modal_data", "mm_items", modality),
+                ("multi_modal_data", "mm_items", modality)
+                if index is None
+                else ("nodes", index, "multi_modal_data"),
                 expected=f"{counted(parts[modality], f'{modality} item')}, one per {modality} part "
                 "of the messages",
                 got=str(items),
@@ -338,6 +344,13 @@ def _check_counts(branch: Branch, sidecar: MultiModalData | None) -> None:
                 if sidecar is None
                 else f"the trainer needs a descriptor of every {modality}",
             )
+
+
+def _without_stored_items(node: MessageNode) -> bool:
+    """Whether a node with tokens refers to stored media and has no sidecar."""
+    if node.multi_modal_data is not None or not node.token_ids:
+        return False
+    return not all(url.startswith("data:") for url in media_urls(node.message))
 
 
 def _spread(branch: Branch, name: str) -> list[float] | None:
