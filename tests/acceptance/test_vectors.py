@@ -21,7 +21,6 @@ VALID = [vector for vector in VECTORS if "code" not in vector]
 INVALID = [vector for vector in VECTORS if "code" in vector]
 RUNTIME_CODES = {
     "describe_failed",
-    "bad_base64",
     "duplicate_key",
     "foreign_file",
     "geometry_mismatch",
