@@ -87,8 +87,8 @@ EXTRA: list[dict[str, Any]] = [
     {"__extra__": {}, "extra": 2, "__known__": []},
 ]
 
-SHADOWED = {Episode: "traces", MessageNode: "message", Tool: "name", Trace: "nodes"}
-WRONG = {
+SHADOWED: dict[Any, str] = {Episode: "traces", MessageNode: "message", Tool: "name", Trace: "nodes"}
+WRONG: dict[Any, str] = {
     Episode: "traces",
     MessageNode: "sampled",
     Tool: "strict",
