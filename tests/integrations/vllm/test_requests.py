@@ -316,7 +316,10 @@ def test_item_that_the_engine_cannot_decode_is_refused(item: str) -> None:
 
 
 def test_content_part_is_what_the_engine_reads() -> None:
-    parts = [rawmm.ContentPart(url="file:///data/a.png", uuid=HASHES[0]), rawmm.ContentPart(**PART)]
+    parts = [
+        rawmm.ContentPart(url="file:///data/a.png", uuid=HASHES[0]),
+        rawmm.ContentPart(url=PART["url"]),
+    ]
     body = request(content_parts=json.loads(rawmm.encode_json(parts)))
     assert GenerateRequest.model_validate(body).content_parts == [PART | {"uuid": HASHES[0]}, PART]
 
