@@ -18,7 +18,7 @@ import msgspec
 
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.kinds import decoded_as, has_type, schema_of
-from rawmm.model.types import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
+from rawmm.model.types import MAX_DEPTH, Contract, Episode, MessageNode, PackedStream, Trace
 from rawmm.real_class import is_a
 from rawmm.rules import LARGE_NUMBERS
 from rawmm.validation import (
@@ -300,6 +300,11 @@ def convert(
         value = plain if whole else to_struct(plain, kind)
     except (msgspec.ValidationError, RecursionError, RawMMError):
         value = _FAILED  # raised below, so that msgspec's text is not in the chain
+    if type is None and is_a(value, MessageNode) and value.extra:
+        # A node keeps the keys that identify another type.
+        type = detect(obj)  # noqa: A001
+        if type is not MessageNode:
+            return convert(obj, type, logprob_floor=logprob_floor)
     if (
         value is not _FAILED
         and has_type(value, kind)
@@ -464,10 +469,11 @@ def with_streams(obj: Any, *, packed: bool | None) -> Any:
             if stream is not None:
                 setattr(node, name, _as_stream(stream, kind, packed=packed))
         return node
-    if issubclass(type(obj), Trace):
-        trace = copy(obj)
-        trace.nodes = [with_streams(node, packed=packed) for node in obj.nodes]
-        return trace
+    if issubclass(type(obj), (Trace, Episode)):
+        name = "nodes" if issubclass(type(obj), Trace) else "traces"
+        outer = copy(obj)
+        setattr(outer, name, with_streams(getattr(obj, name), packed=packed))
+        return outer
     if issubclass(type(obj), dict):
         return {key: with_streams(item, packed=packed) for key, item in obj.items()}
     if issubclass(type(obj), (list, tuple)):

@@ -22,6 +22,8 @@ TYPE_HINT: Final = "name the type with --type; rawmm schema --list lists the nam
 """The hint of an error about a record of unknown type."""
 
 _UNIONS: Final[dict[str, Any]] = {"Message": Message, "MessagePart": MessagePart}
+_OPEN: Final = frozenset({"nodes", "traces", "message"})
+"""The keys that identify the open objects of the contract."""
 # Values of OpenAI's format that the contract does not have.
 _OPENAI_ROLES: Final = frozenset({"developer", "function"})
 _OPENAI_PARTS: Final = frozenset(
@@ -70,10 +72,11 @@ def detect_type(value: Any) -> Any:
 
 def is_chat_request(value: Any) -> bool:
     """Whether plain data is an OpenAI request body, or its messages."""
-    if isinstance(value, dict) and "nodes" not in value and isinstance(value.get("messages"), list):
-        return True
-    messages = value if isinstance(value, list) else [value]
-    return any(_is_openai_message(message) for message in messages)
+    if isinstance(value, dict):
+        if not _OPEN.isdisjoint(value):  # it may have an unknown field of the same name
+            return False
+        return isinstance(value.get("messages"), list) or _is_openai_message(value)
+    return isinstance(value, list) and any(map(_is_openai_message, value))
 
 
 def _is_openai_message(message: Any) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import TypeVar
 
+    from rawmm.graph.described import Describe
     from rawmm.graph.index import GraphIndex, Key, ReplayView
     from rawmm.model.types import Message, MessageNode, MultiModalData
 
@@ -118,7 +119,13 @@ class PendingTurn:
                 spans[self.tail_start + i] = (start + first[i], start + last[i] + 1)
         return spans
 
-    def commit(self, response: Any, *, logprob_floor: float | None = None) -> int:
+    def commit(
+        self,
+        response: Any,
+        *,
+        logprob_floor: float | None = None,
+        describe: Describe | None = None,
+    ) -> int:
         """Add the turn's new messages and the reply to the graph.
 
         Nodes that other turns committed in the meantime are reused. If the tokens differ from
@@ -132,6 +139,11 @@ class PendingTurn:
             logprob_floor: a finite negative number that replaces minus infinity in the
                 log-probabilities. Some engines write it for a token that they could not have
                 sampled. By default it is refused. NaN and plus infinity are always refused.
+            describe: makes the sidecar if the response has tokens but no sidecar, such as
+                ``functools.partial(rawmm.describe_prompt, layout=...)``. It is called with the
+                messages that are new to the graph and their ranges of ``mm_placeholders``, if
+                there are any; the graph has the sidecars of the others. Without `describe`, the
+                messages of such a turn have no sidecars, as in records of verifiers.
 
         Returns:
             The index of the reply's node.
@@ -142,6 +154,11 @@ class PendingTurn:
                 moved (``placeholder_order``), a stream has the wrong length, or the engine's
                 tokens are not the renderer's (``token_mismatch``). Paths begin with ``$.tokens``
                 or ``$.message`` of the response, or with ``$.nodes[...]`` for the new nodes.
+                With `describe`: ``count_mismatch`` if the engine returned another number of
+                ranges than the prompt has media, or if an earlier turn was committed without
+                sidecars; ``describe_failed`` if `describe` raised another exception.
+            RawMMError: raised by `describe`. Paths in its arguments become those in ``$.prompt``
+                and ``$.tokens``.
             ProcessedPayloadError: the sidecar is not raw, or a log-probability is not finite.
 
         Warns:
@@ -149,7 +166,7 @@ class PendingTurn:
                 before any change, so a filter may turn it into an error.
         """
         index, tools = self._current_index(), self._tools_so_far()
-        node_id = self._guarded(Commit(self, index, response, logprob_floor).run)
+        node_id = self._guarded(Commit(self, index, response, logprob_floor, describe).run)
         if tools:
             self.trace.tools = tools
         return node_id

@@ -83,6 +83,7 @@ def _array_size(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
 
 
 def fills_its_shape(encoded: EncodedArray) -> bool:
+    """Whether the bytes of an array have the size of its shape."""
     return size_error(encoded.dtype, encoded.shape, encoded.data, ()) is None
 
 

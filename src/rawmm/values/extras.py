@@ -154,6 +154,6 @@ def _merged(struct: Contract) -> Any:
         child = getattr(struct, attribute)
         if child and (merged := merge_extras(child)) is not child:
             changed[name] = merged
-    if not changed and not (struct.__open__ and struct.extra):
+    if not changed and not getattr(struct, "extra", None):
         return struct
     return {**dict(wire_fields(struct)), **changed}

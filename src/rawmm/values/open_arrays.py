@@ -13,7 +13,7 @@ import msgspec
 
 from rawmm.model.base import own_fields
 from rawmm.model.types import MAX_DEPTH, EncodedArray
-from rawmm.values.views import NUMBERS, SCALARS, scalar_of_array
+from rawmm.values.views import NUMBERS, SCALARS, base_value, scalar_of_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,10 +27,11 @@ def array_data(pairs: Mapping[Any, Any]) -> bytes | None:
     if pairs.keys() != EncodedArray.__known__:
         return None
     try:
-        data = msgspec.convert(dict(pairs), EncodedArray).data
+        fields = {key: base_value(value) for key, value in pairs.items()}
+        data = msgspec.convert(fields, EncodedArray).data
     except (msgspec.ValidationError, UnicodeEncodeError, RecursionError):
         return None
-    given = pairs["data"]
+    given = fields["data"]
     if type(given) is str and b2a_base64(data, newline=False) != given.encode():
         return None
     return data

@@ -164,7 +164,8 @@ def to_plain(value: Any, kind: Any = None, path: Path = (), *, open_structs: boo
 
     Mappings, sequences, models and dataclasses become dicts and lists. Subclasses of scalars become
     their base values. Where `kind` has a per-token stream, a one-dimensional array of numbers
-    becomes a list; in a free value of an open object, an array becomes an encoded one. Each shared object is converted once, so the time is linear.
+    becomes a list. In a free value of an open object, any array of numbers becomes an encoded one.
+    Each shared object is converted once, so the time is linear.
 
     Args:
         value: any value.
