@@ -116,7 +116,7 @@ def read_head(head: str) -> Head:
     if _START.match(head):
         match = _LOOSE_HEAD.match(unquote(head))
         if match is None:
-            return Head(is_image="image" in head.lower()[:32], is_data_url=True)
+            return Head(is_image="image/" in head.lower()[:32], is_data_url=False)
         media_type = match[1].lower()
         text = unquote(head)[match.end() :]
         image = media_type.partition("/")[0] == "image" or is_image_base64(text)
@@ -150,7 +150,8 @@ def parse_data_url(url: str | memoryview) -> DataUrl:
     """
     if is_a(url, str):
         url = str.__str__(url)  # ignore what a subclass overrides
-    match = _HEAD.match(_as_str(url[: HEAD_SHOWN + 1]))
+    # Most heads are short.
+    match = _HEAD.match(_as_str(url[:_TAIL])) or _HEAD.match(_as_str(url[: HEAD_SHOWN + 1]))
     media_type = match[1].lower() if match else "none"
     if match is None or not may_be_image(media_type):
         raise OffloadError(

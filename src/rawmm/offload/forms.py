@@ -455,6 +455,8 @@ FORMS_BY_KEY: Final[dict[str, tuple[ImageForm, ...]]] = {
 }
 """The forms by the key that the object of the form has."""
 
+FORM_KEYS: Final = frozenset(FORMS_BY_KEY)
+
 PARTS: Final = frozenset({*IMAGE.wire_types, "input_image", "computer_screenshot"})
 """Types of content parts that hold an image and nothing else."""
 

@@ -13,7 +13,6 @@ import copy
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import IntEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -25,6 +24,7 @@ from rawmm.offload.containers import NUMBERS, REMOVED, SCALARS, Container, conta
 from rawmm.offload.forms import (
     CALLS,
     CHAT,
+    FORM_KEYS,
     FORMS,
     FORMS_BY_KEY,
     FREE_JSON,
@@ -55,6 +55,8 @@ _ROOT: Final = -1
 _IMAGE_TYPE: Final = "image/"
 _IMAGE_STARTS: Final = frozenset("dDiI/_RUSTQA \t\r\n")
 """First characters of what `read_head` recognizes, and of a media type."""
+_LONG: Final = 100
+"""Characters from which a string without a blank may be base64."""
 _SHORTEST: Final = 16
 """Characters of the shortest string that can be an image."""
 _OTHER_TYPES: Final = ("audio/", "video/", "application/", "font/", "model/")
@@ -66,7 +68,13 @@ _OTHER_KEYS: Final = frozenset(
 
 
 class Strings:
-    """Reads the strings of a value."""
+    """Reads the strings of a value.
+
+    Attributes:
+        mark: what the strings begin with that stand for others, if any.
+    """
+
+    mark: str = ""
 
     def is_candidate(self, text: str) -> bool:
         """Fast check that a string may begin as an image."""
@@ -81,36 +89,20 @@ class Strings:
         return text
 
 
-class _Zone(IntEnum):
-    """What a value may hold.
-
-    Attributes:
-        MESSAGES: images, and no string that looks like one otherwise.
-        RECORD: images, and anything else. The fields of a record around its messages.
-        FREE: nothing that is an image: text, tool arguments and schemas.
-    """
-
-    MESSAGES = 0
-    RECORD = 1
-    FREE = 2
-
-
-class _Where(NamedTuple):
-    """The surroundings of a value.
-
-    Attributes:
-        zone: what it may hold.
-        images: the index of the list of images beside the messages, or -1.
-        in_other: whether it belongs to audio, video or a document that is counted.
-        in_content: whether it is an entry of a list of content parts.
-        is_source: whether it is the source of an image part.
-    """
-
-    zone: _Zone = _Zone.MESSAGES
-    images: int = -1
-    in_other: bool = False
-    in_content: bool = False
-    is_source: bool = False
+# The surroundings of a value, as bits, because the walk makes one for each value.
+_FREE: Final = 1
+"""Nothing here is an image: text, tool arguments and schemas."""
+_RECORD: Final = 2
+"""A field of a record around its messages: there are images, and anything else."""
+_IN_OTHER: Final = 4
+"""The value belongs to audio, video or a document that is counted."""
+_IN_CONTENT: Final = 8
+"""The value is a list of content parts, or an entry of one."""
+_IS_SOURCE: Final = 16
+"""The value is in an image part."""
+_LIST: Final = 5
+"""Above these bits: the number of the list of images beside the messages, from 1."""
+_UNJUDGED: Final = _FREE | _RECORD
 
 
 class _Edge(NamedTuple):
@@ -126,8 +118,7 @@ class _Node(NamedTuple):
     edges: list[_Edge]
 
 
-@dataclass(frozen=True, slots=True)
-class ImagePart:
+class ImagePart(NamedTuple):
     """One image and its location.
 
     Attributes:
@@ -225,7 +216,7 @@ class ImageParts:
         self._lists: list[_ImageList] = []
         self._given = images
         self._filled = 0
-        self._stack: list[tuple[Any, Container, _Edge, _Where]] = []
+        self._stack: list[tuple[Any, Container, _Edge, int]] = []
         self._walk(value)
 
     def path(self, part: ImagePart) -> str:
@@ -252,13 +243,13 @@ class ImageParts:
         container = container_of(root)
         if container is None:
             return
-        self._stack.append((root, container, _Edge(_ROOT, None), _Where()))
+        self._stack.append((root, container, _Edge(_ROOT, None), 0))
         while self._stack:
             value, container, edge, where = self._stack.pop()
-            index = self._enter(value, container, edge, where.zone)
+            index = self._enter(value, container, edge, where)
             if index is None:
                 continue
-            fields = container.fields(value)
+            fields = value if type(value) is dict else container.fields(value)
             if fields is None:
                 self._entries(index, value, container, where)
             else:
@@ -271,7 +262,7 @@ class ImageParts:
             got = f"{self._filled}, and {counted(len(self._given), 'image')}"
             self._fault(0, (), _mismatch(got))
 
-    def _enter(self, value: Any, container: Container, edge: _Edge, zone: int) -> int | None:
+    def _enter(self, value: Any, container: Container, edge: _Edge, where: int) -> int | None:
         """Return the index of a new node, or None for a visited one, which gets another parent.
 
         What was visited where nothing is an image is visited again where something is.
@@ -282,17 +273,19 @@ class ImageParts:
             self._nodes.append(_Node(value, container, [edge]))
         else:
             self._nodes[index].edges.append(edge)
-            if zone == _Zone.FREE or index not in self._free:
+            if where & _FREE or index not in self._free:
                 return None
-        (self._free.add if zone == _Zone.FREE else self._free.discard)(index)
+            self._free.remove(index)
+        if where & _FREE:
+            self._free.add(index)
         return index
 
-    def _entries(self, index: int, value: Any, container: Container, where: _Where) -> None:
+    def _entries(self, index: int, value: Any, container: Container, where: int) -> None:
         """Visit the entries of a list."""
         below = []
-        for key, child in container.items(value):
+        for key, child in enumerate(value) if type(value) is list else container.items(value):
             if type(child) is str:
-                if where.zone == _Zone.FREE or where.in_content:
+                if where & (_FREE | _IN_CONTENT):
                     self._count_text(child)
                 elif self._strings.is_candidate(child):
                     self._judge(index, key, child, where)
@@ -300,30 +293,35 @@ class ImageParts:
                 below.append((key, child))
         self._push(index, below, where)
 
-    def _object(self, index: int, fields: Mapping[str, Any], where: _Where) -> None:
+    def _object(self, index: int, fields: Mapping[str, Any], where: int) -> None:
         """Find the image of an object, and visit everything else in it."""
-        if where.zone == _Zone.FREE:
+        if where & _FREE:
             self._children(index, fields, where)
             return
-        kind = _kind(fields.get("type"))
-        if type(fields.get("role")) is str and "content" in fields:
-            where = where._replace(zone=_Zone.MESSAGES)
+        kind = fields.get("type")
+        if type(kind) is not str and kind is not None:
+            kind = _kind(kind)
+        if where & _RECORD and type(fields.get("role")) is str and "content" in fields:
+            where &= ~_RECORD
         elif not SIDECARS.isdisjoint(fields):
-            where = where._replace(zone=_Zone.RECORD)
+            where |= _RECORD
         found: list[_Found] = []
-        if not FORMS_BY_KEY.keys().isdisjoint(fields):
+        if not FORM_KEYS.isdisjoint(fields):
             found, where = self._find(index, fields, kind, where)
         if not found and kind in PARTS:
             self._part_without_image(index, fields, kind, where)
-        if not found and not where.in_other and _is_other(fields, kind):
+        if kind in OTHER_MEDIA and not found and not where & _IN_OTHER and _is_other(fields):
             self.other.append(ImagePart(None, None, (), (index,)))
-            where = where._replace(in_other=True)
-        where = where._replace(is_source=kind in PARTS)
-        for node, inner, keys in found or (_Found(index, fields, ()),):
-            self._children(node, inner, where, skip=keys)
+            where |= _IN_OTHER
+        where = where | _IS_SOURCE if kind in PARTS else where & ~_IS_SOURCE
+        if not found:
+            self._children(index, fields, where)
+        for node, inner, keys in found:
+            if len(inner) > len(keys):
+                self._children(node, inner, where, keys)
 
     def _children(
-        self, index: int, fields: Mapping[str, Any], where: _Where, skip: tuple[str, ...] = ()
+        self, index: int, fields: Mapping[str, Any], where: int, skip: tuple[str, ...] = ()
     ) -> None:
         """Judge the strings of an object, and put what is below it on the stack."""
         below: list[tuple[str, Any]] = []
@@ -341,8 +339,8 @@ class ImageParts:
                     long.append((name, child))
             elif type(child) not in NUMBERS and name not in skip:
                 below.append((name, child))
-        core = _core(fields) if where.zone == _Zone.MESSAGES and below else ""
-        own = where._replace(zone=_Zone.RECORD) if core else where
+        core = _core(fields) if below and not where & _UNJUDGED else ""
+        own = where | _RECORD if core else where
         if long:
             self._texts(index, fields, long, label, own)
         if below:
@@ -354,10 +352,10 @@ class ImageParts:
         fields: Mapping[str, Any],
         texts: list[tuple[str, str]],
         label: str,
-        where: _Where,
+        where: int,
     ) -> None:
         kind = fields.get("type")
-        all_text = where.zone != _Zone.MESSAGES or (type(kind) is str and kind.endswith("text"))
+        all_text = bool(where & _UNJUDGED) or (type(kind) is str and kind.endswith("text"))
         is_image = label[:6].lower() == _IMAGE_TYPE
         for name, text in texts:
             if all_text or name == "text" or (name in TEXT and not is_image) or name in FREE_JSON:
@@ -367,18 +365,18 @@ class ImageParts:
             elif label and name != "text" and looks_like_base64(self._strings.whole(text)):
                 if is_image:
                     self._hidden(index, name, f"base64 beside the media type {label[:32]!r}")
-                elif not where.in_other:
+                elif not where & _IN_OTHER:
                     self.other.append(ImagePart(None, None, (name,), (index,)))
 
-    def _judge(self, index: int, key: Any, text: str, where: _Where) -> bool:
+    def _judge(self, index: int, key: Any, text: str, where: int) -> bool:
         """Refuse a string that begins as an image. Returns whether it begins as some medium."""
         head = read_head(self._strings.head(text))
-        if where.zone != _Zone.MESSAGES:
+        if where & _UNJUDGED:
             self._count_text(text)
         elif head.is_image:
             what = "a data URL" if head.is_data_url else "the base64"
             self._hidden(index, key, f"{what} of an image")
-        elif head.is_data_url and not where.in_other:
+        elif head.is_data_url and not where & _IN_OTHER:
             self.other.append(ImagePart(None, None, (key,), (index,)))
         return head.is_image or head.is_data_url
 
@@ -394,42 +392,76 @@ class ImageParts:
         index: int,
         fields: Mapping[str, Any],
         below: list[tuple[str, Any]],
-        where: _Where,
+        where: int,
         core: str,
     ) -> None:
         """Put the fields of an object that are not scalars on the stack."""
-        if where.zone == _Zone.FREE or "__nd__" in fields:
-            self._push(index, below, where._replace(zone=_Zone.FREE))
+        if where & _FREE or "__nd__" in fields:
+            self._push(index, below, where | _FREE)
             return
         is_call = not CALLS.isdisjoint(fields)
         for name, child in reversed(below):
-            zone: _Zone = where.zone
+            inside = where & ~_IN_CONTENT
             if name in FREE_JSON or (name == "input" and is_call):
-                zone = _Zone.FREE
+                inside |= _FREE
             elif name == core:
-                zone = _Zone.MESSAGES
-            inside = where._replace(
-                zone=zone,
-                in_content=name in TEXT or name in _PART_LISTS,
-                is_source=where.is_source and name == "source",
-            )
-            self._push(index, ((name, child),), inside)
+                inside &= ~_RECORD
+            if name in TEXT or name in _PART_LISTS:
+                inside |= _IN_CONTENT
+            if name != "source":
+                inside &= ~_IS_SOURCE
+            self._put(index, name, child, inside, self._stack)
 
-    def _push(self, index: int, below: Sequence[tuple[Any, Any]], where: _Where) -> None:
-        value, container, _ = self._nodes[index]
-        found = []
+    def _push(self, index: int, below: Sequence[tuple[Any, Any]], where: int) -> None:
+        """Put values in the same surroundings on the stack."""
+        found: list[tuple[Any, Container, _Edge, int]] = []
         for name, child in below:
-            if type(child) is list and NUMBERS.issuperset(map(type, child)):
-                continue
-            inner = container_of(child) if type(child) is not bytes else None
-            if inner is not None:
-                edge = _Edge(index, container.key_of(value, name))
-                found.append((child, inner, edge, where))
-            elif where.zone == _Zone.MESSAGES:
-                self._judge_object(index, name, child, where)
-        self._stack.extend(reversed(found))
+            self._put(index, name, child, where, found)
+        found.reverse()
+        self._stack += found
 
-    def _judge_object(self, index: int, name: Any, child: Any, where: _Where) -> None:
+    def _put(
+        self,
+        index: int,
+        name: Any,
+        child: Any,
+        where: int,
+        stack: list[tuple[Any, Container, _Edge, int]],
+    ) -> None:
+        kind = type(child)
+        if kind is dict:
+            if self._is_plain(child):
+                return
+        elif kind is list and NUMBERS.issuperset(map(type, child)):
+            return
+        inner = None if kind is bytes else container_of(child)
+        if inner is not None:
+            value, container, _ = self._nodes[index]
+            key = name if type(value) is dict else container.key_of(value, name)
+            stack.append((child, inner, _Edge(index, key), where))
+        elif not where & _UNJUDGED:
+            self._judge_object(index, name, child, where)
+
+    def _is_plain(self, value: dict[Any, Any]) -> bool:
+        """Fast check that a dict has nothing that is an image or looks like one. Most have not."""
+        if not FORM_KEYS.isdisjoint(value):
+            return False
+        mark = self._strings.mark
+        for item in value.values():
+            if type(item) is not str:
+                if type(item) not in NUMBERS:
+                    return False
+            elif len(item) >= _SHORTEST and (
+                item[0] in _IMAGE_STARTS
+                or "data:" in item
+                or (mark and item.startswith(mark))
+                or (len(item) >= _LONG and " " not in item[:_LONG])
+            ):
+                return False
+        kind = value.get("type")
+        return type(kind) is not str or (kind not in PARTS and kind not in OTHER_MEDIA)
+
+    def _judge_object(self, index: int, name: Any, child: Any, where: int) -> None:
         """Refuse bytes, pictures and strings of other classes that are images."""
         if is_a(child, str):
             if name not in TEXT:
@@ -448,18 +480,19 @@ class ImageParts:
     # --- forms
 
     def _find(
-        self, index: int, fields: Mapping[str, Any], kind: str | None, where: _Where
-    ) -> tuple[list[_Found], _Where]:
+        self, index: int, fields: Mapping[str, Any], kind: str | None, where: int
+    ) -> tuple[list[_Found], int]:
         """Find the image of an object by the first form that fits."""
         names = [name for name in fields if name in FORMS_BY_KEY and fields[name] is not None]
-        if kind in IMAGE.wire_types:
-            both = tuple(name for name in IMAGE.wire_types if name in names)
-            if len(both) > 1:
+        forms: Sequence[ImageForm] = ()
+        if len(names) == 1:
+            forms = FORMS_BY_KEY[names[0]]
+        elif names:
+            if kind in IMAGE.wire_types and all(name in names for name in IMAGE.wire_types):
                 self._fault(index, ("image_url",), _not_one_url("both keys"))
-                return [_Found(index, fields, both)], where
-        forms = [form for name in names for form in FORMS_BY_KEY[name]]
-        if len(names) > 1:
-            forms.sort(key=FORMS.index)
+                return [_Found(index, fields, IMAGE.wire_types)], where
+            every = (form for name in names for form in FORMS_BY_KEY[name])
+            forms = sorted(every, key=FORMS.index)
         for form in forms:
             if form.types and kind not in form.types:
                 continue
@@ -470,8 +503,8 @@ class ImageParts:
             if found:
                 if form.at == ("images",) and any(fields.get(name) for name in _OF_MESSAGES):
                     size = sum(entry is not None for entry in fields["images"])
-                    where = where._replace(images=len(self._lists))
                     self._lists.append(_ImageList(index, size, []))
+                    where = where & ((1 << _LIST) - 1) | len(self._lists) << _LIST
                 return found, where
         return [], where
 
@@ -481,7 +514,7 @@ class ImageParts:
         fields: Mapping[str, Any],
         form: ImageForm,
         kind: str | None,
-        where: _Where,
+        where: int,
     ) -> list[_Found]:
         chain: list[tuple[Any, Container, Mapping[str, Any]]] = []
         holder = fields
@@ -494,30 +527,33 @@ class ImageParts:
             chain.append((child, inner, below))
             holder = below
         source = holder.get(form.at[-1])
-        if not (is_a(source, str) or is_binary(source) or is_picture(source)):
+        if type(source) is not str and not _is_source(source):
             return []
-        if not all(_has(fields, keys, wanted) for keys, wanted in form.having.items()):
-            return []
-        declared = next((holder[n] for n in form.media_type if type(holder.get(n)) is str), "")
+        for keys, wanted in form.having.items():
+            if not _has(fields, keys, wanted):
+                return []
+        declared = ""
+        for name in form.media_type:
+            if type(holder.get(name)) is str:
+                declared = holder[name]
+                break
         if form.labelled:
-            sure = declared[:5].lower() == "image" or where.is_source
+            sure = declared[:5].lower() == "image" or bool(where & _IS_SOURCE)
         else:
-            sure = kind is not None or where.in_content or not form.types
-        sure &= where.zone == _Zone.MESSAGES or kind in PARTS
+            sure = kind is not None or bool(where & _IN_CONTENT) or not form.types
+        sure &= not where & _UNJUDGED or kind in PARTS
         if not sure and not self._is_shown(source):
             return []
         nodes = [index]
-        for key, (child, inner, _) in zip(form.at, chain, strict=False):
+        found = [_Found(index, fields, form.at[:1])]
+        for depth, (child, inner, below) in enumerate(chain):
             parent = self._nodes[nodes[-1]]
-            edge = _Edge(nodes[-1], parent.container.key_of(parent.value, key))
-            self._enter(child, inner, edge, where.zone)
+            edge = _Edge(nodes[-1], parent.container.key_of(parent.value, form.at[depth]))
+            self._enter(child, inner, edge, where)
             nodes.append(self._seen[id(child)])
+            found.append(_Found(nodes[-1], below, form.at[depth + 1 : depth + 2]))
         self.parts.append(ImagePart(source, None, form.at, tuple(nodes), form, declared.lower()))
-        every = (fields, *(below for _, _, below in chain))
-        return [
-            _Found(node, inner_fields, (key,))
-            for node, inner_fields, key in zip(nodes, every, form.at, strict=True)
-        ]
+        return found
 
     def _find_list(
         self,
@@ -525,14 +561,14 @@ class ImageParts:
         fields: Mapping[str, Any],
         form: ImageForm,
         kind: str | None,
-        where: _Where,
+        where: int,
     ) -> list[_Found]:
         (name,) = form.at
         entries = fields[name]
         if not is_a(entries, list | tuple):
             return []
-        sure = where.zone == _Zone.MESSAGES and (
-            kind is not None or where.in_content
+        sure = not where & _UNJUDGED and (
+            kind is not None or bool(where & _IN_CONTENT)
             if form.types
             else any(fields.get(one) for one in _OF_MESSAGES)
         )
@@ -542,12 +578,12 @@ class ImageParts:
         assert inner is not None, "lists and tuples are containers"
         parent = self._nodes[index]
         edge = _Edge(index, parent.container.key_of(parent.value, name))
-        if self._enter(entries, inner, edge, where.zone) is None:
+        if self._enter(entries, inner, edge, where) is None:
             return [_Found(index, fields, (name,))]
         node = self._seen[id(entries)]
         objects: list[tuple[Any, Any]] = []
         for number, entry in enumerate(entries):
-            if is_a(entry, str) or is_binary(entry) or is_picture(entry):
+            if _is_source(entry):
                 if sure or self._is_shown(entry):
                     part = ImagePart(entry, None, (name, number), (index, node), form)
                     self.parts.append(part)
@@ -556,7 +592,7 @@ class ImageParts:
             elif entry is not None and sure:
                 problem = Problem("wrong_type", "the URL or base64 of an image", shown(entry))
                 self._fault(index, (name, number), problem)
-        self._push(node, objects, where._replace(in_content=False, is_source=False))
+        self._push(node, objects, where & ~(_IN_CONTENT | _IS_SOURCE))
         return [_Found(index, fields, (name,))]
 
     def _is_shown(self, source: Any) -> bool:
@@ -573,7 +609,7 @@ class ImageParts:
         return is_picture(source)
 
     def _part_without_image(
-        self, index: int, fields: Mapping[str, Any], kind: str | None, where: _Where
+        self, index: int, fields: Mapping[str, Any], kind: str | None, where: int
     ) -> None:
         """Refuse a part that should hold an image, or find the image of a placeholder."""
         there = [name for name in fields if name in PART_KEYS]
@@ -583,8 +619,8 @@ class ImageParts:
         elif fields.get("file_id") is not None or fields.get("source_type") is not None:
             got = "the id of a file that a provider keeps"
             self._fault(index, ("image_url",), Problem("bad_locator", _URL_WANTED, got))
-        elif kind == "image" and where.images >= 0:
-            self._lists[where.images].placeholders.append(index)
+        elif kind == "image" and where >> _LIST:
+            self._lists[(where >> _LIST) - 1].placeholders.append(index)
         elif kind == "image" and self._given is not None:
             self._fill(index)
         elif not there:
@@ -615,7 +651,7 @@ class ImageParts:
         source = images[number]
         if is_a(source, dict) and source.get("bytes") is not None:
             source = source["bytes"]
-        if is_a(source, str) or is_binary(source) or is_picture(source):
+        if _is_source(source):
             self.parts.append(ImagePart(source, None, (), (index,), _PLACEHOLDER))
         else:
             expected = "a URL, base64, bytes or a picture of Pillow for this placeholder"
@@ -653,6 +689,15 @@ class ImageParts:
         """
         assert part.form is not None, "parts with a fault are not planned"
         return self._patch(part, part.form.written, 0, stored)
+
+    def has_shape(self, part: ImagePart) -> bool:
+        """Fast check that only the URL of a part changes."""
+        form = part.form
+        if form is None or not form.in_place or part.declared:
+            return False
+        kind = form.written.get("type")
+        node = self._nodes[part.nodes[0]].value
+        return kind is None or (type(node) is dict and node.get("type") == kind)
 
     def _patch(
         self, part: ImagePart, template: Mapping[str, Any], depth: int, stored: StoredAt
@@ -705,7 +750,7 @@ class ImageParts:
         """Yield nodes, keys and new values. Typed parts keep their fields."""
         form = part.form
         assert form is not None, "parts with a fault are not planned"
-        patch = self.patch(part, stored)
+        patch = {} if self.has_shape(part) else self.patch(part, stored)
         dicts = [is_a(self._nodes[index].value, dict) for index in part.nodes]
         in_place = form.in_place
         if patch and not _fits(patch, dicts):
@@ -783,6 +828,11 @@ _SAME: Final = object()
 """No change."""
 
 
+def _is_source(value: object) -> bool:
+    """Whether a value is of a class that can hold an image."""
+    return is_a(value, str) or is_binary(value) or is_picture(value)
+
+
 def _kind(value: Any) -> str | None:
     """The ``type`` of an object: None if it has none, a string that is no type for no string."""
     # Check the class first, because comparing an array compares its elements.
@@ -800,10 +850,8 @@ def _core(fields: Mapping[str, Any]) -> str:
     return "message" if is_node and type(fields["message"]) not in SCALARS else ""
 
 
-def _is_other(fields: Mapping[str, Any], kind: str | None) -> bool:
-    """Whether an object is audio, video or a document."""
-    if kind not in OTHER_MEDIA:
-        return False
+def _is_other(fields: Mapping[str, Any]) -> bool:
+    """Whether an object of such a type holds audio, video or a document."""
     source = fields.get("source")
     if is_a(source, dict) and source.get("type") in ("text", "content"):
         return False

@@ -111,9 +111,11 @@ class _Strings(Strings):
 
     def __init__(self, text: UrlExtractor) -> None:
         self._text = text
+        self.mark = text.mark
 
     def is_candidate(self, text: str) -> bool:
-        return super().is_candidate(text) or self._text.index(text) is not None
+        index = self._text.index(text)
+        return super().is_candidate(text if index is None else self._text.head(index))
 
     def head(self, text: str) -> str:
         index = self._text.index(text)
@@ -132,6 +134,8 @@ def _rewritten(text: UrlExtractor, found: ImageParts, planned: list[PlannedImage
         index = _index(text, part)
         if image.image is not None:
             new[index] = msgspec.json.encode(image.url)
+        if found.has_shape(part):
+            continue
         # Planned with the string in the place of the URL, so that `splice` puts the new one there.
         patch = found.patch(part, image.stored._replace(url=part.source))
         if patch:

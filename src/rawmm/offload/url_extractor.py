@@ -39,8 +39,12 @@ def _spellings(text: str) -> bytes:
 @cache
 def _url_pattern(schemes: tuple[str, ...]) -> re.Pattern[bytes]:
     """Return a pattern of the opening quote and scheme of a URL, or the first bytes of an image."""
-    urls = (_spellings(f"{name}:") for name in schemes)
-    return re.compile(b'"(?:' + b"|".join((*urls, *map(_exactly, _IMAGE_STARTS))) + b")")
+    ways = [_spellings(f"{name}:") for name in schemes] + [_exactly(one) for one in _IMAGE_STARTS]
+    # Most strings begin otherwise, and are passed over by their first character.
+    first = {one[0] for one in _IMAGE_STARTS} | {name[0].swapcase() for name in schemes}
+    first |= {name[0] for name in schemes}
+    one_of = re.escape("".join(sorted(first))).encode()
+    return re.compile(b'"(?=[' + one_of + b"\\\\])(?:" + b"|".join(ways) + b")")
 
 
 _IMAGE_STARTS: Final = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
@@ -91,11 +95,11 @@ class UrlExtractor:
         whole: the original text.
         rest: the text with a replacement for each URL.
         spans: the URLs, in order.
+        mark: the beginning of every replacement. Random, so that the text cannot contain it.
     """
 
     def __init__(self, text: bytes, schemes: tuple[str, ...] = ("data", "file")) -> None:
-        # Random, so that the text cannot contain it.
-        self._mark = secrets.token_hex(16)
+        self.mark = secrets.token_hex(16)
         self._view = memoryview(text)
         self.whole = text
         self.spans: list[Span] = []
@@ -115,10 +119,10 @@ class UrlExtractor:
 
     def index(self, text: object) -> int | None:
         """Return the index of the span that a string of the parsed rest replaces, or None."""
-        if not isinstance(text, str) or not text.startswith(self._mark):
+        if not isinstance(text, str) or not text.startswith(self.mark):
             return None
         mark, _, index = text.partition(":")
-        return int(index) if mark == self._mark else None
+        return int(index) if mark == self.mark else None
 
     def url(self, index: int) -> str | memoryview:
         """Return a URL: a view of the text for a plain data URL, otherwise the unescaped string.
@@ -187,7 +191,7 @@ class UrlExtractor:
 
     def splice(self, rest: bytes, new: dict[int, bytes]) -> bytes:
         """Put a literal in place of each replacement in a rest: the new one, or the original."""
-        head, *tails = rest.split(f'"{self._mark}:'.encode())
+        head, *tails = rest.split(f'"{self.mark}:'.encode())
         pieces: list[bytes | memoryview] = [head]
         for tail in tails:
             index, _, after = tail.partition(b'"')
@@ -211,7 +215,7 @@ class UrlExtractor:
                 break
             if _COLON.match(text, end):
                 continue  # a key
-            mark = f'"{self._mark}:{len(self.spans)}"'.encode()
+            mark = f'"{self.mark}:{len(self.spans)}"'.encode()
             pieces += self._view[done:start], mark
             size += start - done
             self.spans.append(Span(start, end, size))
