@@ -50,7 +50,7 @@ def read_image(
         RawMMError: the errors of the reader and of `check_image`; ``hash_mismatch``.
     """
     if scheme_of(locator) == "data":
-        raw, header = check_image(locator, limits)
+        raw, header, _ = check_image(locator, limits)
         return VerifiedImage(raw, header, _verified(raw, locator, mm_hash))
     reader = store_for(locator) if reader is None else reader
     raw = read_bytes(reader, locator, mm_hash)

@@ -186,7 +186,7 @@ class ImageStore:
             stored = self.put(image)
             self.url_index.put(data_url, image.info)
             return stored
-        info.check(self.limits)
+        info.check(self.limits, data_url.media_type)
         written = self._placed(info, lambda: decode_data_url(data_url))
         return self._stored(info, written=written)
 

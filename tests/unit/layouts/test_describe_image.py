@@ -193,10 +193,9 @@ class TestErrors:
         [
             (b"hello", "not_an_image"),
             (b"", "not_an_image"),
-            (picture()[:-4], "not_an_image"),
+            (picture()[:-20], "not_an_image"),
             (huge_png(40_000, 1), "image_limit"),
             ("data:image/png;base64,aGVs*bG8=", "bad_base64"),
-            (data_url(picture("JPEG")), "image_type_mismatch"),
             ("data:text/plain;base64,aGVsbG8=", "bad_locator"),
             ("https://example.com/a.png", "bad_locator"),
             ("file://host/a.png", "bad_locator"),
