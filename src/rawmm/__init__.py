@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     from rawmm.describe import (
         DescribedImage as DescribedImage,
         describe_image as describe_image,
+        describe_prompt as describe_prompt,
+        describe_trace as describe_trace,
         raw_mm_item as raw_mm_item,
     )
     from rawmm.engine import (
+        check_engine_prompt as check_engine_prompt,
+        collapse_placeholders as collapse_placeholders,
+        content_parts as content_parts,
         generate_features as generate_features,
         generate_with_image_ref_retry as generate_with_image_ref_retry,
         is_raw_mm_ref as is_raw_mm_ref,
@@ -127,9 +132,10 @@ if TYPE_CHECKING:
 _NAMES: Final = {
     "rawmm._version": "__version__",
     "rawmm.codec": ("convert decode_json decode_msgpack encode_json encode_msgpack to_builtins"),
-    "rawmm.describe": "DescribedImage describe_image raw_mm_item",
+    "rawmm.describe": "DescribedImage describe_image describe_prompt describe_trace raw_mm_item",
     "rawmm.engine": (
-        "generate_features generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"
+        "check_engine_prompt collapse_placeholders content_parts generate_features "
+        "generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"
     ),
     "rawmm.errors": (
         "ContractError MaterializeError NonFiniteLogprobWarning OffloadError "

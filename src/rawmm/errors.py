@@ -61,13 +61,14 @@ CODES: Final[dict[str, str]] = {
     "token_mismatch": "the engine's tokens differ from those of the renderer or the graph",
     "media_mismatch": "a renderer's media differ from those of the graph for the same messages",
     "parent_order": "a node's parent is not an earlier node",
-    "orphan_image": "image-typed tokens have no item, or an item has no such tokens",
+    "orphan_image": "image-typed tokens have no item or image, or one of these has no such tokens",
+    "sampled_image_token": "the policy sampled an image-typed token",
     "locator_conflict": "a descriptor has more than one locator",
     "bad_locator": "rawmm does not read this kind of locator",
     "path_escape": "a locator points outside its directory",
     "no_locator": "an item without a locator is used where its image is needed",
     # The trainer.
-    "unsupported_modality": "the trainer accepts images only, and there are other media",
+    "unsupported_modality": "only images are accepted here, and there are other media",
     "mixed_layouts": "images in one micro-batch have different layouts",
     # Offload.
     "bad_base64": "the text of a data URL is not strict base64",
@@ -80,6 +81,7 @@ CODES: Final[dict[str, str]] = {
     "hash_mismatch": "bytes, a file name or a node do not match their hash",
     "missing_image": "the image is not in the image directory",
     "geometry_mismatch": "an image and its descriptor differ in grid or number of tokens",
+    "describe_failed": "the function that describes images raised an exception",
     "processor_failed": "the image processor raised an exception or returned no pixels",
     # Maintenance of the image directory.
     "unreferenced_image": "no record refers to an image",

@@ -22,7 +22,7 @@ LAYERS: Final = (
     ("codec",),
     ("layouts", "images", "graph", "sidecar", "engine"),
     ("store", "offload", "describe"),
-    ("trainer", "materialize", "upgrades"),
+    ("upgrades", "trainer", "materialize"),
     ("cli", "testing", "integrations"),
     ("__main__",),
 )

@@ -17,7 +17,7 @@ from rawmm.values.fields import iter_children
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
 
     Path: TypeAlias = tuple[str | int, ...]
 
@@ -58,7 +58,7 @@ class ImageChecker:
         required: whether an image that cannot be checked is an error.
     """
 
-    def __init__(self, store: ImageStore | None, *, required: bool = False) -> None:
+    def __init__(self, store: Store | None, *, required: bool = False) -> None:
         self._store = store
         self._required = required
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rawmm.codec import convert, to_builtins
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.graph.commit import Commit, new_node
-from rawmm.graph.hashing import as_message, message_hash, tools_hash
+from rawmm.graph.hashing import as_message, tools_hash
 from rawmm.graph.index import index_of
 from rawmm.graph.sidecar import merge
 from rawmm.graph.streams import as_list, elements, not_a_stream
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import TypeVar
 
-    from rawmm.graph.index import GraphIndex, Key
+    from rawmm.graph.described import Describe
+    from rawmm.graph.index import GraphIndex, Key, ReplayView
     from rawmm.model.types import Message, MessageNode, MultiModalData
 
     T = TypeVar("T")
@@ -118,7 +119,13 @@ class PendingTurn:
                 spans[self.tail_start + i] = (start + first[i], start + last[i] + 1)
         return spans
 
-    def commit(self, response: Any, *, logprob_floor: float | None = None) -> int:
+    def commit(
+        self,
+        response: Any,
+        *,
+        logprob_floor: float | None = None,
+        describe: Describe | None = None,
+    ) -> int:
         """Add the turn's new messages and the reply to the graph.
 
         Nodes that other turns committed in the meantime are reused. If the tokens differ from
@@ -132,6 +139,11 @@ class PendingTurn:
             logprob_floor: a finite negative number that replaces minus infinity in the
                 log-probabilities. Some engines write it for a token that they could not have
                 sampled. By default it is refused. NaN and plus infinity are always refused.
+            describe: makes the sidecar if the response has tokens but no sidecar, such as
+                ``functools.partial(rawmm.describe_prompt, layout=...)``. It is called with the
+                messages that are new to the graph and their ranges of ``mm_placeholders``, if
+                there are any; the graph has the sidecars of the others. Without `describe`, the
+                messages of such a turn have no sidecars, as in records of verifiers.
 
         Returns:
             The index of the reply's node.
@@ -142,6 +154,11 @@ class PendingTurn:
                 moved (``placeholder_order``), a stream has the wrong length, or the engine's
                 tokens are not the renderer's (``token_mismatch``). Paths begin with ``$.tokens``
                 or ``$.message`` of the response, or with ``$.nodes[...]`` for the new nodes.
+                With `describe`: ``count_mismatch`` if the engine returned another number of
+                ranges than the prompt has media, or if an earlier turn was committed without
+                sidecars; ``describe_failed`` if `describe` raised another exception.
+            RawMMError: raised by `describe`. Paths in its arguments become those in ``$.prompt``
+                and ``$.tokens``.
             ProcessedPayloadError: the sidecar is not raw, or a log-probability is not finite.
 
         Warns:
@@ -149,7 +166,7 @@ class PendingTurn:
                 before any change, so a filter may turn it into an error.
         """
         index, tools = self._current_index(), self._tools_so_far()
-        node_id = self._guarded(Commit(self, index, response, logprob_floor).run)
+        node_id = self._guarded(Commit(self, index, response, logprob_floor, describe).run)
         if tools:
             self.trace.tools = tools
         return node_id
@@ -172,7 +189,7 @@ class PendingTurn:
         root = tools_hash(self.tools)
         new: list[tuple[MessageNode, Key]] = []
         for message in self.tail:
-            key = (parent, root if parent is None else None, message_hash(message))
+            key = index.key(parent, root, message)
             node_id = index.latest(key)
             if node_id is None:
                 node_id = len(self.trace.nodes) + len(new)
@@ -197,7 +214,7 @@ class PendingTurn:
             ContractError: ``hash_mismatch`` if a node of the prefix was replaced, changed or
                 removed since `prepare_turn`.
         """
-        index = index_of(self.trace)
+        index = index_of(self.trace, self._index.view)
         if index is self._index:
             return index
         keys: list[Key] = []
@@ -205,7 +222,7 @@ class PendingTurn:
         for parent, message in zip([None, *self.prefix_node_ids], self.prompt, strict=False):
             if len(keys) == len(self.prefix_node_ids):
                 break
-            keys.append((parent, root if parent is None else None, message_hash(message)))
+            keys.append(index.key(parent, root, message))
         if not index.holds(self.prefix_node_ids, keys):
             raise contract_error(
                 "hash_mismatch",
@@ -247,7 +264,11 @@ class PendingTurn:
 
 
 def prepare_turn(
-    trace: Trace, prompt: Iterable[Any], tools: Iterable[Any] | None = None
+    trace: Trace,
+    prompt: Iterable[Any],
+    tools: Iterable[Any] | None = None,
+    *,
+    replay_view: ReplayView | None = None,
 ) -> PendingTurn:
     """Match a prompt against the graph, without changing it.
 
@@ -259,12 +280,21 @@ def prepare_turn(
         prompt: messages, or values that `convert` turns into messages. The turn keeps structs
             without copying, so do not change them afterwards.
         tools: tools that the renderer writes into the prompt.
+        replay_view: a function from a message to the message as the harness sends it again, such
+            as `rawmm.integrations.verifiers.replay_view`. Prompt and nodes match if their views
+            do; nodes keep the message that came first. The function must be deterministic, must
+            not change its argument, and must keep images. Pass an equal function in every turn of
+            a trace: for another one the trace is indexed again.
 
     Raises:
-        ContractError: a message or a tool violates the contract; ``path`` is ``$.prompt[...]`` or
-            ``$.tools[...]``.
+        ContractError: a message or a tool violates the contract; ``path`` is ``$.prompt[...]``,
+            ``$.tools[...]`` or ``$.replay_view``.
     """
-    index = index_of(trace)
+    if replay_view is not None and not callable(replay_view):
+        raise contract_error(
+            "wrong_type", ("replay_view",), expected="a function", got=shown(replay_view)
+        )
+    index = index_of(trace, replay_view)
     given = in_order(() if tools is None else tools, ("tools",), "a list of tools")
     typed = [_converted(_as_tool, one, ("tools", i)) for i, one in enumerate(given)]
     root = tools_hash(typed)
@@ -305,7 +335,7 @@ def _match(
         if matching and node_id is None:
             node_id = index.equal_child(parent, tools, message)
             if node_id is None:
-                node_id = index.latest((parent, tools, message_hash(message)))
+                node_id = index.latest(index.key(parent, tools, message))
         if node_id is None:
             matching = False
         else:

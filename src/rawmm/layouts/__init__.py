@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, shown, shown_text
 from rawmm.layouts.base import Geometry, Layout
-from rawmm.layouts.fingerprint import image_layout_fingerprint
+from rawmm.layouts.fingerprint import image_layout_fingerprint, unversioned_fingerprint
 from rawmm.layouts.gemma3 import Gemma3
 from rawmm.layouts.glm4v import Glm4v
 from rawmm.layouts.internvl import InternVL
@@ -27,7 +27,15 @@ from rawmm.real_class import is_a
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FAMILIES", "Geometry", "Layout", "get", "image_layout_fingerprint", "layout_of"]
+__all__ = [
+    "FAMILIES",
+    "Geometry",
+    "Layout",
+    "get",
+    "image_layout_fingerprint",
+    "layout_of",
+    "unversioned_fingerprint",
+]
 
 FAMILIES: Final[Mapping[str, type[Layout]]] = MappingProxyType(
     {cls.family: cls for cls in (Gemma3, Glm4v, InternVL, KimiK25, Pixtral, QwenVL)}

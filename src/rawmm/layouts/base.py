@@ -14,6 +14,8 @@ from rawmm.real_class import is_a
 from rawmm.values.plain import MAX_INT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rawmm.errors import RawMMError
 
 MAX_SIDE: Final = 2**31 - 1
@@ -52,6 +54,8 @@ class Layout(ABC):
     family: ClassVar[str]
     vllm_modality: ClassVar[str | None] = None
     """vLLM's modality for images of the family, if it is not ``image``."""
+    row_separators: ClassVar[bool] = False
+    """Whether other tokens than the placeholder separate the rows of an image."""
     processors: ClassVar[tuple[str, ...]]
     """Class names of the family's image processors in transformers."""
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
@@ -105,6 +109,15 @@ class Layout(ABC):
                 ``image_limit`` where the family's image processor raises.
         """
         return self._lay_out(_side("width", width), _side("height", height))
+
+    def marks(self, geometry: Geometry) -> Sequence[int]:
+        """Positions in an image's placeholder of its row, start and end marks.
+
+        The family types these tokens as image, but a map of a renderer may name only the token
+        of patches.
+        """
+        del geometry
+        return ()
 
     @abstractmethod
     def _lay_out(self, width: int, height: int) -> Geometry:

@@ -59,6 +59,10 @@ class InternVL(Layout):
             found |= {"min_patches": 1, "max_patches": 1}
         return found
 
+    def marks(self, geometry: Geometry) -> tuple[int, int]:
+        """Positions of ``<img>`` and ``</img>``: the first and last token."""
+        return 0, geometry.num_tokens - 1
+
     def _lay_out(self, width: int, height: int) -> Geometry:
         tiles = self._tiles(width, height)
         tiles += tiles > 1

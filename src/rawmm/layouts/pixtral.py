@@ -27,6 +27,7 @@ class Pixtral(Layout):
     """
 
     family: ClassVar[str] = "pixtral"
+    row_separators: ClassVar[bool] = True
     processors: ClassVar[tuple[str, ...]] = ("PixtralImageProcessor",)
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {"longest_edge": ("size.longest_edge", "longest_edge")}
@@ -35,6 +36,11 @@ class Pixtral(Layout):
     patch_size: int = 16
     spatial_merge_size: int = 1
     longest_edge: int = 1024
+
+    def marks(self, geometry: Geometry) -> range:
+        """Positions of ``[IMG_BREAK]`` and ``[IMG_END]``: the last token of each row."""
+        columns = geometry.grid[2] // self.spatial_merge_size
+        return range(columns, geometry.num_tokens, columns + 1)
 
     def _lay_out(self, width: int, height: int) -> Geometry:
         scaled_width, scaled_height = width, height

@@ -14,7 +14,7 @@ from rawmm.errors import RawMMError, contract_error
 from rawmm.model.kinds import added_fields, has_type, schema_of
 from rawmm.model.types import Contract, Episode, MessageNode, Trace
 from rawmm.real_class import is_a
-from rawmm.rules import graph_errors, own_errors
+from rawmm.rules import current_checks, graph_errors, lone_node_errors, own_errors
 from rawmm.validation.convert import made_plain, to_struct
 from rawmm.validation.explain import shape_errors
 from rawmm.validation.revalidate import revalidate
@@ -104,7 +104,7 @@ def _errors_of_parts(value: Any, kind: Any, path: Path, *, plain: bool) -> Itera
     elif kind is Trace:
         pairs = as_mapping(value) or {}
         nodes = as_sequence(pairs.get("nodes")) or ()
-        yield from _errors_of_nodes(nodes, (*path, "nodes"), plain=plain)
+        yield from _errors_of_nodes(nodes, (*path, "nodes"), plain=plain, one_trace=True)
     elif kind == list[MessageNode]:
         yield from _errors_of_nodes(as_sequence(value) or (), path, plain=plain)
     elif get_origin(kind) is list and args[0] in (Trace, Episode):
@@ -116,7 +116,9 @@ def _errors_of_parts(value: Any, kind: Any, path: Path, *, plain: bool) -> Itera
                 yield from _errors_of_parts(one, args[0], here, plain=plain)
 
 
-def _errors_of_nodes(nodes: Any, path: Path, *, plain: bool) -> Iterator[RawMMError]:
+def _errors_of_nodes(
+    nodes: Any, path: Path, *, plain: bool, one_trace: bool = False
+) -> Iterator[RawMMError]:
     structs: list[MessageNode | None] = []
     for index, node in enumerate(nodes):
         here = (*path, index)
@@ -124,7 +126,7 @@ def _errors_of_nodes(nodes: Any, path: Path, *, plain: bool) -> Iterator[RawMMEr
         if struct is not None:
             yield from rule_errors(struct, here)
         structs.append(struct)
-    yield from graph_errors(structs, path)
+    yield from graph_errors(structs, path, one_trace=one_trace)
 
 
 def _with_right_shape(value: Any, kind: Any, path: Path, *, plain: bool) -> Any:
@@ -140,7 +142,8 @@ def _with_right_shape(value: Any, kind: Any, path: Path, *, plain: bool) -> Any:
 
 def graph_broken(value: Any, kind: Any) -> bool:
     """Whether a bare list of nodes in `value` breaks a rule. Traces check their own nodes."""
-    return may_hold_nodes(kind) and any(True for _ in bare_graph_errors(value, ()))
+    may_break = may_hold_nodes(kind) or current_checks().image_token_ids
+    return bool(may_break) and any(True for _ in bare_graph_errors(value, ()))
 
 
 @cache
@@ -152,13 +155,16 @@ def may_hold_nodes(kind: Any) -> bool:
 
 
 def bare_graph_errors(value: Any, path: Path) -> Iterator[RawMMError]:
-    """The errors between the nodes of each bare list in lists and dicts."""
+    """The errors between the nodes of each bare list in lists and dicts, and of lone nodes."""
+    if is_a(value, MessageNode):
+        yield from lone_node_errors(value, path)
+        return
     if not is_a(value, (dict, list, tuple)) or not value:
         return
     if not is_a(value, dict):
         nodes = [is_a(one, MessageNode) for one in value]
         if any(nodes) and all(node or value[index] is None for index, node in enumerate(nodes)):
-            yield from graph_errors(value, path)
+            yield from graph_errors(value, path, one_trace=False)
             return
     for key, child in value.items() if is_a(value, dict) else enumerate(value):
         if type(child) not in SCALARS:

@@ -40,7 +40,7 @@ _MARKS: tuple[tuple[frozenset[str], Any], ...] = tuple(
         (("traces",), Episode),
         (("message",), MessageNode),
         (("role",), Message),
-        (("family", "fingerprint", "mm_hash"), RawMMRef),
+        (("family", "mm_hash"), RawMMRef),
         (("kind",), RawMMItem),
         (("family", "payload"), RawMMItem),
         (("image_layout_fingerprint",), RawMMItem),  # a form without an envelope

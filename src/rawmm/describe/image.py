@@ -83,7 +83,7 @@ def describe_image(
             link, ``bad_locator`` for a name that is not a ``raw_image_id``, ``hash_mismatch`` for
             a file whose bytes do not match its name.
     """
-    layout = family if is_a(family, layouts.Layout) else layouts.get(family)
+    layout = layout_from(family)
     if image_dir is not None and not _is_file(image):
         raise OffloadError(
             "bad_locator",
@@ -93,11 +93,36 @@ def describe_image(
         )
     if is_a(image, StoredImage):
         locator = {"raw_image_id": image.raw_image_id}
-        sha256, size = image.sha256, (image.width, image.height)
-    else:
-        source, locator = _source_and_locator(image, image_dir)
-        prepared = prepare_image(source, checked_limits(limits) or Limits())
-        sha256, size = prepared.sha256, (prepared.header.width, prepared.header.height)
+        return described(layout, image.sha256, (image.width, image.height), locator)
+    source, locator = _source_and_locator(image, image_dir)
+    prepared = prepare_image(source, checked_limits(limits) or Limits())
+    size = prepared.header.width, prepared.header.height
+    return described(layout, prepared.sha256, size, locator)
+
+
+def layout_from(family: str | Layout) -> Layout:
+    """Return a layout, given itself or the name of its family.
+
+    Raises:
+        ContractError: ``bad_value`` for an unknown family.
+    """
+    return family if is_a(family, layouts.Layout) else layouts.get(family)
+
+
+def described(
+    layout: Layout, sha256: str, size: tuple[int, int], locator: Mapping[str, str]
+) -> DescribedImage:
+    """Return the descriptor, hash and token count of an image that was checked.
+
+    Args:
+        layout: the model's image layout.
+        sha256: of the file, 64 hex digits.
+        size: width and height in pixels.
+        locator: the item's locator, by field.
+
+    Raises:
+        ContractError: ``image_limit`` for a shape that the family refuses.
+    """
     geometry = layout.describe(*size)
     item = raw_mm_item(
         modality=IMAGE.name,
