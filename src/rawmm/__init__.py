@@ -56,7 +56,11 @@ if TYPE_CHECKING:
         TurnTokens as TurnTokens,
     )
     from rawmm.images import (
+        ENGINE as ENGINE,
+        STORED as STORED,
+        ImageDecoding as ImageDecoding,
         Limits as Limits,
+        decode_image as decode_image,
     )
     from rawmm.layouts import (
         image_layout_fingerprint as image_layout_fingerprint,
@@ -147,7 +151,7 @@ _NAMES: Final = {
         "ProcessedPayloadError RawMMError"
     ),
     "rawmm.graph": "Response TurnTokens",
-    "rawmm.images": "Limits",
+    "rawmm.images": "ENGINE STORED ImageDecoding Limits decode_image",
     "rawmm.layouts": "image_layout_fingerprint",
     "rawmm.model.base": "replace",
     "rawmm.model.types": (
