@@ -28,7 +28,7 @@ def test_examples_of_the_usage_guide_run(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     examples = fenced(USAGE, "python")
-    assert len(examples) == 5
+    assert len(examples) == 6
     for example in examples:
         line = USAGE[: example.start(1)].count("\n")
         exec(compile("\n" * line + example[1], "docs/usage.md", "exec"), names)
