@@ -54,7 +54,7 @@ from rawmm.real_class import is_a
 from rawmm.rules import PER_SAMPLED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rawmm.graph import ReplayView
     from rawmm.store import ImageStore
@@ -217,7 +217,7 @@ def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
     return trace
 
 
-def _validated(model: Any, document: dict[str, Any], nodes: list[tuple[Path, Any]]) -> Any:
+def _validated(model: Any, document: dict[str, Any], nodes: Sequence[tuple[Path, Any]]) -> Any:
     """`document` as a `model`; `nodes` are the nodes in it, with their paths."""
     try:
         with np.errstate(over="ignore"):  # `_node_unmapped` finds such numbers
