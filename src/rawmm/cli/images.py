@@ -10,7 +10,7 @@ from rawmm.engine import split_raw_mm_ref
 from rawmm.errors import OffloadError, RawMMError, json_path, shown_text
 from rawmm.locators import Problem, file_path, locator_of, scheme_of
 from rawmm.model.types import ContentPart, Contract, GenerateFeatures, MMImageRef
-from rawmm.offload import ImageParts, offload_images_inplace
+from rawmm.offload import ImageParts, inline_url, offload_images_inplace
 from rawmm.store import check_exists, served_schemes
 from rawmm.values.fields import iter_children
 
@@ -77,7 +77,7 @@ class ImageChecker:
         not_checked = NotChecked()
         for locator, path, in_part in _references(value, is_request=is_request):
             if isinstance(locator, Problem):
-                if strict:
+                if strict or locator.code == "unknown_image_form":
                     yield OffloadError(
                         locator.code, path(), expected=locator.expected, got=locator.got
                     )
@@ -148,7 +148,7 @@ def _required(locator: str) -> OffloadError:
 def _references(value: Any, *, is_request: bool) -> Iterator[_Reference]:
     found = ImageParts(value)
     for part in found.parts:
-        yield _Reference(part.fault or part.url, partial(found.path, part), in_part=True)
+        yield _Reference(part.fault or inline_url(part), partial(found.path, part), in_part=True)
     for path, locator in () if is_request else _descriptor_locators(value):
         yield _Reference(locator, partial(json_path, path), in_part=False)
 

@@ -178,7 +178,9 @@ def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
         document.pop(name, None)
     nodes = document["nodes"]
     acceptable = {**document, "nodes": [_acceptable(node) for node in nodes]}
-    numbered = [(("nodes", index), node) for index, node in enumerate(nodes)]
+    numbered: list[tuple[Path, Any]] = [
+        (("nodes", index), node) for index, node in enumerate(nodes)
+    ]
     trace: Any = _validated(trace_class, acceptable, numbered)
     kept = _written(trace)
     fields = [*_unmapped.unmapped_fields({**document, "nodes": None}, {**kept, "nodes": None})]

@@ -287,7 +287,6 @@ def test_images_of_chat_requests_are_checked(
         "bad_locator",
         "bad_base64",
         "bad_locator",
-        "image_type_mismatch",
         "wrong_type",
     ]
     prefix = "$.messages" if isinstance(wrap(messages), dict) else "$"

@@ -101,7 +101,7 @@ def test_equal_view_keeps_the_index() -> None:
 def test_view_that_returns_no_message_is_refused() -> None:
     trace = new_trace()
     with pytest.raises(ContractError) as caught:
-        prepare_turn(trace, [user("a")], replay_view=lambda _: 5)
+        prepare_turn(trace, [user("a")], replay_view=lambda _: 5)  # type: ignore[return-value]
     assert caught.value.path.startswith("$.replay_view")
     with pytest.raises(ContractError) as caught:
         prepare_turn(trace, [user("a")], replay_view=5)

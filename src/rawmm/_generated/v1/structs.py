@@ -126,6 +126,12 @@ store's own scheme.
 """
 
 
+Ambiguity: TypeAlias = Literal["orientation", "transparency"]
+"""A property of an image file that programs treat in different ways: an EXIF orientation other
+than 1, or an alpha channel or transparent colours.
+"""
+
+
 TokenCount: TypeAlias = Annotated[int, Meta(ge=0, le=9007199254740991)]
 """A number of tokens."""
 
@@ -281,6 +287,11 @@ class RawMMItem(Ruled, kw_only=True):
 
     raw_image_uri: RawImageUri | Absent = field(default=ABSENT)
     """Locator: a complete URL of the raw image. At most one locator is set."""
+
+    ambiguous: list[Ambiguity] | Absent = field(default=ABSENT)
+    """What programs may decode differently, because the image states an orientation or has
+    transparent colours. Absent if all decode the same pixels, or if the writer did not look.
+    """
 
 
 class MultiModalData(Ruled, kw_only=True):
@@ -929,6 +940,11 @@ class MMImageItem(Ruled, kw_only=True):
     raw_image_uri: RawImageUri | Absent = field(default=ABSENT)
     """Locator: a complete URL."""
 
+    ambiguous: list[Ambiguity] | Absent = field(default=ABSENT)
+    """What programs may decode differently, because the image states an orientation or has
+    transparent colours. Absent if all decode the same pixels, or if the writer did not look.
+    """
+
 
 class MMImageRef(Ruled, array_like=True):
     """One image of a training sample: its descriptor, hash, URL and placeholder span."""
@@ -961,6 +977,7 @@ class MMRefs(Ruled, array_like=True):
 
 
 __all__ = [
+    "Ambiguity",
     "ArrayData",
     "ArrayShape",
     "AssistantMessage",
