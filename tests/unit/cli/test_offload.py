@@ -338,7 +338,7 @@ def test_every_form_is_offloaded_and_found_again(form: str, rawmm: Run, tmp_path
     # Garbage collection keeps the image, and fsck misses none.
     assert len(left(tmp_path / "images")) == 1
     assert rawmm("fsck", tmp_path / "images", "--refs", out).code == 0
-    assert rawmm("gc", tmp_path / "images", "--refs", out, "--older-than", "0").code == 0
+    assert rawmm("gc", tmp_path / "images", "--refs", out, "--grace", "0s").code == 0
     assert len(left(tmp_path / "images")) == 1
 
 

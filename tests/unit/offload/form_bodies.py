@@ -299,6 +299,15 @@ PARTS: dict[str, tuple[Any, Any]] = {
 }
 """Content parts, and what becomes of them. Each holds one image that is not stored."""
 
+NOT_PARTS = {
+    "screenshot",
+    "function output",
+    "Anthropic in a tool result",
+    "AI SDK tool output",
+    "frame of a video",
+}
+"""Rows of the table whose image is not a content part itself."""
+
 BODIES: dict[str, tuple[Any, Any]] = {
     "Ollama": (message(images=["B64"]), message(images=["REF"])),
     "Ollama, two": (message(images=["B64", "B64"]), message(images=["REF", "REF"])),

@@ -30,6 +30,7 @@ from tests.unit.offload.form_bodies import (
     BODIES,
     NO_IMAGE,
     NO_IMAGE_BODIES,
+    NOT_PARTS,
     PARTS,
     RAW,
     REFUSED,
@@ -390,16 +391,6 @@ class TestValues:
         assert offload_images_inplace(value, store=store).images_seen == 1
         value = {"messages": [{"role": "user", "content": [part]}], "tools": [part]}
         assert offload_images_inplace(value, store=store).images_seen == 1
-
-
-NOT_PARTS = {
-    "screenshot",
-    "function output",
-    "Anthropic in a tool result",
-    "AI SDK tool output",
-    "frame of a video",
-}
-"""Rows of the table whose image is not a content part itself."""
 
 
 class TestChat:
