@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Pillow warns of malformed EXIF. The engine does not turn warnings into errors."""
@@ -95,13 +94,9 @@ def test_processor_gets_the_pixels_of_vllm(tmp_path: Path) -> None:
     sidecar = rawmm.MultiModalData(
         mm_hashes={"image": [described.mm_hash]},
         mm_items={"image": [described.item]},
-        mm_placeholders={
-            "image": [rawmm.PlaceholderRange(offset=0, length=described.num_tokens)]
-        },
+        mm_placeholders={"image": [rawmm.PlaceholderRange(offset=0, length=described.num_tokens)]},
     )
-    materialize(
-        sidecar, image_processor=processor, layout=layout, store=store, return_tensors="np"
-    )
+    materialize(sidecar, image_processor=processor, layout=layout, store=store, return_tensors="np")
     assert_same(seen[0], real(raw))
     assert seen[0].size == (48, 80)
 

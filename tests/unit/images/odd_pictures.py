@@ -80,7 +80,10 @@ def _modes() -> Iterator[tuple[str, bytes]]:
             yield f"JPEG {mode}, progressive={progressive}", raw
     for mode in ("RGB", "RGBA", "L", "P"):
         for lossless in (False, True):
-            yield f"WEBP {mode}, lossless={lossless}", saved(gradient(mode), "WEBP", lossless=lossless)
+            yield (
+                f"WEBP {mode}, lossless={lossless}",
+                saved(gradient(mode), "WEBP", lossless=lossless),
+            )
     for mode in ("1", "L", "P", "RGB", "RGBA"):
         yield f"GIF {mode}", saved(gradient(mode), "GIF")
     yield "PNG 16-bit RGB", png(16, 2, _wide(3))
