@@ -29,6 +29,10 @@ if TYPE_CHECKING:
         describe_trace as describe_trace,
         raw_mm_item as raw_mm_item,
     )
+    from rawmm.dialects import (
+        messages_from_request as messages_from_request,
+        to_request as to_request,
+    )
     from rawmm.engine import (
         check_engine_prompt as check_engine_prompt,
         collapse_placeholders as collapse_placeholders,
@@ -137,6 +141,7 @@ _NAMES: Final = {
     "rawmm._version": "__version__",
     "rawmm.codec": ("convert decode_json decode_msgpack encode_json encode_msgpack to_builtins"),
     "rawmm.describe": "DescribedImage describe_image describe_prompt describe_trace raw_mm_item",
+    "rawmm.dialects": "messages_from_request to_request",
     "rawmm.engine": (
         "check_engine_prompt collapse_placeholders content_parts generate_features "
         "generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"

@@ -46,7 +46,8 @@ CODES: Final[dict[str, str]] = {
     "unknown_type": "the value does not show which type of the contract it is",
     "duplicate_key": "an object has the same key twice",
     # Payloads: raw data only.
-    "processed_payload": "a descriptor has a key that only an image processor writes",
+    "processed_payload": "a descriptor has a key that only processors and encoders write, or an "
+    "open object has such a key with numbers",
     "array_payload": "a payload holds an array, tensor, image object or bytes",
     "not_json": "a payload holds a value that JSON has no form for",
     "too_deep": "a payload nests more than 64 levels, or contains itself",

@@ -20,7 +20,7 @@ LAYERS: Final = (
     ("rules",),
     ("validation",),
     ("codec",),
-    ("images", "layouts", "graph", "sidecar", "engine"),
+    ("images", "layouts", "dialects", "graph", "sidecar", "engine"),
     ("store", "offload", "describe"),
     ("upgrades", "trainer", "materialize"),
     ("cli", "testing", "integrations"),

@@ -146,7 +146,8 @@ def materialize(
             ``missing_image``, ``hash_mismatch``, ``path_escape``, ``bad_locator``,
             ``no_image_dir``, ``store_failed``, ``bad_base64``, ``not_an_image``,
             ``image_type_mismatch``, ``image_limit``; ``bad_value`` for a family without
-            layout; ``geometry_mismatch`` for another grid or number of tokens;
+            layout or a setting of `image_processor` that the layout does not cover;
+            ``geometry_mismatch`` for another grid or number of tokens;
             ``processor_failed``.
     """
     check_store_arguments(image_dir, store)
@@ -245,7 +246,10 @@ def _layout_of(image_processor: Callable[..., Any], source: Source) -> Layout:
             got=shown(family),
             hint="pass layout, which knows the number of tokens of such an image",
         )
-    return layouts.layout_of(image_processor, family)
+    try:
+        return layouts.layout_of(image_processor, family)
+    except RawMMError as error:
+        raise error.at(("image_processor",), error_class=MaterializeError) from None
 
 
 _DESCRIBED: Final = "pass the layout and the decoding with which the images were described"

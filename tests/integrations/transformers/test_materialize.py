@@ -154,7 +154,7 @@ def test_processor_with_other_settings(other: dict[str, Any], stored: list[Store
         assert caught.value.code == "geometry_mismatch"
 
 
-def test_pan_and_scan_is_not_what_was_described(stored: list[StoredImage]) -> None:
+def test_pan_and_scan_is_refused_by_name(stored: list[StoredImage]) -> None:
     case = real.gemma3()
     processor = type(case.image_processor)(
         size={"height": 896, "width": 896},
@@ -166,6 +166,6 @@ def test_pan_and_scan_is_not_what_was_described(stored: list[StoredImage]) -> No
     with pytest.raises(MaterializeError) as caught:
         run(stored[:1], processor, case.layout)
     assert (caught.value.code, caught.value.path) == (
-        "geometry_mismatch",
-        "$.mm_items.image[0].payload.num_crops",
+        "bad_value",
+        "$.image_processor.do_pan_and_scan",
     )

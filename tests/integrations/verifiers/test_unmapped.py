@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import msgpack
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from verifiers.v1.trace import WireTrace
 import rawmm
 from rawmm.errors import ContractError, ProcessedPayloadError, RawMMError
 from rawmm.integrations.verifiers import from_verifiers, to_verifiers
+from rawmm.rules import PER_SAMPLED
 from rawmm.testing import strategies
 from tests import builders
 from tests.integrations.verifiers import objects
@@ -95,6 +97,7 @@ NODE: dict[str, Any] = {
     "loss_weights": None,
     "routed_experts": None,
     "sampling_mask": None,
+    **({"weight_versions": None, "top_logprobs": None} if objects.DEV else {}),
 }
 TOOL: dict[str, Any] = {
     "type": "function",
@@ -113,7 +116,13 @@ MESSAGE: dict[str, dict[str, Any]] = {
     },
     "tool": {"name": None},
 }
-NOT_IN_VERIFIERS = ("finish_reason", "usage", "multi_modal_data", "kept_tokens")
+NOT_IN_VERIFIERS = (
+    "finish_reason",
+    "usage",
+    "multi_modal_data",
+    "kept_tokens",
+    *(() if objects.DEV else ("weight_versions", "top_logprobs")),
+)
 
 
 def read_message(message: dict[str, Any]) -> dict[str, Any]:
@@ -144,10 +153,25 @@ def read_trace(document: dict[str, Any], trace: Any) -> dict[str, Any]:
     return {**constant, **document, **counts, "nodes": nodes}
 
 
+def held(node: dict[str, Any]) -> dict[str, Any]:
+    """A node with the token ids and numbers that 0.4.1.dev86 can hold."""
+    if not objects.DEV:
+        return node
+    node = rawmm.to_builtins(rawmm.convert(node, rawmm.MessageNode), packed=False)
+    streams = [node.get(name) or [] for name in (*PER_SAMPLED, "token_ids")]
+    for stream in (*streams, *(node.get("loss_weights") or {}).values()):
+        for index, number in enumerate(stream):
+            if isinstance(number, float):
+                stream[index] = max(-3e38, min(3e38, number))
+            else:
+                stream[index] = number % 2**31
+    return node
+
+
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     """A rawmm trace that verifiers can hold, as plain data: fields absent, fields unknown."""
-    nodes = draw(strategies.documents("Trace"))["nodes"]
+    nodes = [held(node) for node in draw(strategies.documents("Trace"))["nodes"]]
     full = wire(WireTrace(**draw(objects.envelopes(len(nodes)))))
     # Nodes with items have tokens of no such type.
     full["mm_token_type_id_map"] = dict.fromkeys(full["mm_token_type_id_map"], 3)
@@ -442,6 +466,103 @@ def test_other_value_under_the_key_is_an_error(trace: Any, code: str, path: str)
     with pytest.raises(ContractError) as caught:
         from_verifiers(trace)
     assert (caught.value.code, caught.value.path) == (code, path)
+
+
+# --- numbers that float32 rounds
+
+
+EXACT = [-0.1, -2.000000001]
+
+
+def trace_of_numbers(**streams: Any) -> rawmm.Trace:
+    """A trace with a reply of two tokens and these streams."""
+    node = rawmm.MessageNode(
+        message=rawmm.AssistantMessage(content="a"),
+        sampled=True,
+        timestamp=1.0,
+        token_ids=[1, 2],
+        mask=[True, True],
+        **streams,
+    )
+    full = wire(wire_trace())
+    return rawmm.Trace(nodes=[node], task=full["task"], agent=full["agent"])
+
+
+STREAMS: list[dict[str, Any]] = [
+    {"logprobs": EXACT},
+    {"advantages": EXACT},
+    {"reference_logprobs": EXACT},
+    {"trainer_logprobs": EXACT},
+    {"entropies": EXACT},
+    {"loss_weights": {"rl": EXACT, "ce": [0.5, 1.0]}},
+]
+
+
+@pytest.mark.parametrize("streams", STREAMS, ids=lambda streams: next(iter(streams)))
+@pytest.mark.parametrize("hop", [in_memory, over_the_wire, over_a_plain_dump, over_a_record])
+def test_rounded_numbers_come_back_exact(streams: dict[str, Any], hop: Any) -> None:
+    ((name, given),) = streams.items()
+    struct = trace_of_numbers(**streams)
+    trace = to_verifiers(struct)
+    kept = objects.plain(
+        getattr(trace.nodes[0], name)
+        if name != "loss_weights"
+        else trace.nodes[0].loss_weights["rl"]
+    )
+    rounded = [float(np.float32(number)) for number in EXACT]
+    assert kept == (rounded if objects.DEV else EXACT)
+    assert getattr(from_verifiers(hop(trace)).nodes[0], name) == given
+    assert rawmm.to_builtins(struct) == rawmm.to_builtins(trace_of_numbers(**streams))
+
+
+def test_numbers_that_float32_holds_need_no_place() -> None:
+    struct = trace_of_numbers(logprobs=[-0.5, -3.0], advantages=[1, 0])
+    assert "rounded" not in json.dumps(to_verifiers(struct).info)
+
+
+def test_numbers_set_in_the_meantime_are_not_overwritten() -> None:
+    trace = to_verifiers(trace_of_numbers(logprobs=EXACT, advantages=EXACT))
+    trace.nodes[0].advantages = [0.5, 0.25]
+    (node,) = from_verifiers(trace).nodes
+    assert (node.logprobs, node.advantages) == (EXACT, [0.5, 0.25])
+
+
+def test_numbers_of_a_node_alone_are_rounded() -> None:
+    (node,) = trace_of_numbers(logprobs=EXACT).nodes
+    back = from_verifiers(to_verifiers(node))
+    assert back.logprobs == ([float(np.float32(one)) for one in EXACT] if objects.DEV else EXACT)
+
+
+@pytest.mark.parametrize(
+    ("streams", "path"),
+    [
+        ({"logprobs": [-1.0, -1e300]}, "$.nodes[0].logprobs[1]"),
+        ({"loss_weights": {"rl": [1e39, 1.0]}}, "$.nodes[0].loss_weights.rl[0]"),
+    ],
+)
+def test_number_beyond_float32_is_refused_where_verifiers_cannot_hold_it(
+    streams: dict[str, Any], path: str
+) -> None:
+    struct = trace_of_numbers(**streams)
+    if not objects.DEV:
+        assert from_verifiers(to_verifiers(struct)).nodes == struct.nodes
+        return
+    with pytest.raises(ContractError) as caught:
+        to_verifiers(struct)
+    assert (caught.value.code, caught.value.path) == ("bad_value", path)
+
+
+def test_token_that_int32_cannot_hold_is_refused() -> None:
+    struct = trace_of_numbers()
+    struct.nodes[0].token_ids = [1, 2**31]
+    if not objects.DEV:
+        assert from_verifiers(to_verifiers(struct)).nodes == struct.nodes
+        return
+    for value, path in ((struct, "$.nodes[0]"), (struct.nodes[0], "$"), (struct.nodes, "$[0]")):
+        with pytest.raises(ContractError) as caught:
+            to_verifiers(value)
+        assert (caught.value.code, caught.value.path) == ("bad_value", f"{path}.token_ids[1]")
+        assert caught.value.__context__ is None
 
 
 # --- what is refused

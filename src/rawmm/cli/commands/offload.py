@@ -156,7 +156,7 @@ def _add_sidecars(value: Any, described: Any) -> None:
     value["multi_modal_data"] = sidecar
     parts = ImageParts(value["message"]).parts
     for part, item in zip(parts, sidecar["mm_items"].get(IMAGE.name, ()), strict=False):
-        name = part.url.rpartition("/")[2]
+        name = part.source.rpartition("/")[2]
         if "raw_image_uri" in item and stored_hash(name):
             item["raw_image_id"] = name
             del item["raw_image_uri"]
