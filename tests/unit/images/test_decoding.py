@@ -17,9 +17,9 @@ from tests.unit.images.odd_pictures import ODD, gradient, saved
 from tests.unit.images.pictures import assert_silent, data_url, exif_of, huge_png, png_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-TURNS = {
+TURNS: dict[int, Callable[[Any], Any]] = {
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -147,12 +147,13 @@ class TestPixels:
 class TestRefusals:
     def test_argument_of_another_type(self) -> None:
         wrong: Any = "exif"
+        picture: Any = Image.new("RGB", (1, 1))
         for decoding, limits, at in ((wrong, None, "decoding"), (ENGINE, wrong, "limits")):
             with pytest.raises(ContractError) as caught:
                 rawmm.decode_image(saved(gradient()), decoding, limits=limits)
             assert (caught.value.code, caught.value.path) == ("wrong_type", f"$.{at}")
         with pytest.raises(OffloadError) as refused:
-            rawmm.decode_image(Image.new("RGB", (1, 1)))  # type: ignore[arg-type]
+            rawmm.decode_image(picture)
         assert refused.value.code == "wrong_type"
 
     def test_image_over_a_limit(self) -> None:
@@ -229,12 +230,13 @@ class TestDecodeLimit:
 
     def test_png_without_its_end_passes(self) -> None:
         raw = saved(gradient())
-        assert prepare_image(raw[:-12], Limits(decode=True))
+        assert not prepare_image(raw[:-12], Limits(decode=True)).has_end
 
     def test_other_value_is_refused(self) -> None:
+        wrong: Any
         for wrong in (1, "yes", None):
             with pytest.raises(ContractError) as caught:
-                Limits(decode=wrong)  # type: ignore[arg-type]
+                Limits(decode=wrong)
             assert (caught.value.code, caught.value.path) == ("wrong_type", "$.decode")
 
 
