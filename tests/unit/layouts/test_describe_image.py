@@ -149,9 +149,10 @@ def test_transparent_image_is_ambiguous() -> None:
 
 
 def test_decoding_of_another_type_is_refused(raw: bytes) -> None:
+    wrong: Any
     for wrong in (None, "exif", ImageDecoding):
         with pytest.raises(ContractError) as caught:
-            describe_image(raw, "qwen_vl", decoding=wrong)  # type: ignore[arg-type]
+            describe_image(raw, "qwen_vl", decoding=wrong)
         assert (caught.value.code, caught.value.path) == ("wrong_type", "$.decoding")
 
 
