@@ -166,6 +166,62 @@ def test_other_bodies_are_refused(body: Any, code: str) -> None:
     assert caught.value.code == code
 
 
+class Hostile:
+    """Fails whatever is asked of it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise ZeroDivisionError(name)
+
+
+def _cycle() -> list[Any]:
+    items: list[Any] = []
+    items.append({"type": items, "content": items})
+    return items
+
+
+JUNK = {
+    "number": 5,
+    "NaN": float("nan"),
+    "large integer": 10**30,
+    "text": "\ud800",
+    "bytes": b"abc",
+    "list": [[1], {}],
+    "object": {"type": ["text"], "role": {}, "pixel_values": [0.5]},
+    "set": {1},
+    "hostile": Hostile(),
+    "cycle": _cycle(),
+}
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    children = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, child in children:
+        found.append((*path, key))
+        if isinstance(child, dict | list):
+            found += _places(child, (*path, key))
+    return found
+
+
+@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.parametrize("name", BODIES)
+def test_any_value_in_any_place_is_read_or_refused(name: str, junk: str) -> None:
+    dialect, body = BODIES[name]
+    for *parents, last in _places(body):
+        changed = copy.deepcopy(body)
+        owner: Any = changed
+        for key in parents:
+            owner = owner[key]
+        owner[last] = JUNK[junk]
+        for chosen in (dialect, None):
+            try:
+                messages, tools = messages_from_request(changed, dialect=chosen)
+            except RawMMError:
+                continue
+            rawmm.encode_json(messages)
+            rawmm.encode_json(tools)
+
+
 def test_unknown_dialect_is_refused() -> None:
     for call in (
         lambda: to_request([], "gemini"),
