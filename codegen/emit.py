@@ -32,6 +32,8 @@ _FREE = {
     "JsonObject": "dict[str, Any]",
     "DescriptorObject": "dict[str, Any]",
 }
+_PROCESSED: Final = "ProcessedKey"
+"""The definition that becomes `PROCESSED_KEYS`."""
 _ELEMENTS: Final = {"integer": "int", "boolean": "bool", "number": "float"}
 _WIDTH = 96
 _IMPLIED: Final = {
@@ -65,7 +67,7 @@ class Emitter:
         done: list[str] = []
         for name in self.defs:
             self._visit(name, done, ())
-        names = [name for name in done if name not in FREE_JSON]
+        names = [name for name in done if name not in FREE_JSON | {_PROCESSED}]
         blocks = [HEADER.format(title=self.bundle["title"], version=self.version)]
         blocks.append(self._constants())
         blocks.extend(self._definition(name) for name in names)
@@ -88,12 +90,12 @@ class Emitter:
 
     def _constants(self) -> str:
         payload = self.defs["DescriptorObject"]
-        keys = ", ".join(json.dumps(key) for key in payload["propertyNames"]["not"]["enum"])
+        keys = "".join(f"        {json.dumps(key)},\n" for key in self.defs[_PROCESSED]["enum"])
         return (
             f'SCHEMA_VERSION: Final = "{self.bundle["x-rawmm-version"]}"\n'
             '"""Version of the contract: major.minor."""\n\n'
-            f"PROCESSED_KEYS: Final = frozenset({{{keys}}})\n"
-            '"""Keys that only an image processor or encoder writes."""\n\n'
+            f"PROCESSED_KEYS: Final = frozenset(\n    {{\n{keys}    }}\n)\n"
+            '"""Keys that only processors and encoders write, in lower case."""\n\n'
             f"MAX_DEPTH: Final = {payload['x-rawmm-max-depth']}\n"
             '"""Levels that a payload may nest."""\n\n'
             f"MAX_VALUES: Final = {payload['x-rawmm-max-values']}\n"

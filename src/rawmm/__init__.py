@@ -25,9 +25,18 @@ if TYPE_CHECKING:
     from rawmm.describe import (
         DescribedImage as DescribedImage,
         describe_image as describe_image,
+        describe_prompt as describe_prompt,
+        describe_trace as describe_trace,
         raw_mm_item as raw_mm_item,
     )
+    from rawmm.dialects import (
+        messages_from_request as messages_from_request,
+        to_request as to_request,
+    )
     from rawmm.engine import (
+        check_engine_prompt as check_engine_prompt,
+        collapse_placeholders as collapse_placeholders,
+        content_parts as content_parts,
         generate_features as generate_features,
         generate_with_image_ref_retry as generate_with_image_ref_retry,
         is_raw_mm_ref as is_raw_mm_ref,
@@ -47,7 +56,11 @@ if TYPE_CHECKING:
         TurnTokens as TurnTokens,
     )
     from rawmm.images import (
+        ENGINE as ENGINE,
+        STORED as STORED,
+        ImageDecoding as ImageDecoding,
         Limits as Limits,
+        decode_image as decode_image,
     )
     from rawmm.layouts import (
         image_layout_fingerprint as image_layout_fingerprint,
@@ -61,11 +74,13 @@ if TYPE_CHECKING:
         AssistantMessage as AssistantMessage,
         ContentPart as ContentPart,
         EncodedArray as EncodedArray,
+        Episode as Episode,
         GenerateFeatures as GenerateFeatures,
         ImageUrlContentPart as ImageUrlContentPart,
         ImageUrlSource as ImageUrlSource,
         Message as Message,
         MessageNode as MessageNode,
+        MessagePart as MessagePart,
         MMImageItem as MMImageItem,
         MMImageRef as MMImageRef,
         MMRefs as MMRefs,
@@ -83,9 +98,11 @@ if TYPE_CHECKING:
         Tool as Tool,
         ToolCall as ToolCall,
         ToolMessage as ToolMessage,
+        TopLogprobs as TopLogprobs,
         Trace as Trace,
         Usage as Usage,
         UserMessage as UserMessage,
+        WeightVersion as WeightVersion,
     )
     from rawmm.offload import (
         ImageOffloadStats as ImageOffloadStats,
@@ -123,25 +140,27 @@ if TYPE_CHECKING:
 _NAMES: Final = {
     "rawmm._version": "__version__",
     "rawmm.codec": ("convert decode_json decode_msgpack encode_json encode_msgpack to_builtins"),
-    "rawmm.describe": "DescribedImage describe_image raw_mm_item",
+    "rawmm.describe": "DescribedImage describe_image describe_prompt describe_trace raw_mm_item",
+    "rawmm.dialects": "messages_from_request to_request",
     "rawmm.engine": (
-        "generate_features generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"
+        "check_engine_prompt collapse_placeholders content_parts generate_features "
+        "generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"
     ),
     "rawmm.errors": (
         "ContractError MaterializeError NonFiniteLogprobWarning OffloadError "
         "ProcessedPayloadError RawMMError"
     ),
     "rawmm.graph": "Response TurnTokens",
-    "rawmm.images": "Limits",
+    "rawmm.images": "ENGINE STORED ImageDecoding Limits decode_image",
     "rawmm.layouts": "image_layout_fingerprint",
     "rawmm.model.base": "replace",
     "rawmm.model.types": (
         "PROCESSED_KEYS SCHEMA_VERSION AssistantMessage ContentPart "
-        "EncodedArray GenerateFeatures ImageUrlContentPart ImageUrlSource "
-        "Message MessageNode MMImageItem MMImageRef MMRefs MultiModalData "
+        "EncodedArray Episode GenerateFeatures ImageUrlContentPart ImageUrlSource "
+        "Message MessageNode MessagePart MMImageItem MMImageRef MMRefs MultiModalData "
         "PackedFlags PackedFloats PackedTokenIds ParentLink PlaceholderRange "
         "RawMMItem RawMMRef SamplingMask SystemMessage TextContentPart Tool "
-        "ToolCall ToolMessage Trace Usage UserMessage"
+        "ToolCall ToolMessage TopLogprobs Trace Usage UserMessage WeightVersion"
     ),
     "rawmm.offload": (
         "ImageOffloadStats OffloadedRequest offload_image_to_run_assets "

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, ove
 import msgspec
 
 from rawmm.errors import RawMMError, contract_error, shown
-from rawmm.model.base import wire_fields
 from rawmm.model.kinds import decoded_as, has_type, schema_of
-from rawmm.model.types import MAX_DEPTH, Contract, MessageNode, PackedStream, Trace
+from rawmm.model.types import MAX_DEPTH, Contract, Episode, MessageNode, PackedStream, Trace
 from rawmm.real_class import is_a
 from rawmm.rules import LARGE_NUMBERS
 from rawmm.validation import (
@@ -36,8 +35,9 @@ from rawmm.validation import (
     unexplained,
     wire_hook,
 )
-from rawmm.values.extras import open_objects
+from rawmm.values.extras import merge_extras, open_objects
 from rawmm.values.logprob_floor import checked_floor, floored_document
+from rawmm.values.open_arrays import encoded_array
 from rawmm.values.payload import Mode, payload_errors
 from rawmm.values.plain import contains_struct, has_large_integer, plain_copy
 from rawmm.values.strict_json import malformed, too_deep
@@ -61,6 +61,8 @@ def enc_hook(value: Any) -> Any:
     """Convert containers that passed the rules to plain ones, which msgspec can write."""
     if is_a(value, (Mapping, str, int, float)) or as_sequence(value) is not None:
         return plain_copy(value)
+    if (array := encoded_array(value)) is not None:  # in a field of an open object
+        return array
     msg = f"no JSON for {type(value).__name__}"
     raise TypeError(msg)
 
@@ -298,6 +300,11 @@ def convert(
         value = plain if whole else to_struct(plain, kind)
     except (msgspec.ValidationError, RecursionError, RawMMError):
         value = _FAILED  # raised below, so that msgspec's text is not in the chain
+    if type is None and is_a(value, MessageNode) and value.extra:
+        # A node keeps the keys that identify another type.
+        type = detect(obj)  # noqa: A001
+        if type is not MessageNode:
+            return convert(obj, type, logprob_floor=logprob_floor)
     if (
         value is not _FAILED
         and has_type(value, kind)
@@ -433,18 +440,7 @@ def _not_json_errors(obj: Any) -> Iterator[RawMMError]:
         free = {name: getattr(struct, name) for name in struct.__wire_fields__}
         for name, value in ((struct.extra or {}) | free).items():
             if value is not None:
-                yield from payload_errors(value, (*path, name), Mode.JSON)
-
-
-def merge_extras(obj: Any) -> Any:
-    """`obj` with dicts in place of structs that have extra fields or contain such structs."""
-    if all(struct.extra is None for _, struct in open_objects(obj)):
-        return obj
-    if issubclass(type(obj), Contract):
-        return {name: merge_extras(value) for name, value in wire_fields(obj)}
-    if issubclass(type(obj), dict):
-        return {key: merge_extras(item) for key, item in obj.items()}
-    return [merge_extras(item) for item in obj]
+                yield from payload_errors(value, (*path, name), Mode.TEXT)
 
 
 def _packed_type(kind: Any) -> type[PackedStream[Any]] | None:
@@ -473,10 +469,11 @@ def with_streams(obj: Any, *, packed: bool | None) -> Any:
             if stream is not None:
                 setattr(node, name, _as_stream(stream, kind, packed=packed))
         return node
-    if issubclass(type(obj), Trace):
-        trace = copy(obj)
-        trace.nodes = [with_streams(node, packed=packed) for node in obj.nodes]
-        return trace
+    if issubclass(type(obj), (Trace, Episode)):
+        name = "nodes" if issubclass(type(obj), Trace) else "traces"
+        outer = copy(obj)
+        setattr(outer, name, with_streams(getattr(obj, name), packed=packed))
+        return outer
     if issubclass(type(obj), dict):
         return {key: with_streams(item, packed=packed) for key, item in obj.items()}
     if issubclass(type(obj), (list, tuple)):

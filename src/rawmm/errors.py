@@ -46,7 +46,8 @@ CODES: Final[dict[str, str]] = {
     "unknown_type": "the value does not show which type of the contract it is",
     "duplicate_key": "an object has the same key twice",
     # Payloads: raw data only.
-    "processed_payload": "a descriptor has a key that only an image processor writes",
+    "processed_payload": "a descriptor has a key that only processors and encoders write, or an "
+    "open object has such a key with numbers",
     "array_payload": "a payload holds an array, tensor, image object or bytes",
     "not_json": "a payload holds a value that JSON has no form for",
     "too_deep": "a payload nests more than 64 levels, or contains itself",
@@ -54,19 +55,20 @@ CODES: Final[dict[str, str]] = {
     # Rules between fields.
     "count_mismatch": "lists that describe the same media have different lengths",
     "modality_mismatch": "an item is listed under another modality than its own",
-    "placeholder_order": "placeholder ranges are unsorted, overlap, or leave their tokens",
+    "placeholder_order": "ranges of tokens are unsorted, overlap, or leave their tokens",
     "stream_length": "a per-token stream and its tokens have different lengths",
     "array_size": "the bytes of an encoded array do not fill its shape",
     "token_mismatch": "the engine's tokens differ from those of the renderer or the graph",
     "media_mismatch": "a renderer's media differ from those of the graph for the same messages",
     "parent_order": "a node's parent is not an earlier node",
-    "orphan_image": "image-typed tokens have no item, or an item has no such tokens",
+    "orphan_image": "image-typed tokens have no item or image, or one of these has no such tokens",
+    "sampled_image_token": "the policy sampled an image-typed token",
     "locator_conflict": "a descriptor has more than one locator",
     "bad_locator": "rawmm does not read this kind of locator",
     "path_escape": "a locator points outside its directory",
     "no_locator": "an item without a locator is used where its image is needed",
     # The trainer.
-    "unsupported_modality": "the trainer accepts images only, and there are other media",
+    "unsupported_modality": "only images are accepted here, and there are other media",
     "mixed_layouts": "images in one micro-batch have different layouts",
     # Offload.
     "bad_base64": "the text of a data URL is not strict base64",
@@ -81,6 +83,7 @@ CODES: Final[dict[str, str]] = {
     "hash_mismatch": "bytes, a file name or a node do not match their hash",
     "missing_image": "the image is not in the image directory",
     "geometry_mismatch": "an image and its descriptor differ in grid or number of tokens",
+    "describe_failed": "the function that describes images raised an exception",
     "processor_failed": "the image processor raised an exception or returned no pixels",
     # Maintenance of the image directory.
     "unreferenced_image": "no record refers to an image",

@@ -19,6 +19,10 @@ _QUERY: Final = re.compile(r"[?#]")
 _WEB: Final = frozenset({"http", "https", "ftp", "ftps", "javascript", "blob", "about"})
 
 
+MM_HASH_DIGITS: Final = 32
+"""Digits of a SHA-256 that writers put into ``mm_hashes``."""
+
+
 class Problem(NamedTuple):
     """Why a locator is refused: the parts of an error."""
 

@@ -106,6 +106,14 @@ def _urls(message: Message, readers: Mapping[type, Callable[[Any], str]]) -> lis
     return [read(part) for part in content if (read := readers.get(type(part)))]
 
 
+def parts_of(message: Message) -> dict[str, int]:
+    """The number of media parts of a message by modality, without zeros."""
+    if type(message.content) is not list:
+        return {}
+    parts = {name: len(modality.urls(message)) for name, modality in IN_MESSAGES.items()}
+    return {name: number for name, number in parts.items() if number}
+
+
 def counted_items(counts: Mapping[str, int]) -> str:
     """Numbers of items by modality, for an error: ``2 image items and 1 video item``."""
     parts = [counted(count, f"{name} item") for name, count in counts.items() if count]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,15 +28,31 @@ def fenced(text: str, language: str) -> Sequence[re.Match[str]]:
     return list(re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
 
 
-def test_examples_of_the_usage_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    examples = fenced(USAGE, "python")
-    assert len(examples) == 5
+def run_examples(
+    text: str, name: str, count: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """The names after the Python examples of a document ran in order, in a new folder."""
+    (folder / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    examples = fenced(text, "python")
+    assert len(examples) == count
     for example in examples:
-        line = USAGE[: example.start(1)].count("\n")
-        exec(compile("\n" * line + example[1], "docs/usage.md", "exec"), names)
+        line = text[: example.start(1)].count("\n")
+        exec(compile("\n" * line + example[1], name, "exec"), names)
+    return names
+
+
+def test_examples_of_the_usage_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_examples(USAGE, "docs/usage.md", 5, tmp_path, monkeypatch)
+
+
+def test_example_of_the_readme_gives_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = run_examples(README, "README.md", 1, tmp_path, monkeypatch)
+    (sample,) = names["samples"]
+    assert len(sample.mm_refs.images) == len(list((tmp_path / "out" / "images").iterdir())) == 4
 
 
 @pytest.mark.parametrize("marker", ["main", "tests"])

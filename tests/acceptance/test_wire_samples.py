@@ -23,6 +23,7 @@ from rawmm import (
     encode_json,
     encode_msgpack,
     iter_errors,
+    layouts,
     to_builtins,
     validate,
 )
@@ -119,8 +120,12 @@ def test_historical_form_is_named_in_the_error(form: str, wire: str) -> None:
     assert "base64" not in "".join(map(str, errors)).replace(";base64,", "")
 
 
-FILES = sorted(path for path in WIRE.glob("*/*") if path.suffix in {".json", ".msgpack"})
-UNCHANGED = ("envelope_v1", "image_refs", "released")
+FILES = sorted(
+    path
+    for path in WIRE.glob("*/*")
+    if path.suffix in {".json", ".msgpack"} and path.parent.name != "pruned"
+)
+UNCHANGED = ("canonical", "envelope_v1", "image_refs", "released")
 REFUSED = {
     "processed/nodes.msgpack": (
         "processed_payload",
@@ -131,6 +136,7 @@ REFUSED = {
     # So have its images, and nothing says how the model lays them out.
     "trainer/mm_refs.inline.msgpack": ("historical_form", "$"),
     "trainer/training_sample.inline.msgpack": ("historical_form", "$[6]"),
+    "flow_odd/sampled_pad.json": ("sampled_image_token", "$.nodes[1].token_ids"),
     # Notes on the files beside them, no data of the contract.
     "trainer/mm_refs.descriptor_and_uris.fields.json": ("unknown_type", "$"),
     "trainer/mm_refs.image_refs.fields.json": ("unknown_type", "$"),
@@ -154,6 +160,15 @@ def canonical_item(old: dict[str, Any], form: str, locator: dict[str, str]) -> d
     return {**kept, "version": 1, **locator}
 
 
+def form_of(path: Path) -> str:
+    """The form of a sample, by its name or that of its folder."""
+    if path.parent.name.startswith("flow"):
+        # Turns that the engine refused left no nodes.
+        refused = path.stem in {"pad_in_text", "system_image"}
+        return "canonical" if refused else "released"
+    return path.parent.name if path.stem == "nodes" else path.name.split(".")[1]
+
+
 @pytest.mark.parametrize("stored", ["stored", "inline"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
 class TestUpgrade:
@@ -169,7 +184,7 @@ class TestUpgrade:
             assert (caught.value.code, caught.value.path) == REFUSED[name]
             assert not (tmp_path / "images").exists()
         else:
-            form = path.parent.name if path.stem == "nodes" else path.name.split(".")[1]
+            form = form_of(path)
             result = upgrade(value, None, image_dir=image_dir)
             assert (result.form, result.changed) == (form, form not in UNCHANGED)
             again = upgrade(result.value, None)
@@ -223,6 +238,34 @@ def test_reference_upgrades_or_is_refused() -> None:
         "b64": "mmraw_base64",
         "json_uri": "mmraw",
     }
+
+
+def test_pruned_samples_upgrade_with_the_layout() -> None:
+    layout = layouts.get("qwen_vl")
+    item = json.loads((WIRE / "pruned" / "item_uri.json").read_bytes())
+    whole = {**item, "version": 1, "modality": "image"}
+    sha256 = {"mm_hashes": {"image": ["172006e47eb634dd"]}}
+    span = {"mm_placeholders": {"image": [{"offset": 0, "length": 70}]}}
+    sidecar = {**sha256, **span, "mm_items": {"image": [item]}}
+    for given, fingerprint in (
+        (None, {}),
+        (layout, {"layout_fingerprint": layout.fingerprint()}),
+    ):
+        assert to_builtins(upgrade(item, None, layout=given).value) == whole | fingerprint
+        upgraded = to_builtins(upgrade(sidecar, None, layout=given).value)
+        assert upgraded["mm_items"] == {"image": [whole | fingerprint]}
+    ref = (WIRE / "pruned" / "ref_b64_without_fingerprint.txt").read_text().strip()
+    assert upgrade(ref, None, layout=layout).value == RawMMRef(
+        family="qwen_vl",
+        fingerprint=layout.fingerprint(),
+        modality="image",
+        mm_hash="172006e47eb634dd5f174be511095566",
+        payload={},
+        raw_image_uri=item["raw_image_uri"],
+    )
+    with pytest.raises(ContractError) as caught:
+        upgrade(ref, None)
+    assert (caught.value.code, caught.value.path) == ("historical_form", "$")
 
 
 @pytest.mark.parametrize("form", ["descriptor_and_uris", "image_refs"])

@@ -144,7 +144,8 @@ def cached_list(size: int) -> Callable[[], Any]:
         },
         MultiModalData,
     )
-    return lambda: generate_features(sidecar, cached=hashes)
+    cached = [(one, None) for one in hashes]
+    return lambda: generate_features(sidecar, cached=cached)
 
 
 def places(size: int) -> Callable[[], Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,7 @@ from rawmm import (
     encode_json,
     encode_msgpack,
     iter_errors,
+    layouts,
 )
 from rawmm.engine.refs import raw_mm_ref
 from rawmm.model.types import TYPES
@@ -146,16 +148,25 @@ def _aged_ref(draw: st.DrawFn, beside: dict[str, str] | None = None) -> tuple[st
 @st.composite
 def _aged_features(draw: st.DrawFn) -> tuple[Any, Any, int]:
     features = draw(strategies.documents("GenerateFeatures"))
-    slots = [
-        draw(st.none() | _aged_ref({"mm_hash": sha256, "modality": "image"}))
-        for sha256 in features["mm_hashes"]["image"]
-    ]
-    old = [None if slot is None else slot[0] for slot in slots]
-    new = [None if slot is None else raw_mm_ref(**slot[1]) for slot in slots]
-    changed = sum(slot is not None for slot in slots)
+    ids = {
+        modality: [draw(strategies.documents("ImageHash")) for _ in found]
+        for modality, found in features["mm_hashes"].items()
+    }
+    slots = {
+        modality: [
+            draw(st.none() | _aged_ref({"mm_hash": sha256, "modality": modality}))
+            for sha256 in found
+        ]
+        for modality, found in ids.items()
+    }
+    old = {name: [slot and slot[0] for slot in found] for name, found in slots.items()}
+    new = {
+        name: [slot and raw_mm_ref(**slot[1]) for slot in found] for name, found in slots.items()
+    }
+    changed = sum(slot is not None for found in slots.values() for slot in found)
     return (
-        features | {"kwargs_data": {"image": old}},
-        features | {"kwargs_data": {"image": new}},
+        features | {"mm_hashes": ids, "kwargs_data": old},
+        features | {"mm_hashes": ids, "kwargs_data": new},
         changed,
     )
 
@@ -252,3 +263,63 @@ def test_canonical_data_is_unchanged(name: str, data: st.DataObject) -> None:
 @given(VALUES, st.sampled_from([*KINDS, None]))
 def test_any_json_upgrades_or_is_refused(value: Any, kind: Any) -> None:
     TestAged.judge(value, kind, None)
+
+
+LAYOUT = layouts.get("qwen_vl", patch_size=14)
+CURRENT = LAYOUT.fingerprint()
+UNVERSIONED = layouts.unversioned_fingerprint(family=LAYOUT.family, **LAYOUT.parameters)
+
+
+@st.composite
+def _pruned(draw: st.DrawFn, value: Any, kind: Any) -> tuple[Any, Any]:
+    """A document with every pruned form in any place, and the document that it was."""
+    if isinstance(value, str):
+        if kind is None or not value.startswith("mmraw:") or draw(st.booleans()):
+            return value, value
+        fields = json.loads(value.removeprefix("mmraw:")) | {"family": LAYOUT.family}
+        old, new = draw(_pruned(fields, RawMMRef))
+        writers = (written.v3, written.in_base64, written.loose)
+        return draw(st.sampled_from(writers))(old), raw_mm_ref(**new)
+    if isinstance(value, list):
+        both = [draw(_pruned(one, kind)) for one in value]
+        return [old for old, _ in both], [new for _, new in both]
+    if not isinstance(value, dict):
+        return value, value
+    if value.get("kind") == "prime_raw_mm_item":
+        gone, name = ["modality", "version"], "layout_fingerprint"
+        if kind is MMRefs:  # its items may lack a version
+            gone.remove("version")
+    elif {"family", "mm_hash"} <= value.keys():
+        gone, name = [], "fingerprint"
+    else:
+        fields = {key: draw(_pruned(one, kind)) for key, one in value.items()}
+        return tuple({key: both[at] for key, both in fields.items()} for at in (0, 1))  # type: ignore[return-value]
+    new = {**value, "family": LAYOUT.family, name: CURRENT}
+    old = copy.deepcopy(new)
+    for field in gone:
+        # Only items with a URL or without a modality were written without a version.
+        if field == "modality" or "raw_image_uri" in old or "modality" not in old:
+            old.pop(draw(st.sampled_from([field, "absent"])), None)
+    if draw(st.booleans()):
+        del old[name]
+    elif draw(st.booleans()):
+        old[name] = UNVERSIONED[: draw(st.integers(16, 64))]
+    return old, new
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.data())
+def test_pruned_document_upgrades_to_the_original_with_the_layout(
+    kind: type[Any], data: st.DataObject
+) -> None:
+    document = data.draw(strategies.documents(kind.__name__))
+    if kind is RawMMItem:
+        document["modality"] = "image"
+    old, new = data.draw(_pruned(document, kind))
+    before = copy.deepcopy(old)
+    result = upgrade(old, kind, layout=LAYOUT)
+    assert old == before
+    assert result.value == convert(new, kind)
+    assert list(iter_errors(result.value)) == []
+    again = upgrade(result.value, kind, layout=LAYOUT)
+    assert (again.value, again.notes) == (result.value, [])

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import math
+import struct
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from rawmm import (
     AssistantMessage,
     ContractError,
     EncodedArray,
+    Episode,
     ImageUrlContentPart,
     ImageUrlSource,
     Message,
@@ -610,3 +612,28 @@ def test_free_values_are_normalized(build: Any, read: Any) -> None:
     assert read(one) == {"a": [1, 2], "b": "x"}
     assert type(read(one)["b"]) is str
     assert read(decode_json(encode_json(one), type(one))) == read(one)
+
+
+@pytest.mark.parametrize(("floor", "read"), [(-9999.0, -9999.0), (-1e300, -3.4028234663852886e38)])
+def test_floor_replaces_infinite_top_logprobs(floor: float, read: float) -> None:
+    """They are float32, which holds the floor or the least number."""
+    values = struct.pack("<2f", -0.5, -math.inf)
+    array = {"__nd__": True, "dtype": "int32", "shape": [1], "data": struct.pack("<i", 2)}
+    ids = array | {"shape": [2], "data": bytes(8)}
+    top = {"ids": ids, "logprobs": ids | {"dtype": "float32", "data": values}, "counts": array}
+    node = {
+        "message": {"role": "assistant", "content": "x"},
+        "token_ids": [1],
+        "mask": [True],
+        "top_logprobs": top,
+    }
+    data = msgspec.msgpack.encode({"traces": [{"nodes": [node]}]})
+    with pytest.raises(RawMMError) as caught:
+        decode_msgpack(data, Episode)
+    assert caught.value.path == "$.traces[0].nodes[0].top_logprobs.logprobs.data[1]"
+    with pytest.warns(NonFiniteLogprobWarning, match=r"top_logprobs\.logprobs"):
+        value = decode_msgpack(data, Episode, logprob_floor=floor)
+    found = value.traces[0].nodes[0].top_logprobs
+    assert found is not None
+    assert found.logprobs.dtype == "float32"
+    assert struct.unpack("<2f", found.logprobs.data) == (-0.5, read)

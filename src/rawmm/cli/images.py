@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from rawmm.engine import split_raw_mm_ref
 from rawmm.errors import OffloadError, RawMMError, json_path, shown_text
 from rawmm.locators import Problem, file_path, locator_of, scheme_of
-from rawmm.model.types import Contract, GenerateFeatures, MMImageRef
+from rawmm.model.types import ContentPart, Contract, GenerateFeatures, MMImageRef
 from rawmm.offload import ImageParts, inline_url, offload_images_inplace
 from rawmm.store import check_exists, served_schemes
 from rawmm.values.fields import iter_children
@@ -17,7 +17,7 @@ from rawmm.values.fields import iter_children
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
 
     Path: TypeAlias = tuple[str | int, ...]
 
@@ -58,7 +58,7 @@ class ImageChecker:
         required: whether an image that cannot be checked is an error.
     """
 
-    def __init__(self, store: ImageStore | None, *, required: bool = False) -> None:
+    def __init__(self, store: Store | None, *, required: bool = False) -> None:
         self._store = store
         self._required = required
 
@@ -154,7 +154,7 @@ def _references(value: Any, *, is_request: bool) -> Iterator[_Reference]:
 
 
 def _descriptor_locators(value: Any) -> Iterator[tuple[Path, str]]:
-    """The path and locator of every descriptor and reference in structs."""
+    """The path and locator of every descriptor, reference and content part in structs."""
     stack: list[tuple[Path, Any]] = [((), value)]
     while stack:
         path, current = stack.pop()
@@ -169,6 +169,8 @@ def _descriptor_locators(value: Any) -> Iterator[tuple[Path, str]]:
             yield (*path, 2), current.uri
         elif isinstance(current, GenerateFeatures):
             yield from _slot_locators(current, path)
+        elif isinstance(current, ContentPart):
+            yield (*path, "url"), current.url
         stack += reversed([((*path, key), child) for key, child in iter_children(current)])
 
 

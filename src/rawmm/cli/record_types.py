@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.cli.output import UsageError
 from rawmm.errors import shown_text
-from rawmm.model.types import TYPES, ContentPart, Message
+from rawmm.model.types import TYPES, Message, MessagePart
 from rawmm.validation import detect
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ CHAT_REQUEST: Final = "ChatRequest"
 TYPE_HINT: Final = "name the type with --type; rawmm schema --list lists the names"
 """The hint of an error about a record of unknown type."""
 
-_UNIONS: Final[dict[str, Any]] = {"Message": Message, "ContentPart": ContentPart}
+_UNIONS: Final[dict[str, Any]] = {"Message": Message, "MessagePart": MessagePart}
+_OPEN: Final = frozenset({"nodes", "traces", "message"})
+"""The keys that identify the open objects of the contract."""
 # Values of OpenAI's format that the contract does not have.
 _OPENAI_ROLES: Final = frozenset({"developer", "function"})
 _OPENAI_PARTS: Final = frozenset(
@@ -73,12 +75,11 @@ def detect_type(value: Any) -> Any:
 
 def is_chat_request(value: Any) -> bool:
     """Whether plain data is the body of a request, or its messages."""
-    if (
-        isinstance(value, dict)
-        and "nodes" not in value
-        and any(isinstance(value.get(name), list) for name in REQUEST_LISTS)
-    ):
-        return True
+    if isinstance(value, dict):
+        if not _OPEN.isdisjoint(value):  # it may have an unknown field of the same name
+            return False
+        if any(isinstance(value.get(name), list) for name in REQUEST_LISTS):
+            return True
     messages = value if isinstance(value, list) else [value]
     return any(_is_openai_message(message) for message in messages)
 

@@ -57,6 +57,7 @@ class Rewrite:
         records: records written.
         written: bytes written.
         line: the place of the current record, as `Record.line`.
+        record: the current record.
     """
 
     def __init__(self, source: Source, what: str) -> None:
@@ -64,6 +65,7 @@ class Rewrite:
         self.records = 0
         self.written = 0
         self.line: int | None = None
+        self.record: Record | None = None
         self._what = what
 
     def write(
@@ -78,7 +80,7 @@ class Rewrite:
                 with Target(output, durable=durable) as target:
                     writer = Writer(target, form, self.source.form)
                     for record in self.source.records(may_be_empty=True):
-                        self.line = record.line
+                        self.line, self.record = record.line, record
                         with report_bugs():
                             writer.write(change(decode_record(record, self.source.form)))
                         self.records += 1

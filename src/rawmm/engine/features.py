@@ -9,34 +9,41 @@ compares the two.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Container
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from rawmm.codec import convert
 from rawmm.engine.refs import raw_mm_ref
-from rawmm.errors import contract_error
+from rawmm.errors import contract_error, shown
 from rawmm.locators import locator_of
 from rawmm.media import iter_media
 from rawmm.model.types import GenerateFeatures, MultiModalData
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable
+    from typing import TypeAlias
 
+    from rawmm.errors import RawMMError
     from rawmm.media import Medium
+
+    CacheKey: TypeAlias = tuple[str, str | None]
+    Cached: TypeAlias = Container[CacheKey] | Callable[[str, str | None], bool]
 
 
 def generate_features(
     sidecar: Any,
     *,
-    cached: Container[str] | Callable[[str], bool] | None = None,
+    cached: Cached | None = None,
     materialize_all_image_refs: bool = False,
 ) -> GenerateFeatures | None:
     """The ``features`` of a prompt's media: a reference for each, or null for a cached one.
 
     By default items without a locator become null, and all others references. With `cached`,
-    exactly the media with a cached hash become null. If every slot is null, ``kwargs_data`` is
-    null, and the engine looks up all media by hash.
+    exactly the cached media become null. A cached medium is identified by its hash *and* its
+    layout fingerprint: the same file at another resolution has another number of tokens. If every
+    slot is null, ``kwargs_data`` is null, and the engine looks up all media by hash.
 
     After a cache miss, the request is sent again with all references. Pass the sidecar of the whole
     prompt from the message graph, and also the features, which show the retry that references were
@@ -54,8 +61,9 @@ def generate_features(
 
     Args:
         sidecar: `MultiModalData` of the whole prompt, or a value that converts to it; or None.
-        cached: hashes of the sidecar that the engine has cached, or a function that says whether
-            it has a hash.
+        cached: what the engine has cached: a container of pairs ``(hash, layout fingerprint)``,
+            such as a set of them, or a function of hash and fingerprint. They are an item's
+            entry in ``mm_hashes`` and its ``layout_fingerprint``.
         materialize_all_image_refs: put a reference into every slot, whatever is cached.
 
     Returns:
@@ -64,20 +72,13 @@ def generate_features(
     Raises:
         ContractError: ``no_locator`` for an item that needs one, ``missing_field`` for an item
             without layout fingerprint, ``count_mismatch`` if hashes, ranges or items are missing,
-            and any violation of the contract in the sidecar.
+            ``wrong_type`` for a `cached` that holds hashes alone or is neither container nor
+            function, and any violation of the contract in the sidecar.
         ProcessedPayloadError: an item is not raw.
     """
     if sidecar is None:
         return None
-    if is_a(cached, str):  # a container of substrings
-        raise contract_error(
-            "wrong_type",
-            (),
-            expected="a container of hashes or a function in `cached`",
-            got="a string",
-        )
-    if is_a(cached, (list, tuple)):  # faster to search
-        cached = frozenset(cached)
+    is_cached = _condition(cached)
     by_name: dict[str, list[Medium]] = defaultdict(list)
     for one in iter_media(convert(sidecar, MultiModalData)):
         by_name[one.item.vllm_modality or one.modality].append(one)
@@ -88,9 +89,7 @@ def generate_features(
         # Two modalities may share an engine's name, and the engine expects prompt order.
         found.sort(key=lambda one: one.placeholder.offset)
         slots[name] = [
-            None
-            if not materialize_all_image_refs and _is_cached(one, cached)
-            else _reference(one, name)
+            None if not materialize_all_image_refs and is_cached(one) else _reference(one, name)
             for one in found
         ]
     needed = any(slot is not None for of in slots.values() for slot in of)
@@ -103,10 +102,39 @@ def generate_features(
     )
 
 
-def _is_cached(one: Medium, cached: Container[str] | Callable[[str], bool] | None) -> bool:
+def _condition(cached: Any) -> Callable[[Medium], bool]:
+    """Whether a medium is cached, by the argument of `generate_features`."""
     if cached is None:
-        return locator_of(one.item) is None
-    return cached(one.sha256) if callable(cached) else one.sha256 in cached
+        return lambda one: locator_of(one.item) is None
+    if callable(cached):
+        return lambda one: cached(one.sha256, one.item.layout_fingerprint)
+    held = cached
+    try:
+        if is_a(cached, (list, tuple)):  # faster to search; pairs of JSON are lists
+            held = {tuple(one) if is_a(one, list) else one for one in cached}
+    except TypeError:
+        held = None
+    if is_a(held, (str, bytes, bytearray)) or not is_a(held, Container):
+        raise _not_cached(cached)
+
+    def is_held(one: Medium) -> bool:
+        if (one.sha256, one.item.layout_fingerprint) in held:
+            return True
+        if one.sha256 in held:
+            raise _not_cached(cached, "the hash of an image alone")
+        return False
+
+    return is_held
+
+
+def _not_cached(cached: object, got: str | None = None) -> RawMMError:
+    return contract_error(
+        "wrong_type",
+        ("cached",),
+        expected="a container of pairs (hash, layout fingerprint), or a function of both",
+        got=got or shown(cached),
+        hint="the same image at another resolution is another item",
+    )
 
 
 def _reference(one: Medium, name: str) -> str:

@@ -5,27 +5,39 @@ from __future__ import annotations
 import time
 from collections import Counter
 from copy import copy
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, counted
 from rawmm.graph.alignment import Alignment
-from rawmm.graph.arrays import Routing, sampling_mask
+from rawmm.graph.arrays import Routing, flat_rows
+from rawmm.graph.described import EngineRanges, checked_describe
 from rawmm.graph.reading import read, token_types, tokens_of
 from rawmm.graph.reuse import Cursor, Reuse
 from rawmm.graph.sidecar import first_mismatch, media_count, split_by_message
-from rawmm.media import counted_items, media_urls
-from rawmm.model.types import AssistantMessage, MessageNode, MultiModalData, PlaceholderRange, Usage
-from rawmm.rules import all_inline, media_ids, owed_after, placement_errors
+from rawmm.media import counted_items, parts_of
+from rawmm.model.types import (
+    AssistantMessage,
+    MessageNode,
+    MultiModalData,
+    PlaceholderRange,
+    SamplingMask,
+    TopLogprobs,
+    Usage,
+    WeightVersion,
+)
+from rawmm.rules import START, MediaOfNodes, has_items
 from rawmm.validation import guarded
 from rawmm.values.views import field_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
+    from rawmm.graph.described import Describe
     from rawmm.graph.index import GraphIndex, Key
     from rawmm.graph.turn import PendingTurn
     from rawmm.model.types import EncodedArray, Message, Tool
-    from rawmm.rules import Owed
 
 _SIDECAR: Final = ("tokens", "multi_modal_data")
 
@@ -39,8 +51,10 @@ class Commit:
         index: GraphIndex,
         response: Any,
         logprob_floor: float | None = None,
+        describe: Describe | None = None,
     ) -> None:
         self._turn = turn
+        self._describe = checked_describe(describe)
         self._index = index
         self._trace = turn.trace
         self._nodes = turn.trace.nodes
@@ -72,20 +86,22 @@ class Commit:
         )
         if tokens.bridged:
             self._reuse.keep_extended()
+        ranges = self._engine_ranges()
         self._alignment = Alignment(
             self._rendered, self._prompt_ids, self._token_types, tokens.mm_placeholders
         )
         whole = self._whole_sidecar()
+        places = whole if ranges is None else ranges.places
         if not tokens.bridged:
-            self._reuse.keep_equal(whole)  # may shorten the path
+            self._reuse.keep_equal(places)  # may shorten the path
         self._reuse.extend(self._spans, self._alignment)
         self._path, self._at = self._reuse.path, self._reuse.at
         start = self._at.engine
         self._flags = self._content_flags()
-        self._add_prompt(self._sidecars(whole))
+        self._add_prompt(self._sidecars(whole) if ranges is None else self._described(ranges))
         self._add_reply(reply)
         corrected = self._route(start)
-        self._check_placed(start, whole)
+        self._check_placed(places)
         # Nothing below can fail.
         if corrected is not None:
             node, rows = corrected
@@ -110,13 +126,25 @@ class Commit:
             )
         return self._alignment.flags(flags)
 
+    def _engine_ranges(self) -> EngineRanges | None:
+        """The engine's ranges, if the turn's media are to be described."""
+        tokens = self._tokens
+        if self._describe is None or not self._has_tokens or tokens.multi_modal_data is not None:
+            return None
+        return EngineRanges(self._turn.prompt, tokens.mm_placeholders)
+
+    def _described(self, ranges: EngineRanges) -> list[MultiModalData | None]:
+        """The sidecar of each new prompt message, from the engine's ranges."""
+        assert self._describe is not None
+        stored = [self._nodes[i].multi_modal_data for i in self._path]
+        return ranges.described(self._describe, stored)
+
     def _sidecars(self, whole: MultiModalData | None) -> list[MultiModalData | None]:
         """The sidecar of each new prompt message. Those of reused messages must match the nodes."""
         stored = [self._nodes[i].multi_modal_data for i in self._path]
         if whole is None:
-            urls = (url for message in self._turn.prompt for url in media_urls(message))
-            stand_alone = not any(stored) and all(url.startswith("data:") for url in urls)
-            if self._prompt_ids and not stand_alone:
+            shown = any(map(parts_of, self._turn.prompt)) and _with_items(self._nodes)
+            if self._prompt_ids and (shown or any(stored)):
                 counts = Counter[str]()
                 for message in self._turn.prompt:
                     counts.update(media_count(message))
@@ -237,8 +265,19 @@ class Commit:
             logprobs=tokens.completion_logprobs,
             finish_reason=field_of(self._response, "finish_reason"),
             usage=None if usage is None else read(usage, Usage, "usage"),
-            sampling_mask=sampling_mask(tokens.sampling_mask),
+            sampling_mask=flat_rows(tokens.sampling_mask, SamplingMask, "sampling_mask"),
+            weight_versions=self._weight_versions(),
+            top_logprobs=flat_rows(tokens.top_logprobs, TopLogprobs, "top_logprobs"),
         )
+
+    def _weight_versions(self) -> list[WeightVersion] | None:
+        given = self._tokens.weight_versions
+        if given is None:
+            return None
+        versions: list[WeightVersion] = read(
+            given, list[WeightVersion], "tokens", "weight_versions"
+        )
+        return versions
 
     def _add(
         self, message: Message, end: Cursor, *, completion: Sequence[int] = (), **fields: Any
@@ -273,25 +312,38 @@ class Commit:
         rows = routing.corrected(last, start)
         return None if last is None or rows is None else (last, rows)
 
-    def _check_placed(self, start: int, whole: MultiModalData | None) -> None:
-        """Check that new nodes hold the placeholders of their media, and no others."""
-        ids = media_ids(self._token_types)
-        inline: bool | None = None
-        owed: Owed | None = None
+    def _check_placed(self, whole: MultiModalData | None) -> None:
+        """Check that new nodes hold the tokens of their media, and no others."""
+        with_items = self._with_items()
+        media = MediaOfNodes(self._token_types, with_items=with_items)
+        before = START
         for i in self._path:
-            inline = all_inline(inline, self._nodes[i])
-            owed = owed_after(owed, self._nodes[i])
+            before = media.passed(self._nodes[i], before, ("nodes", i))
         for index, node in enumerate(self._new, len(self._nodes)):
-            inline = all_inline(inline, node)
-            if whole is not None and owed is not None and len(node.token_ids):
-                self._check_owed(whole, ids)
-            path = ("nodes", index)
-            for error in placement_errors(node, start, ids, path, inline=inline, owed=owed):
+            if whole is not None and before.owed is not None and len(node.token_ids):
+                self._check_owed(whole, media.ids)
+            if has_items(node) and not with_items:
+                raise contract_error(
+                    "count_mismatch",
+                    ("nodes", index, "multi_modal_data"),
+                    expected="no items, as other messages with media have none",
+                    got="a sidecar",
+                    hint="a trace has the items of all of its media, or none",
+                )
+            before, errors = media.check(node, before, ("nodes", index))
+            for error in errors:
                 raise error
-            owed = owed_after(owed, node)
-            start += len(node.token_ids)
+        for error in media.unsettled():
+            raise error
 
-    def _check_owed(self, whole: MultiModalData, ids: dict[str, set[int]]) -> None:
+    def _with_items(self) -> bool:
+        """Whether the trace's messages with media have items, as the first such message shows."""
+        found = _with_items(self._nodes[i] for i in self._path)
+        if found is None and _with_items(self._new) is not None:
+            found = _with_items(chain(self._nodes, self._new))
+        return bool(found)
+
+    def _check_owed(self, whole: MultiModalData, ids: Mapping[str, AbstractSet[int]]) -> None:
         """Check ranges of nodes without tokens against the tokens of the prompt."""
         for modality, tokens in ids.items():
             is_medium = tokens.__contains__
@@ -305,6 +357,16 @@ class Commit:
                         expected=f"{counted(one.length, f'{modality}-typed token')} in the range",
                         got=str(typed),
                     )
+
+
+def _with_items(nodes: Iterable[MessageNode]) -> bool | None:
+    """Whether the first node that shows media has items; None if there is no such node."""
+    for node in nodes:
+        if has_items(node):
+            return True
+        if node.token_ids and parts_of(node.message):
+            return False
+    return None
 
 
 def new_node(

@@ -16,6 +16,13 @@ from rawmm.images.data_url import (
     parse_data_url,
     read_head,
 )
+from rawmm.images.decoding import (
+    ENGINE,
+    STORED,
+    ImageDecoding,
+    checked_decoding,
+    decode_pixels,
+)
 from rawmm.images.header import (
     EXTENSIONS,
     FORMATS,
@@ -27,6 +34,7 @@ from rawmm.images.header import (
 )
 from rawmm.images.limits import Limits, checked_limits
 from rawmm.images.pictures import as_png
+from rawmm.images.pixels import decode_image, normalized_image
 from rawmm.images.prepare import (
     ImageInfo,
     ImageSource,
@@ -37,12 +45,15 @@ from rawmm.images.prepare import (
 )
 
 __all__ = [
+    "ENGINE",
     "EXTENSIONS",
     "FORMATS",
     "HEAD_SHOWN",
+    "STORED",
     "CheapKey",
     "DataUrl",
     "Head",
+    "ImageDecoding",
     "ImageHeader",
     "ImageInfo",
     "ImageSource",
@@ -52,8 +63,11 @@ __all__ = [
     "bare_base64",
     "check_complete",
     "check_image",
+    "checked_decoding",
     "checked_limits",
     "decode_data_url",
+    "decode_image",
+    "decode_pixels",
     "frozen_bytes",
     "is_image",
     "is_image_base64",
@@ -61,6 +75,7 @@ __all__ = [
     "is_mislabelled",
     "looks_like_base64",
     "may_be_image",
+    "normalized_image",
     "parse_data_url",
     "prepare_image",
     "read_head",

@@ -1,4 +1,4 @@
-"""Limits on offloaded images, checked against lengths and headers. No pixel is decoded."""
+"""Limits on offloaded images, checked against lengths and headers before a pixel is decoded."""
 
 from __future__ import annotations
 
@@ -30,6 +30,10 @@ class Limits:
             are complete, because every decoder reads them; ``refuse`` raises ``not_an_image``.
         other_media: ``accept`` leaves audio, video and documents as they are; ``refuse`` raises
             ``other_media``.
+        decode: decode the pixels of each image, to find a file whose header is good and whose
+            body is damaged: a PNG with a wrong checksum, and what Pillow cannot decode. For a
+            screenshot of 1024 x 768 this takes 4 ms (JPEG), 8 ms (PNG) or 25 ms (WebP) instead of
+            0.2 to 0.4 ms, for a photo of 4032 x 3024 (JPEG) 300 ms instead of 23 ms.
     """
 
     max_bytes: int = 64 * 1024 * 1024
@@ -40,13 +44,15 @@ class Limits:
     mislabelled: Literal["accept", "refuse"] = "accept"
     truncated: Literal["accept", "refuse"] = "accept"
     other_media: Literal["accept", "refuse"] = "accept"
+    decode: bool = False
 
     def __post_init__(self) -> None:
         """Check the limits themselves.
 
         Raises:
-            ContractError: ``wrong_type`` if a number is not an integer, ``out_of_range`` if it is
-                negative, ``bad_value`` for another word than ``accept`` or ``refuse``.
+            ContractError: ``wrong_type`` if a number is not an integer or `decode` not a boolean,
+                ``out_of_range`` if a number is negative, ``bad_value`` for another word than
+                ``accept`` or ``refuse``.
         """
         for name in self.__slots__:
             value = getattr(self, name)
@@ -54,6 +60,11 @@ class Limits:
                 if type(value) is not str or value not in {"accept", "refuse"}:
                     raise contract_error(
                         "bad_value", (name,), expected="'accept' or 'refuse'", got=shown(value)
+                    )
+            elif name == "decode":
+                if type(value) is not bool:
+                    raise contract_error(
+                        "wrong_type", (name,), expected="true or false", got=shown(value)
                     )
             elif type(value) is not int or value < 0:
                 raise contract_error(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from rawmm.errors import OffloadError, shown
 from rawmm.images.data_url import DataUrl, decode_data_url, parse_data_url
+from rawmm.images.decoding import check_body
 from rawmm.images.header import (
     ImageHeader,
     check_complete,
@@ -39,7 +40,7 @@ class ImageInfo(NamedTuple):
 
     Attributes:
         sha256: 64 hex digits.
-        header: type, width and height.
+        header: type, width, height, orientation and transparency.
         size: bytes of the file.
         has_end: whether the file reaches its end marker, see `Limits.truncated`.
     """
@@ -120,9 +121,11 @@ def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
     if declared is not None and limits.mislabelled == "refuse":
         check_declared_type(declared, header)
     limits.check_dimensions(header.width, header.height)
-    has_end = check_complete(raw, header)
+    header, has_end = check_complete(raw, header)
     if limits.truncated == "refuse":
         check_end(header, has_end=has_end)
+    if limits.decode:
+        check_body(raw, header)
     return CheckedImage(raw, header, has_end)
 
 

@@ -15,19 +15,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, shown, shown_text
 from rawmm.layouts.base import Geometry, Layout
-from rawmm.layouts.fingerprint import image_layout_fingerprint
+from rawmm.layouts.fingerprint import image_layout_fingerprint, unversioned_fingerprint
 from rawmm.layouts.gemma3 import Gemma3
 from rawmm.layouts.glm4v import Glm4v
 from rawmm.layouts.internvl import InternVL
 from rawmm.layouts.kimi_k25 import KimiK25
 from rawmm.layouts.pixtral import Pixtral
 from rawmm.layouts.qwen_vl import QwenVL
+from rawmm.layouts.settings import NEUTRAL, Settings
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FAMILIES", "Geometry", "Layout", "get", "image_layout_fingerprint", "layout_of"]
+__all__ = [
+    "FAMILIES",
+    "Geometry",
+    "Layout",
+    "get",
+    "image_layout_fingerprint",
+    "layout_of",
+    "unversioned_fingerprint",
+]
 
 FAMILIES: Final[Mapping[str, type[Layout]]] = MappingProxyType(
     {cls.family: cls for cls in (Gemma3, Glm4v, InternVL, KimiK25, Pixtral, QwenVL)}
@@ -56,22 +65,29 @@ def get(family: str, **parameters: Any) -> Layout:
     return cls(**parameters)
 
 
-def layout_of(image_processor: Any, family: str | None = None) -> Layout:
-    """The layout of a family, with the parameters of an image processor of transformers.
+def layout_of(processor: Any, family: str | None = None, **call: Any) -> Layout:
+    """The layout of what a processor of transformers does when it is called now.
 
-    Images described with this layout are laid out as the processor does it. Parameters that the
-    processor does not state have the family's defaults.
+    It follows attributes that were set after construction, ``size`` in all its forms, and the
+    arguments of the call. Parameters that nothing states have the family's defaults.
 
     Args:
-        image_processor: the image processor.
+        processor: an image processor, or a processor that has one as ``image_processor``. A
+            processor also states the parameters of its prompts, such as ``image_seq_length``, and
+            its ``images_kwargs`` count.
         family: its family; by default the one whose `Layout.processors` have its class.
+        call: arguments of the call, such as ``max_pixels``.
 
     Raises:
         ContractError: ``bad_value`` for an unknown family or, without `family`, an unknown class;
-            and what `get` raises for an invalid value of a parameter.
+            ``bad_value`` for a setting that the layout does not cover, such as
+            ``do_resize=False``; ``unknown_field`` for an argument whose effect is not known; and
+            what `get` raises for an invalid value of a parameter. The path is the setting.
     """
-    cls = _class_of_processor(image_processor) if family is None else _class_of(family)
-    return cls(**cls.stated_by(image_processor))
+    settings = Settings(processor, call)
+    cls = _class_of_processor(settings.image_processor) if family is None else _class_of(family)
+    settings.check_arguments(cls.settings() | NEUTRAL)
+    return cls(**cls.stated_by(settings))
 
 
 def _class_of(family: object) -> type[Layout]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from rawmm.errors import contract_error, shown
 from rawmm.layouts.fingerprint import image_layout_fingerprint
+from rawmm.layouts.settings import ABSENT
 from rawmm.real_class import is_a
 from rawmm.values.plain import MAX_INT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rawmm.errors import RawMMError
+    from rawmm.images import ImageDecoding
+    from rawmm.layouts.settings import Settings
 
 MAX_SIDE: Final = 2**31 - 1
 """The longest side in pixels that an image file can state (PNG)."""
@@ -52,13 +56,21 @@ class Layout(ABC):
     family: ClassVar[str]
     vllm_modality: ClassVar[str | None] = None
     """vLLM's modality for images of the family, if it is not ``image``."""
+    row_separators: ClassVar[bool] = False
+    """Whether other tokens than the placeholder separate the rows of an image."""
     processors: ClassVar[tuple[str, ...]]
     """Class names of the family's image processors in transformers."""
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
-    """For each parameter the attributes in which processors state it, most important first.
+    """For each parameter the settings in which processors state it, most important first.
 
-    ``size.height`` is an entry of the attribute ``size``. By default it is the attribute with
-    the parameter's own name."""
+    ``size.longest_edge`` is an entry of the setting ``size``, and ``size.height=width`` the value
+    of two equal ones. By default it is the setting with the parameter's own name."""
+    prompt_parameters: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that belong to the processor around the image processor."""
+    requires: ClassVar[Mapping[str, bool]] = MappingProxyType(
+        {"do_resize": True, "do_center_crop": False}
+    )
+    """Switches of the image processor for which the layout covers one position only."""
     output_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Names that the port in transformers has for keys of the payload, where they differ."""
 
@@ -78,33 +90,93 @@ class Layout(ABC):
         return {field.name: field.default for field in fields(cls)}
 
     @classmethod
-    def stated_by(cls, image_processor: Any) -> dict[str, Any]:
-        """The parameters that an image processor states, by name."""
+    def stated_by(cls, settings: Settings) -> dict[str, Any]:
+        """The parameters that the settings of an image processor state, by name.
+
+        Raises:
+            ContractError: ``bad_value`` for a setting that the layout does not cover.
+        """
+        for name, wanted in cls.requires.items():
+            if (value := settings.get(name)) is not ABSENT and bool(value) is not wanted:
+                raise settings.refused(name, f"{wanted}")
         found = {}
         for name in cls.defaults():
-            for attribute in cls.attributes.get(name, (name,)):
-                if (value := _read(image_processor, attribute)) is not None:
-                    found[name] = value
+            attributes = cls.attributes.get(name, (name,))
+            value = settings.own(name) if name in cls.prompt_parameters else ABSENT
+            for attribute in attributes if value is ABSENT else ():
+                if (value := settings.read(attribute)) is not ABSENT:
                     break
+            if value is not ABSENT:
+                found[name] = value
+            elif name not in cls.prompt_parameters:
+                cls._check_unstated(settings, attributes)
+        for name in {"size"} & {base for base, _ in cls._entries()}:
+            known = {entry for base, entry in cls._entries() if base == name}
+            if unknown := settings.entries(name).keys() - known:
+                raise settings.refused(name, f"no {', '.join(sorted(unknown))}")
         return found
+
+    @classmethod
+    def settings(cls) -> frozenset[str]:
+        """The names of the settings that `stated_by` reads."""
+        named = (cls.attributes.get(name, (name,)) for name in cls.defaults())
+        bases = {attribute.partition(".")[0] for group in named for attribute in group}
+        return frozenset(bases | cls.requires.keys() | {"default_to_square"})
+
+    @classmethod
+    def _entries(cls) -> set[tuple[str, str]]:
+        """The entries of settings that state parameters: ``("size", "height")``."""
+        found = set()
+        for attributes in cls.attributes.values():
+            for attribute in attributes:
+                name, _, path = attribute.partition(".")
+                found |= {(name, entry) for entry in path.split("=") if entry}
+        return found
+
+    @classmethod
+    def _check_unstated(cls, settings: Settings, attributes: tuple[str, ...]) -> None:
+        """Refuse settings that are there, but state nothing for a parameter.
+
+        An image processor raises for them, or does what the layout does not cover.
+        """
+        for attribute in attributes:
+            name, _, path = attribute.partition(".")
+            value = settings.get(name)
+            if value is not ABSENT and (value is not None or settings.is_required(name)):
+                entries = path.replace("=", " and ")
+                raise settings.refused(name, f"a size with {entries}" if path else "a value")
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters of this layout, by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def fingerprint(self) -> str:
-        """The fingerprint of family and parameters: 32 hex digits, for ``layout_fingerprint``."""
-        return image_layout_fingerprint(family=self.family, **self.parameters)
+    def fingerprint(self, decoding: ImageDecoding | None = None) -> str:
+        """The fingerprint of family and parameters: 32 hex digits, for ``layout_fingerprint``.
+
+        It has what `decoding` does differently from `rawmm.ENGINE`, the default, so images that
+        two programs decode differently have two fingerprints.
+        """
+        values = self.parameters if decoding is None else self.parameters | decoding.differences
+        return image_layout_fingerprint(family=self.family, **values)
 
     def describe(self, width: int, height: int) -> Geometry:
-        """Lay out an image of `width` x `height` pixels, as stored.
+        """Lay out an image of `width` x `height` pixels, as decoded.
 
         Raises:
             ContractError: ``wrong_type`` or ``out_of_range`` for an invalid size,
                 ``image_limit`` where the family's image processor raises.
         """
         return self._lay_out(_side("width", width), _side("height", height))
+
+    def marks(self, geometry: Geometry) -> Sequence[int]:
+        """Positions in an image's placeholder of its row, start and end marks.
+
+        The family types these tokens as image, but a map of a renderer may name only the token
+        of patches.
+        """
+        del geometry
+        return ()
 
     @abstractmethod
     def _lay_out(self, width: int, height: int) -> Geometry:
@@ -137,22 +209,6 @@ class Layout(ABC):
         """A hint that lists the family's parameters and their defaults."""
         listed = ", ".join(f"{name}={value!r}" for name, value in cls.defaults().items())
         return f"the parameters of {cls.family} and their defaults are {listed}"
-
-
-def _read(image_processor: Any, attribute: str) -> Any:
-    """A setting of an image processor; None if it has none, or one of another type."""
-    name, _, entry = attribute.partition(".")
-    value = getattr(image_processor, name, None)
-    if entry:
-        value = _entry(value, entry)
-    if value is None or is_a(value, int | list | tuple):
-        return value
-    return _entry(value, "height")  # both sides of a square
-
-
-def _entry(size: Any, name: str) -> Any:
-    """An entry of a dict, or of a ``SizeDict``."""
-    return size.get(name) if is_a(size, Mapping) else getattr(size, name, None)
 
 
 def _side(name: str, value: object) -> int:

@@ -30,11 +30,26 @@ def image_layout_fingerprint(*, family: str, **values: Any) -> str:
         raise contract_error(
             "bad_format", ("family",), expected="a name of [A-Za-z0-9_.-]+", got=shown(family)
         )
+    return _digits(f"image-layout:v1:{family}:{_parameters(values)}")[:32]
+
+
+def unversioned_fingerprint(*, family: str, **values: Any) -> str:
+    """The fingerprint that writers of August 2026 gave to a layout, in all of its 64 digits.
+
+    Its text lacks the ``v1:``. For a layout whose parameters `image_layout_fingerprint` accepts.
+    """
+    return _digits(f"image-layout:{family}:{_parameters(values)}")
+
+
+def _parameters(values: dict[str, Any]) -> str:
     parts = []
     for key in sorted(values):
         for error in payload_errors(values[key], (key,), Mode.DESCRIPTOR):
             raise error
         text = json.dumps(plain_copy(values[key]), sort_keys=True, separators=(",", ":"))
         parts.append(f"{key}={text}")
-    text = f"image-layout:v1:{family}:{':'.join(parts)}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return ":".join(parts)
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -24,7 +24,11 @@ class Gemma3(Layout):
     family: ClassVar[str] = "gemma3"
     processors: ClassVar[tuple[str, ...]] = ("Gemma3ImageProcessor",)
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-        {"image_size": ("size.height", "image_size")}
+        {"image_size": ("size.height=width",)}
+    )
+    prompt_parameters: ClassVar[frozenset[str]] = frozenset({"image_seq_length"})
+    requires: ClassVar[Mapping[str, bool]] = MappingProxyType(
+        {**Layout.requires, "do_pan_and_scan": False}
     )
 
     image_size: int = 896

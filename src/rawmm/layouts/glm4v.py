@@ -18,7 +18,11 @@ class Glm4v(PatchGrid):
     """
 
     family: ClassVar[str] = "glm4v"
-    processors: ClassVar[tuple[str, ...]] = ("Glm4vImageProcessor", "Glm46VImageProcessor")
+    processors: ClassVar[tuple[str, ...]] = (
+        "Glm4vImageProcessor",
+        "Glm46VImageProcessor",
+        "GlmgaImageProcessor",
+    )
 
     counts_frames: ClassVar[bool] = True
     enlarges: ClassVar[bool] = True

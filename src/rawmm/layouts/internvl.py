@@ -8,9 +8,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rawmm.layouts.base import Geometry, Layout
+from rawmm.layouts.settings import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from rawmm.layouts.settings import Settings
 
 _MARKS: Final = 2
 """The tokens ``<img>`` and ``</img>``, which the family types as image."""
@@ -34,8 +37,9 @@ class InternVL(Layout):
     family: ClassVar[str] = "internvl"
     processors: ClassVar[tuple[str, ...]] = ("GotOcr2ImageProcessor",)
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-        {"image_size": ("size.height", "image_size")}
+        {"image_size": ("size.height=width",)}
     )
+    prompt_parameters: ClassVar[frozenset[str]] = frozenset({"image_seq_length"})
 
     image_size: int = 448
     patch_size: int = 14
@@ -52,12 +56,22 @@ class InternVL(Layout):
         self._check_multiple("image_size", "patch_size")
 
     @classmethod
-    def stated_by(cls, image_processor: Any) -> dict[str, Any]:
-        """The parameters that an image processor states, by name."""
-        found = super(InternVL, cls).stated_by(image_processor)
-        if "max_patches" in found and getattr(image_processor, "crop_to_patches", None) is False:
+    def stated_by(cls, settings: Settings) -> dict[str, Any]:
+        """The parameters that the settings of an image processor state, by name."""
+        found = super(InternVL, cls).stated_by(settings)
+        crops = settings.get("crop_to_patches")
+        if found.get("max_patches") == 1 or (crops is not ABSENT and not crops):
             found |= {"min_patches": 1, "max_patches": 1}
         return found
+
+    @classmethod
+    def settings(cls) -> frozenset[str]:
+        """The names of the settings that `stated_by` reads."""
+        return super(InternVL, cls).settings() | {"crop_to_patches"}
+
+    def marks(self, geometry: Geometry) -> tuple[int, int]:
+        """Positions of ``<img>`` and ``</img>``: the first and last token."""
+        return 0, geometry.num_tokens - 1
 
     def _lay_out(self, width: int, height: int) -> Geometry:
         tiles = self._tiles(width, height)

@@ -35,9 +35,16 @@ class KimiK25(Layout):
     processors: ClassVar[tuple[str, ...]] = ("Kimi_K25ImageProcessor",)
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {
-            "merge_kernel_size": ("merge_kernel_size", "merge_size"),
-            "in_patch_limit": ("in_patch_limit", "max_patches"),
-            "patch_limit_on_one_side": ("size.max_height", "patch_limit_on_one_side"),
+            "patch_size": ("patch_size", "media_proc_cfg.patch_size"),
+            "merge_kernel_size": ("merge_size", "media_proc_cfg.merge_kernel_size"),
+            "in_patch_limit": ("max_patches", "media_proc_cfg.in_patch_limit"),
+            "patch_limit_on_one_side": (
+                "size.max_height=max_width",
+                "media_proc_cfg.patch_limit_on_one_side",
+            ),
+            "fixed_output_tokens": ("media_proc_cfg.fixed_output_tokens",),
+            "image_mean": ("image_mean", "media_proc_cfg.image_mean"),
+            "image_std": ("image_std", "media_proc_cfg.image_std"),
         }
     )
     output_names: ClassVar[Mapping[str, str]] = MappingProxyType({"grid_thws": "image_grid_thw"})

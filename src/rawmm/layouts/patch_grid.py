@@ -23,11 +23,12 @@ class PatchGrid(Layout):
     Payload: ``{"image_grid_thw": [[1, rows, columns]]}``.
     """
 
-    # In these processors the edges of `size` are areas in pixels, too.
+    # In these processors the edges of `size` are areas in pixels, and where they know min_pixels
+    # and max_pixels, those count first.
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {
-            "min_pixels": ("size.shortest_edge", "min_pixels"),
-            "max_pixels": ("size.longest_edge", "max_pixels"),
+            "min_pixels": ("min_pixels", "size.shortest_edge"),
+            "max_pixels": ("max_pixels", "size.longest_edge"),
         }
     )
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rawmm.errors import contract_error
 from rawmm.layouts.base import Geometry, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from rawmm.layouts.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,14 +29,35 @@ class Pixtral(Layout):
     """
 
     family: ClassVar[str] = "pixtral"
+    row_separators: ClassVar[bool] = True
     processors: ClassVar[tuple[str, ...]] = ("PixtralImageProcessor",)
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-        {"longest_edge": ("size.longest_edge", "longest_edge")}
+        {
+            "longest_edge": ("size.longest_edge", "size.height=width"),
+            "patch_size": ("patch_size.height=width",),
+        }
     )
+    prompt_parameters: ClassVar[frozenset[str]] = frozenset({"spatial_merge_size"})
 
     patch_size: int = 16
     spatial_merge_size: int = 1
     longest_edge: int = 1024
+
+    @classmethod
+    def stated_by(cls, settings: Settings) -> dict[str, Any]:
+        """The parameters that the settings of an image processor state, by name.
+
+        ``PixtralProcessor`` passes its own patch size to the image processor.
+        """
+        found = super(Pixtral, cls).stated_by(settings)
+        if settings.has_processor:
+            found["patch_size"] = settings.own("patch_size")
+        return found
+
+    def marks(self, geometry: Geometry) -> range:
+        """Positions of ``[IMG_BREAK]`` and ``[IMG_END]``: the last token of each row."""
+        columns = geometry.grid[2] // self.spatial_merge_size
+        return range(columns, geometry.num_tokens, columns + 1)
 
     def _lay_out(self, width: int, height: int) -> Geometry:
         scaled_width, scaled_height = width, height

@@ -17,7 +17,11 @@ class QwenVL(PatchGrid):
     """
 
     family: ClassVar[str] = "qwen_vl"
-    processors: ClassVar[tuple[str, ...]] = ("Qwen2VLImageProcessor",)
+    processors: ClassVar[tuple[str, ...]] = (
+        "Qwen2VLImageProcessor",
+        "Ernie4_5_VLMoeImageProcessor",
+        "VideoLlama3ImageProcessor",
+    )
 
     patch_size: int = 16
     merge_size: int = 2

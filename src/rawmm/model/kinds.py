@@ -7,17 +7,17 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from rawmm.errors import shown, shown_name
-from rawmm.model.types import TYPES, ContentPart, Contract, Message
+from rawmm.model.types import TYPES, Contract, Message, MessagePart
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_UNIONS = {frozenset(get_args(Message)): "Message", frozenset(get_args(ContentPart)): "ContentPart"}
+_UNIONS = {frozenset(get_args(Message)): "Message", frozenset(get_args(MessagePart)): "MessagePart"}
 _NAMES = {struct: name for name, struct in TYPES.items()}
 ADDED = "x-rawmm-added"
 """Keyword beside a reference that lists the fields which a subclass adds."""
-_TAGGED = {member: union for union in (Message, ContentPart) for member in get_args(union)}
+_TAGGED = {member: union for union in (Message, MessagePart) for member in get_args(union)}
 
 
 @cache

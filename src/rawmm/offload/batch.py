@@ -29,6 +29,7 @@ from rawmm.images import (
     is_image_base64,
     is_mislabelled,
     may_be_image,
+    normalized_image,
     parse_data_url,
     prepare_image,
 )
@@ -126,7 +127,8 @@ class OffloadBatch:
         # An invalid directory is refused here, even if there are no images.
         self._opened = given if image_dir is None else open_store(image_dir)
         self._opened_writer = None if self._opened is None else batch_writer(self._opened)
-        self._index = given.url_index if is_a(given, ImageStore) else None
+        self._local = given if is_a(given, ImageStore) else None
+        self._index = None if self._local is None else self._local.url_index
         self._read = read
         self.limits = checked_limits(limits) or (Limits() if given is None else given.limits)
         self._written: dict[str, int] = {}
@@ -251,7 +253,8 @@ class OffloadBatch:
         return map_in_order(image_of, jobs, threads=threads)
 
     def _staged_image(self, source: DataUrl, *, write: bool) -> InlineImage:
-        image = prepare_image(source, self.limits)
+        given = prepare_image(source, self.limits)
+        image = given if self._local is None else self._local.normalized(given, self.limits)
         writer, staged = self._writer, None
         if write:
             # If staging fails, `write` tries again and raises the error, so that the error is
@@ -260,12 +263,20 @@ class OffloadBatch:
                 staged = writer.stage(image)
         if staged is not None:
             self._staged.add(staged)
-        if self._index is not None:
+        # The index returns what a URL holds, so what is stored for it must be that.
+        if self._index is not None and image is given:
             self._index.put(source, image.info)
         return InlineImage(source, image.info, staged)
 
+    def _load(self, image: InlineImage) -> bytes:
+        """The bytes to store for an image."""
+        raw = decode_data_url(image.source)
+        if self._local is None or not self._local.normalize:
+            return raw
+        return normalized_image(prepare_image(raw, self.limits), self.limits).raw
+
     def _placed(self, image: InlineImage) -> bool:
-        writer, load = self._writer, partial(decode_data_url, image.source)
+        writer, load = self._writer, partial(self._load, image)
         self._staged.discard(image.staged or "")
         try:
             return writer.place(image.info, load, staged=image.staged)

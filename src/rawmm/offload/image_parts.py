@@ -705,8 +705,8 @@ class ImageParts:
 
     # --- changes
 
-    def plan(self, stored: Sequence[StoredAt]) -> Changes:
-        """Plan the changes that put references in the place of the images.
+    def plan(self, stored: Sequence[StoredAt | None]) -> Changes:
+        """Plan the changes that put references in the place of the images. None leaves an image.
 
         Copies frozen containers, but does not change the value.
 
@@ -717,7 +717,7 @@ class ImageParts:
         changes: dict[int, dict[Any, Any]] = {}
         causes: dict[int, ImagePart] = {}
         for part, one in zip(self.parts, stored, strict=True):
-            for node, key, new in self._wanted(part, one):
+            for node, key, new in () if one is None else self._wanted(part, one):
                 changes.setdefault(node, {})[key] = new
                 causes.setdefault(node, part)
         self._rebuild_frozen(changes, causes)

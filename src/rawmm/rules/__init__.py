@@ -6,37 +6,36 @@
 from __future__ import annotations
 
 from rawmm.rules.free_json import normalize
-from rawmm.rules.graph import (
-    Owed,
-    all_inline,
-    graph_errors,
-    media_ids,
-    owed_after,
-    placement_errors,
-)
+from rawmm.rules.graph import START, MediaOfNodes, graph_errors, has_items, lone_node_errors
+from rawmm.rules.media_checks import BY_ITSELF, MediaChecks, SeparatesRows, checking, current_checks
 from rawmm.rules.nodes import PER_SAMPLED
 from rawmm.rules.numbers import LARGE_NUMBERS
 from rawmm.rules.packed import packed_errors
-from rawmm.rules.ref_text import PREFIX, no_locator, read_ref, ref_fields
+from rawmm.rules.ref_text import PREFIX, built_ref, no_locator, read_ref, ref_fields
 from rawmm.rules.registry import own_errors, rules_hold
 from rawmm.rules.scalars import NAMES, SCALARS, typed, wrong_type
 
 __all__ = [
+    "BY_ITSELF",
     "LARGE_NUMBERS",
     "NAMES",
     "PER_SAMPLED",
     "PREFIX",
     "SCALARS",
-    "Owed",
-    "all_inline",
+    "START",
+    "MediaChecks",
+    "MediaOfNodes",
+    "SeparatesRows",
+    "built_ref",
+    "checking",
+    "current_checks",
     "graph_errors",
-    "media_ids",
+    "has_items",
+    "lone_node_errors",
     "no_locator",
     "normalize",
-    "owed_after",
     "own_errors",
     "packed_errors",
-    "placement_errors",
     "read_ref",
     "ref_fields",
     "rules_hold",

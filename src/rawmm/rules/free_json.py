@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import UNSET
 
 from rawmm.rules.rule import Rule, list_reader
+from rawmm.values.open_arrays import with_array_bytes
 from rawmm.values.payload import Mode, is_clean, payload_errors
 from rawmm.values.plain import plain_copy
 
@@ -46,8 +47,13 @@ def normalize(struct: Any) -> None:
     """Replace the free values of a valid struct by what decoding them would return.
 
     Constructors also accept tuples, mappings and subclasses of scalars, which become lists, dicts
-    and plain scalars. The values of open records are left unchanged.
+    and plain scalars. In the values of open records, only the text of encoded arrays is replaced,
+    by its bytes.
     """
+    for name in struct.__wire_fields__:
+        value = getattr(struct, name)
+        if (copy := with_array_bytes(value)) is not value:
+            setattr(struct, name, copy)
     for names, mode in (
         (struct.__descriptor_fields__, Mode.DESCRIPTOR),
         (struct.__json_fields__, Mode.JSON),

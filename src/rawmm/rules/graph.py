@@ -1,19 +1,39 @@
-"""The rule of a message graph: parents, placeholder ranges and media tokens across nodes."""
+"""The rule of a message graph: parents, placeholder ranges and media tokens across nodes.
+
+A trace records its media in one of two ways. If a node has items, each message with media and
+tokens has them, and the tokens of a node are held to its ranges. If no node has items, as in
+records of the released path, the tokens are held to the media parts: each has one run of tokens.
+"""
 
 from __future__ import annotations
 
 from array import array
 from itertools import accumulate
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec import UNSET
+
 from rawmm.errors import contract_error, counted
-from rawmm.media import TOKEN_TYPES, media_urls
-from rawmm.model.packed import token_bytes
-from rawmm.model.types import PackedStream
+from rawmm.media import IMAGE, IN_MESSAGES, TOKEN_TYPES, parts_of
+from rawmm.model.types import ToolMessage
+from rawmm.rules.media_checks import current_checks
+from rawmm.rules.nodes import without_sidecar
 from rawmm.rules.rule import Rule, reader
+from rawmm.rules.runs import (
+    both,
+    flag_bytes,
+    run_errors,
+    runs_match,
+    runs_of,
+    sampled_error,
+    search,
+    typed_tokens,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from rawmm.errors import Path, RawMMError
     from rawmm.model.types import (
@@ -26,7 +46,11 @@ if TYPE_CHECKING:
 
 
 def graph_errors(
-    nodes: Sequence[MessageNode | None], path: Path, token_types: Mapping[str, int] | None = None
+    nodes: Sequence[MessageNode | None],
+    path: Path,
+    token_types: Mapping[str, int] | None = None,
+    *,
+    one_trace: bool = True,
 ) -> Iterator[RawMMError]:
     """The errors between `nodes`.
 
@@ -34,42 +58,88 @@ def graph_errors(
         nodes: the nodes of a graph, with None for each node whose shape is wrong.
         path: the path of the nodes.
         token_types: the trace's mm_token_type_id_map.
+        one_trace: whether the nodes are those of one trace. Otherwise, one tree may have items and
+            another none.
     """
-    ids = media_ids(token_types or {})
-    ends: list[int | None] = []
-    inline: list[bool | None] = []
-    owed: list[Owed | None] = []
+    roots = [0] * len(nodes) if one_trace else _roots(nodes)
+    strict = current_checks().require_sidecars
+    described = {
+        root
+        for root, node in zip(roots, nodes, strict=True)
+        if strict or (node and has_items(node))
+    }
+    by_items = {value: MediaOfNodes(token_types, with_items=value) for value in (False, True)}
+    placed: list[Placed | None] = []
     for index, node in enumerate(nodes):
-        if node is None:
-            ends.append(None)
-            inline.append(None)
-            owed.append(None)
+        before: Placed | None = None
+        if node is not None:
+            before = START
+            if (parent := node.parent) is not None:
+                before = placed[parent] if parent < index else None
+                if parent >= index:
+                    yield contract_error(
+                        "parent_order",
+                        (*path, index, "parent"),
+                        expected=f"an earlier node, below {index}" if index else "null in the root",
+                        got=str(parent),
+                    )
+        if node is None or before is None:
+            placed.append(None)
             continue
-        start: int | None = 0
-        above: bool | None = None
-        before: Owed | None = None
-        parent = node.parent
-        if parent is not None:
-            if parent >= index:
-                yield contract_error(
-                    "parent_order",
-                    (*path, index, "parent"),
-                    expected=f"an earlier node, below {index}" if index else "null in the root",
-                    got=str(parent),
-                )
-                start = None
-            else:
-                start, above, before = ends[parent], inline[parent], owed[parent]
-        ends.append(None if start is None else start + len(node.token_ids))
-        inline.append(all_inline(above, node))
-        owed.append(owed_after(before, node))
-        if start is not None:
-            here = (*path, index)
-            yield from placement_errors(node, start, ids, here, inline=inline[-1], owed=before)
+        after, errors = by_items[roots[index] in described].check(node, before, (*path, index))
+        placed.append(after)
+        yield from errors
+    for media in by_items.values():
+        yield from media.unsettled()
+
+
+def _roots(nodes: Sequence[MessageNode | None]) -> list[int]:
+    """The root of each node's tree, as an index."""
+    roots: list[int] = []
+    for index, node in enumerate(nodes):
+        parent = None if node is None else node.parent
+        roots.append(index if parent is None or parent >= index else roots[parent])
+    return roots
+
+
+def lone_node_errors(node: MessageNode, path: Path) -> Iterator[RawMMError]:
+    """The errors of the media tokens of a node that stands alone, if their ids are known.
+
+    The messages before a node with a parent are unknown. Some of its runs may belong to them.
+    """
+    if has_items(node):
+        return
+    parts = parts_of(node.message)
+    for modality, wanted in media_ids({}).items() if node.token_ids else ():
+        runs = runs_of(node.token_ids, node.mask, wanted)
+        expected = parts.get(modality, 0)
+        if node.parent is not None:
+            expected = max(expected, runs.number)
+        yield from run_errors(
+            modality,
+            runs,
+            expected,
+            wanted,
+            path,
+            row_separators=current_checks().row_separators,
+        )
+
+
+def has_items(node: MessageNode) -> bool:
+    """Whether a node has items, or hashes or ranges of items."""
+    sidecar = node.multi_modal_data
+    return sidecar is not None and _has_media(sidecar)
+
+
+def _has_media(sidecar: MultiModalData) -> bool:
+    for by_modality in (sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes):
+        if any(by_modality.values()):
+            return True
+    return False
 
 
 class Owed(NamedTuple):
-    """Media of messages without tokens, whose placeholders lie in the next node with tokens.
+    """Items of messages without tokens, whose placeholders lie in the next node with tokens.
 
     A renderer that does not attribute tokens to messages gives all of them to the reply. The media
     of the earlier messages then lie in the reply's tokens.
@@ -81,10 +151,166 @@ class Owed(NamedTuple):
     """The number of tokens by modality."""
 
 
-def owed_after(before: Owed | None, node: MessageNode) -> Owed | None:
-    """What is owed after a node, given what is owed before it; None if nothing is."""
-    if len(node.token_ids):
-        return None
+class Placed(NamedTuple):
+    """What the nodes of a path leave to the next node."""
+
+    end: int = 0
+    """The number of tokens."""
+    owed: Owed | None = None
+    """Items whose tokens are to come."""
+    parts: Mapping[str, int] = MappingProxyType({})
+    """The number of media parts without items, by modality, whose tokens are to come."""
+    surplus: Mapping[str, int] = MappingProxyType({})
+    """The number of runs, by modality, that may belong to the tool messages to come."""
+    holders: tuple[Path, ...] = ()
+    """The nodes with these runs."""
+
+
+START: Final = Placed()
+"""Before the first node."""
+
+
+class MediaOfNodes:
+    """Checks the media of nodes: parents first, each with what its path left.
+
+    Args:
+        token_types: the trace's mm_token_type_id_map.
+        with_items: whether nodes of the trace have items.
+
+    Attributes:
+        ids: the placeholder token ids by modality.
+    """
+
+    def __init__(self, token_types: Mapping[Any, int] | None, *, with_items: bool) -> None:
+        self.ids = media_ids(token_types or {})
+        self._untyped = untyped(token_types or {}, self.ids)
+        self._with_items = with_items
+        # A template may reorder consecutive tool results. The first in the prompt then holds the
+        # tokens of those that follow it in the conversation, and these have none. So the errors of
+        # a tool message's additional runs wait for the tool messages that follow.
+        self._waiting: dict[Path, list[RawMMError]] = {}
+
+    def check(
+        self, node: MessageNode, before: Placed, path: Path
+    ) -> tuple[Placed, list[RawMMError]]:
+        """What a node leaves to the next one, and its errors.
+
+        Args:
+            node: the node.
+            before: what its parent left; `START` for a root.
+            path: the path of the node.
+        """
+        own = {} if has_items(node) else parts_of(node.message)
+        if not node.token_ids:
+            return self._without_tokens(node, before, own), []
+        end = before.end + len(node.token_ids)
+        if self._with_items:
+            return Placed(end), list(self._item_errors(node, before, own, path))
+        parts = _sum(before.parts, own)
+        errors = list(self._untyped_errors(parts, path))
+        surplus, holders = _open_surplus(node, before)
+        for modality, wanted in self.ids.items():
+            expected = parts.get(modality, 0)
+            if runs_match(node.token_ids, node.mask, wanted, expected):
+                continue
+            runs = runs_of(node.token_ids, node.mask, wanted)
+            rows = current_checks().row_separators
+            errors += run_errors(modality, runs, expected, wanted, path, row_separators=rows)
+            if runs.number > expected and isinstance(node.message, ToolMessage) and not rows:
+                self._waiting.setdefault(path, []).append(errors.pop())
+                surplus, holders = (
+                    _sum(surplus, {modality: runs.number - expected}),
+                    (*holders, path),
+                )
+        return Placed(end, surplus=surplus, holders=holders), errors
+
+    def passed(self, node: MessageNode, before: Placed, path: Path) -> Placed:
+        """`check` of a node that was checked before: only what it leaves."""
+        if node.token_ids and not isinstance(node.message, ToolMessage):
+            return Placed(before.end + len(node.token_ids))
+        placed, _ = self.check(node, before, path)
+        self._waiting.pop(path, None)
+        return placed
+
+    def unsettled(self) -> Iterator[RawMMError]:
+        """The errors that waited for nodes which did not come."""
+        for errors in self._waiting.values():
+            yield from errors
+
+    def _without_tokens(self, node: MessageNode, before: Placed, own: Mapping[str, int]) -> Placed:
+        surplus, holders = _open_surplus(node, before)
+        if surplus and own:
+            paid = {name: min(number, surplus.get(name, 0)) for name, number in own.items()}
+            own = _sum(own, paid, -1)
+            surplus = _sum(surplus, paid, -1)
+            if not surplus:
+                for holder in holders:
+                    self._waiting.pop(holder, None)
+                holders = ()
+        return Placed(
+            before.end, _owed_after(before.owed, node), _sum(before.parts, own), surplus, holders
+        )
+
+    def _item_errors(
+        self, node: MessageNode, before: Placed, own: Mapping[str, int], path: Path
+    ) -> Iterator[RawMMError]:
+        """The errors of a node with tokens in a trace with items."""
+        if own:
+            # The rule of the node reports it where each node must have its sidecar.
+            if node.multi_modal_data is None and not current_checks().require_sidecars:
+                yield without_sidecar(own, path, "other messages of the trace have their items")
+            return
+        start, size, owed = before.end, len(node.token_ids), before.owed
+        sidecar = node.multi_modal_data
+        ranges = sidecar.mm_placeholders if sidecar is not None else {}
+        if sidecar is not None:
+            yield from _ranges(sidecar, start, start + size, path)
+        if owed is not None and owed.end > start + size:
+            yield contract_error(
+                "placeholder_order",
+                (*path, "token_ids"),
+                expected=f"tokens up to {owed.end}, where a range of an earlier message ends",
+                got=f"tokens up to {start + size}",
+                hint="the media of messages without tokens lie in the tokens of the next node",
+            )
+        sizes = {name: len(of) for name, of in ranges.items()}
+        yield from self._untyped_errors(_sum(sizes, owed.sizes if owed else {}), path)
+        if self.ids and (owed or not placeholders_match(node.token_ids, sidecar, start, self.ids)):
+            yield from _image_tokens(node, start, self.ids, path, owed.sizes if owed else {})
+
+    def _untyped_errors(self, media: Mapping[str, int], path: Path) -> Iterator[RawMMError]:
+        """An error for media whose tokens the map does not name: one per trace and modality."""
+        if not self._untyped:
+            return
+        for modality in sorted(self._untyped & media.keys()):
+            self._untyped -= {modality}
+            yield contract_error(
+                "orphan_image",
+                (*path, "token_ids"),
+                expected=f"{modality}-typed tokens for {counted(media[modality], modality)}",
+                got=f"an mm_token_type_id_map that names no {modality} token",
+                hint="the map is that of another model, or incomplete",
+            )
+
+
+def _open_surplus(node: MessageNode, before: Placed) -> tuple[Mapping[str, int], tuple[Path, ...]]:
+    """The surplus before a node that the node may settle."""
+    if isinstance(node.message, ToolMessage):
+        return before.surplus, before.holders
+    return START.surplus, ()
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int], sign: int = 1) -> Mapping[str, int]:
+    """Numbers by modality of both, without zeros."""
+    if not other:
+        return one
+    names = one.keys() | other.keys()
+    total = {name: one.get(name, 0) + sign * other.get(name, 0) for name in names}
+    return {name: number for name, number in total.items() if number}
+
+
+def _owed_after(before: Owed | None, node: MessageNode) -> Owed | None:
+    """What is owed after a node without tokens, given what is owed before it."""
     if node.multi_modal_data is None:
         return before
     end, sizes = before or (0, {})
@@ -96,72 +322,31 @@ def owed_after(before: Owed | None, node: MessageNode) -> Owed | None:
     return Owed(end, sizes) if sizes else None
 
 
-def all_inline(above: bool | None, node: MessageNode) -> bool | None:  # noqa: FBT001
-    """Whether all images of a path are inline in its messages, as in released verifiers records.
-
-    The whole path counts, as a renderer that does not attribute tokens to messages gives all of
-    them to the reply.
+def media_ids(token_types: Mapping[Any, int]) -> dict[str, AbstractSet[int]]:
+    """The placeholder token ids by modality.
 
     Args:
-        above: the result for the node's parent; None for a root.
-        node: the last node of the path.
-
-    Returns:
-        None if the path has no image.
+        token_types: a trace's mm_token_type_id_map. If it names no image token, images have the
+            ids of `MediaChecks`.
     """
-    if above is False or node.multi_modal_data is not None:
-        return False
-    urls = media_urls(node.message)
-    return all(url.startswith("data:") for url in urls) if urls else above
-
-
-def media_ids(token_types: Mapping[Any, int]) -> dict[str, set[int]]:
-    """The placeholder token ids by modality, from a trace's mm_token_type_id_map."""
-    ids: dict[str, set[int]] = {}
+    ids: dict[str, AbstractSet[int]] = {}
     for token, kind in token_types.items():
         if kind in TOKEN_TYPES:
-            ids.setdefault(TOKEN_TYPES[kind], set()).add(int(token))
+            name = TOKEN_TYPES[kind]
+            ids[name] = ids.get(name, frozenset()) | {int(token)}
+    if (given := current_checks().image_token_ids) and IMAGE.name not in ids:
+        ids[IMAGE.name] = given
     return ids
 
 
-def placement_errors(
-    node: MessageNode,
-    start: int,
-    ids: Mapping[str, set[int]],
-    path: Path,
-    *,
-    inline: bool | None,
-    owed: Owed | None = None,
-) -> Iterator[RawMMError]:
-    """The errors in the placement of a node's placeholders.
+def untyped(
+    token_types: Mapping[Any, int], ids: Mapping[str, AbstractSet[int]]
+) -> AbstractSet[str]:
+    """The modalities of content parts that a trace's mm_token_type_id_map names no token of.
 
-    Args:
-        node: the node.
-        start: the offset of its first token in its branch.
-        ids: the result of `media_ids`.
-        path: the path of the node.
-        inline: the result of `all_inline`.
-        owed: the result of `owed_after` for the node's parent.
+    None if the map is empty: writers leave it so where they do not know it.
     """
-    size = len(node.token_ids)
-    if size:
-        sidecar = node.multi_modal_data
-        if sidecar is not None:
-            yield from _ranges(sidecar, start, start + size, path)
-        if owed is not None and owed.end > start + size:
-            yield contract_error(
-                "placeholder_order",
-                (*path, "token_ids"),
-                expected=f"tokens up to {owed.end}, where a range of an earlier message ends",
-                got=f"tokens up to {start + size}",
-                hint="the media of messages without tokens lie in the tokens of the next node",
-            )
-        if (
-            ids
-            and not inline
-            and (owed or not placeholders_match(node.token_ids, sidecar, start, ids))
-        ):
-            yield from _image_tokens(node, start, ids, path, owed.sizes if owed else {})
+    return IN_MESSAGES.keys() - ids.keys() if token_types else frozenset()
 
 
 def _ranges(sidecar: MultiModalData, start: int, end: int, path: Path) -> Iterator[RawMMError]:
@@ -182,33 +367,21 @@ def placeholders_match(
     tokens: list[int] | PackedTokenIds,
     sidecar: MultiModalData | None,
     start: int,
-    ids: Mapping[str, set[int]],
+    ids: Mapping[str, AbstractSet[int]],
 ) -> bool:
     """Fast check that the tokens typed as media are those in the sidecar's ranges.
 
-    `start` and `ids` are as in `placement_errors`.
+    `start` is the offset of the first token in its branch, and `ids` the result of `media_ids`.
     """
     for modality, wanted in ids.items():
         ranges = sidecar.mm_placeholders.get(modality, ()) if sidecar is not None else ()
-        if not (
-            (len(wanted) == 1 and _one_id_matches(tokens, ranges, start, *wanted))
-            or _exactly_in(_typed(tokens, wanted), b"\1", ranges, start)
-        ):
+        found = search(tokens, wanted)
+        if found is None:
+            if ranges:
+                return False
+        elif not _exactly_in(*found, ranges, start):
             return False
     return True
-
-
-def _one_id_matches(
-    tokens: list[int] | PackedTokenIds, ranges: Sequence[PlaceholderRange], start: int, wanted: int
-) -> bool:
-    """`placeholders_match` for one id. Also False if the bytes of two tokens look like the id."""
-    found = token_bytes(tokens)
-    if found is None:
-        return False
-    data, size = found
-    if wanted.bit_length() > 8 * size:
-        return not ranges
-    return _exactly_in(data, wanted.to_bytes(size, "little"), ranges, start)
 
 
 def _exactly_in(data: bytes, token: bytes, ranges: Sequence[PlaceholderRange], start: int) -> bool:
@@ -228,16 +401,10 @@ def _exactly_in(data: bytes, token: bytes, ranges: Sequence[PlaceholderRange], s
     return data.find(token, done) < 0
 
 
-def _typed(tokens: list[int] | PackedTokenIds, wanted: set[int]) -> bytes:
-    """One byte per token: 1 if it is one of `wanted`, else 0."""
-    one_by_one = tokens.memoryview() if isinstance(tokens, PackedStream) else tokens
-    return bytes(map(wanted.__contains__, one_by_one))
-
-
 def _image_tokens(
     node: MessageNode,
     start: int,
-    ids: Mapping[str, set[int]],
+    ids: Mapping[str, AbstractSet[int]],
     path: Path,
     owed: Mapping[str, int],
 ) -> Iterator[RawMMError]:
@@ -245,24 +412,33 @@ def _image_tokens(
     sidecar = node.multi_modal_data
     for modality, wanted in ids.items():
         ranges = sidecar.mm_placeholders.get(modality, []) if sidecar is not None else []
+        typed = typed_tokens(node.token_ids, wanted)
+        sampled = both(typed, flag_bytes(node.mask)) if 1 in typed else b""
         # Prefix sums, so that each range takes constant time.
-        before = array("Q", accumulate(_typed(node.token_ids, wanted), initial=0))
+        before = array("Q", accumulate(typed, initial=0))
         size = len(before) - 1
-        in_ranges = outside = done = 0
-        for index, one in enumerate(ranges):
-            first = min(max(0, one.offset - start), size)
-            end = min(max(0, one.offset - start + one.length), size)
-            outside += max(0, before[first] - before[done])
-            typed = before[end] - before[first]
-            in_ranges, done = in_ranges + typed, max(done, end)
-            if typed != one.length:
+        in_ranges = outside = sampled_outside = done = 0
+        first_sampled = -1
+        for first, end, index in (*_clipped(ranges, start, size), (size, size, -1)):
+            if first > done:
+                outside += before[first] - before[done]
+                if number := sampled.count(1, done, first):
+                    first_sampled = first_sampled if sampled_outside else sampled.find(1, done)
+                    sampled_outside += number
+            done = max(done, end)
+            found = before[end] - before[first]
+            in_ranges += found
+            if index >= 0 and found != ranges[index].length:
                 yield contract_error(
                     "orphan_image",
                     (*path, "multi_modal_data", "mm_placeholders", modality, index),
-                    expected=f"{counted(one.length, f'{modality}-typed token')} in the range",
-                    got=str(typed),
+                    expected=f"{counted(ranges[index].length, f'{modality}-typed token')} in the "
+                    "range",
+                    got=str(found),
                 )
-        outside += before[size] - before[done]
+        outside -= sampled_outside
+        if sampled_outside:
+            yield sampled_error(modality, sampled_outside, first_sampled, path)
         if outside != (missing := owed.get(modality, 0)):
             wanted_in_all = counted(in_ranges + missing, f"{modality}-typed token")
             yield contract_error(
@@ -274,49 +450,64 @@ def _image_tokens(
             )
 
 
+def _clipped(
+    ranges: Iterable[PlaceholderRange], start: int, size: int
+) -> Iterator[tuple[int, int, int]]:
+    """Start and end of each range in a node's `size` tokens, and the number of the range."""
+    for index, one in enumerate(ranges):
+        first = min(max(0, one.offset - start), size)
+        yield first, min(max(first, one.offset - start + one.length), size), index
+
+
 def _graph(trace: Trace, path: Path) -> Iterator[RawMMError]:
     yield from graph_errors(trace.nodes, (*path, "nodes"), trace.mm_token_type_id_map)
 
 
 _read_trace = reader("nodes", "mm_token_type_id_map")
-_read_node = reader("parent", "message", "token_ids", "multi_modal_data")
+_read_node = reader("parent", "message", "token_ids", "mask", "multi_modal_data")
 
 
 def _graph_holds(trace: Trace) -> bool:
     nodes, token_types = _read_trace(trace)
+    strict = current_checks().require_sidecars
     ids = media_ids(token_types or {})
+    missing = untyped(token_types or {}, ids)
     ends: list[int] = []
-    inline: list[bool | None] = []
+    owed: list[Mapping[str, int]] = []
+    with_items = without_items = False
     for index, node in enumerate(nodes):
-        parent, message, tokens, sidecar = _read_node(node)
-        start, above = 0, None
-        if parent is not None:
+        parent, message, tokens, mask, sidecar = _read_node(node)
+        start, parts = 0, START.parts
+        if parent is not None and parent is not UNSET:
             if parent >= index:
                 return False
-            start, above = ends[parent], inline[parent]
+            start, parts = ends[parent], owed[parent]
         end = start + len(tokens)
         ends.append(end)
-        if sidecar:
-            if not tokens and sidecar.mm_placeholders:
+        if sidecar and _has_media(sidecar):
+            if parts or not tokens:
                 return False  # another node has the tokens of its media
             for ranges in sidecar.mm_placeholders.values():
                 for one in ranges:
                     if one.offset < start or one.offset + one.length > end:
                         return False
-            within: bool | None = False
-        elif above is False or type(message.content) is not list:
-            within = above
+            if missing or not placeholders_match(tokens, sidecar, start, ids):
+                return False
+            with_items = True
         else:
-            within = all_inline(above, node)
-        inline.append(within)
-        if (
-            ids
-            and end > start
-            and not within
-            and not placeholders_match(tokens, sidecar or None, start, ids)
-        ):
-            return False
-    return True
+            if type(message.content) is list:
+                parts = _sum(parts, parts_of(message))
+            if tokens and parts:
+                if missing or strict:
+                    return False
+                without_items = True
+            for modality, wanted in ids.items() if tokens else ():
+                if not runs_match(tokens, mask, wanted, parts.get(modality, 0)):
+                    return False
+            if tokens:
+                parts = START.parts
+        owed.append(parts)
+    return not (with_items and without_items)
 
 
 RULES: Final = (Rule("graph", _graph, _graph_holds),)

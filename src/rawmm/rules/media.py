@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -9,8 +10,12 @@ from urllib.parse import unquote
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_hash, shown_text
 from rawmm.locators import locator_of, names_image, scheme_of, stored_hash, uri_problem
 from rawmm.media import MODALITIES, mm_refs_names
-from rawmm.rules.ref_text import read_ref
+from rawmm.model.types import PATTERNS
+from rawmm.rules.ref_text import PREFIX, read_ref
 from rawmm.rules.rule import Rule, reader
+from rawmm.rules.scalars import is_base64
+from rawmm.values.errors import processed_key
+from rawmm.values.processed import is_processed_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -130,6 +135,7 @@ def _sidecar(sidecar: MultiModalData, path: Path) -> Iterator[RawMMError]:
         "mm_placeholders": ranges,
         "mm_items": items,
     }
+    yield from _processed_names(lists, path)
     yield from _same_counts(lists, path)
     for modality, found in items.items():
         at = (*path, "mm_items", modality)
@@ -149,6 +155,8 @@ def _sidecar_holds(sidecar: MultiModalData) -> bool:
         return False
     for modality, found in items.items():
         spans, shas = ranges[modality], hashes[modality]
+        if is_processed_key(modality):
+            return False
         if not len(found) == len(spans) == len(shas):
             return False
         end = 0
@@ -164,23 +172,88 @@ def _sidecar_holds(sidecar: MultiModalData) -> bool:
     return True
 
 
+def _processed_names(lists: dict[str, Any], path: Path) -> Iterator[RawMMError]:
+    """An error for each modality with the name of processed data."""
+    for name, by_modality in lists.items():
+        for modality, found in by_modality.items():
+            if is_processed_key(modality):
+                yield processed_key(modality, found, (*path, name))
+
+
 def _features(features: GenerateFeatures, path: Path) -> Iterator[RawMMError]:
     lists: dict[str, Any] = {
-        "mm_hashes": features.mm_hashes,
-        "mm_placeholders": features.mm_placeholders,
+        name: by_modality
+        for name in ("mm_hashes", "mm_placeholders", "kwargs_data", "mm_metadata")
+        if (by_modality := getattr(features, name)) is not None
     }
-    slots = features.kwargs_data
-    if slots is not None:
-        lists["kwargs_data"] = slots
+    yield from _processed_names(lists, path)
+    yield from _same_modalities(lists, path)
     yield from _same_counts(lists, path)
     for modality, spans in features.mm_placeholders.items():
         yield from _sorted_ranges(spans, (*path, "mm_placeholders", modality))
-    for modality, refs in (slots or {}).items():
-        hashes = features.mm_hashes.get(modality, [])
-        for index, ref in enumerate(refs):
-            if ref is not None:
-                sha = hashes[index] if index < len(hashes) else None
-                yield from _slot(ref, modality, sha, (*path, "kwargs_data", modality, index))
+    yield from _disjoint(features.mm_placeholders, (*path, "mm_placeholders"))
+    for modality, slots in (features.kwargs_data or {}).items():
+        ids = features.mm_hashes.get(modality, [])
+        for index, slot in enumerate(slots):
+            at = (*path, "kwargs_data", modality, index)
+            if slot is not None and slot.startswith(PREFIX):
+                sha = ids[index] if index < len(ids) and _is_hash(ids[index]) else None
+                yield from _slot(slot, modality, sha, at)
+            elif slot is not None:
+                yield from _base64(slot, at)
+    for modality, slots in (features.mm_metadata or {}).items():
+        for index, slot in enumerate(slots):
+            if slot is not None:
+                yield from _base64(slot, (*path, "mm_metadata", modality, index))
+
+
+def _same_modalities(lists: dict[str, Any], path: Path) -> Iterator[RawMMError]:
+    """An error for each modality that a map of engine features lacks."""
+    for modality in dict.fromkeys(key for by_modality in lists.values() for key in by_modality):
+        having = [name for name, by_modality in lists.items() if modality in by_modality]
+        for name in lists:
+            if name not in having:
+                yield contract_error(
+                    "count_mismatch",
+                    (*path, name),
+                    expected=f"the modality {shown_text(modality)}, as in {' and '.join(having)}",
+                    got="a map without it",
+                    hint="all maps of engine features have the same modalities; null is no map",
+                )
+
+
+def _disjoint(ranges: dict[str, list[PlaceholderRange]], path: Path) -> Iterator[RawMMError]:
+    """An error for each range that overlaps one of another modality."""
+    if len(ranges) < 2:
+        return
+    placed = [(one, name, index) for name, of in ranges.items() for index, one in enumerate(of)]
+    placed.sort(key=lambda each: each[0].offset)
+    end, owner = 0, ""
+    for one, name, index in placed:
+        if one.offset < end and name != owner:
+            yield contract_error(
+                "placeholder_order",
+                (*path, name, index),
+                expected=f"an offset of at least {end}, where a range of {shown_text(owner)} ends",
+                got=str(one.offset),
+                hint="ranges must not overlap, whatever their modalities",
+            )
+        if one.offset + one.length > end:
+            end, owner = one.offset + one.length, name
+
+
+def _base64(text: str, path: Path) -> Iterator[RawMMError]:
+    """The error of an item that is not in the engine's own encoding."""
+    if not is_base64(text):
+        yield contract_error(
+            "bad_base64",
+            path,
+            expected=f"strict base64, or a reference that begins with {PREFIX}",
+            got=f"{len(text)} characters of other text",
+        )
+
+
+_is_hash: Final = re.compile(PATTERNS["ImageHash"]).match
 
 
 def _slot(text: str, modality: str, sha256: str | None, path: Path) -> Iterator[RawMMError]:

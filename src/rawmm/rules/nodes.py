@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from rawmm.errors import contract_error, counted, shown_hash
 from rawmm.locators import locator_of, names_image, stored_hash
-from rawmm.media import IN_MESSAGES, Modality, counted_items, media_urls
+from rawmm.media import IN_MESSAGES, Modality, counted_items, media_urls, parts_of
 from rawmm.model.types import SamplingMask
+from rawmm.rules.media_checks import current_checks
 from rawmm.rules.rule import Rule, reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rawmm.errors import Path, RawMMError
     from rawmm.model.types import EncodedArray, MessageNode, MultiModalData
@@ -89,22 +90,18 @@ def _rows(encoded: EncodedArray) -> int:
 def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
     """A message has one item per media part, of the same medium.
 
-    A node without tokens needs no sidecar. Without media parts either, it is not checked.
+    A node needs a sidecar only if the caller of `validate` requires it. Without media parts and
+    tokens, a sidecar is not checked.
     """
     sidecar = node.multi_modal_data
     if sidecar is None:
-        # Without a sidecar the images must travel in the message itself.
-        message = node.message
-        inline = all(url.startswith("data:") for url in media_urls(message))
-        if node.token_ids and not inline:
-            counts = {name: len(one.urls(message)) for name, one in IN_MESSAGES.items()}
-            yield contract_error(
-                "count_mismatch",
-                (*path, "multi_modal_data"),
-                expected=f"a sidecar with {counted_items(counts)}",
-                got="no sidecar",
-                hint="the message refers to offloaded images whose descriptors are lost",
-            )
+        # The rule of the graph judges the media of records without sidecars.
+        if (
+            current_checks().require_sidecars
+            and node.token_ids
+            and (parts := parts_of(node.message))
+        ):
+            yield without_sidecar(parts, path, "each message with media must have its items")
         return
     by_field = (sidecar.mm_items, sidecar.mm_placeholders, sidecar.mm_hashes)
     for name, modality in IN_MESSAGES.items():
@@ -122,6 +119,17 @@ def _images(node: MessageNode, path: Path) -> Iterator[RawMMError]:
                 got=str(items),
                 hint="media were lost or added on the way",
             )
+
+
+def without_sidecar(parts: Mapping[str, int], path: Path, reason: str) -> RawMMError:
+    """The error of a node whose message has media and tokens, and which must have a sidecar."""
+    return contract_error(
+        "count_mismatch",
+        (*path, "multi_modal_data"),
+        expected=f"a sidecar with {counted_items(parts)}",
+        got="no sidecar",
+        hint=f"{reason}; those of this message are lost",
+    )
 
 
 def _same_images(
@@ -151,7 +159,7 @@ _read_media = reader("message", "multi_modal_data", "token_ids")
 def _images_hold(node: MessageNode) -> bool:
     message, sidecar, ids = _read_media(node)
     if not sidecar:
-        return not ids or not media_urls(message)
+        return not ids or not media_urls(message) or not current_checks().require_sidecars
     items, hashes = sidecar.mm_items, sidecar.mm_hashes
     for name, modality in IN_MESSAGES.items():
         urls, shas = modality.urls(message), hashes.get(name, ())

@@ -26,6 +26,11 @@ MAX_ELEMENTS: Final = 100
 """The most illegal elements to list for one packed stream."""
 _ELEMENTS: Final = "int32"
 """The element type of both arrays of a sampling mask."""
+_FLAT: Final[dict[str, Schema]] = {
+    "int32": {"$ref": "#/$defs/TokenId"},
+    "float32": {"type": "number"},
+}
+"""Schemas of the elements of flat arrays. In an int32, counts and ids have the same bounds."""
 
 
 def packed_errors(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
@@ -77,7 +82,8 @@ def _array_size(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
         yield error
 
 
-def _fills_its_shape(encoded: EncodedArray) -> bool:
+def fills_its_shape(encoded: EncodedArray) -> bool:
+    """Whether the bytes of an array have the size of its shape."""
     return size_error(encoded.dtype, encoded.shape, encoded.data, ()) is None
 
 
@@ -86,11 +92,11 @@ def _packed(stream: PackedStream[Any], path: Path) -> Iterator[RawMMError]:
 
 
 def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
-    if not (_fills_its_shape(mask.ids) and _fills_its_shape(mask.counts)):
+    if not (fills_its_shape(mask.ids) and fills_its_shape(mask.counts)):
         return  # the rule of the array reports it
     found = False
     for name in ("ids", "counts"):
-        for error in _mask_array(getattr(mask, name), (*path, name)):
+        for error in flat_array_errors(getattr(mask, name), _ELEMENTS, (*path, name)):
             found = True
             yield error
     if found:
@@ -105,24 +111,21 @@ def _sampling_mask(mask: SamplingMask, path: Path) -> Iterator[RawMMError]:
         )
 
 
-def _mask_array(encoded: EncodedArray, path: Path) -> Iterator[RawMMError]:
-    """The errors of one array of a sampling mask, which holds token ids or counts."""
-    if encoded.dtype != _ELEMENTS or len(encoded.shape) != 1:
+def flat_array_errors(encoded: EncodedArray, dtype: str, path: Path) -> Iterator[RawMMError]:
+    """The errors of an array that must have one dimension of `dtype`, int32 or float32."""
+    if encoded.dtype != dtype or len(encoded.shape) != 1:
         yield contract_error(
             "array_size",
             path,
-            expected=f"{_ELEMENTS} of one dimension",
+            expected=f"{dtype} of one dimension",
             got=f"{encoded.dtype} of shape {shown_shape(encoded.shape)}",
         )
     else:
-        # In an int32, counts and token ids have the same bounds.
-        yield from element_errors(
-            encoded.dtype, encoded.data, definition("TokenId"), (*path, "data")
-        )
+        yield from element_errors(dtype, encoded.data, _FLAT[dtype], (*path, "data"))
 
 
 RULES: Final = (
-    Rule("array_size", _array_size, _fills_its_shape),
+    Rule("array_size", _array_size, fills_its_shape),
     Rule("packed", _packed, PackedStream.holds),
     Rule("sampling_mask", _sampling_mask),
 )

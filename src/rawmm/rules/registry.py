@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.model.types import TYPES
-from rawmm.rules import free_json, graph, media, nodes, numbers, packed
+from rawmm.rules import free_json, graph, media, nodes, numbers, outputs, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rawmm.model.types import Contract
     from rawmm.rules.rule import Rule
 
-_SUBJECTS: Final = (free_json, graph, media, nodes, numbers, packed)
+_SUBJECTS: Final = (free_json, graph, media, nodes, numbers, outputs, packed)
 """Modules with a tuple `RULES`."""
 
 

@@ -105,7 +105,7 @@ def _number(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
 _BASE64: Final = (ascii_letters + digits + "+/").encode()
 
 
-def _is_base64(text: str) -> bool:
+def is_base64(text: str) -> bool:
     """Whether `text` is strict base64. A regular expression would need 40 bytes per character."""
     if len(text) % 4 or not text.isascii():
         return False
@@ -131,7 +131,7 @@ def _string(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
             got=shown_text(value),
         )
     elif "pattern" in schema and not (
-        _is_base64(value) if binary else _compiled(schema["pattern"]).search(value)
+        is_base64(value) if binary else _compiled(schema["pattern"]).search(value)
     ):
         yield contract_error(
             schema.get("x-rawmm-code", "bad_format"),

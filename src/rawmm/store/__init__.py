@@ -22,6 +22,7 @@ from rawmm.store.protocol import checked_store as checked_store
 from rawmm.store.protocol import put_image as put_image
 from rawmm.store.protocol import read_bytes as read_bytes
 from rawmm.store.protocol import url_of as url_of
+from rawmm.store.protocol import url_of_id as url_of_id
 from rawmm.store.registry import open_store
 from rawmm.store.registry import register_scheme as register_scheme
 from rawmm.store.registry import served_schemes as served_schemes

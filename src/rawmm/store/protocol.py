@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rawmm.errors import MaterializeError, OffloadError, contract_error, shown, shown_text
@@ -156,6 +157,13 @@ def url_of(store: Store, info: ImageInfo) -> str:
     """
     with calling("uri", "the URL of an image in the store"):
         return store.uri(info)
+
+
+def url_of_id(store: Store, raw_image_id: str) -> str:
+    """Return the URL of the image with an id: the location of the store, a slash and the id."""
+    root = store.root
+    location = root if is_a(root, str) else Path(root).as_uri()
+    return f"{location.removesuffix('/')}/{raw_image_id}"
 
 
 def list_names(store: Store) -> list[str]:

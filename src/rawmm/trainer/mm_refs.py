@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rawmm.codec import convert
@@ -10,7 +11,7 @@ from rawmm.graph import stream_of
 from rawmm.media import LISTS, iter_media, mm_refs_names
 from rawmm.model.types import MMImageItem, MMImageRef, MMRefs, MultiModalData
 from rawmm.real_class import is_a
-from rawmm.store import resolved_dir
+from rawmm.store import open_store, url_of_id
 from rawmm.trainer.spans import span_errors, uri_error
 from rawmm.values.plain import plain_copy
 
@@ -38,7 +39,8 @@ def build_mm_refs(
 
     Args:
         sidecar: `MultiModalData` of the whole branch, or a value that converts to it; or None.
-        image_dir: the image directory. Ids become ``file://`` URIs in it.
+        image_dir: the image directory, whose ids become ``file://`` URIs, or the URL of another
+            store, whose ids become URLs below it.
         to_uri: a function from an id to a URI, such as that of a store; instead of `image_dir`.
         num_tokens: the length of the sample.
         mm_token_type_ids: for each token of the sample 0 for text, 1 for an image.
@@ -112,8 +114,7 @@ def _check_modalities(sidecar: MultiModalData) -> None:
 
 
 def _in(image_dir: str | os.PathLike[str]) -> ToUri:
-    directory = resolved_dir(image_dir)
-    return lambda raw_image_id: (directory / raw_image_id).as_uri()
+    return partial(url_of_id, open_store(image_dir))
 
 
 def _image_ref(one: Medium, locate: ToUri | None) -> MMImageRef:

@@ -8,7 +8,7 @@ from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, counted, shown
-from rawmm.graph import as_list, not_a_stream, stream_of
+from rawmm.graph import not_a_stream, stream_of
 from rawmm.model.types import EncodedArray, MMRefs
 from rawmm.real_class import is_a
 from rawmm.trainer import experts
@@ -19,6 +19,7 @@ from rawmm.trainer.sample import (
     TrainingSample,
     as_sample,
     images_of,
+    lengths_of,
     moved,
     part,
     sample_of,
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
 class MicroBatch:
     """Concatenated samples, with prime-rl's field names.
 
-    A stream that some samples lack is filled for them: ``rl_weights`` with 1, all others with 0. A
-    stream that all samples lack is None. Fields not listed here are as in `TrainingSample`.
+    A stream that some samples lack is filled for them: ``rl_weights`` with 1, ``seq_lens`` with the
+    number of tokens, all others with 0. A stream that all samples lack is None. Fields not listed
+    here are as in `TrainingSample`.
 
     Attributes:
         input_ids: the tokens of all samples.
@@ -45,10 +47,11 @@ class MicroBatch:
         inference_logprobs: the sampling log-probability of each token in nats.
         position_ids: the index of each token in its own sample.
         sequence_lengths: the number of tokens of each sample.
+        seq_lens: the length in tokens of each sequence of each sample.
         temperatures: the sampling temperature of each token.
         env_names: the environment of each token's sample.
         mm_refs: the media of all samples; offsets count from the first token of the batch.
-        absent: the streams that each sample lacked, so that `unpack` restores it.
+        absent: the filled streams of each sample, so that `unpack` restores it.
         info: the `info` of each sample.
     """
 
@@ -57,6 +60,7 @@ class MicroBatch:
     inference_logprobs: list[float]
     position_ids: list[int]
     sequence_lengths: list[int]
+    seq_lens: list[int] | None = None
     temperatures: list[float]
     env_names: list[str]
     ref_logprobs: list[float] | None = None
@@ -78,6 +82,9 @@ _NAMES: Final = {
     "logprobs": "inference_logprobs",
 }
 """Fields of a sample that have another name in a micro-batch."""
+
+_MAY_LACK: Final = (*FILL, "seq_lens")
+"""Fields that are filled for samples without them."""
 
 
 def pack(samples: Iterable[Any]) -> MicroBatch:
@@ -109,6 +116,8 @@ def pack(samples: Iterable[Any]) -> MicroBatch:
     names = [name for name in FILL if any(getattr(one, name) is not None for one in checked)]
     if "mm_token_type_ids" in names:
         _check_types(checked)
+    if any(one.seq_lens is not None for one in checked):
+        names.append("seq_lens")
     for name in names:
         joined[name] = list(chain.from_iterable(_filled(one, name) for one in checked))
     return MicroBatch(
@@ -128,27 +137,21 @@ def unpack(batch: MicroBatch) -> list[TrainingSample]:
     """The samples of which `pack` made `batch`.
 
     Raises:
-        ContractError: ``stream_length`` if sequence lengths or a stream do not match the number
+        ContractError: ``stream_length`` if lengths of sequences or a stream do not match the number
             of tokens, ``count_mismatch`` if a list does not have one entry per sample,
             ``placeholder_order`` for a medium across two samples, and the errors of `as_sample`.
         ProcessedPayloadError: a payload is not raw.
     """
     if not is_a(batch, MicroBatch):
         raise contract_error("wrong_type", (), expected="a MicroBatch", got=shown(batch))
-    lengths = _lengths(batch.sequence_lengths)
     tokens = stream_of(batch.input_ids, "TokenIds", ("input_ids",))
-    if sum(lengths) != len(tokens):
-        raise contract_error(
-            "stream_length",
-            ("sequence_lengths",),
-            expected=f"lengths whose sum is {len(tokens)}, the number of tokens",
-            got=str(sum(lengths)),
-        )
+    lengths = lengths_of(batch.sequence_lengths, len(tokens), ("sequence_lengths",))
     absent = _per_sample(batch.absent, "absent", len(lengths))
     infos = _per_sample(batch.info, "info", len(lengths))
     whole = _whole(batch)
     bounds = list(pairwise([0, *accumulate(lengths)]))
     _check_whole_images(whole, bounds)
+    _check_whole_sequences(whole, lengths)
     out = []
     env_names = _env_names(batch.env_names, bounds)
     for index, ((start, end), names) in enumerate(zip(bounds, absent, strict=True)):
@@ -159,23 +162,6 @@ def unpack(batch: MicroBatch) -> list[TrainingSample]:
             values[name] = None
         out.append(sample_of(values, lambda name, index=index: (name, index)))  # type: ignore[misc]
     return out
-
-
-def _lengths(given: Any) -> list[int]:
-    lengths = as_list(given)
-    if lengths is None:
-        raise contract_error(
-            "wrong_type", ("sequence_lengths",), expected="a list of lengths", got=shown(given)
-        )
-    for index, length in enumerate(lengths):
-        if type(length) is not int or length < 1:
-            raise contract_error(
-                "out_of_range" if type(length) is int else "wrong_type",
-                ("sequence_lengths", index),
-                expected="a number of tokens of at least 1",
-                got=shown(length),
-            )
-    return list(lengths)
 
 
 def _per_sample(given: Any, name: str, size: int) -> Sequence[Any]:
@@ -198,11 +184,11 @@ def _absent_names(given: Any, path: tuple[str | int, ...]) -> list[str]:
     if not is_a(given, (AbstractSet, list, tuple)):
         raise contract_error("wrong_type", path, expected="a set of names", got=shown(given))
     for name in given:
-        if not is_a(name, str) or name not in FILL:
+        if not is_a(name, str) or name not in _MAY_LACK:
             raise contract_error(
                 "bad_value",
                 path,
-                expected=f"names of streams: {', '.join(FILL)}",
+                expected=f"names of streams: {', '.join(_MAY_LACK)}",
                 got=shown(name),
             )
     return list(given)
@@ -280,7 +266,10 @@ def _check_types(samples: Sequence[TrainingSample]) -> None:
 
 def _filled(sample: TrainingSample, name: str) -> list[Any]:
     stream: list[Any] | None = getattr(sample, name)
-    return [FILL[name]] * len(sample.token_ids) if stream is None else stream
+    if stream is not None:
+        return stream
+    tokens = len(sample.token_ids)
+    return [tokens] if name == "seq_lens" else [FILL[name]] * tokens
 
 
 def _all_refs(images: list[list[MMImageRef]]) -> MMRefs | None:
@@ -344,3 +333,15 @@ def _check_whole_images(whole: TrainingSample, bounds: list[tuple[int, int]]) ->
                 expected=f"a range inside its sample, which ends at {end}",
                 got=f"{image.offset} to {image.offset + image.length}",
             )
+
+
+def _check_whole_sequences(whole: TrainingSample, lengths: list[int]) -> None:
+    if whole.seq_lens is None:
+        return
+    for end in set(accumulate(lengths)) - set(accumulate(whole.seq_lens)):
+        raise contract_error(
+            "stream_length",
+            ("seq_lens",),
+            expected=f"a sequence that ends at {end}, where a sample ends",
+            got="a sequence of two samples",
+        )

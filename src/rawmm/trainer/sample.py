@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, field, fields
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.codec import convert
@@ -42,6 +43,7 @@ class TrainingSample:
         mm_refs: references to the media, in token order; None without media.
         routed_experts: expert ids ``[tokens, layers, top_k]``.
         mm_token_type_ids: for each token 0 for text, 1 for an image.
+        seq_lens: the length in tokens of each sequence in the sample; None for a single one.
         rl_weights: the weight of each token in the policy-gradient term of the loss.
         ce_weights: the weight of each token in the cross-entropy term.
         ref_kl_weights: the weight of each token in the KL term to the reference model.
@@ -60,6 +62,7 @@ class TrainingSample:
     mm_refs: MMRefs | None = None
     routed_experts: EncodedArray | None = None
     mm_token_type_ids: list[int] | None = None
+    seq_lens: list[int] | None = None
     rl_weights: list[float] | None = None
     ce_weights: list[float] | None = None
     ref_kl_weights: list[float] | None = None
@@ -147,6 +150,7 @@ def sample_of(values: Mapping[Any, Any], at: Callable[[str], Path]) -> TrainingS
         env_name=base_value(env_name),
         mm_refs=_mm_refs(values.get("mm_refs"), at("mm_refs")),
         routed_experts=experts.as_experts(values.get("routed_experts"), at("routed_experts")),
+        seq_lens=_seq_lens(values.get("seq_lens"), len(found["token_ids"]), at("seq_lens")),
         streams=_own_streams(values, at),
         info=_own_info(values, at),
     )
@@ -156,6 +160,37 @@ def sample_of(values: Mapping[Any, Any], at: Callable[[str], Path]) -> TrainingS
     for error in _errors(sample, lambda name: _path_of(name, values, at)):
         raise error
     return sample
+
+
+def _seq_lens(given: Any, tokens: int, path: Path) -> list[int] | None:
+    return None if given is None else lengths_of(given, tokens, path)
+
+
+def lengths_of(given: Any, tokens: int, path: Path) -> list[int]:
+    """The lengths of sequences that together have `tokens` tokens, checked.
+
+    Raises:
+        ContractError: `given` is not a list of positive integers, or their sum is another one.
+    """
+    lengths = as_list(given)
+    if lengths is None:
+        raise contract_error("wrong_type", path, expected="a list of lengths", got=shown(given))
+    for index, length in enumerate(lengths):
+        if type(length) is not int or length < 1:
+            raise contract_error(
+                "out_of_range" if type(length) is int else "wrong_type",
+                (*path, index),
+                expected="a number of tokens of at least 1",
+                got=shown(length),
+            )
+    if sum(lengths) != tokens:
+        raise contract_error(
+            "stream_length",
+            path,
+            expected=f"lengths whose sum is {tokens}, the number of tokens",
+            got=str(sum(lengths)),
+        )
+    return list(lengths)
 
 
 def _check_name(name: str, path: Path) -> None:
@@ -349,6 +384,14 @@ def part(sample: TrainingSample, start: int, end: int) -> TrainingSample:
         env_name=sample.env_name,
         mm_refs=MMRefs(images=moved(images, -start)) if images else None,
         routed_experts=None if routed is None else experts.rows(routed, start, end),
+        seq_lens=None if sample.seq_lens is None else _within(sample.seq_lens, start, end),
         streams=own,
         info=sample.info,
     )
+
+
+def _within(lengths: list[int], start: int, end: int) -> list[int]:
+    """The lengths of sequences as far as they are from `start` to before `end`."""
+    bounds = pairwise((0, *accumulate(lengths)))
+    cut = (min(last, end) - max(first, start) for first, last in bounds)
+    return [length for length in cut if length > 0]

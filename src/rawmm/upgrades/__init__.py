@@ -6,7 +6,8 @@ are gone.
 
 Payloads stay as they are. Both grid shapes, ``[t, h, w]`` and ``[[t, h, w]]``, are canonical:
 payloads belong to the family, references carry them, and engines compare references as strings.
-Images in messages stay as well; see `rawmm.offload`.
+Images in messages stay as well; see `rawmm.offload`. Without a layout, messages without sidecars
+have none afterwards.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from rawmm.model.kinds import schema_of
 from rawmm.model.types import MessageNode
 from rawmm.real_class import is_a
 from rawmm.upgrades.forms import FORMS
+from rawmm.upgrades.forms import RELEASED as RELEASED
+from rawmm.upgrades.forms import find_form as find_form
 from rawmm.upgrades.kinds import TRAINING_SAMPLE as TRAINING_SAMPLE
 from rawmm.upgrades.kinds import detected_type
 from rawmm.upgrades.kinds import kind_of as kind_of
@@ -29,6 +32,7 @@ from rawmm.values.plain import to_plain
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     from rawmm.layouts import Layout
 
@@ -63,6 +67,7 @@ def upgrade(
     *,
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
+    image_token_ids: Iterable[int] | None = None,
 ) -> Upgraded[MessageNode]: ...
 @overload
 def upgrade(
@@ -71,6 +76,7 @@ def upgrade(
     *,
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
+    image_token_ids: Iterable[int] | None = None,
 ) -> Upgraded[T]: ...
 @overload
 def upgrade(
@@ -79,6 +85,7 @@ def upgrade(
     *,
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
+    image_token_ids: Iterable[int] | None = None,
 ) -> Upgraded[Any]: ...
 def upgrade(
     value: Any,
@@ -86,6 +93,7 @@ def upgrade(
     *,
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
+    image_token_ids: Iterable[int] | None = None,
 ) -> Upgraded[Any]:
     """Convert a value of any historical form of `type` to the form of the contract.
 
@@ -98,31 +106,38 @@ def upgrade(
         type: a type of the contract, or a list, ``dict[str, ...]`` or optional of one; None
             detects it from the value. A detected training sample, an array as prime-rl's transport
             writes it, stays an array with upgraded references.
-        image_dir: where inline images are stored; their descriptors get a ``raw_image_id``.
-            Without it they stay inline, as a ``data:`` URL in ``raw_image_uri``. Either way each
-            image is compared with its hash.
-        layout: the model's image layout, or its family for the default parameters. Only the form
-            ``inline_urls`` needs it, with `image_dir` for inline images.
+        image_dir: where inline images are stored: a directory, or the URL of another store. Their
+            descriptors get a ``raw_image_id``. Without it they stay inline, as a ``data:``
+            URL in ``raw_image_uri``. Either way each image is compared with its hash.
+        layout: the model's image layout, or its family for the default parameters. Descriptors
+            of the family that lack their fingerprint, or have that of a text without ``v1``, get
+            the fingerprint of the layout. The forms ``pruned_ref`` and ``inline_urls`` need a
+            layout, and ``inline_urls`` needs `image_dir` for inline images. Messages of the
+            form ``released`` get their sidecars with it; see `rawmm.describe_trace`.
+        image_token_ids: placeholder tokens of images, for ``released`` records without a
+            token-type map.
 
     Raises:
-        ContractError: ``historical_form`` or ``no_image_dir`` for ``inline_urls`` without a layout
-            or directory, ``unsupported_version`` for a later version, ``hash_mismatch``, and as
-            `rawmm.convert`.
+        ContractError: ``historical_form`` for ``inline_urls`` and ``pruned_ref`` without a layout,
+            ``no_image_dir`` for ``inline_urls`` without a directory, ``unsupported_version`` for a
+            later version, ``hash_mismatch``, and as `rawmm.convert`.
         ProcessedPayloadError: the form is ``processed``; run again from the source images.
         OffloadError: an inline image is invalid or cannot be stored.
-        MaterializeError: an image file that ``inline_urls`` refers to cannot be read.
+        MaterializeError: an image file that ``inline_urls`` or, with a layout, a ``released``
+            message refers to cannot be read.
     """
     # Loaded here, so that an error that only names a form does not load them.
     from rawmm import layouts
-    from rawmm.store import ImageStore
+    from rawmm.store import open_store
 
-    store = None if image_dir is None else ImageStore(image_dir)
+    store = None if image_dir is None else open_store(image_dir)
     walk = Walk(store, layouts.get(layout) if is_a(layout, str) else layout)
     document = to_plain(value, detected_type(value) if type is None else type, open_structs=True)
     kind = kind_of(document) if type is None else type
     if kind is TRAINING_SAMPLE:
         upgraded = walk.upgraded_sample(document)
     else:
-        upgraded = convert(walk.upgraded(document, schema_of(kind)), kind)
+        canonical = walk.described(walk.upgraded(document, schema_of(kind)), image_token_ids)
+        upgraded = convert(canonical, kind)
     walk.store_images()
     return Upgraded(upgraded, walk.record.form, walk.record.notes)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from rawmm.images import PreparedImage
     from rawmm.layouts import Layout
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and indices from the root of the document."""
@@ -41,13 +41,15 @@ class Context:
         path: where the value stands.
         store: where inline images will be stored; None leaves them inline.
         layout: the model's image layout, if given.
+        modality: the key of the list that holds an item, if any.
         sha256: the hash recorded beside an item, if any. It is not validated.
         upgrade_part: upgrades a part of the value, given its type, the part and its path.
     """
 
     path: Path
-    store: ImageStore | None
+    store: Store | None
     layout: Layout | None
+    modality: str | None
     sha256: Any
     upgrade_part: Callable[[str, Any, Path], Any]
 
@@ -56,15 +58,19 @@ class Context:
 class HistoricalForm:
     """A wire form from before the contract.
 
+    A value may have several forms, and each is upgraded in its turn, the oldest first.
+
     Attributes:
         name: the value of `Upgraded.form`.
         since: when it was first written.
         of: the type of the contract that replaced it.
         description: what it looks like.
         matches: tells whether a value has this form. It must accept any object.
-        upgrade: returns the value in the form of the contract, or raises a `RawMMError`.
+        upgrade: returns the value in the form of the contract, or in a newer one, or raises a
+            `RawMMError`.
         rebuild: what to do if the data cannot be upgraded. None if every reader still accepts
-            the form, so that no error names it.
+            the form or reports what it lacks, so that no error names it.
+        matches_with: the same as `matches`, for a form that only the model's layout shows.
     """
 
     name: str
@@ -74,6 +80,7 @@ class HistoricalForm:
     matches: Callable[[Any], bool]
     upgrade: Callable[[Any, Context], Step]
     rebuild: str | None = None
+    matches_with: Callable[[Any, Layout], bool] | None = None
 
     def __str__(self) -> str:
         """``name (since): description``."""

@@ -10,10 +10,16 @@ from rawmm.upgrades import (
     inline,
     inline_urls,
     mmraw,
+    pruned_item,
+    pruned_ref,
+    unversioned_fingerprint,
     uri,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rawmm.layouts import Layout
     from rawmm.upgrades.form import HistoricalForm
 
 HISTORICAL_FORMS: tuple[HistoricalForm, ...] = (
@@ -25,11 +31,18 @@ HISTORICAL_FORMS: tuple[HistoricalForm, ...] = (
     inline.FORM,
     mmraw.BASE64,
     mmraw.JSON,
+    pruned_item.FORM,
+    pruned_item.FOR_TRAINER,
+    pruned_ref.FORM,
+    unversioned_fingerprint.FOR_ITEM,
+    unversioned_fingerprint.FOR_TRAINER,
+    unversioned_fingerprint.FOR_REF,
     inline_urls.FORM,
 )
 """Every form that can be upgraded, the oldest first."""
 
 CANONICAL: Final = "canonical"
+RELEASED: Final = "released"
 CURRENT_FORMS: Final[dict[str, str]] = {
     "RawMMItem": "envelope_v1",
     "MMRefs": "image_refs",
@@ -41,7 +54,7 @@ FORMS: Final[dict[str, str]] = {form.name: form.description for form in HISTORIC
     "envelope_v1": "nothing to change: the sidecar items of the contract",
     "image_refs": "nothing to change: the trainer references of the contract",
     "mmraw": "nothing to change: the references of the contract",
-    "released": "nothing to change: no sidecar, the images are inline in the messages",
+    RELEASED: "nothing to change: no sidecar; with a layout, the messages get theirs",
     CANONICAL: "nothing to change: no media, or a type that had no other form",
 }
 """Every value of `Upgraded.form` and its meaning. Historical forms come first, the oldest first."""
@@ -52,13 +65,23 @@ def has_forms(name: str) -> bool:
     return any(form.of == name for form in HISTORICAL_FORMS)
 
 
+def forms_of(name: str) -> Iterator[HistoricalForm]:
+    """The historical forms of type `name`, the oldest first."""
+    return (form for form in HISTORICAL_FORMS if form.of == name)
+
+
+def has_form(value: Any, form: HistoricalForm, layout: Layout | None) -> bool:
+    """Whether `value` has a form, as far as the model's layout, if given, shows."""
+    if form.matches_with is not None:
+        return layout is not None and form.matches_with(value, layout)
+    return form.matches(value)
+
+
 def find_form(name: str, value: Any) -> HistoricalForm | None:
-    """The historical form of type `name` that `value` has, or None."""
-    forms = (form for form in HISTORICAL_FORMS if form.of == name)
-    return next((form for form in forms if form.matches(value)), None)
+    """The oldest historical form of type `name` that `value` shows without a layout, or None."""
+    return next((form for form in forms_of(name) if has_form(value, form, None)), None)
 
 
 def refused_form(name: str, value: Any) -> HistoricalForm | None:
-    """The same, for forms that readers refuse. `rawmm.validation` names them in its errors."""
-    form = find_form(name, value)
-    return form if form is not None and form.rebuild else None
+    """The form of `value` that readers refuse. `rawmm.validation` names it in its errors."""
+    return next((form for form in forms_of(name) if form.rebuild and form.matches(value)), None)

@@ -10,7 +10,7 @@ from rawmm.images import Limits, PreparedImage, parse_data_url, prepare_image
 from rawmm.model.types import PATTERNS
 
 if TYPE_CHECKING:
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
     from rawmm.upgrades.form import Path
 
 _HASH: Final = re.compile(PATTERNS["ImageHash"])
@@ -39,7 +39,7 @@ class InlineImage(NamedTuple):
         return f"stored, under its {name}" if self.to_store else f"still inline, in {name}"
 
 
-def read_inline(url: Any, sha256: Any, path: Path, store: ImageStore | None) -> InlineImage:
+def read_inline(url: Any, sha256: Any, path: Path, store: Store | None) -> InlineImage:
     """Read the image of a data URL and compare it with the hash recorded beside it.
 
     Args:
@@ -68,7 +68,9 @@ def read_inline(url: Any, sha256: Any, path: Path, store: ImageStore | None) -> 
             hint="images and hashes are in different orders, or one was replaced",
         )
     if store is not None:
-        uri = store.uri(image.info)
+        from rawmm.store import url_of  # an error that only names a form skips this import
+
+        uri = url_of(store, image.info)
         return InlineImage(image, {"raw_image_id": image.raw_image_id}, uri, (image,))
     # Readers ignore case, parameters and wrong types in the head; the contract has none of them.
     uri = f"data:{image.header.media_type};base64,{parse_data_url(url).text}"

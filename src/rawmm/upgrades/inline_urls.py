@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.codec import to_builtins
 from rawmm.errors import RawMMError, contract_error, counted, shown
-from rawmm.locators import scheme_of
+from rawmm.locators import scheme_of, uri_problem
 from rawmm.model.types import SCHEMA_VERSION, PlaceholderRange
 from rawmm.real_class import is_a
 from rawmm.upgrades.form import REBUILD_REFS, HistoricalForm, Step
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rawmm.describe import DescribedImage
     from rawmm.images import PreparedImage
     from rawmm.layouts import Layout
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
     from rawmm.upgrades.form import Context, Path
 
 
@@ -61,7 +61,7 @@ def _upgrade(refs: Any, context: Context) -> Step:
 
 
 def _image(
-    image: Any, path: Path, store: ImageStore | None, layout: Layout
+    image: Any, path: Path, store: Store | None, layout: Layout
 ) -> tuple[list[Any], tuple[PreparedImage, ...]]:
     url, offset, length = _fields(image, path)
     at = (*path, 0)
@@ -101,10 +101,10 @@ def _fields(image: Any, path: Path) -> tuple[str, int, int]:
     url, offset, length = image
     for error in errors_at({"offset": offset, "length": length}, PlaceholderRange, ()):
         raise error.at((*path, 1 if error.path == "$.offset" else 2), path="$")
-    if not isinstance(url, str) or scheme_of(url) not in {"data", "file"}:
-        raise contract_error(
-            "bad_locator", (*path, 0), expected="a data: or file:// URL", got=shown(url)
-        )
+    if not isinstance(url, str):
+        raise contract_error("bad_locator", (*path, 0), expected="a URL", got=shown(url))
+    if problem := uri_problem(url):
+        raise contract_error(problem.code, (*path, 0), expected=problem.expected, got=problem.got)
     return url, offset, length
 
 

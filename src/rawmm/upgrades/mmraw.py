@@ -1,6 +1,7 @@
 """The forms ``mmraw_v2``, ``mmraw_v3``, ``mmraw_base64`` and ``mmraw_json`` of reference strings.
 
-`rawmm.engine.split_raw_mm_ref` reads all of them, so one upgrade serves all.
+One parser reads all of them, so one upgrade serves all. Any of them may lack its fingerprint, see
+`pruned_ref`.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.codec import to_builtins
-from rawmm.engine import raw_mm_ref, split_raw_mm_ref
+from rawmm.engine import raw_mm_ref
 from rawmm.errors import RawMMError
 from rawmm.locators import scheme_of
 from rawmm.real_class import is_a
+from rawmm.rules import built_ref, ref_fields
 from rawmm.upgrades.form import HistoricalForm, Step
 from rawmm.upgrades.images import read_inline
 from rawmm.upgrades.processed import with_advice
@@ -20,16 +22,28 @@ if TYPE_CHECKING:
     from rawmm.upgrades.form import Context, Path
 
 
+_ANY_FINGERPRINT: Final = "0" * 32
+"""Stands for a missing fingerprint while the other fields are validated."""
+
+
 def read_reference(ref: str, path: Path) -> dict[str, Any]:
     """The fields of a reference string of any form, as in `RawMMRef`.
 
+    A missing ``fingerprint`` stays missing. Everything else is validated.
+
     Raises:
-        ContractError, ProcessedPayloadError: as `split_raw_mm_ref`.
+        ContractError, ProcessedPayloadError: as `rawmm.split_raw_mm_ref`.
     """
     try:
-        fields: dict[str, Any] = to_builtins(split_raw_mm_ref(ref))
+        parsed = ref_fields(ref)
+        is_pruned = "fingerprint" not in parsed.fields
+        if is_pruned:
+            parsed = parsed._replace(fields={**parsed.fields, "fingerprint": _ANY_FINGERPRINT})
+        fields: dict[str, Any] = to_builtins(built_ref(parsed))
     except RawMMError as error:
         raise with_advice(error).at(path) from None
+    if is_pruned:
+        del fields["fingerprint"]
     return fields
 
 
@@ -63,11 +77,16 @@ def _canonical(ref: str, context: Context, change: str) -> Step:
     return Step({**rest, **found.locator}, change, found.to_store)
 
 
-def _is_canonical(ref: str) -> bool:
+def is_canonical(ref: str, fields: dict[str, Any]) -> bool:
+    """Whether a reference string is the canonical one of its fields."""
+    return "fingerprint" in fields and write_reference(fields) == ref
+
+
+def _is_old_json(ref: str) -> bool:
     try:
-        return write_reference(read_reference(ref, ())) == ref
+        return not is_canonical(ref, read_reference(ref, ()))
     except RawMMError:
-        return False
+        return True
 
 
 def _starts_with(prefix: str, value: Any) -> bool:
@@ -95,7 +114,7 @@ JSON: Final = HistoricalForm(
     since="June to August 2026",
     of="RawMMRef",
     description="a reference in JSON, with raw_image_data or in another spelling",
-    matches=lambda ref: _starts_with("mmraw:{", ref) and not _is_canonical(ref),
+    matches=lambda ref: _starts_with("mmraw:{", ref) and _is_old_json(ref),
     upgrade=_upgrade,
 )
 BASE64: Final = HistoricalForm(

@@ -38,6 +38,10 @@ class Record:
         """Record a value of this form."""
         self._seen.add(form)
 
+    def has_seen(self, form: str) -> bool:
+        """Whether a value of this form was seen."""
+        return form in self._seen
+
     def changed(self, path: Path, form: str, change: str) -> None:
         """Record a value of this form that was upgraded."""
         self.saw(form)

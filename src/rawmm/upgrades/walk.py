@@ -5,23 +5,23 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rawmm.errors import OffloadError
+from rawmm.errors import OffloadError, counted
 from rawmm.model.schemas import definition
 from rawmm.model.types import TYPES, MMRefs
 from rawmm.upgrades.form import Context
-from rawmm.upgrades.forms import CURRENT_FORMS, find_form, has_forms
+from rawmm.upgrades.forms import CURRENT_FORMS, RELEASED, forms_of, has_form, has_forms
 from rawmm.upgrades.kinds import refs_field
-from rawmm.upgrades.mmraw import read_reference, write_reference
+from rawmm.upgrades.mmraw import is_canonical, read_reference, write_reference
 from rawmm.upgrades.processed import refuse_processed
 from rawmm.upgrades.record import Record
 from rawmm.validation import errors_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rawmm.images import PreparedImage
     from rawmm.layouts import Layout
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
     from rawmm.upgrades.form import HistoricalForm, Path
 
     Schema = Mapping[str, Any]
@@ -41,7 +41,7 @@ class Walk:
     """
 
     def __init__(
-        self, store: ImageStore | None, layout: Layout | None, *, keep_strings: bool = False
+        self, store: Store | None, layout: Layout | None, *, keep_strings: bool = False
     ) -> None:
         self.record = Record()
         self._images: dict[str, tuple[PreparedImage, Path]] = {}
@@ -84,10 +84,41 @@ class Walk:
         at = refs_field(value)
         if at is None:
             return value
-        canonical = self._upgraded_as("MMRefs", value[at], (at,))
+        canonical = self._refs(value[at], (at,))
         for error in errors_at(canonical, MMRefs, (at,)):
             raise error
         return [*value[:at], canonical, *value[at + 1 :]]
+
+    def described(self, value: Any, image_token_ids: Iterable[int] | None = None) -> Any:
+        """`value` with a sidecar for each message of the form ``released``, if there is a layout.
+
+        Args:
+            value: the upgraded document.
+            image_token_ids: see `rawmm.describe_trace`.
+
+        Raises:
+            RawMMError: as `rawmm.describe_trace`.
+        """
+        if self._layout is None or not self.record.has_seen(RELEASED):
+            return value
+        from rawmm.describe import describe_document  # loads the image code only when needed
+
+        value, nodes = describe_document(
+            value,
+            self._layout,
+            image_token_ids=image_token_ids,
+            store=self._store,
+            keep=None if self._store is None else self._kept,
+        )
+        for node in nodes:
+            change = f"sidecar of {counted(node.images, 'image')} computed with the layout"
+            self.record.changed(node.path, RELEASED, f"{change} {self._layout.family}")
+        return value
+
+    def _kept(self, image: PreparedImage) -> dict[str, str]:
+        """The locator of an inline image of a message, which will be stored."""
+        self._images.setdefault(image.sha256, (image, ()))
+        return {"raw_image_id": image.raw_image_id}
 
     def store_images(self) -> int:
         """Store the images that were inline; return how many the store did not have.
@@ -95,11 +126,13 @@ class Walk:
         Raises:
             OffloadError: ``store_failed`` or ``path_escape``, at a value that needs the image.
         """
+        from rawmm.store import put_image  # an error that only names a form skips this import
+
         written = 0
         for image, path in self._images.values():
             assert self._store is not None  # without a store, no step returns images
             try:
-                written += self._store.put(image).written
+                written += put_image(self._store, image).written
             except OffloadError as error:
                 raise error.at(path, path="$") from error
         return written
@@ -117,25 +150,34 @@ class Walk:
         if not isinstance(value, dict):
             return value
         if value.get("multi_modal_data") is None and _has_image(value.get("message")):
-            self.record.saw("released")
+            self.record.saw(RELEASED)
         return self._object(value, definition("MessageNode"), path)
 
     def _sidecar(self, value: Any, path: Path) -> Any:
         def item(one: Any, modality: str, index: int) -> Any:
             hashes = _list_at(value.get("mm_hashes"), modality)
             sha256 = hashes[index] if index < len(hashes) else None
-            return self._item(one, (*path, "mm_items", modality, index), sha256)
+            return self._item(one, (*path, "mm_items", modality, index), modality, sha256)
 
         return _with_each(value, "mm_items", item)
 
-    def _item(self, value: Any, path: Path, sha256: Any = None) -> Any:
+    def _item(self, value: Any, path: Path, modality: str | None = None, sha256: Any = None) -> Any:
         if not isinstance(value, dict):
             return value
         refuse_processed(value, path)
-        return self._upgraded_as("RawMMItem", value, path, sha256)
+        return self._upgraded_as("RawMMItem", value, path, modality, sha256)
 
     def _refs(self, value: Any, path: Path) -> Any:
-        return self._upgraded_as("MMRefs", value, path)
+        value = self._upgraded_as("MMRefs", value, path)
+        if not (isinstance(value, list) and value and isinstance(value[0], list)):
+            return value
+        images = [self._image_ref(ref, (*path, 0, index)) for index, ref in enumerate(value[0])]
+        return [images, *value[1:]]
+
+    def _image_ref(self, value: Any, path: Path) -> Any:
+        if not (isinstance(value, list) and value):
+            return value
+        return [self._upgraded_as("MMImageItem", value[0], (*path, 0)), *value[1:]]
 
     def _reference(self, value: Any, path: Path) -> Any:
         if not isinstance(value, str):
@@ -145,11 +187,7 @@ class Walk:
 
     def _reference_fields(self, ref: str, path: Path) -> Any:
         fields = read_reference(ref, path)
-        form = None if ref == write_reference(fields) else find_form("RawMMRef", ref)
-        if form is not None:
-            return self._apply(form, ref, path)
-        self.record.saw(CURRENT_FORMS["RawMMRef"])
-        return fields
+        return self._upgraded_as("RawMMRef", fields if is_canonical(ref, fields) else ref, path)
 
     def _features(self, value: Any, path: Path) -> Any:
         def slot(one: Any, modality: str, index: int) -> Any:
@@ -160,22 +198,29 @@ class Walk:
 
         return _with_each(value, "kwargs_data", slot)
 
-    def _upgraded_as(self, name: str, value: Any, path: Path, sha256: Any = None) -> Any:
+    def _upgraded_as(
+        self,
+        name: str,
+        value: Any,
+        path: Path,
+        modality: str | None = None,
+        sha256: Any = None,
+    ) -> Any:
         """`value` in the contract's form of type `name`."""
-        form = find_form(name, value)
-        if form is not None:
-            return self._apply(form, value, path, sha256)
-        if name in CURRENT_FORMS:
+        context = Context(path, self._store, self._layout, modality, sha256, self._upgraded_part)
+        old = value
+        for form in forms_of(name):
+            if has_form(value, form, self._layout):
+                value = self._apply(form, value, context)
+        if value is old and name in CURRENT_FORMS:
             self.record.saw(CURRENT_FORMS[name])
         return value
 
-    def _apply(self, form: HistoricalForm, value: Any, path: Path, sha256: Any = None) -> Any:
-        step = form.upgrade(
-            value, Context(path, self._store, self._layout, sha256, self._upgraded_part)
-        )
-        self.record.changed(path, form.name, step.change)
+    def _apply(self, form: HistoricalForm, value: Any, context: Context) -> Any:
+        step = form.upgrade(value, context)
+        self.record.changed(context.path, form.name, step.change)
         for image in step.images:
-            self._images.setdefault(image.sha256, (image, path))
+            self._images.setdefault(image.sha256, (image, context.path))
         return step.value
 
     def _upgraded_part(self, name: str, value: Any, path: Path) -> Any:
@@ -186,10 +231,11 @@ class Walk:
         "MultiModalData": _sidecar,
         "RawMMItem": _item,
         "MMRefs": _refs,
+        "MMImageRef": _image_ref,
         "RawMMRef": _reference,
         "GenerateFeatures": _features,
     }
-    """Definitions that need more than `find_form`, for example the hash beside an item."""
+    """Definitions that need more than their forms, for example the hash beside an item."""
 
 
 def _leads_to_history(schema: Schema) -> bool:

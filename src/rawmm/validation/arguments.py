@@ -8,7 +8,9 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rawmm.errors import RawMMError, contract_error, shown
+from rawmm.model.schemas import definition
 from rawmm.real_class import claims_another, is_a
+from rawmm.rules import SCALARS, MediaChecks
 from rawmm.validation.errors import errors_at
 from rawmm.values.views import as_sequence, is_array
 
@@ -73,3 +75,38 @@ def in_order(values: Any, path: tuple[str, ...], expected: str) -> Iterable[Any]
         except Exception:  # noqa: BLE001, S110  (the object's own code)
             pass
     raise contract_error("wrong_type", path, expected=expected, got=shown(values))
+
+
+def media_checks(
+    image_token_ids: object = (), *, require_sidecars: object = False, layout: object = None
+) -> MediaChecks:
+    """The arguments of `validate` as `MediaChecks`.
+
+    Raises:
+        ContractError: ``wrong_type`` or ``out_of_range`` for an argument of another type or value.
+        ProcessedPayloadError: ``array_payload`` for an array of ids.
+    """
+    listed = (
+        image_token_ids
+        if is_a(image_token_ids, AbstractSet)
+        else in_order(image_token_ids, ("image_token_ids",), "a list or set of token ids")
+    )
+    kind, ids = definition("TokenId"), set()
+    for index, token in enumerate(listed):
+        for error in SCALARS[kind["type"]](token, kind, ("image_token_ids", index)):
+            raise error
+        ids.add(int.__index__(token))
+    if type(require_sidecars) is not bool:
+        raise contract_error(
+            "wrong_type", ("require_sidecars",), expected="a boolean", got=shown(require_sidecars)
+        )
+    rows = False if layout is None else getattr(type(layout), "row_separators", None)
+    if type(rows) is not bool:
+        raise contract_error(
+            "wrong_type",
+            ("layout",),
+            expected="a layout",
+            got=shown(layout),
+            hint="pass the result of rawmm.layouts.get",
+        )
+    return MediaChecks(frozenset(ids), require_sidecars, rows)

@@ -10,7 +10,7 @@ import msgspec
 from rawmm.model.base import Extra, OneOf
 from rawmm.model.kinds import decoded_as
 from rawmm.model.types import Contract
-from rawmm.values.extras import split_extras, value_errors
+from rawmm.values.extras import normalized_extra, split_extras
 from rawmm.values.plain import contains_struct, scan, to_plain
 
 
@@ -20,9 +20,7 @@ def dec_hook(kind: type[Any], value: Any) -> Any:
     msgspec calls this hook for field types that it does not support itself.
     """
     if kind is Extra:
-        for error in value_errors(value):
-            raise error
-        return value if type(value) is Extra else Extra(value)
+        return normalized_extra(value)
     if isinstance(value, kind):
         return value
     if not issubclass(kind, OneOf) or not isinstance(value, dict):

@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import msgspec
 
 from rawmm.errors import RawMMError, contract_error
 from rawmm.model.kinds import added_fields, has_type, schema_of
-from rawmm.model.types import Contract, MessageNode, Trace
+from rawmm.model.types import Contract, Episode, MessageNode, Trace
 from rawmm.real_class import is_a
-from rawmm.rules import graph_errors, own_errors
+from rawmm.rules import current_checks, graph_errors, lone_node_errors, own_errors
 from rawmm.validation.convert import made_plain, to_struct
 from rawmm.validation.explain import shape_errors
 from rawmm.validation.revalidate import revalidate
@@ -91,34 +91,59 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
                 got="another value, or none",
             )
         return
-    # The rules of the whole need a right shape. Nodes with one are still checked.
-    nodes, at = _nodes_of(value, kind, path)
+    # The rules of the whole need a right shape. Parts with one are still checked.
+    yield from _errors_of_parts(value, kind, path, plain=foreign is None)
+
+
+def _errors_of_parts(value: Any, kind: Any, path: Path, *, plain: bool) -> Iterator[RawMMError]:
+    """The broken rules of the traces and nodes in `value` whose shape is right."""
+    args = get_args(kind)
+    if kind is Episode:
+        traces = (as_mapping(value) or {}).get("traces")
+        yield from _errors_of_parts(traces, list[Trace], (*path, "traces"), plain=plain)
+    elif kind is Trace:
+        pairs = as_mapping(value) or {}
+        nodes = as_sequence(pairs.get("nodes")) or ()
+        yield from _errors_of_nodes(nodes, (*path, "nodes"), plain=plain, one_trace=True)
+    elif kind == list[MessageNode]:
+        yield from _errors_of_nodes(as_sequence(value) or (), path, plain=plain)
+    elif get_origin(kind) is list and args[0] in (Trace, Episode):
+        for index, one in enumerate(as_sequence(value) or ()):
+            here = (*path, index)
+            if (struct := _with_right_shape(one, args[0], here, plain=plain)) is not None:
+                yield from rule_errors(struct, here)
+            else:
+                yield from _errors_of_parts(one, args[0], here, plain=plain)
+
+
+def _errors_of_nodes(
+    nodes: Any, path: Path, *, plain: bool, one_trace: bool = False
+) -> Iterator[RawMMError]:
     structs: list[MessageNode | None] = []
     for index, node in enumerate(nodes):
-        struct = None
-        here = (*at, index)
-        wrong = chain(
-            shape_errors(node, schema_of(MessageNode), here), unconverted_values(node, here)
-        )
-        if not any(True for _ in wrong) and (foreign is None or is_plain(node)):
-            struct = _as_struct(node, MessageNode)
+        here = (*path, index)
+        struct = _with_right_shape(node, MessageNode, here, plain=plain)
+        if struct is not None:
             yield from rule_errors(struct, here)
         structs.append(struct)
-    yield from graph_errors(structs, at)
+    yield from graph_errors(structs, path, one_trace=one_trace)
 
 
-def _nodes_of(value: Any, kind: Any, path: Path) -> tuple[Any, Path]:
-    if kind == list[MessageNode]:
-        return as_sequence(value) or (), path
-    if kind is Trace:
-        pairs = as_mapping(value) or {}
-        return as_sequence(pairs.get("nodes")) or (), (*path, "nodes")
-    return (), path
+def _with_right_shape(value: Any, kind: Any, path: Path, *, plain: bool) -> Any:
+    """A part as a struct, without checking rules; None if its shape is wrong.
+
+    `plain` says whether all values are known to be plain.
+    """
+    wrong = chain(shape_errors(value, schema_of(kind), path), unconverted_values(value, path))
+    if any(True for _ in wrong) or not (plain or is_plain(value)):
+        return None
+    return _as_struct(value, kind)
 
 
 def graph_broken(value: Any, kind: Any) -> bool:
     """Whether a bare list of nodes in `value` breaks a rule. Traces check their own nodes."""
-    return may_hold_nodes(kind) and any(True for _ in bare_graph_errors(value, ()))
+    may_break = may_hold_nodes(kind) or current_checks().image_token_ids
+    return bool(may_break) and any(True for _ in bare_graph_errors(value, ()))
 
 
 @cache
@@ -130,13 +155,16 @@ def may_hold_nodes(kind: Any) -> bool:
 
 
 def bare_graph_errors(value: Any, path: Path) -> Iterator[RawMMError]:
-    """The errors between the nodes of each bare list in lists and dicts."""
+    """The errors between the nodes of each bare list in lists and dicts, and of lone nodes."""
+    if is_a(value, MessageNode):
+        yield from lone_node_errors(value, path)
+        return
     if not is_a(value, (dict, list, tuple)) or not value:
         return
     if not is_a(value, dict):
         nodes = [is_a(one, MessageNode) for one in value]
         if any(nodes) and all(node or value[index] is None for index, node in enumerate(nodes)):
-            yield from graph_errors(value, path)
+            yield from graph_errors(value, path, one_trace=False)
             return
     for key, child in value.items() if is_a(value, dict) else enumerate(value):
         if type(child) not in SCALARS:

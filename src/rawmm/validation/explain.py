@@ -15,13 +15,14 @@ from rawmm.locators import id_problem
 from rawmm.model.base import EXTRA, Hooks, own_fields
 from rawmm.model.kinds import ADDED
 from rawmm.model.schemas import definition, resolved
-from rawmm.model.types import PROCESSED_KEYS, SCHEMA_VERSION, TYPES, Contract
+from rawmm.model.types import SCHEMA_VERSION, TYPES, Contract
 from rawmm.real_class import is_a
 from rawmm.rules import NAMES, SCALARS, packed_errors, typed, wrong_type
 from rawmm.values.errors import bad_key, lone_surrogate, missing_field, processed_key, unknown_field
 from rawmm.values.extras import place_errors
-from rawmm.values.payload import ND, Mode, payload_errors
+from rawmm.values.payload import Mode, payload_errors
 from rawmm.values.plain import unconvertible
+from rawmm.values.processed import ND, holds_numbers, is_processed_key
 from rawmm.values.views import array_values, as_mapping, as_sequence, base_value, is_text
 
 if TYPE_CHECKING:
@@ -266,7 +267,9 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
             yield from shape_errors(child, properties[key], (*path, key))
         elif key in schema.get(ADDED, ()):
             continue  # the subclass's own, of a type that no schema says
-        elif extra is False and key in PROCESSED_KEYS:
+        elif is_processed_key(key) and (
+            extra is False or (_is_free(extra) and holds_numbers(child))
+        ):
             yield processed_key(key, child, path)
         elif extra is False:
             yield unknown_field(key, properties, path)

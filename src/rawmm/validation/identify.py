@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from rawmm.errors import contract_error, shown
 from rawmm.model.types import (
     MAX_DEPTH,
+    ContentPart,
     Contract,
     EncodedArray,
+    Episode,
     GenerateFeatures,
     ImageUrlContentPart,
     Message,
@@ -35,13 +37,15 @@ _MARKS: tuple[tuple[frozenset[str], Any], ...] = tuple(
     (frozenset(keys), kind)
     for keys, kind in (
         (("nodes",), Trace),
+        (("traces",), Episode),
         (("message",), MessageNode),
         (("role",), Message),
-        (("family", "fingerprint", "mm_hash"), RawMMRef),
+        (("family", "mm_hash"), RawMMRef),
         (("kind",), RawMMItem),
         (("family", "payload"), RawMMItem),
         (("image_layout_fingerprint",), RawMMItem),  # a form without an envelope
         (("mm_hashes", "kwargs_data"), GenerateFeatures),
+        (("mm_hashes", "mm_metadata"), GenerateFeatures),
         (("mm_items",), MultiModalData),
         (("mm_hashes",), MultiModalData),
         (("mm_placeholders",), MultiModalData),
@@ -74,7 +78,10 @@ def _detected(value: Any, depth: int) -> Any:
                 return kind
         part = pairs.get("type")
         if is_a(part, str) and part in ("text", "image_url"):
-            return ImageUrlContentPart if part == "image_url" else TextContentPart
+            if part == "text":
+                return TextContentPart
+            for_engine = "url" in keys and "image_url" not in keys
+            return ContentPart if for_engine else ImageUrlContentPart
     items = as_sequence(value) if pairs is None else None
     if items and depth < MAX_DEPTH:
         if _is_image_refs(items):
@@ -85,7 +92,7 @@ def _detected(value: Any, depth: int) -> Any:
     raise contract_error(
         "unknown_type",
         (),
-        expected="a trace, node, message, sidecar, descriptor or reference",
+        expected="an episode, trace, node, message, sidecar, descriptor or reference",
         got=shown(value),
         hint="give its type",
     )

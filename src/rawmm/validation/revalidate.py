@@ -124,7 +124,9 @@ def _check_subclass(value: Any, kinds: tuple[type[Contract], ...]) -> bool:
 def _extends(extra: Any, known: frozenset[str]) -> bool:
     """Whether `extra` can be written beside the properties `known`."""
     return (
-        issubclass(type(extra), dict) and known.isdisjoint(extra) and not any(value_errors(extra))
+        issubclass(type(extra), dict)
+        and known.isdisjoint(extra)
+        and not any(True for _ in value_errors(extra))
     )
 
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import msgspec
 
 from rawmm.errors import contract_error, shown, shown_text
-from rawmm.model.base import EXTRA, Extra
+from rawmm.model.base import EXTRA, Extra, wire_fields
 from rawmm.model.types import Contract
 from rawmm.real_class import is_a
-from rawmm.values.payload import Mode, payload_errors
+from rawmm.values.open_arrays import with_array_bytes
+from rawmm.values.payload import Mode, is_clean, payload_errors
 from rawmm.values.views import SCALARS, as_sequence
 
 if TYPE_CHECKING:
@@ -112,6 +113,47 @@ def value_errors(extra: Any) -> Iterator[RawMMError]:
     if not issubclass(type(extra), dict):
         yield from place_errors(extra, (), ())
         return
-    yield from payload_errors(dict.fromkeys(extra), (), Mode.WIRE)
-    for key, value in extra.items():
-        yield from payload_errors(value, (key,), Mode.WIRE)
+    if not is_clean(dict(extra), Mode.WIRE, depth=0):
+        yield from payload_errors(dict(extra), (), Mode.WIRE, depth=0)
+
+
+def normalized_extra(value: dict[Any, Any]) -> Extra:
+    """Unknown properties as decoding returns them: with bytes in encoded arrays.
+
+    Raises:
+        RawMMError: no format can encode a value, or it is processed data.
+    """
+    extra = value if type(value) is Extra else Extra(value)
+    if is_clean(dict(extra), Mode.WIRE, depth=0):
+        return extra
+    extra = Extra({key: with_array_bytes(child) for key, child in extra.items()})
+    for error in value_errors(extra):
+        raise error
+    return extra
+
+
+def merge_extras(value: Any) -> Any:
+    """`value` with dicts in place of structs that have extra fields or contain such structs.
+
+    Only fields that may hold open objects are visited, each once.
+    """
+    if is_a(value, Contract):
+        return _merged(value)
+    if type(value) in SCALARS or not is_a(value, (dict, list, tuple)):
+        return value
+    if is_a(value, dict):
+        pairs = {key: merge_extras(item) for key, item in value.items()}
+        return pairs if any(pairs[key] is not value[key] for key in pairs) else value
+    items = [merge_extras(item) for item in value]
+    return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
+
+
+def _merged(struct: Contract) -> Any:
+    changed = {}
+    for name, attribute, _ in open_below(type(struct)):
+        child = getattr(struct, attribute)
+        if child and (merged := merge_extras(child)) is not child:
+            changed[name] = merged
+    if not changed and not getattr(struct, "extra", None):
+        return struct
+    return {**dict(wire_fields(struct)), **changed}

@@ -39,9 +39,13 @@ class Slot(NamedTuple):
     """Whether integers are read as doubles."""
     free: bool = False
     """Whether any JSON is accepted. Numpy scalars are not JSON, though some are floats."""
+    arrays: bool = False
+    """Whether arrays of any shape become encoded arrays."""
 
 
 NO_SLOT: Final = Slot()
+OPEN_SLOT: Final = Slot(free=True, arrays=True)
+"""An unknown field of an open object, or one of any JSON."""
 
 
 @cache
@@ -81,7 +85,10 @@ def _merged(slots: list[Slot]) -> Slot:
 @cache
 def field_slots(kind: type[Contract]) -> dict[str, Slot]:
     """The slots of a struct class by wire name, in order."""
-    return {field.encode_name: slot_of(field.type) for field in msgspec.structs.fields(kind)}
+    return {
+        field.encode_name: OPEN_SLOT if field.name in kind.__wire_fields__ else slot_of(field.type)
+        for field in msgspec.structs.fields(kind)
+    }
 
 
 class FieldInfo(NamedTuple):

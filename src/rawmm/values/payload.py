@@ -13,7 +13,15 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rawmm.errors import contract_error, shown
-from rawmm.model.types import MAX_DEPTH, MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES, PROCESSED_KEYS
+from rawmm.model.base import own_fields
+from rawmm.model.types import (
+    MAX_DEPTH,
+    MAX_FREE_VALUES,
+    MAX_TEXT,
+    MAX_VALUES,
+    PROCESSED_KEYS,
+    EncodedArray,
+)
 from rawmm.values.errors import (
     bad_key,
     lone_surrogate,
@@ -22,7 +30,9 @@ from rawmm.values.errors import (
     processed_key,
     too_many_levels,
 )
+from rawmm.values.open_arrays import array_data, encoded_array
 from rawmm.values.plain import MAX_INT
+from rawmm.values.processed import KEY_SIZES, ND, holds_numbers, is_processed_key
 from rawmm.values.views import (
     as_mapping,
     as_sequence,
@@ -37,10 +47,6 @@ if TYPE_CHECKING:
 
     from rawmm.errors import Path, RawMMError
 
-ND: Final = "__nd__"
-"""The key that marks an object as an encoded array."""
-_NONE: Final[frozenset[str]] = frozenset()
-
 
 class Mode(Enum):
     """How strict a place is."""
@@ -51,33 +57,42 @@ class Mode(Enum):
     """Any JSON. The contract does not define its content."""
     WIRE = 3
     """Free values of an open record. MessagePack also allows bytes and non-finite numbers."""
+    TEXT = 4
+    """Free values of an open record that JSON can represent: bytes only in encoded arrays."""
 
 
+_OPEN: Final = (Mode.WIRE, Mode.TEXT)
+_ARRAY_HINT: Final = "a descriptor holds numbers as JSON lists, and never pixels"
+_OPEN_HINT: Final = "pass a numpy array of numbers or a rawmm.EncodedArray"
 # The most values, and bytes of text in keys and strings together.
 _PAYLOAD: Final[tuple[int, float]] = (MAX_VALUES, MAX_TEXT)
 # Free JSON may be large. This limit stops shared containers that would never end.
 _FREE: Final[tuple[int, float]] = (MAX_FREE_VALUES, inf)
 
 
-def is_clean(value: Any, mode: Mode) -> bool:
-    """Fast check that `value` is plain, allowed JSON. If it fails, call `payload_errors`."""
-    return _judge(value, mode) == "clean"
+def is_clean(value: Any, mode: Mode, depth: int = 1) -> bool:
+    """Fast check that `value` is plain, allowed JSON. If it fails, call `payload_errors`.
+
+    Also fails for the text of an encoded array in an open record, which is read as bytes.
+    """
+    return _judge(value, mode, MAX_DEPTH + 1 - depth) == "clean"
 
 
-def _is_clean_scalar(value: Any, kind: type, banned: frozenset[str]) -> bool:
+def _is_clean_scalar(value: Any, kind: type, mode: Mode) -> bool:
     if kind is str:
         return is_text(value)
     if kind is int:
-        return not banned or -MAX_INT <= value <= MAX_INT
+        return mode is not Mode.DESCRIPTOR or -MAX_INT <= value <= MAX_INT
     if kind is float:
         return isfinite(value)
     return kind is bool or value is None
 
 
-def _judge(value: Any, mode: Mode) -> Literal["clean", "unclear", "too_large"]:
+def _judge(
+    value: Any, mode: Mode, deepest: int = MAX_DEPTH
+) -> Literal["clean", "unclear", "too_large"]:
     """The fast pass. Stops at the first unclear value or exceeded limit."""
     descriptor = mode is Mode.DESCRIPTOR
-    banned = PROCESSED_KEYS if descriptor else _NONE
     most, longest = _PAYLOAD if descriptor else _FREE
     values, text = 1, 0
     levels: list[Iterator[Any]] = []
@@ -93,16 +108,23 @@ def _judge(value: Any, mode: Mode) -> Literal["clean", "unclear", "too_large"]:
                 if values > most:
                     return "too_large"
                 levels.append(children)
-                if len(levels) > MAX_DEPTH:
+                if len(levels) > deepest:
                     return "unclear"
                 if kind is list:
                     children = iter(child)
                     break
                 for key in child:
-                    if type(key) is not str or key in banned or (size := utf8_size(key)) < 0:
+                    if type(key) is not str or (size := utf8_size(key)) < 0:
                         return "unclear"
                     text += size
-                if descriptor and ND in child:
+                    # Only text outside of ASCII changes its length when it is folded.
+                    if (
+                        (size in KEY_SIZES or size != len(key))
+                        and key.casefold() in PROCESSED_KEYS
+                        and (descriptor or holds_numbers(child[key]))
+                    ):
+                        return "unclear"
+                if ND in child and (descriptor or type(child.get("data")) is str):
                     return "unclear"
                 children = iter(child.values())
                 break
@@ -110,7 +132,9 @@ def _judge(value: Any, mode: Mode) -> Literal["clean", "unclear", "too_large"]:
                 if (size := utf8_size(child)) < 0:
                     return "unclear"
                 text += size
-            elif not _is_clean_scalar(child, kind, banned):
+            elif kind is bytes and mode is Mode.WIRE:
+                continue
+            elif not _is_clean_scalar(child, kind, mode):
                 return "unclear"
         else:
             if not levels:
@@ -145,7 +169,6 @@ class _Walk:
     def __init__(self, mode: Mode, *, owner: bool) -> None:
         self.mode = mode
         self.owner = owner
-        self.banned = PROCESSED_KEYS if mode is Mode.DESCRIPTOR else _NONE
         self.most, self.longest = _PAYLOAD if mode is Mode.DESCRIPTOR else _FREE
         self.values = 0
         self.text = 0
@@ -167,7 +190,7 @@ class _Walk:
         if not self.within_limits():
             yield _too_large(self.payload, self.mode)
             return
-        if _is_clean_scalar(value, kind, self.banned):
+        if _is_clean_scalar(value, kind, self.mode):
             return
         pairs: Mapping[Any, Any] | None = None
         items: Sequence[Any] | None = None
@@ -176,7 +199,10 @@ class _Walk:
         elif kind is list or kind is tuple:
             items = value
         elif is_array(value):
-            if not (self.mode is Mode.WIRE and kind is bytes):
+            yield from self._array(value, path)
+            return
+        elif issubclass(kind, EncodedArray) and self.mode in _OPEN:
+            if array_data(own_fields(value)) is None:
                 yield _array(value, path)
             return
         elif (pairs := as_mapping(value)) is None:
@@ -198,6 +224,17 @@ class _Walk:
                 return
             yield from self.errors(child, (*path, index), depth + 1, above)
 
+    def _array(self, value: Any, path: Path) -> Iterator[RawMMError]:
+        """The errors of an array. Open records hold numeric ones, and bytes in MessagePack."""
+        if self.mode is Mode.WIRE and type(value) is bytes:
+            return
+        encoded = encoded_array(value) if self.mode in _OPEN else None
+        if encoded is None:
+            hint = _OPEN_HINT if self.mode in _OPEN else _ARRAY_HINT
+            yield _array(value, path, hint=hint)
+        elif type(encoded) is float:
+            yield from self._scalar(encoded, path)
+
     def _mapping(
         self, value: Any, pairs: Mapping[Any, Any], path: Path, depth: int, above: tuple[int, ...]
     ) -> Iterator[RawMMError]:
@@ -205,6 +242,7 @@ class _Walk:
         if descriptor and (mark := pairs.get(ND)) is not None and _truthy(mark):
             yield _array(value, path, "an encoded array (__nd__)")
             return
+        in_text = self.mode is Mode.TEXT and array_data(pairs) is not None
         found = False
         for given, child in pairs.items():
             if depth and not self.within_limits():
@@ -213,9 +251,11 @@ class _Walk:
             if type(key) is not str:
                 found = True
                 yield bad_key(given, path)
-            elif descriptor and key in PROCESSED_KEYS:
+            elif is_processed_key(key) and (descriptor or holds_numbers(child)):
                 found = True
                 yield processed_key(key, child, path)
+            elif in_text and key == "data":
+                continue  # base64 in JSON
             else:
                 if (size := utf8_size(key)) < 0:
                     found = True
@@ -266,11 +306,7 @@ def _truthy(value: Any) -> bool:
     return True if is_array(value) else bool(value)
 
 
-def _array(value: Any, path: Path, what: str | None = None) -> RawMMError:
+def _array(value: Any, path: Path, what: str | None = None, hint: str = _ARRAY_HINT) -> RawMMError:
     return contract_error(
-        "array_payload",
-        path,
-        expected="plain JSON values",
-        got=what or shown(value),
-        hint="a descriptor holds numbers as JSON lists, and never pixels",
+        "array_payload", path, expected="plain JSON values", got=what or shown(value), hint=hint
     )

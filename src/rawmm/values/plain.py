@@ -19,7 +19,8 @@ from rawmm.values.errors import (
     not_json,
     too_many_levels,
 )
-from rawmm.values.fields import NO_SLOT, Slot, field_slots, slot_of
+from rawmm.values.fields import NO_SLOT, OPEN_SLOT, Slot, field_slots, slot_of
+from rawmm.values.open_arrays import encoded_array
 from rawmm.values.views import (
     LEAVES,
     NUMBERS,
@@ -163,7 +164,8 @@ def to_plain(value: Any, kind: Any = None, path: Path = (), *, open_structs: boo
 
     Mappings, sequences, models and dataclasses become dicts and lists. Subclasses of scalars become
     their base values. Where `kind` has a per-token stream, a one-dimensional array of numbers
-    becomes a list. Each shared object is converted once, so the time is linear.
+    becomes a list. In a free value of an open object, any array of numbers becomes an encoded one.
+    Each shared object is converted once, so the time is linear.
 
     Args:
         value: any value.
@@ -192,6 +194,13 @@ class _Converter:
 
     def convert(self, value: Any, slot: Slot, path: Path, depth: int = 0) -> Any:
         kind = type(value)
+        if (
+            slot.arrays
+            and kind is not bytes
+            and is_array(value)
+            and (array := encoded_array(value)) is not None
+        ):
+            return array
         if issubclass(kind, _SCALAR_BASES) and not (slot.free and is_array(value)):
             return _scalar(value, slot, path)
         if value is None or kind is bytes:
@@ -241,7 +250,7 @@ class _Converter:
     ) -> dict[str, Any]:
         struct = _struct_for(slot.structs, pairs)
         slots = {} if struct is None else field_slots(struct)
-        other = slot_of(Any) if struct and struct.__open__ else slot_of(slot.values)
+        other = OPEN_SLOT if struct and struct.__open__ else slot_of(slot.values)
         if slot.free:
             other = slot
         plain: dict[str, Any] = {}

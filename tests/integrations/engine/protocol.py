@@ -167,6 +167,11 @@ def pooling_cache_miss(_: list[str]) -> EngineError:
     return retryable_error("Multi-modal processor cache miss.")
 
 
+def missing_data(index: int) -> EngineError:
+    """The answer to an image that is sent by UUID alone and that is not in the cache."""
+    return bad_request(f"Cache miss for image at index {index} but data is not provided.")
+
+
 def unnamed_cache_miss(_: list[str]) -> EngineError:
     """vLLM's answer to a generation request for items that the engine process does not have."""
     return internal_error()

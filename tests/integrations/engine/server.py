@@ -24,6 +24,7 @@ from tests.integrations.engine.protocol import (
     bad_request,
     internal_error,
     invalid_request,
+    missing_data,
     unnamed_cache_miss,
 )
 
@@ -61,6 +62,8 @@ class Engine:
     """Applied to each answer before it is sent, to make an engine that is wrong."""
     cached: set[str] = field(default_factory=set)
     """Hashes and UUIDs of the items that it has."""
+    known: dict[str | None, int] = field(default_factory=dict)
+    """The number of tokens of the images that it has by UUID."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
 
@@ -144,11 +147,20 @@ class Engine:
 
     def _counts(self, parts: Sequence[dict[str, Any]]) -> list[int]:
         """How many tokens each image of a request becomes."""
-        return [
-            self._count(decode_image(read_image(part["url"], self.allowed_local_media_path)))
-            for part in parts
-            if _is_image(part)
-        ]
+        counts: list[int] = []
+        for part in filter(_is_image, parts):
+            url, uuid = part.get("url"), part.get("uuid")
+            count = self.known.get(uuid)
+            if url:
+                # Read even if the cache has its UUID, which then decides.
+                image = decode_image(read_image(url, self.allowed_local_media_path))
+                count = self._count(image) if count is None else count
+            if count is None:
+                raise missing_data(len(counts))
+            if uuid is not None:
+                self.known[uuid] = count
+            counts.append(count)
+        return counts
 
     def _count(self, image: Image.Image) -> int:
         (grid,) = self.image_processor(images=[image], return_tensors="np")["image_grid_thw"]
@@ -192,7 +204,7 @@ def _is_image(part: dict[str, Any]) -> bool:
     """Whether a part is an image. vLLM skips parts of types that it does not know."""
     if part.get("type") != "image_url":
         return False
-    if not part.get("url"):
+    if not part.get("url") and part.get("uuid") is None:
         raise bad_request(
             "multi_modal_data['image'][0] is empty but multi_modal_uuids['image'][0] is missing."
         )

@@ -13,6 +13,7 @@ from renderers.base import MultiModalData, RenderedTokens
 from verifiers.v1.errors import ProviderError, model_error
 
 from rawmm.engine.retry import generate_with_image_ref_retry
+from tests.unit.engine.engine import DRIFT, NO_DATA, POOLING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ HASH = "a07e50973f7c13761a4022033440544e"
 ASSERTION = f"Expected a cached item for mm_hash={HASH!r}"
 MISS = "missing_mm_cache_item"
 DETAILS = json.dumps({"error_type": MISS, "message": "cache miss", "missing": [HASH]})
-PROMPT = f'{{"error_type": "{MISS}"}}, {{"type": "{MISS}"}} and {ASSERTION}'
+PROMPT = f'{{"error_type": "{MISS}"}}, {{"type": "{MISS}"}} and {ASSERTION}, {DRIFT} {POOLING}'
 
 
 def sidecar(**locator: str) -> MultiModalData:
@@ -46,6 +47,12 @@ def json_error(status: int, document: Any) -> httpx.Response:
     return httpx.Response(status, json=document)
 
 
+def vllm_error(status: int, kind: str, message: str) -> httpx.Response:
+    """As vLLM 0.33 answers."""
+    error = {"message": message, "type": kind, "param": None, "code": status}
+    return json_error(status, {"error": error})
+
+
 def text_error(status: int, text: str) -> httpx.Response:
     return httpx.Response(status, text=text)
 
@@ -65,6 +72,9 @@ MISSES: dict[str, Callable[[], httpx.Response]] = {
     "error.message, the assertion": lambda: json_error(
         500, {"error": {"message": ASSERTION, "type": "InternalServerError", "code": 500}}
     ),
+    "vLLM's receiver cache": lambda: vllm_error(500, "InternalServerError", DRIFT),
+    "vLLM's pooling requests": lambda: vllm_error(503, "ServiceUnavailableError", POOLING),
+    "vLLM without data": lambda: vllm_error(400, "BadRequestError", NO_DATA),
     "error.message, twice": lambda: json_error(
         502, {"error": {"message": json.dumps({"error": {"message": DETAILS}}), "code": 502}}
     ),
@@ -79,6 +89,11 @@ OTHERS: dict[str, Callable[[], httpx.Response]] = {
     "bad request": lambda: json_error(400, {"error": {"message": "no", "type": "BadRequest"}}),
     "not found": lambda: text_error(404, "no such route"),
     "overloaded": lambda: json_error(429, {"error": {"message": "slow down", "code": MISS}}),
+    "vLLM's bare 500": lambda: vllm_error(500, "InternalServerError", "Internal server error"),
+    "vLLM is paused": lambda: vllm_error(503, "ServiceUnavailableError", "The engine is paused."),
+    "prompt quoted by vLLM": lambda: vllm_error(
+        400, "Bad Request", f"1 validation error:\n  { {'input': PROMPT} }"
+    ),
     "empty": lambda: httpx.Response(500),
     "prompt quoted by pydantic": lambda: json_error(
         422, {"detail": [{"type": "missing", "loc": ["body"], "input": {"prompt": PROMPT}}]}
@@ -123,9 +138,10 @@ class Engine:
         except openai.OpenAIError as error:
             raise model_error(error) from error
 
-    def run(self, request: str, *, wrapped: bool = False) -> Any:
+    def run(self, request: str, *, wrapped: bool = False, **options: Any) -> Any:
         generate = self.through_verifiers if wrapped else self.generate
-        return asyncio.run(generate_with_image_ref_retry(generate, **REQUESTS[request]))
+        call = generate_with_image_ref_retry(generate, **REQUESTS[request], **options)
+        return asyncio.run(call)
 
 
 def done() -> httpx.Response:
@@ -161,6 +177,13 @@ def test_any_other_error_is_raised(other: str, *, wrapped: bool) -> None:
         engine.run("descriptor-only", wrapped=wrapped)
     assert isinstance(caught.value.__cause__, openai.APIStatusError) is wrapped
     assert engine.modes == [False]
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["openai", "verifiers"])
+def test_status_is_retried_if_asked_for(*, wrapped: bool) -> None:
+    engine = Engine(OTHERS["vLLM's bare 500"], done)
+    assert engine.run("descriptor-only", wrapped=wrapped, retry_on=500) == {"choices": []}
+    assert engine.modes == [False, True]
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["openai", "verifiers"])

@@ -14,7 +14,7 @@ from rawmm.testing import strategies
 if TYPE_CHECKING:
     from hypothesis import strategies as st
 
-UNIONS: Final[dict[str, Any]] = {"Message": rawmm.Message, "ContentPart": rawmm.ContentPart}
+UNIONS: Final[dict[str, Any]] = {"Message": rawmm.Message, "MessagePart": rawmm.MessagePart}
 KINDS: Final[dict[str, Any]] = {**TYPES, **UNIONS}
 NAMES: Final = sorted(KINDS)
 

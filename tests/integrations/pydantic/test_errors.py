@@ -27,7 +27,7 @@ ITEM = item_document()
 class Node(BaseModel):
     multi_modal_data: rawmm.MultiModalData | None = None
     message: rawmm.Message | None = None
-    parts: list[rawmm.ContentPart] = []
+    parts: list[rawmm.MessagePart] = []
 
 
 def errors_of(model: type[BaseModel], data: Any) -> list[dict[str, Any]]:

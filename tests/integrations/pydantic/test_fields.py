@@ -31,7 +31,7 @@ HASH = "0" * 32
 class Node(BaseModel):
     multi_modal_data: rawmm.MultiModalData | None = None
     message: rawmm.Message | None = None
-    parts: list[rawmm.ContentPart] = []
+    parts: list[rawmm.MessagePart] = []
     usage: dict[str, rawmm.Usage] = {}
 
 

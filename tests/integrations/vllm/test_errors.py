@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
+import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from vllm.multimodal.cache import MultiModalCacheMissError
 from vllm.multimodal.cache.lru import LruKeyReplicatedReceiverCache
 from vllm.multimodal.inputs import MultiModalFeatureSpec, PlaceholderRange
 from vllm.multimodal.media import MediaConnector
+from vllm.multimodal.processing.processor import BaseMultiModalProcessor
 from vllm.outputs import RequestError
 
 from rawmm import generate_with_image_ref_retry
@@ -71,11 +72,8 @@ def test_cache_miss_names_every_missing_item() -> None:
 
 
 def test_bodies_of_a_cache_miss_are_those_of_the_engine() -> None:
-    pooling = RequestError(
-        "multimodal_cache_miss", "Multi-modal processor cache miss.", retryable=True
-    )
     assert body_of(miss()) == protocol.receiver_cache_miss(HASHES).body
-    assert body_of(pooling.to_exception()) == protocol.pooling_cache_miss(HASHES).body
+    assert body_of(pooling_miss()) == protocol.pooling_cache_miss(HASHES).body
     unnamed = GenerationError("Internal server error")
     assert body_of(unnamed) == protocol.unnamed_cache_miss(HASHES).body
 
@@ -169,17 +167,81 @@ class EngineDouble:
         return "answer"
 
 
-def test_assertion_of_a_sender_cache_is_retried(caplog: pytest.LogCaptureFixture) -> None:
+class HTTPError(Exception):
+    """An error of a client whose body is `document`."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        super().__init__("the engine answered with an error")
+        self.body = document
+        self.status_code = document["error"]["code"]
+
+
+def assertion() -> AssertionError:
     mm_hash = HASHES[0]
-    error = AssertionError(f"Expected a cached item for {mm_hash=}")
-    assert body_of(error) == protocol.sender_cache_miss(HASHES).body
+    return AssertionError(f"Expected a cached item for {mm_hash=}")
+
+
+def pooling_miss() -> Exception:
+    found: Exception = RequestError(
+        "multimodal_cache_miss", "Multi-modal processor cache miss.", retryable=True
+    ).to_exception()
+    return found
+
+
+def missing_data() -> Exception:
+    """The error for an image that is sent by UUID alone and is not cached."""
+    cache: Any = SimpleNamespace(is_cached=lambda hashes: [False] * len(hashes))
+    images: Any = {"image": [None]}
+    find = BaseMultiModalProcessor._get_cache_missing_items
+    with pytest.raises(ValueError, match="Cache miss") as raised:
+        find(SimpleNamespace(), cache, images, {"image": HASHES[:1]})
+    return raised.value
+
+
+MISSES = [miss, assertion, pooling_miss, missing_data]
+
+
+def test_bodies_of_named_misses_are_those_of_the_engine() -> None:
+    assert body_of(assertion()) == protocol.sender_cache_miss(HASHES).body
+    assert body_of(missing_data()) == protocol.missing_data(0).body
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+@pytest.mark.parametrize("make", MISSES)
+def test_cache_misses_of_vllm_are_retried(
+    make: Callable[[], Exception], *, over_http: bool
+) -> None:
+    error = HTTPError(body_of(make())) if over_http else make()
     engine = EngineDouble(error)
-    with caplog.at_level(logging.WARNING):
-        retried = generate_with_image_ref_retry(engine.generate, features=FEATURES)
-        assert asyncio.run(retried) == "answer"
+    retried = generate_with_image_ref_retry(engine.generate, features=FEATURES)
+    assert asyncio.run(retried) == "answer"
     assert engine.calls == [False, True]
 
 
+def test_unnamed_miss_of_a_generation_request_is_retried_if_asked_for() -> None:
+    engine = EngineDouble(HTTPError(body_of(GenerationError("Internal server error"))))
+    retried = generate_with_image_ref_retry(engine.generate, features=FEATURES, retry_on=500)
+    assert asyncio.run(retried) == "answer"
+
+
+def test_validation_error_that_quotes_a_miss_is_not_retried() -> None:
+    errors: Any = [
+        {"loc": ("body", "token_ids"), "msg": "no", "type": "missing", "input": str(make())}
+        for make in MISSES
+    ]
+    server: Any = SimpleNamespace(
+        app=SimpleNamespace(state=SimpleNamespace(args=SimpleNamespace(log_error_stack=False)))
+    )
+    said = asyncio.run(validation_exception_handler(server, RequestValidationError(errors)))
+    document = json.loads(said.body)
+    assert "Multi-modal processor cache miss." in document["error"]["message"]
+    engine = EngineDouble(HTTPError(document))
+    with pytest.raises(HTTPError):
+        asyncio.run(generate_with_image_ref_retry(engine.generate, features=FEATURES))
+    assert engine.calls == [False]
+
+
+@pytest.mark.parametrize("over_http", [False, True])
 @pytest.mark.parametrize(
     "error",
     [
@@ -190,7 +252,8 @@ def test_assertion_of_a_sender_cache_is_retried(caplog: pytest.LogCaptureFixture
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_other_errors_are_not_retried(error: Exception) -> None:
+def test_other_errors_are_not_retried(error: Exception, *, over_http: bool) -> None:
+    error = HTTPError(body_of(error)) if over_http else error
     engine = EngineDouble(error)
     with pytest.raises(type(error)):
         asyncio.run(generate_with_image_ref_retry(engine.generate, features=FEATURES))

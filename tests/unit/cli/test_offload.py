@@ -63,7 +63,11 @@ def test_trace_and_the_nodes_stay_what_they_are(rawmm: Run, examples: Path, tmp_
     assert rawmm("offload", examples / "trace.json", *args).code == 0
     assert rawmm("offload", out, *args).code == 0
     assert len(left(images)) == 4
-    code, _, err = rawmm("offload", examples / "nodes.json", *args)
+    # Its URLs name another directory; the images are found by name.
+    assert rawmm("offload", examples / "nodes.json", *args).code == 0
+    assert rawmm("check", out, "--image-dir", images).code == 0
+    elsewhere = ("-o", out, "--image-dir", tmp_path / "elsewhere")
+    code, _, err = rawmm("offload", examples / "nodes.json", *elsewhere)
     assert code == 1
     assert err.endswith("[path_escape]\n")
 

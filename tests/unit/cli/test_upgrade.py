@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from rawmm import layouts
 from tests.builders import FINGERPRINT
 from tests.unit.cli.test_process import on_terminal, peak
 from tests.unit.images.pictures import data_url, picture
@@ -162,6 +163,22 @@ def test_training_samples_keep_their_fields(rawmm: Run, tmp_path: Path) -> None:
     before, after = (msgspec.msgpack.decode(path.read_bytes()) for path in (source, out))
     assert [*before[:9], *before[10:]] == [*after[:9], *after[10:]]
     assert [ref[3:] for ref in after[9][0]] == [[3, 6], [14, 8]]
+
+
+def test_pruned_records_get_the_fingerprint_of_the_layout(rawmm: Run, tmp_path: Path) -> None:
+    fingerprint = layouts.get("qwen_vl", patch_size=14).fingerprint()
+    old = {name: OLD[name] for name in ("kind", "family", "payload", "raw_image_uri")}
+    ref = TODAY.replace(f'"fingerprint":"{FINGERPRINT}",', "")
+    source = lines(tmp_path / "in.jsonl", node(sidecar(old)), old, ref)
+    out = tmp_path / "out.jsonl"
+    outcome = rawmm("upgrade", source, "-o", out, "--layout", "qwen_vl,patch_size=14")
+    assert (outcome.code, outcome.err) == (0, "3 records (2 uri, 1 mmraw_json), 8 changes\n")
+    new = {**NEW, "layout_fingerprint": fingerprint}
+    assert read(out) == [node(sidecar(new)), new, TODAY.replace(FINGERPRINT, fingerprint)]
+    outcome = rawmm("upgrade", source, "--dry-run")
+    assert outcome.code == 1
+    assert "in.jsonl:3" in outcome.out + outcome.err
+    assert "pass the model's layout" in outcome.out + outcome.err
 
 
 class TestLayout:

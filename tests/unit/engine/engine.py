@@ -9,6 +9,13 @@ from rawmm.engine.retry import generate_with_image_ref_retry
 from tests.builders import item, sidecar
 
 ASSERTION = "Expected a cached item for mm_hash='a07e50973f7c13761a4022033440544e'"
+DRIFT = (
+    "Multi-modal items ['a07e50973f7c1376'] are not in the receiver (P1) cache and no data was "
+    "provided to recompute them (P0/P1 cache drift); the request should be retried with the "
+    "multi-modal data attached."
+)
+POOLING = "Multi-modal processor cache miss."
+NO_DATA = "Cache miss for image at index 0 but data is not provided."
 TYPED = {"type": "missing_mm_cache_item"}
 DONE = {"content": "done"}
 
@@ -49,6 +56,7 @@ REQUESTS: dict[str, Any] = {
 
 
 def generate(engine: Any, **kwargs: Any) -> Any:
+    """Call with `kwargs`, of which `retry_on` is not for the engine."""
     return asyncio.run(generate_with_image_ref_retry(engine, **kwargs))
 
 

@@ -18,6 +18,9 @@ from hypothesis import strategies as st
 from tests.unit.engine.engine import (
     ASSERTION,
     DONE,
+    DRIFT,
+    NO_DATA,
+    POOLING,
     REQUESTS,
     TYPED,
     Engine,
@@ -88,6 +91,22 @@ def answered(document: Any) -> Exception:
     return error(response=Response(json.dumps(document).encode()))
 
 
+class MultiModalCacheMissError(RuntimeError):
+    """Like vLLM's. tests/integrations/vllm raises the real one."""
+
+    def __init__(self, text: str = "", mm_hashes: Any = ("a07e",)) -> None:
+        super().__init__(text)
+        self.mm_hashes = mm_hashes
+
+
+class RemoteMissError(MultiModalCacheMissError):
+    """Like the classes in which ray wraps an error of another process."""
+
+
+def vllm_error(message: str, *, kind: str = "InternalServerError", code: int = 500) -> Any:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
 def cyclic() -> Exception:
     first, last = error("a"), error(ASSERTION)
     return caused(first, error("b"), last, first)
@@ -148,6 +167,22 @@ HIDING_PLACES: dict[str, Any] = {
         '{"code": ' + "9" * 10_000 + f', "message": "{ASSERTION}"}}'
     ),
     "assertion beside another body": lambda: error(ASSERTION, body={"type": "server_error"}),
+    "vLLM's exception": MultiModalCacheMissError,
+    "vLLM's exception, of a subclass": lambda: RemoteMissError(mm_hashes=["a07e"]),
+    "vLLM's exception as cause": lambda: caused(error("x"), MultiModalCacheMissError()),
+    "receiver cache in str": lambda: error(f"EngineCore: MultiModalCacheMissError: {DRIFT}"),
+    "receiver cache in body": lambda: answered(vllm_error(DRIFT)),
+    "receiver cache in a traceback": lambda: error(response=Response(f"at\n{DRIFT}".encode())),
+    "pooling code as type": lambda: error(body={"error": {"type": "multimodal_cache_miss"}}),
+    "pooling code as code": lambda: error(body={"error": {"code": "multimodal_cache_miss"}}),
+    "pooling code of an error": lambda: error(code="multimodal_cache_miss"),
+    "pooling message in str": lambda: error(POOLING),
+    "pooling message in a 503": lambda: answered(
+        vllm_error(POOLING, kind="ServiceUnavailableError", code=503)
+    ),
+    "no data in str": lambda: ValueError(NO_DATA),
+    "no data in a 400": lambda: answered(vllm_error(NO_DATA, kind="BadRequestError", code=400)),
+    "no data for another name": lambda: ValueError(NO_DATA.replace("image", "vision_chunk")),
     "cause": lambda: caused(error("provider"), error(body={"error": TYPED})),
     "cause of a cause": lambda: caused(error("a"), error("b"), AssertionError(ASSERTION)),
     "cause in a cycle": cyclic,
@@ -162,7 +197,7 @@ def test_miss_is_found_wherever_it_is_reported(place: str, request_: str) -> Non
     assert is_retried(HIDING_PLACES[place](), **REQUESTS[request_]) is wanted
 
 
-PROMPT = f'say {{"type": "{TYPED["type"]}"}} or {{"error_type": "{TYPED["type"]}"}}, {ASSERTION}'
+PROMPT = f'say {{"type": "{TYPED["type"]}"}} or {{"error_type": "{TYPED["type"]}"}}, {ASSERTION}, {DRIFT} {POOLING} {NO_DATA}'
 """Prompts that quote these errors."""
 INVALID = {"type": "missing", "loc": ["body", "model"], "msg": "required", "input": PROMPT}
 
@@ -188,6 +223,26 @@ ELSEWHERE: dict[str, Any] = {
     "JSON in quotation marks": lambda: error(f"no template for '{json.dumps(TYPED)}'"),
     "JSON in JSON that is no message": lambda: error(json.dumps({"input": json.dumps(TYPED)})),
     "code": lambda: error(body={"error": {"code": "missing_mm_cache_item"}}, code=TYPED["type"]),
+    "vLLM's class without its hashes": lambda: MultiModalCacheMissError(mm_hashes=None),
+    "vLLM's class with text for hashes": lambda: MultiModalCacheMissError(mm_hashes="a07e"),
+    "hashes of another class": lambda: error(mm_hashes=["a07e"]),
+    "the name of vLLM's class": lambda: error("MultiModalCacheMissError"),
+    "a code of another kind": lambda: error(code=["multimodal_cache_miss"]),
+    "a similar code": lambda: error(body={"error": {"code": "multimodal_cache_misses"}}),
+    "the bare 500": lambda: answered(vllm_error("Internal server error")),
+    "paused": lambda: answered(
+        vllm_error("The engine is paused.", kind="ServiceUnavailableError", code=503)
+    ),
+    "another cache": lambda: error("Cache miss for image at index one, retrying"),
+    "prompt quoted by vLLM": lambda: answered(
+        vllm_error(f"1 validation error:\n  { {'input': PROMPT} }", kind="Bad Request", code=400)
+    ),
+    "prompt quoted by vLLM, cut": lambda: error(
+        f"Error code: 400 - 2 validation errors:\n  { {'input': PROMPT} }"[:-3]
+    ),
+    "prompt quoted by pydantic": lambda: error(
+        f"1 validation error for GenerateRequest\ninput_value={PROMPT!r}"
+    ),
     "a list of details": lambda: error(body={"detail": [INVALID | TYPED]}),
     "prompt in body": lambda: error(body={"error": {"type": "bad_request", "param": PROMPT}}),
     "prompt as an object": lambda: error(body={"error": {"input": TYPED, "prompt": NESTED}}),

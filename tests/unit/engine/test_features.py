@@ -26,6 +26,11 @@ from tests.builders import FINGERPRINT, item, mm_hash_of, sidecar
 from tests.unit.engine.engine import CacheMissError
 
 
+def key(number: int, fingerprint: str | None = FINGERPRINT) -> tuple[str, str | None]:
+    """What identifies a cached image."""
+    return mm_hash_of(number), fingerprint
+
+
 def refused(*args: Any, **kwargs: Any) -> ContractError:
     with pytest.raises(ContractError) as caught:
         generate_features(*args, **kwargs)
@@ -57,19 +62,27 @@ class TestSlots:
     @pytest.mark.parametrize(
         "cached",
         [
-            {mm_hash_of(0), mm_hash_of(2)},
-            [mm_hash_of(2), mm_hash_of(0)],
-            {mm_hash_of(0): 1, mm_hash_of(2): 2},
-            lambda h: h != mm_hash_of(1),
+            {key(0), key(2)},
+            [key(2), key(0)],
+            (list(key(2)), list(key(0))),
+            {key(0): 1, key(2): 2},
+            lambda sha, fingerprint: (sha, fingerprint) != key(1),
         ],
     )
-    def test_cached_by_hash(self, cached: Any) -> None:
+    def test_cached_by_hash_and_fingerprint(self, cached: Any) -> None:
         features = generate_features(sidecar(item(0), item(1), item(2)), cached=cached)
         assert features is not None
         assert features.kwargs_data is not None
         assert [slot is None for slot in features.kwargs_data["image"]] == [True, False, True]
 
-    @pytest.mark.parametrize("cached", [None, [mm_hash_of(0), mm_hash_of(1)]])
+    def test_same_image_of_another_layout_is_not_cached(self) -> None:
+        given = sidecar(item(0), item(0, layout_fingerprint="0" * 32), hashes=[mm_hash_of(0)] * 2)
+        features = generate_features(given, cached={key(0)})
+        assert features is not None
+        assert features.kwargs_data is not None
+        assert [slot is None for slot in features.kwargs_data["image"]] == [True, False]
+
+    @pytest.mark.parametrize("cached", [None, [key(0), key(1)]])
     def test_all_cached_is_null(self, cached: Any) -> None:
         bare = sidecar(item(0, raw_image_id=None), item(1, raw_image_id=None))
         features = generate_features(bare, cached=cached)
@@ -79,7 +92,7 @@ class TestSlots:
 
     def test_materialize_overrides_the_cache(self) -> None:
         features = generate_features(
-            sidecar(item(0)), cached=[mm_hash_of(0)], materialize_all_image_refs=True
+            sidecar(item(0)), cached=[key(0)], materialize_all_image_refs=True
         )
         assert features == generate_features(sidecar(item(0)))
 
@@ -138,9 +151,7 @@ class TestEngineNames:
 
 
 class TestErrors:
-    @pytest.mark.parametrize(
-        "how", [{"cached": [mm_hash_of(0)]}, {"materialize_all_image_refs": True}]
-    )
+    @pytest.mark.parametrize("how", [{"cached": [key(0)]}, {"materialize_all_image_refs": True}])
     def test_descriptor_only_where_its_image_is_needed(self, how: Any) -> None:
         assert str(refused(sidecar(item(0), item(1, raw_image_id=None)), **how)) == (
             "$.mm_items.image[1]: expected raw_image_id or raw_image_uri, got a descriptor-only"
@@ -151,13 +162,13 @@ class TestErrors:
     def test_item_without_fingerprint_is_refused(self) -> None:
         error = refused(sidecar(item(0, layout_fingerprint=None)))
         assert (error.code, error.path) == ("missing_field", "$.mm_items.image[0]")
-        assert generate_features(sidecar(item(0, layout_fingerprint=None)), cached=[mm_hash_of(0)])
+        assert generate_features(sidecar(item(0, layout_fingerprint=None)), cached=[key(0, None)])
 
     @pytest.mark.parametrize("name", ["mm_hashes", "mm_placeholders", "mm_items"])
     def test_missing_list_is_refused(self, name: str) -> None:
         given = sidecar(item(0), item(1))
         setattr(given, name, {})
-        error = refused(given, cached=lambda _: True)
+        error = refused(given, cached=lambda *_: True)
         assert (error.code, error.path) == ("count_mismatch", f"$.{name}.image")
         assert error.expected == "2 entries"
 
@@ -166,9 +177,20 @@ class TestErrors:
         given.mm_hashes["image"].pop()
         assert refused(given).code == "count_mismatch"
 
-    def test_string_as_cached_hashes_is_refused(self) -> None:
-        error = refused(sidecar(item(0)), cached=mm_hash_of(0))
-        assert (error.code, error.path) == ("wrong_type", "$")
+    @pytest.mark.parametrize(
+        "cached", [{mm_hash_of(0)}, [mm_hash_of(1), mm_hash_of(0)], {mm_hash_of(0): True}]
+    )
+    def test_hashes_alone_are_refused(self, cached: Any) -> None:
+        assert str(refused(sidecar(item(0)), cached=cached)) == (
+            "$.cached: expected a container of pairs (hash, layout fingerprint), or a function of"
+            " both, got the hash of an image alone; the same image at another resolution is"
+            " another item [wrong_type]"
+        )
+
+    @pytest.mark.parametrize("cached", [mm_hash_of(0), b"", 5, object(), [[[]]], [{}]])
+    def test_other_value_as_cache_is_refused(self, cached: Any) -> None:
+        error = refused(sidecar(item(0)), cached=cached)
+        assert (error.code, error.path) == ("wrong_type", "$.cached")
 
     def test_object_that_is_no_sidecar_is_refused(self) -> None:
         with pytest.raises(ProcessedPayloadError) as caught:
@@ -199,7 +221,7 @@ class TestRetry:
         assert asyncio.run(call) == "done"
         return sent
 
-    @pytest.mark.parametrize("cached", [[mm_hash_of(0)], [mm_hash_of(0), mm_hash_of(1)]])
+    @pytest.mark.parametrize("cached", [[key(0)], [key(0), key(1)]])
     def test_miss(self, cached: Any) -> None:
         first, second = self.run(cached)
         assert second.kwargs_data is not None

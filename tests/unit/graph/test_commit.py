@@ -697,18 +697,21 @@ class TestInlineImages:
         tokens: dict[str, Any] = {"message_spans": spans, "mm_token_type_id_map": TYPES}
         play(trace, [user(self.INLINE)], response([1, PAD, 3], **tokens))
         ids = [1, PAD, 3, 90, 91]
-        play(trace, [user(self.INLINE), reply(), user("b")], response([*ids, 1, PAD], text="x"))
+        play(trace, [user(self.INLINE), reply(), user("b")], response([*ids, 1, 3], text="x"))
         validate(trace)
-        assert branches(trace)[0].mm_token_type_ids == [0, 1, 0, 0, 0, 0, 1, 0, 0]
+        assert branches(trace)[0].mm_token_type_ids == [0, 1, 0, 0, 0, 0, 0, 0, 0]
 
-    def test_one_offloaded_image_among_them_needs_a_sidecar(self) -> None:
+    def test_one_run_for_an_inline_and_a_stored_image_is_refused(self) -> None:
         for parts in ([self.INLINE, url(0)], [url(0), self.INLINE]):
             trace = new_trace()
             with pytest.raises(rawmm.ContractError) as caught:
-                play(trace, [user(*parts)], response([1, PAD, PAD]))
+                play(trace, [user(*parts)], response([1, PAD, PAD], mm_token_type_id_map=TYPES))
             assert str(caught.value).startswith(
-                "$.tokens.multi_modal_data: expected a sidecar with 2 image items, got none"
+                "$.nodes[1].token_ids: expected 2 runs of image-typed tokens, one for each image"
             )
+            assert trace.nodes == []
+            play(trace, [user(*parts)], response([1, PAD, 3, PAD], mm_token_type_id_map=TYPES))
+            validate(trace)
 
     def test_descriptor_of_an_inline_image_is_checked(self) -> None:
         trace = new_trace()

@@ -171,8 +171,10 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
     (
         "an image token in the completion",
         lambda: good(completion_ids=[90, PAD], completion_logprobs=[]),
-        "$.nodes[5].token_ids: expected 0 image-typed tokens, as in the items' ranges, got 1; image "
-        "tokens outside all ranges have lost their items [orphan_image]",
+        "$.nodes[5].token_ids: expected no image-typed token where mask is true, got 1, the first "
+        "at index 1; the policy sampled the token and no image was lost; the engine takes it for "
+        "the next image, so end the rollout here or sample with the token forbidden "
+        "[sampled_image_token]",
     ),
     (
         "a processed payload in the new tail",
@@ -470,8 +472,8 @@ PREPARING: list[tuple[str, Any, Any, str]] = [
         "a message",
         [user("x"), {"role": "bot", "content": "y"}],
         None,
-        "$.prompt[1].role: expected role to be one of 'system', 'user', 'assistant', 'tool', got "
-        "the string 'bot' [unknown_tag]",
+        "$.prompt[1].role: expected one of 'system', 'developer', 'user', 'assistant', 'tool', "
+        "got 'bot' [unknown_tag]",
     ),
     (
         "a struct that is no message",
@@ -560,7 +562,7 @@ def test_commit_refused_by_its_last_check_changes_nothing() -> None:
     for _ in range(2):
         with pytest.raises(RawMMError) as caught:
             turn.commit(bad)
-        assert caught.value.code == "orphan_image"
+        assert caught.value.code == "sampled_image_token"
         assert trace == before
         assert encode_msgpack(trace) == document
         assert not trace.mm_token_type_id_map

@@ -33,7 +33,7 @@ GARBAGE: list[Any] = [
 def test_bundle_is_a_valid_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schemas.bundle())
     assert schemas.bundle()["title"] == f"rawmm data contract {rawmm.SCHEMA_VERSION}"
-    assert rawmm.SCHEMA_VERSION == "1.1"
+    assert rawmm.SCHEMA_VERSION == "1.2"
 
 
 def keywords(node: Any) -> set[str]:
@@ -77,7 +77,10 @@ def test_annotating_does_not_change_the_bundle() -> None:
 
 def test_constants_come_from_the_schema() -> None:
     payload = schemas.annotated()["$defs"]["DescriptorObject"]
-    assert set(payload["propertyNames"]["not"]["enum"]) == rawmm.PROCESSED_KEYS
+    assert payload["propertyNames"] == {"not": {"$ref": "#/$defs/ProcessedKey"}}
+    keys = schemas.annotated()["$defs"]["ProcessedKey"]["enum"]
+    assert keys == sorted(rawmm.PROCESSED_KEYS)
+    assert keys == [key.casefold() for key in keys]
     assert payload["x-rawmm-max-depth"] == MAX_DEPTH == 64
     assert payload["x-rawmm-max-values"] == MAX_VALUES == 16_384
     assert payload["x-rawmm-max-text"] == MAX_TEXT == 262_144

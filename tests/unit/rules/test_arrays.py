@@ -28,7 +28,7 @@ from rawmm import (
 )
 from rawmm.model.packed import illegal_elements
 from rawmm.rules.packed import MAX_ELEMENTS
-from rawmm.rules.scalars import _is_base64
+from rawmm.rules.scalars import is_base64
 from rawmm.values.arrays import shown_shape, size_error
 
 NAN, INF = float("nan"), float("inf")
@@ -189,7 +189,7 @@ def test_token_id_is_illegal_outside_the_bounds_of_the_schema(value: int) -> Non
 @given(st.text("AZaz09+/=-_é \n", max_size=9) | st.binary().map(base64.b64encode).map(bytes.decode))
 def test_base64_check_agrees_with_the_pattern(text: str) -> None:
     pattern = schemas.bundle()["$defs"]["ArrayData"]["pattern"]
-    assert _is_base64(text) == bool(re.search(pattern.replace("$", r"\Z"), text))
+    assert is_base64(text) == bool(re.search(pattern.replace("$", r"\Z"), text))
 
 
 def test_both_formats_refuse_the_same_elements() -> None:

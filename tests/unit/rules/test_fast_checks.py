@@ -130,12 +130,14 @@ def swap_sidecars(nodes: list[Any]) -> None:
     swap(nodes, "mm_hashes")
 
 
-def inline_above(nodes: list[Any], tokens: list[int]) -> None:
-    """The first turn as released verifiers writes it, the second with the given tokens."""
+def without_sidecars(
+    nodes: list[Any], reply: list[int] | None = None, prompt: list[int] | None = None
+) -> list[Any]:
+    """The rollout as released verifiers writes it, with the given tokens in the first turn."""
     del nodes[0]["multi_modal_data"], nodes[2]["multi_modal_data"]
-    image(nodes)["url"] = image(nodes, 1)["url"] = "data:image/png;base64,AAAA"
-    nodes[1]["parent"] = None
-    nodes[1]["token_ids"] = tokens
+    nodes[0]["token_ids"] = prompt or nodes[0]["token_ids"]
+    nodes[1]["token_ids"] = reply or nodes[1]["token_ids"]
+    return nodes
 
 
 CHANGES: list[tuple[Callable[[Any], Any], str | None]] = [
@@ -212,10 +214,24 @@ CHANGES: list[tuple[Callable[[Any], Any], str | None]] = [
     (lambda n: n[0].update(token_ids=[5 << 8, 5, 5, 5 << 16]), None),
     (lambda n: n[0].update(token_ids=[2**31, 5, 5, 8]), None),
     (lambda n: n[0].update(token_ids=[2**31, 5, 5, 5]), "orphan_image $.nodes[0].token_ids"),
-    (lambda n: n[1]["token_ids"].__setitem__(2, 5), "orphan_image $.nodes[1].token_ids"),
-    # Inline images need no items for their own tokens, but other images do.
-    (lambda n: inline_above(n, [6, 7, 8, 9]), None),
-    (lambda n: inline_above(n, [6, 5, 5, 9]), "orphan_image $.nodes[1].token_ids"),
+    (lambda n: n[1]["token_ids"].__setitem__(2, 5), "sampled_image_token $.nodes[1].token_ids"),
+    # Records without sidecars
+    (without_sidecars, None),
+    (lambda n: without_sidecars(n, [6, 5, 8, 9]), "sampled_image_token $.nodes[1].token_ids"),
+    (lambda n: without_sidecars(n, [6, 7, 8, 5]), "orphan_image $.nodes[1].token_ids"),
+    (lambda n: without_sidecars(n, None, [9, 6, 5 << 8, 0]), "orphan_image $.nodes[0].token_ids"),
+    (lambda n: without_sidecars(n, None, [5, 9, 9, 5]), "orphan_image $.nodes[0].token_ids"),
+    (lambda n: without_sidecars(n, None, [5, 5, 5, 8]), None),
+    (lambda n: without_sidecars(n, None, [2**31, 5, 5, 5]), None),
+    (lambda n: without_sidecars(n, None, [5 << 8, 5 << 16, 5, 5]), None),
+    (lambda n: add(without_sidecars(n)), "orphan_image $.nodes[0].token_ids"),
+    (lambda n: add(without_sidecars(n, None, [5, 9, 9, 5])), None),
+    (lambda n: without_sidecars(n)[0].update(mask=[False, False, True, False]),
+     "sampled_image_token $.nodes[0].token_ids"),
+    (lambda n: without_sidecars(n)[2].pop("parent"), None),
+    (lambda n: without_sidecars(n)[0].update(token_ids=[], mask=[], is_content=[]),
+     "orphan_image $.nodes[1].token_ids"),
+    (lambda n: n[2].pop("multi_modal_data"), "count_mismatch $.nodes[2].multi_modal_data"),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Released records: images are inline in the messages, and their tokens need no items."""
+"""Records without sidecars: the runs of image tokens show the images."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 from rawmm import Trace, iter_errors
 
 INLINE, OFFLOADED = "data:image/png;base64,AAAA", "file:///run/step-3.png"
-PAD = 7
+PAD, END = 7, 8
 
 
 def node(parent: int | None, *urls: str, tokens: int = 0, **fields: Any) -> dict[str, Any]:
-    """A message with images, and one token for each."""
+    """A message with images, and one run of one token for each of `tokens`."""
     parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     return {
         "parent": parent,
         "message": {"role": "user", "content": parts},
-        "token_ids": [PAD] * tokens,
-        "mask": [False] * tokens,
+        "token_ids": [PAD, END] * tokens,
+        "mask": [False, False] * tokens,
         **fields,
     }
 
@@ -30,12 +30,17 @@ def described(offset: int, length: int) -> dict[str, Any]:
     }
 
 
+TEXT: dict[str, Any] = {"token_ids": [END], "mask": [False]}
 FINE: dict[str, list[dict[str, Any]]] = {
-    "in its own message": [node(None, INLINE, tokens=3)],
-    "in the message before": [node(None, INLINE), node(0, tokens=2)],
-    "far above": [node(None, INLINE), node(0), node(1), node(2, tokens=2)],
+    "in its own message": [node(None, INLINE, tokens=1)],
+    "stored": [node(None, OFFLOADED, tokens=1)],
+    "in a store": [node(None, "s3://bucket/run/a.png", tokens=1)],
+    "in the message before": [node(None, INLINE), node(0, tokens=1)],
+    "far above": [node(None, INLINE), node(0), node(1), node(2, tokens=1)],
     "on one of two branches": [node(None), node(0, INLINE, tokens=1), node(0)],
-    "several": [node(None, INLINE, INLINE), node(0, INLINE, tokens=3)],
+    "several": [node(None, INLINE, OFFLOADED), node(0, INLINE, tokens=3)],
+    "on two branches": [node(None, INLINE), node(0, tokens=1), node(0, OFFLOADED, tokens=2)],
+    "nowhere in tokens": [node(None, INLINE), node(0, OFFLOADED)],
     "no image, and no image token": [node(None), node(0)],
 }
 LOST: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
@@ -46,7 +51,7 @@ LOST: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
     ),
     "an image below": ([node(None, tokens=1), node(0, INLINE)], ["$.nodes[0].token_ids"]),
     "an offloaded one beside it": (
-        [node(None, INLINE, OFFLOADED), node(0, tokens=2)],
+        [node(None, INLINE, OFFLOADED), node(0, tokens=1)],
         ["$.nodes[1].token_ids"],
     ),
     "an offloaded one above": (
@@ -65,9 +70,18 @@ LOST: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
         [node(None, INLINE, tokens=2, **described(0, 1))],
         ["$.nodes[0].token_ids"],
     ),
-    "one described too short below an inline one": (
-        [node(None, INLINE, tokens=1), node(0, INLINE, tokens=2, **described(1, 1))],
+    "a dropped one": ([node(None, INLINE), node(0, tokens=0, **TEXT)], ["$.nodes[1].token_ids"]),
+    "a dropped one of two": (
+        [node(None, INLINE), node(0, OFFLOADED, tokens=1)],
         ["$.nodes[1].token_ids"],
+    ),
+    "one too many below an owed one": (
+        [node(None, INLINE), node(0, tokens=2)],
+        ["$.nodes[1].token_ids"],
+    ),
+    "an owed one that was paid": (
+        [node(None, INLINE), node(0, tokens=1), node(1, tokens=1)],
+        ["$.nodes[2].token_ids"],
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import struct
 from functools import partial
@@ -24,7 +25,7 @@ from rawmm import (
 )
 from rawmm.errors import contract_error
 from rawmm.model.types import TYPES, Contract
-from rawmm.rules import graph
+from rawmm.rules import MediaChecks, checking, graph, runs
 from rawmm.rules import numbers as finite
 from rawmm.rules.registry import REGISTRY, RULES, Registry
 from rawmm.rules.rule import Rule, reader
@@ -34,7 +35,7 @@ from rawmm.values import arrays
 from rawmm.values.fields import iter_children
 from tests.builders import item_document
 from tests.unit.rules.mutants import mutants
-from tests.unit.rules.test_fast_checks import CHANGES, packed, rollout, text_only
+from tests.unit.rules.test_fast_checks import CHANGES, packed, rollout, text_only, without_sidecars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +43,12 @@ if TYPE_CHECKING:
     from rawmm.model.packed import PackedStream
 
 HELPERS: Final[dict[str, tuple[Any, ...]]] = {
-    "graph": (graph.placeholders_match, graph._one_id_matches, graph._exactly_in),
+    "graph": (
+        graph.placeholders_match,
+        graph._exactly_in,
+        runs.runs_match,
+        runs.search,
+    ),
     "finite": (finite._is_finite,),
     "array_size": (arrays.size_error, arrays._byte_count),
 }
@@ -140,6 +146,9 @@ def sidecars() -> Iterator[Any]:
             if absent != name:
                 yield {**other, absent: {}}
                 yield {**other, absent: {"video": []}}
+    yield {name: {"pixel_values": by["image"]} for name, by in whole.items()} | {
+        "mm_items": {"pixel_values": [ITEM | {"modality": "pixel_values"}]}
+    }
     yield whole | {"mm_items": {}, "mm_placeholders": {"image": [
         {"offset": 2, "length": 2}, {"offset": 0, "length": 1}]}, "mm_hashes": {}}  # fmt: skip
 
@@ -153,6 +162,11 @@ def nodes() -> Iterator[Any]:
         experts = {"__nd__": True, "dtype": "uint8", "shape": [rows, 2], "data": bytes(2 * rows)}
         yield node | {"routed_experts": experts}
         yield node | {"is_content": [True] * rows}
+        floats = {"__nd__": True, "dtype": "float32", "shape": [0], "data": b""}
+        counts = array | {"shape": [rows], "data": bytes(4 * rows)}
+        empty = array | {"shape": [0], "data": b""}
+        yield node | {"top_logprobs": {"ids": empty, "logprobs": floats, "counts": counts}}
+        yield node | {"weight_versions": [{"version": "a", "start": 0, "end": rows}]}
         few = node | {"mask": [True] * rows, "token_ids": [1] * rows}
         yield few | {"sampling_mask": masks}
         yield few | {"kept_tokens": masks}
@@ -187,6 +201,8 @@ def corpus() -> list[Contract]:
         found += unchecked(node, MessageNode)
     one_token = {"message": {"role": "user", "content": "x"}, "token_ids": [5], "mask": [False]}
     found += unchecked({"nodes": [one_token], "mm_token_type_id_map": {"5": 1}}, Trace)
+    for document in other_maps():
+        found += unchecked(document, Trace)
     for token in (2**31, 2**32 - 1, 2**32, 2**33):
         found += unchecked(text_only(token), Trace)
     early = rollout()
@@ -206,7 +222,32 @@ def corpus() -> list[Contract]:
     return [*found, *WRONG_STREAMS, *RIGHT_STREAMS]
 
 
+def other_maps() -> Iterator[dict[str, Any]]:
+    """Rollouts with other maps of token types, with and without sidecars."""
+    maps = (
+        {"4": 2},
+        {"5": 1, "4": 1},
+        {"5": 1, "9999999999": 1},
+        {"9999999999": 1},
+        {"4": 1, "3": 1},
+    )
+    for change, types in itertools.product((lambda _: None, without_sidecars), maps):
+        document = rollout()
+        change(document["nodes"])
+        yield document | {"mm_token_type_id_map": types}
+        yield packed(document | {"mm_token_type_id_map": types})
+    document = rollout()
+    for node in document["nodes"]:
+        node["multi_modal_data"] = {"mm_items": {"image": []}}
+    yield document | {"mm_token_type_id_map": {"4": 1}}
+
+
 CORPUS: Final = corpus()
+CHECKS: Final = (
+    MediaChecks(),
+    MediaChecks(require_sidecars=True),
+    MediaChecks(row_separators=True),
+)
 
 
 def ruled(rule: Rule) -> list[Contract]:
@@ -215,13 +256,14 @@ def ruled(rule: Rule) -> list[Contract]:
 
 def refuted(rule: Rule, holds: Callable[[Any], bool]) -> bool:
     """Whether a struct of the corpus exposes a lax or broken fast check."""
-    for one in ruled(rule):
-        try:
-            passed = holds(one)
-        except Exception:  # noqa: BLE001  (whatever it is, the check is broken)
-            return True
-        if passed and any(True for _ in rule.errors(one, ())):
-            return True
+    for checks, one in itertools.product(CHECKS, ruled(rule)):
+        with checking(checks):
+            try:
+                passed = holds(one)
+            except Exception:  # noqa: BLE001  (whatever it is, the check is broken)
+                return True
+            if passed and any(True for _ in rule.errors(one, ())):
+                return True
     return False
 
 
@@ -277,37 +319,30 @@ NOT_WEAKER: Final = {
     "_is_finite: value is None or value is UNSET",
     "_is_finite: value is None or isinstance(value, Contract)",
     "_sidecar_holds: locator is None or locator is None",
+    "_outputs_hold: not top or not top",
     "_streams_hold: not experts or not experts",
     "_streams_hold: len(content) != size and len(content) != size",
     "_streams_hold: content and content",
     "_streams_hold: stream and stream",
-    "_images_hold: not ids or not ids",
-    "_images_hold: not media_urls(message) or not media_urls(message)",
+    "_images_hold: not ids or not media_urls(message)",
+    "_images_hold: not ids or not current_checks().require_sidecars",
+    "_images_hold: not media_urls(message) or not current_checks().require_sidecars",
     "_images_hold: not urls and (not urls)",
     "_images_hold: name in sidecar.mm_placeholders and name in sidecar.mm_placeholders",
-    "_graph_holds: end > start and (not within) and "
-    "(not placeholders_match(tokens, sidecar or None, start, ids))",
-    "_graph_holds: ids and (not within) and "
-    "(not placeholders_match(tokens, sidecar or None, start, ids))",
-    "_graph_holds: ids and end > start and "
-    "(not placeholders_match(tokens, sidecar or None, start, ids))",
-    "_graph_holds: ids and end > start and (not within)",
-    "_graph_holds: type(message.content) is not list or type(message.content) is not list",
-    "_graph_holds: above is False or above is False",
-    "_graph_holds: None or None",
-    "_graph_holds: not tokens and (not tokens)",
-    "_graph_holds: sidecar.mm_placeholders and sidecar.mm_placeholders",
-    "_graph_holds: False and (not tokens and sidecar.mm_placeholders)",
-    "placeholders_match: _exactly_in(_typed(tokens, wanted), b'\\x01', ranges, start) or "
-    "_exactly_in(_typed(tokens, wanted), b'\\x01', ranges, start)",
-    "placeholders_match: len(wanted) == 1 and _one_id_matches(tokens, ranges, start, *wanted) or "
-    "(len(wanted) == 1 and _one_id_matches(tokens, ranges, start, *wanted))",
+    "_graph_holds: token_types or token_types",
+    "_graph_holds: tokens and tokens",
+    "_graph_holds: parts and parts",
+    "_graph_holds: with_items and with_items",
+    "_graph_holds: without_items and without_items",
+    "runs_match: data.find(token, done) < 0 - 1",
+    # The ranges of a node without tokens are outside of them, and the parts of such nodes before
+    # a node with items lie in its ranges, or `placeholders_match` fails.
+    "_graph_holds: False and (parts or not tokens)",
+    "_graph_holds: parts or parts",
+    "_graph_holds: not tokens or not tokens",
     "_exactly_in: data.find(token, done) < 0 - 1",
-    # A set of ids is never empty, and `*wanted` accepts only one.
-    "placeholders_match: _one_id_matches(tokens, ranges, start, *wanted) and "
-    "_one_id_matches(tokens, ranges, start, *wanted)",
-    "placeholders_match: len(wanted) <= 1",
-    "placeholders_match: len(wanted) >= 1",
+    # A set of ids is never empty.
+    "search: len(wanted) <= 1",
     # Hashes without items agree with everything.
     "_sidecar_holds: items.keys() == ranges.keys() <= hashes.keys()",
     # Sizes are 1, 4 and 8, and no type compared here sorts before "bool" or after "int64".
@@ -318,7 +353,6 @@ NOT_WEAKER: Final = {
     "_byte_count: total > _MAX_BYTES + 1",
     # Shapes hold integers and tokens are ids; the shape is checked before the rules.
     "holds: len(shape) != 1 or len(data) != shape[0] * size",
-    "_one_id_matches: False and found is None",
     # Earlier checks compare ranges with the node and with each other.
     "_exactly_in: end > len(data) or data.find(token, done, first) >= 0 or "
     "(not data.startswith(token * one.length, first))",

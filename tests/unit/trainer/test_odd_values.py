@@ -117,6 +117,11 @@ def test_odd_arguments_give_a_value_or_an_error(name: str) -> None:
     tried.call("pack", pack, [make()])
     tried.call("truncate", truncate, sample(4, (1, 2)), make())
     tried.call("fields", encode_sample, sample(4), fields=make())
+    urls = encode_sample(sample(4, (1, 2)), form="urls")
+    for key in ("form", "inline", "store", "image_dir"):
+        tried.call(key, encode_sample, sample(4, (1, 2)), **{"form": "urls"} | {key: make()})
+    for key in ("form", "layout", "image_dir"):
+        tried.call(key, decode_sample, urls, **{"form": "urls"} | {key: make()})
     tried.call("fields", decode_sample, encode_sample(sample(4)), fields=make())
     for key in ("image_dir", "num_tokens", "mm_token_type_ids", "to_uri"):
         if key == "to_uri" and callable(make()):

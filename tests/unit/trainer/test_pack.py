@@ -92,6 +92,27 @@ class TestPack:
         assert one == sample(4, (1, 2))
 
 
+class TestSequenceLengths:
+    def test_lengths_are_joined(self) -> None:
+        samples = [sample(5, seq_lens=[2, 3]), sample(4), sample(1, seq_lens=[1])]
+        batch = pack(samples)
+        assert batch.seq_lens == [2, 3, 4, 1]
+        assert batch.sequence_lengths == [5, 4, 1]
+        assert [names == {"seq_lens"} for names in batch.absent] == [False, True, False]
+        assert unpack(batch) == samples
+
+    def test_samples_without_lengths_have_none(self) -> None:
+        assert pack([sample(5), sample(4)]).seq_lens is None
+
+    @pytest.mark.parametrize("lengths", [[2, 3, 3], [2, 3, 5], [5, 4, 0], [9]])
+    def test_lengths_that_do_not_match_are_refused(self, lengths: list[int]) -> None:
+        batch = pack([sample(5, seq_lens=[2, 3]), sample(4)])
+        batch.seq_lens = lengths
+        code, path = error(unpack, batch)
+        assert code == ("out_of_range" if 0 in lengths else "stream_length")
+        assert path == ("$.seq_lens[2]" if 0 in lengths else "$.seq_lens")
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("fields", "name"),

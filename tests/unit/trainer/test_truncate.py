@@ -69,6 +69,15 @@ def test_absent_streams_stay_absent() -> None:
     assert cut.streams == {}
 
 
+@pytest.mark.parametrize(
+    ("limit", "lengths"), [(9, [2, 3, 4]), (8, [2, 3, 3]), (5, [2, 3]), (1, [1]), (0, [])]
+)
+def test_lengths_of_sequences_are_cut(limit: int, lengths: list[int]) -> None:
+    cut = truncate(sample(9, seq_lens=[2, 3, 4]), limit)
+    assert cut.seq_lens == lengths
+    assert truncate(cut, limit) == cut
+
+
 def test_structs_of_the_transport_are_accepted() -> None:
     values: Any = {name: getattr(SAMPLE, name) for name in (*REQUIRED, *FILL, "mm_refs")}
     assert images_of(truncate(values, 6)) == images_of(SAMPLE)[:1]

@@ -238,10 +238,19 @@ class TestSubclassWithItsOwnField:
         assert [error.code for error in rawmm.iter_errors(node)] == ["wrong_type"]
         assert code_of(lambda: rawmm.encode_json(node)) == "wrong_type"
 
-    def test_subclass_is_refused_in_a_trace_of_plain_nodes(self) -> None:
+    def test_field_of_a_subclass_is_unknown_in_a_trace_of_plain_nodes(self) -> None:
         trace = Trace(nodes=[])
-        trace.nodes = [Scored(**NODE)]
-        assert code_of(lambda: rawmm.encode_json(trace)) == "unknown_field"
+        trace.nodes = [Scored(**NODE, score=1.5)]
+        back = rawmm.decode_json(rawmm.encode_json(trace), Trace)
+        assert back.nodes[0].extra == {"score": 1.5}
+
+    def test_subclass_of_a_closed_type_is_refused_in_a_sidecar(self) -> None:
+        class Named(rawmm.PlaceholderRange):
+            name: str = "x"
+
+        sidecar = rawmm.MultiModalData()
+        sidecar.mm_placeholders = {"image": [Named(offset=0, length=1)]}
+        assert code_of(lambda: rawmm.encode_json(sidecar)) == "unknown_field"
 
 
 def test_struct_in_a_field_of_plain_values_is_refused() -> None:

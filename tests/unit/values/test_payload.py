@@ -414,12 +414,14 @@ class TestEntryPoints:
 
 
 def test_provider_state_is_free_json() -> None:
-    """Providers choose the keys of their state, but arrays are refused."""
-    state = [{"image_features": [1], "signature": "s"}]
+    """Providers choose the keys of their state, but arrays and processed data are refused."""
+    state = [{"image_features": ["a"], "signature": "s"}]
     message = AssistantMessage(content="x", provider_state=state)
     assert json.loads(encode_json(message))["provider_state"] == state
     with pytest.raises(ProcessedPayloadError):
         AssistantMessage(provider_state=[{"x": np.ones(2)}])
+    with pytest.raises(ProcessedPayloadError):
+        AssistantMessage(provider_state=[{"image_features": [1]}])
     with pytest.raises(ProcessedPayloadError):
         UserMessage(content=[{"type": "text", "text": "x", "pixel_values": 1}])
 

@@ -1,4 +1,4 @@
-"""The structs of the rawmm data contract 1.1, generated from schemas/v1: DO NOT EDIT.
+"""The structs of the rawmm data contract 1.2, generated from schemas/v1: DO NOT EDIT.
 
 `python -m codegen` writes this file.
 """
@@ -13,11 +13,58 @@ from rawmm.model.base import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Rule
 from rawmm.model.packed import PackedStream
 
 
-SCHEMA_VERSION: Final = "1.1"
+SCHEMA_VERSION: Final = "1.2"
 """Version of the contract: major.minor."""
 
-PROCESSED_KEYS: Final = frozenset({"pixel_values", "image_embeds", "image_features"})
-"""Keys that only an image processor or encoder writes."""
+PROCESSED_KEYS: Final = frozenset(
+    {
+        "audio_embeds",
+        "audio_features",
+        "audio_hidden_states",
+        "audio_input_features",
+        "codebook_pixel_values",
+        "conditional_pixel_values",
+        "decoder_inputs_embeds",
+        "flattened_patches",
+        "high_res_pixel_values",
+        "image_embeddings",
+        "image_embeds",
+        "image_features",
+        "image_hidden_states",
+        "image_patches",
+        "image_pixel_values",
+        "images_crop",
+        "input_audio_embeds",
+        "input_audio_features",
+        "input_features",
+        "input_features_padded",
+        "input_image_embeds",
+        "input_values",
+        "inputs_embeds",
+        "noise_sequence",
+        "patch_pixel_values",
+        "pixel_values",
+        "pixel_values_flat",
+        "pixel_values_flat_video",
+        "pixel_values_images",
+        "pixel_values_local",
+        "pixel_values_videos",
+        "prompt_depth",
+        "prompt_embeds",
+        "prompt_masks",
+        "prompt_pixel_values",
+        "query_pixel_values",
+        "video_embeds",
+        "video_features",
+        "video_hidden_states",
+        "video_pixel_values",
+        "vision_features",
+        "vision_hidden_states",
+        "visual_embeds",
+        "whisper_input_features",
+    }
+)
+"""Keys that only processors and encoders write, in lower case."""
 
 MAX_DEPTH: Final = 64
 """Levels that a payload may nest."""
@@ -35,6 +82,7 @@ PATTERNS: Final[dict[str, str]] = {
     "Name": r"^[A-Za-z0-9_.-]+\Z",
     "LayoutFingerprint": r"^[0-9a-f]{16,64}\Z",
     "ImageHash": r"^[0-9a-f]{16,128}\Z",
+    "MediaId": r"^[^\u0000-\u001f\u007f]+\Z",
     "RawImageId": r"^([A-Za-z0-9_-]|\.([A-Za-z0-9_-]|\.[A-Za-z0-9_.-]))[A-Za-z0-9_.-]*\Z",
     "RawImageUri": r"^(file://|data:image/[a-z0-9.+-]+;base64,|[a-z][a-z0-9+.-]*://)",
     "ArrayData": r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z",
@@ -60,6 +108,12 @@ use 32 digits; a reader compares every digit given.
 """
 
 
+MediaId: TypeAlias = Annotated[str, Meta(pattern=r"^[^\u0000-\u001f\u007f]+\Z")]
+"""Identifier of a media item in the engine's caches: any text without control characters, at
+least one character. rawmm uses image hashes; callers may use ids of their own.
+"""
+
+
 RawImageId: TypeAlias = Annotated[str, Meta(pattern=r"^([A-Za-z0-9_-]|\.([A-Za-z0-9_-]|\.[A-Za-z0-9_.-]))[A-Za-z0-9_.-]*\Z", max_length=255)]
 """A file name inside the run's image directory, never '.' or '..'. It stays valid when the
 directory moves.
@@ -69,6 +123,12 @@ directory moves.
 RawImageUri: TypeAlias = Annotated[str, Meta(pattern=r"^(file://|data:image/[a-z0-9.+-]+;base64,|[a-z][a-z0-9+.-]*://)")]
 """A complete URL: file:// with an absolute path and no host, data:image/...;base64, or a
 store's own scheme.
+"""
+
+
+Ambiguity: TypeAlias = Literal["orientation", "transparency"]
+"""A property of an image file that programs treat in different ways: an EXIF orientation other
+than 1, or an alpha channel or transparent colours.
 """
 
 
@@ -228,6 +288,11 @@ class RawMMItem(Ruled, kw_only=True):
     raw_image_uri: RawImageUri | Absent = field(default=ABSENT)
     """Locator: a complete URL of the raw image. At most one locator is set."""
 
+    ambiguous: list[Ambiguity] | Absent = field(default=ABSENT)
+    """What programs may decode differently, because the image states an orientation or has
+    transparent colours. Absent if all decode the same pixels, or if the writer did not look.
+    """
+
 
 class MultiModalData(Ruled, kw_only=True):
     """The sidecar of a message or a prompt: hashes, placeholder ranges and descriptors by
@@ -279,11 +344,11 @@ class ImageUrlContentPart(Contract, kw_only=True, tag_field="type", tag="image_u
     """Location of the image."""
 
 
-ContentPart: TypeAlias = Union[TextContentPart, ImageUrlContentPart]
+MessagePart: TypeAlias = Union[TextContentPart, ImageUrlContentPart]
 """One part of a message's content, tagged by 'type'."""
 
 
-MessageContent: TypeAlias = str | list[ContentPart]
+MessageContent: TypeAlias = str | list[MessagePart]
 """Plain text, or content parts in prompt order."""
 
 
@@ -458,6 +523,38 @@ class SamplingMask(Ruled, kw_only=True):
     """The size of each set: int32, one per sampled token."""
 
 
+class WeightVersion(Contract, kw_only=True):
+    """A span of sampled tokens and the version of the weights that sampled them."""
+
+    version: str
+    """The engine's label of the weights."""
+
+    start: TokenCount
+    """Index of the span's first token among the node's sampled tokens."""
+
+    end: TokenCount
+    """Index after the span's last token."""
+
+
+class TopLogprobs(Ruled, kw_only=True):
+    """The sampler's most likely tokens for each sampled token, in rows of any length,
+    flattened.
+    """
+
+    __rules__: ClassVar[tuple[str, ...]] = ("top_logprobs",)
+
+    ids: EncodedArray
+    """The token ids of all rows, one row after another, most likely first: int32, one
+    dimension.
+    """
+
+    logprobs: EncodedArray
+    """The log-probability of each of these tokens, in nats: float32, one dimension."""
+
+    counts: EncodedArray
+    """The length of each row: int32, one per sampled token."""
+
+
 class ParentLink(Contract, kw_only=True):
     """A causal link to another node that implies no shared tokens."""
 
@@ -485,17 +582,19 @@ else:
 
 class MessageNode(Ruled, kw_only=True):
     """One message and the tokens it adds. Nodes form a graph by 'parent'; the tokens of a
-    root-to-leaf path, concatenated, are one training sample.
+    root-to-leaf path, concatenated, are one training sample. Unknown fields are kept and
+    written back unchanged.
     """
 
     __float_fields__: ClassVar[tuple[str, ...]] = (
         "timestamp", "logprobs", "advantages", "reference_logprobs", "trainer_logprobs",
         "entropies", "loss_weights",
     )
-    __rules__: ClassVar[tuple[str, ...]] = ("finite", "streams", "images",)
+    __rules__: ClassVar[tuple[str, ...]] = ("finite", "streams", "outputs", "images",)
 
-    parent: Annotated[int, Meta(ge=0, le=9007199254740991)] | None = field(default=None)
-    """Index of the node of the previous message, which comes before this one; null for a root.
+    parent: Annotated[int, Meta(ge=0, le=9007199254740991)] | None | Absent = field(default=ABSENT)
+    """Index of the node of the previous message, which comes before this one; null or absent
+    for a root.
     """
 
     message: Message
@@ -559,6 +658,17 @@ class MessageNode(Ruled, kw_only=True):
 
     kept_tokens: TokenSets | None | Absent = field(default=ABSENT)
     """The name of sampling_mask before August 2026, or null."""
+
+    weight_versions: list[WeightVersion] | None | Absent = field(default=ABSENT)
+    """Versions of the weights that sampled the node's tokens, or null. Spans are sorted and
+    disjoint.
+    """
+
+    top_logprobs: TopLogprobs | None | Absent = field(default=ABSENT)
+    """The sampler's most likely tokens per sampled token, or null."""
+
+    extra: Extra | Absent = field(default=ABSENT, name=EXTRA)
+    """Unknown properties, kept unchanged; or None."""
 
 
 class Trace(Ruled, kw_only=True):
@@ -657,6 +767,61 @@ class Trace(Ruled, kw_only=True):
     """Unknown properties, kept unchanged; or None."""
 
 
+class Episode(Ruled, kw_only=True):
+    """The traces of one run of an environment, and the record around them: a line of verifiers'
+    traces.jsonl. Unknown fields are kept and written back unchanged.
+    """
+
+    __filled__: ClassVar[dict[str, Any]] = {"traces": []}
+    __wire_fields__: ClassVar[tuple[str, ...]] = (
+        "id", "env", "task", "group", "run", "ok", "is_timeout", "errors", "num_input_tokens",
+        "num_output_tokens", "num_total_tokens",
+    )
+    __rules__: ClassVar[tuple[str, ...]] = ("wire_values",)
+
+    id: Any | Absent = field(default=ABSENT)
+    """Unique id of the episode."""
+
+    env: Any | Absent = field(default=ABSENT)
+    """The environment that ran it."""
+
+    task: Any | Absent = field(default=ABSENT)
+    """The task that was dispatched."""
+
+    group: Any | Absent = field(default=ABSENT)
+    """The rollout group that it belongs to."""
+
+    run: Any | Absent = field(default=ABSENT)
+    """The run that it belongs to."""
+
+    ok: Any | Absent = field(default=ABSENT)
+    """Whether it ended without an error."""
+
+    is_timeout: Any | Absent = field(default=ABSENT)
+    """Whether a deadline of the environment ended it."""
+
+    errors: Any | Absent = field(default=ABSENT)
+    """Errors of all attempts, oldest first."""
+
+    if TYPE_CHECKING:
+        traces: list[Trace] = field(default=ABSENT)
+    else:
+        traces: list[Trace]
+    """The traces of its agents, in order of completion."""
+
+    num_input_tokens: Any | Absent = field(default=ABSENT)
+    """Tokens fed in, as the writer counted them."""
+
+    num_output_tokens: Any | Absent = field(default=ABSENT)
+    """Tokens generated, as the writer counted them."""
+
+    num_total_tokens: Any | Absent = field(default=ABSENT)
+    """Both together."""
+
+    extra: Extra | Absent = field(default=ABSENT, name=EXTRA)
+    """Unknown properties, kept unchanged; or None."""
+
+
 class RawMMRef(Ruled, kw_only=True):
     """The content of a reference string 'mmraw:<compact sorted JSON>': the image, its layout
     and its location.
@@ -688,22 +853,52 @@ class RawMMRef(Ruled, kw_only=True):
 
 
 class GenerateFeatures(Ruled, kw_only=True):
-    """The 'features' object of an engine request: per modality the hashes, ranges and
-    references of the media in the prompt.
+    """The 'features' object of an engine request, as vLLM 0.33 reads it: per modality the ids,
+    ranges and data of the media in the prompt. All maps have the same modalities, with lists of
+    the same lengths.
     """
 
     __rules__: ClassVar[tuple[str, ...]] = ("features",)
 
-    mm_hashes: dict[Name, list[ImageHash]]
-    """Modality to hashes of the raw bytes, in prompt order."""
+    mm_hashes: dict[Name, list[MediaId]]
+    """Modality to the ids of the media in the engine's caches, in prompt order: image hashes,
+    or ids of the caller.
+    """
 
     mm_placeholders: dict[Name, list[PlaceholderRange]]
-    """Modality to placeholder ranges in the prompt, sorted, not overlapping."""
-
-    kwargs_data: dict[Name, list[Annotated[str, Meta(pattern=r"^mmraw:")] | None]] | None | Absent = field(default=ABSENT)
-    """Modality to reference strings; a null slot, or null for all, means 'resolve from the
-    engine's cache'.
+    """Modality to placeholder ranges in the prompt, sorted by offset. No two overlap, whatever
+    their modalities.
     """
+
+    kwargs_data: dict[Name, list[Annotated[str, Meta(pattern=r"^(mmraw:|[A-Za-z0-9+/]{2})")] | None]] | None | Absent = field(default=ABSENT)
+    """Modality to the data of each item: a reference 'mmraw:...', the engine's own encoding in
+    base64, or null, which means 'resolve from the engine's cache'. Null for all, too.
+    """
+
+    mm_metadata: dict[Name, list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{2}")] | None]] | None | Absent = field(default=ABSENT)
+    """Modality to the engine's own encoding of each item's metadata, without its data, in
+    base64; or null.
+    """
+
+
+class ContentPart(Contract, kw_only=True):
+    """One image of an engine request's 'content_parts', as vLLM 0.33 reads it: the engine loads
+    the image and expands its placeholder token.
+    """
+
+    __filled__: ClassVar[dict[str, Any]] = {"type": "image_url"}
+
+    if TYPE_CHECKING:
+        type: Literal["image_url"] = field(default=ABSENT)
+    else:
+        type: Literal["image_url"]
+    """Kind of the part."""
+
+    url: str
+    """URL of the image: file://, data: or http(s)://."""
+
+    uuid: MediaId | Absent = field(default=ABSENT)
+    """Id of the image in the engine's caches, in place of a hash of its content."""
 
 
 class MMImageItem(Ruled, kw_only=True):
@@ -745,6 +940,11 @@ class MMImageItem(Ruled, kw_only=True):
     raw_image_uri: RawImageUri | Absent = field(default=ABSENT)
     """Locator: a complete URL."""
 
+    ambiguous: list[Ambiguity] | Absent = field(default=ABSENT)
+    """What programs may decode differently, because the image states an orientation or has
+    transparent colours. Absent if all decode the same pixels, or if the writer did not look.
+    """
+
 
 class MMImageRef(Ruled, array_like=True):
     """One image of a training sample: its descriptor, hash, URL and placeholder span."""
@@ -777,11 +977,13 @@ class MMRefs(Ruled, array_like=True):
 
 
 __all__ = [
+    "Ambiguity",
     "ArrayData",
     "ArrayShape",
     "AssistantMessage",
     "ContentPart",
     "EncodedArray",
+    "Episode",
     "GenerateFeatures",
     "ImageHash",
     "ImageUrlContentPart",
@@ -790,9 +992,11 @@ __all__ = [
     "MMImageItem",
     "MMImageRef",
     "MMRefs",
+    "MediaId",
     "Message",
     "MessageContent",
     "MessageNode",
+    "MessagePart",
     "MultiModalData",
     "Name",
     "PackedFlags",
@@ -816,9 +1020,11 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolMessage",
+    "TopLogprobs",
     "Trace",
     "Usage",
     "UserMessage",
+    "WeightVersion",
 ]
 
 
@@ -841,11 +1047,15 @@ TYPES: Final[dict[str, type[Contract]]] = {
     "Usage": Usage,
     "EncodedArray": EncodedArray,
     "SamplingMask": SamplingMask,
+    "WeightVersion": WeightVersion,
+    "TopLogprobs": TopLogprobs,
     "ParentLink": ParentLink,
     "MessageNode": MessageNode,
     "Trace": Trace,
+    "Episode": Episode,
     "RawMMRef": RawMMRef,
     "GenerateFeatures": GenerateFeatures,
+    "ContentPart": ContentPart,
     "MMImageItem": MMImageItem,
     "MMImageRef": MMImageRef,
     "MMRefs": MMRefs,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from rawmm import layouts
 from rawmm.cli import output
 from rawmm.cli.bugs import Bug, InternalError, report_bugs
 from rawmm.cli.chat_requests import request_errors
@@ -21,13 +22,14 @@ from rawmm.cli.report import MaxErrors, Report, ReportFormat
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
 from rawmm.offload import available_cpus
-from rawmm.validation import iter_errors
+from rawmm.rules import BY_ITSELF, MediaChecks
+from rawmm.validation import checking, iter_errors_by, media_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rawmm.cli.parallel import Check
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
 
 
 def check(
@@ -51,7 +53,8 @@ def check(
     image_dir: Annotated[
         str | None,
         Parameter(
-            help="Directory of the images that records refer to; each image must exist there. "
+            help="Directory, or URL of another store, of the images that records refer to; each "
+            "image must exist there. "
             "Without it, the summary counts the images that were not checked. Inline images are "
             "always checked. To verify the content of stored images, use rawmm fsck.",
         ),
@@ -63,6 +66,28 @@ def check(
             help="Report an error for each image that cannot be checked.",
         ),
     ] = False,
+    require_sidecars: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Report an error for each message that has media and tokens, but no items.",
+        ),
+    ] = False,
+    image_tokens: Annotated[
+        list[int] | None,
+        Parameter(
+            name="--image-token",
+            negative=(),
+            help="Id of an image token, for traces that do not state it. Repeat it for several.",
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        Parameter(
+            help="Layout family of the model, such as pixtral, where other tokens separate the "
+            "rows of an image.",
+        ),
+    ] = None,
     jobs: Annotated[
         int,
         Parameter(
@@ -82,7 +107,8 @@ def check(
     if jobs < 0:
         raise UsageError("--jobs takes 0, which starts one process per core, or a positive number")
     report = Report(style, max_errors)
-    args = (type_name, image_dir, require_images)
+    checks = _media_checks(image_tokens or [], layout, require_sidecars=require_sidecars)
+    args = (type_name, image_dir, require_images, checks)
     with Workers(jobs or available_cpus(), checker_of, *args) as workers:
         for path in files:
             report.files += 1
@@ -94,6 +120,26 @@ def check(
                 report.unreadable += 1
     report.finish()
     return 2 if report.unreadable or report.bugs else 1 if report.errors else 0
+
+
+def _media_checks(
+    image_tokens: list[int], family: str | None, *, require_sidecars: bool
+) -> MediaChecks:
+    """How to judge messages with media.
+
+    Raises:
+        UsageError: a token id or the family is invalid.
+    """
+    try:
+        return media_checks(
+            image_tokens,
+            require_sidecars=require_sidecars,
+            layout=None if family is None else layouts.get(family),
+        )
+    except RawMMError as error:
+        option = "--layout" if error.path == "$.family" else "--image-token"
+        problem = f"{option} takes {error.expected}, not {error.got}"
+    raise UsageError(problem)
 
 
 def _check_file(source: Source, workers: Workers, report: Report) -> None:
@@ -122,7 +168,12 @@ def _read(source: Source) -> Iterator[Record]:
         yield from source.records(may_be_empty=True)
 
 
-def checker_of(type_name: str | None, image_dir: str | None, require_images: bool) -> Check:  # noqa: FBT001
+def checker_of(
+    type_name: str | None,
+    image_dir: str | None,
+    require_images: bool,  # noqa: FBT001
+    checks: MediaChecks = BY_ITSELF,
+) -> Check:
     """The check of one record, for the options of the command. Worker processes call this.
 
     Raises:
@@ -132,6 +183,7 @@ def checker_of(type_name: str | None, image_dir: str | None, require_images: boo
         None if type_name is None else named_type(type_name),
         None if image_dir is None else open_store(image_dir),
         require_images=require_images,
+        checks=checks,
     ).findings
 
 
@@ -142,12 +194,19 @@ class Checker:
         kind: the type of every record, or None to detect it.
         store: where stored images must be; None checks no files.
         require_images: whether an image that cannot be checked is an error.
+        checks: how to judge messages with media.
     """
 
     def __init__(
-        self, kind: Any, store: ImageStore | None, *, require_images: bool = False
+        self,
+        kind: Any,
+        store: Store | None,
+        *,
+        require_images: bool = False,
+        checks: MediaChecks = BY_ITSELF,
     ) -> None:
         self._kind = kind
+        self._checks = checks
         self._images = ImageChecker(store, required=require_images)
 
     def findings(self, record: Record, form: Format) -> Iterator[RawMMError | NotChecked]:
@@ -170,17 +229,20 @@ class Checker:
         try:
             # JSON is parsed only once. MessagePack is decoded again, because its plain data has
             # dates and extension types where the structs have others.
-            value = decode_msgpack(data, kind) if binary else from_decoded(plain, kind)
+            with checking(self._checks):
+                value = decode_msgpack(data, kind) if binary else from_decoded(plain, kind)
         except RawMMError as refusal:
-            yield from _all_errors(plain, kind, refusal)
+            yield from _all_errors(plain, kind, refusal, self._checks)
             return
         yield from self._images.findings(value, is_request=False)
 
 
-def _all_errors(value: Any, kind: Any, refusal: RawMMError) -> Iterator[RawMMError]:
+def _all_errors(
+    value: Any, kind: Any, refusal: RawMMError, checks: MediaChecks
+) -> Iterator[RawMMError]:
     """Every error of a record that the decoder refused; at least the decoder's."""
     found = False
-    for error in iter_errors(value, kind):
+    for error in iter_errors_by(checks, value, kind):
         found = True
         yield error
     if not found:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from rawmm.cli import output as terminal
 from rawmm.cli.image_dir import open_store, open_writable_store
+from rawmm.cli.layout import ImageTokens, named_layout
 from rawmm.cli.output import UsageError, console, counted, size, summary_table
+from rawmm.cli.record_types import is_chat_request
 from rawmm.cli.records import Input, open_source
 from rawmm.cli.rewrite import (
     Durable,
@@ -17,11 +19,20 @@ from rawmm.cli.rewrite import (
     OutputFormat,
     Rewrite,
     check_output,
+    decode_record,
     written_as,
 )
-from rawmm.errors import OffloadError
-from rawmm.offload import ImageOffloadStats, offload_images_inplace
-from rawmm.store import ImageStore, run_image_dir
+from rawmm.describe import describe_document
+from rawmm.errors import OffloadError, RawMMError, contract_error
+from rawmm.locators import stored_hash
+from rawmm.media import IMAGE
+from rawmm.offload import ImageOffloadStats, ImageParts, adopt_images, offload_images_inplace
+from rawmm.real_class import is_a
+from rawmm.store import ImageStore, Store, run_image_dir
+from rawmm.validation import detect, iter_errors
+
+if TYPE_CHECKING:
+    from rawmm.layouts import Layout
 
 
 def offload(
@@ -39,8 +50,9 @@ def offload(
     image_dir: Annotated[
         str | None,
         Parameter(
-            help="Directory for the images. By default it comes from the first of the environment "
-            "variables VF_RENDERER_IMAGE_OFFLOAD_DIR, PRIME_RL_RUN_DIR and RUN_ID that is set."
+            help="Directory for the images, or the URL of another store. By default it "
+            "comes from the first of the environment variables VF_RENDERER_IMAGE_OFFLOAD_DIR, "
+            "PRIME_RL_RUN_DIR and RUN_ID that is set."
         ),
     ] = None,
     mode: Annotated[
@@ -49,18 +61,42 @@ def offload(
     ] = "offload",
     form: InputFormat = None,
     output_format: OutputFormat = None,
+    layout: Annotated[
+        str | None,
+        Parameter(
+            help="The model's image layout, to give traces and nodes without sidecars their "
+            "sidecars: a family and its parameters, e.g. qwen_vl,patch_size=14. A record that "
+            "cannot be described is refused.",
+        ),
+    ] = None,
+    image_token: ImageTokens = None,
     durable: Durable = True,
 ) -> int:
     """Store inline images by content, and replace them by file:// references.
 
-    Records are chat requests, message lists, traces or nodes, as JSON, JSON Lines or MessagePack.
-    Everything else in them is unchanged.
+    Records are chat requests, message lists, traces, episodes or nodes, as JSON, JSON Lines or
+    MessagePack. Everything else in them is unchanged. A stored image of another directory is looked
+    for by its name in the image directory, or copied there. Only names with a hash are taken. A
+    record of the contract that is valid stays valid.
     """
     check_output(source, output, output_format)
+    if mode == "inline" and layout is not None:
+        raise UsageError("--mode inline writes no sidecars; leave --layout out")
+    known_layout = None if layout is None else named_layout(layout)
     stats = ImageOffloadStats()
 
     def offloaded(value: Any) -> Any:
-        stats.add(offload_images_inplace(value, store=store, mode=mode))
+        described = None
+        if known_layout is not None:
+            described = _described(value, known_layout, image_token, store)
+        if mode == "offload" and store is not None:
+            adopt_images(value, store)
+        done = offload_images_inplace(value, store=store, mode=mode)
+        stats.add(done)
+        if described is not None:
+            _add_sidecars(value, described)
+        if described is not None or (mode == "offload" and done.images_seen):
+            _check_still_valid(value, run)
         return value
 
     with open_source(Input(source, form, "--input-format")) as opened:
@@ -70,11 +106,80 @@ def offload(
         failure = run.write(output, writes, offloaded, durable=durable)
     if failure is not None:
         return run.failed(failure)
-    _summary(run, stats, mode, store.counters.verify_failures if store else 0)
+    _summary(run, stats, mode, store.counters.verify_failures if is_a(store, ImageStore) else 0)
     return 0
 
 
-def _store(image_dir: str | None, *, durable: bool, writes: bool) -> ImageStore | None:
+def _described(
+    value: Any, layout: Layout, image_token_ids: list[int] | None, store: Store | None
+) -> Any:
+    """A copy of a record with the sidecars of its messages. The record is unchanged.
+
+    Raises:
+        RawMMError: it is not a trace, an episode or nodes, or it cannot be described.
+    """
+    if is_chat_request(value):
+        raise contract_error(
+            "unknown_type",
+            (),
+            expected="a trace, an episode or nodes, which have tokens",
+            got="a chat request",
+            hint="leave --layout out",
+        )
+    detect(value)
+    described, _ = describe_document(
+        value,
+        layout,
+        image_token_ids=image_token_ids,
+        store=store,
+        keep=lambda image: {"raw_image_id": image.raw_image_id},
+    )
+    return described
+
+
+def _add_sidecars(value: Any, described: Any) -> None:
+    """Add the sidecars of a described copy to a record whose images are now in the store."""
+    if isinstance(value, list):
+        for one, other in zip(value, described, strict=True):
+            _add_sidecars(one, other)
+        return
+    if not isinstance(value, dict) or described is value:
+        return  # it has no media, or had its sidecars
+    for name in ("nodes", "traces"):
+        if isinstance(value.get(name), list):
+            _add_sidecars(value[name], described[name])
+    types, sidecar = described.get("mm_token_type_id_map"), described.get("multi_modal_data")
+    if types is not None:
+        value["mm_token_type_id_map"] = types
+    if sidecar is None or "message" not in value:
+        return
+    value["multi_modal_data"] = sidecar
+    parts = ImageParts(value["message"]).parts
+    for part, item in zip(parts, sidecar["mm_items"].get(IMAGE.name, ()), strict=False):
+        name = part.source.rpartition("/")[2]
+        if "raw_image_uri" in item and stored_hash(name):
+            item["raw_image_id"] = name
+            del item["raw_image_uri"]
+
+
+def _check_still_valid(value: Any, run: Rewrite) -> None:
+    """Check that a record of the contract which was valid is valid without its inline images.
+
+    Raises:
+        RawMMError: the first error of `value`, unless the record had one before.
+    """
+    try:
+        kind = detect(value)
+    except RawMMError:
+        return
+    error = next(iter_errors(value, kind), None)
+    if error is None or run.record is None:
+        return
+    if next(iter_errors(decode_record(run.record, run.source.form), kind), None) is None:
+        raise error.at(hint=f"{error.hint}; give --layout" if error.hint else "give --layout")
+
+
+def _store(image_dir: str | None, *, durable: bool, writes: bool) -> Store | None:
     """The store. None if no directory is named and nothing will be written."""
     opener = open_writable_store if writes else open_store
     if image_dir is not None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from rawmm import layouts
 from rawmm.cli import output as terminal
 from rawmm.cli.bugs import InternalError, report_bugs
 from rawmm.cli.image_dir import open_store, open_writable_store
+from rawmm.cli.layout import ImageTokens, named_layout
 from rawmm.cli.output import UsageError, console, counted, progress
 from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, is_chat_request, named_type
 from rawmm.cli.records import Input, open_source
@@ -29,13 +29,13 @@ from rawmm.cli.rewrite import (
     written_as,
 )
 from rawmm.codec import decode_json, decode_msgpack
-from rawmm.errors import RawMMError, contract_error, shown_text
+from rawmm.errors import RawMMError, contract_error
 from rawmm.model.kinds import schema_of
-from rawmm.upgrades import FORMS, TRAINING_SAMPLE, Walk, kind_of, reference_kind
+from rawmm.upgrades import FORMS, RELEASED, TRAINING_SAMPLE, Walk, kind_of, reference_kind
 
 if TYPE_CHECKING:
     from rawmm.layouts import Layout
-    from rawmm.store import ImageStore
+    from rawmm.store import Store
 
 
 def upgrade(
@@ -61,17 +61,21 @@ def upgrade(
     image_dir: Annotated[
         str | None,
         Parameter(
-            help="Directory for images that a historical form contains; their descriptors get a "
-            "raw_image_id. Without it they stay inline, as a data: URL in raw_image_uri.",
+            help="Directory, or URL of another store, for images that a historical form contains; "
+            "their descriptors get a raw_image_id. Without it they stay inline, as a "
+            "data: URL in raw_image_uri.",
         ),
     ] = None,
     layout: Annotated[
         str | None,
         Parameter(
-            help="The model's image layout, required for trainer references of the form "
-            "inline_urls: a family and its parameters, e.g. qwen_vl,patch_size=14.",
+            help="The model's image layout: a family and its parameters, e.g. "
+            "qwen_vl,patch_size=14. References of the forms inline_urls and pruned_ref require "
+            "it. Messages of the form released get their sidecars, and descriptors get its "
+            "fingerprint if they lack one.",
         ),
     ] = None,
+    image_token: ImageTokens = None,
     dry_run: Annotated[
         bool,
         Parameter(
@@ -91,8 +95,9 @@ def upgrade(
 ) -> int:
     """Convert records from historical wire forms to the form of the contract.
 
-    Historical forms are: sidecar items descriptor_only, uri and inline; mmraw: references of any
-    version; trainer references descriptor_and_uris and, with --layout and --image-dir, inline_urls.
+    Historical forms are: sidecar items descriptor_only, uri, inline and pruned_item; mmraw:
+    references of any version and, with --layout, pruned_ref; trainer references
+    descriptor_and_uris and, with --layout and --image-dir, inline_urls.
     Each may be a record, or part of a node, trace, request or training sample. The form is
     detected. Everything else is unchanged. Every upgraded record is checked before it is written.
     Processed payloads and mmfile: references cannot be upgraded; run again from the source images.
@@ -105,13 +110,20 @@ def upgrade(
     if output is not None:
         check_output(source, output, output_format)
     kind = None if type_name is None else _kind(type_name)
-    known_layout = None if layout is None else _layout(layout)
+    known_layout = None if layout is None else named_layout(layout)
     with open_source(Input(source, form, "--input-format")) as opened:
         opener = open_store if dry_run else open_writable_store
         store = None if image_dir is None else opener(image_dir, durable=durable)
         run = Rewrite(opened, "upgrade")
         upgrader = _Upgrader(
-            run, kind, store, known_layout, notes=notes, dry_run=dry_run, most=max_errors
+            run,
+            kind,
+            store,
+            known_layout,
+            image_token,
+            notes=notes,
+            dry_run=dry_run,
+            most=max_errors,
         )
         if output is None or dry_run:
             failure: RawMMError | InternalError | None = upgrader.try_all()
@@ -136,8 +148,9 @@ class _Upgrader:
         self,
         run: Rewrite,
         kind: Any,
-        store: ImageStore | None,
+        store: Store | None,
         layout: Layout | None,
+        image_token_ids: list[int] | None,
         *,
         notes: bool,
         dry_run: bool,
@@ -150,6 +163,7 @@ class _Upgrader:
         self._kind = kind
         self._store = store
         self._layout = layout
+        self._image_token_ids = image_token_ids
         self._notes = notes
         self._dry_run = dry_run
         self._records: Counter[str] = Counter()
@@ -164,13 +178,17 @@ class _Upgrader:
             canonical = walk.upgraded_sample(value)
         else:
             canonical = walk.upgraded(value, schema_of(kind))
+            canonical = walk.described(canonical, self._image_token_ids)
             self._check(canonical, kind)
         if not self._dry_run:
             self._stored += walk.store_images()
         record = walk.record
         self._records[record.form] += 1
         self._changes[record.form] += len(record.notes)
-        for note in record.notes if self._notes else ():
+        notes: list[Any] = [*record.notes]
+        if self._layout is None and record.has_seen(RELEASED):
+            notes.append("$: no sidecar made, as no --layout is given [released]")
+        for note in notes if self._notes else ():
             console().print(Text(f"{location_of(self._run.source.name, self._run.line)}::{note}"))
         return canonical
 
@@ -265,22 +283,3 @@ def _detected(value: Any) -> Any:
         return kind_of(value)
     except RawMMError as error:
         raise error.at(hint=TYPE_HINT) from None
-
-
-_MOST_DIGITS: Final = 18
-"""Decimal digits that always fit an integer of 64 bits."""
-
-
-def _layout(text: str) -> Layout:
-    family, *given = text.split(",")
-    parameters = {}
-    for parameter in given:
-        name, _, number = parameter.partition("=")
-        is_number = number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
-        if not is_number or name == "family":
-            raise UsageError(f"--layout takes FAMILY,NAME=INTEGER,...; got {shown_text(parameter)}")
-        parameters[name] = int(number)
-    try:
-        return layouts.get(family, **parameters)
-    except RawMMError as error:
-        raise UsageError(f"--layout: {error.message}") from None

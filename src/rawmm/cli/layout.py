@@ -1,0 +1,47 @@
+"""The options that name the model's image layout and its image tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+from cyclopts import Parameter
+
+from rawmm import layouts
+from rawmm.cli.output import UsageError
+from rawmm.errors import RawMMError, shown_text
+
+if TYPE_CHECKING:
+    from rawmm.layouts import Layout
+
+ImageTokens: TypeAlias = Annotated[
+    list[int] | None,
+    Parameter(
+        name="--image-token",
+        negative=(),
+        help="Placeholder token of images, for records whose mm_token_type_id_map names none; may "
+        "be repeated.",
+    ),
+]
+
+_MOST_DIGITS: Final = 18
+"""Decimal digits that always fit an integer of 64 bits."""
+
+
+def named_layout(text: str) -> Layout:
+    """The layout that an option names as ``FAMILY,NAME=INTEGER,...``.
+
+    Raises:
+        UsageError: no such family or parameter, or an invalid value.
+    """
+    family, *given = text.split(",")
+    parameters = {}
+    for parameter in given:
+        name, _, number = parameter.partition("=")
+        is_number = number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
+        if not is_number or name == "family":
+            raise UsageError(f"--layout takes FAMILY,NAME=INTEGER,...; got {shown_text(parameter)}")
+        parameters[name] = int(number)
+    try:
+        return layouts.get(family, **parameters)
+    except RawMMError as error:
+        raise UsageError(f"--layout: {error.message}") from None

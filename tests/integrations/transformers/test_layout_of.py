@@ -1,0 +1,180 @@
+"""`layout_of` against calls of image processors of transformers with drawn settings."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from transformers.image_utils import SizeDict
+from transformers.models.ernie4_5_vl_moe.image_processing_pil_ernie4_5_vl_moe import (
+    Ernie4_5_VLMoeImageProcessorPil,
+)
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from rawmm import ContractError, layouts
+from rawmm.layouts import layout_of
+
+# Qwen's image processor warns of arguments that trainers set nevertheless.
+pytestmark = pytest.mark.filterwarnings("ignore:Passing `min_pixels`:FutureWarning")
+
+
+def edges(low: int, high: int) -> st.SearchStrategy[Any]:
+    """Sizes in every form: a dict, a SizeDict, numbers, and parts of them."""
+    side = st.integers(low, high)
+    square = side.map(lambda one: {"height": one, "width": one})
+    entries = st.one_of(
+        st.fixed_dictionaries({"shortest_edge": side, "longest_edge": side}),
+        square,
+        st.fixed_dictionaries({"height": side, "width": side}),
+        st.fixed_dictionaries({"longest_edge": side}),
+        st.fixed_dictionaries({"shortest_edge": side}),
+        square.map(lambda one: {f"max_{name}": value for name, value in one.items()}),
+    )
+    return st.one_of(
+        entries,
+        entries.map(lambda one: SizeDict(**one)),
+        side,
+        st.tuples(side, side),
+        side.map(lambda one: (one, one)),
+        st.none(),
+    )
+
+
+def chosen(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=strategies)
+
+
+SWITCHES: Final = {"do_resize": st.sampled_from([True, True, True, False, None])}
+PATCHES: Final = {
+    "size": edges(1, 60_000),
+    "min_pixels": st.one_of(st.none(), st.integers(1, 30_000)),
+    "max_pixels": st.one_of(st.none(), st.integers(1, 60_000)),
+    "patch_size": st.integers(2, 20),
+    "merge_size": st.integers(1, 3),
+    "temporal_patch_size": st.integers(1, 3),
+    **SWITCHES,
+}
+SETTINGS: Final[dict[type, dict[str, st.SearchStrategy[Any]]]] = {
+    Qwen2VLImageProcessorPil: PATCHES,
+    Ernie4_5_VLMoeImageProcessorPil: PATCHES,
+    Glm4vImageProcessorPil: PATCHES,
+    Gemma3ImageProcessorPil: {
+        "size": edges(14, 14),
+        "do_pan_and_scan": st.sampled_from([False, None, True]),
+        **SWITCHES,
+    },
+    GotOcr2ImageProcessorPil: {
+        "size": edges(14, 14),
+        "crop_to_patches": st.sampled_from([True, False, None]),
+        "min_patches": st.integers(1, 4),
+        "max_patches": st.integers(1, 8),
+        **SWITCHES,
+    },
+    PixtralImageProcessorPil: {
+        "size": edges(4, 300),
+        "patch_size": st.one_of(
+            st.integers(2, 20),
+            st.integers(2, 20).map(lambda one: {"height": one, "width": one}),
+            st.just({"height": 4, "width": 5}),
+        ),
+        "do_center_crop": st.sampled_from([False, None]),
+        **SWITCHES,
+    },
+}
+IMAGE_SIDES: Final = st.integers(1, 300)
+
+
+def laid_out(layout: layouts.Layout, width: int, height: int) -> dict[str, Any] | None:
+    try:
+        return layout.describe(width, height).payload
+    except ContractError as error:
+        if error.code != "image_limit":
+            raise
+        return None
+
+
+def called(processor: Any, width: int, height: int, call: dict[str, Any]) -> dict[str, Any] | None:
+    """The processor's outputs other than the pixels; None if it raises."""
+    try:
+        out = processor(images=[Image.new("RGB", (width, height))], return_tensors="np", **call)
+    except ValueError:
+        return None
+    return {key: value.tolist() for key, value in out.items() if key != "pixel_values"}
+
+
+@pytest.mark.parametrize("kind", SETTINGS, ids=lambda kind: kind.__name__)
+def test_layout_is_what_the_processor_does_or_refused_by_name(kind: type) -> None:
+    drawn = SETTINGS[kind]
+    compared, refused = [], []
+
+    @settings(max_examples=400)
+    @given(chosen(**drawn), chosen(**drawn), IMAGE_SIDES, IMAGE_SIDES)
+    def agree(attributes: dict[str, Any], call: dict[str, Any], width: int, height: int) -> None:
+        processor = kind()
+        for name, value in attributes.items():
+            setattr(processor, name, value)
+        try:
+            layout = layout_of(processor, **call)
+        except ContractError as error:
+            refused.append(error.path.removeprefix("$."))
+            return
+        wanted = called(processor, width, height, call)
+        assert laid_out(layout, width, height) == wanted, (layout, attributes, call)
+        compared.append(wanted)
+
+    agree()
+    assert len(compared) >= 40, len(refused)
+    parameters = {name for cls in layouts.FAMILIES.values() for name in cls.defaults()}
+    assert {*refused} <= drawn.keys() | parameters
+    assert refused
+
+
+@pytest.mark.parametrize("by_call", [False, True])
+def test_max_pixels_set_after_construction_counts(*, by_call: bool) -> None:
+    processor = Qwen2VLImageProcessorPil()
+    before = layout_of(processor).describe(1600, 1200).grid
+    call: dict[str, Any] = {"max_pixels": 4_000_000} if by_call else {}
+    if not by_call:
+        processor.max_pixels = 4_000_000
+    layout = layout_of(processor, **call)
+    assert called(processor, 1600, 1200, call) == laid_out(layout, 1600, 1200)
+    assert layout.describe(1600, 1200).grid == [1, 86, 114]
+    assert before == [1, 60, 82]
+
+
+def test_smaller_max_pixels_of_the_issue() -> None:
+    processor = Qwen2VLImageProcessorPil()
+    processor.max_pixels = 196_000
+    assert called(processor, 1600, 1200, {}) == {"image_grid_thw": [[1, 26, 36]]}
+    assert layout_of(processor).describe(1600, 1200).grid == [1, 26, 36]
+
+
+@pytest.mark.parametrize("kind", SETTINGS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("by_call", [False, True])
+def test_do_resize_false_is_refused_by_name(kind: type, *, by_call: bool) -> None:
+    processor = kind()
+    call: dict[str, Any] = {"do_resize": False} if by_call else {}
+    if not by_call:
+        processor.do_resize = False
+    with pytest.raises(ContractError) as caught:
+        layout_of(processor, **call)
+    assert (caught.value.code, caught.value.path) == ("bad_value", "$.do_resize")
+
+
+def test_argument_that_the_processor_does_not_know_is_refused() -> None:
+    calls: list[tuple[Any, dict[str, Any]]] = [
+        (Glm4vImageProcessorPil(), {"max_pixels": 100}),
+        (Qwen2VLImageProcessorPil(), {"max_tokens": 100}),
+    ]
+    for processor, call in calls:
+        (name,) = call
+        with pytest.raises(ContractError) as caught:
+            layout_of(processor, **call)
+        assert (caught.value.code, caught.value.path) == ("unknown_field", f"$.{name}")

@@ -1,0 +1,55 @@
+"""``rawmm check`` on records without sidecars."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rawmm.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run_check(*arguments: str) -> int:
+    return main(["check", *arguments])
+
+
+class TestRecordsWithoutSidecars:
+    def trace(self, tmp_path: Path, **fields: object) -> str:
+        part = {"type": "image_url", "image_url": {"url": "file:///images/a.png"}}
+        node = {
+            "message": {"role": "user", "content": [part]},
+            "token_ids": [1, 7, 2, 7, 3],
+            "mask": [False] * 5,
+        }
+        path = tmp_path / "trace.json"
+        path.write_text(json.dumps({"nodes": [node], **fields}), "utf-8")
+        return str(path)
+
+    def test_stored_image_without_items_is_accepted(self, tmp_path: Path) -> None:
+        assert run_check(self.trace(tmp_path)) == 0
+
+    def test_required_sidecar_is_missing(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run_check(self.trace(tmp_path), "--require-sidecars") == 1
+        assert "$.nodes[0].multi_modal_data: " in capsys.readouterr().out
+
+    def test_given_image_tokens_are_counted(self, tmp_path: Path) -> None:
+        file = self.trace(tmp_path)
+        assert run_check(file, "--image-token", "7") == 1
+        assert run_check(file, "--image-token", "7", "--image-token", "2") == 0
+        assert run_check(file, "--image-token", "7", "--layout", "pixtral") == 0
+        assert run_check(file, "--image-token", "7", "--layout", "qwen_vl") == 1
+
+    def test_layout_with_row_separators_allows_several_runs(self, tmp_path: Path) -> None:
+        file = self.trace(tmp_path, mm_token_type_id_map={"7": 1})
+        assert run_check(file) == 1
+        assert run_check(file, "--layout", "pixtral", "--jobs", "2") == 0
+
+    @pytest.mark.parametrize("option", [("--layout", "x"), ("--image-token", "-1")])
+    def test_invalid_option_is_wrong_usage(self, tmp_path: Path, option: tuple[str, str]) -> None:
+        assert run_check(self.trace(tmp_path), *option) == 2
