@@ -176,8 +176,8 @@ def test_processor_with_other_settings(other: dict[str, Any], stored: list[Store
     processor = Qwen2VLImageProcessorPil(**settings | other)
     # The grid tells. Of images that decodings show differently the fingerprint is compared, too.
     stored = [one for one in stored if not one.header.ambiguous]
-    more: dict[str, Any]
-    for more in ({}, {"layout": case.layout}):
+    options: list[dict[str, Any]] = [{}, {"layout": case.layout}]
+    for more in options:
         with pytest.raises(MaterializeError) as caught:
             run(stored, processor, case.layout, **more)
         assert caught.value.code == "geometry_mismatch"
