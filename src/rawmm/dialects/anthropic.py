@@ -241,10 +241,11 @@ def _write(messages: list[Message], tools: list[Tool]) -> dict[str, Any]:
         if not is_a(one, ToolMessage):
             results = None
         if is_a(one, SystemMessage):
-            if index or not one.content:
-                expected = "instructions that are not empty, as the first message"
+            if index or one.content == []:
+                expected = "instructions with content, as the first message"
                 raise cannot_say(path, expected, "another system message")
-            body["system"] = _write_content(one.content, path)
+            # An empty text as `system` says that there are no instructions.
+            body["system"] = _write_content(one.content, path) or [text_part("")]
         elif is_a(one, AssistantMessage):
             wire.append({"role": "assistant", "content": _write_reply(one, path)})
             names |= {call.id: call.name for call in one.tool_calls or ()}

@@ -234,7 +234,9 @@ def tool(fields: dict[str, Any], path: Path) -> Tool:
     kind = fields.get("type")
     if kind == "mcp":
         fields = {name: one for name, one in fields.items() if name.lower() not in _CREDENTIALS}
-    name = fields.get("name") or fields.get("server_label") or kind
+    name = fields.get("name")
+    if not name and kind not in CLIENT_TOOLS:
+        name = fields.get("server_label") or kind
     found: Tool = built(Tool, {**fields, "name": name}, path)
     return found
 

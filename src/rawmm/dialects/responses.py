@@ -322,9 +322,7 @@ def _write_reply(one: AssistantMessage, path: Path) -> list[dict[str, Any]]:
         summary = {"type": "summary_text", "text": one.reasoning_content}
         items.append({"type": "reasoning", "summary": [summary]})
     if one.content or not (items or one.tool_calls):
-        text = one.content or ""
-        parts = [{"type": "output_text", "text": text, "annotations": []}]
-        items.append({"type": "message", "role": "assistant", "content": parts})
+        items.append({"type": "message", "role": "assistant", "content": one.content or ""})
     for call in one.tool_calls or ():
         kind = next(kind for kind, own in _CALLS.items() if own == (call.type or "function"))
         item = {

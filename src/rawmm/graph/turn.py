@@ -7,6 +7,8 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rawmm.codec import convert, to_builtins
 from rawmm.dialects import as_chat_message, as_chat_tool, with_tool_name
 from rawmm.errors import RawMMError, contract_error, shown
@@ -15,9 +17,9 @@ from rawmm.graph.hashing import as_message, tools_hash
 from rawmm.graph.index import index_of
 from rawmm.graph.sidecar import merge
 from rawmm.graph.streams import as_list, elements, not_a_stream
-from rawmm.model.types import AssistantMessage, Tool, Trace
+from rawmm.model.types import AssistantMessage, Message, Tool, Trace
 from rawmm.real_class import is_a
-from rawmm.validation import guarded, in_order
+from rawmm.validation import guarded, in_order, made_plain, to_struct
 from rawmm.values.views import field_of
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from rawmm.graph.described import Describe
     from rawmm.graph.index import GraphIndex, Key, ReplayView
-    from rawmm.model.types import Message, MessageNode, MultiModalData
+    from rawmm.model.types import MessageNode, MultiModalData
 
     T = TypeVar("T")
 
@@ -364,9 +366,13 @@ def _as_prompt_message(message: Any, names: dict[str, str]) -> Message:
     if type(message) is not dict:
         return as_message(message)
     try:
+        # A failure of `as_message` finds the reason, which takes longer.
+        plain, _ = made_plain(message, Message)
+        to_struct(plain, Message)
+    except (msgspec.ValidationError, RecursionError, RawMMError):
+        pass  # read as a message of a chat request below
+    else:
         return with_tool_name(as_message(message), names)
-    except RawMMError:
-        pass  # a message of a chat request is read below
     return as_chat_message(message, names)
 
 

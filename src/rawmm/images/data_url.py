@@ -52,12 +52,14 @@ class DataUrl(NamedTuple):
         start: the index at which the base64 text begins; 0 for bare base64.
         cheap_key: equal for equal texts of one type, and rarely equal for others, because image
             files end with checksums or entropy-coded data.
+        url_safe: whether the text may be in the URL-safe alphabet.
     """
 
     url: str | memoryview
     media_type: str
     start: int
     cheap_key: CheapKey
+    url_safe: bool = False
 
     @property
     def text(self) -> str | memoryview:
@@ -163,9 +165,11 @@ def parse_data_url(url: str | memoryview) -> DataUrl:
     return _data_url(url, media_type, match.end())
 
 
-def bare_base64(text: str | memoryview, media_type: str = "") -> DataUrl:
+def bare_base64(text: str | memoryview, media_type: str = "", *, url_safe: bool = False) -> DataUrl:
     """The base64 of an image without the head of a data URL, and its declared type, if any."""
-    return _data_url(str.__str__(text) if is_a(text, str) else text, media_type.lower(), 0)
+    if is_a(text, str):
+        text = str.__str__(text)
+    return _data_url(text, media_type.lower(), 0)._replace(url_safe=url_safe)
 
 
 def may_be_image(media_type: str) -> bool:
@@ -194,6 +198,9 @@ def decode_data_url(data_url: DataUrl) -> bytes:
         # binascii.Error or UnicodeEncodeError. The latter holds the text, so it must not
         # become the context of our error.
         raw = pybase64.b64decode(text, validate=True)
+    if raw is None and data_url.url_safe:
+        with suppress(ValueError):
+            raw = pybase64.b64decode(text, b"-_", validate=True)
     if raw is None:
         raise _bad_base64(_base64_fault(_as_str(text)))
     tail = _as_str(text[-3:])

@@ -8,11 +8,11 @@ of its branch. Restoring them fails if that node was dropped, moved or changed.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from math import isnan
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
-import numpy as np
 
 from rawmm.errors import RawMMError, contract_error, counted, raise_alone, shown, shown_hash
 from rawmm.graph import message_hash
@@ -196,9 +196,7 @@ def rounded(stream: Any) -> list[float] | None:
     """A stream as float32, as verifiers 0.4.1.dev86 holds it; None if it is not one of numbers."""
     if not isinstance(stream, list) or not {int, float}.issuperset(map(type, stream)):
         return None
-    with np.errstate(over="ignore"):
-        values: list[float] = np.array(stream, dtype=np.float32).tolist()
-    return values
+    return array("f", stream).tolist()
 
 
 def _read(plain: Any) -> UnmappedFields:

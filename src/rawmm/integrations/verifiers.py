@@ -54,7 +54,7 @@ from rawmm.real_class import is_a
 from rawmm.rules import PER_SAMPLED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rawmm.graph import ReplayView
     from rawmm.store import ImageStore
@@ -217,7 +217,7 @@ def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
     return trace
 
 
-def _validated(model: Any, document: dict[str, Any], nodes: list[tuple[Path, Any]]) -> Any:
+def _validated(model: Any, document: dict[str, Any], nodes: Sequence[tuple[Path, Any]]) -> Any:
     """`document` as a `model`; `nodes` are the nodes in it, with their paths."""
     try:
         with np.errstate(over="ignore"):  # `_node_unmapped` finds such numbers
@@ -397,8 +397,11 @@ class RawImageClientMixin:
     async def prepare_request_body(self, dialect: Dialect, body: dict[str, Any]) -> dict[str, Any]:
         """Store every inline image of a chat request, and put ``file://`` URLs in their place.
 
-        Only ``body["messages"]`` is searched. A thread checks and writes the images. The body is
-        changed on the event loop, in one step at the end, so a cancelled call changes nothing.
+        verifiers reads ``image_url`` parts and drops all others without a word. Parts of other
+        forms (see docs/image-forms.md) become ``image_url`` parts, and an image that verifiers
+        would still drop, such as one in an assistant message, is refused. Only ``body["messages"]``
+        is searched. A thread checks and writes the images. The body is changed on the event loop,
+        in one step at the end, so a cancelled call changes nothing.
 
         Returns:
             `body`.
@@ -430,6 +433,6 @@ class RawImageClientMixin:
                 ``$[2].content[1].image_url.url``. The messages are unchanged.
         """
         if isinstance(dialect, ChatDialect) and not self.keeps_inline_images:
-            stats = await offload_images_async(messages, store=self.image_store)
+            stats = await offload_images_async(messages, store=self.image_store, as_chat=True)
             self.image_offload_stats.add(stats)
         return messages

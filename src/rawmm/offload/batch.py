@@ -332,12 +332,12 @@ class OffloadBatch:
         if is_a(url, memoryview):
             # No base64 of an image begins with this letter.
             is_url = url[0] in b"dD"
-            return parse_data_url(url) if is_url else bare_base64(url, part.declared)
+            return parse_data_url(url) if is_url else _bare(part, url)
         scheme = scheme_of(url)
         if scheme == "data":
             return parse_data_url(url)
         if _is_base64(part, url):
-            return bare_base64(url, part.declared)
+            return _bare(part, url)
         if scheme in served_schemes():
             return url
         got = f"the scheme {shown_text(scheme)}" if scheme else "a string without a scheme"
@@ -352,6 +352,11 @@ class OffloadBatch:
         )
 
 
+def _bare(part: ImagePart, text: str | memoryview) -> DataUrl:
+    url_safe = part.form is not None and part.form.url_safe
+    return bare_base64(text, part.declared, url_safe=url_safe)
+
+
 def inline_url(part: ImagePart) -> str:
     """The URL of a part that has no fault, or the data URL of what it holds without one."""
     if not is_a(part.source, str):
@@ -360,6 +365,8 @@ def inline_url(part: ImagePart) -> str:
     text = str.__str__(part.source)
     if scheme_of(text) == "data" or not _is_base64(part, text):
         return text
+    if part.form is not None and part.form.url_safe:
+        text = text.replace("-", "+").replace("_", "/")
     return f"data:{part.declared if may_be_image(part.declared) else 'image'};base64,{text}"
 
 

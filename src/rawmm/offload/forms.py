@@ -29,8 +29,6 @@ class Fill(Enum):
     """Its URL."""
     MEDIA_TYPE = auto()
     """Its media type, e.g. ``image/png``."""
-    TRUE_TYPE = auto()
-    """Its media type, where the form declares one."""
     FORMAT = auto()
     """Its media type without ``image/``."""
     FILE_NAME = auto()
@@ -84,7 +82,8 @@ class ImageForm:
         holds: what stands in the place of the image.
         labelled: whether the form holds other media, too. It is an image if its declared type, or
             its data, says so.
-        written: what changes when the image is stored.
+        url_safe: whether clients write base64 in the URL-safe alphabet.
+        written: what changes when the image is stored. A declared type that is wrong is corrected.
     """
 
     name: str
@@ -94,6 +93,7 @@ class ImageForm:
     media_type: Keys = ()
     holds: Holds = Holds.URL
     labelled: bool = False
+    url_safe: bool = False
     written: Mapping[str, Any]
     in_place: bool = field(init=False)
     """Whether the reference stands where the image was."""
@@ -111,13 +111,12 @@ _CHAT_TYPES: Final = (*IMAGE.wire_types, None)
 CHAT: Final = {"type": "image_url", "image_url": {"url": Fill.URL}}
 """What becomes of a part without a place for a URL."""
 _MEDIA_TYPE: Final = ("mediaType", "mimeType", "media_type", "mime_type", "contentType")
-_SAME_TYPE: Final = dict.fromkeys(_MEDIA_TYPE, Fill.TRUE_TYPE)
 
 
 def _in_place(*keys: str) -> Mapping[str, Any]:
     """Put the reference where the image was."""
     first, *rest = keys
-    return {first: Within(_in_place(*rest)) if rest else Fill.URL, **({} if rest else _SAME_TYPE)}
+    return {first: Within(_in_place(*rest)) if rest else Fill.URL}
 
 
 def _gemini(inline: str, stored: str, uri: str, media_type: str) -> tuple[ImageForm, ImageForm]:
@@ -128,6 +127,7 @@ def _gemini(inline: str, stored: str, uri: str, media_type: str) -> tuple[ImageF
             media_type=_MEDIA_TYPE,
             holds=Holds.BASE64,
             labelled=True,
+            url_safe=True,
             written={
                 inline: Within(
                     {"data": REMOVED, media_type: Fill.MEDIA_TYPE, uri: Fill.URL}, name=stored
@@ -236,7 +236,7 @@ FORMS: Final = (
         media_type=_MEDIA_TYPE,
         holds=Holds.BASE64,
         labelled=True,
-        written={"type": "url", "value": Fill.URL, **_SAME_TYPE},
+        written={"type": "url", "value": Fill.URL},
     ),
     ImageForm(
         name="AG-UI url source",
@@ -252,7 +252,7 @@ FORMS: Final = (
         media_type=_MEDIA_TYPE,
         holds=Holds.BASE64,
         labelled=True,
-        written={"data": REMOVED, "url": Fill.URL, **_SAME_TYPE},
+        written={"data": REMOVED, "url": Fill.URL},
     ),
     ImageForm(
         name="AG-UI binary by URL",
@@ -270,7 +270,7 @@ FORMS: Final = (
         media_type=_MEDIA_TYPE,
         holds=Holds.BASE64,
         labelled=True,
-        written={"source_type": "url", "data": REMOVED, "url": Fill.URL, **_SAME_TYPE},
+        written={"source_type": "url", "data": REMOVED, "url": Fill.URL},
     ),
     ImageForm(
         name="LangChain base64",
@@ -279,7 +279,7 @@ FORMS: Final = (
         media_type=_MEDIA_TYPE,
         holds=Holds.BASE64,
         labelled=True,
-        written={"base64": REMOVED, "url": Fill.URL, **_SAME_TYPE},
+        written={"base64": REMOVED, "url": Fill.URL},
     ),
     ImageForm(
         name="LangChain media",
@@ -289,7 +289,7 @@ FORMS: Final = (
         media_type=("mime_type",),
         holds=Holds.BASE64,
         labelled=True,
-        written={"data": REMOVED, "file_uri": Fill.URL, **_SAME_TYPE},
+        written={"data": REMOVED, "file_uri": Fill.URL},
     ),
     ImageForm(
         name="LangChain media by URL",
@@ -318,7 +318,6 @@ FORMS: Final = (
             "uri": Fill.URL,
             "name": Fill.FILE_NAME,
             "data": REMOVED,
-            **_SAME_TYPE,
         },
     ),
     ImageForm(
@@ -353,7 +352,7 @@ FORMS: Final = (
         types=("image-data",),
         media_type=_MEDIA_TYPE,
         holds=Holds.BASE64,
-        written={"type": "image-url", "data": REMOVED, "url": Fill.URL, **_SAME_TYPE},
+        written={"type": "image-url", "data": REMOVED, "url": Fill.URL},
     ),
     ImageForm(
         name="AI SDK file-data",
@@ -362,7 +361,7 @@ FORMS: Final = (
         media_type=_MEDIA_TYPE,
         holds=Holds.BASE64,
         labelled=True,
-        written={"type": "file-url", "data": REMOVED, "url": Fill.URL, **_SAME_TYPE},
+        written={"type": "file-url", "data": REMOVED, "url": Fill.URL},
     ),
     ImageForm(
         name="AI SDK media",
@@ -371,7 +370,7 @@ FORMS: Final = (
         media_type=("mediaType",),
         holds=Holds.BASE64,
         labelled=True,
-        written={"type": "image-url", "data": REMOVED, "url": Fill.URL, **_SAME_TYPE},
+        written={"type": "image-url", "data": REMOVED, "url": Fill.URL},
     ),
     ImageForm(
         name="AI SDK file",
@@ -384,8 +383,17 @@ FORMS: Final = (
     ImageForm(
         name="AI SDK file by URL",
         at=("url",),
-        types=("file", "file-url", None),
+        types=("file", "file-url"),
         media_type=_MEDIA_TYPE,
+        labelled=True,
+        written=_in_place("url"),
+    ),
+    ImageForm(
+        name="AI SDK attachment",
+        at=("url",),
+        types=(None,),
+        having={("contentType",): True},
+        media_type=("contentType",),
         labelled=True,
         written=_in_place("url"),
     ),
@@ -395,7 +403,7 @@ FORMS: Final = (
         media_type=_MEDIA_TYPE,
         holds=Holds.BASE64,
         labelled=True,
-        written={"file": Within({"bytes": REMOVED, "uri": Fill.URL, **_SAME_TYPE})},
+        written={"file": Within({"bytes": REMOVED, "uri": Fill.URL})},
     ),
     ImageForm(
         name="A2A file by URL",
@@ -427,7 +435,6 @@ FORMS: Final = (
     ImageForm(
         name="entry of a datasets column",
         at=("bytes",),
-        having={("path",): (str, type(None))},
         holds=Holds.BASE64,
         labelled=True,
         written={"bytes": None, "path": Fill.URL},

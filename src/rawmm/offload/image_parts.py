@@ -193,6 +193,8 @@ class ImageParts:
         value: the value.
         strings: reads its strings.
         images: images for the placeholders ``{"type": "image"}``, in order.
+        as_chat: whether the value is a list of chat messages whose reader knows ``image_url`` parts
+            only. Other parts become such parts, and other images are refused.
 
     Attributes:
         parts: the images, and what looks like one but is in no known form.
@@ -205,6 +207,8 @@ class ImageParts:
         value: Any,
         strings: Strings | None = None,
         images: Sequence[Any] | None = None,
+        *,
+        as_chat: bool = False,
     ) -> None:
         self.parts: list[ImagePart] = []
         self.other: list[ImagePart] = []
@@ -215,6 +219,7 @@ class ImageParts:
         self._free: set[int] = set()
         self._lists: list[_ImageList] = []
         self._given = images
+        self._as_chat = as_chat
         self._filled = 0
         self._stack: list[tuple[Any, Container, _Edge, int]] = []
         self._walk(value)
@@ -254,6 +259,8 @@ class ImageParts:
                 self._entries(index, value, container, where)
             else:
                 self._object(index, fields, where)
+        if self._as_chat:
+            self.parts = [self._chat_part(part) for part in self.parts]
         for images in self._lists:
             if images.placeholders and len(images.placeholders) != images.size:
                 got = f"{len(images.placeholders)}, and {counted(images.size, 'image')}"
@@ -595,6 +602,39 @@ class ImageParts:
         self._push(node, objects, where & ~(_IN_CONTENT | _IS_SOURCE))
         return [_Found(index, fields, (name,))]
 
+    def _chat_part(self, part: ImagePart) -> ImagePart:
+        """The part as it is written for a reader of chat messages, or with a fault."""
+        form, nodes, keys = part.form, part.nodes, part.keys
+        if form is None:
+            return part
+        if not self._is_chat_entry(nodes[0]) and form.at[0] in ("data", "value"):
+            # The form is the source of a part.
+            edge = self._nodes[nodes[0]].edges[0]
+            nodes, keys = (edge.parent, *nodes), (edge.key, *keys)
+        if form.holds is Holds.EACH or not self._is_chat_entry(nodes[0]):
+            expected = "an image in a content part of a system, user or tool message"
+            fault = Problem("unknown_image_form", expected, f"{form.name} elsewhere")
+            return part._replace(fault=fault, form=None)
+        if form.written.get("type") == "image_url":
+            return part
+        removed = {*form.written, *form.media_type, *(one[0] for one in form.having), keys[0]}
+        removed.discard("type")
+        written = {**dict.fromkeys(removed, REMOVED), **CHAT}
+        chat = ImageForm(name=form.name, at=keys, holds=form.holds, written=written)
+        return part._replace(nodes=nodes, keys=keys, form=chat)
+
+    def _is_chat_entry(self, index: int) -> bool:
+        """Whether an object is a content part of a message that may have images."""
+        edge = self._nodes[index].edges[0]
+        if edge.parent == _ROOT:
+            return False
+        content = self._nodes[edge.parent].edges[0]
+        if content.key != "content" or content.parent == _ROOT:
+            return False
+        message = self._nodes[content.parent]
+        fields = message.container.fields(message.value) or {}
+        return message.edges[0].parent == 0 and fields.get("role") != "assistant"
+
     def _is_shown(self, source: Any) -> bool:
         """Whether a value is an image by itself: its data, or the name of a stored image."""
         if is_a(source, str):
@@ -705,6 +745,8 @@ class ImageParts:
         node = self._nodes[part.nodes[depth]]
         fields = node.container.fields(node.value) or {}
         patch: dict[str, Any] = {}
+        if part.form is not None and depth == len(part.nodes) - 1:
+            template = _with_type(template, part.form, fields)
         for key, wanted in template.items():
             if isinstance(wanted, Within):
                 inner = self._patch(part, wanted.changes, depth + 1, stored)
@@ -735,9 +777,9 @@ class ImageParts:
             return url
         if wanted is Fill.FILE_NAME:
             return stored.name or url.rpartition("/")[2]
-        if wanted in (Fill.MEDIA_TYPE, Fill.TRUE_TYPE, Fill.FORMAT):
+        if wanted in (Fill.MEDIA_TYPE, Fill.FORMAT):
             now = fields.get(key)
-            if media_type is None or (wanted is Fill.TRUE_TYPE and now is None):
+            if media_type is None:
                 return _SAME
             is_format = wanted is Fill.FORMAT
             declared = (_IMAGE_TYPE if is_format else "") + now.lower() if is_a(now, str) else "-"
@@ -879,6 +921,14 @@ def _is_emptied(value: Any, patch: Mapping[str, Any]) -> bool:
     if not is_a(value, dict):
         return False
     return all(patch.get(key) is REMOVED or item is None for key, item in value.items())
+
+
+def _with_type(
+    template: Mapping[str, Any], form: ImageForm, fields: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The changes of the object that holds the image, its declared type included."""
+    names = (name for name in form.media_type if is_a(fields.get(name), str))
+    return {**dict.fromkeys(names, Fill.MEDIA_TYPE), **template}
 
 
 def _fits(patch: Mapping[str, Any], dicts: Sequence[bool]) -> bool:

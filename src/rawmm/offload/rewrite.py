@@ -83,6 +83,7 @@ async def offload_images_async(
     store: Store | None = None,
     limits: Limits | None = None,
     images: Sequence[Any] | None = None,
+    as_chat: bool = False,
 ) -> ImageOffloadStats:
     """Do what `offload_images_inplace` does, checking and writing images in a thread.
 
@@ -90,17 +91,24 @@ async def offload_images_async(
     at the end, so no other task sees it half changed and a cancelled call changes nothing. Changes
     that other tasks made meanwhile are taken into account.
 
-    Arguments and errors are those of `offload_images_inplace`.
+    Arguments and errors are those of `offload_images_inplace`. With `as_chat`, the value is a list
+    of chat messages, and what reads them knows ``image_url`` parts only: content parts of other
+    forms become such parts, and an image that is not in the content of a system, user or tool
+    message is ``unknown_image_form``.
     """
     import asyncio  # slow to import
 
     checked_store(image_dir, store)
     _check_container(value)
     batch = OffloadBatch(image_dir, store, limits)
-    found = ImageParts(value, images=images)
+
+    def find() -> ImageParts:
+        return ImageParts(value, images=images, as_chat=as_chat)
+
+    found = find()
     while found.parts:
         planned = await asyncio.to_thread(batch.put, found)
-        before, found = found, ImageParts(value, images=images)
+        before, found = found, find()
         if found.same_sources(before):
             found.plan([image.stored for image in planned]).apply()
             return batch.stats(found, planned)

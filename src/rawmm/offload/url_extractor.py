@@ -47,7 +47,7 @@ def _url_pattern(schemes: tuple[str, ...]) -> re.Pattern[bytes]:
     return re.compile(b'"(?=[' + one_of + b"\\\\])(?:" + b"|".join(ways) + b")")
 
 
-_IMAGE_STARTS: Final = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
+_IMAGE_STARTS: Final = ("iVBORw0KGgo", "/9j/", "_9j_", "R0lGOD", "UklGR")
 """The base64 of the first bytes of each image format that a store takes."""
 
 
@@ -65,7 +65,7 @@ def _exactly(text: str) -> bytes:
 _REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\r\n]*+:")
 _OBJECT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}]', re.DOTALL)
-_PLAIN_DATA: Final = re.compile(rb'"(?:(?i:data:)[^"\\,]*,|iVBORw0KGgo|/9j/|R0lGOD|UklGR)')
+_PLAIN_DATA: Final = re.compile(rb'"(?:(?i:data:)[^"\\,]*,|iVBORw0KGgo|/9j/|_9j_|R0lGOD|UklGR)')
 _SHORT: Final = 4096
 _HEAD: Final = 256
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError)

@@ -237,7 +237,7 @@ def envelopes(draw: st.DrawFn, size: int = 4) -> dict[str, Any]:
         },
         "tools": draw(st.lists(TOOLS, max_size=2)),
         "calls": draw(_model_calls(size)),
-        # Of no token that a node here has: such a node would need items.
+        # Of no token that a node here has: such a node would need an image.
         "mm_token_type_id_map": draw(
             st.dictionaries(st.integers(10**6, 10**9), st.sampled_from([1, 2]), max_size=2)
         ),
@@ -274,4 +274,7 @@ def traces(draw: st.DrawFn) -> vt.WireTrace:
     for index in range(draw(st.integers(0, 4))):
         parent = draw(st.none() | st.integers(0, index - 1)) if index else None
         graph.append(draw(nodes(parent)))
-    return vt.WireTrace(**draw(envelopes(len(graph))), nodes=graph)
+    fields = draw(envelopes(len(graph)))
+    if any("image_url" in str(node.message.content) for node in graph):
+        fields["mm_token_type_id_map"] = {}  # an image would need tokens of its type
+    return vt.WireTrace(**fields, nodes=graph)

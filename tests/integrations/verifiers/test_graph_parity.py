@@ -31,7 +31,7 @@ if DEV:
     from verifiers.v1.harnesses.opencode.harness import OpenCodeHarness
     from verifiers.v1.harnesses.pi.harness import PiHarness
 
-PAD, OPEN, CLOSE, REPLY, END, DRIFT = 7, 20, 21, [50, 51], 99, 98
+START, PAD, OPEN, CLOSE, REPLY, END, DRIFT = 6, 7, 20, 21, [50, 51], 99, 98
 IMAGES = [f"data:image/png;base64,{base64.b64encode(bytes([i])).decode()}" for i in range(4)]
 
 
@@ -64,7 +64,7 @@ def render(messages: list[Any], *, drift: set[int], unattributed: set[int]) -> R
             parts = message.content if isinstance(message.content, list) else [message.content]
             for part in parts:
                 text = part if isinstance(part, str) else getattr(part, "text", None)
-                out.add([PAD] if text is None else text_ids(text), content=True)
+                out.add([START, PAD] if text is None else text_ids(text), content=True)
             out.add([CLOSE], content=False)
         out.spans.append(None if i in unattributed else (start, len(out.ids)))
     out.add(REPLY, content=False)

@@ -182,7 +182,7 @@ class TestErrors:
             ('[{"type":"image","image":"data:image/png;base64,\\q"}]', "malformed", "$"),
             ('[{"type":"image","image":"https://x.y"}, "file:\\q"]', "malformed", "$"),
             ('{"a":1,"a":2,"b":"data:\n"}', "malformed", "$"),
-            ("[NaN]", "malformed", "$"),
+            ("[NaN]", "malformed", "$[0]"),
             ("[" * 100_000, "too_deep", "$"),
             ('{"a":[{"b":1,"c":"URL","b":"URL"}]}', "duplicate_key", "$.a[0].b"),
             ('{"data:x":1,"data:x":2}', "duplicate_key", '$["data:x"]'),
