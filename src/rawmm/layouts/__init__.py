@@ -5,21 +5,31 @@ an image, and `Layout.fingerprint` identifies family and parameters in 32 hex di
 parameters are those of its image processor. Everything is integer and float arithmetic: no
 pixels, no arrays, no I/O.
 
-A family is one file here and one entry of `FAMILIES`.
+A family is one file here and one entry of `FAMILIES`. `register` adds one of your own.
 """
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, shown, shown_text
-from rawmm.layouts.base import Geometry, Layout
+from rawmm.layouts.base import Geometry, Layout, Run
+from rawmm.layouts.deepseek_ocr2 import DeepseekOcr2
 from rawmm.layouts.fingerprint import image_layout_fingerprint, unversioned_fingerprint
 from rawmm.layouts.gemma3 import Gemma3
+from rawmm.layouts.gemma4 import Gemma4
 from rawmm.layouts.glm4v import Glm4v
+from rawmm.layouts.glm5_next import Glm5Next
+from rawmm.layouts.hunyuan_vl import HunYuanVL
+from rawmm.layouts.inkling import Inkling
 from rawmm.layouts.internvl import InternVL
 from rawmm.layouts.kimi_k25 import KimiK25
+from rawmm.layouts.muse_glimmer import MuseGlimmer
+from rawmm.layouts.nemotron_h_omni import NemotronHOmni
+from rawmm.layouts.ovis2 import Ovis2
+from rawmm.layouts.paddleocr_vl import PaddleOCRVL
 from rawmm.layouts.pixtral import Pixtral
 from rawmm.layouts.qwen_vl import QwenVL
 from rawmm.layouts.settings import NEUTRAL, Settings
@@ -32,16 +42,77 @@ __all__ = [
     "FAMILIES",
     "Geometry",
     "Layout",
+    "Run",
     "get",
     "image_layout_fingerprint",
     "layout_of",
+    "register",
     "unversioned_fingerprint",
 ]
 
-FAMILIES: Final[Mapping[str, type[Layout]]] = MappingProxyType(
-    {cls.family: cls for cls in (Gemma3, Glm4v, InternVL, KimiK25, Pixtral, QwenVL)}
-)
-"""Layout classes by the name of the family in descriptors."""
+_families: Final[dict[str, type[Layout]]] = {
+    cls.family: cls
+    for cls in (
+        DeepseekOcr2,
+        Gemma3,
+        Gemma4,
+        Glm4v,
+        Glm5Next,
+        HunYuanVL,
+        Inkling,
+        InternVL,
+        KimiK25,
+        MuseGlimmer,
+        NemotronHOmni,
+        Ovis2,
+        PaddleOCRVL,
+        Pixtral,
+        QwenVL,
+    )
+}
+
+FAMILIES: Final[Mapping[str, type[Layout]]] = MappingProxyType(_families)
+"""Layout classes by the name of the family in descriptors. `register` adds to it."""
+
+
+def register(cls: type[Layout]) -> type[Layout]:
+    """Add a family of your own: a subclass of `Layout`. Returns the class, as a decorator does.
+
+    Every function that takes the name of a family then knows it. Compare the layout with its image
+    processor with `rawmm.testing.check_layout`.
+
+    Raises:
+        ContractError: ``wrong_type`` for what is no subclass with a default for each parameter,
+            ``bad_format`` for an invalid name, ``bad_value`` if another class has the name or an
+            image processor.
+    """
+    if not is_a(cls, type) or not issubclass(cls, Layout) or cls.__abstractmethods__:
+        raise contract_error(
+            "wrong_type", (), expected="a subclass of Layout with _lay_out", got=shown(cls)
+        )
+    family = getattr(cls, "family", None)
+    image_layout_fingerprint(family=family)  # type: ignore[arg-type]  # checks the name
+    for name in ("family", "image_token"):
+        if not is_a(getattr(cls, name, None), str):
+            raise contract_error(
+                "wrong_type", (name,), expected="a string", got=shown(getattr(cls, name, None))
+            )
+    for field in fields(cls):
+        if field.default is MISSING:
+            raise contract_error(
+                "wrong_type", (field.name,), expected="a parameter with a default", got="none"
+            )
+    for other in _families.values():
+        shared = sorted({*other.processors} & {*cls.processors})
+        if other is not cls and (other.family == family or shared):
+            raise contract_error(
+                "bad_value",
+                ("processors",) if shared else ("family",),
+                expected="names that no other family has",
+                got=shown(shared[0] if shared else family),
+            )
+    _families[family] = cls  # type: ignore[index]
+    return cls
 
 
 def get(family: str, **parameters: Any) -> Layout:

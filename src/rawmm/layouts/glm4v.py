@@ -18,6 +18,7 @@ class Glm4v(PatchGrid):
     """
 
     family: ClassVar[str] = "glm4v"
+    image_token: ClassVar[str] = "<|image|>"
     processors: ClassVar[tuple[str, ...]] = (
         "Glm4vImageProcessor",
         "Glm46VImageProcessor",

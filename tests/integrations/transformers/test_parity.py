@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from tests.integrations.transformers.sizes import Size
 
 QWEN2_VL: Final = {"patch_size": 14, "min_pixels": 3_136, "max_pixels": 12_845_056}
+ERNIE: Final = {"patch_size": 14, "temporal_patch_size": 1} | {
+    "min_pixels": 3_136,
+    "max_pixels": 4_842_768,
+}
+VIDEO_LLAMA_3: Final = {"patch_size": 14, "merge_size": 1, "temporal_patch_size": 1} | {
+    "min_pixels": 3_136,
+    "max_pixels": 1_003_520,
+}
 MISTRAL_SMALL: Final = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540}
 
 CASES: Final[dict[str, Callable[[], Real]]] = {
@@ -41,6 +49,31 @@ CASES: Final[dict[str, Callable[[], Real]]] = {
     "internvl-many": lambda: real.internvl(image_size=28, min_patches=2, max_patches=40),
     "internvl-whole": lambda: real.internvl(max_patches=1),
     "pixtral": real.pixtral,
+    "ernie4_5_vl": lambda: real.ernie4_5_vl(**ERNIE),
+    "video_llama_3": lambda: real.video_llama_3(**VIDEO_LLAMA_3),
+    "hunyuan_vl": real.hunyuan_vl,
+    "hunyuan_vl-plain": lambda: real.hunyuan_vl(cat_extra_token=False, merge_size=3),
+    "paddleocr_vl": real.paddleocr_vl,
+    "paddleocr_vl-small": lambda: real.paddleocr_vl(min_pixels=784, max_pixels=40_000),
+    "glmga": real.glmga,
+    "glm5_next": real.glm5_next,
+    "glm5_next-few": lambda: real.glm5_next(min_image_tokens=3, max_image_tokens=70),
+    "gemma4": real.gemma4,
+    "gemma4-70": lambda: real.gemma4(max_soft_tokens=70, patch_size=14, pooling_kernel_size=2),
+    "muse_glimmer": real.muse_glimmer,
+    "muse_glimmer-few": lambda: real.muse_glimmer(max_image_tokens=37, merge_size=1),
+    "nemotron_h_omni": real.nemotron_h_omni,
+    "nemotron_h_omni-short": lambda: real.nemotron_h_omni(
+        max_model_len=300, min_num_patches=7, downsample_ratio=0.25
+    ),
+    "inkling": real.inkling,
+    "ovis2": real.ovis2,
+    "ovis2-many": lambda: real.ovis2(image_size=56, max_patches=25, image_seq_length=4),
+    "ovis2-whole": lambda: real.ovis2(max_patches=1),
+    "deepseek_ocr2": real.deepseek_ocr2,
+    "deepseek_ocr2-tiny": lambda: real.deepseek_ocr2(
+        image_size=64, tile_size=48, max_patches=9, min_patches=1
+    ),
     "mistral_small": lambda: real.pixtral(**MISTRAL_SMALL),
 }
 
