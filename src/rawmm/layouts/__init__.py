@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, shown, shown_text
+from rawmm.layouts import models
 from rawmm.layouts.base import Geometry, Layout, Run
 from rawmm.layouts.deepseek_ocr2 import DeepseekOcr2
 from rawmm.layouts.fingerprint import image_layout_fingerprint, unversioned_fingerprint
@@ -43,6 +44,7 @@ __all__ = [
     "Geometry",
     "Layout",
     "Run",
+    "for_model",
     "get",
     "image_layout_fingerprint",
     "layout_of",
@@ -161,6 +163,59 @@ def layout_of(processor: Any, family: str | None = None, **call: Any) -> Layout:
     return cls(**cls.stated_by(settings))
 
 
+def for_model(config: Mapping[str, Any] | str) -> Layout:
+    """The layout of a model, from its configuration or its id.
+
+    Parameters count in this order: what ``preprocessor_config.json`` or ``processor_config.json``
+    states, what the class it names has as defaults, the ``vision_config`` of ``config.json``, and
+    the published parameters of the ``model_type``.
+
+    Args:
+        config: the text of these files as dicts, or several merged into one; or the id of a known
+            model, such as ``Qwen/Qwen3-VL-8B-Instruct``, for its published parameters.
+
+    Raises:
+        ContractError: ``wrong_type`` for something else; ``bad_value`` for an unknown model, or
+            one whose parameters only its ``preprocessor_config.json`` says; and what `layout_of`
+            raises for a setting.
+    """
+    model, kind, settings, vision = models.read(config)
+    if kind is not None:
+        cls = _class_named(kind)
+    elif model is not None:
+        cls = _families[model.family]
+    else:
+        raise contract_error(
+            "bad_value",
+            (),
+            expected="image_processor_type or model_type",
+            got="a configuration without them",
+        )
+    stated = cls.stated_by(settings)
+    known = None if model is None or model.family != cls.family else model.parameters
+    if kind is not None:
+        defaults = dict(models.CLASS_DEFAULTS.get(kind, {}))
+        known = known or {}
+        defaults |= {name: known[name] for name in cls.prompt_parameters & known.keys()}
+    elif known is None and not stated:
+        raise contract_error(
+            "bad_value",
+            (),
+            expected="the model's preprocessor_config.json",
+            got="a configuration without it",
+            hint="its processor's parameters differ from model to model; merge both dicts",
+        )
+    else:
+        defaults = dict(known or {})
+    if kind is None or cls.prompt_parameters:
+        defaults |= {
+            name: value
+            for name, value in models.vision_parameters(vision, cls.defaults()).items()
+            if kind is None or name in cls.prompt_parameters
+        }
+    return cls(**defaults | stated)
+
+
 def _class_of(family: object) -> type[Layout]:
     cls = FAMILIES.get(family) if is_a(family, str) else None
     if cls is None:
@@ -174,8 +229,11 @@ def _class_of(family: object) -> type[Layout]:
 
 
 def _class_of_processor(image_processor: object) -> type[Layout]:
-    name = type(image_processor).__name__
-    for cls in FAMILIES.values():
+    return _class_named(type(image_processor).__name__)
+
+
+def _class_named(name: str) -> type[Layout]:
+    for cls in _families.values():
         if name in {known + variant for known in cls.processors for variant in _VARIANTS}:
             return cls
     raise contract_error(
@@ -183,7 +241,7 @@ def _class_of_processor(image_processor: object) -> type[Layout]:
         (),
         expected="an image processor of a known class",
         got=shown_text(name),
-        hint=f"pass its family, one of {', '.join(FAMILIES)}",
+        hint=f"the families are {', '.join(FAMILIES)}",
     )
 
 

@@ -130,7 +130,7 @@ class Layout(ABC):
                     break
             if value is not ABSENT:
                 found[name] = value
-            elif name not in cls.prompt_parameters:
+            elif name not in cls.prompt_parameters and cls.defaults()[name] is not None:
                 cls._check_unstated(settings, attributes)
         for name in {"size"} & {base for base, _ in cls._entries()}:
             known = {entry for base, entry in cls._entries() if base == name}

@@ -11,7 +11,7 @@ import ast
 import itertools
 import math
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -52,7 +52,7 @@ from rawmm import layouts
 from tests.integrations.transformers.sizes import SIZES, SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rawmm.layouts import Layout
     from tests.integrations.transformers.sizes import Size
@@ -86,7 +86,7 @@ def from_source(path: str, *names: str) -> dict[str, Any]:
     return namespace
 
 
-def _tokenizer(**special: str) -> PreTrainedTokenizerFast:
+def tokenizer(**special: str) -> PreTrainedTokenizerFast:
     """A tokenizer that knows a few special tokens by name."""
     vocabulary = {token: index for index, token in enumerate(("[UNK]", *special.values()))}
     core = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
@@ -96,9 +96,16 @@ def _tokenizer(**special: str) -> PreTrainedTokenizerFast:
 
 
 def _in_prompt(
-    processor_class: Any, image_processor: Any, placeholder: str, **special: str
+    processor_class: Any,
+    image_processor: Any,
+    placeholder: str,
+    call: Mapping[str, Any] = MappingProxyType({}),
+    **special: str,
 ) -> Callable[[Image.Image], int]:
-    """Counts the image-typed tokens that a processor makes of an image and a placeholder."""
+    """Counts the image-typed tokens that a processor makes of an image and a placeholder.
+
+    `call` are arguments that override the processor's own ones for images.
+    """
 
     class ImagesOnly(processor_class):
         """Without a video processor, which exists for torchvision only."""
@@ -107,10 +114,10 @@ def _in_prompt(
         def get_attributes(cls) -> list[str]:
             return ["image_processor", "tokenizer"]
 
-    processor = ImagesOnly(image_processor, _tokenizer(**special))
+    processor = ImagesOnly(image_processor, tokenizer(**special))
 
     def count(image: Image.Image) -> int:
-        out = processor(images=[image], text=placeholder, return_mm_token_type_ids=True)
+        out = processor(images=[image], text=placeholder, return_mm_token_type_ids=True, **call)
         # Gemma3 has its own name for them.
         types = out.get("mm_token_type_ids", out.get("token_type_ids"))
         return sum(types[0])
@@ -268,7 +275,7 @@ def internvl(**parameters: Any) -> Real:
     return Real(layout, grid, count, processor)
 
 
-_PIXTRAL_PROMPT: Final = from_source("pixtral/processing_pixtral.py", "replace_image_token")
+PIXTRAL_PROMPT: Final = from_source("pixtral/processing_pixtral.py", "replace_image_token")
 
 
 def pixtral(**parameters: Any) -> Real:
@@ -297,7 +304,7 @@ def pixtral(**parameters: Any) -> Real:
             image_end_token=".",
         )
         out = processor(images=[image], return_tensors="np")
-        return len(_PIXTRAL_PROMPT["replace_image_token"](writer, out, 0))
+        return len(PIXTRAL_PROMPT["replace_image_token"](writer, out, 0))
 
     return Real(layout, grid, count, processor)
 
@@ -328,7 +335,7 @@ def ernie4_5_vl(**parameters: Any) -> Real:
         special = {"image_token": pad, "video_token": "<|VIDEO_PLACEHOLDER|>"}
         special |= {f"image_{end}_token": f"<|IMAGE_{end}|>" for end in ("start", "end")}
         special |= {f"video_{end}_token": f"<|VIDEO_{end}|>" for end in ("start", "end")}
-        return _in_prompt(Ernie4_5_VLMoeProcessor, processor, pad, **special)
+        return _in_prompt(Ernie4_5_VLMoeProcessor, processor, pad, {}, **special)
 
     module = image_processing_pil_ernie4_5_vl_moe
     return _patches(layout, module, "Ernie4_5_VLMoeImageProcessorPil", count)
@@ -337,7 +344,7 @@ def ernie4_5_vl(**parameters: Any) -> Real:
 _VIDEO_LLAMA_PROMPT: Final = from_source(
     "video_llama_3/processing_video_llama_3.py", "replace_image_token"
 )
-_HUNYUAN_PROMPT: Final = from_source("hunyuan_vl/processing_hunyuan_vl.py", "replace_image_token")
+HUNYUAN_PROMPT: Final = from_source("hunyuan_vl/processing_hunyuan_vl.py", "replace_image_token")
 
 
 def _by_source(
@@ -373,7 +380,7 @@ def hunyuan_vl(**parameters: Any) -> Real:
         layout,
         image_processing_pil_hunyuan_vl,
         "HunYuanVLImageProcessorPil",
-        lambda processor: _by_source(_HUNYUAN_PROMPT, processor, cat_extra_token=extra),
+        lambda processor: _by_source(HUNYUAN_PROMPT, processor, cat_extra_token=extra),
     )
 
 
@@ -523,7 +530,7 @@ def inkling(**parameters: Any) -> Real:
     return Real(layout, grid, count, sizes=sizes)
 
 
-_OVIS_PROMPT: Final = from_source("ovis2/processing_ovis2.py", "replace_image_token")
+OVIS_PROMPT: Final = from_source("ovis2/processing_ovis2.py", "replace_image_token")
 
 
 def ovis2(**parameters: Any) -> Real:
@@ -545,7 +552,7 @@ def ovis2(**parameters: Any) -> Real:
     def count(image: Image.Image) -> int:
         out = processor(images=[image], return_tensors="np")
         writer = SimpleNamespace(image_seq_length=own["image_seq_length"])
-        return _OVIS_PROMPT["replace_image_token"](writer, out, 0).count("<")
+        return str(OVIS_PROMPT["replace_image_token"](writer, out, 0)).count("<")
 
     return Real(layout, grid, count, processor)
 
@@ -575,5 +582,6 @@ def deepseek_ocr2(**parameters: Any) -> Real:
             )
         return [1, 1, (own["image_size"] // patch) ** 2 + tiles * (tile // patch) ** 2]
 
-    count = _in_prompt(DeepseekOcr2Processor, processor, "<image>", image_token="<image>")
+    call = {name: own[name] for name in ("min_patches", "max_patches")}
+    count = _in_prompt(DeepseekOcr2Processor, processor, "<image>", call, image_token="<image>")
     return Real(layout, grid, count, processor)
