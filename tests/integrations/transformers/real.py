@@ -13,8 +13,10 @@ import math
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
+import pytest
 import transformers
 from PIL import Image
 from tokenizers import Tokenizer
@@ -81,6 +83,11 @@ def from_source(path: str, *names: str) -> dict[str, Any]:
         if isinstance(node, ast.FunctionDef) and node.name in names
     ]
     assert sorted(node.name for node in found) == sorted(names), path
+    for node in found:  # annotations name classes of torch
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        node.returns = None
     namespace: dict[str, Any] = {"math": math, "itertools": itertools, "np": np, "torch": None}
     exec(compile(ast.Module(list(found), []), path, "exec"), namespace)
     return namespace
@@ -470,9 +477,46 @@ def muse_glimmer(**parameters: Any) -> Real:
     return Real(layout, grid, count)
 
 
+class Reached(Exception):  # noqa: N818  (no error: the rest of the function needs torch)
+    """Ends a function of a source, with what it has computed so far."""
+
+
 _NEMOTRON: Final = from_source(
-    "nemotron_h_omni/image_processing_nemotron_h_omni.py", "get_patch_grid_size"
+    "nemotron_h_omni/image_processing_nemotron_h_omni.py", "get_patch_grid_size", "_preprocess"
 )
+
+
+def _nemotron_grid(own: dict[str, Any], width: int, height: int) -> tuple[int, int]:
+    """The grid that the image processor's own ``_preprocess`` asks for."""
+    computed = _NEMOTRON["get_patch_grid_size"]
+
+    def compute(*arguments: Any) -> None:
+        raise Reached(computed(*arguments))
+
+    image = SimpleNamespace(shape=(3, height, width))
+    source = {
+        "group_images_by_shape": lambda images, **_: ({"one": images[0]}, None),
+        "get_patch_grid_size": compute,
+    }
+    namespace = _NEMOTRON["_preprocess"].__globals__
+    with patch.dict(namespace, source), pytest.raises(Reached) as caught:
+        unused = dict.fromkeys(
+            (
+                "resample",
+                "do_rescale",
+                "rescale_factor",
+                "do_normalize",
+                "image_mean",
+                "image_std",
+                "disable_grouping",
+                "return_tensors",
+            )
+        )
+        _NEMOTRON["_preprocess"](None, images=[image], **own, **unused)
+    rows, columns = caught.value.args[0]
+    return rows, columns
+
+
 _NEMOTRON_PROMPT: Final = from_source(
     "nemotron_h_omni/processing_nemotron_h_omni.py", "replace_image_token"
 )
@@ -481,16 +525,10 @@ _NEMOTRON_PROMPT: Final = from_source(
 def nemotron_h_omni(**parameters: Any) -> Real:
     layout = layouts.get("nemotron_h_omni", **parameters)
     own = layout.parameters
-    merge, fewest = round(1 / own["downsample_ratio"]), own["min_num_patches"]
 
     def grid(width: int, height: int) -> list[int]:
-        # The first lines of the image processor's _preprocess, which needs torch.
-        most = max((own["max_model_len"] - 4) * merge**2, fewest)
-        most = max(min(most, own["max_num_patches"]), fewest)
         try:
-            rows, columns = _NEMOTRON["get_patch_grid_size"](
-                height, width, own["patch_size"], merge, fewest, most
-            )
+            rows, columns = _nemotron_grid(own, width, height)
         except ZeroDivisionError:
             raise ValueError from None
         if not (rows and columns):
@@ -507,20 +545,62 @@ def nemotron_h_omni(**parameters: Any) -> Real:
     return Real(layout, grid, count)
 
 
-_INKLING: Final = from_source("inkling/image_processing_inkling.py", "divide_to_patches")
+_INKLING: Final = from_source(
+    "inkling/image_processing_inkling.py", "divide_to_patches", "_preprocess"
+)
 _INKLING_PROMPT: Final = from_source("inkling/processing_inkling.py", "replace_image_token")
+
+
+def _inkling_size(own: dict[str, Any], width: int, height: int) -> tuple[int, int]:
+    """Height and width that the image processor's own ``_preprocess`` scales an image to."""
+
+    def divide(image: Any, _: int) -> None:
+        raise Reached(image.shape)
+
+    def resize(_: Any, size: Any, **__: Any) -> Any:
+        return SimpleNamespace(shape=(3, size.height, size.width))
+
+    image = SimpleNamespace(shape=(3, height, width))
+    source = {"divide_to_patches": divide, "SizeDict": SimpleNamespace}
+    namespace = _INKLING["_preprocess"].__globals__
+    with patch.dict(namespace, source), pytest.raises(Reached) as caught:
+        unused = dict.fromkeys(
+            (
+                "resample",
+                "do_rescale",
+                "rescale_factor",
+                "do_normalize",
+                "image_mean",
+                "image_std",
+                "return_tensors",
+            )
+        )
+        _INKLING["_preprocess"](
+            SimpleNamespace(resize=resize),
+            images=[image],
+            size=SimpleNamespace(height=own["patch_size"]),
+            rescale_image_frac=own["rescale_image_frac"],
+            rescale_image_max_upscaled_long_edge=own["rescale_image_max_upscaled_long_edge"],
+            **unused,
+        )
+    _, scaled_height, scaled_width = caught.value.args[0]
+    return scaled_height, scaled_width
 
 
 def inkling(**parameters: Any) -> Real:
     layout = layouts.get("inkling", **parameters)
-    side = layout.parameters["patch_size"]
+    own = layout.parameters
+    side = own["patch_size"]
 
     def grid(width: int, height: int) -> list[int]:
+        height, width = _inkling_size(own, width, height)
+        if not (width and height):
+            raise ValueError  # no image has such a size
         pixels = np.broadcast_to(np.uint8(0), (3, height, width))  # takes no memory
-        patches = _INKLING["divide_to_patches"](pixels, side)
-        columns = sum(patch.shape[-2] == patches[0].shape[-2] for patch in patches)
+        patches = len(_INKLING["divide_to_patches"](pixels, side))
         rows = -(-height // side)
-        return [1, rows, len(patches) // rows] if columns else []
+        assert patches % rows == 0
+        return [1, rows, patches // rows]
 
     def count(image: Image.Image) -> int:
         out = {"num_patches": [math.prod(grid(*image.size))]}

@@ -69,6 +69,13 @@ CASES: Final[dict[str, Callable[[], Real]]] = {
         max_model_len=300, min_num_patches=7, downsample_ratio=0.25
     ),
     "inkling": real.inkling,
+    "inkling-smaller": lambda: real.inkling(rescale_image_frac=0.37, patch_size=14),
+    "inkling-larger": lambda: real.inkling(
+        rescale_image_frac=1.7, rescale_image_max_upscaled_long_edge=900
+    ),
+    "inkling-larger-unbounded": lambda: real.inkling(
+        rescale_image_frac=1.3, rescale_image_max_upscaled_long_edge=None
+    ),
     "ovis2": real.ovis2,
     "ovis2-many": lambda: real.ovis2(image_size=56, max_patches=25, image_seq_length=4),
     "ovis2-whole": lambda: real.ovis2(max_patches=1),
