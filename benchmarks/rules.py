@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import rawmm
 from benchmarks import data, reference
@@ -57,7 +57,16 @@ def _subjects(settings: Settings) -> dict[str, Any]:
     parts = [rawmm.to_builtins(item), sha, url, where.offset, where.length]
     refs: Any = rawmm.convert([[parts]], rawmm.MMRefs)
     sampled = len(reply.token_ids)
-    mask = rawmm.SamplingMask(ids=_int32([7] * 4 * sampled), counts=_int32([4] * sampled))
+    mask = rawmm.SamplingMask(
+        ids=_array("int32", [7] * 4 * sampled), counts=_array("int32", [4] * sampled)
+    )
+    top = rawmm.TopLogprobs(
+        ids=mask.ids, logprobs=_array("float32", [-0.5] * 4 * sampled), counts=mask.counts
+    )
+    reply = rawmm.replace(
+        reply,
+        weight_versions=[{"version": "1", "start": 0, "end": reply.mask.count(True)}],
+    )
     packed: Any = rawmm.decode_msgpack(rawmm.encode_msgpack(trace, packed=True), rawmm.Trace)
     ref = rawmm.RawMMRef(
         family=item.family,
@@ -67,13 +76,26 @@ def _subjects(settings: Settings) -> dict[str, Any]:
         raw_image_uri=url,
     )
     objects = (
-        *(item, sidecar, reply, tool, trace, features, ref, refs.images[0], refs, mask.ids, mask),
+        *(
+            item,
+            sidecar,
+            reply,
+            tool,
+            trace,
+            features,
+            ref,
+            refs.images[0],
+            refs,
+            mask.ids,
+            mask,
+            top,
+        ),
         packed.nodes[0].token_ids,
     )
     first = {rule: one for one in reversed(objects) for rule in type(one).__rules__}
     return first | {"images": prompt}
 
 
-def _int32(values: list[int]) -> rawmm.EncodedArray:
-    data = struct.pack(f"<{len(values)}i", *values)
-    return rawmm.EncodedArray(dtype="int32", shape=[len(values)], data=data)
+def _array(dtype: Literal["int32", "float32"], values: list[Any]) -> rawmm.EncodedArray:
+    data = struct.pack(f"<{len(values)}{dtype[0]}", *values)
+    return rawmm.EncodedArray(dtype=dtype, shape=[len(values)], data=data)

@@ -25,6 +25,8 @@ _TOKEN: Final = re.compile(
     r"|\{(?P<low>[0-9]+)(?P<comma>,)?(?P<high>[0-9]*)\}|(?P<mark>[()|?*+])"
     r"|(?P<plain>[^\\\[\](){}|?*+.^$])"
 )
+_ASCII_ESCAPE: Final = re.compile(r"\\u(00[0-7][0-9a-f])")
+"""A character of ASCII that is escaped by its number."""
 _SET_PART: Final = re.compile(r"\\?(.)(?:-\\?([^\]]))?", re.DOTALL)
 
 
@@ -123,6 +125,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.automaton = _Automaton()
         self.tokens: list[re.Match[str]] = []
+        text = _ASCII_ESCAPE.sub(_control, text)
         at = 0
         while at < len(text):
             token = _TOKEN.match(text, at)
@@ -212,6 +215,12 @@ class _Parser:
             return self._alternatives(at + 1)[0]
         token = self.tokens[at]
         return self.automaton.one(_characters(token))
+
+
+def _control(escape: re.Match[str]) -> str:
+    """An escaped control character; other escapes unchanged, which are not supported."""
+    character = chr(int(escape[1], 16))
+    return escape[0] if character.isprintable() else character
 
 
 def _characters(token: re.Match[str]) -> frozenset[str]:

@@ -434,6 +434,7 @@ def trace() -> Json:
         "tools": TOOLS,
         "nodes": nodes,
         "calls": calls,
+        "mm_token_type_id_map": {str(IMAGE_PAD): 1},
         "rewards": {"saved": {"score": 1.0, "weight": 1.0}},
         "metrics": {"images": 4.0},
         "info": {},

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
         describe_trace as describe_trace,
         raw_mm_item as raw_mm_item,
     )
+    from rawmm.dialects import (
+        messages_from_request as messages_from_request,
+        to_request as to_request,
+    )
     from rawmm.engine import (
         check_engine_prompt as check_engine_prompt,
         collapse_placeholders as collapse_placeholders,
@@ -52,7 +56,11 @@ if TYPE_CHECKING:
         TurnTokens as TurnTokens,
     )
     from rawmm.images import (
+        ENGINE as ENGINE,
+        STORED as STORED,
+        ImageDecoding as ImageDecoding,
         Limits as Limits,
+        decode_image as decode_image,
     )
     from rawmm.layouts import (
         image_layout_fingerprint as image_layout_fingerprint,
@@ -133,6 +141,7 @@ _NAMES: Final = {
     "rawmm._version": "__version__",
     "rawmm.codec": ("convert decode_json decode_msgpack encode_json encode_msgpack to_builtins"),
     "rawmm.describe": "DescribedImage describe_image describe_prompt describe_trace raw_mm_item",
+    "rawmm.dialects": "messages_from_request to_request",
     "rawmm.engine": (
         "check_engine_prompt collapse_placeholders content_parts generate_features "
         "generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"
@@ -142,7 +151,7 @@ _NAMES: Final = {
         "ProcessedPayloadError RawMMError"
     ),
     "rawmm.graph": "Response TurnTokens",
-    "rawmm.images": "Limits",
+    "rawmm.images": "ENGINE STORED ImageDecoding Limits decode_image",
     "rawmm.layouts": "image_layout_fingerprint",
     "rawmm.model.base": "replace",
     "rawmm.model.types": (

@@ -46,7 +46,8 @@ CODES: Final[dict[str, str]] = {
     "unknown_type": "the value does not show which type of the contract it is",
     "duplicate_key": "an object has the same key twice",
     # Payloads: raw data only.
-    "processed_payload": "a descriptor has a key that only an image processor writes",
+    "processed_payload": "a descriptor has a key that only processors and encoders write, or an "
+    "open object has such a key with numbers",
     "array_payload": "a payload holds an array, tensor, image object or bytes",
     "not_json": "a payload holds a value that JSON has no form for",
     "too_deep": "a payload nests more than 64 levels, or contains itself",
@@ -72,7 +73,9 @@ CODES: Final[dict[str, str]] = {
     # Offload.
     "bad_base64": "the text of a data URL is not strict base64",
     "not_an_image": "the bytes are not a complete PNG, JPEG, WebP or GIF",
-    "image_type_mismatch": "the image does not have the type that its URL declares",
+    "image_type_mismatch": "the image does not have the type that is declared for it",
+    "unknown_image_form": "a message holds an image in a form that rawmm does not know",
+    "other_media": "a message holds audio, video or a document, which the limits refuse",
     "image_limit": "an image or a request exceeds a limit",
     "no_image_dir": "no image directory is given or configured",
     "store_failed": "the image directory cannot be read or written",

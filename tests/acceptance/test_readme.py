@@ -1,14 +1,19 @@
-"""The commands of the README and the examples of ``docs/usage.md`` run as they are shown."""
+"""The commands of the README and the examples of the guides run as they are shown."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import rawmm
 from rawmm.cli.app import app
+from rawmm.offload.forms import FORMS
+from rawmm.offload.image_parts import ImageParts
+from tests.unit.images.pictures import data_url, picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +28,31 @@ def fenced(text: str, language: str) -> Sequence[re.Match[str]]:
     return list(re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
 
 
-def test_examples_of_the_usage_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    examples = fenced(USAGE, "python")
-    assert len(examples) == 5
+def run_examples(
+    text: str, name: str, count: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """The names after the Python examples of a document ran in order, in a new folder."""
+    (folder / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    examples = fenced(text, "python")
+    assert len(examples) == count
     for example in examples:
-        line = USAGE[: example.start(1)].count("\n")
-        exec(compile("\n" * line + example[1], "docs/usage.md", "exec"), names)
+        line = text[: example.start(1)].count("\n")
+        exec(compile("\n" * line + example[1], name, "exec"), names)
+    return names
+
+
+def test_examples_of_the_usage_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_examples(USAGE, "docs/usage.md", 5, tmp_path, monkeypatch)
+
+
+def test_example_of_the_readme_gives_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = run_examples(README, "README.md", 1, tmp_path, monkeypatch)
+    (sample,) = names["samples"]
+    assert len(sample.mm_refs.images) == len(list((tmp_path / "out" / "images").iterdir())) == 4
 
 
 @pytest.mark.parametrize("marker", ["main", "tests"])
@@ -48,3 +69,34 @@ def test_every_command_is_documented() -> None:
     commands = {name for name in app if not name.startswith("-")}
     documented = set(re.findall(r"^\| `rawmm ([a-z-]+)", COMMAND_LINE, re.MULTILINE))
     assert documented == commands
+
+
+IMAGE_FORMS = ROOT / "docs/image-forms.md"
+FORM_ROW = re.compile(r"^\| [^|]+ \| ([^|]+) \| `(\{.+\})` \| `(\{.+\})` \|$", re.MULTILINE)
+
+
+def test_table_of_image_forms_is_what_offload_does(tmp_path: Path) -> None:
+    store = rawmm.ImageStore(tmp_path / "images")
+    raw = picture()
+    stored = store.put(raw)
+    words = {
+        "DATA": data_url(raw),
+        "BASE64": data_url(raw).partition(",")[2],
+        "REF": stored.uri,
+        "NAME": stored.path.name,
+    }
+    found = set()
+    for name, *row in FORM_ROW.findall(IMAGE_FORMS.read_text("utf-8")):
+        before, after = ([json.loads(_filled(text, words))] for text in row)
+        body = {"messages": [{"role": "user", "content": before}]}
+        assert {part.form.name for part in ImageParts(body).parts if part.form} == {name}
+        rawmm.offload_images_inplace(body, store=store)
+        assert before == after, name
+        found.add(name)
+    assert found == {form.name for form in FORMS}
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    for word, new in words.items():
+        text = text.replace(f'"{word}"', json.dumps(new))
+    return text

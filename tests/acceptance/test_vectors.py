@@ -21,7 +21,6 @@ VALID = [vector for vector in VECTORS if "code" not in vector]
 INVALID = [vector for vector in VECTORS if "code" in vector]
 RUNTIME_CODES = {
     "describe_failed",
-    "bad_base64",
     "duplicate_key",
     "foreign_file",
     "geometry_mismatch",
@@ -34,10 +33,12 @@ RUNTIME_CODES = {
     "no_locator",
     "no_references",
     "not_an_image",
+    "other_media",
     "processor_failed",
     "stale_file",
     "store_failed",
     "token_mismatch",
+    "unknown_image_form",
     "unknown_type",
     "unreferenced_image",
     "unsupported_modality",

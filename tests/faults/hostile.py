@@ -20,7 +20,6 @@ import rawmm
 from rawmm.cli.app import run
 from rawmm.errors import CODES, RawMMError
 from rawmm.images.data_url import parse_data_url
-from rawmm.materialize.reading import decode_rgb
 from rawmm.store.references import Referenced
 from rawmm.trainer import decode_sample
 from tests.unit.images.hostile_images import HOSTILE
@@ -322,7 +321,7 @@ def take_bomb(kind: str) -> dict[str, str]:
         "offload_request": said(lambda: rawmm.offload_request(body, store=store)),
         "describe_image": said(lambda: rawmm.describe_image(raw, "qwen_vl")),
         "without limits": said(lambda: rawmm.ImageStore(_nowhere(), limits=lax).prepare(raw)),
-        "decode_rgb": said(lambda: decode_rgb(raw)),
+        "decode_image": said(lambda: rawmm.decode_image(raw)),
     }
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import rawmm
 from rawmm.errors import CODES, RawMMError
-from rawmm.materialize.reading import decode_rgb
 from tests.unit.images.pictures import assert_silent, data_url
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def judge(file: Path, root: Path) -> Judged:
         _said(lambda: rawmm.offload_request(part, store=store)),
         _said(lambda: rawmm.describe_image(file, "qwen_vl")),
         # Not only what was stored: a reader of another's may hand over anything.
-        _said(lambda: decode_rgb(raw)),
+        _said(lambda: rawmm.decode_image(raw)),
     )
 
 

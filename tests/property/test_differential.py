@@ -24,6 +24,7 @@ NAMES = sorted(TYPES)
 
 RULES_ONLY = {
     "array_size",
+    "bad_base64",
     "bad_locator",
     "count_mismatch",
     "hash_mismatch",
@@ -36,6 +37,7 @@ RULES_ONLY = {
     "parent_order",
     "path_escape",
     "placeholder_order",
+    "processed_payload",
     "stream_length",
     "too_deep",
     "too_large",

@@ -117,7 +117,7 @@ def beside_their_hashes(document: Any) -> Any:
     slots = copy.deepcopy(document["kwargs_data"])
     for modality, refs in slots.items():
         for index, ref in enumerate(refs):
-            if ref is not None:
+            if ref is not None and ref.startswith("mmraw:"):
                 fields = json.loads(ref.removeprefix("mmraw:")) | {"modality": modality}
                 refs[index] = raw_mm_ref(**fields)
                 hashes[modality][index] = fields["mm_hash"]

@@ -148,16 +148,25 @@ def _aged_ref(draw: st.DrawFn, beside: dict[str, str] | None = None) -> tuple[st
 @st.composite
 def _aged_features(draw: st.DrawFn) -> tuple[Any, Any, int]:
     features = draw(strategies.documents("GenerateFeatures"))
-    slots = [
-        draw(st.none() | _aged_ref({"mm_hash": sha256, "modality": "image"}))
-        for sha256 in features["mm_hashes"]["image"]
-    ]
-    old = [None if slot is None else slot[0] for slot in slots]
-    new = [None if slot is None else raw_mm_ref(**slot[1]) for slot in slots]
-    changed = sum(slot is not None for slot in slots)
+    ids = {
+        modality: [draw(strategies.documents("ImageHash")) for _ in found]
+        for modality, found in features["mm_hashes"].items()
+    }
+    slots = {
+        modality: [
+            draw(st.none() | _aged_ref({"mm_hash": sha256, "modality": modality}))
+            for sha256 in found
+        ]
+        for modality, found in ids.items()
+    }
+    old = {name: [slot and slot[0] for slot in found] for name, found in slots.items()}
+    new = {
+        name: [slot and raw_mm_ref(**slot[1]) for slot in found] for name, found in slots.items()
+    }
+    changed = sum(slot is not None for found in slots.values() for slot in found)
     return (
-        features | {"kwargs_data": {"image": old}},
-        features | {"kwargs_data": {"image": new}},
+        features | {"mm_hashes": ids, "kwargs_data": old},
+        features | {"mm_hashes": ids, "kwargs_data": new},
         changed,
     )
 

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import math
+import struct
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from rawmm import (
     AssistantMessage,
     ContractError,
     EncodedArray,
+    Episode,
     ImageUrlContentPart,
     ImageUrlSource,
     Message,
@@ -72,6 +74,23 @@ def refused(call: Any) -> RawMMError:
 
 class TestInvalidBytes:
     @pytest.mark.parametrize(
+        ("data", "path", "got"),
+        [
+            (b'{"a": NaN}', "$.a", "NaN"),
+            (b'{"a": [1, {"b": -Infinity}, NaN]}', "$.a[1].b", "-Infinity"),
+            (b'[{"text": "NaN"}, [[Infinity]]]', "$[1][0][0]", "Infinity"),
+        ],
+    )
+    def test_number_that_json_does_not_have_is_named_with_its_path(
+        self, data: bytes, path: str, got: str
+    ) -> None:
+        for text in (data, bytearray(data), memoryview(data), data.decode()):
+            error = refused(lambda text=text: decode_json(text, Trace))
+            assert (error.code, error.path) == ("malformed", path)
+            assert error.got == f"{got}, which JSON does not have"
+            assert error.__context__ is None
+
+    @pytest.mark.parametrize(
         ("data", "got"),
         [
             (b"", "nothing"),
@@ -82,7 +101,6 @@ class TestInvalidBytes:
             (b"\xef\xbb\xbf{}", "something else at byte 0 of 5"),
             (b'{"id": "\xff"}', "text that is not UTF-8"),
             (b'{"a": "\\ud800"}', "a string with a lone surrogate"),
-            (b'{"a": NaN}', "something else at byte 6 of 10"),
             (b'{"a": 1e999}', "a number that a double cannot hold"),
             (b"\x89PNG\r\n\x1a\n", "something else at byte 0 of 8"),
             (b"{'a': 1}", "something else at byte 1 of 8"),
@@ -594,3 +612,28 @@ def test_free_values_are_normalized(build: Any, read: Any) -> None:
     assert read(one) == {"a": [1, 2], "b": "x"}
     assert type(read(one)["b"]) is str
     assert read(decode_json(encode_json(one), type(one))) == read(one)
+
+
+@pytest.mark.parametrize(("floor", "read"), [(-9999.0, -9999.0), (-1e300, -3.4028234663852886e38)])
+def test_floor_replaces_infinite_top_logprobs(floor: float, read: float) -> None:
+    """They are float32, which holds the floor or the least number."""
+    values = struct.pack("<2f", -0.5, -math.inf)
+    array = {"__nd__": True, "dtype": "int32", "shape": [1], "data": struct.pack("<i", 2)}
+    ids = array | {"shape": [2], "data": bytes(8)}
+    top = {"ids": ids, "logprobs": ids | {"dtype": "float32", "data": values}, "counts": array}
+    node = {
+        "message": {"role": "assistant", "content": "x"},
+        "token_ids": [1],
+        "mask": [True],
+        "top_logprobs": top,
+    }
+    data = msgspec.msgpack.encode({"traces": [{"nodes": [node]}]})
+    with pytest.raises(RawMMError) as caught:
+        decode_msgpack(data, Episode)
+    assert caught.value.path == "$.traces[0].nodes[0].top_logprobs.logprobs.data[1]"
+    with pytest.warns(NonFiniteLogprobWarning, match=r"top_logprobs\.logprobs"):
+        value = decode_msgpack(data, Episode, logprob_floor=floor)
+    found = value.traces[0].nodes[0].top_logprobs
+    assert found is not None
+    assert found.logprobs.dtype == "float32"
+    assert struct.unpack("<2f", found.logprobs.data) == (-0.5, read)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rawmm.cli.record_types import REQUEST_LISTS
 from rawmm.errors import contract_error, shown, shown_text
+from rawmm.offload import ImageParts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
 
 
 def request_errors(value: Any) -> Iterator[RawMMError]:
-    """Every error of a request body ``{"messages": [...]}``, a list of messages, or one message."""
+    """Every error of a request body ``{"messages": [...]}``, a list of messages, or one message.
+
+    Responses have items under ``input``, of which some are messages, and Gemini has ``contents``.
+    Of these, only the images are checked.
+    """
     if isinstance(value, dict) and "role" not in value:
-        if "messages" not in value:
+        if "messages" in value:
+            yield from _message_list_errors(value["messages"], ("messages",))
+        elif not any(name in value for name in REQUEST_LISTS):
             yield _missing("messages", ())
-            return
-        yield from _message_list_errors(value["messages"], ("messages",))
     elif isinstance(value, dict):
         yield from _message_errors(value, ())
     else:
@@ -52,10 +58,15 @@ def _message_errors(message: Any, path: Path) -> Iterator[RawMMError]:
             at = (*path, "content", index)
             if not isinstance(part, dict):
                 yield _wrong_type(part, "a content part: an object", at)
-            elif not isinstance(part.get("type"), str):
+            elif not isinstance(part.get("type"), str) and not _is_untyped_part(part):
                 yield _missing("type", at)
     elif content is not None and not isinstance(content, str):
         yield _wrong_type(content, "a string, an array of parts, or null", (*path, "content"))
+
+
+def _is_untyped_part(part: Any) -> bool:
+    """Whether a part without a type shows by its keys what it is."""
+    return isinstance(part.get("text"), str) or bool(ImageParts({"content": [part]}).parts)
 
 
 def _wrong_type(value: Any, expected: str, path: Path) -> RawMMError:

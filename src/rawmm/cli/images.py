@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from rawmm.engine import split_raw_mm_ref
 from rawmm.errors import OffloadError, RawMMError, json_path, shown_text
 from rawmm.locators import Problem, file_path, locator_of, scheme_of
-from rawmm.model.types import Contract, GenerateFeatures, MMImageRef
-from rawmm.offload import ImageParts, offload_images_inplace
+from rawmm.model.types import ContentPart, Contract, GenerateFeatures, MMImageRef
+from rawmm.offload import ImageParts, inline_url, offload_images_inplace
 from rawmm.store import check_exists, served_schemes
 from rawmm.values.fields import iter_children
 
@@ -77,7 +77,7 @@ class ImageChecker:
         not_checked = NotChecked()
         for locator, path, in_part in _references(value, is_request=is_request):
             if isinstance(locator, Problem):
-                if strict:
+                if strict or locator.code == "unknown_image_form":
                     yield OffloadError(
                         locator.code, path(), expected=locator.expected, got=locator.got
                     )
@@ -148,13 +148,13 @@ def _required(locator: str) -> OffloadError:
 def _references(value: Any, *, is_request: bool) -> Iterator[_Reference]:
     found = ImageParts(value)
     for part in found.parts:
-        yield _Reference(part.fault or part.url, partial(found.path, part), in_part=True)
+        yield _Reference(part.fault or inline_url(part), partial(found.path, part), in_part=True)
     for path, locator in () if is_request else _descriptor_locators(value):
         yield _Reference(locator, partial(json_path, path), in_part=False)
 
 
 def _descriptor_locators(value: Any) -> Iterator[tuple[Path, str]]:
-    """The path and locator of every descriptor and reference in structs."""
+    """The path and locator of every descriptor, reference and content part in structs."""
     stack: list[tuple[Path, Any]] = [((), value)]
     while stack:
         path, current = stack.pop()
@@ -169,6 +169,8 @@ def _descriptor_locators(value: Any) -> Iterator[tuple[Path, str]]:
             yield (*path, 2), current.uri
         elif isinstance(current, GenerateFeatures):
             yield from _slot_locators(current, path)
+        elif isinstance(current, ContentPart):
+            yield (*path, "url"), current.url
         stack += reversed([((*path, key), child) for key, child in iter_children(current)])
 
 

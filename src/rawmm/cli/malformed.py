@@ -22,17 +22,19 @@ class MalformedJsonError(ContractError):
         fault: its first fault. Lines are counted from the first line of the record.
     """
 
-    def __init__(self, fault: JsonFault, *, expected: str, hint: str | None) -> None:
-        super().__init__("malformed", expected=expected, got=fault.cause, hint=hint)
+    def __init__(
+        self, fault: JsonFault, path: str = "$", *, expected: str, hint: str | None
+    ) -> None:
+        super().__init__("malformed", path, expected=expected, got=fault.cause, hint=hint)
         self.fault = fault
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep the fault when a worker process sends the error."""
-        return _rebuild, (self.fault, self.expected, self.hint)
+        return _rebuild, (self.fault, self.path, self.expected, self.hint)
 
 
-def _rebuild(fault: JsonFault, expected: str, hint: str | None) -> MalformedJsonError:
-    return MalformedJsonError(fault, expected=expected, hint=hint)
+def _rebuild(fault: JsonFault, path: str, expected: str, hint: str | None) -> MalformedJsonError:
+    return MalformedJsonError(fault, path, expected=expected, hint=hint)
 
 
 def with_fault(error: RawMMError, data: bytes, form: Format) -> RawMMError:
@@ -43,4 +45,4 @@ def with_fault(error: RawMMError, data: bytes, form: Format) -> RawMMError:
     if fault is None:
         return error
     hint = JSON_LINES_HINT if form == "json" and is_json_lines(data) else fault.hint
-    return MalformedJsonError(fault, expected=error.expected, hint=hint)
+    return MalformedJsonError(fault, error.path, expected=error.expected, hint=hint)

@@ -14,8 +14,11 @@ from rawmm.validation import detect
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+REQUEST_LISTS: Final = ("messages", "input", "contents")
+"""Where a request has its messages: chat and Anthropic, Responses, Gemini."""
+
 CHAT_REQUEST: Final = "ChatRequest"
-"""An OpenAI request body, or its messages. It is not a type of the contract; see
+"""The body of a request, or its messages. It is not a type of the contract; see
 `rawmm.cli.chat_requests`."""
 
 TYPE_HINT: Final = "name the type with --type; rawmm schema --list lists the names"
@@ -71,12 +74,14 @@ def detect_type(value: Any) -> Any:
 
 
 def is_chat_request(value: Any) -> bool:
-    """Whether plain data is an OpenAI request body, or its messages."""
+    """Whether plain data is the body of a request, or its messages."""
     if isinstance(value, dict):
         if not _OPEN.isdisjoint(value):  # it may have an unknown field of the same name
             return False
-        return isinstance(value.get("messages"), list) or _is_openai_message(value)
-    return isinstance(value, list) and any(map(_is_openai_message, value))
+        if any(isinstance(value.get(name), list) for name in REQUEST_LISTS):
+            return True
+    messages = value if isinstance(value, list) else [value]
+    return any(_is_openai_message(message) for message in messages)
 
 
 def _is_openai_message(message: Any) -> bool:

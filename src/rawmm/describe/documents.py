@@ -9,6 +9,7 @@ from rawmm.describe.image import layout_from
 from rawmm.describe.messages import MessageImages
 from rawmm.describe.trace import checked_token_ids, with_sidecars
 from rawmm.errors import RawMMError, contract_error
+from rawmm.images import ENGINE, ImageDecoding
 from rawmm.media import IMAGE
 from rawmm.model.types import MessageNode, Trace
 
@@ -35,6 +36,7 @@ def describe_document(
     image_token_ids: int | Iterable[int] | None = None,
     store: ImageReader | None = None,
     keep: Keep | None = None,
+    decoding: ImageDecoding = ENGINE,
 ) -> tuple[Any, list[DescribedNode]]:
     """Return a trace, an episode, a list of either, or the nodes of a trace, with sidecars.
 
@@ -44,6 +46,7 @@ def describe_document(
         image_token_ids: as for `describe_trace`.
         store: where stored images are looked for first.
         keep: see `MessageImages`.
+        decoding: as for `describe_trace`.
 
     Returns:
         The document, and the nodes that got a sidecar.
@@ -52,7 +55,7 @@ def describe_document(
         RawMMError: as `describe_trace`; ``parent_order`` for a node that is not a root and stands
             alone. Paths are those in the document.
     """
-    images = MessageImages(layout_from(layout), store=store, keep=keep)
+    images = MessageImages(layout_from(layout), store=store, keep=keep, decoding=decoding)
     ids = checked_token_ids(image_token_ids)
     described: list[DescribedNode] = []
 

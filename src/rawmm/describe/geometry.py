@@ -31,8 +31,8 @@ def wrong_length(
     hint = "the model has other layout parameters or limits on pixels, or the image was resized"
     if got == turned.num_tokens and got != described.num_tokens:
         hint = (
-            "the engine turned the image by its EXIF orientation: store it upright, or the layout "
-            "has other parameters"
+            "the engine read the image turned by 90 degrees: pass the decoding that the engine has "
+            "for EXIF orientation, or the layout has other parameters"
         )
     return contract_error(
         "geometry_mismatch",

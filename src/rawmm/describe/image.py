@@ -1,8 +1,7 @@
 """Describe an image: its descriptor, hash and token count, without decoding pixels.
 
-An EXIF orientation tag is ignored: width and height are those of the stored pixels. Renderers and
-engines see the same, because they open an image with ``PIL.Image.open(...).convert("RGB")``, which
-does not rotate it. ``load_image`` of transformers does, so images for it must be stored upright.
+Width and height are those of the pixels that consumers decode: by default upright, as in vLLM. See
+`rawmm.ImageDecoding`. The orientation is read from the header.
 """
 
 from __future__ import annotations
@@ -14,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from rawmm import layouts
 from rawmm.errors import OffloadError, contract_error, shown, shown_path, shown_text
-from rawmm.images import Limits, checked_limits, prepare_image
+from rawmm.images import (
+    ENGINE,
+    ImageDecoding,
+    Limits,
+    checked_decoding,
+    checked_limits,
+    prepare_image,
+)
 from rawmm.locators import file_path, scheme_of
 from rawmm.media import IMAGE
 from rawmm.model.types import RawMMItem
@@ -22,8 +28,9 @@ from rawmm.real_class import is_a
 from rawmm.store import StoredImage, open_store, read_bytes, store_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rawmm.images import ImageHeader
     from rawmm.layouts import Layout
 
     _Path: TypeAlias = str | os.PathLike[str]
@@ -55,10 +62,12 @@ def describe_image(
     *,
     image_dir: _Path | None = None,
     limits: Limits | None = None,
+    decoding: ImageDecoding = ENGINE,
 ) -> DescribedImage:
     """Return the descriptor, hash and token count of an image. Only its header is decoded.
 
-    See the module's documentation for the treatment of EXIF orientation.
+    The size of the image is that after `decoding`, which the fingerprint of the item identifies.
+    If two decodings may show the image differently, ``item.ambiguous`` says why.
 
     Args:
         image: one of
@@ -74,6 +83,7 @@ def describe_image(
             the item gets the file name as ``raw_image_id``.
         limits: the limits of accepted images; `Limits()` by default. A `StoredImage` is not checked
             again.
+        decoding: how the consumers of the item decode the image; vLLM's by default.
 
     Raises:
         ContractError: an unknown family; ``image_limit`` for a shape that the family refuses.
@@ -83,7 +93,7 @@ def describe_image(
             link, ``bad_locator`` for a name that is not a ``raw_image_id``, ``hash_mismatch`` for
             a file whose bytes do not match its name.
     """
-    layout = layout_from(family)
+    layout, decoding = layout_from(family), checked_decoding(decoding)
     if image_dir is not None and not _is_file(image):
         raise OffloadError(
             "bad_locator",
@@ -93,11 +103,10 @@ def describe_image(
         )
     if is_a(image, StoredImage):
         locator = {"raw_image_id": image.raw_image_id}
-        return described(layout, image.sha256, (image.width, image.height), locator)
+        return described(layout, image.sha256, image.header, locator, decoding)
     source, locator = _source_and_locator(image, image_dir)
     prepared = prepare_image(source, checked_limits(limits) or Limits())
-    size = prepared.header.width, prepared.header.height
-    return described(layout, prepared.sha256, size, locator)
+    return described(layout, prepared.sha256, prepared.header, locator, decoding)
 
 
 def layout_from(family: str | Layout) -> Layout:
@@ -110,26 +119,32 @@ def layout_from(family: str | Layout) -> Layout:
 
 
 def described(
-    layout: Layout, sha256: str, size: tuple[int, int], locator: Mapping[str, str]
+    layout: Layout,
+    sha256: str,
+    header: ImageHeader,
+    locator: Mapping[str, str],
+    decoding: ImageDecoding,
 ) -> DescribedImage:
     """Return the descriptor, hash and token count of an image that was checked.
 
     Args:
         layout: the model's image layout.
         sha256: of the file, 64 hex digits.
-        size: width and height in pixels.
+        header: of the file.
         locator: the item's locator, by field.
+        decoding: how the image is decoded.
 
     Raises:
         ContractError: ``image_limit`` for a shape that the family refuses.
     """
-    geometry = layout.describe(*size)
+    geometry = layout.describe(*decoding.size_of(header))
     item = raw_mm_item(
         modality=IMAGE.name,
         family=layout.family,
-        layout_fingerprint=layout.fingerprint(),
+        layout_fingerprint=layout.fingerprint(decoding),
         payload=geometry.payload,
         vllm_modality=layout.vllm_modality,
+        ambiguous=header.ambiguous or None,
         **locator,
     )
     return DescribedImage(
@@ -194,10 +209,12 @@ def raw_mm_item(
     raw_image_id: str | None = None,
     raw_image_uri: str | None = None,
     vllm_modality: str | None = None,
+    ambiguous: Sequence[str] | None = None,
 ) -> RawMMItem:
     """Return a checked descriptor of one raw media item.
 
-    Pass at most one locator. Without one the item is descriptor-only.
+    Pass at most one locator. Without one the item is descriptor-only. `ambiguous` is what two
+    decodings may show differently, ``orientation`` or ``transparency``; see `describe_image`.
 
     Raises:
         ContractError: a name, the fingerprint or a locator breaks the contract.
@@ -221,4 +238,5 @@ def raw_mm_item(
         vllm_modality=vllm_modality,
         raw_image_id=raw_image_id,
         raw_image_uri=raw_image_uri,
+        ambiguous=ambiguous,  # type: ignore[arg-type]  # the constructor checks it
     )

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.describe.image import described
 from rawmm.errors import MaterializeError, OffloadError, RawMMError, raise_alone, shown_hash
-from rawmm.images import Limits, parse_data_url, prepare_image
+from rawmm.images import (
+    ENGINE,
+    ImageDecoding,
+    Limits,
+    checked_decoding,
+    parse_data_url,
+    prepare_image,
+)
 from rawmm.locators import file_path, scheme_of, stored_hash
 from rawmm.store import check_exists, check_store_arguments, open_store, read_bytes, store_for
 
@@ -28,7 +35,7 @@ _ELSEWHERE: Final = frozenset({"missing_image", "bad_locator", "path_escape"})
 
 
 class FoundImage(NamedTuple):
-    """An image of a message: what the sidecar says of it, and its size in pixels."""
+    """An image of a message: what the sidecar says of it, and its decoded size in pixels."""
 
     described: DescribedImage
     width: int
@@ -49,6 +56,7 @@ class MessageImages:
         store: a store to use instead of `image_dir`.
         keep: called with an inline image that the caller will store; returns its locator, by
             field. By default the item of an inline image has its data URL.
+        decoding: how the images are decoded.
 
     Raises:
         TypeError, ContractError, OffloadError: a wrong `image_dir` or `store`.
@@ -60,12 +68,14 @@ class MessageImages:
         image_dir: str | os.PathLike[str] | None = None,
         store: ImageReader | None = None,
         keep: Keep | None = None,
+        decoding: ImageDecoding = ENGINE,
     ) -> None:
         check_store_arguments(image_dir, store, ("read",))
         self.layout = layout
         self._store: Any = store if image_dir is None else open_store(image_dir)
         self._limits: Limits = getattr(self._store, "limits", None) or Limits()
         self._keep = keep
+        self._decoding = checked_decoding(decoding)
         self._found: dict[str, FoundImage] = {}
 
     def describe(self, url: str, path: Path) -> FoundImage:
@@ -151,8 +161,8 @@ class MessageImages:
         return self._of(image, fields)
 
     def _of(self, image: PreparedImage, locator: dict[str, str]) -> FoundImage:
-        size = image.header.width, image.header.height
-        return FoundImage(described(self.layout, image.sha256, size, locator), *size)
+        one = described(self.layout, image.sha256, image.header, locator, self._decoding)
+        return FoundImage(one, *self._decoding.size_of(image.header))
 
 
 def _name_of(url: str) -> str | None:

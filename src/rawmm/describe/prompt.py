@@ -14,6 +14,7 @@ from rawmm.describe.image import layout_from
 from rawmm.describe.messages import MessageImages
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_name
 from rawmm.graph import read
+from rawmm.images import ENGINE, ImageDecoding
 from rawmm.media import IMAGE, IN_MESSAGES
 from rawmm.model.types import Message, MultiModalData, PlaceholderRange
 from rawmm.validation import in_order
@@ -37,14 +38,14 @@ def describe_prompt(
     *,
     image_dir: str | os.PathLike[str] | None = None,
     store: ImageReader | None = None,
+    decoding: ImageDecoding = ENGINE,
 ) -> MultiModalData | None:
     """Return the sidecar of a prompt from its messages and the engine's placeholder ranges.
 
     The nth range is that of the nth image of the messages, so a chat template must not move
     images. Each range must have the length that the layout computes for its image. Images are read
     whole, because a stored image is verified against the hash in its name, but only their headers
-    are decoded. An image that occurs several times is read once. The orientation tag of an image
-    is ignored, as by `describe_image`.
+    are decoded. An image that occurs several times is read once.
 
     A call takes time proportional to the images in `messages`. To describe the new messages of a
     turn only, pass them and their ranges, as `rawmm.graph.PendingTurn.commit` does.
@@ -61,6 +62,7 @@ def describe_prompt(
             their URLs name the same file in another directory. Other stored images get their URL
             as ``raw_image_uri``, and inline images their data URL.
         store: a store to use instead of `image_dir`.
+        decoding: how the engine decodes images, as for `describe_image`; vLLM's by default.
 
     Returns:
         The sidecar; None without images. Ranges keep their offsets.
@@ -80,7 +82,7 @@ def describe_prompt(
     family = layout_from(layout)
     given = in_order(messages, ("messages",), "a list of messages")
     typed = [read(one, Message, "messages", index) for index, one in enumerate(given)]
-    images = MessageImages(family, image_dir, store)
+    images = MessageImages(family, image_dir, store, decoding=decoding)
     ranges, at = _ranges(mm_placeholders, family)
     found = list(image_urls(typed))
     _check_count(len(ranges), len(found), mm_placeholders, at)

@@ -18,6 +18,7 @@ from rawmm.describe.messages import MessageImages
 from rawmm.describe.prompt import image_urls
 from rawmm.errors import contract_error, counted, shown
 from rawmm.graph import Branch, read, stream_of
+from rawmm.images import ENGINE, ImageDecoding
 from rawmm.media import IMAGE
 from rawmm.model.types import (
     MessageNode,
@@ -49,6 +50,7 @@ def describe_trace(
     image_token_ids: int | Iterable[int] | None = None,
     image_dir: str | os.PathLike[str] | None = None,
     store: ImageReader | None = None,
+    decoding: ImageDecoding = ENGINE,
 ) -> T:
     """Return a trace or branch with the sidecars that its record lacks.
 
@@ -65,6 +67,7 @@ def describe_trace(
             names none. The map of the result names them.
         image_dir: the image directory; see `describe_prompt`.
         store: a store to use instead of `image_dir`.
+        decoding: how the engine decoded images, as for `describe_image`; vLLM's by default.
 
     Returns:
         A copy that shares messages and streams with `trace`. If the family puts marks between
@@ -79,7 +82,7 @@ def describe_trace(
         MaterializeError, OffloadError: an image cannot be read or is invalid, as in
             `describe_prompt`.
     """
-    images = MessageImages(layout_from(layout), image_dir, store)
+    images = MessageImages(layout_from(layout), image_dir, store, decoding=decoding)
     ids = checked_token_ids(image_token_ids)
     if is_a(trace, Branch):
         return _branch(trace, images, ids)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from rawmm.graph.branches import Branch, branches, leaves
 from rawmm.graph.hashing import message_hash
+from rawmm.graph.index import ReplayView as ReplayView
 from rawmm.graph.index import reindex
 from rawmm.graph.response import Response as Response
 from rawmm.graph.response import TurnTokens as TurnTokens

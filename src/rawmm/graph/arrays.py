@@ -1,4 +1,4 @@
-"""Read expert routing and sampling masks from a response, as arrays of nodes.
+"""Read expert routing, sampling masks and likely tokens from a response, as arrays of nodes.
 
 Rows are slices of bytes; numpy is neither imported nor needed.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from rawmm.codec import convert
 from rawmm.errors import RawMMError, contract_error, shown, shown_name
 from rawmm.graph.reading import read
-from rawmm.model.types import EncodedArray, SamplingMask
+from rawmm.model.types import EncodedArray, SamplingMask, TopLogprobs
 from rawmm.real_class import is_a
 from rawmm.values.errors import missing_field
 from rawmm.values.views import as_mapping, field_of
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from rawmm.model.types import MessageNode
 
+    Path = tuple[str, ...]
+
 T = TypeVar("T")
+Rows = TypeVar("Rows", SamplingMask, TopLogprobs)
 _PATH: Final = ("tokens", "routed_experts")
-_MASK: Final = ("tokens", "sampling_mask")
 
 
 def encoded(value: Any) -> EncodedArray:
@@ -45,27 +47,33 @@ def encoded(value: Any) -> EncodedArray:
     return EncodedArray(dtype=dtype, shape=shape, data=data)
 
 
-def sampling_mask(value: Any) -> SamplingMask | None:
-    """A sampling mask from any object or mapping with ``ids`` and ``counts``.
+def flat_rows(value: Any, kind: type[Rows], name: str) -> Rows | None:
+    """A sampling mask or the likely tokens, from any object or mapping with the arrays of `kind`.
+
+    Args:
+        value: the object; None for none.
+        kind: the struct, all of whose fields are arrays.
+        name: the field of the turn's tokens.
 
     Raises:
-        ContractError: one of them is missing, is not an array, or does not match the other.
+        ContractError: an array is missing, is not an array, or does not match the others.
     """
     if value is None:
         return None
-    if is_a(value, SamplingMask):
-        mask: SamplingMask = read(value, SamplingMask, *_MASK)
-        return mask
+    path: Path = ("tokens", name)
+    if is_a(value, kind):
+        checked: Rows = read(value, kind, "tokens", name)
+        return checked
     arrays = {}
-    for name in ("ids", "counts"):
-        own = field_of(value, name)
+    for field in kind.__struct_fields__:
+        own = field_of(value, field)
         if own is None:
-            raise missing_field(name, _MASK)
-        arrays[name] = _under((*_MASK, name), encoded, own)
-    return _under(_MASK, SamplingMask, **arrays)
+            raise missing_field(field, path)
+        arrays[field] = _under((*path, field), encoded, own)
+    return _under(path, kind, **arrays)
 
 
-def _under(path: tuple[str, ...], work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+def _under(path: Path, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """``work(*args, **kwargs)``, with errors moved to `path`."""
     try:
         return work(*args, **kwargs)

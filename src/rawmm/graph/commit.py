@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, counted
 from rawmm.graph.alignment import Alignment
-from rawmm.graph.arrays import Routing, sampling_mask
+from rawmm.graph.arrays import Routing, flat_rows
 from rawmm.graph.described import EngineRanges, checked_describe
 from rawmm.graph.reading import read, token_types, tokens_of
 from rawmm.graph.reuse import Cursor, Reuse
 from rawmm.graph.sidecar import first_mismatch, media_count, split_by_message
 from rawmm.media import counted_items, parts_of
-from rawmm.model.types import AssistantMessage, MessageNode, MultiModalData, PlaceholderRange, Usage
+from rawmm.model.types import (
+    AssistantMessage,
+    MessageNode,
+    MultiModalData,
+    PlaceholderRange,
+    SamplingMask,
+    TopLogprobs,
+    Usage,
+    WeightVersion,
+)
 from rawmm.rules import START, MediaOfNodes, has_items
 from rawmm.validation import guarded
 from rawmm.values.views import field_of
@@ -256,8 +265,19 @@ class Commit:
             logprobs=tokens.completion_logprobs,
             finish_reason=field_of(self._response, "finish_reason"),
             usage=None if usage is None else read(usage, Usage, "usage"),
-            sampling_mask=sampling_mask(tokens.sampling_mask),
+            sampling_mask=flat_rows(tokens.sampling_mask, SamplingMask, "sampling_mask"),
+            weight_versions=self._weight_versions(),
+            top_logprobs=flat_rows(tokens.top_logprobs, TopLogprobs, "top_logprobs"),
         )
+
+    def _weight_versions(self) -> list[WeightVersion] | None:
+        given = self._tokens.weight_versions
+        if given is None:
+            return None
+        versions: list[WeightVersion] = read(
+            given, list[WeightVersion], "tokens", "weight_versions"
+        )
+        return versions
 
     def _add(
         self, message: Message, end: Cursor, *, completion: Sequence[int] = (), **fields: Any

@@ -86,12 +86,13 @@ class EngineRanges:
         for counts in self._counts[reused:]:
             for modality, count in counts.items():
                 total[modality] += count
-        if made is None:
+        items = {} if made is None else {name: len(of) for name, of in made.mm_items.items()}
+        if made is None or any(items.get(name, 0) != count for name, count in total.items()):
             raise contract_error(
                 "count_mismatch",
-                _SIDECAR,
+                _SIDECAR if made is None else (*_SIDECAR, "mm_items"),
                 expected=f"a sidecar with {counted_items(total)} from describe",
-                got="none",
+                got="none" if not any(items.values()) else counted_items(items),
                 hint="describe must return the items of all messages that it gets",
             )
         try:

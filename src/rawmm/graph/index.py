@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from rawmm.model.types import Message, PackedTokenIds
 
 Key: TypeAlias = tuple[int | None, str | None, str]
-"""A node's parent, the hash of its tools if it is a root, and the hash of its message."""
+"""A node's parent, the hash of its tools if it is a root, and the hash of its message's view."""
+
+ReplayView: TypeAlias = "Callable[[Message], Message]"
+"""From a message to the message as the harness sends it again."""
 
 _message_of: Final[Callable[[Any], Any]] = attrgetter("message")
 _parent_of: Final[Callable[[Any], Any]] = attrgetter("parent")
@@ -32,10 +35,15 @@ class GraphIndex:
     first. Nodes that others appended to the trace are indexed on the next use. If indexed nodes
     were replaced or removed, or got another message, parent or tools, the index is rebuilt:
     `is_current` compares identities, which takes 0.1 microseconds per node.
+
+    Args:
+        trace: the trace.
+        view: see `rawmm.graph.prepare_turn`.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, view: ReplayView | None = None) -> None:
         self._nodes = trace.nodes
+        self.view = view
         self._indexed: list[MessageNode] = []
         self._messages: list[Message] = []
         self._parents: list[int | None] = []
@@ -45,11 +53,12 @@ class GraphIndex:
         self._children: dict[tuple[int | None, str | None], list[int]] = {}
         self._logical: dict[int, tuple[MessageNode, Any, list[int]]] = {}
 
-    def is_current(self, trace: Trace) -> bool:
-        """Whether the trace's nodes begin with the indexed nodes, unchanged."""
+    def is_current(self, trace: Trace, view: ReplayView | None) -> bool:
+        """Whether the trace's nodes begin with the indexed nodes, unchanged, in the same view."""
         nodes, indexed = trace.nodes, self._indexed
         return (
-            nodes is self._nodes
+            (view is self.view or view == self.view)
+            and nodes is self._nodes
             and len(nodes) >= len(indexed)
             and all(map(is_, indexed, nodes))
             and all(map(is_, self._messages, map(_message_of, indexed)))
@@ -81,7 +90,7 @@ class GraphIndex:
                 parent = node.parent
                 if parent is None or parent < node_id:
                     root = tools_hash(node.tools or []) if parent is None else None
-                    self.add((parent, root, message_hash(node.message)))
+                    self.add(self.key(parent, root, node.message))
                     continue
                 refusal = contract_error(
                     "parent_order",
@@ -90,6 +99,23 @@ class GraphIndex:
                     got=shown(parent),
                 )
             raise refusal
+
+    def key(self, parent: int | None, tools: str | None, message: Message) -> Key:
+        """The key of a message under `parent`; `tools` is the hash of the tools of a root.
+
+        Raises:
+            ContractError: the view returned something else than a message; ``path`` begins with
+                ``$.replay_view``.
+        """
+        tools = tools if parent is None else None
+        if self.view is None:
+            return parent, tools, message_hash(message)
+        viewed = self.view(message)
+        try:
+            return parent, tools, message_hash(viewed)
+        except RawMMError as error:
+            refusal = error.at(("replay_view",))
+        raise refusal
 
     def add(self, key: Key, logical: list[int] | None = None) -> None:
         """Index the next node of the trace under its key.
@@ -170,8 +196,8 @@ class GraphIndex:
 _INDEXES: Final[dict[int, tuple[weakref.ref[Trace], GraphIndex]]] = {}
 
 
-def index_of(trace: Trace) -> GraphIndex:
-    """The up-to-date index of a trace.
+def index_of(trace: Trace, view: ReplayView | None = None) -> GraphIndex:
+    """The up-to-date index of a trace in a view. The index in another view is replaced.
 
     Raises:
         ContractError: it is not a trace, or a node that others added or changed violates the
@@ -181,8 +207,8 @@ def index_of(trace: Trace) -> GraphIndex:
         raise contract_error("wrong_type", ("trace",), expected="a Trace", got=shown(trace))
     key = id(trace)
     entry = _INDEXES.get(key)
-    if entry is None or entry[0]() is not trace or not entry[1].is_current(trace):
-        reindex(trace)
+    if entry is None or entry[0]() is not trace or not entry[1].is_current(trace, view):
+        _rebuild(trace, view)
         entry = _INDEXES[key]
     entry[1].catch_up()
     return entry[1]
@@ -199,16 +225,21 @@ def reindex(trace: Trace) -> None:
     """
     if not issubclass(type(trace), Trace):
         raise contract_error("wrong_type", ("trace",), expected="a Trace", got=shown(trace))
-    if not is_a(trace.nodes, list):
-        raise contract_error(
-            "wrong_type", ("trace", "nodes"), expected="a list of nodes", got=shown(trace.nodes)
-        )
+    entry = _INDEXES.get(id(trace))
+    _rebuild(trace, None if entry is None or entry[0]() is not trace else entry[1].view)
+
+
+def _rebuild(trace: Trace, view: ReplayView | None) -> None:
     key = id(trace)
 
     def forget(_: object) -> None:
         _INDEXES.pop(key, None)
 
-    index, entry = GraphIndex(trace), _INDEXES.get(key)
+    if not is_a(trace.nodes, list):
+        raise contract_error(
+            "wrong_type", ("trace", "nodes"), expected="a list of nodes", got=shown(trace.nodes)
+        )
+    index, entry = GraphIndex(trace, view), _INDEXES.get(key)
     if entry is not None and entry[0]() is trace:
         index.keep_logical(entry[1])
     _INDEXES[key] = (weakref.ref(trace, forget), index)

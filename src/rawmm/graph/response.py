@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rawmm.model.types import AssistantMessage, MultiModalData, SamplingMask, Usage
+    from rawmm.model.types import (
+        AssistantMessage,
+        MultiModalData,
+        SamplingMask,
+        TopLogprobs,
+        Usage,
+        WeightVersion,
+    )
 
 
 @dataclass(kw_only=True, slots=True)
 class TurnTokens:
     """The tokens of one turn, and what they belong to.
 
-    The fields are those of verifiers 0.4.0, and the renderer's sidecar. `PendingTurn.commit`
+    The fields are those of verifiers 0.4.1.dev86, and the renderer's sidecar. `PendingTurn.commit`
     reads them from any object or mapping with `prompt_ids`. Other absent fields have their
-    defaults.
+    defaults. Streams may be lists, other sequences, or one-dimensional arrays, as in 0.4.1.dev86.
 
     Attributes:
         prompt_ids: tokens that the engine evaluated, with expanded media.
@@ -36,6 +43,8 @@ class TurnTokens:
         routed_experts: expert ids per token: ``{"data": base64, "shape": [tokens, layers,
             top_k], "start": first token, "dtype": "uint8"}``.
         sampling_mask: for each sampled token the ids that the sampling filters kept.
+        weight_versions: spans of sampled tokens and the weights that sampled them.
+        top_logprobs: for each sampled token the most likely tokens and their log-probabilities.
     """
 
     prompt_ids: list[int] = field(default_factory=list)
@@ -50,6 +59,8 @@ class TurnTokens:
     multi_modal_data: MultiModalData | None = None
     routed_experts: Mapping[str, Any] | None = None
     sampling_mask: SamplingMask | None = None
+    weight_versions: Sequence[WeightVersion] | None = None
+    top_logprobs: TopLogprobs | None = None
 
 
 @dataclass(kw_only=True, slots=True)

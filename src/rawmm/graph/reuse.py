@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rawmm.errors import contract_error, counted
-from rawmm.graph.hashing import message_hash, tools_hash
+from rawmm.graph.hashing import tools_hash
 from rawmm.graph.sidecar import media_count
 from rawmm.graph.streams import elements
 
@@ -65,7 +65,7 @@ class Reuse:
 
     def key(self, parent: int | None, message: Message) -> Key:
         """The index key of a message under `parent`."""
-        return parent, self._root if parent is None else None, message_hash(message)
+        return self._index.key(parent, self._root, message)
 
     def keep_extended(self) -> None:
         """Keep the whole path, which the renderer extended.

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rawmm.codec import convert, to_builtins
+from rawmm.dialects import as_chat_message, as_chat_tool, with_tool_name
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.graph.commit import Commit, new_node
-from rawmm.graph.hashing import as_message, message_hash, tools_hash
+from rawmm.graph.hashing import as_message, tools_hash
 from rawmm.graph.index import index_of
 from rawmm.graph.sidecar import merge
 from rawmm.graph.streams import as_list, elements, not_a_stream
-from rawmm.model.types import Tool, Trace
+from rawmm.model.types import AssistantMessage, Message, Tool, Trace
 from rawmm.real_class import is_a
-from rawmm.validation import guarded, in_order
+from rawmm.validation import guarded, in_order, made_plain, to_struct
 from rawmm.values.views import field_of
 
 if TYPE_CHECKING:
@@ -23,8 +27,8 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from rawmm.graph.described import Describe
-    from rawmm.graph.index import GraphIndex, Key
-    from rawmm.model.types import Message, MessageNode, MultiModalData
+    from rawmm.graph.index import GraphIndex, Key, ReplayView
+    from rawmm.model.types import MessageNode, MultiModalData
 
     T = TypeVar("T")
 
@@ -189,7 +193,7 @@ class PendingTurn:
         root = tools_hash(self.tools)
         new: list[tuple[MessageNode, Key]] = []
         for message in self.tail:
-            key = (parent, root if parent is None else None, message_hash(message))
+            key = index.key(parent, root, message)
             node_id = index.latest(key)
             if node_id is None:
                 node_id = len(self.trace.nodes) + len(new)
@@ -214,7 +218,7 @@ class PendingTurn:
             ContractError: ``hash_mismatch`` if a node of the prefix was replaced, changed or
                 removed since `prepare_turn`.
         """
-        index = index_of(self.trace)
+        index = index_of(self.trace, self._index.view)
         if index is self._index:
             return index
         keys: list[Key] = []
@@ -222,7 +226,7 @@ class PendingTurn:
         for parent, message in zip([None, *self.prefix_node_ids], self.prompt, strict=False):
             if len(keys) == len(self.prefix_node_ids):
                 break
-            keys.append((parent, root if parent is None else None, message_hash(message)))
+            keys.append(index.key(parent, root, message))
         if not index.holds(self.prefix_node_ids, keys):
             raise contract_error(
                 "hash_mismatch",
@@ -264,7 +268,11 @@ class PendingTurn:
 
 
 def prepare_turn(
-    trace: Trace, prompt: Iterable[Any], tools: Iterable[Any] | None = None
+    trace: Trace,
+    prompt: Iterable[Any],
+    tools: Iterable[Any] | None = None,
+    *,
+    replay_view: ReplayView | None = None,
 ) -> PendingTurn:
     """Match a prompt against the graph, without changing it.
 
@@ -273,15 +281,25 @@ def prepare_turn(
 
     Args:
         trace: the trace so far.
-        prompt: messages, or values that `convert` turns into messages. The turn keeps structs
-            without copying, so do not change them afterwards.
-        tools: tools that the renderer writes into the prompt.
+        prompt: messages, values that `convert` turns into messages, or messages of a chat request
+            as they are, see `messages_from_request`. The turn keeps structs without copying, so do
+            not change them afterwards.
+        tools: tools that the renderer writes into the prompt, also as a chat request has them.
+        replay_view: a function from a message to the message as the harness sends it again, such
+            as `rawmm.integrations.verifiers.replay_view`. Prompt and nodes match if their views
+            do; nodes keep the message that came first. The function must be deterministic, must
+            not change its argument, and must keep images. Pass an equal function in every turn of
+            a trace: for another one the trace is indexed again.
 
     Raises:
-        ContractError: a message or a tool violates the contract; ``path`` is ``$.prompt[...]`` or
-            ``$.tools[...]``.
+        ContractError: a message or a tool violates the contract; ``path`` is ``$.prompt[...]``,
+            ``$.tools[...]`` or ``$.replay_view``.
     """
-    index = index_of(trace)
+    if replay_view is not None and not callable(replay_view):
+        raise contract_error(
+            "wrong_type", ("replay_view",), expected="a function", got=shown(replay_view)
+        )
+    index = index_of(trace, replay_view)
     given = in_order(() if tools is None else tools, ("tools",), "a list of tools")
     typed = [_converted(_as_tool, one, ("tools", i)) for i, one in enumerate(given)]
     root = tools_hash(typed)
@@ -313,16 +331,21 @@ def _match(
 ) -> None:
     """Append the prompt's messages to `messages`, and the nodes of its prefix to `prefix`."""
     matching, parent = True, None
+    names: dict[str, str] = {}
     for i, one in enumerate(prompt):
         tools = root if parent is None else None
         # A node's own message object was checked when the node was indexed.
         node_id = index.same_child(parent, tools, one) if matching else None
-        message = _converted(as_message, one, ("prompt", i)) if node_id is None else one
+        message = one
+        if node_id is None:
+            message = _converted(partial(_as_prompt_message, names=names), one, ("prompt", i))
+        if is_a(message, AssistantMessage):
+            names |= {call.id: call.name for call in message.tool_calls or ()}
         messages.append(message)
         if matching and node_id is None:
             node_id = index.equal_child(parent, tools, message)
             if node_id is None:
-                node_id = index.latest((parent, tools, message_hash(message)))
+                node_id = index.latest(index.key(parent, tools, message))
         if node_id is None:
             matching = False
         else:
@@ -331,7 +354,26 @@ def _match(
 
 
 def _as_tool(tool: Any) -> Tool:
-    return convert(tool, Tool)
+    try:
+        return convert(tool, Tool)
+    except RawMMError:
+        if type(tool) is not dict:
+            raise
+    return as_chat_tool(tool)
+
+
+def _as_prompt_message(message: Any, names: dict[str, str]) -> Message:
+    if type(message) is not dict:
+        return as_message(message)
+    try:
+        # A failure of `as_message` finds the reason, which takes longer.
+        plain, _ = made_plain(message, Message)
+        to_struct(plain, Message)
+    except (msgspec.ValidationError, RecursionError, RawMMError):
+        pass  # read as a message of a chat request below
+    else:
+        return with_tool_name(as_message(message), names)
+    return as_chat_message(message, names)
 
 
 def _converted(build: Any, value: Any, path: tuple[str | int, ...]) -> Any:

@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rawmm.errors import OffloadError
@@ -283,3 +285,83 @@ ENDS: Final = {
     "image/webp": _webp_ends,
 }
 """Functions that check whether a file reaches its end marker, by media type."""
+
+
+def has_all_frames(raw: bytes, media_type: str, width: int, height: int) -> bool:
+    """Whether a PNG or GIF that does not reach its end marker has every frame that it declares.
+
+    A PNG must end between two chunks or within IEND, after the end of its compressed pixels and
+    all frames of its animation; a GIF after a frame.
+    """
+    with suppress(struct.error, IndexError):
+        if media_type == "image/png":
+            return _png_has_all_frames(raw, width, height)
+        if media_type == "image/gif":
+            return _gif_has_all_frames(raw)
+    return False
+
+
+def _png_has_all_frames(raw: bytes, width: int, height: int) -> bool:
+    view = memoryview(raw)
+    # The most that the rows can take: 8 bytes a pixel, and a filter byte a row for each pass.
+    most = 8 * width * height + 8 * height + 64
+    image = _Inflater(most)
+    frames: list[_Inflater] = []
+    declared, position = 0, len(PNG_MAGIC)
+    while position < len(raw):
+        if len(raw) - position < 8 or raw[position + 4 : position + 8] == b"IEND":
+            if not _IEND.startswith(raw[position:]):
+                return False
+            break  # cut within IEND, whose bytes are always the same
+        length, kind = struct.unpack_from(">I4s", raw, position)
+        begin, end = position + 8, position + 8 + length
+        position = end + 4
+        if position > len(raw):
+            return False
+        if kind == b"IDAT":
+            image.feed(view[begin:end])
+        elif kind == b"fdAT":
+            frames[-1].feed(view[begin + 4 : end])
+        elif kind == b"acTL":
+            declared = struct.unpack_from(">I", raw, begin)[0]
+            _Budget("image/png", MAX_BLOCKS, "frames").spend(declared)
+        elif kind == b"fcTL":
+            # The first frame is the image itself if its control comes before the pixels.
+            frames.append(_Inflater(most) if image.begun else image)
+    return image.ended and len(frames) == declared and all(frame.ended for frame in frames)
+
+
+_IEND: Final = b"\0\0\0\0IEND\xaeB`\x82"
+
+
+class _Inflater:
+    """Reads a zlib stream to its end without keeping what it holds."""
+
+    def __init__(self, maximum: int) -> None:
+        self._stream = zlib.decompressobj()
+        self._left = maximum
+        self.begun = self.ended = False
+
+    def feed(self, piece: memoryview) -> None:
+        """Read the next piece. Damaged data, or more than the maximum, never end."""
+        self.begun = True
+        data: bytes | memoryview = piece
+        with suppress(zlib.error):
+            while data and self._left > 0 and not self._stream.eof:
+                self._left -= len(self._stream.decompress(data, _INFLATED))
+                data = self._stream.unconsumed_tail
+            self.ended = self._stream.eof
+
+
+_INFLATED: Final = 1 << 20
+
+
+def _gif_has_all_frames(raw: bytes) -> bool:
+    blocks = _blocks(raw, "image/gif")
+    frame = _gif_first_frame(raw, blocks)
+    while True:
+        data = _gif_skip_table(frame + 10, raw[frame + 9])
+        end = _gif_skip_blocks(raw, data + 1, blocks)
+        if end == len(raw):
+            return True
+        frame = _gif_next_frame(raw, end, blocks)

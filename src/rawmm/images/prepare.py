@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from rawmm.errors import OffloadError, shown
 from rawmm.images.data_url import DataUrl, decode_data_url, parse_data_url
-from rawmm.images.header import ImageHeader, check_complete, check_declared_type, read_header
+from rawmm.images.decoding import check_body
+from rawmm.images.header import (
+    ImageHeader,
+    check_complete,
+    check_declared_type,
+    check_end,
+    is_mislabelled,
+    read_header,
+)
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
@@ -24,26 +32,43 @@ class CheckedImage(NamedTuple):
 
     raw: bytes
     header: ImageHeader
+    has_end: bool = True
 
 
 class ImageInfo(NamedTuple):
-    """Hash, header and size of a checked image. ``sha256`` has 64 hex digits."""
+    """What is known of a checked image but its bytes.
+
+    Attributes:
+        sha256: 64 hex digits.
+        header: type, width, height, orientation and transparency.
+        size: bytes of the file.
+        has_end: whether the file reaches its end marker, see `Limits.truncated`.
+    """
 
     sha256: str
     header: ImageHeader
     size: int
+    has_end: bool = True
 
     @property
     def raw_image_id(self) -> str:
         """The file name in a store: ``<sha256>.<extension>``."""
         return f"{self.sha256}.{self.header.extension}"
 
-    def check(self, limits: Limits) -> None:
+    def mislabelled(self, declared: str) -> bool:
+        """Whether a declared media type, in lower case, is not that of the image."""
+        return is_mislabelled(declared, self.header.media_type)
+
+    def check(self, limits: Limits, declared: str) -> None:
         """Check against limits that may be lower than those the image was checked with.
 
         Raises:
-            OffloadError: ``image_limit``.
+            OffloadError: ``image_limit``, ``image_type_mismatch`` or ``not_an_image``.
         """
+        if limits.mislabelled == "refuse":
+            check_declared_type(declared, self.header)
+        if limits.truncated == "refuse":
+            check_end(self.header, has_end=self.has_end)
         limits.check_bytes(self.size)
         limits.check_dimensions(self.header.width, self.header.height)
 
@@ -55,6 +80,7 @@ class PreparedImage:
     raw: bytes = field(repr=False)
     header: ImageHeader
     sha256: str
+    has_end: bool = True
 
     @property
     def raw_image_id(self) -> str:
@@ -64,7 +90,7 @@ class PreparedImage:
     @property
     def info(self) -> ImageInfo:
         """Everything but the bytes."""
-        return ImageInfo(self.sha256, self.header, len(self.raw))
+        return ImageInfo(self.sha256, self.header, len(self.raw), self.has_end)
 
 
 def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
@@ -92,11 +118,15 @@ def check_image(source: ImageSource, limits: Limits) -> CheckedImage:
         )
     limits.check_bytes(len(raw))
     header = read_header(raw)
-    if declared is not None:
+    if declared is not None and limits.mislabelled == "refuse":
         check_declared_type(declared, header)
     limits.check_dimensions(header.width, header.height)
-    check_complete(raw, header)
-    return CheckedImage(raw, header)
+    header, has_end = check_complete(raw, header)
+    if limits.truncated == "refuse":
+        check_end(header, has_end=has_end)
+    if limits.decode:
+        check_body(raw, header)
+    return CheckedImage(raw, header, has_end)
 
 
 def frozen_bytes(source: object, limits: Limits | None = None) -> bytes | None:
@@ -125,5 +155,5 @@ def prepare_image(source: ImageSource, limits: Limits) -> PreparedImage:
     Raises:
         OffloadError: as `check_image`.
     """
-    raw, header = check_image(source, limits)
-    return PreparedImage(raw, header, hashlib.sha256(raw).hexdigest())
+    raw, header, has_end = check_image(source, limits)
+    return PreparedImage(raw, header, hashlib.sha256(raw).hexdigest(), has_end)

@@ -8,6 +8,7 @@ of its branch. Restoring them fails if that node was dropped, moved or changed.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from math import isnan
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -36,12 +37,20 @@ class UnmappedField(msgspec.Struct, array_like=True, forbid_unknown_fields=True)
     value: Any
 
 
-class NodeFields(msgspec.Struct, forbid_unknown_fields=True):
-    """Unmapped fields of one node. Paths begin at the node."""
+class NodeFields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Unmapped fields of one node. Paths begin at the node.
+
+    Attributes:
+        node: its index.
+        hash: the hash of its branch.
+        fields: its unmapped fields.
+        rounded: streams that verifiers holds rounded, with their exact numbers.
+    """
 
     node: int
     hash: str
-    fields: list[UnmappedField]
+    fields: list[UnmappedField] = []
+    rounded: list[UnmappedField] = []
 
 
 class UnmappedFields(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -98,6 +107,7 @@ def _same(one: Any, other: Any) -> bool:
 def pack(
     fields: list[tuple[Path, Any]],
     nodes: dict[int, list[tuple[Path, Any]]],
+    rounded: dict[int, list[tuple[Path, list[float]]]],
     generated: list[tuple[Path, Any]],
     kept_nodes: Sequence[dict[str, Any]],
 ) -> dict[str, Any] | None:
@@ -106,22 +116,32 @@ def pack(
     Args:
         fields: unmapped fields outside the nodes.
         nodes: unmapped fields by node.
+        rounded: the exact streams of nodes that verifiers holds rounded, by node.
         generated: values that verifiers generated.
         kept_nodes: the trace's nodes as verifiers has them.
 
     Raises:
         ProcessedPayloadError: ``not_json`` for a value that JSON cannot express.
     """
-    if not (fields or nodes or generated):
+    if not (fields or nodes or rounded or generated):
         return None
     for path, value in fields:
         for error in payload_errors(value, path, Mode.JSON):
             raise error
-    hashes = branch_hashes(kept_nodes) if nodes else []
+    owners = sorted({*nodes, *rounded})
+    hashes = branch_hashes(kept_nodes) if owners else []
     unmapped = UnmappedFields(
         version=1,
         fields=_listed(fields),
-        nodes=[NodeFields(index, hashes[index], _listed(found)) for index, found in nodes.items()],
+        nodes=[
+            NodeFields(
+                index,
+                hashes[index],
+                _listed(nodes.get(index, [])),
+                _listed(rounded.get(index, [])),
+            )
+            for index in owners
+        ],
         generated=_listed(generated),
     )
     # This encodes the bytes of arrays as base64, as in JSON.
@@ -129,7 +149,7 @@ def pack(
     return plain
 
 
-def _listed(found: list[tuple[Path, Any]]) -> list[UnmappedField]:
+def _listed(found: Sequence[tuple[Path, Any]]) -> list[UnmappedField]:
     return [UnmappedField(list(path), value) for path, value in found]
 
 
@@ -158,6 +178,11 @@ def unpack(plain: Any, document: dict[str, Any]) -> None:
             )
         for field in owner.fields:
             _put(nodes[owner.node], field, ("nodes", owner.node))
+        for stream in owner.rounded:
+            # If the stream differs, it was set after it was rounded.
+            parent = at(nodes[owner.node], stream.path[:-1])
+            if isinstance(parent, dict) and parent.get(stream.path[-1]) == rounded(stream.value):
+                parent[stream.path[-1]] = stream.value
     for field in unmapped.fields:
         _put(document, field, ())
     for one in unmapped.generated:
@@ -165,6 +190,13 @@ def unpack(plain: Any, document: dict[str, Any]) -> None:
         parent = at(document, one.path[:-1])
         if isinstance(parent, dict) and parent.get(one.path[-1]) == one.value:
             del parent[one.path[-1]]
+
+
+def rounded(stream: Any) -> list[float] | None:
+    """A stream as float32, as verifiers 0.4.1.dev86 holds it; None if it is not one of numbers."""
+    if not isinstance(stream, list) or not {int, float}.issuperset(map(type, stream)):
+        return None
+    return array("f", stream).tolist()
 
 
 def _read(plain: Any) -> UnmappedFields:

@@ -1,10 +1,15 @@
-"""verifiers 0.4.0: its objects as structs and back, and raw images in its clients.
+"""verifiers 0.4.0 and 0.4.1.dev86: objects as structs and back, and raw images in clients.
 
 `from_verifiers` and `to_verifiers` lose nothing in either direction. A field that verifiers does
 not have (``multi_modal_data``, ``finish_reason``, ``usage``, ``kept_tokens``, the ``detail`` of an
 image, unknown fields of a trace ...) is stored in ``trace.info["rawmm"]``, and `from_verifiers`
 restores it. It survives verifiers' MessagePack wire and its records. Outside a trace, such a field
 is an error.
+
+verifiers 0.4.1.dev86 holds streams of numbers (``logprobs``, ``advantages``, ``loss_weights`` ...)
+as float32. `to_verifiers` takes other numbers of a trace, which verifiers then has rounded; the
+exact stream is stored in ``trace.info["rawmm"]``, too, and restored unless the stream was changed
+meanwhile. Outside a trace, numbers are rounded.
 
 verifiers writes every field, so an absent field returns with its default in verifiers: null,
 ``[]``, ``{}``, ``""``, false, 0, and ``function`` as the type of a tool or tool call. An empty
@@ -15,10 +20,13 @@ counts of a trace.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from math import isinf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import numpy as np
 from verifiers.v1 import types as vf
 from verifiers.v1.clients import Client
 from verifiers.v1.dialects import ChatDialect, Dialect
@@ -43,10 +51,12 @@ from rawmm.model.types import (
 )
 from rawmm.offload import ImageOffloadStats, offload_images_async
 from rawmm.real_class import is_a
+from rawmm.rules import PER_SAMPLED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
+    from rawmm.graph import ReplayView
     from rawmm.store import ImageStore
 
     Path = tuple[str | int, ...]
@@ -61,6 +71,10 @@ _MODELS: Final[dict[type, Any]] = {
     ToolMessage: vf.ToolMessage,
     Tool: vf.Tool,
 }
+_FLOATS: Final = frozenset({*PER_SAMPLED, "loss_weights"})
+"""Fields of a node that hold streams of numbers."""
+_INT32: Final = 2**31 - 1
+"""The largest token id of 0.4.1.dev86."""
 _GENERATED: Final[tuple[Path, ...]] = (("id",), ("verifiers",), ("timing", "start"))
 """Fields of a trace for which verifiers generates values."""
 _NAMES: Final = "Trace, MessageNode, message or Tool"
@@ -110,7 +124,8 @@ def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
 
     Raises:
         ContractError: `value` is not such a struct or breaks the contract; verifiers rejects it (a
-            trace needs ``task`` and ``agent``) or would change it (``bad_value``); or, outside a
+            trace needs ``task`` and ``agent``) or would change it (``bad_value``, also for a number
+            that no float32 can hold); or, outside a
             trace, verifiers lacks a field (``unknown_field``) or would generate one
             (``missing_field``).
         ProcessedPayloadError: ``not_json`` for an unknown field that JSON cannot express.
@@ -137,8 +152,8 @@ def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
             got="none",
             hint="verifiers would use the current time; set it, or convert the trace",
         )
-    built = validated(model, _acceptable(document), _release())
-    for path, left in _node_unmapped(document, dumped(built)):
+    built = _validated(model, _acceptable(document), [((), document)])
+    for path, left in _node_unmapped(document, dumped(built))[0]:
         raise contract_error(
             "unknown_field",
             path,
@@ -163,7 +178,10 @@ def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
         document.pop(name, None)
     nodes = document["nodes"]
     acceptable = {**document, "nodes": [_acceptable(node) for node in nodes]}
-    trace: Any = validated(trace_class, acceptable, _release())
+    numbered: list[tuple[Path, Any]] = [
+        (("nodes", index), node) for index, node in enumerate(nodes)
+    ]
+    trace: Any = _validated(trace_class, acceptable, numbered)
     kept = _written(trace)
     fields = [*_unmapped.unmapped_fields({**document, "nodes": None}, {**kept, "nodes": None})]
     for path, left in fields:
@@ -181,15 +199,43 @@ def _to_trace(document: dict[str, Any], trace_class: Any) -> Any:
         if _unmapped.at(document, path) is None
     ]
     by_node: dict[int, list[tuple[Path, Any]]] = {}
+    rounded: dict[int, list[tuple[Path, list[float]]]] = {}
     for index, (node, kept_node) in enumerate(zip(nodes, kept["nodes"], strict=True)):
-        if found := [*_node_unmapped(node, kept_node)]:
-            by_node[index] = found
+        try:
+            missing, exact = _node_unmapped(node, kept_node)
+        except RawMMError as error:
+            raise error.at(("nodes", index)) from None
+        if missing:
+            by_node[index] = missing
+        if exact:
+            rounded[index] = exact
         if "timestamp" not in node:
             generated.append((("nodes", index, "timestamp"), kept_node["timestamp"]))
-    unmapped = _unmapped.pack(fields, by_node, generated, kept["nodes"])
+    unmapped = _unmapped.pack(fields, by_node, rounded, generated, kept["nodes"])
     if unmapped is not None:
         trace.info[_unmapped.KEY] = unmapped
     return trace
+
+
+def _validated(model: Any, document: dict[str, Any], nodes: Sequence[tuple[Path, Any]]) -> Any:
+    """`document` as a `model`; `nodes` are the nodes in it, with their paths."""
+    try:
+        with np.errstate(over="ignore"):  # `_node_unmapped` finds such numbers
+            return validated(model, document, _release())
+    except OverflowError:
+        pass  # raised below, so that numpy's error is not in the chain
+    for path, node in nodes:
+        for index, token in enumerate(node.get("token_ids", ())):
+            if token > _INT32:
+                raise contract_error(
+                    "bad_value",
+                    (*path, "token_ids", index),
+                    expected=f"an id up to {_INT32}, as {_release()} has it",
+                    got=shown(token),
+                )
+    raise contract_error(
+        "bad_value", (), expected=f"numbers that {_release()} can hold", got="a larger integer"
+    )
 
 
 def _acceptable(document: dict[str, Any]) -> dict[str, Any]:
@@ -200,13 +246,83 @@ def _acceptable(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _node_unmapped(given: dict[str, Any], kept: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
-    """The fields of a node, message or tool that verifiers does not have. Null counts as absent."""
+def _node_unmapped(
+    given: dict[str, Any], kept: dict[str, Any]
+) -> tuple[list[tuple[Path, Any]], list[tuple[Path, list[float]]]]:
+    """The fields of a node, message or tool that verifiers does not have or rounds.
+
+    Null counts as absent.
+
+    Returns:
+        The unmapped fields, and the streams that verifiers rounded.
+
+    Raises:
+        ContractError: ``bad_value`` if verifiers has another value.
+    """
+    missing: list[tuple[Path, Any]] = []
+    exact: list[tuple[Path, list[float]]] = []
+    streams: list[tuple[Path, Any, Any]]
     for name, value in given.items():
         # Streams are compared as a whole. An empty list of tools is not written.
         if value is None or value == kept.get(name) or (name == "tools" and not value):
             continue
-        yield from _unmapped.unmapped_fields({name: value}, kept)
+        if name == "loss_weights" and is_a(kept.get(name), dict):
+            streams = [((name, key), one, kept[name].get(key)) for key, one in value.items()]
+        else:
+            streams = [((name,), value, kept.get(name))]
+        for path, one, other in streams:
+            if one == other:
+                continue
+            if name in _FLOATS and other is not None and _unmapped.rounded(one) == other:
+                _check_held(other, one, path)
+                exact.append((path, one))
+            else:
+                missing += (
+                    ((*path, *below), left) for below, left in _unmapped.unmapped_fields(one, other)
+                )
+    return missing, exact
+
+
+def _check_held(stream: list[float], given: list[float], path: Path) -> None:
+    for index, (number, one) in enumerate(zip(stream, given, strict=True)):
+        if isinf(number):
+            raise contract_error(
+                "bad_value",
+                (*path, index),
+                expected=f"a number that float32 can hold, as {_release()} has it",
+                got=shown(one),
+            )
+
+
+def replay_view(harness: Any, dialect: str | None = None) -> ReplayView | None:
+    """The `replay_view` of `rawmm.graph.prepare_turn` for a harness of verifiers 0.4.1.dev86.
+
+    Some harnesses change the whitespace of a reply when they send it again. verifiers matches such
+    a message with its node by ``Harness.replay_view``; with this function, so does rawmm.graph.
+
+    Args:
+        harness: a harness of verifiers.
+        dialect: the wire format of the request: ``chat_completions``, ``responses`` or
+            ``anthropic_messages``.
+
+    Returns:
+        The function, equal for the same harness and dialect; None in 0.4.0, whose harnesses have
+        no view.
+    """
+    return None if not hasattr(harness, "replay_view") else _ReplayView(harness, dialect)
+
+
+@dataclass(frozen=True)
+class _ReplayView:
+    harness: Any
+    dialect: str | None
+
+    def __call__(self, message: Any) -> Any:
+        model = _MODELS[type(message)]
+        # A field that verifiers does not have, such as the detail of an image, has no effect on
+        # the hash.
+        given = validated(model, to_builtins(message), _release())
+        return from_verifiers(self.harness.replay_view(given, self.dialect))
 
 
 def _each(converted: Callable[[Any], Any], values: Any) -> list[Any]:
@@ -281,8 +397,11 @@ class RawImageClientMixin:
     async def prepare_request_body(self, dialect: Dialect, body: dict[str, Any]) -> dict[str, Any]:
         """Store every inline image of a chat request, and put ``file://`` URLs in their place.
 
-        Only ``body["messages"]`` is searched. A thread checks and writes the images. The body is
-        changed on the event loop, in one step at the end, so a cancelled call changes nothing.
+        verifiers reads ``image_url`` parts and drops all others without a word. Parts of other
+        forms (see docs/image-forms.md) become ``image_url`` parts, and an image that verifiers
+        would still drop, such as one in an assistant message, is refused. Only ``body["messages"]``
+        is searched. A thread checks and writes the images. The body is changed on the event loop,
+        in one step at the end, so a cancelled call changes nothing.
 
         Returns:
             `body`.
@@ -314,6 +433,6 @@ class RawImageClientMixin:
                 ``$[2].content[1].image_url.url``. The messages are unchanged.
         """
         if isinstance(dialect, ChatDialect) and not self.keeps_inline_images:
-            stats = await offload_images_async(messages, store=self.image_store)
+            stats = await offload_images_async(messages, store=self.image_store, as_chat=True)
             self.image_offload_stats.add(stats)
         return messages

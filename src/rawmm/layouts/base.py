@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rawmm.errors import RawMMError
+    from rawmm.images import ImageDecoding
     from rawmm.layouts.settings import Settings
 
 MAX_SIDE: Final = 2**31 - 1
@@ -173,12 +174,17 @@ class Layout(ABC):
         """The parameters of this layout, by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def fingerprint(self) -> str:
-        """The fingerprint of family and parameters: 32 hex digits, for ``layout_fingerprint``."""
-        return image_layout_fingerprint(family=self.family, **self.parameters)
+    def fingerprint(self, decoding: ImageDecoding | None = None) -> str:
+        """The fingerprint of family and parameters: 32 hex digits, for ``layout_fingerprint``.
+
+        It has what `decoding` does differently from `rawmm.ENGINE`, the default, so images that
+        two programs decode differently have two fingerprints.
+        """
+        values = self.parameters if decoding is None else self.parameters | decoding.differences
+        return image_layout_fingerprint(family=self.family, **values)
 
     def describe(self, width: int, height: int) -> Geometry:
-        """Lay out an image of `width` x `height` pixels, as stored.
+        """Lay out an image of `width` x `height` pixels, as decoded.
 
         Raises:
             ContractError: ``wrong_type`` or ``out_of_range`` for an invalid size,

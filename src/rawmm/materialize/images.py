@@ -7,17 +7,24 @@ from dataclasses import dataclass
 from functools import partial
 from io import IOBase
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rawmm import layouts
 from rawmm.errors import MaterializeError, RawMMError, contract_error, json_path, shown
 from rawmm.graph import stream_of
-from rawmm.images import Limits, checked_limits
+from rawmm.images import (
+    ENGINE,
+    ImageDecoding,
+    Limits,
+    checked_decoding,
+    checked_limits,
+    decode_pixels,
+)
 from rawmm.layouts import Layout
 from rawmm.materialize import processing
 from rawmm.materialize.arrays import joined
 from rawmm.materialize.cache import ProcessedImageCache
-from rawmm.materialize.reading import decode_rgb, read_image
+from rawmm.materialize.reading import read_image
 from rawmm.materialize.sources import sources_of
 from rawmm.real_class import is_a
 from rawmm.store import ImageStore, check_store_arguments, open_store
@@ -97,14 +104,16 @@ def materialize(
     cache: ProcessedImageCache | None = None,
     return_tensors: str | None = "pt",
     limits: Limits | None = None,
+    decoding: ImageDecoding = ENGINE,
 ) -> Materialized:
     """Turn references into the image inputs of a model's forward. Every image is verified.
 
     Every call reads and hashes each file once, so a cache never hides a lost or changed file. It
     saves decoding and processing, which cost much more. The processor gets one RGB image at a
-    time. EXIF orientation is ignored, as by `rawmm.describe`. Descriptor, layout and processor
-    must agree on the grid of each image, and so must its placeholder range on the number of
-    tokens.
+    time, as `rawmm.decode_image` decodes it: by default with the pixels of vLLM. Descriptor,
+    layout and processor must agree on the grid of each image, and so must its placeholder range on
+    the number of tokens. An image that two decodings may show differently must have been described
+    with the same `decoding`.
 
     Args:
         refs: `MMRefs`, one `MMImageRef` or a list of them, a `MultiModalData` sidecar, or a
@@ -117,13 +126,15 @@ def materialize(
         image_dir: a directory instead of a store. With neither, an id is a file in
             `run_image_dir`, and a ``file://`` URL is read where it points.
         layout: the layout of the images, whose fingerprints must be equal to its own. The default
-            is `layout_of` the processor and the images' family; fingerprints are not compared.
+            is `layout_of` the processor and the images' family; then only the fingerprints of
+            images that are ambiguous are compared, see `rawmm.ImageDecoding`.
         mm_token_type_ids: for each token of the sample 0 for text, 1 for an image. The
             placeholder ranges must be exactly the image-typed tokens.
         cache: a cache that shares outputs between calls. Within one call equal images are
             processed once even without it.
         return_tensors: passed to the processor: ``pt`` for torch, ``np`` for numpy.
         limits: limits of image files; by default those of the store.
+        decoding: how images are decoded. It must be that with which they were described.
 
     Raises:
         TypeError: both `store` and `image_dir` are given.
@@ -142,7 +153,7 @@ def materialize(
     check_store_arguments(image_dir, store)
     _check_arguments(image_processor, store, layout, cache)
     reader = open_store(image_dir) if image_dir is not None else store
-    bounds = checked_limits(limits)
+    bounds, decoding = checked_limits(limits), checked_decoding(decoding)
     if bounds is None:
         bounds = reader.limits if is_a(reader, ImageStore) else Limits()
     sources = sources_of(refs)
@@ -150,30 +161,32 @@ def materialize(
         _check_spans(sources, stream_of(mm_token_type_ids, "TokenIds", ("mm_token_type_ids",)))
     if not sources:
         return Materialized([])
-    if layout is None:
-        layout = _layout_of(image_processor, sources[0])
-    else:
-        _check_layout(sources, layout)
-    run_key = (layout.fingerprint(), _SameProcessor(image_processor), return_tensors)
+    given = layout
+    layout = _layout_of(image_processor, sources[0]) if given is None else given
+    fingerprint = layout.fingerprint(decoding)
+    if given is not None:
+        _check_layout(sources, layout.family, fingerprint)
+    run_key = (fingerprint, _SameProcessor(image_processor), return_tensors)
     outputs_by_hash: dict[str, Mapping[str, Any]] = {}
-    read: dict[tuple[str, str], tuple[str, Geometry]] = {}
+    read: dict[tuple[str, str], tuple[str, Geometry, Sequence[str]]] = {}
     images = []
     for one in sources:
         # Each image is read once: it may be large and its references many.
         if (one.locator, one.mm_hash) not in read:
             with _at(one.locator_path):
                 image = read_image(one.locator, one.mm_hash, reader, bounds)
-                geometry = layout.describe(image.header.width, image.header.height)
+                geometry = layout.describe(*decoding.size_of(image.header))
+            _check_ambiguous(one, layout.family, fingerprint, image.header.ambiguous)
             processing.check_described(one, geometry, layout)
             if image.sha256 not in outputs_by_hash:
-                run = partial(
-                    _process, image.raw, geometry, layout, image_processor, return_tensors
-                )
+                process = partial(_process, image.raw, decoding, geometry, layout)
+                run = partial(process, image_processor, return_tensors)
                 with _at(one.locator_path, geometry_mismatch=(*one.item_path, "payload")):
                     key = (image.sha256, *run_key)
                     outputs_by_hash[image.sha256] = run() if cache is None else cache.get(key, run)
-            read[one.locator, one.mm_hash] = image.sha256, geometry
-        sha256, geometry = read[one.locator, one.mm_hash]
+            read[one.locator, one.mm_hash] = image.sha256, geometry, image.header.ambiguous
+        sha256, geometry, ambiguous = read[one.locator, one.mm_hash]
+        _check_ambiguous(one, layout.family, fingerprint, ambiguous)
         processing.check_described(one, geometry, layout)
         images.append(
             MaterializedImage(sha256, geometry, one.offset, one.length, outputs_by_hash[sha256])
@@ -200,12 +213,13 @@ def _reads(store: object) -> bool:
 
 def _process(
     raw: bytes,
+    decoding: ImageDecoding,
     geometry: Geometry,
     layout: Layout,
     image_processor: Callable[..., Any],
     return_tensors: str | None,
 ) -> Mapping[str, Any]:
-    outputs = processing.call(image_processor, decode_rgb(raw), return_tensors)
+    outputs = processing.call(image_processor, decode_pixels(raw, decoding), return_tensors)
     # Checked here and not by the caller, so that wrong outputs are not cached.
     processing.check_outputs(outputs, geometry, layout)
     return MappingProxyType(outputs)
@@ -238,18 +252,36 @@ def _layout_of(image_processor: Callable[..., Any], source: Source) -> Layout:
         raise error.at(("image_processor",), error_class=MaterializeError) from None
 
 
-def _check_layout(sources: list[Source], layout: Layout) -> None:
-    own = {"family": layout.family, "layout_fingerprint": layout.fingerprint()}
+_DESCRIBED: Final = "pass the layout and the decoding with which the images were described"
+
+
+def _check_layout(
+    sources: list[Source], family: str, fingerprint: str, hint: str = _DESCRIBED
+) -> None:
+    """Check that images were described with a layout and a decoding.
+
+    Raises:
+        ContractError: ``mixed_layouts``.
+    """
     for one in sources:
-        for name, wanted in own.items():
+        for name, wanted in (("family", family), ("layout_fingerprint", fingerprint)):
             if getattr(one.item, name) not in {wanted, None}:
                 raise contract_error(
                     "mixed_layouts",
                     (*one.item_path, name),
                     expected=f"{shown(wanted)}, as in the layout",
                     got=shown(getattr(one.item, name)),
-                    hint="pass the layout with which the images were described",
+                    hint=hint,
                 )
+
+
+def _check_ambiguous(
+    source: Source, family: str, fingerprint: str, ambiguous: Sequence[str]
+) -> None:
+    """Check an image whose pixels depend on the decoding, also if no layout was given."""
+    if ambiguous:
+        why = f"decodings differ in the {' and the '.join(ambiguous)} of this image"
+        _check_layout([source], family, fingerprint, f"{_DESCRIBED}: {why}")
 
 
 @contextmanager

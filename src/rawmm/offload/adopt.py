@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawmm.errors import RawMMError
 from rawmm.locators import Problem, file_path, scheme_of, stored_hash
-from rawmm.offload.image_parts import ImageParts
-from rawmm.real_class import is_a
+from rawmm.offload.image_parts import ImageParts, StoredAt
 from rawmm.store import put_image, read_bytes, store_for, url_of_id
 
 if TYPE_CHECKING:
@@ -35,34 +34,40 @@ def adopt_images(value: Any, store: Store) -> int:
     to_copy: list[ImagePart] = []
     for part in found.parts:
         name = _foreign_name(part, store)
-        if name is None or part.url in urls:
+        if name is None or part.source in urls:
             continue
         if not store.exists(name):
             if _read(part, found) is None:
                 continue
             to_copy.append(part)
-        urls[part.url] = url_of_id(store, name)
+        urls[part.source] = url_of_id(store, name)
     for part in to_copy:
         raw = _read(part, found)
         if raw is not None:
             put_image(store, raw)
     if urls:
-        found.plan([urls.get(part.url, part.url) for part in found.parts]).apply()
+        moved = [
+            StoredAt(urls[part.source])
+            if type(part.source) is str and part.source in urls
+            else None
+            for part in found.parts
+        ]
+        found.plan(moved).apply()
     return len(to_copy)
 
 
 def _foreign_name(part: ImagePart, store: Store) -> str | None:
     """The name of a stored image outside of `store`; None for any other part."""
-    if part.fault is not None or not is_a(part.url, str) or scheme_of(part.url) != "file":
+    if part.fault is not None or type(part.source) is not str or scheme_of(part.source) != "file":
         return None
-    path = file_path(part.url)
+    path = file_path(part.source)
     if isinstance(path, Problem):
         return None
     name = path.rpartition("/")[2]
     if stored_hash(name) is None:
         return None
     try:
-        store.exists(part.url)
+        store.exists(part.source)
     except RawMMError as error:
         return name if error.code == "path_escape" else None
     return None
@@ -71,7 +76,7 @@ def _foreign_name(part: ImagePart, store: Store) -> str | None:
 def _read(part: ImagePart, found: ImageParts) -> bytes | None:
     """The verified bytes of an image, from the directory that its URL names; None if it is gone."""
     try:
-        return read_bytes(store_for(part.url), part.url, stored_hash(part.url))
+        return read_bytes(store_for(part.source), part.source, stored_hash(part.source))
     except RawMMError as error:
         refusal = error
     if refusal.code != "missing_image":

@@ -17,15 +17,25 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from rawmm.errors import OffloadError, raise_alone, shown_text
 from rawmm.images import (
+    HEAD_SHOWN,
     DataUrl,
     Limits,
+    as_png,
+    bare_base64,
     check_image,
     checked_limits,
     decode_data_url,
+    frozen_bytes,
+    is_image_base64,
+    is_mislabelled,
+    may_be_image,
+    normalized_image,
     parse_data_url,
     prepare_image,
 )
 from rawmm.locators import scheme_of
+from rawmm.offload.forms import Holds
+from rawmm.offload.image_parts import StoredAt, is_picture
 from rawmm.offload.parallel import available_cpus, map_in_order
 from rawmm.offload.stats import ImageOffloadStats
 from rawmm.real_class import is_a
@@ -45,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from rawmm.images import CheapKey, ImageInfo
+    from rawmm.images import CheapKey, ImageHeader, ImageInfo
     from rawmm.offload.image_parts import ImagePart, ImageParts
     from rawmm.store import BatchWriter, Store
 
@@ -74,6 +84,14 @@ class PlannedImage(NamedTuple):
 
     url: str
     image: InlineImage | None
+
+    @property
+    def stored(self) -> StoredAt:
+        """What the form of the part needs to know."""
+        if self.image is None:
+            return StoredAt(self.url)
+        info = self.image.info
+        return StoredAt(self.url, info.header.media_type, info.raw_image_id)
 
 
 def open_image_dir(image_dir: str | os.PathLike[str] | None) -> Store:
@@ -109,7 +127,8 @@ class OffloadBatch:
         # An invalid directory is refused here, even if there are no images.
         self._opened = given if image_dir is None else open_store(image_dir)
         self._opened_writer = None if self._opened is None else batch_writer(self._opened)
-        self._index = given.url_index if is_a(given, ImageStore) else None
+        self._local = given if is_a(given, ImageStore) else None
+        self._index = None if self._local is None else self._local.url_index
         self._read = read
         self.limits = checked_limits(limits) or (Limits() if given is None else given.limits)
         self._written: dict[str, int] = {}
@@ -126,23 +145,26 @@ class OffloadBatch:
 
     def check(self, found: ImageParts) -> ImageOffloadStats:
         """Check every part without writing anything."""
-        self._check_count(found)
-        sizes: dict[str, int] = {}
-        stats = ImageOffloadStats(images_seen=len(found.parts))
+        self._check_call(found)
+        checked: dict[DataUrl, tuple[ImageHeader, int]] = {}
+        stats = _begun(found)
         for part in found.parts:
             with error_path(found, part):
-                url = self._url(part)
-                if is_a(url, str) and scheme_of(url) != "data":
-                    check_exists(self._store, url)
+                source = self._source(part)
+                if is_a(source, str):
+                    check_exists(self._store, source)
                     continue
-                if part.url not in sizes:
-                    sizes[part.url] = len(check_image(parse_data_url(url), self.limits).raw)
-                stats.bytes_in += sizes[part.url]
+                if source not in checked:
+                    image = check_image(source, self.limits)
+                    checked[source] = image.header, len(image.raw)
+                header, size = checked[source]
+                stats.images_mislabelled += is_mislabelled(source.media_type, header.media_type)
+                stats.bytes_in += size
         return stats
 
     def prepare(self, found: ImageParts) -> list[PlannedImage]:
         """Check every part, and stage its image."""
-        self._check_count(found)
+        self._check_call(found)
         sources, failure = self._sources(found)
         jobs, job_indices = _distinct_jobs(found.parts, sources)
 
@@ -181,13 +203,15 @@ class OffloadBatch:
             self.write(found, planned)
         return planned
 
-    def stats(self, planned: list[PlannedImage]) -> ImageOffloadStats:
+    def stats(self, found: ImageParts, planned: list[PlannedImage]) -> ImageOffloadStats:
         """Return the statistics of the call that ended with `planned`."""
         fresh = {sha256: written for sha256, written in self._written.items() if written}
-        stats = ImageOffloadStats(images_seen=len(planned), bytes_written=sum(fresh.values()))
+        stats = _begun(found)
+        stats.bytes_written = sum(fresh.values())
         for _, image in planned:
             if image is not None:
                 stats.images_rewritten += 1
+                stats.images_mislabelled += image.info.mislabelled(image.source.media_type)
                 stats.bytes_in += image.info.size
                 stats.images_deduplicated += fresh.pop(image.info.sha256, None) is None
         return stats
@@ -214,7 +238,7 @@ class OffloadBatch:
                 info = index.get(job.source) if index is not None else None
                 if info is None:
                     return self._staged_image(job.source, write=write)
-                info.check(self.limits)
+                info.check(self.limits, job.source.media_type)
             return InlineImage(job.source, info)
 
         new = [job for job in jobs if index is None or job.source not in index]
@@ -229,7 +253,8 @@ class OffloadBatch:
         return map_in_order(image_of, jobs, threads=threads)
 
     def _staged_image(self, source: DataUrl, *, write: bool) -> InlineImage:
-        image = prepare_image(source, self.limits)
+        given = prepare_image(source, self.limits)
+        image = given if self._local is None else self._local.normalized(given, self.limits)
         writer, staged = self._writer, None
         if write:
             # If staging fails, `write` tries again and raises the error, so that the error is
@@ -238,12 +263,20 @@ class OffloadBatch:
                 staged = writer.stage(image)
         if staged is not None:
             self._staged.add(staged)
-        if self._index is not None:
+        # The index returns what a URL holds, so what is stored for it must be that.
+        if self._index is not None and image is given:
             self._index.put(source, image.info)
         return InlineImage(source, image.info, staged)
 
+    def _load(self, image: InlineImage) -> bytes:
+        """The bytes to store for an image."""
+        raw = decode_data_url(image.source)
+        if self._local is None or not self._local.normalize:
+            return raw
+        return normalized_image(prepare_image(raw, self.limits), self.limits).raw
+
     def _placed(self, image: InlineImage) -> bool:
-        writer, load = self._writer, partial(decode_data_url, image.source)
+        writer, load = self._writer, partial(self._load, image)
         self._staged.discard(image.staged or "")
         try:
             return writer.place(image.info, load, staged=image.staged)
@@ -255,10 +288,19 @@ class OffloadBatch:
         self._staged.clear()
         return writer.place(image.info, load)
 
-    def _check_count(self, found: ImageParts) -> None:
+    def _check_call(self, found: ImageParts) -> None:
+        """Check what concerns all of a call."""
         if len(found.parts) > self.limits.max_images:
             with error_path(found, found.parts[self.limits.max_images]):
                 self.limits.check_count(len(found.parts))
+        if found.other and self.limits.other_media == "refuse":
+            raise OffloadError(
+                "other_media",
+                found.path(found.other[0]),
+                expected="images and text only, as Limits.other_media demands",
+                got="audio, video or a document",
+                hint="leave it out, or allow it with Limits(other_media='accept')",
+            )
 
     def _sources(self, found: ImageParts) -> tuple[list[str | DataUrl], OffloadError | None]:
         """Return the sources of the parts before the first refused one, and its error."""
@@ -266,36 +308,95 @@ class OffloadBatch:
         for part in found.parts:
             try:
                 with error_path(found, part):
-                    url = self._url(part)
-                    if is_a(url, str) and scheme_of(url) != "data":
-                        check_exists(self._store, url, renew=True)
-                        sources.append(url)
-                    else:
-                        sources.append(parse_data_url(url))
+                    source = self._source(part)
+                    if is_a(source, str):
+                        check_exists(self._store, source, renew=True)
+                    sources.append(source)
             except OffloadError as error:
                 return sources, error
         return sources, None
 
-    def _url(self, part: ImagePart) -> str | memoryview:
-        """Return a data URL, or a URL whose scheme is served. Bytes are always a data URL."""
+    def _source(self, part: ImagePart) -> str | DataUrl:
+        """Return the image of a part, or its URL if the scheme is served."""
         hint = "encode the image as a data:image/...;base64, URL, or write it into the image "
         hint += "directory and refer to it by file:// URL"
         if part.fault:
             code, expected, got = part.fault
-            raise OffloadError(code, expected=expected, got=got, hint=hint)
-        url = self._read(part.url)
+            raise OffloadError(code, expected=expected, got=got, hint=_HINTS.get(code, hint))
+        if is_picture(part.source):
+            return _encoded(as_png(part.source), "")
+        if not is_a(part.source, str):
+            raw = frozen_bytes(part.source, self.limits)
+            return _encoded(raw or b"", part.declared)
+        url = self._read(str.__str__(part.source))
         if is_a(url, memoryview):
-            return url
+            # No base64 of an image begins with this letter.
+            is_url = url[0] in b"dD"
+            return parse_data_url(url) if is_url else _bare(part, url)
         scheme = scheme_of(url)
-        if scheme == "data" or scheme in served_schemes():
+        if scheme == "data":
+            return parse_data_url(url)
+        if _is_base64(part, url):
+            return _bare(part, url)
+        if scheme in served_schemes():
             return url
+        got = f"the scheme {shown_text(scheme)}" if scheme else "a string without a scheme"
+        if url.strip() != url:
+            got = "white space around the URL"
         served = ", ".join(f"{name}://" for name in served_schemes())
         raise OffloadError(
             "bad_locator",
             expected=f"a data:image/...;base64, URL, or a URL of an image in the store ({served})",
-            got=f"the scheme {shown_text(scheme)}" if scheme else "a string without a scheme",
+            got=got,
             hint=hint,
         )
+
+
+def _bare(part: ImagePart, text: str | memoryview) -> DataUrl:
+    url_safe = part.form is not None and part.form.url_safe
+    return bare_base64(text, part.declared, url_safe=url_safe)
+
+
+def inline_url(part: ImagePart) -> str:
+    """The URL of a part that has no fault, or the data URL of what it holds without one."""
+    if not is_a(part.source, str):
+        raw = as_png(part.source) if is_picture(part.source) else frozen_bytes(part.source) or b""
+        return f"data:image;base64,{_encoded(raw, '').text}"
+    text = str.__str__(part.source)
+    if scheme_of(text) == "data" or not _is_base64(part, text):
+        return text
+    if part.form is not None and part.form.url_safe:
+        text = text.replace("-", "+").replace("_", "/")
+    return f"data:{part.declared if may_be_image(part.declared) else 'image'};base64,{text}"
+
+
+def _is_base64(part: ImagePart, text: str) -> bool:
+    """Whether a source without the scheme ``data:`` is base64."""
+    holds_base64 = part.form is not None and part.form.holds is Holds.BASE64
+    return holds_base64 or is_image_base64(text[:HEAD_SHOWN])
+
+
+_HINTS: Final = {
+    "unknown_image_form": "rewrite it as a part of type image_url; docs/image-forms.md lists all "
+    "forms, and text may contain anything",
+    "count_mismatch": "give one image for each placeholder, in the same order",
+}
+
+
+def _begun(found: ImageParts) -> ImageOffloadStats:
+    """What is known of a call before its images are read."""
+    return ImageOffloadStats(
+        images_seen=len(found.parts),
+        images_encoded=sum(is_picture(part.source) for part in found.parts),
+        other_media=len(found.other),
+        text_data_urls=found.text_data_urls,
+    )
+
+
+def _encoded(raw: bytes, declared: str) -> DataUrl:
+    import pybase64
+
+    return bare_base64(pybase64.b64encode(raw).decode("ascii"), declared)
 
 
 class _Job(NamedTuple):

@@ -28,7 +28,10 @@ REMOVED: Final = object()
 """The new value of a dict key that is to be removed."""
 
 SCALARS: Final = frozenset({str, int, float, bool, type(None), bytes})
-"""Types that contain no image part, such as the items of token arrays."""
+"""Types of values that have no fields or items."""
+
+NUMBERS: Final = SCALARS - {str, bytes}
+"""Types that hold no image, such as the items of token arrays."""
 
 
 class Container:
@@ -38,11 +41,11 @@ class Container:
         """Return keys (dict keys, indices or attribute names) and values, in document order."""
         raise NotImplementedError
 
-    def get(self, _value: Any, _name: str) -> Any:
-        """Return a field by its name in JSON, or None."""
-        return None
+    def fields(self, value: Any) -> Mapping[str, Any] | None:
+        """Return the fields by their names in JSON, or None if items have indices."""
+        return dict(self.items(value))
 
-    def key_of(self, _value: Any, name: str) -> str:
+    def key_of(self, _value: Any, name: Any) -> Any:
         """Return the key of an existing field by its name in JSON."""
         return name
 
@@ -67,9 +70,8 @@ class _Dict(Container):
     def items(self, value: Any) -> Iterable[tuple[Any, Any]]:
         return list(value.items())
 
-    def get(self, value: Any, name: str) -> Any:
-        # Not value.get, which would fill a defaultdict.
-        return value[name] if name in value else None  # noqa: SIM401
+    def fields(self, value: Any) -> Mapping[str, Any]:
+        return value if type(value) is dict else dict(value.items())
 
     def apply(self, value: Any, changes: Mapping[Any, Any], undo: list[Undo]) -> None:
         before = list(value.items())
@@ -92,7 +94,13 @@ class _Dict(Container):
 
 class _List(Container):
     def items(self, value: Any) -> Iterable[tuple[Any, Any]]:
-        return () if SCALARS.issuperset(map(type, value)) else enumerate(value)
+        return () if NUMBERS.issuperset(map(type, value)) else enumerate(value)
+
+    def fields(self, _value: Any) -> None:
+        return None
+
+    def key_of(self, _value: Any, name: Any) -> Any:
+        return name
 
     def path_key(self, _value: Any, key: Any) -> str | int:
         return int(key)
@@ -136,9 +144,6 @@ class _Fixed(Container):
                 )
             )
 
-    def get(self, value: Any, name: str) -> Any:
-        return next((item for key, item in self.items(value) if key == name), None)
-
     def is_frozen(self, _value: Any, _key: Any) -> bool:
         return True
 
@@ -152,11 +157,14 @@ class _Mapping(_Fixed):
 
 
 class _Elements(_Fixed):
-    def get(self, _value: Any, _name: str) -> Any:
+    def fields(self, _value: Any) -> None:
         return None
 
+    def key_of(self, _value: Any, name: Any) -> Any:
+        return name
+
     def _read(self, value: Any) -> list[tuple[Any, Any]]:
-        return [] if SCALARS.issuperset(map(type, value)) else list(enumerate(value))
+        return [] if NUMBERS.issuperset(map(type, value)) else list(enumerate(value))
 
     def path_key(self, _value: Any, key: Any) -> str | int:
         return int(key)
@@ -168,9 +176,6 @@ class _Object(Container):
     def force(self, value: Any, name: str, new: Any) -> None:
         """Set an attribute, bypassing all checks."""
         object.__setattr__(value, name, new)
-
-    def get(self, value: Any, name: str) -> Any:
-        return next((item for key, item in self.items(value) if key == name), None)
 
     def apply(self, value: Any, changes: Mapping[Any, Any], undo: list[Undo]) -> None:
         before = [(name, getattr(value, name)) for name in changes]
@@ -194,12 +199,12 @@ class _Struct(_Object):
     def items(self, value: Any) -> Iterable[tuple[Any, Any]]:
         return [(name, _field(value, name)) for name in value.__struct_fields__]
 
-    def get(self, value: Any, name: str) -> Any:
+    def fields(self, value: Any) -> Mapping[str, Any]:
         config = value.__struct_config__
-        if config.tag_field == name:
-            return config.tag
-        exists = name in value.__struct_encode_fields__
-        return _field(value, self.key_of(value, name)) if exists else None
+        tag = {} if config.tag_field is None else {config.tag_field: config.tag}
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        found = ((written, getattr(value, name, None)) for written, name in names)
+        return tag | {name: item for name, item in found if item is not msgspec.UNSET}
 
     def key_of(self, value: Any, name: str) -> str:
         return str(value.__struct_fields__[value.__struct_encode_fields__.index(name)])

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from rawmm.errors import OffloadError, contract_error, shown
-from rawmm.images import frozen_bytes
+from rawmm.images import HEAD_SHOWN, frozen_bytes
 from rawmm.offload.batch import OffloadBatch
 from rawmm.offload.containers import REMOVED
-from rawmm.offload.image_parts import ImageParts
+from rawmm.offload.forms import Within
+from rawmm.offload.image_parts import ImageParts, Strings
 from rawmm.offload.url_extractor import ObjectChange, UrlExtractor, change_objects
 from rawmm.real_class import is_a
 from rawmm.store import checked_store, served_schemes
@@ -67,8 +68,8 @@ def offload_request(
         raise _not_bytes(body)
     text = UrlExtractor(raw, ("data", *served_schemes()))
     value = text.parsed()
-    found = ImageParts(value)
-    indices = [text.index(part.url) for part in found.parts]
+    found = ImageParts(value, _Strings(text))
+    indices = [text.index(part.source) for part in found.parts]
     urls = {index: text.url(index) for index in indices if index is not None}
     text.check(index for index in range(len(text.spans)) if index not in urls)
     if not is_a(value, dict | list):
@@ -93,7 +94,7 @@ def offload_request(
             planned = batch.prepare(found)
         rewritten = _rewritten(text, found, planned)
         batch.write(found, planned)
-    return OffloadedRequest(rewritten, batch.stats(planned))
+    return OffloadedRequest(rewritten, batch.stats(found, planned))
 
 
 def _not_bytes(body: object) -> RawMMError:
@@ -105,35 +106,64 @@ def _not_bytes(body: object) -> RawMMError:
     )
 
 
+class _Strings(Strings):
+    """The strings of a text whose URLs are extracted."""
+
+    def __init__(self, text: UrlExtractor) -> None:
+        self._text = text
+        self.mark = text.mark
+
+    def is_candidate(self, text: str) -> bool:
+        index = self._text.index(text)
+        return super().is_candidate(text if index is None else self._text.head(index))
+
+    def head(self, text: str) -> str:
+        index = self._text.index(text)
+        return text[:HEAD_SHOWN] if index is None else self._text.head(index)
+
+    def whole(self, text: str) -> str:
+        index = self._text.index(text)
+        return text if index is None else self._text.decoded(index)
+
+
 def _rewritten(text: UrlExtractor, found: ImageParts, planned: list[PlannedImage]) -> bytes:
-    """Return the text with new URLs, and with image parts in the shape of the contract."""
+    """Return the text with new URLs, and with the objects of forms changed."""
     new: dict[int, bytes] = {}
-    for part, (url, image) in zip(found.parts, planned, strict=True):
-        if image is not None:
-            new[_index(text, part)] = msgspec.json.encode(url)
-    # Planned with the old URLs, so that only changes of shape remain.
     changes: dict[int, ObjectChange] = {}
-    for change in found.plan([part.url for part in found.parts]):
-        position = text.spans[_index(text, change.part)].position
-        levels = int(change.part.holder != change.part.node)
-        changes[position] = ObjectChange(levels, partial(_changed, new=change.new))
+    for part, image in zip(found.parts, planned, strict=True):
+        index = _index(text, part)
+        if image.image is not None:
+            new[index] = msgspec.json.encode(image.url)
+        if found.has_shape(part):
+            continue
+        # Planned with the string in the place of the URL, so that `splice` puts the new one there.
+        patch = found.patch(part, image.stored._replace(url=part.source))
+        if patch:
+            levels = len(part.nodes) - 1
+            change = ObjectChange(levels, partial(_changed, patch=patch))
+            changes[text.spans[index].position] = change
     if not new and not changes:
         return text.whole
     return text.splice(change_objects(text.rest, changes) if changes else text.rest, new)
 
 
 def _index(text: UrlExtractor, part: ImagePart) -> int:
-    index = text.index(part.url)
-    assert index is not None, "URLs of schemes that are not extracted were refused"
+    index = text.index(part.source)
+    assert index is not None, "other URLs, and base64 that begins as no image, were refused"
     return index
 
 
-def _changed(json_object: memoryview, new: Mapping[str, Any]) -> bytes:
+def _changed(json_object: bytes | memoryview, patch: Mapping[str, Any]) -> bytes:
     """Return a JSON object with other values for some keys; the other values stay verbatim."""
     fields = msgspec.json.decode(json_object, type=dict[str, msgspec.Raw])
-    for key, value in new.items():
-        if value is REMOVED:
+    for key, new in patch.items():
+        if new is REMOVED:
             del fields[key]
+        elif isinstance(new, Within):
+            inner = msgspec.Raw(_changed(bytes(fields[key]), new.changes))
+            if new.name:
+                del fields[key]
+            fields[new.name or key] = inner
         else:
-            fields[key] = value
+            fields[key] = new
     return msgspec.json.encode(fields)

@@ -17,6 +17,8 @@ from rawmm.real_class import is_a
 from rawmm.store import checked_store, put_image
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rawmm.images import Limits
     from rawmm.offload.stats import ImageOffloadStats
     from rawmm.store import Store
@@ -31,14 +33,15 @@ def offload_images_inplace(
     store: Store | None = None,
     mode: str = "offload",
     limits: Limits | None = None,
+    images: Sequence[Any] | None = None,
 ) -> ImageOffloadStats:
-    """Write every inline image of a value to a store, and replace its URL.
+    """Write every inline image of a value to a store, and replace it by the URL.
 
-    Image parts are found in dicts, lists, tuples, msgspec Structs, pydantic models and
-    dataclasses, in these shapes: ``{"type": "image_url", "image_url": {"url": ...}}``,
-    ``image_url`` as a string, ``{"type": "image", "image": url}``. A dict part is rewritten to the
-    first shape. A typed part gets a new URL; a frozen one is replaced in its parent. URLs of images
-    in the store stay, and the images must exist. Any other URL is refused.
+    Images are found in dicts, lists, tuples, msgspec Structs, pydantic models and dataclasses, in
+    the forms of all clients that docs/image-forms.md lists. Each is rewritten in its own form. A
+    typed part gets a new URL; a frozen one is replaced in its parent. URLs of images in the store
+    stay, and the images must exist. Any other URL is refused, and so is anything in a message that
+    looks like an image and is in no known form. Text, tool arguments and schemas are not searched.
 
     Args:
         value: messages, a request body, a rollout; changed in place.
@@ -47,6 +50,8 @@ def offload_images_inplace(
         store: a store to use instead of `image_dir`.
         mode: ``offload``, or ``inline`` to check only, without writing or rewriting anything.
         limits: the limits; those of the store by default.
+        images: images for the placeholders ``{"type": "image"}`` of the value, in order: URLs,
+            base64, bytes, pictures of Pillow, or ``{"bytes": ..., "path": ...}``.
 
     Raises:
         TypeError: both `image_dir` and `store` are given.
@@ -60,15 +65,15 @@ def offload_images_inplace(
         raise ContractError("bad_value", expected="the mode 'offload' or 'inline'", got=shown(mode))
     _check_container(value)
     batch = OffloadBatch(image_dir, store, limits)
-    found = ImageParts(value)
+    found = ImageParts(value, images=images)
     if mode == "inline":
         return batch.check(found)
     with batch:
         planned = batch.prepare(found)
-        changes = found.plan([image.url for image in planned])
+        changes = found.plan([image.stored for image in planned])
         batch.write(found, planned)
     changes.apply()
-    return batch.stats(planned)
+    return batch.stats(found, planned)
 
 
 async def offload_images_async(
@@ -77,28 +82,38 @@ async def offload_images_async(
     image_dir: str | os.PathLike[str] | None = None,
     store: Store | None = None,
     limits: Limits | None = None,
+    images: Sequence[Any] | None = None,
+    as_chat: bool = False,
 ) -> ImageOffloadStats:
     """Do what `offload_images_inplace` does, checking and writing images in a thread.
 
-    The thread gets URLs only. The event loop alone reads and changes the value, in one step at the
-    end, so no other task sees it half changed and a cancelled call changes nothing. Changes that
-    other tasks made meanwhile are taken into account.
+    The thread gets the images only. The event loop alone reads and changes the value, in one step
+    at the end, so no other task sees it half changed and a cancelled call changes nothing. Changes
+    that other tasks made meanwhile are taken into account.
 
-    Arguments and errors are those of `offload_images_inplace`.
+    Arguments and errors are those of `offload_images_inplace`. With `as_chat`, the value is a list
+    of chat messages, and what reads them knows ``image_url`` parts only: content parts of other
+    forms become such parts, and an image that is not in the content of a system, user or tool
+    message is ``unknown_image_form``.
     """
     import asyncio  # slow to import
 
     checked_store(image_dir, store)
     _check_container(value)
     batch = OffloadBatch(image_dir, store, limits)
-    found = ImageParts(value)
+
+    def find() -> ImageParts:
+        return ImageParts(value, images=images, as_chat=as_chat)
+
+    found = find()
     while found.parts:
         planned = await asyncio.to_thread(batch.put, found)
-        before, found = found, ImageParts(value)
-        if [part.url for part in found.parts] == [part.url for part in before.parts]:
-            found.plan([image.url for image in planned]).apply()
-            return batch.stats(planned)
-    return batch.stats([])
+        before, found = found, find()
+        if found.same_sources(before):
+            found.plan([image.stored for image in planned]).apply()
+            return batch.stats(found, planned)
+    batch.check(found)
+    return batch.stats(found, [])
 
 
 def offload_image_to_run_assets(

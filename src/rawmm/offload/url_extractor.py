@@ -1,9 +1,10 @@
 """Replace the URLs in a JSON text by short strings, so that the rest is small enough to parse.
 
-Every string value that begins with ``data:`` or a scheme of a store, with or without escapes, is
-replaced. The rest is valid JSON exactly if the whole text is and each extracted span is a JSON
-string: outside of strings no backslash precedes a quote, so an unescaped quote opens a string, or
-closes one, and then neither a URL nor its replacement may follow.
+Every string value that begins with ``data:``, with a scheme of a store, or as the base64 of an
+image, with or without escapes, is replaced. The rest is valid JSON exactly if the whole text is and
+each extracted span is a JSON string: outside of strings no backslash precedes a quote, so an
+unescaped quote opens a string, or closes one, and then neither a URL nor its replacement may
+follow.
 """
 
 from __future__ import annotations
@@ -37,15 +38,36 @@ def _spellings(text: str) -> bytes:
 
 @cache
 def _url_pattern(schemes: tuple[str, ...]) -> re.Pattern[bytes]:
-    """Return a pattern of the opening quote and scheme of a URL."""
-    return re.compile(b'"(?:' + b"|".join(_spellings(f"{name}:") for name in schemes) + b")")
+    """Return a pattern of the opening quote and scheme of a URL, or the first bytes of an image."""
+    ways = [_spellings(f"{name}:") for name in schemes] + [_exactly(one) for one in _IMAGE_STARTS]
+    # Most strings begin otherwise, and are passed over by their first character.
+    first = {one[0] for one in _IMAGE_STARTS} | {name[0].swapcase() for name in schemes}
+    first |= {name[0] for name in schemes}
+    one_of = re.escape("".join(sorted(first))).encode()
+    return re.compile(b'"(?=[' + one_of + b"\\\\])(?:" + b"|".join(ways) + b")")
+
+
+_IMAGE_STARTS: Final = ("iVBORw0KGgo", "/9j/", "_9j_", "R0lGOD", "UklGR")
+"""The base64 of the first bytes of each image format that a store takes."""
+
+
+def _exactly(text: str) -> bytes:
+    """Return a pattern of all ways to write ASCII text in a JSON string."""
+    ways = (
+        f"(?:\\\\?{re.escape(char)}|\\\\u00(?i:{ord(char):02x}))"
+        if char == "/"
+        else f"(?:{re.escape(char)}|\\\\u00(?i:{ord(char):02x}))"
+        for char in text
+    )
+    return "".join(ways).encode()
 
 
 _REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\r\n]*+:")
 _OBJECT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}]', re.DOTALL)
-_PLAIN_DATA: Final = re.compile(rb'"data:image/[^"\\,]*,', re.IGNORECASE)
+_PLAIN_DATA: Final = re.compile(rb'"(?:(?i:data:)[^"\\,]*,|iVBORw0KGgo|/9j/|_9j_|R0lGOD|UklGR)')
 _SHORT: Final = 4096
+_HEAD: Final = 256
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError)
 
 
@@ -73,11 +95,11 @@ class UrlExtractor:
         whole: the original text.
         rest: the text with a replacement for each URL.
         spans: the URLs, in order.
+        mark: the beginning of every replacement. Random, so that the text cannot contain it.
     """
 
     def __init__(self, text: bytes, schemes: tuple[str, ...] = ("data", "file")) -> None:
-        # Random, so that the text cannot contain it.
-        self._mark = secrets.token_hex(16)
+        self.mark = secrets.token_hex(16)
         self._view = memoryview(text)
         self.whole = text
         self.spans: list[Span] = []
@@ -97,8 +119,10 @@ class UrlExtractor:
 
     def index(self, text: object) -> int | None:
         """Return the index of the span that a string of the parsed rest replaces, or None."""
-        mark, _, index = text.partition(":") if isinstance(text, str) else ("", "", "")
-        return int(index) if mark == self._mark else None
+        if not isinstance(text, str) or not text.startswith(self.mark):
+            return None
+        mark, _, index = text.partition(":")
+        return int(index) if mark == self.mark else None
 
     def url(self, index: int) -> str | memoryview:
         """Return a URL: a view of the text for a plain data URL, otherwise the unescaped string.
@@ -111,7 +135,26 @@ class UrlExtractor:
         start, end, _ = self.spans[index]
         if _PLAIN_DATA.match(self.whole, start):
             return self._view[start + 1 : end - 1]
-        return self._decoded(index)
+        return self.decoded(index)
+
+    def head(self, index: int) -> str:
+        """Return the first characters of a URL, enough to recognize an image."""
+        start, end, _ = self.spans[index]
+        head = self.whole[start + 1 : min(end - 1, start + 1 + _HEAD)]
+        if b"\\" in head:
+            return self.decoded(index)[:_HEAD]
+        return head.decode("utf-8", "replace")
+
+    def decoded(self, index: int) -> str:
+        """Return a URL as a string.
+
+        Raises:
+            ContractError: ``malformed``.
+        """
+        with suppress(*_NOT_JSON):
+            return msgspec.json.decode(self._literal(index), type=str)
+        read_json(self.whole)
+        raise AssertionError("the text is valid JSON although a string in it is not")
 
     def unescaped(self, indices: Iterable[int]) -> dict[int, str]:
         """Return those of the URLs that contain escapes, without the escapes.
@@ -121,7 +164,7 @@ class UrlExtractor:
         """
         spans = ((index, *self.spans[index][:2]) for index in indices)
         return {
-            index: self._decoded(index)
+            index: self.decoded(index)
             for index, start, end in spans
             if self.whole.find(b"\\", start, end) >= 0
         }
@@ -136,7 +179,7 @@ class UrlExtractor:
         for index in indices:
             start, end, _ = self.spans[index]
             if end - start > _SHORT:
-                self._decoded(index)
+                self.decoded(index)
             else:
                 short.append(self._literal(index))
         # Decoded at once, because there may be one in every ten bytes of the text.
@@ -148,7 +191,7 @@ class UrlExtractor:
 
     def splice(self, rest: bytes, new: dict[int, bytes]) -> bytes:
         """Put a literal in place of each replacement in a rest: the new one, or the original."""
-        head, *tails = rest.split(f'"{self._mark}:'.encode())
+        head, *tails = rest.split(f'"{self.mark}:'.encode())
         pieces: list[bytes | memoryview] = [head]
         for tail in tails:
             index, _, after = tail.partition(b'"')
@@ -158,12 +201,6 @@ class UrlExtractor:
     def _literal(self, index: int) -> memoryview:
         start, end, _ = self.spans[index]
         return self._view[start:end]
-
-    def _decoded(self, index: int) -> str:
-        with suppress(*_NOT_JSON):
-            return msgspec.json.decode(self._literal(index), type=str)
-        read_json(self.whole)
-        raise AssertionError("the text is valid JSON although a string in it is not")
 
     def _extract(self, text: bytes, url: re.Pattern[bytes]) -> bytes:
         pieces: list[bytes | memoryview] = []
@@ -178,7 +215,7 @@ class UrlExtractor:
                 break
             if _COLON.match(text, end):
                 continue  # a key
-            mark = f'"{self._mark}:{len(self.spans)}"'.encode()
+            mark = f'"{self.mark}:{len(self.spans)}"'.encode()
             pieces += self._view[done:start], mark
             size += start - done
             self.spans.append(Span(start, end, size))
@@ -209,12 +246,20 @@ class ObjectChange(NamedTuple):
     change: Callable[[memoryview], bytes]
 
 
+class _ObjectSpan(NamedTuple):
+    """An object to change, and those inside of it."""
+
+    begin: int
+    end: int
+    change: Callable[[memoryview], bytes]
+    inner: list[_ObjectSpan]
+
+
 def change_objects(rest: bytes, changes: Mapping[int, ObjectChange]) -> bytes:
     """Replace objects in a JSON text. The keys of `changes` are start positions of strings."""
     open_at: list[int] = []
     wanted: dict[int, Callable[[memoryview], bytes]] = {}
-    pieces: list[bytes | memoryview] = []
-    view, done = memoryview(rest), 0
+    done: list[_ObjectSpan] = []
     for match in _OBJECT.finditer(rest):
         start = match.start()
         token = rest[start]
@@ -225,7 +270,20 @@ def change_objects(rest: bytes, changes: Mapping[int, ObjectChange]) -> bytes:
         elif token == ord("{"):
             open_at.append(start)
         elif (begin := open_at.pop()) in wanted:
-            pieces += view[done:begin], wanted.pop(begin)(view[begin : match.end()])
-            done = match.end()
-    pieces.append(view[done:])
+            inner = []
+            while done and done[-1].begin > begin:
+                inner.append(done.pop())
+            span = _ObjectSpan(begin, match.end(), wanted.pop(begin), inner[::-1])
+            done.append(span)
+    return _with_changes(rest, 0, len(rest), done)
+
+
+def _with_changes(rest: bytes, begin: int, end: int, spans: list[_ObjectSpan]) -> bytes:
+    pieces: list[bytes | memoryview] = []
+    view, done = memoryview(rest), begin
+    for span in spans:
+        whole = _with_changes(rest, span.begin, span.end, span.inner)
+        pieces += view[done : span.begin], span.change(memoryview(whole))
+        done = span.end
+    pieces.append(view[done:end])
     return b"".join(pieces)

@@ -30,6 +30,7 @@ from rawmm.images import (
     PreparedImage,
     checked_limits,
     decode_data_url,
+    normalized_image,
     parse_data_url,
     prepare_image,
 )
@@ -77,6 +78,10 @@ class ImageStore:
             write.
         limits: the limits of accepted images; `Limits()` by default.
         durable: sync files and directory, so that a stored image survives a power failure.
+        normalize: store an image that consumers may decode differently as a PNG of the pixels that
+            `rawmm.ENGINE` decodes: upright and opaque, without loss. Its hash is that of the PNG.
+            `StoreCounters.normalized` counts such images. Files that are in the directory already
+            stay as they are.
 
     Raises:
         OffloadError: ``no_image_dir``, ``bad_locator``, ``path_escape`` or ``wrong_type`` if the
@@ -93,10 +98,12 @@ class ImageStore:
         *,
         limits: Limits | None = None,
         durable: bool = True,
+        normalize: bool = False,
     ) -> None:
         self.root = resolved_dir(root)
         self.limits = checked_limits(limits) or Limits()
         self.durable = bool(durable)
+        self.normalize = bool(normalize)
         self.url_index = UrlIndex()
         self._root_uri = self.root.as_uri().removesuffix("/")
         self._counters = Counters()
@@ -139,13 +146,26 @@ class ImageStore:
         return f"{self._root_uri}/{info.raw_image_id}"  # the name needs no quoting
 
     def prepare(self, source: ImageSource) -> PreparedImage:
-        """Check and hash an image for `put`, without I/O.
+        """Check and hash an image for `put`, without I/O. Normalizes it if the store does.
 
         Raises:
             OffloadError: ``bad_locator``, ``bad_base64``, ``wrong_type``, ``image_limit``,
                 ``not_an_image`` or ``image_type_mismatch``.
         """
-        return prepare_image(source, self.limits)
+        return self.normalized(prepare_image(source, self.limits), self.limits)
+
+    def normalized(self, image: PreparedImage, limits: Limits) -> PreparedImage:
+        """The image to store for `image`: another one only if the store normalizes images.
+
+        Raises:
+            OffloadError: ``not_an_image`` or ``image_limit``.
+        """
+        if not self.normalize:
+            return image
+        normalized = normalized_image(image, limits)
+        if normalized is not image:
+            self._counters.add(normalized=1)
+        return normalized
 
     def put(
         self, raw: bytes | bytearray | memoryview | PreparedImage, *, verify: bool = False
@@ -182,11 +202,13 @@ class ImageStore:
         data_url = parse_data_url(url)
         info = self.url_index.get(data_url)
         if info is None:
-            image = self.prepare(data_url)
+            given = prepare_image(data_url, self.limits)
+            image = self.normalized(given, self.limits)
             stored = self.put(image)
-            self.url_index.put(data_url, image.info)
+            if image is given:
+                self.url_index.put(data_url, image.info)
             return stored
-        info.check(self.limits)
+        info.check(self.limits, data_url.media_type)
         written = self._placed(info, lambda: decode_data_url(data_url))
         return self._stored(info, written=written)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from rawmm.images import ImageHeader
+
 if TYPE_CHECKING:
     from rawmm.images import ImageInfo
 
@@ -22,10 +24,12 @@ class StoredImage:
         path: absolute path in a directory; for other stores the name, relative to their root.
         sha256: hash of the file, 64 hex digits.
         media_type: the actual type, e.g. ``image/png``.
-        width, height: in pixels, before any orientation tag.
+        width, height: in pixels as stored: the orientation is not applied.
         size: size of the file in bytes.
         written: whether this call wrote the file. If not, it existed.
         bytes_written: `size` if this call wrote the file, else 0.
+        orientation: by EXIF or XMP, from 1 to 8.
+        transparent: whether the file has an alpha channel or transparent colours.
     """
 
     raw_image_id: str
@@ -38,6 +42,15 @@ class StoredImage:
     size: int
     written: bool
     bytes_written: int
+    orientation: int = 1
+    transparent: bool = False
+
+    @property
+    def header(self) -> ImageHeader:
+        """What the header of the file states."""
+        return ImageHeader(
+            self.media_type, self.width, self.height, self.orientation, self.transparent
+        )
 
     @classmethod
     def of(cls, info: ImageInfo, uri: str, *, written: bool, root: Path | None = None) -> Self:
@@ -53,6 +66,8 @@ class StoredImage:
             size=info.size,
             written=written,
             bytes_written=info.size if written else 0,
+            orientation=info.header.orientation,
+            transparent=info.header.transparent,
         )
 
 
@@ -66,6 +81,7 @@ class StoreCounters:
         deduplicated: images that existed.
         bytes_in: size of all images seen.
         bytes_written: size of the images that were written.
+        normalized: images that became upright and opaque before they were put, see `ImageStore`.
         verify_failures: files whose bytes or size did not match their name, found by `put`, which
             replaces them, or by `read` and `verify`.
     """
@@ -75,6 +91,7 @@ class StoreCounters:
     deduplicated: int = 0
     bytes_in: int = 0
     bytes_written: int = 0
+    normalized: int = 0
     verify_failures: int = 0
 
 

@@ -37,7 +37,8 @@ def mutated(draw: st.DrawFn, name: str) -> Json:
 _ODD: Final[Strategy] = st.sampled_from(
     [
         None, True, False, 0, -1, 1, 2**53, 2**53 + 1, -(2**64) - 1, 10**20, 1.5, 1e300,
-        "", "x", "a\n", "..", [], {}, [[]],
+        "", "x", "a\n", "..", [], {}, [[]], [0.5], [[], [1]], ["x"],
+        {"__nd__": True, "dtype": "int8", "shape": [1], "data": "AA=="},
     ]
 ).map(copy.deepcopy)  # fmt: skip
 """Values of other types, and boundary numbers. Copied, because the next change may modify one."""
@@ -73,6 +74,7 @@ def _one_change(draw: st.DrawFn, document: Json) -> Json:
         parent[key] = value * 65
     elif isinstance(value, dict):
         poison = draw(st.sampled_from([*sorted(PROCESSED_KEYS), "__nd__"]))
+        poison = draw(st.sampled_from([poison, poison, poison.upper(), poison.title()]))
         extra = poison if change == "poison" else draw(st.text(max_size=5))
         value[extra] = draw(_ODD)
     elif isinstance(value, list):

@@ -127,7 +127,9 @@ SCALARS: Final = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=12)
 )
-KEYS: Final = st.text(max_size=8).filter(lambda key: key not in PROCESSED_KEYS | {"__nd__"})
+KEYS: Final = st.text(max_size=8).filter(
+    lambda key: key.casefold() not in PROCESSED_KEYS | {"__nd__"}
+)
 VALUES: Final = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from rawmm.engine import raw_mm_ref
 from rawmm.locators import names_image, stored_hash
 from rawmm.model import schemas
+from rawmm.model.types import PATTERNS
 from rawmm.testing._profile import MAX_LIST, Json, Strategy, drawn_as, from_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HEX: Final = "0123456789abcdef"
+_IMAGE_HASH: Final = re.compile(PATTERNS["ImageHash"]).match
 
 
 @st.composite
@@ -99,26 +102,46 @@ def _sidecar(draw: st.DrawFn, modality: str | None = None, ranges: Json = None) 
 
 @st.composite
 def _features(draw: st.DrawFn) -> Json:
-    sidecar = draw(_sidecar("image"))
-    out = {key: sidecar[key] for key in ("mm_hashes", "mm_placeholders")}
-    choice = draw(st.sampled_from(["absent", "null", "slots"]))
-    if choice == "null":
-        out["kwargs_data"] = None
-    elif choice == "slots":
-        shas = sidecar["mm_hashes"]["image"]
-        out["kwargs_data"] = {"image": [draw(st.none() | _slot(sha)) for sha in shas]}
+    """Up to two modalities, with ranges that do not overlap, and the same ones in all maps."""
+    names = draw(st.lists(st.sampled_from(["image", "video", "x.y"]), max_size=2, unique=True))
+    out: dict[str, Any] = {"mm_hashes": {}, "mm_placeholders": {}}
+    start = 0
+    for name in names:
+        spans = draw(_ranges(start))
+        start = spans[-1]["offset"] + spans[-1]["length"] if spans else start
+        kind = draw(st.sampled_from(["ImageHash", "MediaId"]))
+        out["mm_placeholders"][name] = spans
+        out["mm_hashes"][name] = [draw(drawn_as(kind, rules=True)) for _ in spans]
+    for key in ("kwargs_data", "mm_metadata"):
+        choice = draw(st.sampled_from(["absent", "null", "slots"]))
+        if choice == "null":
+            out[key] = None
+        elif choice == "slots":
+            out[key] = {
+                name: [draw(_slot_or_null(key, name, sha)) for sha in shas]
+                for name, shas in out["mm_hashes"].items()
+            }
     return out
 
 
+def _slot_or_null(key: str, modality: str, sha: str) -> Strategy:
+    """An entry of ``kwargs_data`` or ``mm_metadata``."""
+    item = st.binary(min_size=1, max_size=8).map(lambda raw: base64.b64encode(raw).decode())
+    if key == "mm_metadata":
+        return st.none() | item
+    is_hash = bool(_IMAGE_HASH(sha))
+    return st.none() | item | (_slot(sha, modality) if is_hash else _slot("0" * 32, modality))
+
+
 @st.composite
-def _slot(draw: st.DrawFn, sha: str) -> str:
+def _slot(draw: st.DrawFn, sha: str, modality: str) -> str:
     """A reference to the image of this hash, with more or fewer digits of it."""
     fields = draw(_ref())
     longer = sha + draw(st.text(_HEX, max_size=8))
     fields["mm_hash"] = draw(st.sampled_from([sha, sha[:16], longer[:128]]))
     fields.pop("raw_image_uri", None)
     fields["raw_image_id"] = f"{sha[:16]}.png"
-    return raw_mm_ref(**fields | {"modality": "image"})
+    return raw_mm_ref(**fields | {"modality": modality})
 
 
 @st.composite
@@ -200,6 +223,30 @@ def _sets(draw: st.DrawFn, rows: int | None = None) -> Json:
 
 
 @st.composite
+def _top(draw: st.DrawFn, rows: int | None = None) -> Json:
+    """TopLogprobs of `rows` rows."""
+    rows = draw(st.integers(0, 3)) if rows is None else rows
+    counts = draw(st.lists(st.integers(0, 3), min_size=rows, max_size=rows))
+    total = sum(counts)
+    ids = draw(st.lists(st.integers(0, 2**31 - 1), min_size=total, max_size=total))
+    finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
+    values = draw(st.lists(finite, min_size=total, max_size=total))
+    return {
+        "ids": _encoded("int32", [total], _int32(ids)),
+        "logprobs": _encoded("float32", [total], struct.pack(f"<{total}f", *values)),
+        "counts": _encoded("int32", [rows], _int32(counts)),
+    }
+
+
+@st.composite
+def _versions(draw: st.DrawFn, sampled: int) -> Json:
+    """Sorted, disjoint spans of sampled tokens."""
+    bounds = sorted(draw(st.lists(st.integers(0, sampled), max_size=4)))
+    pairs = zip(bounds[::2], bounds[1::2], strict=False)
+    return [{"version": draw(st.text(max_size=4)), "start": a, "end": b} for a, b in pairs]
+
+
+@st.composite
 def _node(draw: st.DrawFn, parent: int | None = None, start: int = 0) -> Json:
     """A node whose streams fit its tokens, and whose sidecar fits its message."""
     node = draw(from_schema(schemas.bundle()["$defs"]["MessageNode"]))
@@ -239,6 +286,10 @@ def _node(draw: st.DrawFn, parent: int | None = None, start: int = 0) -> Json:
     for name in ("sampling_mask", "kept_tokens"):
         if node.get(name):
             node[name] = draw(_sets(sampled) | _array_doc())
+    if node.get("weight_versions"):
+        node["weight_versions"] = draw(_versions(sampled))
+    if node.get("top_logprobs"):
+        node["top_logprobs"] = draw(_top(sampled))
     return node
 
 
@@ -297,6 +348,7 @@ BY_NAME: Final[dict[str, Callable[[], Strategy]]] = {
     "PackedFlags": lambda: _packed("PackedFlags"),
     "PackedFloats": lambda: _packed("PackedFloats"),
     "SamplingMask": _sets,
+    "TopLogprobs": _top,
     "MessageNode": _node,
     "Trace": _trace,
     "MMImageRef": _image_ref,

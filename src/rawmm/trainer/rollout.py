@@ -13,7 +13,7 @@ from rawmm.codec import convert
 from rawmm.describe import describe_trace
 from rawmm.errors import RawMMError, contract_error, counted, raise_alone, shown
 from rawmm.graph import Branch, branches, media_count, read, stream_of
-from rawmm.images import prepare_image
+from rawmm.images import ENGINE, ImageDecoding, prepare_image
 from rawmm.locators import scheme_of
 from rawmm.media import IN_MESSAGES, media_urls
 from rawmm.model.types import MessageNode, Trace
@@ -42,6 +42,7 @@ def samples_from(
     store: Store | None = None,
     to_uri: Callable[[str], str] | None = None,
     image_token_ids: int | Iterable[int] | None = None,
+    decoding: ImageDecoding = ENGINE,
     env_name: str = "",
     temperature: float = 1.0,
 ) -> list[TrainingSample]:
@@ -64,6 +65,7 @@ def samples_from(
         to_uri: a function from an id to a URI, instead of both.
         image_token_ids: placeholder tokens of images, for a record without sidecars whose
             ``mm_token_type_id_map`` names none.
+        decoding: how the engine decoded images, for a record without sidecars.
         env_name: the environment of the rollout.
         temperature: the sampling temperature of the rollout.
 
@@ -76,7 +78,7 @@ def samples_from(
     images = _Images(image_dir, store, to_uri)
     checked = convert(trace, Trace)
     if layout is not None:
-        checked = images.described(checked, layout, image_token_ids)
+        checked = images.described(checked, layout, image_token_ids, decoding)
     trained: dict[str, set[int]] = {name: set() for name in ("mask", *_WEIGHTS)}
     samples = []
     for branch in branches(checked):
@@ -114,6 +116,7 @@ def sample_from(
     store: Store | None = None,
     to_uri: Callable[[str], str] | None = None,
     image_token_ids: int | Iterable[int] | None = None,
+    decoding: ImageDecoding = ENGINE,
     env_name: str = "",
     temperature: float = 1.0,
     mask: Sequence[bool] | None = None,
@@ -133,6 +136,7 @@ def sample_from(
         to_uri: a function from an id to a URI, instead of both.
         image_token_ids: placeholder tokens of images, for a record without sidecars whose
             ``mm_token_type_id_map`` names none.
+        decoding: how the engine decoded images, for a record without sidecars.
         env_name: the environment of the rollout.
         temperature: the sampling temperature of the branch.
         mask: for each token whether it trains; by default sampled tokens train.
@@ -157,7 +161,7 @@ def sample_from(
             hint="rawmm.graph.branches(trace) returns them",
         )
     if layout is not None:
-        branch = images.described(branch, layout, image_token_ids)
+        branch = images.described(branch, layout, image_token_ids, decoding)
     return _sample(branch, images, mask=mask, env_name=env_name, temperature=temperature)
 
 
@@ -220,7 +224,9 @@ class _Images:
             self._to_uri = self._in_store
         self._stored: dict[str, str] = {}
 
-    def described(self, of: Any, layout: str | Layout, token_ids: Any) -> Any:
+    def described(
+        self, of: Any, layout: str | Layout, token_ids: Any, decoding: ImageDecoding
+    ) -> Any:
         """A trace or branch with sidecars."""
         return describe_trace(
             of,
@@ -228,6 +234,7 @@ class _Images:
             image_token_ids=token_ids,
             image_dir=self._image_dir,
             store=self._given,
+            decoding=decoding,
         )
 
     def refs(self, sidecar: MultiModalData | None) -> MMRefs | None:

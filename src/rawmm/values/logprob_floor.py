@@ -7,6 +7,7 @@ that is changed.
 
 from __future__ import annotations
 
+import struct
 import sys
 import warnings
 from base64 import b64decode, b64encode
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import NonFiniteLogprobWarning, contract_error, counted, json_path, shown
 from rawmm.model.packed import elements_of
-from rawmm.model.types import MessageNode, PackedFloats
+from rawmm.model.types import MessageNode, PackedFloats, TopLogprobs
 from rawmm.real_class import is_a
 from rawmm.values.fields import Slot, field_slots, slot_of
 from rawmm.values.processed import ND
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from rawmm.errors import Path
 
 LOGPROBS: Final = ("logprobs", "reference_logprobs", "trainer_logprobs")
-"""The streams of a node with log-probabilities."""
+"""The streams of a node with log-probabilities. `TopLogprobs` has others."""
+
+
+_LEAST: Final = -(2 - 2**-23) * 2.0**127
+"""The least number that a float32 holds."""
 
 
 def checked_floor(floor: object) -> float:
@@ -66,9 +71,10 @@ def _floored(value: Any, slot: Slot, path: Path, floor: float) -> Any:
     if is_a(value, dict):
         slots = {name: own for kind in slot.structs for name, own in field_slots(kind).items()}
         node = any(issubclass(kind, MessageNode) for kind in slot.structs)
+        names = LOGPROBS if node else ("logprobs",) if TopLogprobs in slot.structs else ()
         changed = {
-            key: _floored_stream(child, floor, (*path, key))
-            if node and key in LOGPROBS
+            key: _floored_stream(child, floor, (*path, key), widen=node)
+            if key in names
             else _floored(child, slots.get(key) or slot_of(slot.values), (*path, key), floor)
             for key, child in value.items()
         }
@@ -93,7 +99,8 @@ def _elements_in(data: Any) -> bytes | None:
         return None
 
 
-def _floored_stream(value: Any, floor: float, path: Path) -> Any:
+def _floored_stream(value: Any, floor: float, path: Path, *, widen: bool) -> Any:
+    """`value` with -inf replaced. `widen` says whether its elements may become float64."""
     if is_a(value, dict) and value.get(ND) is True:
         dtype, data = value.get("dtype"), value.get("data")
         size = {"float32": 4, "float64": 8}.get(str(dtype))
@@ -101,10 +108,14 @@ def _floored_stream(value: Any, floor: float, path: Path) -> Any:
         if elements is None or size is None or len(elements) % size:
             return value
         values = elements_of(str(dtype), elements).tolist()
-        replaced = floored_stream(values, floor, path)
+        replaced = floored_stream(values, floor if widen else max(floor, _LEAST), path)
         if replaced is values:
             return value
-        packed = PackedFloats.pack(replaced)
-        written = packed.data if type(data) is bytes else b64encode(packed.data).decode()
-        return {**value, "dtype": packed.dtype, "data": written}
+        if widen:
+            packed = PackedFloats.pack(replaced)
+            dtype, elements = packed.dtype, packed.data
+        else:
+            elements = struct.pack(f"<{len(replaced)}{'f' if size == 4 else 'd'}", *replaced)
+        written = elements if type(data) is bytes else b64encode(elements).decode()
+        return {**value, "dtype": dtype, "data": written}
     return floored_stream(value, floor, path) if type(value) is list else value

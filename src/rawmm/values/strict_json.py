@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -104,6 +105,9 @@ def too_deep() -> RawMMError:
 
 def malformed(data: Any, name: str, error: Exception) -> RawMMError:
     """The error of bytes that are not a document of format `name`; `error` is msgspec's."""
+    fault = _not_finite(data) if name == "JSON" else None
+    if fault is not None:
+        return fault
     size = _size(data)
     if isinstance(error, UnicodeError):
         got = "text that is not UTF-8"
@@ -138,6 +142,48 @@ def _has_lone_surrogate(data: Any) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+class _Constant(str):
+    """A number that JSON does not have: NaN or an infinity."""
+
+    __slots__ = ()
+
+
+_CONSTANTS: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_Constant)
+
+
+def _not_finite(data: Any) -> RawMMError | None:
+    """The error of a text that is JSON but for NaN or an infinity, as ``json.dumps`` writes them.
+
+    None for any other text.
+    """
+    text, value = "", None
+    with suppress(ValueError, RecursionError):
+        text = data if isinstance(data, str) else bytes(data).decode()
+        if "NaN" in text or "Infinity" in text:
+            value = _CONSTANTS.decode(text)
+    stack: list[tuple[Any, Path]] = [(value, ())]
+    while stack:
+        current, path = stack.pop()
+        if isinstance(current, _Constant):
+            return contract_error(
+                "malformed",
+                path,
+                expected="one complete JSON document",
+                got=f"{current}, which JSON does not have",
+                hint="write null or leave the field out",
+            )
+        if isinstance(current, dict):
+            stack.extend((child, (*path, key)) for key, child in reversed(current.items()))
+        elif isinstance(current, list):
+            numbered = reversed(list(enumerate(current)))
+            stack.extend(
+                (child, (*path, index))
+                for index, child in numbered
+                if isinstance(child, (_Constant, dict, list))
+            )
+    return None
 
 
 class _Pairs(list[tuple[str, Any]]):

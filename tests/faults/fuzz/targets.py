@@ -18,9 +18,9 @@ import msgspec
 
 import rawmm
 from rawmm.errors import CODES, RawMMError
+from rawmm.images import ENGINE, decode_pixels
 from rawmm.images.data_url import decode_data_url, parse_data_url
 from rawmm.images.prepare import check_image
-from rawmm.materialize.reading import decode_rgb
 from rawmm.trainer import decode_sample, encode_sample
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _data_url(data: bytes) -> None:
 
 def _image(data: bytes) -> None:
     if refusable(lambda: check_image(data, _LIMITS)) is not None:
-        refusable(lambda: decode_rgb(data))
+        refusable(lambda: decode_pixels(data, ENGINE))
 
 
 def _upgrade(data: bytes) -> None:

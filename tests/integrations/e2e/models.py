@@ -92,16 +92,34 @@ class Policy:
         return layout_of(self.processor, "qwen_vl")
 
 
-def build(name: str) -> Policy:
-    """The same weights each time."""
+def build(
+    name: str,
+    processor: Qwen2VLImageProcessorPil | None = None,
+    vocabulary: int = VOCABULARY,
+    **ids: int,
+) -> Policy:
+    """The same weights each time.
+
+    Args:
+        name: one of `NAMES`.
+        processor: the image processor, instead of one for small images.
+        vocabulary: the number of tokens.
+        ids: ids of special tokens, instead of those of `tests.fake_renderer`.
+    """
     model_class, config_class, vision = _MODELS[name]
     torch.manual_seed(7)
-    config = config_class(text_config=_TEXT, vision_config=_VISION | vision, **_IDS)
-    model = model_class(config)
-    # The bounds of Qwen2-VL, so that small images have few tokens with every model.
-    processor = Qwen2VLImageProcessorPil(
-        patch_size=vision["patch_size"], size={"shortest_edge": 3_136, "longest_edge": 1_003_520}
+    config = config_class(
+        text_config=_TEXT | {"vocab_size": vocabulary},
+        vision_config=_VISION | vision,
+        **_IDS | ids,
     )
+    model = model_class(config)
+    if processor is None:
+        # The bounds of Qwen2-VL, so that small images have few tokens with every model.
+        processor = Qwen2VLImageProcessorPil(
+            patch_size=vision["patch_size"],
+            size={"shortest_edge": 3_136, "longest_edge": 1_003_520},
+        )
     return Policy(model, processor)
 
 
@@ -123,7 +141,7 @@ def logprobs(
     for length in sequence_lengths:
         own, own_types = tokens[:, start : start + length], types[:, start : start + length]
         # As many as there are runs of image tokens, each between its two marks.
-        images = int((own == fake_renderer.VISION_START).sum())
+        images = int((own == policy.model.config.vision_start_token_id).sum())
         rope, _ = policy.model.model.get_rope_index(
             own, own_types, None if grids is None else grids[image : image + images]
         )

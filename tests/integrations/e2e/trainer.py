@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import rawmm
-from rawmm import Trace
+from rawmm import ENGINE, ImageDecoding, Trace
 from rawmm.graph import branches
 from rawmm.materialize import Materialized, ProcessedImageCache, materialize
 from rawmm.trainer import (
@@ -52,6 +52,7 @@ class Trainer:
     """A policy and its optimizer. `forwards` counts how often the model ran."""
 
     policy: Policy
+    decoding: ImageDecoding = ENGINE
     cache: ProcessedImageCache = field(default_factory=ProcessedImageCache)
     forwards: int = 0
 
@@ -69,6 +70,7 @@ class Trainer:
             layout=self.policy.layout,
             mm_token_type_ids=batch.mm_token_type_ids,
             cache=self.cache,
+            decoding=self.decoding,
         )
 
     def logprobs(self, batch: MicroBatch) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """The rollout worker: requests with inline images in, message graphs out.
 
-The engine is the model itself, fed with the images as the client sent them, so that the trainer's
-numbers can be compared with it: they must agree although every image went to disk and back.
+The engine is the model itself, fed with the images as the client sent them and decoded as vLLM does,
+so that the trainer's numbers can be compared with it: they must agree although every image went to
+disk and back.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from rawmm.describe import describe_image
 from rawmm.graph import prepare_turn
 from tests import fake_renderer
 from tests.integrations.e2e.models import VOCABULARY, Policy, logprobs
+from tests.integrations.engine.pixels import decode_image
+from tests.unit.images.odd_pictures import saved
+from tests.unit.images.pictures import exif_of
 
 if TYPE_CHECKING:
     from rawmm import ImageStore
@@ -29,9 +33,19 @@ if TYPE_CHECKING:
 SIZES = [(84, 56), (56, 84), (100, 140), (84, 56), (60, 200), (84, 56), (30, 31)]
 """Of the images in their order. The first, the fourth and the sixth have the same grid."""
 
+TURNED, TRANSPARENT = 2, 4
+"""The images that are a JPEG of EXIF orientation 6, and a PNG with an alpha channel."""
+
 
 def screenshot(number: int) -> bytes:
-    return fake_renderer.screenshot(number, SIZES[number])
+    raw = fake_renderer.screenshot(number, SIZES[number])
+    if number not in (TURNED, TRANSPARENT):
+        return raw
+    with Image.open(io.BytesIO(raw)) as image:
+        if number == TURNED:
+            return saved(image.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif_of(6))
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        return saved(image)
 
 
 def words(text: str) -> list[int]:
@@ -118,7 +132,7 @@ class Worker:
         whole = [*prompt_ids, *sampled]
         types = [int(token == fake_renderer.PAD) for token in whole]
         images = [
-            Image.open(io.BytesIO(base64.b64decode(part["image_url"]["url"].partition(",")[2])))
+            decode_image(base64.b64decode(part["image_url"]["url"].partition(",")[2]))
             for message in self.history
             if isinstance(message["content"], list)
             for part in message["content"]
@@ -132,7 +146,8 @@ class Worker:
 
 def inline(number: int) -> dict[str, Any]:
     encoded = base64.b64encode(screenshot(number)).decode()
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{encoded}"}}
+    kind = "jpeg" if number == TURNED else "png"
+    return {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{encoded}"}}
 
 
 def roll_out(policy: Policy, store: ImageStore) -> list[bytes]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from transformers.image_utils import load_image
 
-from rawmm import layouts
+from rawmm import STORED, layouts
 from rawmm.describe import describe_image
 from tests.integrations.transformers import real
 from tests.unit.images.pictures import data_url
@@ -51,9 +51,9 @@ def test_descriptors_of_files_agree(family: str, kind: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
-def test_orientation_tag_is_ignored(orientation: int) -> None:
+def test_stored_is_what_bare_processors_see(orientation: int) -> None:
     raw = file("JPEG", "RGB", (150, 70), orientation)
-    payload = describe_image(raw, "pixtral").item.payload
+    payload = describe_image(raw, "pixtral", decoding=STORED).item.payload
     with Image.open(io.BytesIO(raw)) as image:
         assert (
             payload == payload_of("pixtral", image.convert("RGB")) == {"image_sizes": [[80, 160]]}
@@ -61,10 +61,11 @@ def test_orientation_tag_is_ignored(orientation: int) -> None:
         assert payload == payload_of("pixtral", image)
 
 
-def test_load_image_of_transformers_does_turn() -> None:
-    """Why the policy is stated: images must not go through it on their way to the processor."""
-    image = load_image(data_url(file("JPEG", "RGB", (150, 70), 6), "image/jpeg"))
-    assert payload_of("pixtral", image) == {"image_sizes": [[160, 80]]}
+def test_load_image_of_transformers_turns_as_the_engine_does() -> None:
+    raw = file("JPEG", "RGB", (150, 70), 6)
+    image = load_image(data_url(raw, "image/jpeg"))
+    described = describe_image(raw, "pixtral").item.payload
+    assert payload_of("pixtral", image) == described == {"image_sizes": [[160, 80]]}
 
 
 def test_every_family_but_kimi_is_compared() -> None:

@@ -16,8 +16,15 @@ from verifiers.v1.serve.encoding import msgpack_encoder
 
 from tests.unit.images.pictures import url_of
 
+try:
+    from verifiers.v1.configs.sampling import Sampling
+except ImportError:  # 0.4.0
+    from verifiers.v1.types import Sampling
+
 TEXT = st.text(max_size=8)
 FLOATS = st.floats(-1e6, 1e6)
+DEV = "top_logprobs" in MessageNode.model_fields
+"""Whether this is 0.4.1.dev86 or later, whose streams are arrays."""
 COUNTS = st.integers(0, 2**40)
 JSON: Any = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | FLOATS | TEXT,
@@ -32,6 +39,11 @@ def wire(model: Any) -> Any:
     """A model as verifiers' own encoder writes it, decoded, to compare types and bytes."""
     packed = msgpack.packb(dump(model), default=msgpack_encoder, use_bin_type=True)
     return msgpack.unpackb(packed, raw=False)
+
+
+def plain(stream: Any) -> Any:
+    """A stream as a list, whichever form it has."""
+    return stream.tolist() if isinstance(stream, np.ndarray) else stream
 
 
 def same(one: Any, other: Any) -> bool:
@@ -127,7 +139,25 @@ def nodes(draw: st.DrawFn, parent: int | None = None) -> MessageNode:
         sampling_mask=(
             vf.SamplingMask.from_sampling_mask(draw(kept)) if draw(st.booleans()) else None
         ),
+        **(_outputs(draw, sampled) if DEV else {}),
     )
+
+
+def _outputs(draw: st.DrawFn, sampled: int) -> dict[str, Any]:
+    """What nodes of 0.4.1.dev86 have beyond those of 0.4.0."""
+    cut = draw(st.integers(0, sampled))
+    spans = [("7", 0, cut), ("8", cut, sampled)]
+    rows = draw(
+        st.lists(st.lists(st.integers(0, 9), max_size=2), min_size=sampled, max_size=sampled)
+    )
+    numbers = [[-0.1 * (i + 1) for i in range(len(row))] for row in rows]
+    return {
+        "weight_versions": draw(
+            st.none()
+            | st.just([vf.WeightVersionSpan(version=v, start=s, end=e) for v, s, e in spans])
+        ),
+        "top_logprobs": draw(st.none() | st.just(vf.TopLogprobs.from_top_logprobs(rows, numbers))),
+    }
 
 
 _SPANS = st.builds(vt.TimeSpan, start=FLOATS, end=FLOATS)
@@ -158,7 +188,7 @@ def _model_calls(draw: st.DrawFn, size: int) -> list[vt.ModelCall]:
             sampling=draw(
                 st.none()
                 | st.builds(
-                    lambda extra, **known: vf.Sampling(
+                    lambda extra, **known: Sampling(
                         **{f"x_{key}": v for key, v in extra.items()}, **known
                     ),
                     extra=OBJECTS,
@@ -207,7 +237,7 @@ def envelopes(draw: st.DrawFn, size: int = 4) -> dict[str, Any]:
         },
         "tools": draw(st.lists(TOOLS, max_size=2)),
         "calls": draw(_model_calls(size)),
-        # Of no token that a node here has: such a node would need items.
+        # Of no token that a node here has: such a node would need an image.
         "mm_token_type_id_map": draw(
             st.dictionaries(st.integers(10**6, 10**9), st.sampled_from([1, 2]), max_size=2)
         ),
@@ -244,4 +274,7 @@ def traces(draw: st.DrawFn) -> vt.WireTrace:
     for index in range(draw(st.integers(0, 4))):
         parent = draw(st.none() | st.integers(0, index - 1)) if index else None
         graph.append(draw(nodes(parent)))
-    return vt.WireTrace(**draw(envelopes(len(graph))), nodes=graph)
+    fields = draw(envelopes(len(graph)))
+    if any("image_url" in str(node.message.content) for node in graph):
+        fields["mm_token_type_id_map"] = {}  # an image would need tokens of its type
+    return vt.WireTrace(**fields, nodes=graph)

@@ -23,8 +23,15 @@ from verifiers.v1.trace import WireTrace
 import rawmm
 from rawmm.graph import branches, leaves, message_hash, prepare_turn
 from rawmm.graph.index import index_of
+from rawmm.integrations.verifiers import replay_view
+from tests.integrations.verifiers.objects import DEV, plain
 
-PAD, OPEN, CLOSE, REPLY, END, DRIFT = 7, 20, 21, [50, 51], 99, 98
+if DEV:
+    from verifiers.v1.harnesses.hermes_agent.harness import HermesAgentHarness
+    from verifiers.v1.harnesses.opencode.harness import OpenCodeHarness
+    from verifiers.v1.harnesses.pi.harness import PiHarness
+
+START, PAD, OPEN, CLOSE, REPLY, END, DRIFT = 6, 7, 20, 21, [50, 51], 99, 98
 IMAGES = [f"data:image/png;base64,{base64.b64encode(bytes([i])).decode()}" for i in range(4)]
 
 
@@ -57,7 +64,7 @@ def render(messages: list[Any], *, drift: set[int], unattributed: set[int]) -> R
             parts = message.content if isinstance(message.content, list) else [message.content]
             for part in parts:
                 text = part if isinstance(part, str) else getattr(part, "text", None)
-                out.add([PAD] if text is None else text_ids(text), content=True)
+                out.add([START, PAD] if text is None else text_ids(text), content=True)
             out.add([CLOSE], content=False)
         out.spans.append(None if i in unattributed else (start, len(out.ids)))
     out.add(REPLY, content=False)
@@ -100,27 +107,38 @@ def same_array(ours: rawmm.EncodedArray | None, theirs: Any) -> None:
         )
 
 
+def same_outputs(ours: rawmm.MessageNode, theirs: Any) -> None:
+    spans = [(span.version, span.start, span.end) for span in ours.weight_versions or ()]
+    assert spans == [(span.version, span.start, span.end) for span in theirs.weight_versions or ()]
+    assert (ours.top_logprobs is None) == (theirs.top_logprobs is None)
+    if ours.top_logprobs is not None:
+        for name in ("ids", "logprobs", "counts"):
+            same_array(getattr(ours.top_logprobs, name), getattr(theirs.top_logprobs, name))
+
+
 def same_graph(ours: rawmm.Trace, theirs: Any) -> None:
     index = index_of(ours)
     assert len(ours.nodes) == len(theirs.nodes)
     for i, (own, other) in enumerate(zip(ours.nodes, theirs.nodes, strict=True)):
         for name in ("parent", "sampled", "token_ids", "mask", "is_content", "logprobs"):
-            assert getattr(own, name) == getattr(other, name), (i, name)
+            assert getattr(own, name) == plain(getattr(other, name)), (i, name)
         assert message_hash(own.message) == vf_graph.message_hash(other.message)
         assert [tool.name for tool in own.tools or []] == [tool.name for tool in other.tools]
-        assert index.logical_ids(i) == other.logical_ids
+        assert index.logical_ids(i) == plain(other.logical_ids)
         same_array(own.routed_experts, other.routed_experts)
         masks = own.sampling_mask, other.sampling_mask
         assert (masks[0] is None) == (masks[1] is None)
         if isinstance(masks[0], rawmm.SamplingMask):
             same_array(masks[0].ids, masks[1].ids)
             same_array(masks[0].counts, masks[1].counts)
+        if DEV:
+            same_outputs(own, other)
     assert leaves(ours) == vf_graph.leaves(theirs)
     for own_branch, branch in zip(branches(ours), theirs.branches, strict=True):
-        assert own_branch.token_ids == branch.token_ids
-        assert own_branch.mask == branch.sampled_mask
-        assert own_branch.logprobs == branch.logprobs
-        assert own_branch.mm_token_type_ids == branch.mm_token_type_ids
+        assert own_branch.token_ids == plain(branch.token_ids)
+        assert own_branch.mask == plain(branch.sampled_mask)
+        assert own_branch.logprobs == plain(branch.logprobs)
+        assert own_branch.mm_token_type_ids == plain(branch.mm_token_type_ids)
         assert own_branch.trainable == branch.trainable
     assert [tool["name"] for tool in ours.tools or []] == [tool.name for tool in theirs.tools]
     rawmm.validate(ours)
@@ -129,7 +147,7 @@ def same_graph(ours: rawmm.Trace, theirs: Any) -> None:
 @st.composite
 def replies(draw: st.DrawFn, prompt: list[Any], prefix_len: int, bridged_to: int | None) -> Any:
     """A response of the engine to a prompt."""
-    text = draw(st.sampled_from(["ok", "done", "x", ""]))
+    text = draw(st.sampled_from(["ok", "done", "x", "", " \n"]))
     message = vf.AssistantMessage(content=text)
     if draw(st.sampled_from([False] * 6 + [True])):
         return vf.Response(id="r", created=0, model="m", message=message, finish_reason="stop")
@@ -170,6 +188,13 @@ def replies(draw: st.DrawFn, prompt: list[Any], prefix_len: int, bridged_to: int
     if draw(st.booleans()):
         rows_of_ids = [list(range(i % 3)) for i in range(len(completion))]
         tokens["sampling_mask"] = vf.SamplingMask.from_sampling_mask(rows_of_ids)
+    if DEV and draw(st.booleans()):
+        size = len(completion)
+        heads = [[token, token + 1][: i % 3] for i, token in enumerate(completion)]
+        tokens["top_logprobs"] = vf.TopLogprobs.from_top_logprobs(
+            heads, [[-0.3] * len(head) for head in heads]
+        )
+        tokens["weight_versions"] = [vf.WeightVersionSpan(version="7", start=0, end=size)]
     return vf.Response(
         id="r",
         created=0,
@@ -189,9 +214,24 @@ def new_wire_trace() -> Any:
     )
 
 
+HARNESSES = [HermesAgentHarness, PiHarness, OpenCodeHarness] if DEV else []
+DIALECTS = ["chat_completions", "anthropic_messages"] if DEV else [None]
+
+
+def replayed(message: Any, text: str | None) -> Any:
+    """A reply as a program sends it again, with other white space."""
+    if (message.content or "").strip():
+        return message.model_copy(update={"content": f"{message.content}{text or ''}"})
+    return message.model_copy(update={"content": text})
+
+
 @given(st.data())
 def test_same_turns_give_the_same_graph(data: st.DataObject) -> None:
     ours, theirs = rawmm.Trace(nodes=[]), new_wire_trace()
+    harness = data.draw(st.sampled_from([None, *HARNESSES]))
+    if harness is not None:
+        harness = harness(None)
+        theirs._replay_view = harness.replay_view
     history: list[Any] = []
     waiting: list[tuple[Any, Any]] = []
     for _ in range(data.draw(st.integers(1, 7))):
@@ -211,8 +251,10 @@ def test_same_turns_give_the_same_graph(data: st.DataObject) -> None:
             )
             history = [*history, *new]
         tools = data.draw(tool_lists)
-        mine = prepare_turn(ours, history, tools)
-        other = vf_graph.prepare_turn(theirs, history, tools)
+        dialect = data.draw(st.sampled_from(DIALECTS))
+        view = None if harness is None else replay_view(harness, dialect)
+        mine = prepare_turn(ours, history, tools, replay_view=view)
+        other = vf_graph.prepare_turn(theirs, history, tools, *([dialect] if DEV else []))
         assert mine.prefix_node_ids == other.prefix_node_ids
         assert mine.path_len == other.path_len
         assert mine.renderer_path_len == other.renderer_path_len
@@ -240,5 +282,6 @@ def test_same_turns_give_the_same_graph(data: st.DataObject) -> None:
                 return
             assert one.commit(response) == committed
             same_graph(ours, theirs)
-            history = [*reference.prompt, response.message]
+            again = data.draw(st.sampled_from([None, "", " ", "\n\n"]))
+            history = [*reference.prompt, replayed(response.message, again)]
         waiting = []

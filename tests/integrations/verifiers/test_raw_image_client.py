@@ -43,6 +43,7 @@ from tests.integrations.verifiers.rollout import (
     wire_trace,
 )
 from tests.unit.images.pictures import assert_silent, data_url, picture, url_of
+from tests.unit.offload.form_bodies import NOT_PARTS, PARTS, filled, places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -470,3 +471,48 @@ def test_restricted_network_drops_references(client: Any) -> None:
     mediated, paths = CHAT.mediate_external_capabilities(copy.deepcopy(request), policy)
     assert paths == ["messages[0].content[1].image_url.url"]
     assert urls_of(CHAT.parse_request(mediated).messages) == []
+
+
+# --- forms that verifiers does not read
+
+
+@pytest.mark.parametrize("role", ["system", "user", "tool"])
+@pytest.mark.parametrize("name", PARTS)
+def test_no_form_of_an_image_is_dropped(
+    name: str, role: str, client: Any, store: rawmm.ImageStore
+) -> None:
+    where = places(store)
+    message = {"role": role, "content": [filled(PARTS[name][0], **where)], "tool_call_id": "c"}
+    request = body(message)
+    before = copy.deepcopy(request)
+    try:
+        asyncio.run(client.prepare_request_body(CHAT, request))
+    except OffloadError as error:
+        assert error.code == "unknown_image_form"  # noqa: PT017  (one of two outcomes)
+        assert error.path.startswith("$.messages[0].content[0]")
+        assert name in NOT_PARTS
+        assert request == before
+    else:
+        assert urls_of(CHAT.parse_request(request).messages) == [where["REF"]]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": "URL"}}]},
+        {"role": "user", "content": "x", "images": ["B64"]},
+        {"role": "user", "content": [{"type": "text", "text": "x", "shot": "URL"}]},
+    ],
+)
+def test_image_that_verifiers_drops_is_refused(
+    message: Any, client: Any, store: rawmm.ImageStore
+) -> None:
+    request = body(filled(message))
+    before = copy.deepcopy(request)
+    assert urls_of(CHAT.parse_request(request).messages) == []
+    with pytest.raises(OffloadError) as caught:
+        asyncio.run(client.prepare_request_body(CHAT, request))
+    assert caught.value.code == "unknown_image_form"
+    assert caught.value.path.startswith("$.messages[0].")
+    assert request == before
+    assert not store.root.exists()

@@ -13,7 +13,7 @@ from verifiers.v1.trace import WireTrace
 import rawmm
 from rawmm.integrations.verifiers import from_verifiers, to_verifiers
 from rawmm.store.references import Referenced
-from tests.integrations.verifiers.objects import equal, same, wire
+from tests.integrations.verifiers.objects import equal, plain, same, wire
 from tests.integrations.verifiers.rollout import finished_trace
 
 
@@ -37,7 +37,7 @@ def test_rollout_has_all_that_can_be_lost(trace: Any) -> None:
     assert any(node.semantic_parents for node in trace.nodes)
     sampled = [node for node in trace.nodes if node.sampled]
     assert all(node.routed_experts is not None for node in trace.nodes)
-    assert all(node.sampling_mask is not None and node.logprobs for node in sampled)
+    assert all(node.sampling_mask is not None and len(node.logprobs) for node in sampled)
     assert any(node.message.tool_calls for node in sampled)
     assert trace.mm_token_type_id_map
 
@@ -57,9 +57,9 @@ def test_views_of_a_trace_are_the_same_after_the_way_through(trace: Any) -> None
     again = to_verifiers(from_verifiers(trace))
     assert again.num_branches == trace.num_branches
     for one, other in zip(again.branches, trace.branches, strict=True):
-        assert one.token_ids == other.token_ids
-        assert one.sampled_mask == other.sampled_mask
-        assert one.logprobs == other.logprobs
+        assert plain(one.token_ids) == plain(other.token_ids)
+        assert plain(one.sampled_mask) == plain(other.sampled_mask)
+        assert plain(one.logprobs) == plain(other.logprobs)
         assert (one.routed_experts == other.routed_experts).all()
         assert (one.sampling_mask.ids == other.sampling_mask.ids).all()
         assert one.trainable == other.trainable
@@ -72,7 +72,11 @@ def test_record_decodes_and_loads_back(trace: Any) -> None:
     struct = rawmm.decode_json(record, rawmm.Trace)
     rawmm.validate(struct)
     assert json.loads(rawmm.encode_json(struct)) == json.loads(record)
-    assert to_verifiers(struct).to_record() == trace.to_record()
+    again = to_verifiers(struct)
+    back = from_verifiers(again)
+    assert [node.logprobs for node in back.nodes] == [node.logprobs for node in struct.nodes]
+    again.info.pop("rawmm", None)  # the digits that float32 rounds
+    assert again.to_record() == trace.to_record()
 
 
 def test_streamed_trace_decodes(trace: Any) -> None:

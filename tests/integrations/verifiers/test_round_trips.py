@@ -61,8 +61,12 @@ def test_record_round_trips(trace: Any, decimals: int | None) -> None:
     record = json.loads(json.dumps(trace.to_record(decimals)))
     struct = rawmm.decode_json(json.dumps(record), rawmm.Trace)
     again = to_verifiers(struct)
-    assert again.to_record(None) == record
-    assert same(again, WireTrace.model_validate(record))
+    back = from_verifiers(again)
+    assert [node.logprobs for node in back.nodes] == [node.logprobs for node in struct.nodes]
+    again.info.pop("rawmm", None)  # the digits that float32 rounds
+    reference = WireTrace.model_validate(record)
+    assert again.to_record(None) == reference.to_record(None)
+    assert same(again, reference)
 
 
 @given(objects.nodes(), objects.MESSAGES, objects.TOOLS)
@@ -151,7 +155,8 @@ def test_runtime_only_state_is_not_converted() -> None:
     trace = maze(VerifiersTrace[MazeData, MazeState, AgentConfig])
     trace.nodes[0].renderer_token_ids = [1]
     struct = from_verifiers(trace)
-    assert struct.extra is None
+    assert (struct.extra or {}).keys() <= {"dropped"}  # a field of 0.4.1.dev86
+    assert "renderer_token_ids" not in rawmm.to_builtins(struct.nodes[0])
     assert to_verifiers(struct).nodes[0].renderer_token_ids is None
 
 
@@ -168,7 +173,9 @@ def test_non_json_numbers_round_trip_in_messagepack() -> None:
 def test_nothing_is_shared_with_what_was_converted() -> None:
     tool = vf.Tool(name="zoom", parameters={"p": {}}, cache={"ttl": 1})
     message = vf.AssistantMessage(provider_state=[{"a": [1]}])
-    node = VerifiersNode(message=message, tools=[tool], routed_experts=np.zeros((0, 1), "uint8"))
+    experts = np.zeros((1, 1), "uint8")
+    streams = {"token_ids": [5], "mask": [False], "routed_experts": experts}
+    node = VerifiersNode(message=message, tools=[tool], **streams)
     trace = wire_trace(info={"deep": [{"a": 1}]}, nodes=[node])
     before = wire(trace)
     struct = from_verifiers(trace)
@@ -176,7 +183,7 @@ def test_nothing_is_shared_with_what_was_converted() -> None:
     struct.nodes[0].tools[0].parameters["p"]["q"] = 1
     struct.nodes[0].tools[0].extra["cache"]["ttl"] = 2
     struct.nodes[0].message.provider_state[0]["a"].append(2)
-    struct.nodes[0].token_ids.append(1)
+    struct.nodes[0].token_ids[0] = 1
     struct.nodes[0].routed_experts.shape.append(1)
     assert wire(trace) == before
     struct = from_verifiers(trace)
@@ -185,7 +192,7 @@ def test_nothing_is_shared_with_what_was_converted() -> None:
     again.nodes[0].tools[0].parameters["p"]["q"] = 1
     again.nodes[0].tools[0].model_extra["cache"]["ttl"] = 3
     again.nodes[0].message.provider_state[0]["a"].append(2)
-    again.nodes[0].token_ids.append(1)
+    again.nodes[0].token_ids[0] = 1
     assert struct == from_verifiers(trace)
 
 

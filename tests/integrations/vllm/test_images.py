@@ -1,9 +1,8 @@
-"""Pixels: vLLM turns images upright and puts transparent ones on white, and so does the engine."""
+"""Pixels: what rawmm and the test engine decode is what vLLM decodes, bit for bit."""
 
 from __future__ import annotations
 
-import io
-from functools import partial
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,83 +11,102 @@ from PIL import Image
 from vllm.multimodal.image import open_image
 from vllm.multimodal.media.image import ImageMediaIO
 
+import rawmm
+from rawmm import ENGINE, STORED, ImageDecoding, ImageStore, Limits, layouts
+from rawmm.images import normalized_image, prepare_image
+from rawmm.materialize import materialize
 from tests.integrations.engine.pixels import decode_image
+from tests.unit.images.odd_pictures import ODD, SIZE, gradient, saved
+from tests.unit.images.pictures import exif_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-ORIENTATION = 0x0112
-WIDTH, HEIGHT = 6, 4
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
-def gradient(mode: str = "RGB") -> Image.Image:
-    """Every pixel has a colour of its own; the alpha of RGBA is a gradient, too."""
-    rows = [
-        (40 * x, 60 * y, 7, 20 * (x + y)) for y in range(HEIGHT) for x in range(WIDTH)
-    ]  # fmt: skip
-    image = Image.new("RGBA", (WIDTH, HEIGHT))
-    image.putdata(rows)
-    return image if mode == "RGBA" else image.convert(mode)
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Pillow warns of malformed EXIF. The engine does not turn warnings into errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
-def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
+def real(raw: bytes, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
+    """What vLLM decodes."""
+    loader = ImageMediaIO(rgba_background_color=background)
+    image = loader.load_bytes(raw).media
+    assert isinstance(image, Image.Image)
+    return image
 
 
-def oriented(value: int, kind: str = "PNG") -> bytes:
-    exif = Image.Exif()
-    exif[ORIENTATION] = value
-    return saved(gradient(), kind, exif=exif.tobytes())
+def assert_same(one: Image.Image, other: Image.Image) -> None:
+    assert (one.mode, one.size) == (other.mode, other.size)
+    np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
-def palette_with_alpha() -> bytes:
-    image = gradient("RGB").quantize(8)
-    return saved(image, transparency=bytes([0, 128, 255]))
+@pytest.mark.parametrize("case", ODD)
+def test_pixels_are_those_of_vllm(case: str) -> None:
+    raw = ODD[case]
+    wanted = real(raw)
+    assert_same(rawmm.decode_image(raw), wanted)
+    assert_same(decode_image(raw, open_image), wanted)
+    header = prepare_image(raw, Limits(decode="wrong checksum" not in case)).header
+    assert ENGINE.size_of(header) == wanted.size
+    # An image processor that turns images has nothing left to turn.
+    assert not rawmm.decode_image(raw).getexif()
 
 
-PICTURES: dict[str, Callable[[], bytes]] = {
-    "RGB": lambda: saved(gradient()),
-    "RGBA": lambda: saved(gradient("RGBA")),
-    "LA": lambda: saved(gradient("LA")),
-    "L": lambda: saved(gradient("L")),
-    "1": lambda: saved(gradient("1")),
-    "P": lambda: saved(gradient("P")),
-    "P with a transparent index": lambda: saved(gradient("P"), transparency=3),
-    "P with alpha": palette_with_alpha,
-    "RGB with a transparent colour": lambda: saved(gradient(), transparency=(40, 60, 7)),
-    "L with a transparent grey": lambda: saved(gradient("L"), transparency=0),
-    "16 bit": lambda: saved(gradient("L").convert("I;16")),
-    "WebP with alpha": lambda: saved(gradient("RGBA"), "WEBP", lossless=True),
-    "GIF": lambda: saved(gradient(), "GIF"),
-    "CMYK": lambda: saved(gradient("CMYK"), "JPEG"),
-    "JPEG": lambda: saved(gradient(), "JPEG"),
-    **{
-        f"{kind} of orientation {value}": partial(oriented, value, kind)
-        for value in range(10)
-        for kind in ("PNG", "JPEG", "WEBP")
-    },
-    "an EXIF block that is none": lambda: saved(gradient(), "JPEG", exif=b"Exif\0\0MM\0*\xff"),
-}
+@pytest.mark.parametrize("case", ODD)
+def test_image_is_ambiguous_where_decodings_differ(case: str) -> None:
+    raw = ODD[case]
+    prepared = prepare_image(raw, Limits())
+    wanted = real(raw)
+    if not prepared.header.ambiguous:
+        assert_same(rawmm.decode_image(raw, STORED), wanted)
+    normalized = normalized_image(prepared, Limits())
+    for decoding in (ENGINE, STORED):
+        assert_same(rawmm.decode_image(normalized.raw, decoding), wanted)
+    assert not normalized.header.ambiguous
+    assert (normalized is prepared) == (not prepared.header.ambiguous)
 
 
-@pytest.mark.parametrize("case", PICTURES)
-def test_engine_decodes_as_vllm_does(case: str) -> None:
-    raw = PICTURES[case]()
-    real = ImageMediaIO().load_bytes(raw).media
-    own = decode_image(raw, open_image)
-    assert (own.mode, own.size) == (real.mode, real.size)
-    np.testing.assert_array_equal(np.asarray(own), np.asarray(real))
+@pytest.mark.parametrize("case", [name for name in ODD if "EXIF" not in name])
+def test_background_is_that_of_the_media_options(case: str) -> None:
+    raw = ODD[case]
+    decoded = rawmm.decode_image(raw, ImageDecoding(background=(1, 200, 90)))
+    assert_same(decoded, real(raw, (1, 200, 90)))
+
+
+def test_processor_gets_the_pixels_of_vllm(tmp_path: Path) -> None:
+    raw = saved(gradient("RGBA", (80, 48)), exif=exif_of(6))
+    store = ImageStore(tmp_path)
+    seen: list[Image.Image] = []
+    layout = layouts.get("qwen_vl", patch_size=14, min_pixels=3_136)
+    described = rawmm.describe_image(store.put(raw), layout)
+
+    def processor(images: list[Image.Image], return_tensors: str | None) -> dict[str, Any]:
+        assert return_tensors == "np"
+        seen.extend(images)
+        grid = described.item.payload["image_grid_thw"]
+        return {"pixel_values": np.asarray(images[0]), "image_grid_thw": np.asarray(grid)}
+
+    sidecar = rawmm.MultiModalData(
+        mm_hashes={"image": [described.mm_hash]},
+        mm_items={"image": [described.item]},
+        mm_placeholders={"image": [rawmm.PlaceholderRange(offset=0, length=described.num_tokens)]},
+    )
+    materialize(sidecar, image_processor=processor, layout=layout, store=store, return_tensors="np")
+    assert_same(seen[0], real(raw))
+    assert seen[0].size == (48, 80)
 
 
 def test_images_are_turned_upright() -> None:
-    upright = ImageMediaIO().load_bytes(oriented(6)).media
-    assert upright.size == (HEIGHT, WIDTH)
+    upright = real(saved(gradient(), exif=exif_of(6)))
+    assert upright.size == SIZE[::-1]
     np.testing.assert_array_equal(np.asarray(upright), np.rot90(np.asarray(gradient()), -1))
 
 
 def test_transparency_is_put_on_white() -> None:
     image = Image.new("RGBA", (1, 1), (10, 20, 30, 0))
-    pixels = np.asarray(ImageMediaIO().load_bytes(saved(image)).media)
-    assert pixels.tolist() == [[[255, 255, 255]]]
+    assert np.asarray(real(saved(image))).tolist() == [[[255, 255, 255]]]

@@ -280,6 +280,8 @@ FEATURES_REFUSED = (
 FEATURES_ACCEPTED = (
     "adjacent ranges",
     "null for a cached item",
+    "ranges to the last token",
+    "a UUID for a hash",
     "metadata with an item",
     "metadata alone with a connector",
     "no modalities",
@@ -314,22 +316,42 @@ def test_features_that_vllm_refuses_are_refused(case: str) -> None:
         rawmm.convert(REFUSED[case][0]["features"], GenerateFeatures)
 
 
-@given(
-    st.lists(st.sampled_from(HASHES), max_size=3),
-    st.lists(st.tuples(st.integers(-1, 6), st.integers(0, 3)), max_size=3),
-    st.none() | st.lists(slots, max_size=3),
-)
-def test_features_of_one_modality_that_vllm_refuses_are_refused(
-    found: list[str], where: list[tuple[int, int]], data: list[str | None] | None
-) -> None:
-    document = features({"image": found}, {"image": where})
-    if data is not None:
-        document["kwargs_data"] = {"image": data}
+def is_sorted(document: dict[str, Any]) -> bool:
+    """Whether the ranges of each modality are sorted, which only rawmm requires."""
+    found = document["mm_placeholders"].values()
+    return all(ranges == sorted(ranges, key=lambda one: one["offset"]) for ranges in found)
+
+
+@given(documents())
+def test_features_are_judged_as_vllm_does(document: dict[str, Any]) -> None:
+    """Except for what rawmm requires besides: sorted ranges, references that can be read."""
+    for name in ("kwargs_data", "mm_metadata"):
+        for of in document.get(name, {}).values():
+            of[:] = [slot and "gaRkYXRhwA==" for slot in of]
     try:
         MultiModalFeatures.model_validate(document)
     except ValidationError:
         with pytest.raises(ContractError):
             rawmm.convert(document, GenerateFeatures)
+    else:
+        if is_sorted(document):
+            made = rawmm.convert(document, GenerateFeatures)
+            assert json.loads(rawmm.encode_json(made)) == document
+
+
+@pytest.mark.parametrize("item", ["", "a", "aa=", "a b=", "http://a", "mmraw:{}", "mmraw:v9:x"])
+def test_item_that_the_engine_cannot_decode_is_refused(item: str) -> None:
+    with pytest.raises(ContractError):
+        rawmm.convert({**ONE, "kwargs_data": {"image": [item]}}, GenerateFeatures)
+
+
+def test_content_part_is_what_the_engine_reads() -> None:
+    parts = [
+        rawmm.ContentPart(url="file:///data/a.png", uuid=HASHES[0]),
+        rawmm.ContentPart(url=PART["url"]),
+    ]
+    body = request(content_parts=json.loads(rawmm.encode_json(parts)))
+    assert GenerateRequest.model_validate(body).content_parts == [PART | {"uuid": HASHES[0]}, PART]
 
 
 @given(

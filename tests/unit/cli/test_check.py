@@ -111,7 +111,6 @@ def test_duplicate_keys_are_all_found_at_their_paths(rawmm: Run, tmp_path: Path)
         ("a.msgpack", b"\x81\xa1\xff\x01", "text that is not UTF-8"),
         ("a.json", b'{"nodes": []} x', "something else after the document"),
         ("a.json", b'{"nodes": []}\n{"nodes": []}\n', "a second document"),
-        ("a.json", b'{"nodes": [], "a": NaN}', "NaN, which JSON does not have"),
         ("a.json", b'{"nodes": [], "a": "\\ud800"}', "a string with a lone surrogate"),
         ("a.json", b"\xef\xbb\xbf{}", "a byte order mark before the text"),
         ("a.json", b"\xff\xfe{\0", "text in UTF-16"),
@@ -287,7 +286,6 @@ def test_images_of_chat_requests_are_checked(
         "bad_locator",
         "bad_base64",
         "bad_locator",
-        "image_type_mismatch",
         "wrong_type",
     ]
     prefix = "$.messages" if isinstance(wrap(messages), dict) else "$"

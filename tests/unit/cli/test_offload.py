@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from rawmm.store import ImageStore
 from tests.unit.images.pictures import part
+from tests.unit.offload.form_bodies import (
+    BODIES,
+    NO_IMAGE,
+    NO_IMAGE_BODIES,
+    PARTS,
+    REFUSED,
+    filled,
+    message,
+    places,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +49,8 @@ def test_example_becomes_small_and_clean(rawmm: Run, examples: Path, tmp_path: P
     before = [json.loads(line) for line in (examples / "rollout.jsonl").read_bytes().splitlines()]
     after = [json.loads(line) for line in out.read_bytes().splitlines()]
     for request in (*before, *after):
-        for message in request["messages"]:
-            for piece in message["content"] if isinstance(message["content"], list) else ():
+        for one in request["messages"]:
+            for piece in one["content"] if isinstance(one["content"], list) else ():
                 if piece["type"] == "image_url":
                     piece["image_url"]["url"] = ""
     assert json.dumps(before) == json.dumps(after)
@@ -309,3 +320,59 @@ def test_directory_that_cannot_be_written_stops_it_at_the_start(rawmm: Run, tmp_
         assert err.startswith(f"rawmm: expected to write images into '{source}', got a file where")
     assert rawmm("offload", source, "-o", out, "--mode=inline", "--image-dir", source).code == 0
     assert left(tmp_path) == ["in.json", "out.json"]
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "msgpack"])
+def test_every_form_is_offloaded_and_found_again(form: str, rawmm: Run, tmp_path: Path) -> None:
+    where = places(ImageStore(tmp_path / "images"))
+    bodies = [message(filled(part, **where)) for part, _ in PARTS.values()]
+    expected = [message(filled(part, **where)) for _, part in PARTS.values()]
+    bodies += [filled(body, **where) for body, _ in BODIES.values()]
+    expected += [filled(body, **where) for _, body in BODIES.values()]
+    given = bodies if form == "jsonl" else [bodies]
+    encode = msgspec.msgpack.encode if form == "msgpack" else msgspec.json.encode
+    path, out = tmp_path / f"a.{form}", tmp_path / f"b.{form}"
+    path.write_bytes(b"\n".join(map(encode, given)))
+    code, _, err = rawmm("offload", path, "-o", out, "--image-dir", tmp_path / "images")
+    assert code == 0
+    assert ", 2 mislabelled" in err
+    decode = msgspec.msgpack.decode if form == "msgpack" else msgspec.json.decode
+    lines = out.read_bytes().splitlines() if form == "jsonl" else [out.read_bytes()]
+    assert [decode(line) for line in lines] == (expected if form == "jsonl" else [expected])
+    # Garbage collection keeps the image, and fsck misses none.
+    assert len(left(tmp_path / "images")) == 1
+    assert rawmm("fsck", tmp_path / "images", "--refs", out).code == 0
+    assert rawmm("gc", tmp_path / "images", "--refs", out, "--grace", "0s").code == 0
+    assert len(left(tmp_path / "images")) == 1
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_image_that_cannot_be_offloaded_stops_the_command(
+    name: str, rawmm: Run, tmp_path: Path
+) -> None:
+    part, error = REFUSED[name]
+    path, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    lines = [message(filled(part)), message({"type": "text", "text": "x"})]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, _, err = rawmm("offload", path, "-o", out, "--image-dir", tmp_path / "images")
+    assert code == 1
+    assert err.startswith(f"{path}:1::$.messages[0].content[1]")
+    assert err.endswith(f"[{error}]\n")
+    assert left(tmp_path) == ["a.jsonl"]
+    code, stdout, _ = rawmm("check", path)
+    assert code == 1
+    assert f"[{error}]\n" in stdout
+
+
+def test_bodies_without_images_are_said_to_have_none(rawmm: Run, tmp_path: Path) -> None:
+    bodies = [message(filled(part)) for part in NO_IMAGE.values()]
+    bodies += [filled(body) for name, body in NO_IMAGE_BODIES.items() if name != "descriptor"]
+    path, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
+    code, _, err = rawmm("offload", path, "-o", out, "--image-dir", tmp_path / "images")
+    assert code == 0
+    assert f"{len(bodies)} records, no images seen, " in err
+    assert " other media" in err
+    assert " data URLs in text" in err
+    assert [json.loads(line) for line in out.read_bytes().splitlines()] == bodies
+    assert not (tmp_path / "images").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import base64
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,11 @@ from rawmm import (
     RawMMError,
     SamplingMask,
     Trace,
+    WeightVersion,
     encode_msgpack,
     validate,
 )
-from rawmm.graph.arrays import encoded, sampling_mask
+from rawmm.graph.arrays import encoded, flat_rows
 from tests.unit.graph.turns import history_of, new_trace, play, response, user
 
 if TYPE_CHECKING:
@@ -37,10 +39,14 @@ def held(mask: Any) -> tuple[list[int], list[int]]:
     return ids, counts
 
 
+def read_mask(value: Any) -> SamplingMask | None:
+    return flat_rows(value, SamplingMask, "sampling_mask")
+
+
 class TestSamplingMasks:
     @pytest.mark.parametrize("build", [SimpleNamespace, dict], ids=["object", "mapping"])
     def test_numpy_arrays_become_masks(self, build: Any) -> None:
-        mask = sampling_mask(build(ids=int32(5, 6, 7), counts=int32(2, 1)))
+        mask = read_mask(build(ids=int32(5, 6, 7), counts=int32(2, 1)))
         assert held(mask) == ([5, 6, 7], [2, 1])
         assert mask is not None
         assert (mask.ids.dtype, mask.ids.shape) == ("int32", [3])
@@ -48,14 +54,14 @@ class TestSamplingMasks:
     def test_encoded_arrays_become_masks(self) -> None:
         one = EncodedArray(dtype="int32", shape=[1], data=b"\1\0\0\0")
         mask = SamplingMask(ids=one, counts=one)
-        assert sampling_mask(mask) is mask
-        assert sampling_mask({"ids": one, "counts": one}) == mask
+        assert read_mask(mask) is mask
+        assert read_mask({"ids": one, "counts": one}) == mask
         plain = {"__nd__": True, "dtype": "int32", "shape": [1], "data": b"\1\0\0\0"}
-        assert sampling_mask({"ids": plain, "counts": plain}) == mask
-        assert sampling_mask(None) is None
+        assert read_mask({"ids": plain, "counts": plain}) == mask
+        assert read_mask(None) is None
 
     def test_rows_that_are_not_contiguous(self) -> None:
-        mask = sampling_mask({"ids": int32(5, 0, 6, 0)[::2], "counts": int32(1, 1)[::-1]})
+        mask = read_mask({"ids": int32(5, 0, 6, 0)[::2], "counts": int32(1, 1)[::-1]})
         assert held(mask) == ([5, 6], [1, 1])
 
     def test_masks_are_stored_in_the_node(self) -> None:
@@ -108,8 +114,105 @@ class TestSamplingMasks:
     )
     def test_invalid_masks_are_refused(self, mask: Any, sentence: str) -> None:
         with pytest.raises(RawMMError) as caught:
-            sampling_mask(mask)
+            read_mask(mask)
         assert str(caught.value) == "$.tokens.sampling_mask" + sentence
+
+
+def float32(*values: float) -> Any:
+    return np.array(values, dtype=np.float32)
+
+
+def tops(**changes: Any) -> SimpleNamespace:
+    """Two rows of likely tokens, of two and of one."""
+    arrays = {
+        "ids": int32(1, 7, 2),
+        "logprobs": float32(-0.25, -1.5, -0.5),
+        "counts": int32(2, 1),
+    }
+    return SimpleNamespace(**{**arrays, **changes})
+
+
+class TestTopLogprobs:
+    def test_numpy_arrays_are_stored_in_the_node(self) -> None:
+        trace = new_trace()
+        play(trace, [user("a")], response([1, 2], top_logprobs=tops()))
+        assert trace.nodes[0].top_logprobs is None
+        stored = trace.nodes[1].top_logprobs
+        assert stored is not None
+        assert np.frombuffer(stored.logprobs.data, "<f4").tolist() == [-0.25, -1.5, -0.5]
+        assert held(stored) == ([1, 7, 2], [2, 1])
+        validate(trace)
+
+    @pytest.mark.parametrize(
+        ("given", "code", "path"),
+        [
+            (tops(counts=None), "missing_field", "$.tokens.top_logprobs"),
+            (tops(logprobs=[-1.0] * 3), "wrong_type", "$.tokens.top_logprobs.logprobs"),
+            (tops(logprobs=float32(-0.25)), "stream_length", "$.tokens.top_logprobs.logprobs"),
+            (tops(logprobs=np.zeros(3)), "array_size", "$.tokens.top_logprobs.logprobs"),
+            (
+                tops(logprobs=float32(-1, np.nan, -1)),
+                "not_json",
+                "$.tokens.top_logprobs.logprobs.data[1]",
+            ),
+            (
+                tops(ids=int32(1), logprobs=float32(-1), counts=int32(1)),
+                "stream_length",
+                "$.nodes[1].top_logprobs.counts",
+            ),
+        ],
+    )
+    def test_invalid_rows_are_refused_and_the_trace_is_unchanged(
+        self, given: Any, code: str, path: str
+    ) -> None:
+        trace = new_trace()
+        before = encode_msgpack(trace)
+        with pytest.raises(RawMMError) as caught:
+            play(trace, [user("a")], response([1, 2], top_logprobs=given))
+        assert (caught.value.code, caught.value.path) == (code, path)
+        assert encode_msgpack(trace) == before
+
+
+@dataclass
+class Span:
+    version: str
+    start: int
+    end: int
+
+
+class TestWeightVersions:
+    @pytest.mark.parametrize("build", [Span, dict, WeightVersion])
+    def test_spans_are_stored_in_the_node(self, build: Any) -> None:
+        trace = new_trace()
+        spans = [build(version="7", start=0, end=1), build(version="8", start=1, end=2)]
+        play(trace, [user("a")], response([1, 2], weight_versions=spans))
+        assert trace.nodes[0].weight_versions is None
+        assert trace.nodes[1].weight_versions == [
+            WeightVersion(version="7", start=0, end=1),
+            WeightVersion(version="8", start=1, end=2),
+        ]
+
+    @pytest.mark.parametrize(
+        ("spans", "code", "path"),
+        [
+            (5, "wrong_type", "$.tokens.weight_versions"),
+            ([{"start": 0, "end": 1}], "missing_field", "$.tokens.weight_versions[0]"),
+            (
+                [{"version": "7", "start": 0, "end": 3}],
+                "placeholder_order",
+                "$.nodes[1].weight_versions[0].end",
+            ),
+        ],
+    )
+    def test_invalid_spans_are_refused_and_the_trace_is_unchanged(
+        self, spans: Any, code: str, path: str
+    ) -> None:
+        trace = new_trace()
+        before = encode_msgpack(trace)
+        with pytest.raises(RawMMError) as caught:
+            play(trace, [user("a")], response([1, 2], weight_versions=spans))
+        assert (caught.value.code, caught.value.path) == (code, path)
+        assert encode_msgpack(trace) == before
 
 
 def test_encoded_array_is_kept() -> None:

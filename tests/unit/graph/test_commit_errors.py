@@ -472,8 +472,8 @@ PREPARING: list[tuple[str, Any, Any, str]] = [
         "a message",
         [user("x"), {"role": "bot", "content": "y"}],
         None,
-        "$.prompt[1].role: expected role to be one of 'system', 'user', 'assistant', 'tool', got "
-        "the string 'bot' [unknown_tag]",
+        "$.prompt[1].role: expected one of 'system', 'developer', 'user', 'assistant', 'tool', "
+        "got 'bot' [unknown_tag]",
     ),
     (
         "a struct that is no message",

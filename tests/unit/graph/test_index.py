@@ -23,7 +23,7 @@ from rawmm import (
     encode_msgpack,
     validate,
 )
-from rawmm.graph import branches, index, message_hash, prepare_turn, reindex, reuse, turn
+from rawmm.graph import branches, index, message_hash, prepare_turn, reindex
 from rawmm.graph.index import GraphIndex, index_of
 from tests.unit.graph.turns import (
     PAD,
@@ -70,8 +70,7 @@ class Calls:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.counts: Counter[str] = Counter()
-        for module in (index, reuse, turn):
-            monkeypatch.setattr(module, "message_hash", self.counted("hash", message_hash))
+        monkeypatch.setattr(index, "message_hash", self.counted("hash", message_hash))
         for name in ("same_child", "equal_child", "latest", "variants"):
             monkeypatch.setattr(GraphIndex, name, self.counted(name, getattr(GraphIndex, name)))
 

@@ -30,6 +30,13 @@ def picture(
     return out.getvalue()
 
 
+def exif_of(orientation: int) -> bytes:
+    """EXIF of an image with an orientation (tag 274)."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
 def data_url(raw: bytes, media_type: str = "image/png") -> str:
     return f"data:{media_type};base64,{base64.b64encode(raw).decode()}"
 

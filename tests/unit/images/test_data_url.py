@@ -10,10 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawmm.errors import OffloadError
-from rawmm.images.data_url import decode_data_url, is_image_data_url, parse_data_url
-from tests.unit.images.pictures import assert_silent
+from rawmm.images.data_url import (
+    HEAD_SHOWN,
+    decode_data_url,
+    is_image_data_url,
+    parse_data_url,
+    read_head,
+)
+from tests.unit.images.pictures import assert_silent, picture
 
 HEAD = "data:image/png;base64,"
+AGAIN = "encode the whole raw image file again; the text is damaged or truncated"
+SAFE = "encode it with base64.b64encode, or replace '-' by '+' and '_' by '/'"
+PERCENT = "decode it first, e.g. with urllib.parse.unquote"
 
 
 def decode(text: str) -> bytes:
@@ -21,38 +30,42 @@ def decode(text: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("text", "got"),
+    ("text", "got", "hint"),
     [
-        ("", "no text after the comma"),
-        ("aGVs*bG8=", "9 characters, which is not a multiple of 4"),
-        ("aGV*bG8=", "text with characters outside the base64 alphabet"),
-        ("aGVsbG8", "7 characters, which is not a multiple of 4"),
-        ("aGVsbG8==", "9 characters, which is not a multiple of 4"),
-        ("aGVsb===", "text with misplaced padding"),
-        ("aG==bG8=", "text with misplaced padding"),
-        ("====", "text with misplaced padding"),
-        ("=aGVsbG8", "text with misplaced padding"),
-        ("aGVs\nbG8", "text with white space"),
-        ("aGVsbG8 ", "text with white space"),
-        ("aGVsbG8=\n", "9 characters, which is not a multiple of 4"),
-        ("aGV-b_8=", "text in the URL-safe alphabet"),
-        ("aGVsbG9=", "text whose trailing bits are not zero"),
-        ("aGVsbH==", "text whose trailing bits are not zero"),
-        ("aGVsbGé=", "text with characters outside the base64 alphabet"),
-        ("aGVsbG\ud800=", "text with characters outside the base64 alphabet"),
-        ("aGVsbG8=,aGVsbG8", "text with characters outside the base64 alphabet"),
-        ("%61GVsbG8=", "10 characters, which is not a multiple of 4"),
-        ("%61GVsbG", "text with characters outside the base64 alphabet"),
+        ("", "no text", AGAIN),
+        ("aGVs*bG8=", "characters outside the base64 alphabet", AGAIN),
+        ("aGV*bG8=", "characters outside the base64 alphabet", AGAIN),
+        ("aGVsbG8", "text without its padding", "append '='"),
+        ("aGVsbA", "text without its padding", "append '=='"),
+        ("aGVsb", "5 characters, which is not a multiple of 4", AGAIN),
+        ("aGVsbG8==", "9 characters, which is not a multiple of 4", AGAIN),
+        ("aGVsb===", "text with misplaced padding", AGAIN),
+        ("aG==bG8=", "text with misplaced padding", AGAIN),
+        ("====", "text with misplaced padding", AGAIN),
+        ("=aGVsbG8", "text with misplaced padding", AGAIN),
+        ("aGVs\nbG8", "text with white space", "remove the line breaks and spaces"),
+        ("aGVsbG8 ", "text with white space", "remove the line breaks and spaces"),
+        ("aGVsbG8=\n", "text with white space", "remove the line breaks and spaces"),
+        (" aGVsbG8=", "text with white space", "remove the line breaks and spaces"),
+        ("aGV-b_8=", "text in the URL-safe alphabet", SAFE),
+        ("aGV-b_8", "text in the URL-safe alphabet", SAFE),
+        ("aGVsbG9=", "text whose trailing bits are not zero", AGAIN),
+        ("aGVsbH==", "text whose trailing bits are not zero", AGAIN),
+        ("aGVsbGé=", "characters outside the base64 alphabet", AGAIN),
+        ("aGVsbG\ud800=", "characters outside the base64 alphabet", AGAIN),
+        ("aGVsbG8=,aGVsbG8", "characters outside the base64 alphabet", AGAIN),
+        ("%61GVsbG8=", "percent-encoded text", PERCENT),
+        ("aGVsbG8%3D", "percent-encoded text", PERCENT),
     ],
 )
-def test_only_strict_base64_is_decoded(text: str, got: str) -> None:
+def test_only_strict_base64_is_decoded(text: str, got: str, hint: str) -> None:
     with pytest.raises(OffloadError) as caught:
         decode(text)
     error = caught.value
     assert error.code == "bad_base64"
     assert str(error) == (
-        f"$: expected strict base64 after the comma (RFC 4648 section 4, padded), got {got}; "
-        "encode the whole raw image file again; the text is damaged or truncated [bad_base64]"
+        f"$: expected strict base64 of an image (RFC 4648 section 4, padded), got {got}; {hint} "
+        "[bad_base64]"
     )
     # Not even suppressed: a UnicodeEncodeError holds the whole text.
     assert error.__cause__ is None
@@ -75,9 +88,9 @@ def test_text_that_decodes_is_the_only_text_of_its_bytes(text: str) -> None:
     ("url", "got"),
     [
         ("data:image/png,aGVsbG8=", "'data:image/png,' (23 characters)"),
-        ("data:image/png;charset=utf-8;base64,aGVs", "'data:image/png;charset=utf-8;base64,' "),
         ("data:text/plain;base64,aGVsbG8=", "'data:text/plain;base64,' (31 characters)"),
-        ("data:;base64,aGVsbG8=", "'data:;base64,' (21 characters)"),
+        ("data:audio/wav;base64,aGVsbG8=", "'data:audio/wav;base64,' (30 characters)"),
+        ("data:image/png;base64;charset=utf-8,aGVs", "a data URL"),
         ("data:image/;base64,aGVsbG8=", "'data:image/;base64,' (27 characters)"),
         ("data:image/png;base64aGVsbG8aGVsbG8aGVsbG8", "a data URL (42 characters)"),
         ("data:image/png;base64" + "aGVsbG8" * 20 + ",", "a data URL (162 characters)"),
@@ -93,8 +106,64 @@ def test_head_without_image_type_or_base64_is_refused(url: str, got: str) -> Non
     assert "aGVsbG8" not in str(caught.value)
 
 
-def test_head_is_read_without_regard_to_case() -> None:
-    assert parse_data_url("DATA:Image/PNG;Base64,AAAA").media_type == "image/png"
+@pytest.mark.parametrize(
+    ("head", "media_type"),
+    [
+        ("DATA:Image/PNG;Base64,", "image/png"),
+        ("data:image/png;charset=utf-8;base64,", "image/png"),
+        ("data:image/png;name=screen shot.png;charset=US-ASCII;base64,", "image/png"),
+        (f"data:image/jpg;name={'x' * 900};base64,", "image/jpg"),
+        ("data:image;base64,", "image"),
+        ("data:image/*;base64,", "image/*"),
+        ("data:;base64,", ""),
+        ("data:application/octet-stream;base64,", "application/octet-stream"),
+    ],
+)
+def test_head_is_read_as_engines_read_it(head: str, media_type: str) -> None:
+    for url in (head + "aGVsbG8=", memoryview((head + "aGVsbG8=").encode())):
+        parsed = parse_data_url(url)
+        assert parsed.media_type == media_type
+        assert decode_data_url(parsed) == b"hello"
+
+
+PNG = picture("PNG")
+TEXT = base64.b64encode(PNG).decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_image", "is_data_url"),
+    [
+        (TEXT, True, False),
+        (base64.b64encode(picture("JPEG")).decode(), True, False),
+        (base64.urlsafe_b64encode(picture("JPEG")).decode(), True, False),
+        (base64.encodebytes(picture("GIF")).decode(), True, False),
+        (base64.b64encode(picture("WEBP")).decode(), True, False),
+        (base64.b64encode(b"RIFF\x24\0\0\0WAVEfmt " + bytes(40)).decode(), False, False),
+        (base64.b64encode(b"%PDF-1.7" + bytes(40)).decode(), False, False),
+        ("/9j/ is how a JPEG begins", False, False),
+        ("iVBORw0KGgo", False, False),
+        ("data:image/png;base64,AAAA", True, True),
+        ("data:image/svg+xml,<svg/>", True, True),
+        (" data:image/png;base64,AAAA", True, True),
+        ("data: image/png ; base64,AAAA", True, True),
+        ("data:image%2Fpng;base64,AAAA", True, True),
+        ("data%3Aimage/png;base64,AAAA", True, True),
+        (f"data:application/octet-stream;base64,{TEXT}", True, True),
+        (f"data:text/plain;base64,{TEXT}", True, True),
+        (f"data:;base64,{TEXT}", True, True),
+        ("data:application/octet-stream;base64,AAAAAAAAAAAAAAAAAAAAAAAA", False, True),
+        ("data:application/pdf;base64,JVBERi0xLjcK", False, True),
+        ("data:audio/wav;base64,AAAA", False, True),
+        ("database: image/png, or not", False, False),
+        ("", False, False),
+    ],
+)
+def test_beginning_of_a_string_says_what_it_is(
+    text: str,
+    is_image: bool,  # noqa: FBT001
+    is_data_url: bool,  # noqa: FBT001
+) -> None:
+    assert read_head(text[:HEAD_SHOWN]) == (is_image, is_data_url)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +171,8 @@ def test_head_is_read_without_regard_to_case() -> None:
     [
         ("data:image/png;base64,AAAA", True),
         ("Data:Image/x", True),
+        ("data:image;base64,AAAA", True),
+        ("data:imagery/x,", False),
         ("data:text/plain,x", False),
         ("file:///x", False),
         (b"data:image/png", False),

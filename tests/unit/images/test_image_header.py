@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
+import zlib
 from typing import Any
 
 import pytest
@@ -12,7 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rawmm.errors import OffloadError
-from rawmm.images.header import ImageHeader, check_complete, check_declared_type, read_header
+from rawmm.images.header import (
+    ImageHeader,
+    check_complete,
+    check_declared_type,
+    check_end,
+    read_header,
+)
 from tests.unit.images.pictures import (
     FORMATS,
     assert_silent,
@@ -43,9 +51,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def check(raw: bytes) -> ImageHeader:
-    header = read_header(raw)
-    check_complete(raw, header)
-    return header
+    return check_complete(raw, read_header(raw)).header
 
 
 def refused(raw: bytes) -> OffloadError:
@@ -61,7 +67,8 @@ def refused(raw: bytes) -> OffloadError:
 @pytest.mark.parametrize(("kind", "options"), VARIANTS.values(), ids=VARIANTS)
 def test_type_and_size_are_read(kind: str, options: dict[str, Any]) -> None:
     header = check(picture(kind, **options))
-    assert header == ImageHeader(f"image/{kind.lower()}", 24, 16)
+    orientation = 6 if options.get("exif") else 1
+    assert header == ImageHeader(f"image/{kind.lower()}", 24, 16, orientation)
     assert header.extension == FORMATS[kind]
 
 
@@ -74,7 +81,8 @@ def test_no_pixel_is_decoded(
     def load(image: object) -> None:
         pytest.fail(f"{image} was decoded")
 
-    for name in ("PngImagePlugin.PngImageFile", "ImageFile.ImageFile", "Image.Image"):
+    plugins = ("PngImagePlugin.PngImageFile", "WebPImagePlugin.WebPImageFile")
+    for name in (*plugins, "ImageFile.ImageFile"):
         monkeypatch.setattr(f"PIL.{name}.load", load)
     check(raw)
 
@@ -83,8 +91,48 @@ def test_no_pixel_is_decoded(
 def test_every_truncation_is_seen(kind: str, options: dict[str, Any]) -> None:
     raw = picture(kind, **options)
     first = min(64, len(raw))
+    end = {"PNG": 12, "GIF": 1}.get(kind, 0)
     for length in [*range(first), *range(first, len(raw), len(raw) // 200 + 1), len(raw) - 1]:
-        refused(raw[:length])
+        # A GIF does not say how many frames it has.
+        is_frame = kind == "GIF" and raw[length : length + 2] == b"!\xf9" and b"," in raw[:length]
+        if len(raw) - length > end and not is_frame:
+            refused(raw[:length])
+            continue
+        # Only the end marker is cut, and every decoder reads the file.
+        header = read_header(raw[:length])
+        assert not check_complete(raw[:length], header).has_end
+        with Image.open(io.BytesIO(raw[:length])) as image:
+            image.load()
+        with pytest.raises(OffloadError) as caught:
+            check_end(header, has_end=False)
+        assert caught.value.got == "a file without its end marker"
+
+
+def test_frame_that_is_declared_must_be_there() -> None:
+    gif = picture("GIF", save_all=True, append_images=[Image.new("RGB", (24, 16))])
+    second = gif.rindex(b"!\xf9\x04")
+    # The control block of the second frame announces it.
+    refused(gif[: second + 8])
+    assert not check_complete(gif[:second], read_header(gif)).has_end
+    png = picture("PNG", save_all=True, append_images=[Image.new("RGB", (24, 16))])
+    last = png.rindex(b"fdAT") - 4
+    for end in (last, last - 38, png.index(b"IDAT") - 4):
+        refused(png[:end])
+
+
+def test_png_whose_pixels_end_early_is_refused_without_its_end() -> None:
+    pixels = zlib.compress(bytes(3 * 10))
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 3, 8, 0, 0, 0, 0))
+    for body in (pixels[:-5], b"", pixels[:9] + b"\xff" * 9):
+        refused(b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", body))
+    whole = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", pixels)
+    assert not check_complete(whole, read_header(whole)).has_end
+
+
+def test_bomb_without_an_end_marker_is_refused_after_the_pixels_of_its_header() -> None:
+    bomb = zlib.compress(bytes(64 << 20))
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 3, 8, 0, 0, 0, 0))
+    refused(b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", bomb))
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -117,7 +165,7 @@ def test_other_formats_are_refused(raw: bytes) -> None:
 
 
 def test_sentences_of_damaged_files() -> None:
-    assert str(refused(picture()[:-1])) == (
+    assert str(refused(picture()[:-20])) == (
         "$: expected a complete image/png file, got a truncated or damaged file; "
         "write the image again from its source [not_an_image]"
     )
@@ -183,15 +231,30 @@ def test_declared_type_must_match_the_file(kind: str) -> None:
         assert caught.value.code == "image_type_mismatch"
         assert str(caught.value) == (
             f"$: expected the declared type '{declared}', got a file of type "
-            f"'image/{kind.lower()}'; declare data:image/{kind.lower()};base64, or convert the "
-            "image [image_type_mismatch]"
+            f"'image/{kind.lower()}'; declare image/{kind.lower()}, or allow it with "
+            "Limits(mislabelled='accept') [image_type_mismatch]"
         )
 
 
-def test_image_jpg_is_jpeg_and_nothing_else() -> None:
-    check_declared_type("image/jpg", read_header(picture("JPEG")))
+@pytest.mark.parametrize(
+    ("declared", "kind"),
+    [
+        ("image/jpg", "JPEG"),
+        ("image/pjpeg", "JPEG"),
+        ("image/x-png", "PNG"),
+        ("image/apng", "PNG"),
+    ],
+)
+def test_other_name_of_a_type_is_that_type_and_no_other(declared: str, kind: str) -> None:
+    check_declared_type(declared, read_header(picture(kind)))
     with pytest.raises(OffloadError):
-        check_declared_type("image/jpg", read_header(picture("PNG")))
+        check_declared_type(declared, read_header(picture("GIF")))
+
+
+@pytest.mark.parametrize("declared", ["", "image", "image/*", "application/octet-stream"])
+def test_type_that_says_nothing_fits_every_image(declared: str) -> None:
+    for kind in FORMATS:
+        check_declared_type(declared, read_header(picture(kind)))
 
 
 @given(

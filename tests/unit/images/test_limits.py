@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from rawmm.errors import OffloadError
+from rawmm.errors import ContractError, OffloadError
 from rawmm.images import Limits
 from rawmm.images.prepare import check_image, prepare_image
 from tests.unit.images.pictures import assert_silent, data_url, huge_png, picture
@@ -92,3 +92,31 @@ def test_bytes_are_not_copied_and_mutable_buffers_are() -> None:
     buffer[:] = bytes(len(buffer))
     assert image.raw == raw
     assert "raw=" not in repr(image)
+
+
+def test_label_that_disagrees_is_accepted_unless_limits_refuse_it() -> None:
+    raw = picture("JPEG")
+    url = data_url(raw, "image/png")
+    assert check_image(url, Limits()).header.media_type == "image/jpeg"
+    with pytest.raises(OffloadError) as caught:
+        check_image(url, Limits(mislabelled="refuse"))
+    assert caught.value.code == "image_type_mismatch"
+    assert check_image(data_url(raw, "image/pjpeg"), Limits(mislabelled="refuse")).raw == raw
+
+
+@pytest.mark.parametrize(("kind", "cut"), [("PNG", 12), ("PNG", 3), ("GIF", 1)])
+def test_missing_end_marker_is_accepted_unless_limits_refuse_it(kind: str, cut: int) -> None:
+    raw = picture(kind)[:-cut]
+    assert not check_image(raw, Limits()).has_end
+    with pytest.raises(OffloadError) as caught:
+        check_image(raw, Limits(truncated="refuse"))
+    assert caught.value.code == "not_an_image"
+    assert caught.value.got == "a file without its end marker"
+
+
+@pytest.mark.parametrize("name", ["mislabelled", "truncated", "other_media"])
+@pytest.mark.parametrize("value", ["Refuse", True, None, ["refuse"]])
+def test_choice_takes_two_words_only(name: str, value: object) -> None:
+    with pytest.raises(ContractError) as caught:
+        Limits(**{name: value})
+    assert (caught.value.code, caught.value.path) == ("bad_value", f"$.{name}")

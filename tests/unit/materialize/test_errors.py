@@ -105,7 +105,7 @@ class TestFiles:
         error = self.check([*refs_to(store, RED), ref_to(store.put(damaged), offset=20)], processor)
         assert str(error) == (
             "$[0][1][2]: expected an image file that can be decoded, got "
-            f"{len(damaged)} damaged bytes; leave the sample out: the file was stored so "
+            f"{len(damaged)} damaged bytes; write the image again from its source, or leave it out "
             "[not_an_image]"
         )
 

@@ -200,13 +200,27 @@ class TestStore:
         )
         assert expected.value.code == "image_limit"
 
-    def test_declared_type_that_is_wrong_is_still_refused(
+    def test_declared_type_that_is_wrong_is_refused_on_demand(
         self, store: ImageStore, route: str
     ) -> None:
-        put(store, route, url_of())
+        wrong = url_of().replace("image/png", "image/gif")
+        for _ in range(2):
+            put(store, route, url_of())
+            put(store, route, wrong)
+        strict = ImageStore(store.root, limits=Limits(mislabelled="refuse"))
+        strict.url_index = store.url_index
         with pytest.raises(OffloadError) as caught:
-            put(store, route, url_of().replace("image/png", "image/gif"))
+            put(strict, route, wrong)
         assert caught.value.code == "image_type_mismatch"
+
+    def test_missing_end_marker_is_refused_on_demand(self, store: ImageStore, route: str) -> None:
+        url = data_url(picture()[:-12])
+        put(store, route, url)
+        strict = ImageStore(store.root, limits=Limits(truncated="refuse"))
+        strict.url_index = store.url_index
+        with pytest.raises(OffloadError) as caught:
+            put(strict, route, url)
+        assert caught.value.code == "not_an_image"
 
 
 def test_verify_reads_an_indexed_image(store: ImageStore) -> None:

@@ -232,7 +232,10 @@ def test_locators_are_ids_and_file_urls_with_their_places() -> None:
 PRUNED = {"172006e47eb634dd.png"}
 IMAGES = {"09015e08bbbc3037.png", "2afc26d7855ad16e.png", "a07e50973f7c1376.png"}
 TRAINER = {"2e7c616c370f1c87.png", "d951b2faed1022f9.png"}
+FLOW = {path.name for path in (WIRE / "flow-0.4.0" / "images").iterdir()}
 NAMED_BY_SAMPLES = {
+    "flow-0.4.0/inline.trace": set(),
+    "flow-0.4.0/offloaded.trace": FLOW,
     "descriptor_only/nodes": IMAGES,
     "envelope_v1/nodes": IMAGES,
     "uri/nodes": IMAGES,
@@ -251,6 +254,7 @@ NAMED_BY_SAMPLES = {
     "trainer/training_sample.inline": set(),
     "trainer/refs": {"2e7c616c370f1c87.png"},
 }
+NAMED_BY_SAMPLES |= {f"flow_odd/{path.stem}": set() for path in WIRE.glob("flow_odd/*.json")}
 SAMPLES = sorted(path for path in WIRE.glob("*/*") if path.suffix in {".json", ".msgpack"})
 
 
@@ -258,7 +262,7 @@ SAMPLES = sorted(path for path in WIRE.glob("*/*") if path.suffix in {".json", "
 def test_every_sample_of_every_form_names_its_images(path: Path) -> None:
     data = path.read_bytes()
     value = msgspec.json.decode(data) if path.suffix == ".json" else msgspec.msgpack.decode(data)
-    referenced = Referenced(IMAGES | TRAINER | PRUNED)
+    referenced = Referenced(IMAGES | TRAINER | PRUNED | FLOW)
     referenced.add(value)
     key = f"{path.parent.name}/{path.stem}"
     assert referenced.names == NAMED_BY_SAMPLES[key]

@@ -285,7 +285,7 @@ def test_references_in_features_get_the_fingerprint() -> None:
     assert old == before
     error = refusal(old, GenerateFeatures)
     assert (error.code, error.path) == ("historical_form", "$.kwargs_data.image[0]")
-    wrong = {**old, "kwargs_data": {"video": old["kwargs_data"]["image"]}}
+    wrong = {name: by and {"video": by["image"]} for name, by in old.items()}
     assert refusal(wrong, GenerateFeatures, layout=LAYOUT).code == "modality_mismatch"
 
 

@@ -23,6 +23,7 @@ PROCESSED_KEYS: Final = frozenset(
         "audio_hidden_states",
         "audio_input_features",
         "codebook_pixel_values",
+        "conditional_pixel_values",
         "decoder_inputs_embeds",
         "flattened_patches",
         "high_res_pixel_values",
@@ -81,7 +82,7 @@ PATTERNS: Final[dict[str, str]] = {
     "Name": r"^[A-Za-z0-9_.-]+\Z",
     "LayoutFingerprint": r"^[0-9a-f]{16,64}\Z",
     "ImageHash": r"^[0-9a-f]{16,128}\Z",
-    "MediaId": r"^[ -~]+\Z",
+    "MediaId": r"^[^\u0000-\u001f\u007f]+\Z",
     "RawImageId": r"^([A-Za-z0-9_-]|\.([A-Za-z0-9_-]|\.[A-Za-z0-9_.-]))[A-Za-z0-9_.-]*\Z",
     "RawImageUri": r"^(file://|data:image/[a-z0-9.+-]+;base64,|[a-z][a-z0-9+.-]*://)",
     "ArrayData": r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?\Z",
@@ -107,9 +108,9 @@ use 32 digits; a reader compares every digit given.
 """
 
 
-MediaId: TypeAlias = Annotated[str, Meta(pattern=r"^[ -~]+\Z")]
-"""Identifier of a media item in the engine's caches: printable ASCII, at least one character.
-rawmm uses image hashes; callers may use ids of their own.
+MediaId: TypeAlias = Annotated[str, Meta(pattern=r"^[^\u0000-\u001f\u007f]+\Z")]
+"""Identifier of a media item in the engine's caches: any text without control characters, at
+least one character. rawmm uses image hashes; callers may use ids of their own.
 """
 
 
@@ -122,6 +123,12 @@ directory moves.
 RawImageUri: TypeAlias = Annotated[str, Meta(pattern=r"^(file://|data:image/[a-z0-9.+-]+;base64,|[a-z][a-z0-9+.-]*://)")]
 """A complete URL: file:// with an absolute path and no host, data:image/...;base64, or a
 store's own scheme.
+"""
+
+
+Ambiguity: TypeAlias = Literal["orientation", "transparency"]
+"""A property of an image file that programs treat in different ways: an EXIF orientation other
+than 1, or an alpha channel or transparent colours.
 """
 
 
@@ -280,6 +287,11 @@ class RawMMItem(Ruled, kw_only=True):
 
     raw_image_uri: RawImageUri | Absent = field(default=ABSENT)
     """Locator: a complete URL of the raw image. At most one locator is set."""
+
+    ambiguous: list[Ambiguity] | Absent = field(default=ABSENT)
+    """What programs may decode differently, because the image states an orientation or has
+    transparent colours. Absent if all decode the same pixels, or if the writer did not look.
+    """
 
 
 class MultiModalData(Ruled, kw_only=True):
@@ -928,6 +940,11 @@ class MMImageItem(Ruled, kw_only=True):
     raw_image_uri: RawImageUri | Absent = field(default=ABSENT)
     """Locator: a complete URL."""
 
+    ambiguous: list[Ambiguity] | Absent = field(default=ABSENT)
+    """What programs may decode differently, because the image states an orientation or has
+    transparent colours. Absent if all decode the same pixels, or if the writer did not look.
+    """
+
 
 class MMImageRef(Ruled, array_like=True):
     """One image of a training sample: its descriptor, hash, URL and placeholder span."""
@@ -960,6 +977,7 @@ class MMRefs(Ruled, array_like=True):
 
 
 __all__ = [
+    "Ambiguity",
     "ArrayData",
     "ArrayShape",
     "AssistantMessage",

@@ -156,7 +156,7 @@ def _add_sidecars(value: Any, described: Any) -> None:
     value["multi_modal_data"] = sidecar
     parts = ImageParts(value["message"]).parts
     for part, item in zip(parts, sidecar["mm_items"].get(IMAGE.name, ()), strict=False):
-        name = part.url.rpartition("/")[2]
+        name = part.source.rpartition("/")[2]
         if "raw_image_uri" in item and stored_hash(name):
             item["raw_image_id"] = name
             del item["raw_image_uri"]
@@ -200,7 +200,7 @@ def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) ->
     before = run.source.done
     if mode == "inline":
         records, images = counted(run.records, "record"), counted(stats.images_seen, "image")
-        terminal.info(f"{records}, {images}: no errors")
+        terminal.info(f"{records}, {images}{_noted(stats)}: no errors")
         return
     saved = before - run.written - stats.bytes_written
     gain = f"{size(saved)} of {size(before)}" if saved > 0 else "nothing"
@@ -212,6 +212,7 @@ def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) ->
             f"{stored} stored, {stats.images_deduplicated} deduplicated, "
             f"{f'{damaged} damaged and replaced, ' if damaged else ''}"
             f"{size(stats.bytes_in)} in, {size(stats.bytes_written)} written, {gain} saved"
+            f"{_noted(stats)}"
         )
         return
     table = summary_table()
@@ -221,5 +222,21 @@ def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) ->
     table.add_row("deduplicated", f"{stats.images_deduplicated:,}")
     if damaged:
         table.add_row("damaged, replaced", f"{damaged:,}")
+    for name, number in _notes(stats):
+        table.add_row(name, f"{number:,}")
     table.add_row("saved", f"{max(saved, 0) / max(before, 1):.0%}", gain)
     screen.print(table)
+
+
+def _notes(stats: ImageOffloadStats) -> list[tuple[str, int]]:
+    """What a user may not expect, and how often it was there."""
+    notes = (
+        ("mislabelled", stats.images_mislabelled),
+        ("other media", stats.other_media),
+        ("data URLs in text", stats.text_data_urls),
+    )
+    return [(name, number) for name, number in notes if number]
+
+
+def _noted(stats: ImageOffloadStats) -> str:
+    return "".join(f", {number:,} {name}" for name, number in _notes(stats))
