@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -318,3 +319,18 @@ def test_turn_names_the_field_of_a_chat_message_that_it_cannot_say() -> None:
     with pytest.raises(ContractError) as caught:
         prepare_turn(rawmm.Trace(nodes=[]), prompt)
     assert (caught.value.code, caught.value.path) == ("unknown_field", "$.prompt[1].audio")
+
+
+def _recorded() -> list[dict[str, Any]]:
+    root = Path(__file__).parents[3]
+    lines = (root / "tests/data/requests/sdks.jsonl").read_bytes().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("record", _recorded(), ids=lambda record: str(record["what"]))
+def test_no_image_of_a_recorded_request_is_lost(record: dict[str, Any]) -> None:
+    try:
+        messages, _ = messages_from_request(record["body"])
+    except RawMMError:
+        return
+    assert sum(len(media_urls(message)) for message in messages) == record["images"]
