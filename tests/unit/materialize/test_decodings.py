@@ -136,7 +136,13 @@ def test_limit_that_decodes_does_not_decode_twice(
     store: ImageStore, processor: PatchProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = ref(store, TURNED, ENGINE)
-    loads, load = [], JpegImageFile.load
-    monkeypatch.setattr(JpegImageFile, "load", lambda image: (loads.append(image), load(image))[1])
+    loads: list[JpegImageFile] = []
+    load = JpegImageFile.load
+
+    def counted(image: JpegImageFile) -> Any:
+        loads.append(image)
+        return load(image)
+
+    monkeypatch.setattr(JpegImageFile, "load", counted)
     run([one], processor, limits=rawmm.Limits(decode=True))
     assert len({id(image) for image in loads}) == 1
