@@ -195,7 +195,7 @@ PIXELS = st.tuples(st.integers(1, 2**25), st.integers(1, 2**25)).map(sorted)
 def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
     """Parameters of a family, of any size that a model might have and more."""
     patch, few = st.integers(1, 40), st.integers(1, 4)
-    if family in {"qwen_vl", "glm4v"}:
+    if family in {"qwen_vl", "glm4v", "hunyuan_vl", "paddleocr_vl"}:
         low, high = draw(PIXELS)
         names = {"patch_size": patch, "merge_size": few, "temporal_patch_size": few}
         return draw(st.fixed_dictionaries(names)) | {"min_pixels": low, "max_pixels": high}
@@ -207,6 +207,29 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
             "patch_limit_on_one_side": st.integers(1, 1024),
         }
         return draw(st.fixed_dictionaries(names))
+    if family in {"glm5_next", "muse_glimmer"}:
+        names = {"patch_size": patch, "merge_size": few, "temporal_patch_size": few}
+        tokens = draw(st.tuples(st.integers(1, 9_000), st.integers(1, 9_000)).map(sorted))
+        chosen = draw(st.fixed_dictionaries(names)) | {"max_image_tokens": tokens[1]}
+        return chosen | ({"min_image_tokens": tokens[0]} if family == "glm5_next" else {})
+    if family == "gemma4":
+        tokens = st.sampled_from((70, 140, 280, 560, 1120))
+        names = {"patch_size": patch, "pooling_kernel_size": few, "max_soft_tokens": tokens}
+        return draw(st.fixed_dictionaries(names))
+    if family == "nemotron_h_omni":
+        names = {
+            "patch_size": patch,
+            "downsample_ratio": st.sampled_from((1.0, 0.5, 0.25)),
+            "min_num_patches": st.integers(1, 2_000),
+            "max_num_patches": st.integers(1, 20_000),
+            "max_model_len": st.integers(1, 20_000),
+        }
+        return draw(st.fixed_dictionaries(names))
+    if family == "ovis2":
+        return {
+            "image_size": 14 * draw(st.integers(1, 40)),
+            "max_patches": draw(st.integers(1, 30)),
+        }
     if family == "pixtral":
         names = {
             "patch_size": patch,
@@ -222,7 +245,13 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("family", ["qwen_vl", "glm4v", "kimi_k25", "internvl", "pixtral"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "gemma4", "glm4v", "glm5_next", "hunyuan_vl", "internvl", "kimi_k25", "muse_glimmer",
+        "nemotron_h_omni", "ovis2", "paddleocr_vl", "pixtral", "qwen_vl",
+    ],
+)  # fmt: skip
 def test_any_size_under_any_parameters_agrees(family: str) -> None:
     @given(SIDES, SIDES, parameters(family))
     def agree(width: int, height: int, chosen: dict[str, Any]) -> None:
