@@ -413,6 +413,7 @@ GOOD_OF_METHODS: dict[str, Any] = {
     "images": 1,
     "info": prepare_image(IMAGE, rawmm.Limits()).info,
     "load": lambda: IMAGE,
+    "limits": rawmm.Limits(),
     "locator": "a.png",
     "prepared": prepare_image(IMAGE, rawmm.Limits()),
     "raw": IMAGE,
