@@ -209,9 +209,9 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
         return draw(st.fixed_dictionaries(names))
     if family in {"glm5_next", "muse_glimmer"}:
         names = {"patch_size": patch, "merge_size": few, "temporal_patch_size": few}
-        tokens = draw(st.tuples(st.integers(1, 9_000), st.integers(1, 9_000)).map(sorted))
-        chosen = draw(st.fixed_dictionaries(names)) | {"max_image_tokens": tokens[1]}
-        return chosen | ({"min_image_tokens": tokens[0]} if family == "glm5_next" else {})
+        low, high = draw(st.tuples(st.integers(1, 9_000), st.integers(1, 9_000)).map(sorted))
+        chosen = draw(st.fixed_dictionaries(names)) | {"max_image_tokens": high}
+        return chosen | ({"min_image_tokens": low} if family == "glm5_next" else {})
     if family == "gemma4":
         tokens = st.sampled_from((70, 140, 280, 560, 1120))
         names = {"patch_size": patch, "pooling_kernel_size": few, "max_soft_tokens": tokens}
