@@ -55,10 +55,10 @@ class PatchGrid(Layout):
     def stated_by(cls, settings: Settings) -> dict[str, Any]:
         """The parameters that the settings of an image processor state, by name."""
         pixels = [name for name in ("min_pixels", "max_pixels") if cls.attributes[name][0] == name]
-        if any(settings.read(name) is not ABSENT for name in pixels):
-            # They are entries of `size` then, and the processor drops a size that is no dict.
-            if is_a(settings.get("size"), int | list | tuple):
-                raise settings.refused("size", "a dict, beside min_pixels or max_pixels")
+        bounded = any(settings.read(name) is not ABSENT for name in pixels)
+        # The bounds become entries of `size`, and the processor drops a size that is no dict.
+        if bounded and is_a(settings.get("size"), int | list | tuple):
+            raise settings.refused("size", "a dict, beside min_pixels or max_pixels")
         return super(PatchGrid, cls).stated_by(settings)
 
     def _lay_out(self, width: int, height: int) -> Geometry:

@@ -14,6 +14,7 @@ from PIL import Image
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
 from rawmm import ContractError, layouts
+from rawmm.layouts import models
 from tests.integrations.transformers import real
 from tests.integrations.transformers.sizes import SMALL
 
@@ -285,6 +286,17 @@ def test_which_image_processors_run_without_torchvision() -> None:
         )
     }
     assert need_torchvision == TORCHVISION_ONLY
+
+
+def test_known_models_have_an_image_processor_of_their_family() -> None:
+    compared = {
+        model_type: IMAGE_PROCESSOR_MAPPING_NAMES[model_type]["torchvision"]
+        for model_type in models.MODEL_TYPES
+        if model_type in IMAGE_PROCESSOR_MAPPING_NAMES
+    }
+    assert {"lfm3_vl", "mistral_large4", "qwen3_5", "qwen3_5_moe"} <= compared.keys()
+    for model_type, name in compared.items():
+        assert name in layouts.FAMILIES[models.MODEL_TYPES[model_type].family].processors
 
 
 def test_every_family_has_a_case() -> None:
