@@ -160,6 +160,7 @@ def test_ranges_that_do_not_fit_are_refused(name: str) -> None:
     ("ranges", "path"),
     [
         ("9:77", "$.mm_placeholders"),
+        ("<html></html>", "$.mm_placeholders"),
         ([9, 77, 3], "$.mm_placeholders[0]"),
         ([(1, 2, 3)] * 3, "$.mm_placeholders[0]"),
         ([("a", 77)] * 3, "$.mm_placeholders[0].offset"),
@@ -174,6 +175,8 @@ def test_rubbish_is_refused_with_its_path(ranges: Any, path: str) -> None:
     with pytest.raises(RawMMError) as caught:
         describe_prompt(inline(), ranges, LAYOUT)
     assert caught.value.path == path
+    if caught.value.code == "wrong_type" and not path.endswith("offset"):
+        assert caught.value.hint
 
 
 def test_mismatch_names_image_and_both_counts() -> None:
