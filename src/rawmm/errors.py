@@ -69,13 +69,14 @@ CODES: Final[dict[str, str]] = {
     "no_locator": "an item without a locator is used where its image is needed",
     # The trainer.
     "unsupported_modality": "only images are accepted here, and there are other media",
-    "mixed_layouts": "images in one micro-batch have different layouts",
+    "mixed_layouts": "images, or images and the trainer, have different layouts or decodings",
     # Offload.
     "bad_base64": "the text of a data URL is not strict base64",
     "not_an_image": "the bytes are not a complete PNG, JPEG, WebP or GIF",
     "image_type_mismatch": "the image does not have the type that is declared for it",
     "unknown_image_form": "a message holds an image in a form that rawmm does not know",
     "other_media": "a message holds audio, video or a document, which the limits refuse",
+    "ambiguous_image": "programs may decode the image differently, and such images are refused",
     "image_limit": "an image or a request exceeds a limit",
     "no_image_dir": "no image directory is given or configured",
     "store_failed": "the image directory cannot be read or written",

@@ -21,7 +21,7 @@ def test_examples_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     logging.getLogger("rawmm").setLevel(logging.ERROR)
     names: dict[str, object] = {"__name__": "guide"}
     examples = list(re.finditer(r"```python\n(.*?)```", GUIDE, re.DOTALL))
-    assert len(examples) == 12
+    assert len(examples) == 16
     for example in examples:
         line = GUIDE[: example.start(1)].count("\n")
         code = "\n" * line + example[1]

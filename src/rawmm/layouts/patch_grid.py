@@ -58,9 +58,13 @@ class PatchGrid(Layout):
             enlarge=self.enlarges,
         )
         rows, columns = height // self.patch_size, width // self.patch_size
-        num_tokens = rows * columns // self.merge_size**2
+        num_tokens = self._num_tokens(rows // self.merge_size, columns // self.merge_size)
         payload = {"image_grid_thw": [[1, rows, columns]]}
         return Geometry([1, rows, columns], num_tokens, payload, num_tokens)
+
+    def _num_tokens(self, rows: int, columns: int) -> int:
+        """The number of tokens for a grid of tokens of patches."""
+        return rows * columns
 
 
 def smart_resize(
