@@ -218,6 +218,17 @@ def test_image_that_is_gone_is_refused_at_its_url(tmp_path: Path) -> None:
         assert caught.value.hint
 
 
+def test_url_without_scheme_is_looked_for_in_the_image_dir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VF_RENDERER_IMAGE_OFFLOAD_DIR", "PRIME_RL_RUN_DIR", "RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "screen.png").write_bytes(image(0))
+    sidecar = describe_prompt(messages("screen.png"), RANGES[:1], LAYOUT, image_dir=tmp_path)
+    assert sidecar is not None
+    assert sidecar.mm_items["image"][0].raw_image_id == "screen.png"
+
+
 def test_damaged_image_is_refused(tmp_path: Path) -> None:
     given = stored(tmp_path)
     for path in tmp_path.glob("*.png"):
