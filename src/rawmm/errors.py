@@ -272,15 +272,23 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def _readable_key(key: str) -> int:
+    """How many characters of a key may be shown: the head only of a data URL."""
+    if key[:5].lower() == "data:":
+        head = _DATA_URL.match(key)
+        return len(head[0] if head else key[:5])
+    return _readable(key, _SHOWN)
+
+
 def json_path(parts: Iterable[str | int]) -> str:
     """Keys and indices as a JSON path: ``$.nodes[3].message``, with unusual keys in brackets."""
     out = ["$"]
     for part in parts:
         if isinstance(part, int):
             out.append(f"[{part}]")
-        elif _readable(part, _SHOWN) < len(part):
+        elif (size := _readable_key(part)) < len(part):
             # A key is part of the data and is cut like other text.
-            cut = f"{part[: _readable(part, _SHOWN)]}... ({len(part)} characters)"
+            cut = f"{part[:size]}... ({len(part)} characters)"
             out.append(f"[{json.dumps(cut)}]")
         else:
             out.append(f".{part}" if _PLAIN_KEY.match(part) else f"[{json.dumps(part)}]")

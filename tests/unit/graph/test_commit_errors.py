@@ -156,7 +156,8 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         "a range over text",
         lambda: good(multi_modal_data=sidecar((0, 1, 2), (1, 7, 3), (2, 13, 1))),
         "$.nodes[4].multi_modal_data.mm_placeholders.image[0]: expected 1 image-typed token in "
-        "the range, got 0 [orphan_image]",
+        "the range, got 0; the range is that of another prompt, or the tokens were cut "
+        "[orphan_image]",
     ),
     (
         "more image tokens than the range has",
@@ -251,7 +252,8 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
     (
         "a log-probability too few",
         lambda: good(completion_logprobs=[-0.5]),
-        "$.nodes[5].logprobs: expected none or 2, one per sampled token, got 1 [stream_length]",
+        "$.nodes[5].logprobs: expected none or 2, one per sampled token, got 1; "
+        "the stream is that of other tokens, or was cut [stream_length]",
     ),
     (
         "a log-probability that is no number",
@@ -285,7 +287,8 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
     (
         "a sampling mask of other tokens",
         lambda: good(sampling_mask=mask([1, 2, 3], [1, 1, 1])),
-        "$.nodes[5].sampling_mask: expected 2 counts, one per sampled token, got 3 [stream_length]",
+        "$.nodes[5].sampling_mask: expected 2 counts, one per sampled token, got 3; "
+        "the stream is that of other tokens, or was cut [stream_length]",
     ),
     (
         "a sampling mask whose counts do not add up",
@@ -321,10 +324,16 @@ FAILURES: list[tuple[str, Callable[[], Any], str]] = [
         (
             f"{name} that are no pairs",
             lambda name=name: good(**{name: [(1, 2, 3)]}),
-            f"$.tokens.{name}: expected an array of pairs of integers, got an array of 1 "
+            f"$.tokens.{name}: expected an array of pairs of integers, got an array of 1; {hint} "
             "[wrong_type]",
         )
-        for name in ("message_spans", "mm_placeholders")
+        for name, hint in (
+            ("message_spans", "pass the renderer's spans"),
+            (
+                "mm_placeholders",
+                "pass the ranges of all media, sorted, as pairs of offset and length",
+            ),
+        )
     ),
     (
         "a token id below zero",
