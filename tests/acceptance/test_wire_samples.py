@@ -255,17 +255,15 @@ def test_pruned_samples_upgrade_with_the_layout() -> None:
         upgraded = to_builtins(upgrade(sidecar, None, layout=given).value)
         assert upgraded["mm_items"] == {"image": [whole | fingerprint]}
     ref = (WIRE / "pruned" / "ref_b64_without_fingerprint.txt").read_text().strip()
-    assert upgrade(ref, None, layout=layout).value == RawMMRef(
-        family="qwen_vl",
-        fingerprint=layout.fingerprint(),
-        modality="image",
-        mm_hash="172006e47eb634dd5f174be511095566",
-        payload={},
-        raw_image_uri=item["raw_image_uri"],
-    )
-    with pytest.raises(ContractError) as caught:
-        upgrade(ref, None)
-    assert (caught.value.code, caught.value.path) == ("historical_form", "$")
+    for given, fingerprint in ((None, {}), (layout, {"fingerprint": layout.fingerprint()})):
+        assert upgrade(ref, None, layout=given).value == RawMMRef(
+            family="qwen_vl",
+            modality="image",
+            mm_hash="172006e47eb634dd5f174be511095566",
+            payload={},
+            raw_image_uri=item["raw_image_uri"],
+            **fingerprint,
+        )
 
 
 @pytest.mark.parametrize("form", ["descriptor_and_uris", "image_refs"])

@@ -22,3 +22,4 @@ __all__ = [
 # For other packages of rawmm, not public.
 from rawmm.engine.ranges import EngineRange as EngineRange
 from rawmm.engine.ranges import engine_ranges as engine_ranges
+from rawmm.engine.refs import written_ref as written_ref

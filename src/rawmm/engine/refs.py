@@ -55,19 +55,38 @@ def raw_mm_ref(
         ContractError: a field violates the contract; ``no_locator`` if both locators are missing.
         ProcessedPayloadError: the payload holds pixels, arrays or values that are not JSON.
     """
-    ref = RawMMRef(
-        family=family,
-        fingerprint=fingerprint,
-        modality=modality,
-        mm_hash=mm_hash,
-        payload={} if payload is None else payload,  # type: ignore[arg-type]  # any mapping
-        raw_image_id=raw_image_id,
-        raw_image_uri=raw_image_uri,
-    )
-    if raw_image_id is None and raw_image_uri is None:
+    if fingerprint is None:
+        raise contract_error(
+            "missing_field",
+            (),
+            expected="a fingerprint",
+            got="None",
+            hint="readers need it to check that they lay images out in the same way",
+        )
+    fields = {
+        "family": family,
+        "fingerprint": fingerprint,
+        "modality": modality,
+        "mm_hash": mm_hash,
+        "payload": payload,
+        "raw_image_id": raw_image_id,
+        "raw_image_uri": raw_image_uri,
+    }
+    return written_ref(fields)
+
+
+def written_ref(fields: Mapping[str, Any]) -> str:
+    """The reference string of the fields of a `RawMMRef`. The fingerprint may be absent.
+
+    Raises:
+        ContractError, ProcessedPayloadError: as `raw_mm_ref`.
+    """
+    payload = fields.get("payload")
+    ref = RawMMRef(**{**fields, "payload": {} if payload is None else payload})
+    if ref.raw_image_id is None and ref.raw_image_uri is None:
         raise no_locator()
-    fields = {name: getattr(ref, name) for name in ref.__struct_fields__}
-    present = {name: value for name, value in fields.items() if value is not None}
+    by_name = {name: getattr(ref, name) for name in ref.__struct_fields__}
+    present = {name: value for name, value in by_name.items() if value is not None}
     return PREFIX + json.dumps(present, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

@@ -11,7 +11,7 @@ from rawmm.rules.media_checks import BY_ITSELF, MediaChecks, SeparatesRows, chec
 from rawmm.rules.nodes import PER_SAMPLED
 from rawmm.rules.numbers import LARGE_NUMBERS
 from rawmm.rules.packed import packed_errors
-from rawmm.rules.ref_text import PREFIX, built_ref, no_locator, read_ref, ref_fields
+from rawmm.rules.ref_text import PREFIX, no_locator, read_ref, ref_fields
 from rawmm.rules.registry import own_errors, rules_hold
 from rawmm.rules.scalars import NAMES, SCALARS, typed, wrong_type
 
@@ -26,7 +26,6 @@ __all__ = [
     "MediaChecks",
     "MediaOfNodes",
     "SeparatesRows",
-    "built_ref",
     "checking",
     "current_checks",
     "graph_errors",

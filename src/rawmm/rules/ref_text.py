@@ -49,7 +49,7 @@ def read_ref(ref: str) -> RawMMRef:
     Raises:
         ContractError, ProcessedPayloadError: as `rawmm.split_raw_mm_ref`.
     """
-    return built_ref(ref_fields(ref))
+    return _validated(ref_fields(ref))
 
 
 def ref_fields(ref: str) -> RefFields:
@@ -161,7 +161,7 @@ def _with_uri(fields: dict[str, Any], name: str = "raw_image_uri") -> RefFields:
     return RefFields({**fields, "raw_image_uri": uri}, name)
 
 
-def built_ref(parsed: RefFields) -> RawMMRef:
+def _validated(parsed: RefFields) -> RawMMRef:
     """The reference of parsed fields, validated.
 
     Raises:

@@ -110,17 +110,17 @@ def upgrade(
             descriptors get a ``raw_image_id``. Without it they stay inline, as a ``data:``
             URL in ``raw_image_uri``. Either way each image is compared with its hash.
         layout: the model's image layout, or its family for the default parameters. Descriptors
-            of the family that lack their fingerprint, or have that of a text without ``v1``, get
-            the fingerprint of the layout. The forms ``pruned_ref`` and ``inline_urls`` need a
-            layout, and ``inline_urls`` needs `image_dir` for inline images. Messages of the
+            and references of the family that lack their fingerprint, or have that of a text
+            without ``v1``, get the fingerprint of the layout. The form ``inline_urls`` needs a
+            layout, and `image_dir` for inline images. Messages of the
             form ``released`` get their sidecars with it; see `rawmm.describe_trace`.
         image_token_ids: placeholder tokens of images, for ``released`` records without a
             token-type map.
 
     Raises:
-        ContractError: ``historical_form`` for ``inline_urls`` and ``pruned_ref`` without a layout,
-            ``no_image_dir`` for ``inline_urls`` without a directory, ``unsupported_version`` for a
-            later version, ``hash_mismatch``, and as `rawmm.convert`.
+        ContractError: ``historical_form`` or ``no_image_dir`` for ``inline_urls`` without a layout
+            or directory, ``unsupported_version`` for a later version, ``hash_mismatch``, and as
+            `rawmm.convert`.
         ProcessedPayloadError: the form is ``processed``; run again from the source images.
         OffloadError: an inline image is invalid or cannot be stored.
         MaterializeError: an image file that ``inline_urls`` or, with a layout, a ``released``

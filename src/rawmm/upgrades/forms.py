@@ -11,7 +11,6 @@ from rawmm.upgrades import (
     inline_urls,
     mmraw,
     pruned_item,
-    pruned_ref,
     unversioned_fingerprint,
     uri,
 )
@@ -33,7 +32,6 @@ HISTORICAL_FORMS: tuple[HistoricalForm, ...] = (
     mmraw.JSON,
     pruned_item.FORM,
     pruned_item.FOR_TRAINER,
-    pruned_ref.FORM,
     unversioned_fingerprint.FOR_ITEM,
     unversioned_fingerprint.FOR_TRAINER,
     unversioned_fingerprint.FOR_REF,

@@ -1,7 +1,7 @@
 """The forms ``mmraw_v2``, ``mmraw_v3``, ``mmraw_base64`` and ``mmraw_json`` of reference strings.
 
 One parser reads all of them, so one upgrade serves all. Any of them may lack its fingerprint, see
-`pruned_ref`.
+`unversioned_fingerprint`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.codec import to_builtins
-from rawmm.engine import raw_mm_ref
+from rawmm.engine import split_raw_mm_ref, written_ref
 from rawmm.errors import RawMMError
 from rawmm.locators import scheme_of
 from rawmm.real_class import is_a
-from rawmm.rules import built_ref, ref_fields
 from rawmm.upgrades.form import HistoricalForm, Step
 from rawmm.upgrades.images import read_inline
 from rawmm.upgrades.processed import with_advice
@@ -22,34 +21,22 @@ if TYPE_CHECKING:
     from rawmm.upgrades.form import Context, Path
 
 
-_ANY_FINGERPRINT: Final = "0" * 32
-"""Stands for a missing fingerprint while the other fields are validated."""
-
-
 def read_reference(ref: str, path: Path) -> dict[str, Any]:
     """The fields of a reference string of any form, as in `RawMMRef`.
-
-    A missing ``fingerprint`` stays missing. Everything else is validated.
 
     Raises:
         ContractError, ProcessedPayloadError: as `rawmm.split_raw_mm_ref`.
     """
     try:
-        parsed = ref_fields(ref)
-        is_pruned = "fingerprint" not in parsed.fields
-        if is_pruned:
-            parsed = parsed._replace(fields={**parsed.fields, "fingerprint": _ANY_FINGERPRINT})
-        fields: dict[str, Any] = to_builtins(built_ref(parsed))
+        fields: dict[str, Any] = to_builtins(split_raw_mm_ref(ref))
     except RawMMError as error:
         raise with_advice(error).at(path) from None
-    if is_pruned:
-        del fields["fingerprint"]
     return fields
 
 
 def write_reference(fields: dict[str, Any]) -> str:
     """The canonical string of a reference."""
-    return raw_mm_ref(**fields)
+    return written_ref(fields)
 
 
 def _upgrade(ref: str, context: Context) -> Step:
@@ -79,7 +66,7 @@ def _canonical(ref: str, context: Context, change: str) -> Step:
 
 def is_canonical(ref: str, fields: dict[str, Any]) -> bool:
     """Whether a reference string is the canonical one of its fields."""
-    return "fingerprint" in fields and write_reference(fields) == ref
+    return write_reference(fields) == ref
 
 
 def _is_old_json(ref: str) -> bool:

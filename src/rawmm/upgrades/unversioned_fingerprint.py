@@ -1,8 +1,7 @@
 """The form ``unversioned_fingerprint``: an absent fingerprint, or one of a text without ``v1``.
 
-A fingerprint does not show the text that it was computed from, and descriptors may lack it, so the
-form is recognized only if the model's layout is given. References that lack their fingerprint have
-the form ``pruned_ref``.
+A fingerprint does not show the text that it was computed from, and descriptors and references may
+lack it, so the form is recognized only if the model's layout is given.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 _FEWEST_DIGITS: Final = 16
 
 
-def _form(of: str, field: str, *, optional: bool) -> HistoricalForm:
+def _form(of: str, field: str) -> HistoricalForm:
     """The form of a type with the fingerprint in `field`."""
 
     def matches(value: Any, layout: Layout) -> bool:
@@ -27,7 +26,7 @@ def _form(of: str, field: str, *, optional: bool) -> HistoricalForm:
         if base_value(fields.get("family")) != layout.family:
             return False
         if field not in fields:
-            return optional
+            return True
         return _is_unversioned(base_value(fields[field]), layout)
 
     def upgrade(value: dict[str, Any], context: Context) -> Step:
@@ -56,6 +55,6 @@ def _is_unversioned(fingerprint: object, layout: Layout) -> bool:
     return digits.startswith(fingerprint)
 
 
-FOR_ITEM: Final = _form("RawMMItem", "layout_fingerprint", optional=True)
-FOR_TRAINER: Final = _form("MMImageItem", "layout_fingerprint", optional=True)
-FOR_REF: Final = _form("RawMMRef", "fingerprint", optional=False)
+FOR_ITEM: Final = _form("RawMMItem", "layout_fingerprint")
+FOR_TRAINER: Final = _form("MMImageItem", "layout_fingerprint")
+FOR_REF: Final = _form("RawMMRef", "fingerprint")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm import (
-    ContractError,
     GenerateFeatures,
     MessageNode,
     MMRefs,
@@ -257,23 +256,20 @@ class TestReferences:
         for kind in (RawMMRef, None):
             result = upgrade(write(fields), kind, layout=LAYOUT)
             assert result.value == wanted
-            assert result.notes[-1].form == "pruned_ref"
+            assert result.notes[-1].form == "unversioned_fingerprint"
         again = upgrade(result.value, RawMMRef, layout=LAYOUT)
         assert (again.value, again.form, again.notes) == (wanted, "mmraw", [])
 
-    def test_reference_without_a_layout_of_its_family_is_refused(
+    def test_fingerprint_stays_absent_without_a_layout_of_the_family(
         self, write: Callable[[dict[str, Any]], Any], locator: dict[str, str]
     ) -> None:
+        fields = self.ref(locator)
         for layout in (None, OTHER_FAMILY):
-            error = refusal(write(self.ref(locator)), RawMMRef, layout=layout)
-            assert isinstance(error, ContractError)
-            assert (error.code, error.path) == ("historical_form", "$")
-            assert "pruned_ref" in error.got
-            assert ("kimi_k25" in error.got) is (layout is OTHER_FAMILY)
-            assert error.hint is not None
-            assert "layout=" in error.hint
-            assert "qwen_vl" in error.hint
-            assert_silent(error, URL)
+            for kind in (RawMMRef, None):
+                value = upgrade(write(fields), kind, layout=layout).value
+                assert to_builtins(value) == fields
+                again = upgrade(value, RawMMRef, layout=layout)
+                assert (again.value, again.form, again.notes) == (value, "mmraw", [])
 
 
 def test_references_in_features_get_the_fingerprint() -> None:
@@ -283,8 +279,8 @@ def test_references_in_features_get_the_fingerprint() -> None:
     result = upgrade(old, GenerateFeatures, layout=LAYOUT)
     assert to_builtins(result.value) == features(*[ref] * 4, None)
     assert old == before
-    error = refusal(old, GenerateFeatures)
-    assert (error.code, error.path) == ("historical_form", "$.kwargs_data.image[0]")
+    bare = upgrade(old, GenerateFeatures).value
+    assert to_builtins(bare) == features(*[as_json(REF)] * 4, None)
     wrong = {name: by and {"video": by["image"]} for name, by in old.items()}
     assert refusal(wrong, GenerateFeatures, layout=LAYOUT).code == "modality_mismatch"
 
@@ -322,7 +318,6 @@ def test_reference_that_lacks_more_is_not_pruned(missing: str) -> None:
     [
         (pruned(envelope(**ID)), RawMMItem, "missing_field"),
         (pruned(envelope(**URI), "version"), RawMMItem, "historical_form"),
-        (REF, RawMMRef, "missing_field"),
     ],
 )
 def test_reader_refuses_pruned_data(value: Any, kind: Any, code: str) -> None:

@@ -267,7 +267,7 @@ def test_importing_it_loads_no_image_library() -> None:
 
 BY_AGE = (
     "descriptor_only", "descriptor_and_uris", "mmraw_v2", "mmraw_v3", "uri", "inline",
-    "mmraw_base64", "mmraw_json", "pruned_item", "pruned_ref", "unversioned_fingerprint",
+    "mmraw_base64", "mmraw_json", "pruned_item", "unversioned_fingerprint",
     "inline_urls",
 )  # fmt: skip
 """The old forms, the oldest first."""

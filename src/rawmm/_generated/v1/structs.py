@@ -833,8 +833,8 @@ class RawMMRef(Ruled, kw_only=True):
     family: Name
     """The image layout that owns the payload."""
 
-    fingerprint: LayoutFingerprint
-    """Fingerprint of the layout's parameters."""
+    fingerprint: LayoutFingerprint | Absent = field(default=ABSENT)
+    """Fingerprint of the layout's parameters; absent in references of August 2026."""
 
     modality: Name
     """Kind of media, e.g. 'image'."""

@@ -70,9 +70,9 @@ def upgrade(
         str | None,
         Parameter(
             help="The model's image layout: a family and its parameters, e.g. "
-            "qwen_vl,patch_size=14. References of the forms inline_urls and pruned_ref require "
-            "it. Messages of the form released get their sidecars, and descriptors get its "
-            "fingerprint if they lack one.",
+            "qwen_vl,patch_size=14. Trainer references of the form inline_urls require it. "
+            "Messages of the form released get their sidecars, and descriptors and references "
+            "get its fingerprint if they lack one.",
         ),
     ] = None,
     image_token: ImageTokens = None,
@@ -96,8 +96,8 @@ def upgrade(
     """Convert records from historical wire forms to the form of the contract.
 
     Historical forms are: sidecar items descriptor_only, uri, inline and pruned_item; mmraw:
-    references of any version and, with --layout, pruned_ref; trainer references
-    descriptor_and_uris and, with --layout and --image-dir, inline_urls.
+    references of any version; trainer references descriptor_and_uris and, with --layout and
+    --image-dir, inline_urls.
     Each may be a record, or part of a node, trace, request or training sample. The form is
     detected. Everything else is unchanged. Every upgraded record is checked before it is written.
     Processed payloads and mmfile: references cannot be upgraded; run again from the source images.
