@@ -71,6 +71,10 @@ _MODELS: Final[dict[type, Any]] = {
     ToolMessage: vf.ToolMessage,
     Tool: vf.Tool,
 }
+_KNOWN: Final = MessageNode.__known__ | {
+    name for model in _MODELS.values() for name in model.model_fields
+}
+"""Fields of nodes, messages and tools whose null means the same as absence."""
 _FLOATS: Final = frozenset({*PER_SAMPLED, "loss_weights"})
 """Fields of a node that hold streams of numbers."""
 _INT32: Final = 2**31 - 1
@@ -251,7 +255,7 @@ def _node_unmapped(
 ) -> tuple[list[tuple[Path, Any]], list[tuple[Path, list[float]]]]:
     """The fields of a node, message or tool that verifiers does not have or rounds.
 
-    Null counts as absent.
+    Null counts as absent, but in an unknown field, whose meaning is unknown, too.
 
     Returns:
         The unmapped fields, and the streams that verifiers rounded.
@@ -264,12 +268,16 @@ def _node_unmapped(
     streams: list[tuple[Path, Any, Any]]
     for name, value in given.items():
         # Streams are compared as a whole. An empty list of tools is not written.
-        if value is None or value == kept.get(name) or (name == "tools" and not value):
+        if name not in kept:
+            if name not in _KNOWN or (value is not None and not (name == "tools" and not value)):
+                missing.append(((name,), value))
             continue
-        if name == "loss_weights" and is_a(kept.get(name), dict):
+        if value is None or value == kept[name]:
+            continue
+        if name == "loss_weights" and is_a(kept[name], dict):
             streams = [((name, key), one, kept[name].get(key)) for key, one in value.items()]
         else:
-            streams = [((name,), value, kept.get(name))]
+            streams = [((name,), value, kept[name])]
         for path, one, other in streams:
             if one == other:
                 continue
