@@ -69,13 +69,14 @@ CODES: Final[dict[str, str]] = {
     "no_locator": "an item without a locator is used where its image is needed",
     # The trainer.
     "unsupported_modality": "only images are accepted here, and there are other media",
-    "mixed_layouts": "images in one micro-batch have different layouts",
+    "mixed_layouts": "images, or images and the trainer, have different layouts or decodings",
     # Offload.
     "bad_base64": "the text of a data URL is not strict base64",
     "not_an_image": "the bytes are not a complete PNG, JPEG, WebP or GIF",
     "image_type_mismatch": "the image does not have the type that is declared for it",
     "unknown_image_form": "a message holds an image in a form that rawmm does not know",
     "other_media": "a message holds audio, video or a document, which the limits refuse",
+    "ambiguous_image": "programs may decode the image differently, and such images are refused",
     "image_limit": "an image or a request exceeds a limit",
     "no_image_dir": "no image directory is given or configured",
     "store_failed": "the image directory cannot be read or written",
@@ -271,15 +272,23 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def _readable_key(key: str) -> int:
+    """How many characters of a key may be shown: the head only of a data URL."""
+    if key[:5].lower() == "data:":
+        head = _DATA_URL.match(key)
+        return len(head[0] if head else key[:5])
+    return _readable(key, _SHOWN)
+
+
 def json_path(parts: Iterable[str | int]) -> str:
     """Keys and indices as a JSON path: ``$.nodes[3].message``, with unusual keys in brackets."""
     out = ["$"]
     for part in parts:
         if isinstance(part, int):
             out.append(f"[{part}]")
-        elif _readable(part, _SHOWN) < len(part):
+        elif (size := _readable_key(part)) < len(part):
             # A key is part of the data and is cut like other text.
-            cut = f"{part[: _readable(part, _SHOWN)]}... ({len(part)} characters)"
+            cut = f"{part[:size]}... ({len(part)} characters)"
             out.append(f"[{json.dumps(cut)}]")
         else:
             out.append(f".{part}" if _PLAIN_KEY.match(part) else f"[{json.dumps(part)}]")

@@ -44,7 +44,7 @@ def run_examples(
 
 
 def test_examples_of_the_usage_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_examples(USAGE, "docs/usage.md", 5, tmp_path, monkeypatch)
+    run_examples(USAGE, "docs/usage.md", 6, tmp_path, monkeypatch)
 
 
 def test_example_of_the_readme_gives_samples(

@@ -20,6 +20,7 @@ VECTORS = schemas.conformance_vectors()
 VALID = [vector for vector in VECTORS if "code" not in vector]
 INVALID = [vector for vector in VECTORS if "code" in vector]
 RUNTIME_CODES = {
+    "ambiguous_image",
     "describe_failed",
     "duplicate_key",
     "foreign_file",

@@ -406,6 +406,13 @@ def functions(tmp: Path) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 GOOD_OF_METHODS: dict[str, Any] = {
+    "messages": [],
+    "mm_placeholders": {},
+    "placeholder_id": 1,
+    "token_ids": [1],
+    "config": {},
+    "processor": print,
+    "id": "qwen",
     "attribution": {},
     "count": 1,
     "expected_hash": "0" * 32,
@@ -413,6 +420,7 @@ GOOD_OF_METHODS: dict[str, Any] = {
     "images": 1,
     "info": prepare_image(IMAGE, rawmm.Limits()).info,
     "load": lambda: IMAGE,
+    "limits": rawmm.Limits(),
     "locator": "a.png",
     "prepared": prepare_image(IMAGE, rawmm.Limits()),
     "raw": IMAGE,

@@ -42,7 +42,7 @@ ONLY_IN = {
     "msgpack": {"cli/msgpack_stream.py"},
     "rich": {"cli"},
     "hypothesis": {"testing"},
-    "PIL": {"images", "materialize"},
+    "PIL": {"images", "materialize", "testing/_layouts.py"},
     "pydantic": {"integrations/pydantic.py"},
     "pydantic_core": {"integrations/pydantic.py"},
     "renderers": {"integrations/renderers.py"},

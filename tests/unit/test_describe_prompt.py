@@ -160,6 +160,7 @@ def test_ranges_that_do_not_fit_are_refused(name: str) -> None:
     ("ranges", "path"),
     [
         ("9:77", "$.mm_placeholders"),
+        ("<html></html>", "$.mm_placeholders"),
         ([9, 77, 3], "$.mm_placeholders[0]"),
         ([(1, 2, 3)] * 3, "$.mm_placeholders[0]"),
         ([("a", 77)] * 3, "$.mm_placeholders[0].offset"),
@@ -174,6 +175,8 @@ def test_rubbish_is_refused_with_its_path(ranges: Any, path: str) -> None:
     with pytest.raises(RawMMError) as caught:
         describe_prompt(inline(), ranges, LAYOUT)
     assert caught.value.path == path
+    if caught.value.code == "wrong_type" and not path.endswith("offset"):
+        assert caught.value.hint
 
 
 def test_mismatch_names_image_and_both_counts() -> None:
@@ -213,6 +216,17 @@ def test_image_that_is_gone_is_refused_at_its_url(tmp_path: Path) -> None:
         assert caught.value.code == "missing_image"
         assert caught.value.path == "$.messages[0].content[1].image_url.url"
         assert caught.value.hint
+
+
+def test_url_without_scheme_is_looked_for_in_the_image_dir(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VF_RENDERER_IMAGE_OFFLOAD_DIR", "PRIME_RL_RUN_DIR", "RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "screen.png").write_bytes(image(0))
+    sidecar = describe_prompt(messages("screen.png"), RANGES[:1], LAYOUT, image_dir=tmp_path)
+    assert sidecar is not None
+    assert sidecar.mm_items["image"][0].raw_image_id == "screen.png"
 
 
 def test_damaged_image_is_refused(tmp_path: Path) -> None:

@@ -144,7 +144,8 @@ SENTENCES: list[tuple[str, Any, Any, str]] = [
         "stream_length",
         NODE + ', "token_ids": [1, 2], "mask": [true]}',
         MessageNode,
-        "$.mask: expected 2 flags, one per token, got 1 [stream_length]",
+        "$.mask: expected 2 flags, one per token, got 1; "
+        "the stream is that of other tokens, or was cut [stream_length]",
     ),
 ]
 
@@ -186,6 +187,13 @@ def test_json_path() -> None:
         '$.nodes[3].a_b["with space"]["q\\""]["\\u00e9"]'
     )
     assert len(json_path(["x" * 1000])) < 80
+
+
+@pytest.mark.parametrize("head", ["data:image/png;base64,", "DATA:,", "data:"])
+def test_path_shows_only_the_head_of_a_data_url(head: str) -> None:
+    path = json_path(["info", f"{head}iVBORw0KGgo{SECRET}"])
+    assert path.startswith(f'$.info["{head[:5]}')
+    assert "iVBOR" not in path
 
 
 SECRET = base64.b64encode(os.urandom(300)).decode()

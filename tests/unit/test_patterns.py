@@ -189,6 +189,7 @@ HOSTILE = {
     "Name": "." * MEGABYTE + "!",
     "LayoutFingerprint": "0" * MEGABYTE + "!",
     "ImageHash": "0" * MEGABYTE + "!",
+    "MediaId": "a" * MEGABYTE + "\t!",
     "RawImageId": "." * MEGABYTE + "!",
     "RawImageUri": "data:image/" + "a" * MEGABYTE,
     "ArrayData": "A" * MEGABYTE + "!",
@@ -214,6 +215,7 @@ PLACES = {
     "RawImageId": ("RawMMItem", "raw_image_id"),
     "RawImageUri": ("RawMMItem", "raw_image_uri"),
     "ImageHash": ("RawMMRef", "mm_hash"),
+    "MediaId": ("ContentPart", "uuid"),
     "ArrayData": ("EncodedArray", "data"),
 }
 

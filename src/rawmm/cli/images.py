@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from rawmm.engine import split_raw_mm_ref
 from rawmm.errors import OffloadError, RawMMError, json_path, shown_text
 from rawmm.locators import Problem, file_path, locator_of, scheme_of
-from rawmm.model.types import ContentPart, Contract, GenerateFeatures, MMImageRef
+from rawmm.model.types import (
+    ContentPart,
+    Contract,
+    GenerateFeatures,
+    MMImageItem,
+    MMImageRef,
+    RawMMItem,
+)
 from rawmm.offload import ImageParts, inline_url, offload_images_inplace
 from rawmm.store import check_exists, served_schemes
 from rawmm.values.fields import iter_children
@@ -127,6 +134,24 @@ class ImageChecker:
         except OffloadError as error:
             return error
         return None
+
+
+def ambiguous_items(value: Any) -> Iterator[OffloadError]:
+    """An error for each item of a record whose image programs may decode differently."""
+    stack: list[tuple[Path, Any]] = [((), value)]
+    while stack:
+        path, current = stack.pop()
+        if isinstance(current, RawMMItem | MMImageItem):
+            if current.ambiguous:
+                yield OffloadError(
+                    "ambiguous_image",
+                    json_path((*path, "ambiguous")),
+                    expected="an image that all programs decode in the same way",
+                    got=f"one whose {' and '.join(current.ambiguous)} they treat differently",
+                    hint="store it upright and opaque, with ImageStore(normalize=True)",
+                )
+            continue
+        stack += reversed([((*path, key), child) for key, child in iter_children(current)])
 
 
 def _required(locator: str) -> OffloadError:

@@ -106,6 +106,7 @@ class Source:
         self.form = form
         self.size: int | None = None
         self.done = 0
+        self._blank: list[bytes] = []
         status = fstat(file.fileno())
         if S_ISREG(status.st_mode):
             self.size = status.st_size
@@ -136,6 +137,12 @@ class Source:
         if not found and not may_be_empty:
             raise self._malformed("nothing but blank lines")
 
+    def blank_lines(self) -> bytes:
+        """The blank lines of JSON Lines that were read since the last call."""
+        lines = b"".join(self._blank)
+        self._blank.clear()
+        return lines
+
     def _json(self) -> Iterator[Record]:
         yield Record(self._read(-1), None)
 
@@ -144,6 +151,7 @@ class Source:
         while data := self._readline():
             line += 1
             if data.isspace():
+                self._blank.append(data)
                 continue
             if not found and data.strip() in (b"{", b"["):
                 raise self._malformed(

@@ -69,12 +69,29 @@ class Rewrite:
         self._what = what
 
     def write(
-        self, output: str, form: Format, change: Callable[[Any], Any], *, durable: bool
+        self,
+        output: str,
+        form: Format,
+        change: Callable[[Any], Any],
+        *,
+        durable: bool,
+        change_text: Callable[[bytes], bytes] | None = None,
     ) -> RawMMError | InternalError | None:
         """Write ``change(record)`` for each record; return the error that stopped it, or None.
 
         After an error `output` is unchanged.
+
+        Args:
+            output: the file.
+            form: its format.
+            change: from a record as plain data to the new one.
+            durable: as in `Target`.
+            change_text: from the text of a record to that of the new one, used instead of `change`
+                if both files are JSON, or both JSON Lines. Then everything between the records
+                stays, too.
         """
+        if form == "msgpack" or form != self.source.form:
+            change_text = None
         with progress(self._what, self.source.size) as advance:
             try:
                 with Target(output, durable=durable) as target:
@@ -82,11 +99,16 @@ class Rewrite:
                     for record in self.source.records(may_be_empty=True):
                         self.line, self.record = record.line, record
                         with report_bugs():
-                            writer.write(change(decode_record(record, self.source.form)))
+                            if change_text is None:
+                                writer.write(change(decode_record(record, self.source.form)))
+                            else:
+                                writer.write_text(
+                                    self.source.blank_lines(), change_text(record.data)
+                                )
                         self.records += 1
                         self.line = None
                         advance(self.source.done)
-                    writer.finish()
+                    writer.finish(b"" if change_text is None else self.source.blank_lines())
             except (RawMMError, InternalError) as error:
                 return error
         self.written = target.written
@@ -110,10 +132,19 @@ def decode_record(record: Record, form: Format) -> Any:
     Raises:
         ContractError: as `decode_strict`.
     """
+    return decode_text(record.data, form)
+
+
+def decode_text(data: bytes, form: Format) -> Any:
+    """The bytes of a record as plain data.
+
+    Raises:
+        ContractError: as `decode_strict`.
+    """
     try:
-        return decode_strict(record.data, form)
+        return decode_strict(data, form)
     except RawMMError as error:
-        fault = with_fault(error, record.data, form)
+        fault = with_fault(error, data, form)
     raise fault
 
 

@@ -153,6 +153,20 @@ class Writer:
         self._from_json = source != "msgpack"
         self._records = 0
 
+    def write_text(self, before: bytes, text: bytes) -> None:
+        """Write a record of a JSON or JSON Lines file that is already encoded.
+
+        Args:
+            before: what stands before it in the file.
+            text: the record.
+
+        Raises:
+            UsageError: the target cannot be written.
+        """
+        self._records += 1
+        self._target.write(before)
+        self._target.write(text)
+
     def write(self, value: Any) -> None:
         """Write a record.
 
@@ -172,12 +186,13 @@ class Writer:
             data = msgspec.json.encode(value if self._from_json else to_json(value)) + b"\n"
         self._target.write(data)
 
-    def finish(self) -> None:
-        """Check that the file is complete.
+    def finish(self, after: bytes = b"") -> None:
+        """Write what stands after the last record, and check that the file is complete.
 
         Raises:
             UsageError: a JSON file has no document.
         """
+        self._target.write(after)
         if self._form == "json" and not self._records:
             raise UsageError(
                 "a JSON file holds one document, but the input has none; "

@@ -122,10 +122,9 @@ class MessageImages:
             return self._read(store_for(url), url, by_url)
         in_store = self._store, name, {"raw_image_id": name}
         places = [in_store]
-        if stored_hash(name) is None and not self._is_root_of(url):
-            places.insert(0, (None, url, by_url))
-        elif not self._is_root_of(url):
-            places.append((None, url, by_url))
+        # A bare name is one in the store.
+        if scheme_of(url) and not self._is_root_of(url):
+            places.insert(0 if stored_hash(name) is None else 1, (None, url, by_url))
         first: RawMMError | None = None
         for store, locator, fields in places:
             try:

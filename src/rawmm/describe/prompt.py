@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rawmm.store import ImageReader
 
 _RANGES: Final = ("mm_placeholders",)
+_FROM_ENGINE: Final = "pass the engine's mm_placeholders"
 
 
 def describe_prompt(
@@ -159,7 +160,11 @@ def _each(value: Any, path: Path) -> list[PlaceholderRange]:
     given = as_sequence(value)
     if given is None:
         raise contract_error(
-            "wrong_type", path, expected="an array of ranges, offset and length", got=shown(value)
+            "wrong_type",
+            path,
+            expected="an array of ranges, offset and length",
+            got=shown(value),
+            hint=_FROM_ENGINE,
         )
     return [_range(one, (*path, index)) for index, one in enumerate(given)]
 
@@ -178,6 +183,7 @@ def _range(value: Any, path: Path) -> PlaceholderRange:
             path,
             expected="a range: a pair, or an object with offset and length",
             got=shown(value),
+            hint=_FROM_ENGINE,
         )
     try:
         return PlaceholderRange(offset=offset, length=length)

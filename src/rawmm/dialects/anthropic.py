@@ -30,7 +30,7 @@ from rawmm.dialects.fields import (
 from rawmm.errors import RawMMError, shown
 from rawmm.model.types import AssistantMessage, SystemMessage, ToolMessage
 from rawmm.real_class import is_a
-from rawmm.values.errors import unknown_field
+from rawmm.values.errors import not_json, unknown_field
 from rawmm.values.strict_json import read_json
 
 if TYPE_CHECKING:
@@ -159,11 +159,17 @@ def _read_reply(blocks: list[Any], path: Path) -> Message:
 
 
 def _read_call(block: Fields) -> dict[str, Any]:
+    arguments = None
+    given = block.take("input", dict) or {}
+    with suppress(TypeError, ValueError, RecursionError):  # bytes, NaN, a cycle
+        arguments = json.dumps(given, allow_nan=False)
+    if arguments is None:
+        raise not_json(given, (*block.path, "input"))
     found = {
         "id": block.need("id", str),
         "type": "function",
         "name": block.need("name", str),
-        "arguments": json.dumps(block.take("input", dict) or {}),
+        "arguments": arguments,
     }
     if (namespace := block.take("toolset_name", str)) is not None:
         found["namespace"] = namespace

@@ -9,6 +9,7 @@ from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.types import ImageUrlContentPart, Message, TextContentPart, Tool, ToolMessage
 from rawmm.real_class import is_a
 from rawmm.values.errors import missing_field, unknown_field
+from rawmm.values.payload import Mode, payload_errors
 from rawmm.values.plain import scan, to_plain
 from rawmm.values.strict_json import read_json
 
@@ -237,6 +238,8 @@ def tool(fields: dict[str, Any], path: Path) -> Tool:
     name = fields.get("name")
     if not name and kind not in CLIENT_TOOLS:
         name = fields.get("server_label") or kind
+    for error in payload_errors(fields, path, Mode.JSON):
+        raise error
     found: Tool = built(Tool, {**fields, "name": name}, path)
     return found
 

@@ -45,7 +45,7 @@ def content_parts(messages: Iterable[Any]) -> list[ContentPart]:
             ``unsupported_modality`` for media other than images, which vLLM would skip; and any
             violation of the contract.
         OffloadError: a data URL is not an image: ``bad_base64``, ``not_an_image``,
-            ``image_type_mismatch``, ``image_limit`` or ``bad_locator``.
+            ``image_limit`` or ``bad_locator``.
     """
     found = list(in_order(messages, (), "a list of messages"))
     parts = []

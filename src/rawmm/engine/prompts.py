@@ -247,6 +247,14 @@ class _Check:
         self._check_count()
         for medium, one in zip(self._media, self._ranges, strict=True):
             self._check_range(medium, one)
+            if one.offset + one.length > len(prompt):
+                raise contract_error(
+                    "placeholder_order",
+                    one.path,
+                    expected=f"a range inside the engine's {counted(len(prompt), 'token')}",
+                    got=f"one that ends at {one.offset + one.length}",
+                    hint="the answer was cut, or its tokens and ranges are those of two prompts",
+                )
         self._check_tokens(prompt)
 
     def _has_all_tokens(self) -> bool:

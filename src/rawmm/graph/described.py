@@ -81,7 +81,9 @@ class EngineRanges:
         ranges = self._ranges[first:]
         if not ranges:
             return [None] * len(new)
-        made = read(_called(describe, new, ranges, reused, first), MultiModalData | None, *_SIDECAR)
+        # Copies, because the caller's function may change its arguments.
+        found = _called(describe, list(new), list(ranges), reused, first)
+        made = read(found, MultiModalData | None, *_SIDECAR)
         total = dict.fromkeys(IN_MESSAGES, 0)
         for counts in self._counts[reused:]:
             for modality, count in counts.items():
@@ -103,12 +105,12 @@ class EngineRanges:
             refusal = None
         if refusal is not None:
             raise refusal
-        if (found := _flat(made)) != ranges:
+        if (placed := _flat(made)) != ranges:
             raise contract_error(
                 "placeholder_order",
                 (*_SIDECAR, "mm_placeholders"),
                 expected=f"the {counted(len(ranges), 'range')} that describe got",
-                got=f"{counted(len(found), 'range')} at other positions",
+                got=f"{counted(len(placed), 'range')} at other positions",
                 hint="describe must keep the ranges of the engine",
             )
         return parts

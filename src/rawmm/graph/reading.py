@@ -32,6 +32,10 @@ _PAIRS: Final[dict[str, Any]] = {
     "message_spans": list[tuple[int, int] | None],
     "mm_placeholders": list[tuple[int, int]],
 }
+_HINTS: Final = {
+    "message_spans": "pass the renderer's spans",
+    "mm_placeholders": "pass the ranges of all media, sorted, as pairs of offset and length",
+}
 
 
 def read(value: Any, kind: Any, *path: str | int) -> Any:
@@ -93,11 +97,13 @@ def _pairs(value: Any, kind: Any, name: str) -> Any:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
             pass  # raised below, so that msgspec's error is not in the chain
-    raise _wrong_type(name, value, "an array of pairs of integers")
+    raise _wrong_type(name, value, "an array of pairs of integers", _HINTS[name])
 
 
-def _wrong_type(name: str, value: Any, expected: str) -> RawMMError:
-    return contract_error("wrong_type", ("tokens", name), expected=expected, got=shown(value))
+def _wrong_type(name: str, value: Any, expected: str, hint: str | None = None) -> RawMMError:
+    return contract_error(
+        "wrong_type", ("tokens", name), expected=expected, got=shown(value), hint=hint
+    )
 
 
 def token_types(found: Any, path: tuple[str, ...]) -> Mapping[str, int] | None:

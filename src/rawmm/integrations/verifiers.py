@@ -42,6 +42,7 @@ from rawmm.integrations._pydantic_models import dumped, validated
 from rawmm.model.types import (
     MAX_DEPTH,
     AssistantMessage,
+    Contract,
     MessageNode,
     SystemMessage,
     Tool,
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 
 Messages = TypeVar("Messages")
 
-_MODELS: Final[dict[type, Any]] = {
+_MODELS: Final[dict[type[Contract], Any]] = {
     MessageNode: VerifiersNode,
     SystemMessage: vf.SystemMessage,
     UserMessage: vf.UserMessage,
@@ -71,16 +72,13 @@ _MODELS: Final[dict[type, Any]] = {
     ToolMessage: vf.ToolMessage,
     Tool: vf.Tool,
 }
-_KNOWN: Final = MessageNode.__known__ | {
-    name for model in _MODELS.values() for name in model.model_fields
-}
-"""Fields of nodes, messages and tools whose null means the same as absence."""
 _FLOATS: Final = frozenset({*PER_SAMPLED, "loss_weights"})
 """Fields of a node that hold streams of numbers."""
 _INT32: Final = 2**31 - 1
 """The largest token id of 0.4.1.dev86."""
 _GENERATED: Final[tuple[Path, ...]] = (("id",), ("verifiers",), ("timing", "start"))
 """Fields of a trace for which verifiers generates values."""
+_KNOWN: Final = frozenset[str]().union(*(kind.__known__ for kind in _MODELS))
 _NAMES: Final = "Trace, MessageNode, message or Tool"
 
 
@@ -158,6 +156,8 @@ def to_verifiers(value: Any, *, trace_class: Any = WireTrace) -> Any:
         )
     built = _validated(model, _acceptable(document), [((), document)])
     for path, left in _node_unmapped(document, dumped(built))[0]:
+        if left is None:  # an unknown null, which only a trace can keep
+            continue
         raise contract_error(
             "unknown_field",
             path,
@@ -255,7 +255,7 @@ def _node_unmapped(
 ) -> tuple[list[tuple[Path, Any]], list[tuple[Path, list[float]]]]:
     """The fields of a node, message or tool that verifiers does not have or rounds.
 
-    Null counts as absent, but in an unknown field, whose meaning is unknown, too.
+    Null counts as absent in the fields of the contract.
 
     Returns:
         The unmapped fields, and the streams that verifiers rounded.
@@ -267,17 +267,16 @@ def _node_unmapped(
     exact: list[tuple[Path, list[float]]] = []
     streams: list[tuple[Path, Any, Any]]
     for name, value in given.items():
+        if value is None and name not in kept and name not in _KNOWN:
+            missing.append(((name,), None))  # an unknown field keeps its null
+            continue
         # Streams are compared as a whole. An empty list of tools is not written.
-        if name not in kept:
-            if name not in _KNOWN or (value is not None and not (name == "tools" and not value)):
-                missing.append(((name,), value))
+        if value is None or value == kept.get(name) or (name == "tools" and not value):
             continue
-        if value is None or value == kept[name]:
-            continue
-        if name == "loss_weights" and is_a(kept[name], dict):
+        if name == "loss_weights" and is_a(kept.get(name), dict):
             streams = [((name, key), one, kept[name].get(key)) for key, one in value.items()]
         else:
-            streams = [((name,), value, kept[name])]
+            streams = [((name,), value, kept.get(name))]
         for path, one, other in streams:
             if one == other:
                 continue

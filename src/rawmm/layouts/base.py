@@ -14,7 +14,7 @@ from rawmm.real_class import is_a
 from rawmm.values.plain import MAX_INT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rawmm.errors import RawMMError
     from rawmm.images import ImageDecoding
@@ -24,15 +24,28 @@ MAX_SIDE: Final = 2**31 - 1
 """The longest side in pixels that an image file can state (PNG)."""
 
 
+class Run(NamedTuple):
+    """Equal tokens that follow each other.
+
+    Attributes:
+        token: the token's text in the family's published tokenizers.
+        length: how often it follows itself.
+    """
+
+    token: str
+    length: int
+
+
 class Geometry(NamedTuple):
     """What a family's image processor makes of an image of some size.
 
     Attributes:
         grid: ``[frames, rows, columns]`` of the vision encoder's patches. Frames is 1, or the
             number of tiles. The product of the three, times the area of a patch, is the number of
-            pixels that reach the encoder.
-        num_tokens: the number of image-typed tokens that the family's processor writes into a
-            prompt for the image, including row and end marks where the family types them so.
+            pixels that reach the encoder. It is ``[1, 1, patches]`` where tiles and overview
+            differ in size.
+        num_tokens: the number of tokens that stand for the image in an expanded prompt: those of
+            patches, and the row, tile, start and end marks that `Layout.placeholder` lists.
         payload: what the image processor returns beside the pixels for a batch of this one image,
             as JSON; for a descriptor.
         placeholder_length: the number of tokens that stand for the image in a message:
@@ -50,15 +63,18 @@ class Layout(ABC):
     """How one family lays out images, with given parameters. Frozen, compared by parameters.
 
     The fields of a subclass are its parameters. Each has a default, and those of type int are
-    positive.
+    positive. A subclass defines `family`, `image_token` and `_lay_out`; `_runs`, if an image has
+    marks; and `processors` and `attributes` for `layout_of`.
     """
 
     family: ClassVar[str]
     vllm_modality: ClassVar[str | None] = None
     """vLLM's modality for images of the family, if it is not ``image``."""
+    image_token: ClassVar[str]
+    """The token of a patch in an expanded prompt, as in `Run`."""
     row_separators: ClassVar[bool] = False
-    """Whether other tokens than the placeholder separate the rows of an image."""
-    processors: ClassVar[tuple[str, ...]]
+    """Whether other tokens separate those of patches: an image is several runs of image tokens."""
+    processors: ClassVar[tuple[str, ...]] = ()
     """Class names of the family's image processors in transformers."""
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     """For each parameter the settings in which processors state it, most important first.
@@ -71,6 +87,8 @@ class Layout(ABC):
         {"do_resize": True, "do_center_crop": False}
     )
     """Switches of the image processor for which the layout covers one position only."""
+    nullable: ClassVar[frozenset[str]] = frozenset()
+    """Parameters for which None is a value."""
     output_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Names that the port in transformers has for keys of the payload, where they differ."""
 
@@ -81,8 +99,11 @@ class Layout(ABC):
             ContractError: ``wrong_type``, ``out_of_range`` or ``bad_length``.
         """
         for field in fields(self):
+            value = getattr(self, field.name)
             if field.type == "int":
-                self._check_count(field.name, getattr(self, field.name))
+                self._check_count(field.name, value)
+            elif field.type == "bool" and type(value) is not bool:
+                raise self._error(field.name, "wrong_type", "true or false", value)
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -103,12 +124,14 @@ class Layout(ABC):
         for name in cls.defaults():
             attributes = cls.attributes.get(name, (name,))
             value = settings.own(name) if name in cls.prompt_parameters else ABSENT
+            if name in cls.nullable and settings.get(attributes[0]) is None:
+                value = None
             for attribute in attributes if value is ABSENT else ():
                 if (value := settings.read(attribute)) is not ABSENT:
                     break
             if value is not ABSENT:
                 found[name] = value
-            elif name not in cls.prompt_parameters:
+            elif name not in cls.prompt_parameters and cls.defaults()[name] is not None:
                 cls._check_unstated(settings, attributes)
         for name in {"size"} & {base for base, _ in cls._entries()}:
             known = {entry for base, entry in cls._entries() if base == name}
@@ -169,14 +192,32 @@ class Layout(ABC):
         """
         return self._lay_out(_side("width", width), _side("height", height))
 
-    def marks(self, geometry: Geometry) -> Sequence[int]:
-        """Positions in an image's placeholder of its row, start and end marks.
+    def placeholder(self, width: int, height: int) -> list[Run]:
+        """The tokens that stand for an image in an expanded prompt, in order.
 
-        The family types these tokens as image, but a map of a renderer may name only the token
-        of patches.
+        Their lengths sum to `Geometry.num_tokens`.
+
+        Raises:
+            ContractError: as `describe` does.
         """
-        del geometry
-        return ()
+        return list(self._runs(self.describe(width, height)))
+
+    def marks(self, geometry: Geometry) -> Sequence[int]:
+        """Positions in an image's placeholder of its row, tile, start and end marks.
+
+        A map of a renderer may name only the token of patches.
+        """
+        found: list[int] = []
+        position = 0
+        for token, length in self._runs(geometry):
+            if token != self.image_token:
+                found += range(position, position + length)
+            position += length
+        return found
+
+    def _runs(self, geometry: Geometry) -> Iterable[Run]:
+        """The tokens that stand for an image."""
+        return (Run(self.image_token, geometry.num_tokens),)
 
     @abstractmethod
     def _lay_out(self, width: int, height: int) -> Geometry:
@@ -187,6 +228,16 @@ class Layout(ABC):
             raise self._error(name, "wrong_type", "an integer", value)
         if not 1 <= value <= MAX_INT:
             raise self._error(name, "out_of_range", "an integer from 1 to 2^53-1", value)
+
+    def _limit(self, expected: str, width: int, height: int) -> RawMMError:
+        """The error for an image that the family's image processor refuses."""
+        return contract_error(
+            "image_limit",
+            (),
+            expected=expected,
+            got=f"{width} x {height} pixels",
+            hint="crop or pad the image",
+        )
 
     def _check_at_most(self, name: str, limit: str) -> None:
         value, most = getattr(self, name), getattr(self, limit)

@@ -22,6 +22,7 @@ class Gemma3(Layout):
     """
 
     family: ClassVar[str] = "gemma3"
+    image_token: ClassVar[str] = "<image_soft_token>"
     processors: ClassVar[tuple[str, ...]] = ("Gemma3ImageProcessor",)
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {"image_size": ("size.height=width",)}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
 
 from rawmm.layouts.patch_grid import PatchGrid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,12 +22,16 @@ class Glm4v(PatchGrid):
     """
 
     family: ClassVar[str] = "glm4v"
+    image_token: ClassVar[str] = "<|image|>"
     processors: ClassVar[tuple[str, ...]] = (
         "Glm4vImageProcessor",
         "Glm46VImageProcessor",
         "GlmgaImageProcessor",
     )
 
+    attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {"min_pixels": ("size.shortest_edge",), "max_pixels": ("size.longest_edge",)}
+    )
     counts_frames: ClassVar[bool] = True
     enlarges: ClassVar[bool] = True
 

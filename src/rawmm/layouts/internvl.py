@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from rawmm.layouts.base import Geometry, Layout
+from rawmm.layouts.base import Geometry, Layout, Run
 from rawmm.layouts.settings import ABSENT
+from rawmm.layouts.tiles import MOST_TILES, arrangements, nearest_arrangement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rawmm.layouts.settings import Settings
 
 _MARKS: Final = 2
 """The tokens ``<img>`` and ``</img>``, which the family types as image."""
-_MOST_TILES: Final = 4096
-"""Bounds the arrangements to compare. The published models have 12 tiles, or 40 for video."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +33,7 @@ class InternVL(Layout):
     """
 
     family: ClassVar[str] = "internvl"
+    image_token: ClassVar[str] = "<IMG_CONTEXT>"
     processors: ClassVar[tuple[str, ...]] = ("GotOcr2ImageProcessor",)
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         {"image_size": ("size.height=width",)}
@@ -49,8 +48,8 @@ class InternVL(Layout):
 
     def __post_init__(self) -> None:
         Layout.__post_init__(self)
-        if self.max_patches > _MOST_TILES:
-            expected = f"an integer from 1 to {_MOST_TILES}"
+        if self.max_patches > MOST_TILES:
+            expected = f"an integer from 1 to {MOST_TILES}"
             raise self._error("max_patches", "out_of_range", expected, self.max_patches)
         self._check_at_most("min_patches", "max_patches")
         self._check_multiple("image_size", "patch_size")
@@ -69,9 +68,9 @@ class InternVL(Layout):
         """The names of the settings that `stated_by` reads."""
         return super(InternVL, cls).settings() | {"crop_to_patches"}
 
-    def marks(self, geometry: Geometry) -> tuple[int, int]:
-        """Positions of ``<img>`` and ``</img>``: the first and last token."""
-        return 0, geometry.num_tokens - 1
+    def _runs(self, geometry: Geometry) -> Iterable[Run]:
+        patches = Run(self.image_token, geometry.num_tokens - _MARKS)
+        return Run("<img>", 1), patches, Run("</img>", 1)
 
     def _lay_out(self, width: int, height: int) -> Geometry:
         tiles = self._tiles(width, height)
@@ -81,28 +80,7 @@ class InternVL(Layout):
         return Geometry([tiles, side, side], num_tokens, {"num_patches": [tiles]}, num_tokens)
 
     def _tiles(self, width: int, height: int) -> int:
-        """The number of tiles in the arrangement nearest to the image's aspect ratio.
-
-        Of two equally near ones the larger counts if the image fills more than half its area.
-        """
-        ratio, area = width / height, width * height
-        nearest, best = float("inf"), 1
-        for arrangement, tiles in _arrangements(self.min_patches, self.max_patches):
-            distance = abs(ratio - arrangement)
-            if distance < nearest:
-                nearest, best = distance, tiles
-            elif distance == nearest and area > 0.5 * self.image_size * self.image_size * tiles:
-                best = tiles
-        return best
-
-
-@lru_cache(maxsize=16)
-def _arrangements(fewest: int, most: int) -> tuple[tuple[float, int], ...]:
-    """Aspect ratio and number of tiles of each arrangement, by number of tiles, then columns."""
-    found = [
-        (columns * rows, columns, rows)
-        for columns in range(1, most + 1)
-        for rows in range(1, most // columns + 1)
-        if columns * rows >= fewest
-    ]
-    return tuple((columns / rows, tiles) for tiles, columns, rows in sorted(found))
+        columns, rows = nearest_arrangement(
+            width, height, arrangements(self.min_patches, self.max_patches), self.image_size
+        )
+        return columns * rows

@@ -31,6 +31,7 @@ class KimiK25(Layout):
     """
 
     family: ClassVar[str] = "kimi_k25"
+    image_token: ClassVar[str] = "<|media_pad|>"
     vllm_modality: ClassVar[str | None] = "vision_chunk"
     processors: ClassVar[tuple[str, ...]] = ("Kimi_K25ImageProcessor",)
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(

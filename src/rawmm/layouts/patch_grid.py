@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rawmm.errors import contract_error
 from rawmm.layouts.base import Geometry, Layout
+from rawmm.layouts.settings import ABSENT
+from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from rawmm.layouts.settings import Settings
 
 _MAX_RATIO: Final = 200
 
@@ -47,6 +51,16 @@ class PatchGrid(Layout):
         Layout.__post_init__(self)
         self._check_at_most("min_pixels", "max_pixels")
 
+    @classmethod
+    def stated_by(cls, settings: Settings) -> dict[str, Any]:
+        """The parameters that the settings of an image processor state, by name."""
+        pixels = [name for name in ("min_pixels", "max_pixels") if cls.attributes[name][0] == name]
+        bounded = any(settings.read(name) is not ABSENT for name in pixels)
+        # The bounds become entries of `size`, and the processor drops a size that is no dict.
+        if bounded and is_a(settings.get("size"), int | list | tuple):
+            raise settings.refused("size", "a dict, beside min_pixels or max_pixels")
+        return super(PatchGrid, cls).stated_by(settings)
+
     def _lay_out(self, width: int, height: int) -> Geometry:
         width, height = smart_resize(
             width,
@@ -58,9 +72,13 @@ class PatchGrid(Layout):
             enlarge=self.enlarges,
         )
         rows, columns = height // self.patch_size, width // self.patch_size
-        num_tokens = rows * columns // self.merge_size**2
+        num_tokens = self._num_tokens(rows // self.merge_size, columns // self.merge_size)
         payload = {"image_grid_thw": [[1, rows, columns]]}
         return Geometry([1, rows, columns], num_tokens, payload, num_tokens)
+
+    def _num_tokens(self, rows: int, columns: int) -> int:
+        """The number of tokens for a grid of tokens of patches."""
+        return rows * columns
 
 
 def smart_resize(

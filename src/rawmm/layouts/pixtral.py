@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rawmm.errors import contract_error
-from rawmm.layouts.base import Geometry, Layout
+from rawmm.layouts.base import Geometry, Layout, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rawmm.layouts.settings import Settings
 
@@ -23,12 +22,12 @@ class Pixtral(Layout):
     Payload: ``{"image_sizes": [[height, width]]}``, in pixels.
 
     An image is scaled down to `longest_edge`, then enlarged to whole tokens. Each row of tokens
-    ends in ``[IMG_BREAK]``, the last in ``[IMG_END]``. The family types these as image, and
-    `num_tokens` includes them. Mistral Small 3.1 has ``patch_size=14, spatial_merge_size=2,
-    longest_edge=1540``.
+    ends in ``[IMG_BREAK]``, the last in ``[IMG_END]``. The family types these as image. Mistral
+    Small 3.1 has ``patch_size=14, spatial_merge_size=2, longest_edge=1540``.
     """
 
     family: ClassVar[str] = "pixtral"
+    image_token: ClassVar[str] = "[IMG]"
     row_separators: ClassVar[bool] = True
     processors: ClassVar[tuple[str, ...]] = ("PixtralImageProcessor",)
     attributes: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -54,10 +53,12 @@ class Pixtral(Layout):
             found["patch_size"] = settings.own("patch_size")
         return found
 
-    def marks(self, geometry: Geometry) -> range:
-        """Positions of ``[IMG_BREAK]`` and ``[IMG_END]``: the last token of each row."""
-        columns = geometry.grid[2] // self.spatial_merge_size
-        return range(columns, geometry.num_tokens, columns + 1)
+    def _runs(self, geometry: Geometry) -> Iterable[Run]:
+        _, rows, columns = geometry.grid
+        last = rows // self.spatial_merge_size - 1
+        for row in range(last + 1):
+            yield Run(self.image_token, columns // self.spatial_merge_size)
+            yield Run("[IMG_END]" if row == last else "[IMG_BREAK]", 1)
 
     def _lay_out(self, width: int, height: int) -> Geometry:
         scaled_width, scaled_height = width, height
@@ -65,13 +66,8 @@ class Pixtral(Layout):
         if scale > 1:
             scaled_width, scaled_height = math.floor(width / scale), math.floor(height / scale)
         if not scaled_width or not scaled_height:
-            raise contract_error(
-                "image_limit",
-                (),
-                expected=f"sides of at least a pixel when the longer is {self.longest_edge}",
-                got=f"{width} x {height} pixels",
-                hint="crop or pad the image",
-            )
+            longest = f"sides of at least a pixel when the longer is {self.longest_edge}"
+            raise self._limit(longest, width, height)
         merge = self.spatial_merge_size
         token = self.patch_size * merge
         rows, columns = -(-scaled_height // token), -(-scaled_width // token)

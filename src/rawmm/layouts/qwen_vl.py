@@ -17,6 +17,7 @@ class QwenVL(PatchGrid):
     """
 
     family: ClassVar[str] = "qwen_vl"
+    image_token: ClassVar[str] = "<|image_pad|>"
     processors: ClassVar[tuple[str, ...]] = (
         "Qwen2VLImageProcessor",
         "Ernie4_5_VLMoeImageProcessor",

@@ -1,4 +1,4 @@
-"""Measure, convert and join arrays of any library, without importing one."""
+"""Measure and join arrays of any library, without importing one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,6 @@ from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-
-def as_lists(value: Any) -> Any:
-    """An array, or a list of arrays at any depth, as lists."""
-    if is_a(value, list | tuple):
-        return [as_lists(one) for one in value]
-    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def nbytes(value: Any) -> int:

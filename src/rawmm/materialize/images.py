@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import IOBase
 from types import MappingProxyType
@@ -156,6 +156,7 @@ def materialize(
     bounds, decoding = checked_limits(limits), checked_decoding(decoding)
     if bounds is None:
         bounds = reader.limits if is_a(reader, ImageStore) else Limits()
+    bounds = replace(bounds, decode=False)  # every image is decoded below, once
     sources = sources_of(refs)
     if mm_token_type_ids is not None:
         _check_spans(sources, stream_of(mm_token_type_ids, "TokenIds", ("mm_token_type_ids",)))

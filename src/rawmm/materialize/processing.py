@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import MaterializeError, json_path, raise_alone, shown, type_name
-from rawmm.materialize.arrays import as_lists
 from rawmm.model.types import PROCESSED_KEYS
 from rawmm.real_class import is_a
+from rawmm.values.arrays import as_lists
 
 if TYPE_CHECKING:
     from collections.abc import Callable

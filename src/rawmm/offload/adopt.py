@@ -10,6 +10,8 @@ from rawmm.offload.image_parts import ImageParts, StoredAt
 from rawmm.store import put_image, read_bytes, store_for, url_of_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rawmm.offload.image_parts import ImagePart
     from rawmm.store import Store
 
@@ -30,21 +32,7 @@ def adopt_images(value: Any, store: Store) -> int:
             is unchanged.
     """
     found = ImageParts(value)
-    urls: dict[str, str] = {}
-    to_copy: list[ImagePart] = []
-    for part in found.parts:
-        name = _foreign_name(part, store)
-        if name is None or part.source in urls:
-            continue
-        if not store.exists(name):
-            if _read(part, found) is None:
-                continue
-            to_copy.append(part)
-        urls[part.source] = url_of_id(store, name)
-    for part in to_copy:
-        raw = _read(part, found)
-        if raw is not None:
-            put_image(store, raw)
+    urls, copied = adopted_urls(found, [part.source for part in found.parts], store)
     if urls:
         moved = [
             StoredAt(urls[part.source])
@@ -53,30 +41,61 @@ def adopt_images(value: Any, store: Store) -> int:
             for part in found.parts
         ]
         found.plan(moved).apply()
-    return len(to_copy)
+    return copied
 
 
-def _foreign_name(part: ImagePart, store: Store) -> str | None:
-    """The name of a stored image outside of `store`; None for any other part."""
-    if part.fault is not None or type(part.source) is not str or scheme_of(part.source) != "file":
+def adopted_urls(
+    found: ImageParts, sources: Sequence[Any], store: Store
+) -> tuple[dict[str, str], int]:
+    """The new URLs of images of other directories by their old ones, and how many were copied.
+
+    Args:
+        found: the images.
+        sources: the URL of each image; anything else for an image without one.
+        store: where they are copied to, if they are not there.
+
+    Raises:
+        RawMMError: as `adopt_images`.
+    """
+    urls: dict[str, str] = {}
+    to_copy: list[tuple[ImagePart, str]] = []
+    for part, source in zip(found.parts, sources, strict=True):
+        name = None if part.fault is not None else _foreign_name(source, store)
+        if name is None or source in urls:
+            continue
+        if not store.exists(name):
+            if _read(source, part, found) is None:
+                continue
+            to_copy.append((part, source))
+        urls[source] = url_of_id(store, name)
+    for part, source in to_copy:
+        raw = _read(source, part, found)
+        if raw is not None:
+            put_image(store, raw)
+    return urls, len(to_copy)
+
+
+def _foreign_name(source: Any, store: Store) -> str | None:
+    """The name of a stored image outside of `store`; None for any other source."""
+    if type(source) is not str or scheme_of(source) != "file":
         return None
-    path = file_path(part.source)
+    path = file_path(source)
     if isinstance(path, Problem):
         return None
     name = path.rpartition("/")[2]
     if stored_hash(name) is None:
         return None
     try:
-        store.exists(part.source)
+        store.exists(source)
     except RawMMError as error:
         return name if error.code == "path_escape" else None
     return None
 
 
-def _read(part: ImagePart, found: ImageParts) -> bytes | None:
+def _read(source: str, part: ImagePart, found: ImageParts) -> bytes | None:
     """The verified bytes of an image, from the directory that its URL names; None if it is gone."""
     try:
-        return read_bytes(store_for(part.source), part.source, stored_hash(part.source))
+        return read_bytes(store_for(source), source, stored_hash(source))
     except RawMMError as error:
         refusal = error
     if refusal.code != "missing_image":

@@ -362,10 +362,13 @@ class ImageParts:
         where: int,
     ) -> None:
         kind = fields.get("type")
-        all_text = bool(where & _UNJUDGED) or (type(kind) is str and kind.endswith("text"))
+        all_text = bool(where & _UNJUDGED)
+        # The AI SDK writes {"type": "text", "value": ...}, and Anthropic "data".
+        is_text_part = type(kind) is str and kind.endswith("text")
         is_image = label[:6].lower() == _IMAGE_TYPE
         for name, text in texts:
-            if all_text or name == "text" or (name in TEXT and not is_image) or name in FREE_JSON:
+            is_text = name == "text" or name in FREE_JSON or (name in TEXT and not is_image)
+            if all_text or is_text or (is_text_part and name in ("value", "data")):
                 self._count_text(text)
             elif self._strings.is_candidate(text) and self._judge(index, name, text, where):
                 continue
@@ -689,8 +692,8 @@ class ImageParts:
         if number >= len(images):
             return  # the numbers are compared at the end
         source = images[number]
-        if is_a(source, dict) and source.get("bytes") is not None:
-            source = source["bytes"]
+        if is_a(source, dict) and dict.get(source, "bytes") is not None:
+            source = dict.get(source, "bytes")
         if _is_source(source):
             self.parts.append(ImagePart(source, None, (), (index,), _PLACEHOLDER))
         else:
@@ -771,7 +774,7 @@ class ImageParts:
         if isinstance(wanted, Moved):
             found: Any = fields
             for name in wanted.keys:
-                found = found.get(name) if is_a(found, dict) else None
+                found = dict.get(found, name) if is_a(found, dict) else None
             return found if is_a(found, str) else self._filled_in(wanted.otherwise, {}, key, stored)
         if wanted is Fill.URL:
             return url
@@ -895,7 +898,7 @@ def _core(fields: Mapping[str, Any]) -> str:
 def _is_other(fields: Mapping[str, Any]) -> bool:
     """Whether an object of such a type holds audio, video or a document."""
     source = fields.get("source")
-    if is_a(source, dict) and source.get("type") in ("text", "content"):
+    if is_a(source, dict) and _kind(dict.get(source, "type")) in ("text", "content"):
         return False
     return any(fields[name] is not None for name in fields if name in _OTHER_KEYS)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from rawmm.errors import OffloadError, contract_error, shown
 from rawmm.images import HEAD_SHOWN, frozen_bytes
+from rawmm.offload.adopt import adopted_urls
 from rawmm.offload.batch import OffloadBatch
 from rawmm.offload.containers import REMOVED
 from rawmm.offload.forms import Within
@@ -95,6 +96,31 @@ def offload_request(
         rewritten = _rewritten(text, found, planned)
         batch.write(found, planned)
     return OffloadedRequest(rewritten, batch.stats(found, planned))
+
+
+def adopt_in_request(body: bytes, store: Store) -> bytes:
+    """Do what `adopt_images` does to the text of a JSON document.
+
+    Returns:
+        The text with new URLs; `body` itself if no URL changes.
+
+    Raises:
+        ContractError: ``malformed``, ``too_deep`` or ``duplicate_key``.
+        RawMMError: as `adopt_images`.
+    """
+    text = UrlExtractor(body, ("data", "file"))
+    found = ImageParts(text.parsed(), _Strings(text))
+    indices = [text.index(part.source) for part in found.parts]
+    sources = [None if index is None else text.url(index) for index in indices]
+    urls, _ = adopted_urls(found, sources, store)
+    if not urls:
+        return body
+    new = {
+        index: msgspec.json.encode(urls[source])
+        for index, source in zip(indices, sources, strict=True)
+        if index is not None and type(source) is str and source in urls
+    }
+    return text.splice(text.rest, new)
 
 
 def _not_bytes(body: object) -> RawMMError:

@@ -17,8 +17,6 @@ from rawmm.real_class import is_a
 from rawmm.store import checked_store, put_image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rawmm.images import Limits
     from rawmm.offload.stats import ImageOffloadStats
     from rawmm.store import Store
@@ -33,7 +31,7 @@ def offload_images_inplace(
     store: Store | None = None,
     mode: str = "offload",
     limits: Limits | None = None,
-    images: Sequence[Any] | None = None,
+    images: list[Any] | tuple[Any, ...] | None = None,
 ) -> ImageOffloadStats:
     """Write every inline image of a value to a store, and replace it by the URL.
 
@@ -64,6 +62,7 @@ def offload_images_inplace(
     if not is_a(mode, str) or mode not in _MODES:
         raise ContractError("bad_value", expected="the mode 'offload' or 'inline'", got=shown(mode))
     _check_container(value)
+    _check_images(images)
     batch = OffloadBatch(image_dir, store, limits)
     found = ImageParts(value, images=images)
     if mode == "inline":
@@ -82,7 +81,7 @@ async def offload_images_async(
     image_dir: str | os.PathLike[str] | None = None,
     store: Store | None = None,
     limits: Limits | None = None,
-    images: Sequence[Any] | None = None,
+    images: list[Any] | tuple[Any, ...] | None = None,
     as_chat: bool = False,
 ) -> ImageOffloadStats:
     """Do what `offload_images_inplace` does, checking and writing images in a thread.
@@ -100,6 +99,7 @@ async def offload_images_async(
 
     checked_store(image_dir, store)
     _check_container(value)
+    _check_images(images)
     batch = OffloadBatch(image_dir, store, limits)
 
     def find() -> ImageParts:
@@ -145,6 +145,18 @@ def _check_container(value: object) -> None:
             expected="messages, a request body, or a dict, list or typed object of parts",
             got=shown(value),
             hint=_hint_for(value),
+        )
+
+
+def _check_images(images: object) -> None:
+    """Check the images for placeholders."""
+    if images is not None and not is_a(images, list | tuple):
+        raise ContractError(
+            "wrong_type",
+            "$.images",
+            expected="a list of images, one for each placeholder",
+            got=shown(images),
+            hint="pass URLs, base64, bytes or pictures of Pillow in a list",
         )
 
 

@@ -435,6 +435,7 @@ def _image_tokens(
                     expected=f"{counted(ranges[index].length, f'{modality}-typed token')} in the "
                     "range",
                     got=str(found),
+                    hint="the range is that of another prompt, or the tokens were cut",
                 )
         outside -= sampled_outside
         if sampled_outside:

@@ -67,7 +67,13 @@ def _streams(node: MessageNode, path: Path) -> Iterator[RawMMError]:
 
 
 def _length(name: str, got: int, expected: str, path: Path) -> RawMMError:
-    return contract_error("stream_length", (*path, name), expected=expected, got=str(got))
+    return contract_error(
+        "stream_length",
+        (*path, name),
+        expected=expected,
+        got=str(got),
+        hint="the stream is that of other tokens, or was cut",
+    )
 
 
 def _streams_hold(node: MessageNode) -> bool:

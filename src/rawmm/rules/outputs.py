@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rawmm.model.types import MessageNode, TopLogprobs, WeightVersion
 
 _DTYPES: Final = {"ids": "int32", "logprobs": "float32", "counts": "int32"}
+_OTHER_TOKENS: Final = "the arrays are those of other tokens, or were cut"
 _read = reader("weight_versions", "top_logprobs")
 
 
@@ -30,6 +31,7 @@ def _outputs(node: MessageNode, path: Path) -> Iterator[RawMMError]:
             (*path, "top_logprobs", "counts"),
             expected=f"{counted(sampled, 'count')}, one per sampled token",
             got=str(rows),
+            hint=_OTHER_TOKENS,
         )
 
 
@@ -92,6 +94,7 @@ def _top_logprobs(top: TopLogprobs, path: Path) -> Iterator[RawMMError]:
                 (*path, name),
                 expected=f"{counted(total, 'element')}, the sum of counts",
                 got=str(size),
+                hint=_OTHER_TOKENS,
             )
 
 

@@ -47,7 +47,7 @@ def validate(
     value: Any,
     type: Any = None,  # noqa: A002  (the public name)
     *,
-    image_token_ids: Iterable[int] = (),
+    image_token_ids: int | Iterable[int] = (),
     require_sidecars: bool = False,
     layout: SeparatesRows | None = None,
 ) -> None:
@@ -83,7 +83,7 @@ def iter_errors(
     value: Any,
     type: Any = None,  # noqa: A002  (the public name)
     *,
-    image_token_ids: Iterable[int] = (),
+    image_token_ids: int | Iterable[int] = (),
     require_sidecars: bool = False,
     layout: SeparatesRows | None = None,
 ) -> Iterator[RawMMError]:

@@ -87,7 +87,9 @@ def media_checks(
         ProcessedPayloadError: ``array_payload`` for an array of ids.
     """
     listed = (
-        image_token_ids
+        [image_token_ids]
+        if type(image_token_ids) is int
+        else image_token_ids
         if is_a(image_token_ids, AbstractSet)
         else in_order(image_token_ids, ("image_token_ids",), "a list or set of token ids")
     )

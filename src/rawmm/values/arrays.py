@@ -1,4 +1,4 @@
-"""Encoded arrays: checks that the bytes fill the shape."""
+"""Encoded arrays: checks that the bytes fill the shape. Arrays of other libraries as lists."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 _MAX_BYTES: Final = 1 << 62
 """No array is larger. Larger products are not computed."""
 _MAX_SHOWN: Final = 16
+
+
+def as_lists(value: Any) -> Any:
+    """An array, or a list of arrays at any depth, as lists."""
+    if is_a(value, list | tuple):
+        return [as_lists(one) for one in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def size_error(dtype: str, shape: Sequence[int], data: bytes, path: Path) -> RawMMError | None:

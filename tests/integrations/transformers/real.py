@@ -8,35 +8,53 @@ nothing is downloaded. Kimi's image processor and Pixtral's prompts exist for to
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
+import pytest
 import transformers
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 from transformers.image_utils import ChannelDimension
+from transformers.models.deepseek_ocr2 import image_processing_pil_deepseek_ocr2
+from transformers.models.deepseek_ocr2.processing_deepseek_ocr2 import DeepseekOcr2Processor
+from transformers.models.ernie4_5_vl_moe import image_processing_pil_ernie4_5_vl_moe
+from transformers.models.ernie4_5_vl_moe.processing_ernie4_5_vl_moe import (
+    Ernie4_5_VLMoeProcessor,
+)
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.gemma3.processing_gemma3 import Gemma3Processor
+from transformers.models.gemma4 import image_processing_pil_gemma4
 from transformers.models.glm4v import image_processing_pil_glm4v
 from transformers.models.glm4v.processing_glm4v import Glm4vProcessor
+from transformers.models.glm5_next import image_processing_pil_glm5_next
+from transformers.models.glm5_next.processing_glm5_next import Glm5NextProcessor
 from transformers.models.glm46v import image_processing_pil_glm46v
 from transformers.models.glm46v.processing_glm46v import Glm46VProcessor
+from transformers.models.glmga import image_processing_pil_glmga
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.hunyuan_vl import image_processing_pil_hunyuan_vl
 from transformers.models.internvl.processing_internvl import InternVLProcessor
+from transformers.models.ovis2 import image_processing_pil_ovis2
+from transformers.models.paddleocr_vl import image_processing_pil_paddleocr_vl
+from transformers.models.paddleocr_vl.processing_paddleocr_vl import PaddleOCRVLProcessor
 from transformers.models.pixtral import image_processing_pil_pixtral
 from transformers.models.qwen2_vl import image_processing_pil_qwen2_vl
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
+from transformers.models.video_llama_3 import image_processing_pil_video_llama_3
 
 from rawmm import layouts
 from tests.integrations.transformers.sizes import SIZES, SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rawmm.layouts import Layout
     from tests.integrations.transformers.sizes import Size
@@ -65,12 +83,17 @@ def from_source(path: str, *names: str) -> dict[str, Any]:
         if isinstance(node, ast.FunctionDef) and node.name in names
     ]
     assert sorted(node.name for node in found) == sorted(names), path
-    namespace: dict[str, Any] = {"math": math}
+    for node in found:  # annotations name classes of torch
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        node.returns = None
+    namespace: dict[str, Any] = {"math": math, "itertools": itertools, "np": np, "torch": None}
     exec(compile(ast.Module(list(found), []), path, "exec"), namespace)
     return namespace
 
 
-def _tokenizer(**special: str) -> PreTrainedTokenizerFast:
+def tokenizer(**special: str) -> PreTrainedTokenizerFast:
     """A tokenizer that knows a few special tokens by name."""
     vocabulary = {token: index for index, token in enumerate(("[UNK]", *special.values()))}
     core = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
@@ -80,9 +103,16 @@ def _tokenizer(**special: str) -> PreTrainedTokenizerFast:
 
 
 def _in_prompt(
-    processor_class: Any, image_processor: Any, placeholder: str, **special: str
+    processor_class: Any,
+    image_processor: Any,
+    placeholder: str,
+    call: Mapping[str, Any] = MappingProxyType({}),
+    **special: str,
 ) -> Callable[[Image.Image], int]:
-    """Counts the image-typed tokens that a processor makes of an image and a placeholder."""
+    """Counts the image-typed tokens that a processor makes of an image and a placeholder.
+
+    `call` are arguments that override the processor's own ones for images.
+    """
 
     class ImagesOnly(processor_class):
         """Without a video processor, which exists for torchvision only."""
@@ -91,10 +121,10 @@ def _in_prompt(
         def get_attributes(cls) -> list[str]:
             return ["image_processor", "tokenizer"]
 
-    processor = ImagesOnly(image_processor, _tokenizer(**special))
+    processor = ImagesOnly(image_processor, tokenizer(**special))
 
     def count(image: Image.Image) -> int:
-        out = processor(images=[image], text=placeholder, return_mm_token_type_ids=True)
+        out = processor(images=[image], text=placeholder, return_mm_token_type_ids=True, **call)
         # Gemma3 has its own name for them.
         types = out.get("mm_token_type_ids", out.get("token_type_ids"))
         return sum(types[0])
@@ -252,7 +282,7 @@ def internvl(**parameters: Any) -> Real:
     return Real(layout, grid, count, processor)
 
 
-_PIXTRAL_PROMPT: Final = from_source("pixtral/processing_pixtral.py", "replace_image_token")
+PIXTRAL_PROMPT: Final = from_source("pixtral/processing_pixtral.py", "replace_image_token")
 
 
 def pixtral(**parameters: Any) -> Real:
@@ -281,6 +311,357 @@ def pixtral(**parameters: Any) -> Real:
             image_end_token=".",
         )
         out = processor(images=[image], return_tensors="np")
-        return len(_PIXTRAL_PROMPT["replace_image_token"](writer, out, 0))
+        return len(PIXTRAL_PROMPT["replace_image_token"](writer, out, 0))
 
+    return Real(layout, grid, count, processor)
+
+
+def _patches(layout: Layout, module: Any, kind: str, count: Any) -> Real:
+    """A layout that uses `smart_resize` as Qwen does."""
+    own = layout.parameters
+
+    def grid(width: int, height: int) -> list[int]:
+        rows, columns = module.smart_resize(
+            height,
+            width,
+            own["patch_size"] * own["merge_size"],
+            min_pixels=own["min_pixels"],
+            max_pixels=own["max_pixels"],
+        )
+        return _grid(layout, columns, rows)
+
+    processor = getattr(module, kind)(**_patch_sizes(layout))
+    return Real(layout, grid, count(processor), processor)
+
+
+def ernie4_5_vl(**parameters: Any) -> Real:
+    layout = layouts.get("qwen_vl", **parameters)
+
+    def count(processor: Any) -> Any:
+        pad = "<|IMAGE_PLACEHOLDER|>"
+        special = {"image_token": pad, "video_token": "<|VIDEO_PLACEHOLDER|>"}
+        special |= {f"image_{end}_token": f"<|IMAGE_{end}|>" for end in ("start", "end")}
+        special |= {f"video_{end}_token": f"<|VIDEO_{end}|>" for end in ("start", "end")}
+        return _in_prompt(Ernie4_5_VLMoeProcessor, processor, pad, {}, **special)
+
+    module = image_processing_pil_ernie4_5_vl_moe
+    return _patches(layout, module, "Ernie4_5_VLMoeImageProcessorPil", count)
+
+
+_VIDEO_LLAMA_PROMPT: Final = from_source(
+    "video_llama_3/processing_video_llama_3.py", "replace_image_token"
+)
+HUNYUAN_PROMPT: Final = from_source("hunyuan_vl/processing_hunyuan_vl.py", "replace_image_token")
+
+
+def _by_source(
+    prompt: dict[str, Any], processor: Any, **attributes: Any
+) -> Callable[[Image.Image], int]:
+    """Counts the tokens that a processor's own method writes, where it cannot be built here.
+
+    Tokens between angle brackets count as one.
+    """
+
+    def count(image: Image.Image) -> int:
+        writer = SimpleNamespace(image_processor=processor, image_token="*", **attributes)
+        out = processor(images=[image], return_tensors="np")
+        return len(prompt["replace_image_token"](writer, out, 0))
+
+    return count
+
+
+def video_llama_3(**parameters: Any) -> Real:
+    layout = layouts.get("qwen_vl", **parameters)
+    return _patches(
+        layout,
+        image_processing_pil_video_llama_3,
+        "VideoLlama3ImageProcessorPil",
+        lambda processor: _by_source(_VIDEO_LLAMA_PROMPT, processor),
+    )
+
+
+def hunyuan_vl(**parameters: Any) -> Real:
+    layout = layouts.get("hunyuan_vl", **parameters)
+    extra = layout.parameters["cat_extra_token"]
+    return _patches(
+        layout,
+        image_processing_pil_hunyuan_vl,
+        "HunYuanVLImageProcessorPil",
+        lambda processor: _by_source(HUNYUAN_PROMPT, processor, cat_extra_token=extra),
+    )
+
+
+def paddleocr_vl(**parameters: Any) -> Real:
+    pad = "<|IMAGE_PLACEHOLDER|>"
+    return _patches(
+        layouts.get("paddleocr_vl", **parameters),
+        image_processing_pil_paddleocr_vl,
+        "PaddleOCRVLImageProcessorPil",
+        lambda processor: _in_prompt(PaddleOCRVLProcessor, processor, pad, image_token=pad),
+    )
+
+
+def glmga(**parameters: Any) -> Real:
+    layout = layouts.get("glm4v", **parameters)
+    module = image_processing_pil_glmga
+    processor = module.GlmgaImageProcessorPil(**_patch_sizes(layout))
+    return _glm(layout, module, processor, Glm4vProcessor)
+
+
+def glm5_next(**parameters: Any) -> Real:
+    layout = layouts.get("glm5_next", **parameters)
+    own = layout.parameters
+    processor = image_processing_pil_glm5_next.Glm5NextImageProcessorPil(**own)
+    frames = own["temporal_patch_size"]
+
+    def grid(width: int, height: int) -> list[int]:
+        rows, columns = image_processing_pil_glm5_next.smart_resize(
+            num_frames=frames,
+            height=height,
+            width=width,
+            temporal_factor=frames,
+            factor=own["patch_size"] * own["merge_size"],
+            min_pixels=own["min_image_tokens"],
+            max_pixels=own["max_image_tokens"],
+        )
+        return _grid(layout, columns, rows)
+
+    count = _in_prompt(Glm5NextProcessor, processor, "<|image|>", image_token="<|image|>")
+    return Real(layout, grid, count, processor)
+
+
+_GEMMA4_PROMPT: Final = from_source("gemma4/processing_gemma4.py", "replace_image_token")
+
+
+def gemma4(**parameters: Any) -> Real:
+    layout = layouts.get("gemma4", **parameters)
+    own = layout.parameters
+    pool = own["pooling_kernel_size"]
+    processor = image_processing_pil_gemma4.Gemma4ImageProcessorPil(**own)
+
+    def grid(width: int, height: int) -> list[int]:
+        rows, columns = image_processing_pil_gemma4.get_aspect_ratio_preserving_size(
+            height, width, own["patch_size"], own["max_soft_tokens"] * pool**2, pool
+        )
+        return _grid(layout, columns, rows)
+
+    # Its marks are no part of the placeholder.
+    count = _by_source(_GEMMA4_PROMPT, processor, boi_token="", eoi_token="")
+    return Real(layout, grid, count, processor)
+
+
+_MUSE: Final = from_source("muse_glimmer/image_processing_muse_glimmer.py", "smart_resize")
+_MUSE_PROMPT: Final = from_source("muse_glimmer/processing_muse_glimmer.py", "replace_image_token")
+
+
+def muse_glimmer(**parameters: Any) -> Real:
+    layout = layouts.get("muse_glimmer", **parameters)
+    own = layout.parameters
+
+    def grid(width: int, height: int) -> list[int]:
+        rows, columns = _MUSE["smart_resize"](
+            height=height,
+            width=width,
+            patch_size=own["patch_size"] * own["merge_size"],
+            max_tokens=own["max_image_tokens"],
+        )
+        return _grid(layout, columns, rows)
+
+    def count(image: Image.Image) -> int:
+        processor = SimpleNamespace(merge_size=own["merge_size"])
+        marks = {"image_start_token": "", "image_end_token": ""}
+        writer = SimpleNamespace(image_processor=processor, image_token="*", **marks)
+        out = {"image_grid_thw": np.array([grid(*image.size)])}
+        return len(_MUSE_PROMPT["replace_image_token"](writer, out, 0))
+
+    return Real(layout, grid, count)
+
+
+class Reached(Exception):  # noqa: N818  (no error: the rest of the function needs torch)
+    """Ends a function of a source, with what it has computed so far."""
+
+
+_NEMOTRON: Final = from_source(
+    "nemotron_h_omni/image_processing_nemotron_h_omni.py", "get_patch_grid_size", "_preprocess"
+)
+
+
+def _nemotron_grid(own: dict[str, Any], width: int, height: int) -> tuple[int, int]:
+    """The grid that the image processor's own ``_preprocess`` asks for."""
+    computed = _NEMOTRON["get_patch_grid_size"]
+
+    def compute(*arguments: Any) -> None:
+        raise Reached(computed(*arguments))
+
+    image = SimpleNamespace(shape=(3, height, width))
+    source = {
+        "group_images_by_shape": lambda images, **_: ({"one": images[0]}, None),
+        "get_patch_grid_size": compute,
+    }
+    namespace = _NEMOTRON["_preprocess"].__globals__
+    with patch.dict(namespace, source), pytest.raises(Reached) as caught:
+        unused = dict.fromkeys(
+            (
+                "resample",
+                "do_rescale",
+                "rescale_factor",
+                "do_normalize",
+                "image_mean",
+                "image_std",
+                "disable_grouping",
+                "return_tensors",
+            )
+        )
+        _NEMOTRON["_preprocess"](None, images=[image], **own, **unused)
+    rows, columns = caught.value.args[0]
+    return rows, columns
+
+
+_NEMOTRON_PROMPT: Final = from_source(
+    "nemotron_h_omni/processing_nemotron_h_omni.py", "replace_image_token"
+)
+
+
+def nemotron_h_omni(**parameters: Any) -> Real:
+    layout = layouts.get("nemotron_h_omni", **parameters)
+    own = layout.parameters
+
+    def grid(width: int, height: int) -> list[int]:
+        try:
+            rows, columns = _nemotron_grid(own, width, height)
+        except ZeroDivisionError:
+            raise ValueError from None
+        if not (rows and columns):
+            raise ValueError
+        return [1, rows, columns]
+
+    def count(image: Image.Image) -> int:
+        processor = SimpleNamespace(downsample_ratio=own["downsample_ratio"])
+        marks = {"image_start_token": "", "image_end_token": ""}
+        writer = SimpleNamespace(image_processor=processor, image_token="*", **marks)
+        out = {"image_grid_hw": np.array([grid(*image.size)[1:]])}
+        return len(_NEMOTRON_PROMPT["replace_image_token"](writer, out, 0))
+
+    return Real(layout, grid, count)
+
+
+_INKLING: Final = from_source(
+    "inkling/image_processing_inkling.py", "divide_to_patches", "_preprocess"
+)
+_INKLING_PROMPT: Final = from_source("inkling/processing_inkling.py", "replace_image_token")
+
+
+def _inkling_size(own: dict[str, Any], width: int, height: int) -> tuple[int, int]:
+    """Height and width that the image processor's own ``_preprocess`` scales an image to."""
+
+    def divide(image: Any, _: int) -> None:
+        raise Reached(image.shape)
+
+    def resize(_: Any, size: Any, **__: Any) -> Any:
+        return SimpleNamespace(shape=(3, size.height, size.width))
+
+    image = SimpleNamespace(shape=(3, height, width))
+    source = {"divide_to_patches": divide, "SizeDict": SimpleNamespace}
+    namespace = _INKLING["_preprocess"].__globals__
+    with patch.dict(namespace, source), pytest.raises(Reached) as caught:
+        unused = dict.fromkeys(
+            (
+                "resample",
+                "do_rescale",
+                "rescale_factor",
+                "do_normalize",
+                "image_mean",
+                "image_std",
+                "return_tensors",
+            )
+        )
+        _INKLING["_preprocess"](
+            SimpleNamespace(resize=resize),
+            images=[image],
+            size=SimpleNamespace(height=own["patch_size"]),
+            rescale_image_frac=own["rescale_image_frac"],
+            rescale_image_max_upscaled_long_edge=own["rescale_image_max_upscaled_long_edge"],
+            **unused,
+        )
+    _, scaled_height, scaled_width = caught.value.args[0]
+    return scaled_height, scaled_width
+
+
+def inkling(**parameters: Any) -> Real:
+    layout = layouts.get("inkling", **parameters)
+    own = layout.parameters
+    side = own["patch_size"]
+
+    def grid(width: int, height: int) -> list[int]:
+        height, width = _inkling_size(own, width, height)
+        if not (width and height):
+            raise ValueError  # no image has such a size
+        pixels = np.broadcast_to(np.uint8(0), (3, height, width))  # takes no memory
+        patches = len(_INKLING["divide_to_patches"](pixels, side))
+        rows = -(-height // side)
+        assert patches % rows == 0
+        return [1, rows, patches // rows]
+
+    def count(image: Image.Image) -> int:
+        out = {"num_patches": [math.prod(grid(*image.size))]}
+        return len(_INKLING_PROMPT["replace_image_token"](SimpleNamespace(image_token="*"), out, 0))
+
+    sizes = [size for size in SIZES if math.prod(size) <= 3_000_000]
+    return Real(layout, grid, count, sizes=sizes)
+
+
+OVIS_PROMPT: Final = from_source("ovis2/processing_ovis2.py", "replace_image_token")
+
+
+def ovis2(**parameters: Any) -> Real:
+    layout = layouts.get("ovis2", **parameters)
+    own = layout.parameters
+    side, most = own["image_size"], own["max_patches"]
+    processor = image_processing_pil_ovis2.Ovis2ImageProcessorPil(
+        size={"height": side, "width": side}, crop_to_patches=True, max_patches=most
+    )
+
+    def grid(width: int, height: int) -> list[int]:
+        tiles = 1
+        if most > 1:
+            tiles = math.prod(
+                image_processing_pil_ovis2.get_min_tile_covering_grid((height, width), side, most)
+            )
+        return [tiles + (tiles > 1), *_grid(layout, side, side)[1:]]
+
+    def count(image: Image.Image) -> int:
+        out = processor(images=[image], return_tensors="np")
+        writer = SimpleNamespace(image_seq_length=own["image_seq_length"])
+        return str(OVIS_PROMPT["replace_image_token"](writer, out, 0)).count("<")
+
+    return Real(layout, grid, count, processor)
+
+
+def deepseek_ocr2(**parameters: Any) -> Real:
+    layout = layouts.get("deepseek_ocr2", **parameters)
+    own = layout.parameters
+    tile, patch = own["tile_size"], own["patch_size"]
+    module = image_processing_pil_deepseek_ocr2
+    processor = module.DeepseekOcr2ImageProcessorPil(
+        size={"height": own["image_size"], "width": own["image_size"]},
+        tile_size=tile,
+        min_patches=own["min_patches"],
+        max_patches=own["max_patches"],
+    )
+
+    def grid(width: int, height: int) -> list[int]:
+        scale = own["image_size"] / max(width, height)
+        if not (round(width * scale) and round(height * scale)):
+            raise ValueError  # as the resize does; test_called_with_images shows it
+        tiles = 0
+        if max(width, height) > tile:
+            tiles = math.prod(
+                module.get_optimal_tiled_canvas(
+                    (height, width), (tile, tile), own["min_patches"], own["max_patches"]
+                )
+            )
+        return [1, 1, (own["image_size"] // patch) ** 2 + tiles * (tile // patch) ** 2]
+
+    call = {name: own[name] for name in ("min_patches", "max_patches")}
+    count = _in_prompt(DeepseekOcr2Processor, processor, "<image>", call, image_token="<image>")
     return Real(layout, grid, count, processor)

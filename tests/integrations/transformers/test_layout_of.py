@@ -9,17 +9,39 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from transformers.image_utils import SizeDict
+from transformers.models.deepseek_ocr2.image_processing_pil_deepseek_ocr2 import (
+    DeepseekOcr2ImageProcessorPil,
+)
 from transformers.models.ernie4_5_vl_moe.image_processing_pil_ernie4_5_vl_moe import (
     Ernie4_5_VLMoeImageProcessorPil,
 )
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
+from transformers.models.glm5_next.image_processing_pil_glm5_next import (
+    Glm5NextImageProcessorPil,
+)
+from transformers.models.glm46v.image_processing_pil_glm46v import Glm46VImageProcessorPil
+from transformers.models.glmga.image_processing_pil_glmga import GlmgaImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.hunyuan_vl.image_processing_pil_hunyuan_vl import (
+    HunYuanVLImageProcessorPil,
+)
+from transformers.models.internvl.processing_internvl import InternVLProcessor
+from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil
+from transformers.models.paddleocr_vl.image_processing_pil_paddleocr_vl import (
+    PaddleOCRVLImageProcessorPil,
+)
 from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.video_llama_3.image_processing_pil_video_llama_3 import (
+    VideoLlama3ImageProcessorPil,
+)
 
 from rawmm import ContractError, layouts
 from rawmm.layouts import layout_of
+from rawmm.testing import check_layout
+from tests.integrations.transformers.real import tokenizer
 
 # Qwen's image processor warns of arguments that trainers set nevertheless.
 pytestmark = pytest.mark.filterwarnings("ignore:Passing `min_pixels`:FutureWarning")
@@ -88,6 +110,17 @@ SETTINGS: Final[dict[type, dict[str, st.SearchStrategy[Any]]]] = {
         **SWITCHES,
     },
 }
+OTHERS: Final = (
+    DeepseekOcr2ImageProcessorPil,
+    Gemma4ImageProcessorPil,
+    Glm46VImageProcessorPil,
+    Glm5NextImageProcessorPil,
+    GlmgaImageProcessorPil,
+    HunYuanVLImageProcessorPil,
+    Ovis2ImageProcessorPil,
+    PaddleOCRVLImageProcessorPil,
+    VideoLlama3ImageProcessorPil,
+)
 IMAGE_SIDES: Final = st.integers(1, 300)
 
 
@@ -178,3 +211,57 @@ def test_argument_that_the_processor_does_not_know_is_refused() -> None:
         with pytest.raises(ContractError) as caught:
             layout_of(processor, **call)
         assert (caught.value.code, caught.value.path) == ("unknown_field", f"$.{name}")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [*SETTINGS, *OTHERS],
+    ids=lambda kind: kind.__name__,
+)
+def test_config_without_settings_has_the_defaults_of_the_class(kind: type) -> None:
+    name = kind.__name__.removesuffix("Pil")
+    found = layouts.for_model({"image_processor_type": name})
+    if kind is GotOcr2ImageProcessorPil:  # InternVLProcessor cuts images in each call
+        assert found == layout_of(kind(), crop_to_patches=True, size={"height": 448, "width": 448})
+    elif kind is Ovis2ImageProcessorPil:
+        assert found == layouts.get("ovis2")
+    else:
+        assert found == layout_of(kind())
+
+
+@pytest.mark.parametrize("kind", OTHERS, ids=lambda kind: kind.__name__)
+def test_layout_of_other_processors_agrees_at_drawn_sizes(kind: type) -> None:
+    call: dict[str, Any] = {}
+    if kind is Ovis2ImageProcessorPil:
+        call = {"size": {"height": 28, "width": 28}, "crop_to_patches": True}
+    if kind is DeepseekOcr2ImageProcessorPil:
+        call = {"size": {"height": 64, "width": 64}, "tile_size": 48}
+    processor = kind()
+    layout = layout_of(processor, **call)
+    assert check_layout(layout, processor, count=150, max_pixels=100_000, **call) > 150
+
+
+class InternVLOfImages(InternVLProcessor):
+    """Without a video processor, which exists for torchvision only."""
+
+    @classmethod
+    def get_attributes(cls) -> list[str]:
+        return ["image_processor", "tokenizer"]
+
+
+def test_processor_around_the_image_processor_counts() -> None:
+    names = {"start_image_token": "<img>", "end_image_token": "</img>"}
+    names |= {"context_image_token": "<IMG_CONTEXT>", "video_token": "<video>"}
+    inner = GotOcr2ImageProcessorPil(size={"height": 28, "width": 28})
+    assert layout_of(inner).parameters["max_patches"] == 1
+    processor = InternVLOfImages(inner, tokenizer(**names), image_seq_length=4)
+    layout = layout_of(processor)
+    parameters = {"image_size": 28, "image_seq_length": 4, "max_patches": 12}
+    assert layout == layouts.get("internvl", **parameters)
+    for size in ((28, 28), (300, 40), (90, 200)):
+        out = processor(
+            images=[Image.new("RGB", size)],
+            text="<IMG_CONTEXT>",
+            return_mm_token_type_ids=True,
+        )
+        assert sum(out["mm_token_type_ids"][0]) == layout.describe(*size).num_tokens

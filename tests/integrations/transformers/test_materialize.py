@@ -176,10 +176,9 @@ def test_processor_with_other_settings(other: dict[str, Any], stored: list[Store
     processor = Qwen2VLImageProcessorPil(**settings | other)
     # The grid tells. Of images that decodings show differently the fingerprint is compared, too.
     stored = [one for one in stored if not one.header.ambiguous]
-    more: dict[str, Any]
-    for more in ({}, {"layout": case.layout}):
+    for layout in (None, case.layout):
         with pytest.raises(MaterializeError) as caught:
-            run(stored, processor, case.layout, **more)
+            run(stored, processor, case.layout, layout=layout)
         assert caught.value.code == "geometry_mismatch"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from PIL import Image
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 
 from rawmm import ContractError, layouts
+from rawmm.layouts import models
 from tests.integrations.transformers import real
 from tests.integrations.transformers.sizes import SMALL
 
@@ -22,6 +25,14 @@ if TYPE_CHECKING:
     from tests.integrations.transformers.sizes import Size
 
 QWEN2_VL: Final = {"patch_size": 14, "min_pixels": 3_136, "max_pixels": 12_845_056}
+ERNIE: Final = {"patch_size": 14, "temporal_patch_size": 1} | {
+    "min_pixels": 3_136,
+    "max_pixels": 4_842_768,
+}
+VIDEO_LLAMA_3: Final = {"patch_size": 14, "merge_size": 1, "temporal_patch_size": 1} | {
+    "min_pixels": 3_136,
+    "max_pixels": 1_003_520,
+}
 MISTRAL_SMALL: Final = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540}
 
 CASES: Final[dict[str, Callable[[], Real]]] = {
@@ -41,6 +52,38 @@ CASES: Final[dict[str, Callable[[], Real]]] = {
     "internvl-many": lambda: real.internvl(image_size=28, min_patches=2, max_patches=40),
     "internvl-whole": lambda: real.internvl(max_patches=1),
     "pixtral": real.pixtral,
+    "ernie4_5_vl": lambda: real.ernie4_5_vl(**ERNIE),
+    "video_llama_3": lambda: real.video_llama_3(**VIDEO_LLAMA_3),
+    "hunyuan_vl": real.hunyuan_vl,
+    "hunyuan_vl-plain": lambda: real.hunyuan_vl(cat_extra_token=False, merge_size=3),
+    "paddleocr_vl": real.paddleocr_vl,
+    "paddleocr_vl-small": lambda: real.paddleocr_vl(min_pixels=784, max_pixels=40_000),
+    "glmga": real.glmga,
+    "glm5_next": real.glm5_next,
+    "glm5_next-few": lambda: real.glm5_next(min_image_tokens=3, max_image_tokens=70),
+    "gemma4": real.gemma4,
+    "gemma4-70": lambda: real.gemma4(max_soft_tokens=70, patch_size=14, pooling_kernel_size=2),
+    "muse_glimmer": real.muse_glimmer,
+    "muse_glimmer-few": lambda: real.muse_glimmer(max_image_tokens=37, merge_size=1),
+    "nemotron_h_omni": real.nemotron_h_omni,
+    "nemotron_h_omni-short": lambda: real.nemotron_h_omni(
+        max_model_len=300, min_num_patches=7, downsample_ratio=0.25
+    ),
+    "inkling": real.inkling,
+    "inkling-smaller": lambda: real.inkling(rescale_image_frac=0.37, patch_size=14),
+    "inkling-larger": lambda: real.inkling(
+        rescale_image_frac=1.7, rescale_image_max_upscaled_long_edge=900
+    ),
+    "inkling-larger-unbounded": lambda: real.inkling(
+        rescale_image_frac=1.3, rescale_image_max_upscaled_long_edge=None
+    ),
+    "ovis2": real.ovis2,
+    "ovis2-many": lambda: real.ovis2(image_size=56, max_patches=25, image_seq_length=4),
+    "ovis2-whole": lambda: real.ovis2(max_patches=1),
+    "deepseek_ocr2": real.deepseek_ocr2,
+    "deepseek_ocr2-tiny": lambda: real.deepseek_ocr2(
+        image_size=64, tile_size=48, max_patches=9, min_patches=1
+    ),
     "mistral_small": lambda: real.pixtral(**MISTRAL_SMALL),
 }
 
@@ -50,6 +93,20 @@ CALLED: Final = [
     (2, 3081), (3, 3), (1, 3), (3, 100), (48, 48), (80, 112), (784, 14), (42, 70),
 ]  # fmt: skip
 """Sizes for images that go through the whole image processor."""
+
+
+TORCHVISION_ONLY: Final = {"inkling", "kimi_k25", "muse_glimmer", "nemotron_h_omni"}
+"""Families whose image processor needs torchvision; `real` takes its functions from the source."""
+
+UNDESCRIBED: Final = {
+    "pixel_values",
+    "pixel_values_local",
+    "image_merge_sizes",  # of VideoLLaMA 3, always the parameter
+    "image_position_ids",  # of Gemma 4, they follow from the grid
+}
+"""Outputs of image processors that payloads do not repeat."""
+
+REFUSALS: Final = r"aspect ratio|Size must contain|0 x 0|exceeds|height and width must be > 0"
 
 
 def described(layout: layouts.Layout, size: Size) -> layouts.Geometry | None:
@@ -86,21 +143,26 @@ def test_every_size_agrees(name: str) -> None:
 def test_called_with_images(name: str) -> None:
     case = CASES[name]() if name in CASES else real.gemma3()
     if case.image_processor is None:
-        assert case.layout.family == "kimi_k25"
+        assert case.layout.family in TORCHVISION_ONLY
         return
     for size in CALLED if case.layout.parameters.get("image_size", 0) < 400 else CALLED[::10]:
         geometry = described(case.layout, size)
         image = Image.new("RGB", size, (200, 100, 50))
         if geometry is None:
-            with pytest.raises(ValueError, match=r"aspect ratio|Size must contain"):
+            with pytest.raises(ValueError, match=REFUSALS):
                 case.image_processor(images=[image], return_tensors="np")
             continue
         out = case.image_processor(images=[image], return_tensors="np")
-        payload = {key: value.tolist() for key, value in out.items() if key != "pixel_values"}
+        assert out.keys() - geometry.payload.keys() <= UNDESCRIBED
+        payload = {key: out[key].tolist() for key in geometry.payload}
         assert geometry.payload == payload, size
         frames = case.layout.parameters.get("temporal_patch_size", 1)
         patches = math.prod(geometry.grid) * case.layout.parameters["patch_size"] ** 2
-        assert out["pixel_values"].size == 3 * frames * patches, size
+        pixels = sum(np.asarray(out[name]).size for name in out if name.startswith("pixel_values"))
+        if "image_position_ids" in out:  # of which those of padding are negative
+            padded = int((out["image_position_ids"][..., 0] < 0).sum())
+            pixels -= 3 * padded * case.layout.parameters["patch_size"] ** 2
+        assert pixels == 3 * frames * patches, size
 
 
 @pytest.mark.parametrize("name", [*CASES, "gemma3"])
@@ -112,6 +174,10 @@ def test_tokens_in_the_prompt(name: str) -> None:
             found = case.num_tokens(Image.new("RGB", size))
             assert geometry.num_tokens == found, size
             assert geometry.placeholder_length == (1 if "kimi" in name else found)
+            runs = case.layout.placeholder(*size)
+            assert sum(run.length for run in runs) == found
+            marks = [run for run in runs if run.token != case.layout.image_token]
+            assert len(case.layout.marks(geometry)) == sum(run.length for run in marks)
 
 
 def test_called_sizes_are_many_and_some_are_refused() -> None:
@@ -130,7 +196,7 @@ PIXELS = st.tuples(st.integers(1, 2**25), st.integers(1, 2**25)).map(sorted)
 def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
     """Parameters of a family, of any size that a model might have and more."""
     patch, few = st.integers(1, 40), st.integers(1, 4)
-    if family in {"qwen_vl", "glm4v"}:
+    if family in {"qwen_vl", "glm4v", "hunyuan_vl", "paddleocr_vl"}:
         low, high = draw(PIXELS)
         names = {"patch_size": patch, "merge_size": few, "temporal_patch_size": few}
         return draw(st.fixed_dictionaries(names)) | {"min_pixels": low, "max_pixels": high}
@@ -142,6 +208,29 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
             "patch_limit_on_one_side": st.integers(1, 1024),
         }
         return draw(st.fixed_dictionaries(names))
+    if family in {"glm5_next", "muse_glimmer"}:
+        names = {"patch_size": patch, "merge_size": few, "temporal_patch_size": few}
+        low, high = draw(st.tuples(st.integers(1, 9_000), st.integers(1, 9_000)).map(sorted))
+        chosen = draw(st.fixed_dictionaries(names)) | {"max_image_tokens": high}
+        return chosen | ({"min_image_tokens": low} if family == "glm5_next" else {})
+    if family == "gemma4":
+        tokens = st.sampled_from((70, 140, 280, 560, 1120))
+        names = {"patch_size": patch, "pooling_kernel_size": few, "max_soft_tokens": tokens}
+        return draw(st.fixed_dictionaries(names))
+    if family == "nemotron_h_omni":
+        names = {
+            "patch_size": patch,
+            "downsample_ratio": st.sampled_from((1.0, 0.5, 0.25)),
+            "min_num_patches": st.integers(1, 2_000),
+            "max_num_patches": st.integers(1, 20_000),
+            "max_model_len": st.integers(1, 20_000),
+        }
+        return draw(st.fixed_dictionaries(names))
+    if family == "ovis2":
+        return {
+            "image_size": 14 * draw(st.integers(1, 40)),
+            "max_patches": draw(st.integers(1, 30)),
+        }
     if family == "pixtral":
         names = {
             "patch_size": patch,
@@ -157,7 +246,13 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("family", ["qwen_vl", "glm4v", "kimi_k25", "internvl", "pixtral"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "gemma4", "glm4v", "glm5_next", "hunyuan_vl", "internvl", "kimi_k25", "muse_glimmer",
+        "nemotron_h_omni", "ovis2", "paddleocr_vl", "pixtral", "qwen_vl",
+    ],
+)  # fmt: skip
 def test_any_size_under_any_parameters_agrees(family: str) -> None:
     @given(SIDES, SIDES, parameters(family))
     def agree(width: int, height: int, chosen: dict[str, Any]) -> None:
@@ -180,12 +275,69 @@ QWEN3_VL = real.qwen_vl()
 
 
 def test_which_image_processors_run_without_torchvision() -> None:
-    """Kimi's does not, so its functions are taken from the source. Newer releases may change it."""
-    variants = {
-        name: sorted(IMAGE_PROCESSOR_MAPPING_NAMES[name])
-        for name in ("gemma3", "glm4v", "internvl", "kimi_k25", "pixtral", "qwen3_vl")
+    """Newer releases may bring variants of those that do not."""
+    need_torchvision = {
+        cls.family
+        for cls in layouts.FAMILIES.values()
+        if any(
+            sorted(found) == ["torchvision"]
+            for found in IMAGE_PROCESSOR_MAPPING_NAMES.values()
+            if found.get("torchvision") in cls.processors
+        )
     }
-    both = ["pil", "torchvision"]
-    assert variants.pop("kimi_k25") == ["torchvision"]
-    assert all(found == both for found in variants.values()), variants
-    assert {"kimi_k25", "qwen_vl", *variants} - {"qwen3_vl"} == set(layouts.FAMILIES)
+    assert need_torchvision == TORCHVISION_ONLY
+
+
+def test_known_models_have_an_image_processor_of_their_family() -> None:
+    compared = {
+        model_type: IMAGE_PROCESSOR_MAPPING_NAMES[model_type]["torchvision"]
+        for model_type in models.MODEL_TYPES
+        if model_type in IMAGE_PROCESSOR_MAPPING_NAMES
+    }
+    assert {"lfm3_vl", "mistral_large4", "qwen3_5", "qwen3_5_moe"} <= compared.keys()
+    for model_type, name in compared.items():
+        assert name in layouts.FAMILIES[models.MODEL_TYPES[model_type].family].processors
+
+
+def test_every_family_has_a_case() -> None:
+    assert {make().layout.family for make in CASES.values()} == set(layouts.FAMILIES)
+
+
+@pytest.mark.parametrize("family", ["hunyuan_vl", "internvl", "ovis2", "pixtral"])
+def test_marks_are_the_tokens_that_the_processor_writes(family: str) -> None:
+    case = getattr(real, family)()
+    for size in CALLED[::11]:
+        if described(case.layout, size) is None:
+            continue
+        written = WRITERS[family](case, Image.new("RGB", size))
+        runs = case.layout.placeholder(*size)
+        assert "".join(run.token * run.length for run in runs) == written
+
+
+def _written_by(prompt: dict[str, Any], **attributes: Any) -> Callable[[Real, Image.Image], str]:
+    def write(case: Real, image: Image.Image) -> str:
+        out = case.image_processor(images=[image], return_tensors="np")
+        own = case.layout.parameters
+        writer = SimpleNamespace(**own | attributes, image_processor=case.image_processor)
+        return str(prompt["replace_image_token"](writer, out, 0))
+
+    return write
+
+
+WRITERS: Final = {
+    "hunyuan_vl": _written_by(real.HUNYUAN_PROMPT, image_token="<image>"),
+    "internvl": _written_by(
+        real.from_source("internvl/processing_internvl.py", "replace_image_token"),
+        start_image_token="<img>",
+        image_token="<IMG_CONTEXT>",
+        end_image_token="</img>",
+    ),
+    "ovis2": _written_by(real.OVIS_PROMPT),
+    "pixtral": _written_by(
+        real.PIXTRAL_PROMPT,
+        image_token="[IMG]",
+        image_break_token="[IMG_BREAK]",
+        image_end_token="[IMG_END]",
+    ),
+}
+"""What the processor of a family writes for an image."""

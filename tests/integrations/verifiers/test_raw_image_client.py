@@ -485,14 +485,12 @@ def test_no_form_of_an_image_is_dropped(
     message = {"role": role, "content": [filled(PARTS[name][0], **where)], "tool_call_id": "c"}
     request = body(message)
     before = copy.deepcopy(request)
-    try:
-        asyncio.run(client.prepare_request_body(CHAT, request))
-    except OffloadError as error:
-        assert error.code == "unknown_image_form"  # noqa: PT017  (one of two outcomes)
-        assert error.path.startswith("$.messages[0].content[0]")
-        assert name in NOT_PARTS
+    if name in NOT_PARTS:
+        with pytest.raises(OffloadError):
+            asyncio.run(client.prepare_request_body(CHAT, request))
         assert request == before
     else:
+        asyncio.run(client.prepare_request_body(CHAT, request))
         assert urls_of(CHAT.parse_request(request).messages) == [where["REF"]]
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import rawmm
 from rawmm.cli import main
+from tests.unit.images.pictures import exif_of, picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,3 +55,33 @@ class TestRecordsWithoutSidecars:
     @pytest.mark.parametrize("option", [("--layout", "x"), ("--image-token", "-1")])
     def test_invalid_option_is_wrong_usage(self, tmp_path: Path, option: tuple[str, str]) -> None:
         assert run_check(self.trace(tmp_path), *option) == 2
+
+
+class TestAmbiguousImages:
+    def sidecar(self, tmp_path: Path, *, exif: bytes) -> str:
+        raw = picture("JPEG", size=(64, 64), exif=exif)
+        found = rawmm.describe_image(raw, "qwen_vl")
+        sidecar = rawmm.MultiModalData(
+            mm_items={"image": [found.item]},
+            mm_hashes={"image": [found.mm_hash]},
+            mm_placeholders={
+                "image": [rawmm.PlaceholderRange(offset=0, length=found.placeholder_length)]
+            },
+        )
+        path = tmp_path / "sidecar.json"
+        path.write_bytes(rawmm.encode_json(sidecar))
+        return str(path)
+
+    @pytest.mark.parametrize("jobs", ["1", "2"])
+    def test_turned_image_is_listed_on_demand(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], jobs: str
+    ) -> None:
+        file = self.sidecar(tmp_path, exif=exif_of(6))
+        assert run_check(file) == 0
+        assert run_check(file, "--refuse-ambiguous", "--jobs", jobs) == 1
+        out = capsys.readouterr().out
+        assert out.endswith("[ambiguous_image]\n")
+        assert "$.mm_items.image[0].ambiguous: expected an image that all programs" in out
+
+    def test_plain_image_is_accepted(self, tmp_path: Path) -> None:
+        assert run_check(self.sidecar(tmp_path, exif=exif_of(1)), "--refuse-ambiguous") == 0

@@ -86,7 +86,7 @@ def test_bug_in_reading_a_file_is_reported_and_the_others_are_checked(
 def test_bug_in_a_rewrite_leaves_the_output_unchanged(
     command: str, rawmm: Run, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rawmm.cli.commands.offload.offload_images_inplace", broken)
+    monkeypatch.setattr("rawmm.cli.commands.offload.offload_request", broken)
     monkeypatch.setattr("rawmm.cli.commands.upgrade.kind_of", broken)
     out = three.with_name("out.jsonl")
     out.write_text("before")

@@ -119,17 +119,19 @@ class TestEmptyJsonLines:
         assert (code, out) == (0, "")
         assert err == f"{path}: no records\n2 files, 1 record, no errors\n"
 
-    def test_rewritten_empty_file_is_empty(self, data: bytes, rawmm: Run, tmp_path: Path) -> None:
+    def test_rewritten_empty_file_has_no_records(
+        self, data: bytes, rawmm: Run, tmp_path: Path
+    ) -> None:
         path, out = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
         path.write_bytes(data)
-        for command, says in (
-            ("offload", "no records, no images seen, 0 stored, "),
-            ("upgrade", "no records, no changes, no images stored\n"),
+        for command, says, written in (
+            ("offload", "no records, no images seen, 0 stored, ", data),
+            ("upgrade", "no records, no changes, no images stored\n", b""),
         ):
             code, _, err = rawmm(command, path, "-o", out, "--image-dir", tmp_path / "im")
             assert code == 0
             assert err.startswith(says)
-            assert out.read_bytes() == b""
+            assert out.read_bytes() == written
             out.unlink()
 
     def test_empty_file_is_not_a_json_document(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,6 +167,62 @@ def test_other_bodies_are_refused(body: Any, code: str) -> None:
     assert caught.value.code == code
 
 
+class Hostile:
+    """Fails whatever is asked of it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise ZeroDivisionError(name)
+
+
+def _cycle() -> list[Any]:
+    items: list[Any] = []
+    items.append({"type": items, "content": items})
+    return items
+
+
+JUNK = {
+    "number": 5,
+    "NaN": float("nan"),
+    "large integer": 10**30,
+    "text": "\ud800",
+    "bytes": b"abc",
+    "list": [[1], {}],
+    "object": {"type": ["text"], "role": {}, "pixel_values": [0.5]},
+    "set": {1},
+    "hostile": Hostile(),
+    "cycle": _cycle(),
+}
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    children = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, child in children:
+        found.append((*path, key))
+        if isinstance(child, dict | list):
+            found += _places(child, (*path, key))
+    return found
+
+
+@pytest.mark.parametrize("junk", JUNK)
+@pytest.mark.parametrize("name", BODIES)
+def test_any_value_in_any_place_is_read_or_refused(name: str, junk: str) -> None:
+    dialect, body = BODIES[name]
+    for *parents, last in _places(body):
+        changed = copy.deepcopy(body)
+        owner: Any = changed
+        for key in parents:
+            owner = owner[key]
+        owner[last] = JUNK[junk]
+        for chosen in (dialect, None):
+            try:
+                messages, tools = messages_from_request(changed, dialect=chosen)
+            except RawMMError:
+                continue
+            rawmm.encode_json(messages)
+            rawmm.encode_json(tools)
+
+
 def test_unknown_dialect_is_refused() -> None:
     for call in (
         lambda: to_request([], "gemini"),
@@ -262,3 +319,18 @@ def test_turn_names_the_field_of_a_chat_message_that_it_cannot_say() -> None:
     with pytest.raises(ContractError) as caught:
         prepare_turn(rawmm.Trace(nodes=[]), prompt)
     assert (caught.value.code, caught.value.path) == ("unknown_field", "$.prompt[1].audio")
+
+
+def _recorded() -> list[dict[str, Any]]:
+    root = Path(__file__).parents[3]
+    lines = (root / "tests/data/requests/sdks.jsonl").read_bytes().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("record", _recorded(), ids=lambda record: str(record["what"]))
+def test_no_image_of_a_recorded_request_is_lost(record: dict[str, Any]) -> None:
+    try:
+        messages, _ = messages_from_request(record["body"])
+    except RawMMError:
+        return
+    assert sum(len(media_urls(message)) for message in messages) == record["images"]

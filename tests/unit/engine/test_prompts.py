@@ -345,6 +345,12 @@ class TestWrongAnswer:
         error = refusal(answer(EXPANDED[:-1]))
         assert (error.code, error.expected) == ("token_mismatch", "the token 3")
 
+    def test_range_that_leaves_the_prompt_of_the_engine(self) -> None:
+        error = refusal(answer(EXPANDED[:6]))
+        assert error.code == "placeholder_order"
+        assert error.path == "$.response.mm_placeholders.image[1]"
+        assert error.hint
+
     def test_sent_prompt_that_ends_before_an_image(self) -> None:
         error = refusal(answer(EXPANDED[:-1]), SENT[:-2])
         assert (error.code, error.path) == ("token_mismatch", "$.response.prompt_token_ids[5]")

@@ -56,6 +56,27 @@ def test_new_messages_and_their_ranges_are_described() -> None:
     assert found == [sidecar((0, 1, 2)), None, sidecar((1, 7, 3)), None]
 
 
+def test_function_that_empties_its_arguments_is_harmless() -> None:
+    def emptying(messages: list[Any], ranges: Any) -> Any:
+        made = describe(messages, ranges)
+        messages.clear()
+        ranges.clear()
+        return made
+
+    trace = one_turn(describe=emptying)
+    assert trace.nodes[0].multi_modal_data == sidecar((0, 1, 2))
+
+
+@pytest.mark.parametrize("ranges", [{"image": [{"offset": 1, "length": 2}]}, "<html>", [(1,)], 3])
+def test_ranges_of_another_shape_have_a_hint(ranges: Any) -> None:
+    turn = prepare_turn(new_trace(), [user("look", url(0))])
+    with pytest.raises(RawMMError) as caught:
+        turn.commit(answer(FIRST, ranges), describe=describe)
+    assert caught.value.code == "wrong_type"
+    assert caught.value.path.startswith("$.tokens.mm_placeholders")
+    assert "offset" in (caught.value.hint or "")
+
+
 def test_sidecar_of_the_response_is_not_described() -> None:
     trace = new_trace()
     given = answer(FIRST, [(1, 2)], multi_modal_data=sidecar((0, 1, 2)), message_spans=[(0, 4)])

@@ -64,7 +64,11 @@ def test_every_parameter_changes_the_fingerprint() -> None:
     for family, cls in layouts.FAMILIES.items():
         found = {layouts.get(family).fingerprint()}
         for name, default in cls.defaults().items():
-            other = [1.0, 2.0, 3.0] if isinstance(default, tuple) else 2 * (default or 1)
+            other: Any = [1.0, 2.0, 3.0] if isinstance(default, tuple) else 2 * (default or 1)
+            if isinstance(default, bool):
+                other = not default
+            if name == "rescale_image_frac":
+                other = 0.5
             parameters = {name: other}
             if name == "patch_size":
                 parameters["image_size"] = 2 * cls.defaults().get("image_size", 0)

@@ -138,3 +138,83 @@ def test_every_family_names_its_processors() -> None:
     for cls in layouts.FAMILIES.values():
         assert cls.processors
         assert cls.attributes.keys() <= cls.defaults().keys()
+
+
+def test_processor_around_the_image_processor_states_the_prompt() -> None:
+    pixtral = SimpleNamespace(patch_size={"height": 16, "width": 16}, size={"longest_edge": 1540})
+    around = SimpleNamespace(image_processor=pixtral, patch_size=14, spatial_merge_size=2)
+    expected = layouts.get("pixtral", patch_size=14, spatial_merge_size=2, longest_edge=1540)
+    assert layout_of(around, "pixtral") == expected
+
+
+def test_images_kwargs_of_the_processor_count_before_attributes() -> None:
+    inner = SimpleNamespace(crop_to_patches=False, size={"height": 28, "width": 28})
+    around = SimpleNamespace(image_processor=inner, images_kwargs={"crop_to_patches": True})
+    assert layout_of(inner, "internvl").parameters["max_patches"] == 1
+    assert layout_of(around, "internvl").parameters["max_patches"] == 12
+    assert layout_of(around, "internvl", crop_to_patches=False).parameters["max_patches"] == 1
+
+
+@pytest.mark.parametrize(
+    ("family", "attributes", "call", "setting"),
+    [
+        ("qwen_vl", {"do_resize": False}, {}, "do_resize"),
+        ("qwen_vl", {"do_resize": None}, {}, "do_resize"),
+        ("qwen_vl", {}, {"do_resize": False}, "do_resize"),
+        ("qwen_vl", {"do_center_crop": True}, {}, "do_center_crop"),
+        ("qwen_vl", {"size": {"height": 9, "width": 9}}, {}, "size"),
+        ("qwen_vl", {"size": {"longest_edge": 9}}, {}, "size"),
+        ("qwen_vl", {"size": 9}, {}, "size"),
+        ("qwen_vl", {"size": (9, 9)}, {}, "size"),
+        ("qwen_vl", {"size": (9, 9, 9)}, {}, "size"),
+        ("qwen_vl", {"size": "large"}, {}, "size"),
+        ("qwen_vl", {"size": True}, {}, "size"),
+        ("qwen_vl", {}, {"size": None}, "size"),
+        ("gemma3", {"size": {"height": 896, "width": 448}}, {}, "size"),
+        ("gemma3", {"size": {"shortest_edge": 896}}, {}, "size"),
+        ("gemma3", {"do_pan_and_scan": True}, {}, "do_pan_and_scan"),
+        ("pixtral", {"patch_size": {"height": 14, "width": 28}}, {}, "patch_size"),
+        ("kimi_k25", {"size": {"max_height": 9, "max_width": 8}}, {}, "size"),
+        ("inkling", {"do_resize": False}, {}, "do_resize"),
+        ("ovis2", {"use_covering_area_grid": False}, {}, "use_covering_area_grid"),
+        ("deepseek_ocr2", {"crop_to_patches": False}, {}, "crop_to_patches"),
+        ("hunyuan_vl", {"spatial_patch_size": 2}, {}, "spatial_patch_size"),
+    ],
+)
+def test_setting_that_the_layout_does_not_cover_is_refused(
+    family: str, attributes: dict[str, Any], call: dict[str, Any], setting: str
+) -> None:
+    with pytest.raises(ContractError) as caught:
+        layout_of(SimpleNamespace(**attributes), family, **call)
+    assert (caught.value.code, caught.value.path) == ("bad_value", f"$.{setting}")
+
+
+def test_argument_without_a_known_effect_is_refused() -> None:
+    with pytest.raises(ContractError) as caught:
+        layout_of(SimpleNamespace(), "qwen_vl", resize_somehow=True)
+    assert (caught.value.code, caught.value.path) == ("unknown_field", "$.resize_somehow")
+
+
+def test_arguments_that_change_only_pixels_are_allowed() -> None:
+    call: dict[str, Any] = {"do_normalize": False, "image_mean": None, "return_tensors": "pt"}
+    assert layout_of(SimpleNamespace(), "qwen_vl", **call) == layouts.get("qwen_vl")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "parameters"),
+    [
+        ({}, {}),
+        ({"rescale_image_frac": None}, {}),
+        ({"rescale_image_frac": 0.5}, {"rescale_image_frac": 0.5}),
+        (
+            {"rescale_image_max_upscaled_long_edge": None},
+            {"rescale_image_max_upscaled_long_edge": None},
+        ),
+        ({"size": {"height": 20, "width": 20}}, {"patch_size": 20}),
+    ],
+)
+def test_none_is_a_value_where_the_family_says_so(
+    attributes: dict[str, Any], parameters: dict[str, Any]
+) -> None:
+    found = layout_of(SimpleNamespace(**attributes), "inkling")
+    assert found == layouts.get("inkling", **parameters)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rawmm.layouts import Geometry, Layout
 
 SIDES = st.one_of(st.integers(1, 64), st.integers(1, 4_000), st.integers(1, 2**31 - 1))
+SYMMETRIC = {"gemma3", "glm4v", "hunyuan_vl", "kimi_k25", "pixtral", "qwen_vl"}
+"""Families that treat both sides in the same way. Others compare ratios, or begin with one side."""
 LAYOUTS = st.sampled_from([layouts.get(family) for family in layouts.FAMILIES])
 
 
@@ -34,11 +36,11 @@ def test_transposed_image_has_the_transposed_grid(layout: Layout, width: int, he
     if one is None or other is None:
         assert one is other
         return
-    if layout.family == "internvl":
-        return  # the distance of 2/1 to 3/1 is not that of 1/2 to 1/3
+    if layout.family not in SYMMETRIC:
+        return
     assert [one.grid[0], one.grid[2], one.grid[1]] == other.grid
     # They differ in the marks at the ends of rows only.
-    assert one.num_tokens == other.num_tokens or layout.family == "pixtral"
+    assert one.num_tokens == other.num_tokens or layout.family in {"pixtral", "hunyuan_vl"}
 
 
 @given(LAYOUTS, SIDES, SIDES)
@@ -48,8 +50,16 @@ def test_tokens_follow_from_the_grid(layout: Layout, width: int, height: int) ->
         return
     assert min(geometry.grid) >= 1
     parameters = layout.parameters
-    merge = parameters.get("merge_size") or parameters.get("merge_kernel_size") or 1
+    names = ("merge_size", "merge_kernel_size", "pooling_kernel_size")
+    merge = next((parameters[name] for name in names if name in parameters), 1)
+    merge = round(1 / parameters.get("downsample_ratio", 1 / merge))
+    frames, rows, columns = geometry.grid
+    if layout.family == "deepseek_ocr2":
+        assert geometry.num_tokens == columns // 4**2 + 1
+        return
     tokens = {
+        "hunyuan_vl": rows // merge * (columns // merge + 1) + 2,
+        "ovis2": frames * parameters.get("image_seq_length", 0) + 3 + max(0, frames - 2),
         "gemma3": parameters.get("image_seq_length"),
         "internvl": geometry.grid[0] * parameters.get("image_seq_length", 0) + 2,
         "pixtral": geometry.grid[1] * (geometry.grid[2] + 1),

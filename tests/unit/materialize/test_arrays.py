@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from rawmm import MaterializeError
-from rawmm.materialize.arrays import as_lists, joined
+from rawmm.materialize.arrays import joined
+from rawmm.values.arrays import as_lists
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL.JpegImagePlugin import JpegImageFile
 
 import rawmm
 from rawmm import (
@@ -129,3 +130,19 @@ def test_cache_does_not_mix_decodings(store: ImageStore, processor: PatchProcess
 def test_decoding_of_another_type_is_refused(store: ImageStore, processor: PatchProcessor) -> None:
     error = refused([ref(store, PLAIN, ENGINE)], processor, decoding="exif")
     assert (error.code, error.path) == ("wrong_type", "$.decoding")
+
+
+def test_limit_that_decodes_does_not_decode_twice(
+    store: ImageStore, processor: PatchProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = ref(store, TURNED, ENGINE)
+    loads: list[JpegImageFile] = []
+    load = JpegImageFile.load
+
+    def counted(image: JpegImageFile) -> Any:
+        loads.append(image)
+        return load(image)
+
+    monkeypatch.setattr(JpegImageFile, "load", counted)
+    run([one], processor, limits=rawmm.Limits(decode=True))
+    assert len({id(image) for image in loads}) == 1

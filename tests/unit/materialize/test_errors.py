@@ -470,7 +470,7 @@ class TestContract:
         error = refused(ref, processor)
         assert isinstance(error, MaterializeError)
         assert str(error) == (
-            "$[0].family: expected one of gemma3, glm4v, internvl, kimi_k25, pixtral, qwen_vl, "
+            f"$[0].family: expected one of {', '.join(layouts.FAMILIES)}, "
             "got 'house_vl'; pass layout, which knows the number of tokens of such an image [bad_value]"
         )
 

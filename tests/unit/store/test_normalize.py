@@ -10,6 +10,8 @@ import pytest
 
 import rawmm
 from rawmm import ENGINE, STORED, ImageStore, Limits, OffloadError
+from rawmm.offload.batch import OffloadBatch
+from rawmm.offload.image_parts import ImageParts
 from tests.unit.images.odd_pictures import gradient, saved
 from tests.unit.images.pictures import data_url, exif_of, part
 
@@ -104,3 +106,15 @@ def test_normalized_image_over_a_limit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OffloadError) as caught:
         store.put(raw)
     assert caught.value.code == "image_limit"
+
+
+def test_lost_temporary_file_is_written_normalized_again(store: ImageStore) -> None:
+    """A cleaner may remove the file between the check of all images and the writing of each."""
+    found = ImageParts([part(data_url(CLEAR))])
+    with OffloadBatch(None, store, None) as batch:
+        planned = batch.prepare(found)
+        for path in store.root.iterdir():
+            path.unlink()
+        batch.write(found, planned)
+    [name] = store.names()
+    assert_normal(store.read(name), CLEAR)

@@ -20,7 +20,9 @@ REPLY: dict[str, Any] = {"message": {"role": "assistant", "content": "x"}, "pare
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"image_token_ids": 7}, "wrong_type $.image_token_ids"),
+        ({"image_token_ids": None}, "wrong_type $.image_token_ids"),
+        ({"image_token_ids": True}, "wrong_type $.image_token_ids"),
+        ({"image_token_ids": -7}, "out_of_range $.image_token_ids[0]"),
         ({"image_token_ids": "7"}, "wrong_type $.image_token_ids"),
         ({"image_token_ids": ["7"]}, "wrong_type $.image_token_ids[0]"),
         ({"image_token_ids": [True]}, "wrong_type $.image_token_ids[0]"),
@@ -39,6 +41,7 @@ def test_invalid_argument_is_refused(arguments: dict[str, Any], error: str) -> N
 def test_lone_node_without_sidecar_is_accepted() -> None:
     validate(NODE)
     validate(MessageNode(**NODE), image_token_ids={7})
+    validate(MessageNode(**NODE), image_token_ids=7)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from rawmm.cli.bugs import Bug, InternalError, report_bugs
 from rawmm.cli.chat_requests import request_errors
 from rawmm.cli.documents import decode_plain, key_errors
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.images import ImageChecker, NotChecked
+from rawmm.cli.images import ImageChecker, NotChecked, ambiguous_items
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
@@ -73,6 +73,14 @@ def check(
             help="Report an error for each message that has media and tokens, but no items.",
         ),
     ] = False,
+    refuse_ambiguous: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Report an error for each item whose image programs may decode differently, "
+            "because of its EXIF orientation or its transparency.",
+        ),
+    ] = False,
     image_tokens: Annotated[
         list[int] | None,
         Parameter(
@@ -108,7 +116,7 @@ def check(
         raise UsageError("--jobs takes 0, which starts one process per core, or a positive number")
     report = Report(style, max_errors)
     checks = _media_checks(image_tokens or [], layout, require_sidecars=require_sidecars)
-    args = (type_name, image_dir, require_images, checks)
+    args = (type_name, image_dir, require_images, checks, refuse_ambiguous)
     with Workers(jobs or available_cpus(), checker_of, *args) as workers:
         for path in files:
             report.files += 1
@@ -173,6 +181,7 @@ def checker_of(
     image_dir: str | None,
     require_images: bool,  # noqa: FBT001
     checks: MediaChecks = BY_ITSELF,
+    refuse_ambiguous: bool = False,  # noqa: FBT001, FBT002
 ) -> Check:
     """The check of one record, for the options of the command. Worker processes call this.
 
@@ -184,6 +193,7 @@ def checker_of(
         None if image_dir is None else open_store(image_dir),
         require_images=require_images,
         checks=checks,
+        refuse_ambiguous=refuse_ambiguous,
     ).findings
 
 
@@ -195,6 +205,7 @@ class Checker:
         store: where stored images must be; None checks no files.
         require_images: whether an image that cannot be checked is an error.
         checks: how to judge messages with media.
+        refuse_ambiguous: whether an item whose image is ambiguous is an error.
     """
 
     def __init__(
@@ -204,10 +215,12 @@ class Checker:
         *,
         require_images: bool = False,
         checks: MediaChecks = BY_ITSELF,
+        refuse_ambiguous: bool = False,
     ) -> None:
         self._kind = kind
         self._checks = checks
         self._images = ImageChecker(store, required=require_images)
+        self._refuse_ambiguous = refuse_ambiguous
 
     def findings(self, record: Record, form: Format) -> Iterator[RawMMError | NotChecked]:
         """Every error of one record, then the number of unchecked images."""
@@ -235,6 +248,8 @@ class Checker:
             yield from _all_errors(plain, kind, refusal, self._checks)
             return
         yield from self._images.findings(value, is_request=False)
+        if self._refuse_ambiguous:
+            yield from ambiguous_items(value)
 
 
 def _all_errors(

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rawmm.cli import output as terminal
 from rawmm.cli.image_dir import open_store, open_writable_store
 from rawmm.cli.layout import ImageTokens, named_layout
+from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, counted, size, summary_table
 from rawmm.cli.record_types import is_chat_request
 from rawmm.cli.records import Input, open_source
@@ -20,18 +21,28 @@ from rawmm.cli.rewrite import (
     Rewrite,
     check_output,
     decode_record,
+    decode_text,
     written_as,
 )
 from rawmm.describe import describe_document
 from rawmm.errors import OffloadError, RawMMError, contract_error
 from rawmm.locators import stored_hash
 from rawmm.media import IMAGE
-from rawmm.offload import ImageOffloadStats, ImageParts, adopt_images, offload_images_inplace
+from rawmm.offload import (
+    ImageOffloadStats,
+    ImageParts,
+    OffloadedRequest,
+    adopt_images,
+    adopt_in_request,
+    offload_images_inplace,
+    offload_request,
+)
 from rawmm.real_class import is_a
 from rawmm.store import ImageStore, Store, run_image_dir
 from rawmm.validation import detect, iter_errors
 
 if TYPE_CHECKING:
+    from rawmm.cli.records import Format
     from rawmm.layouts import Layout
 
 
@@ -75,7 +86,8 @@ def offload(
     """Store inline images by content, and replace them by file:// references.
 
     Records are chat requests, message lists, traces, episodes or nodes, as JSON, JSON Lines or
-    MessagePack. Everything else in them is unchanged. A stored image of another directory is looked
+    MessagePack. Everything else in them is unchanged: in JSON byte for byte, unless --layout or
+    another format of OUT has them written anew. A stored image of another directory is looked
     for by its name in the image directory, or copied there. Only names with a hash are taken. A
     record of the contract that is valid stays valid.
     """
@@ -99,15 +111,51 @@ def offload(
             _check_still_valid(value, run)
         return value
 
+    def offloaded_text(data: bytes) -> bytes:
+        if mode == "inline" or store is None:
+            offloaded(decode_text(data, opened.form))
+            return data
+        done = _offloaded_text(data, opened.form, store)
+        stats.add(done.stats)
+        if done.stats.images_seen:
+            _check_still_valid(decode_text(done.body, opened.form), run)
+        return done.body
+
     with open_source(Input(source, form, "--input-format")) as opened:
         store = _store(image_dir, durable=durable, writes=mode == "offload")
         run = Rewrite(opened, "offload")
         writes = output_format or written_as(source, output, opened.form)
-        failure = run.write(output, writes, offloaded, durable=durable)
+        failure = run.write(
+            output,
+            writes,
+            offloaded,
+            durable=durable,
+            change_text=offloaded_text if known_layout is None else None,
+        )
     if failure is not None:
         return run.failed(failure)
     _summary(run, stats, mode, store.counters.verify_failures if is_a(store, ImageStore) else 0)
     return 0
+
+
+def _offloaded_text(data: bytes, form: Format, store: Store) -> OffloadedRequest:
+    """A record of a JSON file with its images in the store, and otherwise as it was.
+
+    Raises:
+        RawMMError: it is malformed, or an image cannot be offloaded.
+    """
+    try:
+        try:
+            return offload_request(data, store=store)
+        except OffloadError:
+            # The only one that can be helped: the image is in another directory.
+            moved = adopt_in_request(data, store)
+            if moved is data:
+                raise
+        return offload_request(moved, store=store)
+    except RawMMError as error:
+        fault = with_fault(error, data, form)
+    raise fault
 
 
 def _described(
