@@ -259,7 +259,12 @@ def test_any_trace_round_trips_or_is_refused(struct: rawmm.Trace, given: tuple[s
 def test_single_node_round_trips_or_is_refused(document: dict[str, Any]) -> None:
     document = held(document)
     known = VerifiersNode.model_fields
-    left = [name for name, value in document.items() if value is not None and name not in known]
+    typed = rawmm.MessageNode.__known__
+    left = [
+        name
+        for name, value in document.items()
+        if name not in known and (value is not None or name not in typed)
+    ]
     one_array = "__nd__" in (document.get("sampling_mask") or ())
     detail = '"detail"' in json.dumps(document["message"])
     node = rawmm.convert(document, rawmm.MessageNode)
@@ -317,6 +322,18 @@ def test_fields_unknown_to_verifiers_are_kept_in_info() -> None:
     )
     assert back.nodes[2].kept_tokens == ARRAY
     assert trace.info["rawmm"] == unmapped
+
+
+def test_unknown_fields_of_nodes_come_back() -> None:
+    struct = with_fields()
+    struct.nodes[2].extra = {
+        "new": {"a": [1, None]},
+        "none": None,
+        "array": rawmm.to_builtins(ARRAY),
+    }
+    for hop in (in_memory, over_the_wire, over_a_plain_dump):
+        back = from_verifiers(hop(to_verifiers(struct)))
+        assert back.nodes[2].extra == struct.nodes[2].extra
 
 
 def test_info_is_unchanged_if_verifiers_has_every_field() -> None:
