@@ -290,6 +290,14 @@ OPTIONS: Final = frozenset(
         "values",
         "materialize_all_image_refs",
         "environ",
+        "form",
+        "dialect",
+        "inline",
+        "require_sidecars",
+        "replay_view",
+        "retry_on",
+        "call",
+        "cls",
     }
 )
 """Parameters that are options rather than data."""
@@ -333,6 +341,17 @@ RECIPES: Final[dict[str, Callable[[Path], Any]]] = {
     "temperature": lambda _: 1.0,
     "mask": lambda _: None,
     "logprob_floor": lambda _: None,
+    "token_ids": lambda _: [1, 2],
+    "response": lambda _: {"prompt_token_ids": [1, 2], "mm_placeholders": None},
+    "placeholder_id": lambda _: 9,
+    "messages": lambda _: [{"role": "user", "content": "x"}],
+    "raw": lambda _: PNG,
+    "decoding": lambda _: None,
+    "mm_placeholders": lambda _: {},
+    "image_token_ids": lambda _: None,
+    "ambiguous": lambda _: None,
+    "config": lambda _: {"model_type": "qwen3_vl"},
+    "processor": lambda _: object(),
 }
 
 
@@ -396,8 +415,17 @@ def _required_options(function: Any) -> dict[str, Any]:
         return "done"
 
     wanted = inspect.signature(function).parameters
-    options = {"image_processor": processor, "generate": generate}
-    return {key: value for key, value in options.items() if key in wanted}
+    options = {
+        "image_processor": processor,
+        "generate": generate,
+        "layout": "qwen_vl",
+        "cls": rawmm.layouts.Layout,
+    }
+    return {
+        key: value
+        for key, value in options.items()
+        if key in wanted and wanted[key].default is inspect.Parameter.empty
+    }
 
 
 def _finished(value: Any) -> Any:
