@@ -59,7 +59,9 @@ def _aged_item(draw: st.DrawFn, item: Any, form: str, *, stored: bool) -> tuple[
     for name in ("raw_image_id", "raw_image_uri"):
         new.pop(name, None)
     if form == "descriptor_only":
-        new = {name: value for name, value in new.items() if name != "vllm_modality"}
+        new = {
+            name: value for name, value in new.items() if name not in {"ambiguous", "vllm_modality"}
+        }
         new |= {"modality": "image", "family": "qwen_vl"}
         new["layout_fingerprint"] = draw(strategies.documents("LayoutFingerprint"))
         new["payload"] = {"image_grid_thw": draw(VALUES)}
@@ -135,6 +137,7 @@ def _aged_ref(draw: st.DrawFn, beside: dict[str, str] | None = None) -> tuple[st
     """A reference in an old form, and its fields; `beside` are those of its neighbours."""
     fields = draw(strategies.documents("RawMMRef")) | (beside or {})
     fields.setdefault("payload", {})
+    fields.setdefault("fingerprint", "0" * 32)
     fields.pop("raw_image_uri", None)
     write = draw(st.sampled_from(OLD_REFS))
     if write is written.v2 or draw(st.booleans()):

@@ -26,19 +26,27 @@ def image_layout_fingerprint(*, family: str, **values: Any) -> str:
         ContractError: ``bad_format`` for an invalid family name.
         ProcessedPayloadError: for a value that a payload must not hold, such as an array.
     """
-    if not is_a(family, str) or not _FAMILY.match(family):
-        raise contract_error(
-            "bad_format", ("family",), expected="a name of [A-Za-z0-9_.-]+", got=shown(family)
-        )
+    _check_family(family)
     return _digits(f"image-layout:v1:{family}:{_parameters(values)}")[:32]
 
 
 def unversioned_fingerprint(*, family: str, **values: Any) -> str:
     """The fingerprint that writers of August 2026 gave to a layout, in all of its 64 digits.
 
-    Its text lacks the ``v1:``. For a layout whose parameters `image_layout_fingerprint` accepts.
+    Its text lacks the ``v1:``.
+
+    Raises:
+        ContractError, ProcessedPayloadError: as `image_layout_fingerprint`.
     """
+    _check_family(family)
     return _digits(f"image-layout:{family}:{_parameters(values)}")
+
+
+def _check_family(family: object) -> None:
+    if not is_a(family, str) or not _FAMILY.match(family):
+        raise contract_error(
+            "bad_format", ("family",), expected="a name of [A-Za-z0-9_.-]+", got=shown(family)
+        )
 
 
 def _parameters(values: dict[str, Any]) -> str:

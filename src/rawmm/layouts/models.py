@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from rawmm.errors import contract_error, shown, shown_text
 from rawmm.layouts.settings import Settings
 from rawmm.real_class import is_a
+from rawmm.values.views import as_mapping
 
 
 class Model(NamedTuple):
@@ -135,14 +136,15 @@ def read(config: object) -> Described:
     """
     if is_a(config, str):
         return Described(_by_id(config), None, Settings(SimpleNamespace()), {})
-    if not is_a(config, Mapping) or not all(is_a(key, str) for key in config):
+    pairs = as_mapping(config) if is_a(config, Mapping) else None
+    if pairs is None or not all(is_a(key, str) for key in pairs):
         raise contract_error(
             "wrong_type",
             (),
             expected="a configuration as a dict, or the id of a model",
             got=shown(config),
         )
-    own = dict(config)
+    own = dict(pairs)
     model_type = own.pop("model_type", None)
     if model_type is not None and not (is_a(model_type, str) and model_type in MODEL_TYPES):
         raise _unknown("model_type", model_type)

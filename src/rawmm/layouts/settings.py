@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from rawmm.errors import contract_error, shown, shown_text
 from rawmm.real_class import is_a
+from rawmm.values.views import field_of
 
 ABSENT: Final = object()
 """Stands for a setting that nothing states."""
@@ -58,7 +59,7 @@ class Settings:
             processor: an image processor, or a processor that has one as ``image_processor``.
             call: the arguments of the call, by name.
         """
-        inner = getattr(processor, "image_processor", None)
+        inner = field_of(processor, "image_processor")
         self.image_processor: Final = processor if inner is None else inner
         self._processor: Final = None if inner is None else processor
         around = getattr(self._processor, "images_kwargs", None)
