@@ -410,6 +410,7 @@ GOOD_OF_METHODS: dict[str, Any] = {
     "mm_placeholders": {},
     "placeholder_id": 1,
     "token_ids": [1],
+    "cls": rawmm.layouts.Layout,
     "config": {},
     "processor": print,
     "id": "qwen",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-from rawmm.engine import raw_mm_ref
+from rawmm.engine import written_ref
 from rawmm.locators import names_image, stored_hash
 from rawmm.model import schemas
 from rawmm.model.types import PATTERNS
@@ -141,7 +141,7 @@ def _slot(draw: st.DrawFn, sha: str, modality: str) -> str:
     fields["mm_hash"] = draw(st.sampled_from([sha, sha[:16], longer[:128]]))
     fields.pop("raw_image_uri", None)
     fields["raw_image_id"] = f"{sha[:16]}.png"
-    return raw_mm_ref(**fields | {"modality": modality})
+    return written_ref(fields | {"modality": modality})
 
 
 @st.composite

@@ -506,11 +506,11 @@ class TestGraph:
                 one.timestamp = 0.0
         assert listed == hopped
 
-    def test_lost_image_is_reported(self) -> None:
+    def test_sampled_image_token_is_reported(self) -> None:
         _, hopped = self.hop()
         hopped.nodes[1].token_ids = PackedTokenIds.pack([30, PAD])
         error = refused(lambda: encode_msgpack(hopped))
-        assert (error.code, error.path) == ("orphan_image", "$.nodes[1].token_ids")
+        assert (error.code, error.path) == ("sampled_image_token", "$.nodes[1].token_ids")
 
     def test_samples_are_equal_in_both_forms(self) -> None:
         samples = [
