@@ -191,8 +191,8 @@ class Walk:
 
     def _features(self, value: Any, path: Path) -> Any:
         def slot(one: Any, modality: str, index: int) -> Any:
-            if not isinstance(one, str):
-                return one
+            if not isinstance(one, str) or ":" not in one:
+                return one  # null, or an item of the engine in base64
             at = (*path, "kwargs_data", modality, index)
             return write_reference(self._reference_fields(one, at))
 

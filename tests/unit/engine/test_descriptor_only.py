@@ -258,6 +258,7 @@ def test_images_of_any_features_are_counted(features: GenerateFeatures) -> None:
     wanted = sum(
         data[modality].count(None) if data.get(modality) else len(hashes)
         for modality, hashes in features.mm_hashes.items()
+        if modality not in {"audio", "video"}
     )
     assert images_of(features=features) == images_of(features=to_builtins(features)) == wanted
 
