@@ -18,7 +18,7 @@ from rawmm.testing.strategies import instances
 from tests.builders import json_base64
 
 located = instances(RawMMRef).filter(
-    lambda ref: (ref.raw_image_id or ref.raw_image_uri) is not None
+    lambda ref: (ref.raw_image_id or ref.raw_image_uri) is not None and ref.fingerprint is not None
 )
 """References that an engine can do something with."""
 
@@ -66,7 +66,7 @@ def test_reference_is_compact_sorted_ascii_json(ref: RawMMRef) -> None:
     assert text == json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
-@given(instances(RawMMRef))
+@given(located)
 def test_missing_locator_is_refused(ref: RawMMRef) -> None:
     ref.raw_image_id = ref.raw_image_uri = None
     with pytest.raises(RawMMError) as caught:

@@ -91,7 +91,7 @@ class TestEmit:
         ("field", "value", "code", "path"),
         [
             ("family", "qwen vl", "bad_format", "$.family"),
-            ("fingerprint", None, "wrong_type", "$.fingerprint"),
+            ("fingerprint", None, "missing_field", "$"),
             ("fingerprint", "1DC5AE5B68174891", "bad_format", "$.fingerprint"),
             ("mm_hash", "2e7c", "bad_format", "$.mm_hash"),
             ("payload", {"pixel_values": [1]}, "processed_payload", "$.payload.pixel_values"),
