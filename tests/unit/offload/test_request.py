@@ -185,7 +185,7 @@ class TestErrors:
             ("[NaN]", "malformed", "$[0]"),
             ("[" * 100_000, "too_deep", "$"),
             ('{"a":[{"b":1,"c":"URL","b":"URL"}]}', "duplicate_key", "$.a[0].b"),
-            ('{"data:x":1,"data:x":2}', "duplicate_key", '$["data:… (6 characters)"]'),
+            ('{"data:x":1,"data:x":2}', "duplicate_key", '$["data:... (6 characters)"]'),
             ('[{"type":"image","image":"URL="}]', "bad_base64", "$[0].image"),
             (
                 '[{"type":"image","image":"data:image/png;base64,AAAA"}]',
