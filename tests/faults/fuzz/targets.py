@@ -96,7 +96,14 @@ def _ref(data: bytes) -> None:
 
 
 def _written(ref: rawmm.RawMMRef) -> str:
+    """The reference that rawmm writes for `ref`.
+
+    Older writers left the fingerprint out. It is read so, and never written so.
+    """
     fields = {name: getattr(ref, name) for name in ref.__struct_fields__}
+    if ref.fingerprint is None:
+        assert refusable(lambda: rawmm.raw_mm_ref(**fields)) is None
+        fields["fingerprint"] = "0" * 16
     return rawmm.raw_mm_ref(**fields)
 
 
