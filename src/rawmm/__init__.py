@@ -1,13 +1,16 @@
 """rawmm: the data contract for raw images in the rollouts of vision-language models.
 
-To add a public name, write it twice: in the imports, which type checkers read, and in the table,
-which Python reads. Most modules load on first use; importing all of them would take twice as long.
+To add a public name, import it below and run `python -m codegen`. Type checkers read the imports.
+Python reads the generated table, and loads most modules on first use: importing all of them would
+take twice as long.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from rawmm._generated.exports import HOMES as _HOMES, MODULES as _MODULES
 
 if TYPE_CHECKING:
     __all__: list[str]
@@ -137,52 +140,6 @@ if TYPE_CHECKING:
     from rawmm import sidecar as sidecar
     from rawmm import trainer as trainer
 
-_NAMES: Final = {
-    "rawmm._version": "__version__",
-    "rawmm.codec": ("convert decode_json decode_msgpack encode_json encode_msgpack to_builtins"),
-    "rawmm.describe": "DescribedImage describe_image describe_prompt describe_trace raw_mm_item",
-    "rawmm.dialects": "messages_from_request to_request",
-    "rawmm.engine": (
-        "check_engine_prompt collapse_placeholders content_parts generate_features "
-        "generate_with_image_ref_retry is_raw_mm_ref raw_mm_ref split_raw_mm_ref"
-    ),
-    "rawmm.errors": (
-        "ContractError MaterializeError NonFiniteLogprobWarning OffloadError "
-        "ProcessedPayloadError RawMMError"
-    ),
-    "rawmm.graph": "Response TurnTokens",
-    "rawmm.images": "ENGINE STORED ImageDecoding Limits decode_image",
-    "rawmm.layouts": "image_layout_fingerprint",
-    "rawmm.model.base": "replace",
-    "rawmm.model.types": (
-        "PROCESSED_KEYS SCHEMA_VERSION AssistantMessage ContentPart "
-        "EncodedArray Episode GenerateFeatures ImageUrlContentPart ImageUrlSource "
-        "Message MessageNode MessagePart MMImageItem MMImageRef MMRefs MultiModalData "
-        "PackedFlags PackedFloats PackedTokenIds ParentLink PlaceholderRange "
-        "RawMMItem RawMMRef SamplingMask SystemMessage TextContentPart Tool "
-        "ToolCall ToolMessage TopLogprobs Trace Usage UserMessage WeightVersion"
-    ),
-    "rawmm.offload": (
-        "ImageOffloadStats OffloadedRequest offload_image_to_run_assets "
-        "offload_images_async offload_images_inplace offload_request"
-    ),
-    "rawmm.store": "ImageStore StoredImage open_store raw_image_path run_image_dir",
-    "rawmm.trainer": "build_mm_refs",
-    "rawmm.upgrades": "Upgraded upgrade",
-    "rawmm.validation": "iter_errors validate",
-}
-"""Public names by the module that defines them."""
-_MODULES: Final = {
-    "graph": "rawmm.graph",
-    "layouts": "rawmm.layouts",
-    "materialize": "rawmm.materialize",
-    "schemas": "rawmm.model.schemas",
-    "sidecar": "rawmm.sidecar",
-    "trainer": "rawmm.trainer",
-}
-"""Public modules."""
-_HOMES: Final = {name: home for home, names in _NAMES.items() for name in names.split()}
-
 # Decoding and construction need the rules, which these modules register.
 import_module("rawmm.codec")
 
@@ -191,7 +148,7 @@ if not TYPE_CHECKING:  # type checkers take a module with `__getattr__` to have 
 
     def __getattr__(name: str) -> Any:
         """Load a public name on first use."""
-        if name in _MODULES or f"rawmm.{name}" in _NAMES:
+        if name in _MODULES or f"rawmm.{name}" in _HOMES.values():
             return import_module(_MODULES.get(name, f"rawmm.{name}"))
         if name not in _HOMES:
             msg = f"module {__name__!r} has no attribute {name!r}"

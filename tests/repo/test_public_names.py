@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rawmm
+from rawmm._generated import exports
 
 SOURCE = ast.parse(Path(rawmm.__file__).read_text("utf-8"))
 
@@ -37,8 +38,8 @@ def run(program: str) -> str:
 
 
 def test_lazy_names_are_visible_to_type_checkers() -> None:
-    modules = {name: home.rpartition(".")[0] for name, home in rawmm._MODULES.items()}
-    assert type_checkers_only() == modules | rawmm._HOMES
+    modules = {name: home.rpartition(".")[0] for name, home in exports.MODULES.items()}
+    assert type_checkers_only() == modules | exports.HOMES
 
 
 def test_all_lists_every_public_name_once() -> None:
@@ -52,7 +53,7 @@ def test_public_name_loads_by_itself(name: str) -> None:
     value = getattr(rawmm, name)
     assert value is getattr(rawmm, name)
     home = type_checkers_only().get(name)
-    if home and name not in rawmm._MODULES:
+    if home and name not in exports.MODULES:
         assert value is getattr(sys.modules[home], name)
 
 
@@ -65,7 +66,7 @@ def test_import_loads_types_and_codecs_only() -> None:
     loaded = run("import sys, rawmm; print(*[n for n in sys.modules if n.startswith('rawmm.')])")
     parts = {name.split(".")[1] for name in loaded.split()}
     first = {"_version", "codec", "errors", "model", "validation"}
-    later = {home.split(".")[1] for home in rawmm._HOMES.values()} | {*rawmm._MODULES} - {"schemas"}
+    later = {home.split(".")[1] for home in exports.HOMES.values()} | {*exports.MODULES} - {"schemas"}
     assert not parts & (later - first | {"cli", "testing", "integrations"})
     assert first - {"_version"} <= parts
 
@@ -82,6 +83,6 @@ def test_unknown_name_is_an_attribute_error() -> None:
     assert run(program) == "no"
 
 
-@pytest.mark.parametrize("home", sorted(set(rawmm._HOMES.values())))
+@pytest.mark.parametrize("home", sorted(set(exports.HOMES.values())))
 def test_lazily_loaded_module_is_an_attribute(home: str) -> None:
     assert run(f"import rawmm; print({home}.__name__)") == home
