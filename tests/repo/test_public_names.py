@@ -66,7 +66,9 @@ def test_import_loads_types_and_codecs_only() -> None:
     loaded = run("import sys, rawmm; print(*[n for n in sys.modules if n.startswith('rawmm.')])")
     parts = {name.split(".")[1] for name in loaded.split()}
     first = {"_version", "codec", "errors", "model", "validation"}
-    later = {home.split(".")[1] for home in exports.HOMES.values()} | {*exports.MODULES} - {"schemas"}
+    later = {home.split(".")[1] for home in exports.HOMES.values()} | {*exports.MODULES} - {
+        "schemas"
+    }
     assert not parts & (later - first | {"cli", "testing", "integrations"})
     assert first - {"_version"} <= parts
 

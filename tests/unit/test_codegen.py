@@ -172,7 +172,7 @@ def test_invalid_schema_file_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the files that the generator reads and writes."""
-    for name in ("schemas", "src/rawmm/_generated"):
+    for name in ("schemas", "src/rawmm"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
@@ -191,6 +191,18 @@ def test_edited_generated_file_is_reported(tree: Path, name: str) -> None:
     assert command.stale(tree) == [f"src/rawmm/_generated/v1/{name}"]
     path.unlink()
     assert command.stale(tree) == [f"src/rawmm/_generated/v1/{name}"]
+
+
+def test_new_public_name_is_reported_and_written(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tree / "src/rawmm/__init__.py"
+    listed = "    from rawmm.graph import (\n"
+    path.write_text(path.read_text().replace(listed, f"{listed}        branches as branches,\n"))
+    assert command.stale(tree) == ["src/rawmm/_generated/exports.py"]
+    monkeypatch.setattr(command, "ROOT", tree)
+    assert command.main([]) == 0
+    assert '"branches": "rawmm.graph",' in (tree / "src/rawmm/_generated/exports.py").read_text()
 
 
 def test_unexpected_file_is_reported(tree: Path) -> None:
