@@ -39,7 +39,8 @@ REMEDIES: Final[dict[str, str]] = {
     "modality_mismatch": "List each item under the modality that it states.",
     "placeholder_order": "Sort the placeholder ranges, and keep them inside of the tokens. If "
     "tokens were cut off, cut the ranges, too: rawmm.trainer has functions for both.",
-    "stream_length": "Write one value for each token: mask, logprobs and token ids have one length.",
+    "stream_length": "Write one value for each token: mask, logprobs and token ids have equal "
+    "lengths.",
     "array_size": "Encode the whole array, with the shape and dtype that it has.",
     "token_mismatch": "Use one chat template and tokenizer in the renderer and the engine.",
     "media_mismatch": "Describe the same messages that were rendered. An image was lost, added or "
@@ -47,14 +48,16 @@ REMEDIES: Final[dict[str, str]] = {
     "parent_order": "Append nodes after their parents.",
     "orphan_image": "Find the hop that lost the image or its tokens: a chat template that drops "
     "image parts, a truncated prompt, or a text that contains the image token.",
-    "sampled_image_token": "Suppress the image token when sampling (logit_bias), or drop the sample.",
+    "sampled_image_token": "Suppress the image token when sampling (logit_bias), or drop the "
+    "sample.",
     "locator_conflict": "Keep one locator: raw_image_id or raw_image_uri.",
     "bad_locator": "Offload the image, and refer to it with a file name or a file:// URL.",
     "path_escape": "Refer to a file in the image directory, by its name.",
     "no_locator": "Keep the locator of the item until the image has been read.",
     # The trainer.
     "unsupported_modality": "Remove audio and video before this step.",
-    "mixed_layouts": "Use one layout with the same settings, and one image decoding, on both sides.",
+    "mixed_layouts": "Use one layout with the same settings, and one image decoding, on both "
+    "sides.",
     # Offload.
     "bad_base64": "Encode the bytes with base64.b64encode, and send the text as it is: without "
     "line breaks, with its padding, and not URL-safe.",

@@ -154,7 +154,10 @@ def test_reports_for_programs_are_not_cut(style: str, rawmm: Run, source: Path) 
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (("nope",), '"nope". Available commands: check, offload, upgrade, fsck, gc, schema.'),
+        (
+            ("nope",),
+            '"nope". Available commands: check, offload, upgrade, fsck, gc, schema, explain.',
+        ),
         (("check", "--nope"), "(see rawmm check --help)"),
         (
             ("offload", "a.json", "b.json", "-o", "c.json"),

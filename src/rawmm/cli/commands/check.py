@@ -114,19 +114,21 @@ def check(
         raise UsageError("nothing to check: give one or more files, or - for standard input")
     if jobs < 0:
         raise UsageError("--jobs takes 0, which starts one process per core, or a positive number")
-    report = Report(style, max_errors)
     checks = _media_checks(image_tokens or [], layout, require_sidecars=require_sidecars)
     args = (type_name, image_dir, require_images, checks, refuse_ambiguous)
-    with Workers(jobs or available_cpus(), checker_of, *args) as workers:
+    with (
+        Workers(jobs or available_cpus(), checker_of, *args) as workers,
+        Report(style, max_errors) as report,
+    ):
         for path in files:
-            report.files += 1
+            given = Input(path, input_format_name, "--input-format")
+            report.begin_file(given.name)
             try:
-                with open_source(Input(path, input_format_name, "--input-format")) as source:
+                with open_source(given) as source:
                     _check_file(source, workers, report)
             except UsageError as error:
-                output.error(str(error))
-                report.unreadable += 1
-    report.finish()
+                report.add_unreadable(given.name, error)
+    report.summary()
     return 2 if report.unreadable or report.bugs else 1 if report.errors else 0
 
 

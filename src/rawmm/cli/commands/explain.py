@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 import textwrap
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
@@ -16,6 +16,9 @@ from rawmm.cli.remedies import REMEDIES, SITUATIONS
 from rawmm.errors import CODES, RawMMError, shown_name
 from rawmm.model import schemas
 from rawmm.validation import iter_errors
+
+if TYPE_CHECKING:
+    from rawmm.model.schemas import Vector
 
 _WIDTH: Final = 88
 _LINES: Final = 60
@@ -65,8 +68,9 @@ def _unknown(name: str) -> str:
 
 def _example(code: str) -> tuple[str, str, RawMMError]:
     """Type, document and error of a test vector with this code; one of a usual type, and short."""
-    vectors: list[dict[str, Any]] = schemas.conformance_vectors()
-    for vector in sorted((each for each in vectors if each.get("code") == code), key=_rank):
+    for vector in sorted(
+        (each for each in schemas.conformance_vectors() if each.get("code") == code), key=_rank
+    ):
         document = vector["document"].strip()
         errors = _errors(document.encode(), vector["type"])
         if errors and errors[0].code == code:
@@ -74,7 +78,7 @@ def _example(code: str) -> tuple[str, str, RawMMError]:
     raise LookupError(code)  # the tests try all codes
 
 
-def _rank(vector: dict[str, Any]) -> tuple[bool, int, int, str]:
+def _rank(vector: Vector) -> tuple[bool, int, int, str]:
     too_long = vector["document"].count("\n") > _LINES
     usual = _USUAL.index(vector["type"]) if vector["type"] in _USUAL else len(_USUAL)
     return too_long, usual, len(vector["document"]), vector["case"]
