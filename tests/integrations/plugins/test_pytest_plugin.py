@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -75,6 +76,7 @@ def test_clean_records_pass_and_broken_records_fail(run: Run, tmp_path: Path) ->
     assert "Traceback" not in out
 
 
+@pytest.mark.slow
 def test_paths_of_the_configuration_are_checked(run: Run, tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nrawmm_check = data\n")
     (tmp_path / "data").mkdir()
@@ -83,6 +85,7 @@ def test_paths_of_the_configuration_are_checked(run: Run, tmp_path: Path) -> Non
     assert (code, "2 passed" in out) == (0, True), out
 
 
+@pytest.mark.slow
 def test_workers_check_each_file_once(run: Run, tmp_path: Path) -> None:
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_bytes(EXAMPLE)
@@ -90,6 +93,7 @@ def test_workers_check_each_file_once(run: Run, tmp_path: Path) -> None:
     assert (code, "2 passed" in out) == (0, True), out
 
 
+@pytest.mark.slow
 def test_missing_images_fail(run: Run, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     part = {"type": "image_url", "image_url": {"url": f"file://{tmp_path}/images/{'0' * 64}.png"}}
@@ -99,6 +103,7 @@ def test_missing_images_fail(run: Run, tmp_path: Path) -> None:
     assert (code, "[missing_image]" in out) == (1, True), out
 
 
+@pytest.mark.slow
 def test_path_that_does_not_exist_is_wrong_usage(run: Run) -> None:
     code, out = run("--rawmm-check", "nothing")
     assert code == pytest.ExitCode.USAGE_ERROR
@@ -137,6 +142,7 @@ SNAPSHOT = """
 """
 
 
+@pytest.mark.slow
 def test_snapshot_shows_the_paths_that_differ(run: Run, tmp_path: Path) -> None:
     code, out = run(test=SNAPSHOT % 4)
     assert (code, "run pytest with --rawmm-update" in out) == (1, True), out
@@ -149,6 +155,7 @@ def test_snapshot_shows_the_paths_that_differ(run: Run, tmp_path: Path) -> None:
     assert "$.payload.image_grid_thw[0][2]: 4 became 6" in out
 
 
+@pytest.mark.slow
 def test_failures_show_no_image_data(run: Run) -> None:
     url = f"data:image/png;base64,{base64.b64encode(IMAGE).decode()}"
     test = f"""
@@ -158,3 +165,14 @@ def test_failures_show_no_image_data(run: Run) -> None:
     code, out = run("--tb=short", test=test)
     assert (code, "1 failed" in out) == (1, True)
     assert not leaked(out)
+
+
+@pytest.mark.slow
+def test_examples_of_the_guide_pass(run: Run) -> None:
+    guide = (Path(__file__).parents[3] / "docs/ci.md").read_text("utf-8")
+    examples = re.findall(r"^```python\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    assert len(examples) == 2
+    code, out = run("--rawmm-update", test="\n".join(examples))
+    assert (code, "2 passed" in out) == (0, True), out
+    code, out = run()
+    assert (code, "2 passed" in out) == (0, True), out
