@@ -20,6 +20,7 @@ from rawmm.validation import errors as collect
 from rawmm.validation.convert import to_struct
 from rawmm.validation.revalidate import revalidate
 from rawmm.values.fields import iter_children
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +98,7 @@ class TestFastChecks:
         assert any(rules_hold(decode_json(vector["document"], TYPES[name])) for vector in valid)
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: str(vector["case"]))
+@each("vector", VECTORS, ids=lambda vector: str(vector["case"]))
 def test_fast_checks_refuse_invalid_vectors(vector: schemas.Vector) -> None:
     try:
         document = json.loads(vector["document"])
@@ -138,9 +139,7 @@ class TestRevalidation:
                 encode_msgpack(value)
 
 
-@pytest.mark.parametrize(
-    "vector", [one for one in VECTORS if "code" not in one], ids=lambda one: str(one["case"])
-)
+@each("vector", [one for one in VECTORS if "code" not in one], ids=lambda one: str(one["case"]))
 def test_decoded_structs_are_revalidated_without_the_schema(
     vector: schemas.Vector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ from rawmm import RawMMError, schemas
 from rawmm.model.types import TYPES, Contract
 from rawmm.values.fields import OPEN_SLOT, field_slots, slot_of
 from tests.builders import item_document, sidecar_document
+from tests.cases import each
 from tests.zoo import REFUSED, ZOO, OddObject
 
 MODULES: Final = ("rawmm", "rawmm.graph", "rawmm.layouts", "rawmm.materialize", "rawmm.trainer")
@@ -454,7 +455,7 @@ def test_subclass_of_a_struct_is_accepted_as_its_base() -> None:
     assert (caught.value.code, caught.value.path) == ("stream_length", "$.mask")
 
 
-@pytest.mark.parametrize("name", sorted(TYPES))
+@each("name", sorted(TYPES))
 def test_subclass_of_every_struct_converts_and_encodes(name: str) -> None:
     kind: Any = TYPES[name]
     mine: Any = type(f"My{name}", (kind,), {})

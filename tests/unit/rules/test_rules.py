@@ -34,6 +34,7 @@ from rawmm.validation.convert import to_struct
 from rawmm.values import arrays
 from rawmm.values.fields import iter_children
 from tests.builders import item_document
+from tests.cases import each
 from tests.unit.rules.mutants import mutants
 from tests.unit.rules.test_fast_checks import CHANGES, packed, rollout, text_only, without_sidecars
 
@@ -364,7 +365,7 @@ NOT_WEAKER: Final = {
 """Mutants that are not laxer than their rule."""
 
 
-@pytest.mark.parametrize("one", WRONG_STREAMS)
+@each("one", WRONG_STREAMS)
 def test_illegal_packed_stream_is_refused(one: Any) -> None:
     assert not one.holds()
     assert list(RULES["packed"].errors(one, ()))

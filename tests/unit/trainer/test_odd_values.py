@@ -21,6 +21,7 @@ from rawmm.trainer import (
     truncate,
     unpack,
 )
+from tests.cases import each
 from tests.unit.graph.test_odd_values import Tried, odd_places
 from tests.unit.graph.turns import with_images
 from tests.unit.graph.zoo import MAKERS
@@ -95,7 +96,7 @@ def test_odd_objects_in_references_give_a_value_or_an_error() -> None:
     assert tried.outcomes["refused"] > 200
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@each("name", MAKERS)
 def test_odd_objects_in_a_batch_give_a_value_or_an_error(name: str) -> None:
     make, tried = MAKERS[name], Tried()
     for field in dataclasses.fields(MicroBatch):
