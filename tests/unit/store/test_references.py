@@ -47,6 +47,7 @@ from rawmm.store.references import Referenced, each_record, locators
 from rawmm.store.text_forms import decoded_forms
 from rawmm.store.written_forms import written_forms
 from tests.builders import json_base64
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,7 +259,7 @@ NAMED_BY_SAMPLES |= {f"flow_odd/{path.stem}": set() for path in WIRE.glob("flow_
 SAMPLES = sorted(path for path in WIRE.glob("*/*") if path.suffix in {".json", ".msgpack"})
 
 
-@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@each("path", SAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_sample_of_every_form_names_its_images(path: Path) -> None:
     data = path.read_bytes()
     value = msgspec.json.decode(data) if path.suffix == ".json" else msgspec.msgpack.decode(data)
@@ -415,7 +416,7 @@ HOLDERS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("holder", HOLDERS)
+@each("holder", HOLDERS)
 def test_any_state_of_an_object_keeps_its_image(holder: str) -> None:
     assert named({"a": [HOLDERS[holder]()]}) == {NAME, OLD}
 
@@ -725,7 +726,7 @@ WRITTEN: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", WRITTEN)
+@each("kind", WRITTEN)
 def test_image_named_by_a_serializer_is_kept(kind: str) -> None:
     assert named([{"a": WRITTEN[kind]()}]) == {NAME, OLD}
 
