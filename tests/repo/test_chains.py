@@ -27,6 +27,7 @@ NO_MESSAGES = {
     "AttributeError",
     "TypeError",
     "UsageError",
+    "pytest.UsageError",
     "_WorkerDiedError",
     "msgspec.ValidationError",
 }

@@ -24,6 +24,6 @@ def register() -> None:
 
 def _strategy(kind: Any) -> SearchStrategy[Any]:
     # Most programs that import Hypothesis draw no value of the contract.
-    from rawmm.testing.strategies import instances
+    from rawmm.testing import strategies
 
-    return instances(kind)
+    return strategies.instances(kind)

@@ -80,21 +80,17 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     paths = _paths(parent.config)
     if not any(file_path == path or path in file_path.parents for path in paths):
         return None
-    _needs_cli()
-    from rawmm.cli.records import format_of
+    from rawmm.cli import is_record_file
 
-    if format_of(str(file_path)) is None:
-        return None
-    file: pytest.Collector = RecordFile.from_parent(parent, path=file_path)
-    return file
-
-
-def _needs_cli() -> None:
     try:
-        import rawmm.cli.app  # noqa: F401
+        wanted = is_record_file(str(file_path))
     except ModuleNotFoundError as error:
         msg = f"--rawmm-check needs the package {error.name}: pip install 'rawmm[cli]'"
         raise pytest.UsageError(msg) from None
+    if not wanted:
+        return None
+    file: pytest.Collector = RecordFile.from_parent(parent, path=file_path)
+    return file
 
 
 class RecordFile(pytest.File):
@@ -110,26 +106,12 @@ class RecordTest(pytest.Item):
 
     def runtest(self) -> None:
         """Fail with the errors of the file, as ``rawmm check`` lists them."""
-        errors = list(islice(self._errors(), _MOST + 1))
+        from rawmm.cli import file_errors
+
+        lines = file_errors(str(self.path), self.config.getoption("rawmm_image_dir"))
+        errors = list(islice(lines, _MOST + 1))
         if errors:
             raise BrokenRecordsError(_listed(errors))
-
-    def _errors(self) -> Iterator[str]:
-        from rawmm.cli.commands.check import checker_of
-        from rawmm.cli.output import UsageError
-        from rawmm.cli.records import Input, open_source
-        from rawmm.cli.report import location_of
-        from rawmm.errors import RawMMError
-
-        try:
-            check = checker_of(None, self.config.getoption("rawmm_image_dir"), False)
-            with open_source(Input(str(self.path), None, "")) as source:
-                for record in source.records(may_be_empty=True):
-                    for found in check(record, source.form):
-                        if isinstance(found, RawMMError):
-                            yield f"{location_of(self.path.name, record.line, found)}::{found}"
-        except (RawMMError, UsageError) as error:
-            yield f"{self.path.name}::{error}"
 
     def repr_failure(  # type: ignore[override]
         self, excinfo: pytest.ExceptionInfo[BaseException]

@@ -18,7 +18,7 @@ from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
 from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, detect_type, named_type
 from rawmm.cli.records import Format, Input, Record, Source, open_source
-from rawmm.cli.report import MaxErrors, Report, ReportFormat
+from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
 from rawmm.offload import available_cpus
@@ -197,6 +197,21 @@ def checker_of(
         checks=checks,
         refuse_ambiguous=refuse_ambiguous,
     ).findings
+
+
+def lines_of_file(path: str, image_dir: str | None) -> Iterator[str]:
+    """Each error of a file as a line of text, or why the file cannot be read."""
+    try:
+        check_record = checker_of(None, image_dir, require_images=False)
+        with open_source(Input(path, None, "--input-format")) as source:
+            for record in source.records(may_be_empty=True):
+                for found in check_record(record, source.form):
+                    if isinstance(found, RawMMError):
+                        yield f"{location_of(path, record.line, found)}::{found}"
+    except RawMMError as error:
+        yield f"{path}::{error}"
+    except UsageError as error:
+        yield str(error)
 
 
 class Checker:
