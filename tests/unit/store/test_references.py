@@ -155,14 +155,14 @@ def test_cyclic_and_shared_objects_are_visited_once() -> None:
     assert named(record) == {NAME, OLD}
 
 
-def test_hundred_thousand_levels() -> None:
+def test_name_below_100000_levels_is_found() -> None:
     record: Any = NAME
     for _ in range(100_000):
         record = [record]
     assert named(record) == {NAME, OLD}
 
 
-def test_open_fields_of_structs() -> None:
+def test_names_in_open_fields_of_structs_are_found() -> None:
     trace = rawmm.convert({"nodes": [], "info": {"a": 1}, "own": {"x": [NAME]}}, rawmm.Trace)
     assert named(trace) == {NAME, OLD}
     assert [(one.path, one.locator) for one in locators(trace)] == []
@@ -430,7 +430,7 @@ def test_looking_does_not_change_an_object() -> None:
     assert filled == {}
 
 
-def test_objects_in_a_cycle() -> None:
+def test_names_in_a_cycle_of_objects_are_found() -> None:
     one, other = SimpleNamespace(url=NAME), SimpleNamespace()
     one.other, other.one, other.itself = other, one, other
     assert named(other) == {NAME, OLD}
