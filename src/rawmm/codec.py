@@ -8,9 +8,7 @@ path of the error.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, overload
 
@@ -139,6 +137,8 @@ def _floored_json(data: Any, kind: Any, floor: float) -> Any:
     Raises:
         ValueError: the text is not JSON, even with -inf replaced.
     """
+    import json  # slow to import
+
     try:
         document = msgspec.json.decode(data)
     except msgspec.DecodeError:
@@ -463,7 +463,7 @@ def with_streams(obj: Any, *, packed: bool | None) -> Any:
     if packed is None:
         return obj
     if issubclass(type(obj), MessageNode):
-        node = copy(obj)
+        node = obj.__copy__()
         for name, kind in _STREAMS.items():
             stream = getattr(node, name)
             if stream is not None:
@@ -471,7 +471,7 @@ def with_streams(obj: Any, *, packed: bool | None) -> Any:
         return node
     if issubclass(type(obj), (Trace, Episode)):
         name = "nodes" if issubclass(type(obj), Trace) else "traces"
-        outer = copy(obj)
+        outer = obj.__copy__()
         setattr(outer, name, with_streams(getattr(obj, name), packed=packed))
         return outer
     if issubclass(type(obj), dict):

@@ -151,3 +151,17 @@ def test_importing_loads_msgspec_and_the_standard_library_only() -> None:
         check=True,
     ).stdout.split()
     assert outside - set(bare) == {"rawmm"}
+
+
+def test_importing_loads_no_slow_module_of_the_standard_library() -> None:
+    # msgspec loads inspect and dataclasses only if there are typing_extensions.
+    code = (
+        "import sys; sys.modules['typing_extensions'] = None\n"
+        "import msgspec; before = set(sys.modules)\n"
+        "import rawmm; print(*sorted(set(sys.modules) - before))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    slow = {"base64", "copy", "dataclasses", "inspect", "json", "string", "urllib.parse", "weakref"}
+    assert slow & set(loaded) == set()
