@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, ove
 
 import msgspec
 
+from rawmm.collector import LARGE, without_collector
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.kinds import decoded_as, has_type, schema_of
 from rawmm.model.types import MAX_DEPTH, Contract, Episode, MessageNode, PackedStream, Trace
@@ -53,6 +54,7 @@ Buffer = bytes | bytearray | memoryview
 _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 _FAILED: Final = object()
 _NOT_BYTES: Final = object()
+_SIZED: Final = frozenset({bytes, bytearray, str})
 
 
 def enc_hook(value: Any) -> Any:
@@ -169,7 +171,10 @@ def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | 
     large = LARGE_NUMBERS.count
     # Errors are raised outside of `except`: msgspec's may contain text of the document.
     try:
-        value = decoder.decode(data)
+        if type(data) in _SIZED and len(data) >= LARGE:
+            value = without_collector(decoder.decode, data)
+        else:
+            value = decoder.decode(data)
     except _FAILURES:
         value = _FAILED
     except (TypeError, ValueError, BufferError):  # not a buffer, or an unreadable one
