@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rawmm.offload.chat_parts import _ChatParts, chat_parts
+from rawmm.offload.chat_parts import QuickParts, chat_parts
 from rawmm.offload.image_parts import ImageParts
 from rawmm.offload.request import _Strings
 from rawmm.offload.url_extractor import UrlExtractor
@@ -77,5 +77,5 @@ def test_ordinary_request_takes_the_quick_walk(detail: dict[str, str]) -> None:
     request = {"model": "m", "n": 1, "messages": [{"role": "user", "content": content}]}
     text = UrlExtractor(json.dumps(request).encode())
     found = chat_parts(text.parsed(), _Strings(text))
-    assert type(found) is _ChatParts
+    assert type(found) is QuickParts
     assert found.path(found.parts[0]) == "$.messages[0].content[1].image_url.url"

@@ -33,12 +33,12 @@ def chat_parts(value: Any, strings: Strings) -> ImageParts:
     """What ``ImageParts(value, strings)`` finds in a decoded JSON text."""
     urls: list[str] = []
     if _is_plain(value, strings.mark, urls):
-        return _ChatParts(value, strings, urls)
+        return QuickParts(value, strings, urls)
     return ImageParts(value, strings)
 
 
-class _ChatParts(ImageParts):
-    """The images of an ordinary request. Only their URLs change."""
+class QuickParts(ImageParts):
+    """Images whose places in a value are worked out only for an error. Only their URLs change."""
 
     def __init__(self, value: Any, strings: Strings, urls: Iterable[str]) -> None:
         self.parts = [ImagePart(url, None, _FORM.at, (), _FORM) for url in urls]
@@ -48,11 +48,13 @@ class _ChatParts(ImageParts):
         self._strings = strings
 
     def path(self, part: ImagePart) -> str:
+        """The path that the general walk finds."""
         found = ImageParts(self._value, self._strings)
         index = next(number for number, one in enumerate(self.parts) if one is part)
         return found.path(found.parts[index])
 
     def has_shape(self, part: ImagePart) -> bool:
+        """Every part has it."""
         del part
         return True
 
