@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     )
     from rawmm.store import (
         ImageStore as ImageStore,
+        ObjectImageStore as ObjectImageStore,
         StoredImage as StoredImage,
         open_store as open_store,
         raw_image_path as raw_image_path,

@@ -26,6 +26,7 @@ HOMES: Final = {
     "MessagePart": "rawmm.model.types",
     "MultiModalData": "rawmm.model.types",
     "NonFiniteLogprobWarning": "rawmm.errors",
+    "ObjectImageStore": "rawmm.store",
     "OffloadError": "rawmm.errors",
     "OffloadedRequest": "rawmm.offload",
     "PROCESSED_KEYS": "rawmm.model.types",
