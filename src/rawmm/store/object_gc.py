@@ -73,19 +73,24 @@ def tombstone_key(root: str, name: str) -> str:
     return key_of(root, f"{FOLDER}/{name}")
 
 
+def is_image_of_root(name: str) -> bool:
+    """Whether a name relative to the root is that of an image of this store, not of one below."""
+    return "/" not in name and is_image_name(name)
+
+
 def look(root: str, grace: timedelta, now: int | None = None) -> Steps[View]:
     """Look at a store. `now` is a time to use without asking the store for its own."""
     if now is None:
         now = yield from time_of_store(key_of(root, FOLDER))
     listed: dict[str, Blob] = yield List(root)
-    images = {name: blob for name, blob in listed.items() if is_image_name(name)}
+    images = {name: blob for name, blob in listed.items() if is_image_of_root(name)}
     folder = f"{FOLDER}/"
     inside = {
         name.removeprefix(folder): blob for name, blob in listed.items() if name.startswith(folder)
     }
     view = View(root, now, grace // _MICROSECOND * 1000, images, {}, [])
     for name, blob in inside.items():
-        if is_image_name(name):
+        if is_image_of_root(name):
             view.tombstones[name] = blob
         elif is_clock(name) and view.grace and view.is_old(blob):
             view.clocks.append(view.tombstone(name))

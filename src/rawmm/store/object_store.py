@@ -43,7 +43,6 @@ from rawmm.store.errors import (
     requesting,
     stated_hash,
 )
-from rawmm.store.listing import is_image_name
 from rawmm.store.object_client import (
     LOG_IN_HINT,
     Create,
@@ -55,7 +54,7 @@ from rawmm.store.object_client import (
     run,
     run_async,
 )
-from rawmm.store.object_gc import key_of, tombstone_key
+from rawmm.store.object_gc import is_image_of_root, key_of, tombstone_key
 from rawmm.store.run_dir import MAX_PATH, is_utf8, raw_image_id_problem
 from rawmm.store.stored_image import Counters, StoreCounters, StoredImage
 from rawmm.store.tombstones import keep, time_of_store
@@ -317,7 +316,7 @@ class ObjectImageStore:
         """
         with requesting(f"to list {shown_path(self.root)}"):
             listed = self._client.listed(self.prefix)
-            return sorted(name for name, _ in listed if is_image_name(name))
+            return sorted(name for name, _ in listed if is_image_of_root(name))
 
     def delete(self, raw_image_id: str) -> None:
         """Delete an image. Deleting one that does not exist does nothing.
