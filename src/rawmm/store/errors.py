@@ -91,9 +91,7 @@ class FailedRequestError(Exception):
 
 
 @contextmanager
-def requesting(
-    what: str, error_class: ErrorClass = OffloadError, path: str = "$"
-) -> Iterator[None]:
+def requesting(what: str, error_class: ErrorClass = OffloadError) -> Iterator[None]:
     """Translate the failures of requests to an object store.
 
     Raises:

@@ -130,5 +130,5 @@ def tidy(view: View, name: str) -> Steps[None]:
     if not view.is_old(view.tombstones[name]):
         return
     found: Loaded | None = yield Get(view.tombstone(name))
-    if found is not None and view.is_old(found.blob):
+    if found is not None:
         yield from clear(view.tombstone(name), found)

@@ -94,10 +94,7 @@ class World:
         """Send a request, with the times of this world."""
         if isinstance(step, Pause):
             return None
-        if isinstance(step, Replace):
-            answer = self._replaced(step)
-        else:
-            answer = self.client.do(step)
+        answer = self._replaced(step) if isinstance(step, Replace) else self.client.do(step)
         if isinstance(step, (Create, Replace)) and answer:
             self.written[step.key] = self.now
         if isinstance(step, Head) and answer is not None:
