@@ -97,13 +97,10 @@ def requesting(what: str, error_class: ErrorClass = OffloadError) -> Iterator[No
     Raises:
         RawMMError: an error with one of `STORE_FAILURES`.
     """
-    failure = None
     try:
         yield
     except FailedRequestError as error:
-        failure = error_class(error.code, expected=what, got=error.got, hint=error.hint)
-    if failure is not None:
-        raise failure
+        raise_alone(error_class(error.code, expected=what, got=error.got, hint=error.hint))
 
 
 @contextmanager

@@ -102,6 +102,7 @@ Steps: TypeAlias = Generator[Step, Any, T]
 """A task: yields requests, is sent their answers, and returns a result."""
 
 _BUSY: Final = frozenset({429, 503})
+_NO_RANGE: Final = 416
 _DENIED: Final = frozenset({401, 403, 407})
 _STATUS: Final = re.compile(r"status: (\d{3})")
 _NO_BUCKET: Final = re.compile(r"NoSuchBucket|ContainerNotFound|specified bucket does not exist")
@@ -110,10 +111,10 @@ _REFUSED: Final = re.compile(
 )
 _SLOW: Final = re.compile(r"SlowDown|TooManyRequests|ServerBusy|RequestLimitExceeded")
 _TIMED_OUT: Final = re.compile(r"TimedOut|kind: Timeout")
+_CLOSED: Final = re.compile(r"IncompleteMessage|kind: (?:Request|Body|Interrupted)")
 _NOT_REACHED: Final = re.compile(r"kind: Connect")
-_TORN: Final = re.compile(
-    r"kind: (?:Body|Decode|Interrupted)|IncompleteMessage|UnexpectedEof|end of file before"
-)
+_TORN: Final = re.compile(r"kind: (?:Body|Decode|Interrupted)|IncompleteBody|UnexpectedEof")
+_PLAIN: Final = re.compile(r"scheme is not allowed|BadScheme")
 _ENVIRONMENT: Final = ("AWS_", "AZURE_", "GOOGLE_", "GCP_", "HTTP_PROXY", "HTTPS_PROXY")
 _RETRY_SECONDS: Final = 30
 _LISTED_AT_ONCE: Final = 1000
@@ -277,9 +278,9 @@ class Client:
             return None, False if isinstance(step, Replace) else None
         if names & {"AlreadyExistsError", "PreconditionError", "NotModifiedError"}:
             return None, False
-        return _failure(*self._reason(names, text)), None
+        return _failure(*self._reason(step, names, text)), None
 
-    def _reason(self, names: set[str], text: str) -> tuple[str, str, str]:
+    def _reason(self, step: Step, names: set[str], text: str) -> tuple[str, str, str]:
         """Return code, reason and hint of a failure."""
         found = _STATUS.search(text)
         status = int(found[1]) if found else 0
@@ -292,14 +293,19 @@ class Client:
                 f"a store that was too busy, also after {self._retries} retries",
                 "send fewer requests at once, or try again later",
             )
+        if isinstance(step, Get) and (status == _NO_RANGE or (not status and _TORN.search(text))):
+            # obstore asks for the rest of a body that was cut; there may be none.
+            return "torn_read", "an answer that ended early", "try again"
         if status:
             return "store_failed", f"the HTTP status {status}", "check the URL and its region"
         if _NOT_REACHED.search(text):
             return "store_failed", "no connection", "check the network and the endpoint"
         if _TIMED_OUT.search(text):
             return "store_failed", "no answer in time", "check the network, or raise timeout"
-        if _TORN.search(text):
-            return "torn_read", "an answer that ended early", "try again"
+        if _PLAIN.search(text):
+            return "store_failed", "an endpoint without TLS", "allow it: AWS_ALLOW_HTTP=true"
+        if _CLOSED.search(text):
+            return "store_failed", "a connection that was closed", "try again"
         kind = next(iter(names & {"GenericError", "NotSupportedError"}), "an exception")
         return "store_failed", f"{kind} from obstore", "call obstore directly to see all of it"
 
@@ -373,12 +379,14 @@ def _remote(
 ) -> Client:
     stores = _stores()
     opener = {"s3": stores.S3Store, "gs": stores.GCSStore, "az": stores.AzureStore}[scheme]
-    config = dict(settings)
     plain = any(
         name.lower().endswith(("endpoint", "endpoint_url")) and value.startswith("http://")
         for name, value in settings
     )
-    options = {"timeout": timedelta(seconds=timeout), **({"allow_http": True} if plain else {})}
+    # As settings, because client_options would put those of the environment out of force.
+    config = {"timeout": f"{round(timeout * 1000)}ms", **dict(settings)}
+    if plain:
+        config.setdefault("allow_http", "true")
     retry = {
         "max_retries": retries,
         "retry_timeout": timedelta(seconds=_RETRY_SECONDS),
@@ -390,7 +398,7 @@ def _remote(
     }
     failure = None
     try:
-        made = opener(bucket, config=config, client_options=options, retry_config=retry)
+        made = opener(bucket, config=config, retry_config=retry)
     except Exception as error:  # noqa: BLE001  (its text may quote the configuration)
         failure = _failure(
             "store_failed",
