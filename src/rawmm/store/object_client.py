@@ -124,6 +124,35 @@ _NO_PREFIX: Final = ".rawmm-none"
 LOG_IN_HINT: Final = "check the credentials in the environment and their permissions"
 
 
+class _Runtime:
+    """Whether obstore's threads run. A forked child has none of them, and would wait for ever."""
+
+    started = False
+    lost = False
+
+    @classmethod
+    def enter(cls) -> None:
+        """Call before a request.
+
+        Raises:
+            FailedRequestError: this process was forked after its parent had sent one.
+        """
+        if cls.lost:
+            raise _failure(
+                "store_failed",
+                "a process that was forked after its parent had used an object store",
+                "start processes with spawn or forkserver, or use the store in them only",
+            )
+        cls.started = True
+
+    @classmethod
+    def forked(cls) -> None:
+        cls.lost = cls.lost or cls.started
+
+
+os.register_at_fork(after_in_child=_Runtime.forked)
+
+
 class Client:
     """Sends requests to the bucket of a URL. Thread-safe.
 
@@ -176,6 +205,7 @@ class Client:
         """
         import obstore
 
+        _Runtime.enter()
         failure = None
         try:
             for chunk in obstore.list(self._bucket, prefix or None, chunk_size=_LISTED_AT_ONCE):
@@ -226,6 +256,7 @@ class Client:
     def _sent(self, step: Step) -> Any:
         import obstore
 
+        _Runtime.enter()
         bucket = self._bucket
         match step:
             case Head(key):
@@ -245,6 +276,7 @@ class Client:
     async def _sent_async(self, step: Step) -> Any:
         import obstore
 
+        _Runtime.enter()
         bucket = self._bucket
         match step:
             case Head(key):

@@ -126,4 +126,4 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
 
-    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _pass  # noqa: N815  (the names are the library's)

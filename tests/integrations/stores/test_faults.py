@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -115,7 +116,7 @@ def test_damaged_body_is_read_again_or_an_error(
         if times == 1:
             assert read(stored.uri) == RAW
         else:
-            assert refused(lambda: read(stored.uri)).code == BODIES[fault]
+            assert refused(partial(read, stored.uri)).code == BODIES[fault]
     proxy.damage(None)
     assert store.read(stored.uri) == RAW
 
