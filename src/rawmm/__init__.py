@@ -116,6 +116,7 @@ if TYPE_CHECKING:
         offload_request as offload_request,
     )
     from rawmm.store import (
+        CachedStore as CachedStore,
         ImageStore as ImageStore,
         ObjectImageStore as ObjectImageStore,
         StoredImage as StoredImage,

@@ -4,6 +4,7 @@ from typing import Final
 
 HOMES: Final = {
     "AssistantMessage": "rawmm.model.types",
+    "CachedStore": "rawmm.store",
     "ContentPart": "rawmm.model.types",
     "ContractError": "rawmm.errors",
     "DescribedImage": "rawmm.describe",

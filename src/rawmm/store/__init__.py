@@ -7,6 +7,8 @@ store, and `collect_garbage` deletes the images that no record names.
 
 from __future__ import annotations
 
+from rawmm.store.cached import CacheCounters as CacheCounters
+from rawmm.store.cached import CachedStore
 from rawmm.store.errors import STORE_FAILURES as STORE_FAILURES
 from rawmm.store.fsck import WRONG as WRONG
 from rawmm.store.fsck import Finding, fsck
@@ -38,6 +40,7 @@ from rawmm.store.writer import batch_writer as batch_writer
 
 # Public names. Names that are imported as themselves are for other packages of rawmm.
 __all__ = [
+    "CachedStore",
     "Finding",
     "GarbageStats",
     "ImageStore",
