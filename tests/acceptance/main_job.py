@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 import rawmm
 from rawmm.cli.app import run
 from rawmm.materialize import materialize
 from rawmm.store import open_store
 from tests.unit.materialize.processor import QWEN, PatchProcessor
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -54,7 +55,7 @@ def _materialize(url: str, lines: list[bytes]) -> None:
     described = [rawmm.describe_image(one, QWEN, image_dir=url) for one in sorted(located)]
     offset, ranges = 0, []
     for one in described:
-        ranges.append(rawmm.PlaceholderRange(offset, one.num_tokens))
+        ranges.append(rawmm.PlaceholderRange(offset=offset, length=one.num_tokens))
         offset += one.num_tokens
     sidecar = rawmm.MultiModalData(
         mm_hashes={"image": [one.mm_hash for one in described]},

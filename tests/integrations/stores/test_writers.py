@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 
 from rawmm.errors import MaterializeError
 from rawmm.offload import offload_images_inplace
-from rawmm.store import ObjectImageStore, collect_garbage, fsck
+from rawmm.store import CachedStore, ObjectImageStore, collect_garbage, fsck
 from tests.unit.images.pictures import data_url, part, picture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.integrations.stores.proxy import Proxy
 
 WRITERS = 8
 IMAGES = [picture(seed=seed) for seed in range(20)]
@@ -138,3 +141,25 @@ def test_forked_child_works_or_says_why_not(bucket: str) -> None:
     ObjectImageStore(bucket).put(IMAGES[0])
     with ProcessPoolExecutor(1, CONTEXT) as pool:
         assert pool.submit(fork_before_and_after, bucket).result() == [0, 1]
+
+
+def read_through(root: str, endpoint: str, cache: str, names: list[str]) -> int:
+    """Read images through a directory; returns how many came from the store."""
+    store = CachedStore(cache, ObjectImageStore(root, config={"endpoint": endpoint}), 10**6)
+    for name in names:
+        assert store.read(name) in IMAGES
+    return store.counters.misses
+
+
+def test_processes_of_a_machine_read_each_image_once(
+    bucket: str, proxy: Proxy, tmp_path: Path
+) -> None:
+    store = ObjectImageStore(bucket)
+    names = [store.put(raw).raw_image_id for raw in IMAGES]
+    with ProcessPoolExecutor(4, CONTEXT) as pool:
+        running = [
+            pool.submit(read_through, bucket, proxy.endpoint, str(tmp_path), names)
+            for _ in range(4)
+        ]
+        assert sum(one.result() for one in running) == len(IMAGES)
+    assert proxy.counts["GET"] == len(IMAGES)

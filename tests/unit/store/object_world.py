@@ -94,7 +94,9 @@ class World:
         """Send a request, with the times of this world."""
         if isinstance(step, Pause):
             return None
-        answer = self._replaced(step) if isinstance(step, Replace) else self.client.do(step)
+        if isinstance(step, Replace) and not self._is_unchanged(step):
+            return False
+        answer = self.client.do(self._with_real_tag(step) if isinstance(step, Replace) else step)
         if isinstance(step, (Create, Replace)) and answer:
             self.written[step.key] = self.now
         if isinstance(step, Head) and answer is not None:
@@ -113,12 +115,12 @@ class World:
         found = self.client.do(Get(key))
         return "" if found is None else hashlib.md5(found.raw).hexdigest()
 
-    def _replaced(self, step: Replace) -> bool:
-        found = self.client.do(Get(step.key))
-        if found is None or self._e_tag(step.key) != step.blob.e_tag:
-            return False
-        assert self.client.do(step._replace(blob=found.blob))
-        return True
+    def _is_unchanged(self, step: Replace) -> bool:
+        return self._e_tag(step.key) == step.blob.e_tag
+
+    def _with_real_tag(self, step: Replace) -> Replace:
+        blob: Blob = self.client.do(Head(step.key))
+        return step._replace(blob=blob)
 
     def actor(self, kind: str, image: int = 0) -> Actor:
         task: Generator[Step, Any, Any]

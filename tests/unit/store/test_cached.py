@@ -123,7 +123,7 @@ def test_failure_is_passed_on_and_the_next_read_tries_again(
         (7, "wrong_type"),
     ):
         with pytest.raises(MaterializeError) as caught:
-            store.read(locator)  # type: ignore[arg-type]
+            store.read(locator)
         assert caught.value.code == code
     stored = remote.put(image)
     assert store.read(stored.uri) == IMAGES[0]
@@ -188,4 +188,4 @@ def test_directory_behind_a_directory(tmp_path: Path) -> None:
     store = CachedStore(tmp_path / "cache", behind, 10 * SIZE)
     assert store.read(stored.raw_image_id) == store.read(stored.uri) == IMAGES[0]
     assert store.counters.hits == 1
-    assert open_store(tmp_path / "cache").names() == [stored.raw_image_id]  # type: ignore[comparison-overlap]
+    assert open_store(tmp_path / "cache").names() == [stored.raw_image_id]
