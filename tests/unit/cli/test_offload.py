@@ -359,7 +359,7 @@ def test_image_that_cannot_be_offloaded_stops_the_command(
     assert err.startswith(f"{path}:1::$.messages[0].content[1]")
     assert err.endswith(f"[{error}]\n")
     assert left(tmp_path) == ["a.jsonl"]
-    code, stdout, _ = rawmm("check", path)
+    code, stdout, _ = rawmm("check", path, "--image-dir", tmp_path / "images")
     assert code == 1
     assert f"[{error}]\n" in stdout
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import subprocess
 import sys
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def test_image_is_written_once_and_found_again(store: ObjectImageStore) -> None:
     assert first.uri == f"{store.root}/{first.raw_image_id}"
     assert "run%20one" in first.uri
     assert store.read(first.uri) == store.read(first.raw_image_id, first.sha256[:16]) == RAW
-    assert open_store(store.root).names() == [first.raw_image_id]  # type: ignore[comparison-overlap]
+    assert open_store(store.root).names() == [first.raw_image_id]
     assert store_for(first.uri).read(first.uri) == RAW
     counters = store.counters
     assert (counters.seen, counters.stored, counters.deduplicated) == (2, 1, 1)
@@ -79,7 +80,7 @@ def test_many_images_at_once(store: ObjectImageStore) -> None:
 
 
 @pytest.mark.parametrize("verify", [False, True])
-def test_damaged_object_is_replaced(verify: bool, store: ObjectImageStore) -> None:
+def test_damaged_object_is_replaced(*, verify: bool, store: ObjectImageStore) -> None:
     stored = store.put(RAW)
     for damage in (RAW[:-1], b"", bytes(len(RAW)) if verify else RAW + b"x"):
         replace(store, stored.raw_image_id, damage)
@@ -120,6 +121,22 @@ def test_offload_writes_all_images_or_none(store: ObjectImageStore) -> None:
     assert [one["image_url"]["url"] for one in good] == [
         store.uri(store.prepare(picture(seed=seed)).info) for seed in range(3)
     ]
+
+
+def test_offload_puts_images_at_the_same_time(
+    store: ObjectImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(3, timeout=60)
+    put = ObjectImageStore.put
+
+    def waiting(self: ObjectImageStore, *args: Any, **options: Any) -> Any:
+        together.wait()
+        return put(self, *args, **options)
+
+    monkeypatch.setattr(ObjectImageStore, "put", waiting)
+    value = [part(data_url(picture(seed=seed))) for seed in range(3)]
+    stats = rawmm.offload_images_inplace(value, store=store)
+    assert (stats.images_rewritten, len(store.names())) == (3, 3)
 
 
 WRONG_ROOTS: dict[str, str] = {
