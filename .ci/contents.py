@@ -14,6 +14,7 @@ IN_WHEEL = (
     "rawmm/_generated/v1/bundle.json",
     "rawmm/_generated/v1/annotations.json",
     "rawmm/_generated/v1/conformance.json",
+    "rawmm/_generated/released/1.0.json",
     "rawmm/testing/strategies.py",
     "rawmm/cli/__init__.py",
 )

@@ -22,9 +22,8 @@ def source(package: Path) -> str:
     """The module with the tables, for the package in this folder."""
     names: dict[str, str] = {}
     modules: dict[str, str] = {}
-    for home, name in _imports(ast.parse((package / "__init__.py").read_text("utf-8"))):
-        file = package.parent.joinpath(*home.split("."), name)
-        if file.is_dir() or file.with_suffix(".py").is_file():
+    for home, name in _imports(package / "__init__.py"):
+        if _is_module(package.parent.joinpath(*home.split(".")), name):
             modules[name] = f"{home}.{name}"
         else:
             names[name] = home
@@ -35,16 +34,31 @@ def source(package: Path) -> str:
     )
 
 
-def _imports(module: ast.Module) -> list[tuple[str, str]]:
+def _imports(path: Path) -> list[tuple[str, str]]:
     """Module and name of each import that only type checkers see."""
     return [
         (node.module, alias.name)
-        for block in module.body
+        for block in ast.parse(path.read_text("utf-8")).body
         if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
         for node in block.body
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
     ]
+
+
+def _is_module(home: Path, name: str) -> bool:
+    """Whether `name` of the package `home` is a module of it, not a thing of that module's name."""
+    file = home / name
+    if not file.is_dir() and not file.with_suffix(".py").is_file():
+        return False
+    body = ast.parse((home / "__init__.py").read_text("utf-8")).body
+    bound = {
+        alias.asname or alias.name
+        for node in body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    return name not in bound
 
 
 def _table(name: str, entries: dict[str, str], meaning: str) -> str:

@@ -329,5 +329,5 @@ def _wrong_count(images: int, runs: int, path: Path) -> Any:
         got=shown(runs),
         hint="the chat template dropped or moved an image, or the tokens were cut"
         if dropped
-        else "the message has lost an image, or a text contains the token",
+        else "the message has lost an image, the template moved one here, or a text has the token",
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERSION = "v1"
+_GENERATED = "_generated"
 
 
 class _Entry(TypedDict):
@@ -36,7 +37,7 @@ class Vector(_Entry, total=False):
 def _text(name: str) -> str:
     from importlib.resources import files  # slow to import
 
-    return (files("rawmm") / "_generated" / VERSION / name).read_text("utf-8")
+    return (files("rawmm") / _GENERATED / name).read_text("utf-8")
 
 
 @cache
@@ -46,7 +47,7 @@ def bundle() -> dict[str, Any]:
     It is plain JSON Schema. Its root accepts the documents whose type `rawmm.validate` identifies,
     and lists of them.
     """
-    loaded: dict[str, Any] = json.loads(_text("bundle.json"))
+    loaded: dict[str, Any] = json.loads(_text(f"{VERSION}/bundle.json"))
     return loaded
 
 
@@ -57,13 +58,38 @@ def annotated() -> dict[str, Any]:
     These keywords begin with ``x-rawmm-``. They come from ``annotations.json``, which lists them by
     JSON pointer into the bundle. The result is shared; do not change it.
     """
-    whole: dict[str, Any] = json.loads(_text("bundle.json"))
-    for pointer, notes in json.loads(_text("annotations.json")).items():
+    whole: dict[str, Any] = json.loads(_text(f"{VERSION}/bundle.json"))
+    for pointer, notes in json.loads(_text(f"{VERSION}/annotations.json")).items():
         node = whole
         for part in pointer.split("/")[1:]:
             node = node[part]
         node.update(notes)
     return whole
+
+
+@cache
+def released(version: str) -> dict[str, Any]:
+    """The bundle of a released version of the contract, such as "1.0", with its annotations.
+
+    The result is shared; do not change it.
+
+    Raises:
+        KeyError: no version of that name was released.
+    """
+    if version not in released_versions():
+        raise KeyError(version)
+    loaded: dict[str, Any] = json.loads(_text(f"released/{version}.json"))
+    return loaded
+
+
+@cache
+def released_versions() -> tuple[str, ...]:
+    """The released versions of the contract, in order."""
+    from importlib.resources import files  # slow to import
+
+    names = [file.name for file in (files("rawmm") / _GENERATED / "released").iterdir()]
+    found = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    return tuple(sorted(found, key=lambda version: [int(part) for part in version.split(".")]))
 
 
 def definition(name: str) -> dict[str, Any]:
@@ -105,7 +131,7 @@ def schema(name: str | None = None) -> dict[str, Any]:
 
 def conformance_vectors() -> list[Vector]:
     """The conformance vectors, which also test other implementations."""
-    loaded: list[Vector] = json.loads(_text("conformance.json"))
+    loaded: list[Vector] = json.loads(_text(f"{VERSION}/conformance.json"))
     return loaded
 
 
