@@ -9,7 +9,6 @@ and never leaves this module.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import re
@@ -178,6 +177,8 @@ class Client:
 
     async def do_async(self, step: Step) -> Any:
         """As `do`, without blocking the thread."""
+        import asyncio  # takes as long to load as the rest of the store
+
         if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
         if isinstance(step, List):

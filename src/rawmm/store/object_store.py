@@ -6,11 +6,9 @@ a second writer finds it. `tombstones` says how images are deleted meanwhile.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
@@ -231,6 +229,8 @@ class ObjectImageStore:
         self, raw: bytes | bytearray | memoryview | PreparedImage, *, verify: bool = False
     ) -> StoredImage:
         """As `put`, without blocking the event loop while the store answers."""
+        import asyncio
+
         image = raw if is_a(raw, PreparedImage) else await asyncio.to_thread(self.prepare, raw)
         with self._writing(image.raw_image_id):
             written = await run_async(self._client, self._put(image, verify=verify))
@@ -352,6 +352,8 @@ class ObjectImageStore:
 
     def map(self, call: Callable[[A], T], values: Iterable[A]) -> list[T]:
         """Call a function for each value in threads, `at_once` at the same time, in order."""
+        from concurrent.futures import ThreadPoolExecutor
+
         items = list(values)
         if len(items) < 2:
             return [call(one) for one in items]
@@ -464,6 +466,8 @@ class ObjectImageStore:
         return requesting(what, MaterializeError)
 
     async def _many_async(self, call: Callable[[Any], Any], values: Iterable[Any]) -> list[Any]:
+        import asyncio
+
         gate = asyncio.Semaphore(self.at_once)
 
         async def one(value: Any) -> Any:
