@@ -116,7 +116,9 @@ if TYPE_CHECKING:
         offload_request as offload_request,
     )
     from rawmm.store import (
+        CachedStore as CachedStore,
         ImageStore as ImageStore,
+        ObjectImageStore as ObjectImageStore,
         StoredImage as StoredImage,
         open_store as open_store,
         raw_image_path as raw_image_path,

@@ -78,7 +78,12 @@ CODES: Final[dict[str, str]] = {
     "ambiguous_image": "programs may decode the image differently, and such images are refused",
     "image_limit": "an image or a request exceeds a limit",
     "no_image_dir": "no image directory is given or configured",
-    "store_failed": "the image directory cannot be read or written",
+    "store_failed": "the image directory or another store cannot be read or written",
+    "store_denied": "an object store refuses the credentials, or they lack a permission",
+    "store_missing": "there is no bucket or container of that name",
+    "store_throttled": "an object store was too busy, also after retries",
+    "store_changed": "others change or delete an image while it is written",
+    "torn_read": "the answers of an object store ended early, also after retries",
     # Reading back.
     "hash_mismatch": "bytes, a file name or a node do not match their hash",
     "missing_image": "the image is not in the image directory",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 USAGE = (ROOT / "docs" / "usage.md").read_text("utf-8")
+STORES = (ROOT / "docs" / "stores.md").read_text("utf-8")
 COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text("utf-8")
 
 
@@ -45,6 +46,13 @@ def run_examples(
 
 def test_examples_of_the_usage_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_examples(USAGE, "docs/usage.md", 6, tmp_path, monkeypatch)
+
+
+def test_examples_of_the_guide_to_stores_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = run_examples(STORES, "docs/stores.md", 2, tmp_path, monkeypatch)
+    assert isinstance(names["store"], rawmm.CachedStore)
 
 
 def test_example_of_the_readme_gives_samples(

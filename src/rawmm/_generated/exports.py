@@ -4,6 +4,7 @@ from typing import Final
 
 HOMES: Final = {
     "AssistantMessage": "rawmm.model.types",
+    "CachedStore": "rawmm.store",
     "ContentPart": "rawmm.model.types",
     "ContractError": "rawmm.errors",
     "DescribedImage": "rawmm.describe",
@@ -26,6 +27,7 @@ HOMES: Final = {
     "MessagePart": "rawmm.model.types",
     "MultiModalData": "rawmm.model.types",
     "NonFiniteLogprobWarning": "rawmm.errors",
+    "ObjectImageStore": "rawmm.store",
     "OffloadError": "rawmm.errors",
     "OffloadedRequest": "rawmm.offload",
     "PROCESSED_KEYS": "rawmm.model.types",

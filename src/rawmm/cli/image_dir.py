@@ -48,11 +48,11 @@ def open_writable_store(image_dir: str | os.PathLike[str], *, durable: bool) -> 
     """The same, for writing. A directory is created if necessary.
 
     Raises:
-        UsageError: as `open_store`, or the directory cannot be written.
+        UsageError: as `open_store`, or the store cannot be written.
     """
     store = open_store(image_dir, durable=durable)
     try:
-        if is_a(store, stores.ImageStore):
+        if is_a(store, (stores.ImageStore, stores.ObjectImageStore)):
             store.probe()
     except RawMMError as error:
         raise UsageError(error.message) from None

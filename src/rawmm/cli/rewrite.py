@@ -18,6 +18,7 @@ from rawmm.cli.records import EXTENSIONS, STDIO, Format, format_of
 from rawmm.cli.report import located, location_of
 from rawmm.cli.writer import Target, Writer
 from rawmm.errors import RawMMError
+from rawmm.store import STORE_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,8 @@ Durable: TypeAlias = Annotated[
     ),
 ]
 
-# Errors of the directory, not of the data.
-_ENVIRONMENT: Final = frozenset({"no_image_dir", "store_failed"})
+# Errors of the store, not of the data.
+_ENVIRONMENT: Final = frozenset({"no_image_dir", *STORE_FAILURES})
 
 
 class Rewrite:

@@ -27,7 +27,7 @@ from rawmm.materialize.cache import ProcessedImageCache
 from rawmm.materialize.reading import read_image
 from rawmm.materialize.sources import sources_of
 from rawmm.real_class import is_a
-from rawmm.store import ImageStore, check_store_arguments, open_store
+from rawmm.store import ImageStore, ObjectImageStore, check_store_arguments, open_store
 from rawmm.trainer import span_errors
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def materialize(
     reader = open_store(image_dir) if image_dir is not None else store
     bounds, decoding = checked_limits(limits), checked_decoding(decoding)
     if bounds is None:
-        bounds = reader.limits if is_a(reader, ImageStore) else Limits()
+        bounds = reader.limits if is_a(reader, (ImageStore, ObjectImageStore)) else Limits()
     bounds = replace(bounds, decode=False)  # every image is decoded below, once
     sources = sources_of(refs)
     if mm_token_type_ids is not None:

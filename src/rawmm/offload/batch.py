@@ -186,13 +186,16 @@ class OffloadBatch:
         for part, (_, image) in zip(found.parts, planned, strict=True):
             if image is not None and image.info.sha256 not in self._written:
                 first.setdefault(image.info.sha256, (part, image))
-        written = False
-        for sha256, (part, image) in first.items():
+
+        def place(job: tuple[ImagePart, InlineImage]) -> bool:
+            part, image = job
             with error_path(found, part):
                 new = self._placed(image)
-            self._written[sha256] = image.info.size if new else 0
-            written = written or new
-        if written:
+            self._written[image.info.sha256] = image.info.size if new else 0
+            return new
+
+        threads = self._writer.placed_at_once if first else 1
+        if any(map_in_order(place, list(first.values()), threads=threads)):
             with error_path(found, found.parts[0]):
                 self._writer.sync()
 

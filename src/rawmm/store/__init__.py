@@ -1,11 +1,15 @@
 """Image stores: the interface, the registry of URL schemes, directories, and their maintenance.
 
-`open_store` opens a store by path or URL. `ImageStore` keeps images in a directory. `fsck` checks a
+`open_store` opens a store by path or URL. `ImageStore` keeps images in a directory,
+`ObjectImageStore` in a bucket. `fsck` checks a
 store, and `collect_garbage` deletes the images that no record names.
 """
 
 from __future__ import annotations
 
+from rawmm.store.cached import CacheCounters as CacheCounters
+from rawmm.store.cached import CachedStore
+from rawmm.store.errors import STORE_FAILURES as STORE_FAILURES
 from rawmm.store.fsck import WRONG as WRONG
 from rawmm.store.fsck import Finding, fsck
 from rawmm.store.fsck import Kind as Kind
@@ -14,6 +18,7 @@ from rawmm.store.fsck import iter_findings as iter_findings
 from rawmm.store.gc import GRACE as GRACE
 from rawmm.store.gc import GarbageStats, collect_garbage
 from rawmm.store.local import ImageStore
+from rawmm.store.object_store import ObjectImageStore
 from rawmm.store.protocol import ImageReader as ImageReader
 from rawmm.store.protocol import Store
 from rawmm.store.protocol import check_exists as check_exists
@@ -35,9 +40,11 @@ from rawmm.store.writer import batch_writer as batch_writer
 
 # Public names. Names that are imported as themselves are for other packages of rawmm.
 __all__ = [
+    "CachedStore",
     "Finding",
     "GarbageStats",
     "ImageStore",
+    "ObjectImageStore",
     "Store",
     "StoredImage",
     "collect_garbage",

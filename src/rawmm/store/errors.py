@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 ErrorClass: TypeAlias = type[OffloadError | MaterializeError]
 """`OffloadError` where an image is written, `MaterializeError` where it is read."""
 
+STORE_FAILURES: Final = frozenset(
+    {
+        "store_failed",
+        "store_denied",
+        "store_missing",
+        "store_throttled",
+        "store_changed",
+        "torn_read",
+    }
+)
+"""Codes of errors after which nothing is known about an image: it may be there and good."""
+
 _HASH: Final = re.compile(PATTERNS["ImageHash"])
 
 
@@ -62,6 +74,33 @@ def failed(
     reason, hint = reason_and_hint(error)
     code = "path_escape" if error.errno == errno.ELOOP else "store_failed"
     return error_class(code, path, expected=what, got=reason, hint=hint)
+
+
+class FailedRequestError(Exception):
+    """A request that an object store did not answer. Quotes nothing of the store or its client.
+
+    Attributes:
+        code, got, hint: as in `RawMMError`.
+    """
+
+    def __init__(self, code: str, got: str, hint: str) -> None:
+        super().__init__(code, got, hint)
+        self.code = code
+        self.got = got
+        self.hint = hint
+
+
+@contextmanager
+def requesting(what: str, error_class: ErrorClass = OffloadError) -> Iterator[None]:
+    """Translate the failures of requests to an object store.
+
+    Raises:
+        RawMMError: an error with one of `STORE_FAILURES`.
+    """
+    try:
+        yield
+    except FailedRequestError as error:
+        raise_alone(error_class(error.code, expected=what, got=error.got, hint=error.hint))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from rawmm.errors import (
 from rawmm.images import check_complete, read_header
 from rawmm.locators import file_path, names_image, scheme_of
 from rawmm.real_class import is_a
+from rawmm.store.errors import STORE_FAILURES
 from rawmm.store.listing import (
     aside,
     is_image_name,
@@ -205,7 +206,7 @@ class _StoreCheck:
         )
 
     def _corrupt(self, name: str, error: RawMMError) -> Iterator[Finding]:
-        if error.code == "store_failed":
+        if error.code in STORE_FAILURES:
             raise error  # nothing is known about the image
         yield Finding("corrupt", self._file(name), error)
 
@@ -250,7 +251,7 @@ class _StoreCheck:
         path = file_path(locator) if scheme_of(locator) == "file" else None
         file = Path(path) if isinstance(path, str) else self._file(file_name(locator))
         error = self._existence_error(locator, file)
-        if error is not None and error.code == "store_failed":
+        if error is not None and error.code in STORE_FAILURES:
             raise error  # the image may exist
         return file, error
 

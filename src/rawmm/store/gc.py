@@ -45,8 +45,9 @@ time or a name that is some seconds old (``acregmax``). There, collect while no 
 need an image older than the grace period. The same holds for writers that do not set the time, such
 as earlier versions of rawmm and other programs.
 
-Stores that are not directories offer neither times nor hidden names. They are collected with a
-grace period of zero only, by which the caller states that no writer is running.
+`tombstones` describes the collection of object stores. Other stores offer neither times nor hidden
+names. They are collected with a grace period of zero only, by which the caller states that no
+writer is running.
 """
 
 from __future__ import annotations
@@ -61,9 +62,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import ContractError, counted, shown, shown_path
 from rawmm.real_class import is_a
+from rawmm.store.errors import requesting
 from rawmm.store.files import open_regular, probe_directory
 from rawmm.store.listing import aside, list_images, move_aside, opened, put_back
 from rawmm.store.local import ImageStore
+from rawmm.store.object_client import Delete, run
+from rawmm.store.object_gc import look, settle, tidy
+from rawmm.store.object_store import ObjectImageStore
 from rawmm.store.protocol import delete_image, list_names
 from rawmm.store.references import Referenced, each_record, file_name
 from rawmm.store.registry import open_store
@@ -71,6 +76,7 @@ from rawmm.store.registry import open_store
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from rawmm.store.object_gc import Outcome
     from rawmm.store.protocol import Store
 
 GRACE: Final = timedelta(days=1)
@@ -82,13 +88,16 @@ class GarbageStats:
 
     Attributes:
         deleted: names of deleted images; in a dry run, of those that would be deleted.
-        bytes_freed: size of the deleted images; 0 if the store is not a directory.
+        bytes_freed: size of the deleted images; 0 if the store is neither a directory nor an
+            object store.
         referenced: number of images that stay because a record names them.
         young: number of images that stay because they were stored or found within the grace period.
         elsewhere: number of distinct references in the records to images outside the store, which
             were not checked.
         restored: names of images that an interrupted collection was about to delete. They have
             their names back and count as new.
+        marked: number of images of an object store that no record names, and that a collection
+            after the grace period deletes.
     """
 
     deleted: list[str] = field(default_factory=list)
@@ -97,6 +106,7 @@ class GarbageStats:
     young: int = 0
     elsewhere: int = 0
     restored: list[str] = field(default_factory=list)
+    marked: int = 0
 
 
 def collect_garbage(
@@ -117,7 +127,9 @@ def collect_garbage(
         references: every record that may name one of its images: requests, messages, nodes,
             traces, sidecars, references, samples, of any version, as plain data or objects.
         grace: how long an image stays after it was last stored. It must exceed the time from an
-            image to the record that names it. Must be zero for a store that is not a directory.
+            image to the record that names it. An object store is collected in two calls: one
+            marks, and one after the grace period deletes; zero does both at once, and no writer
+            may run then. Must be zero for a store of another kind.
         dry_run: delete nothing; return what would be deleted.
         allow_empty: accept records that name none of the images.
 
@@ -141,6 +153,8 @@ def collect_garbage(
             got=f"{grace.total_seconds():g} s",
         )
     store = open_store(image_dir)
+    if is_a(store, ObjectImageStore):
+        return _collect_objects(store, records, grace, dry_run=dry_run, allow_empty=allow_empty)
     if not is_a(store, ImageStore):
         return _collect_store(store, records, grace, dry_run=dry_run, allow_empty=allow_empty)
     root = store.root
@@ -158,6 +172,42 @@ def collect_garbage(
     with opened(root, "to collect garbage in") as directory:
         for name in unreferenced:
             _collect(directory, name, oldest, stats, dry_run=dry_run)
+    return stats
+
+
+def _collect_objects(
+    store: ObjectImageStore,
+    records: Iterator[Any],
+    grace: timedelta,
+    *,
+    dry_run: bool,
+    allow_empty: bool,
+) -> GarbageStats:
+    """Collect an object store."""
+    stats = GarbageStats()
+    now = time.time_ns() if dry_run else None
+    what = f"to collect garbage in {shown_path(store.root)}"
+    with requesting(what):
+        view = run(store.client, look(store.prefix, grace, now))
+    images = sorted(view.images)
+    unreferenced = _unreferenced(records, images, store.root, stats, allow_empty=allow_empty)
+
+    def settled(name: str) -> Outcome:
+        return run(store.client, settle(view, name, dry_run=dry_run))
+
+    with requesting(what):
+        for name, outcome in zip(unreferenced, store.map(settled, unreferenced), strict=True):
+            if outcome == "deleted":
+                stats.deleted.append(name)
+                stats.bytes_freed += view.images[name].size
+            elif outcome == "marked":
+                stats.marked += 1
+            else:
+                stats.young += 1
+        if not dry_run:
+            of_no_use = view.tombstones.keys() - set(unreferenced)
+            store.map(lambda name: run(store.client, tidy(view, name)), sorted(of_no_use))
+            store.map(lambda key: store.client.do(Delete(key)), view.clocks)
     return stats
 
 

@@ -11,7 +11,7 @@ import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from rawmm.errors import (
     MaterializeError,
@@ -314,6 +314,8 @@ class ImageStore:
         return errors
 
     # The methods of `BatchWriter`.
+
+    placed_at_once: Final = 1
 
     def make(self) -> list[Path]:
         """Create the root if it is missing; return the created directories, for `discard`.

@@ -10,6 +10,7 @@ from rawmm.errors import OffloadError, contract_error, shown_text
 from rawmm.locators import Problem, file_path, scheme_of
 from rawmm.store.errors import calling
 from rawmm.store.local import ImageStore
+from rawmm.store.object_store import OBJECT_SCHEMES, ObjectImageStore
 from rawmm.store.run_dir import location_scheme, run_image_dir
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def _directory_of(url: str) -> str:
     return os.path.dirname(path)  # noqa: PTH120  (pathlib would normalize the path)
 
 
-_SCHEMES: Final[dict[str, Scheme]] = {"file": Scheme(ImageStore, _directory_of)}
+_SCHEMES: Final[dict[str, Scheme]] = {
+    "file": Scheme(ImageStore, _directory_of),
+    **{scheme: Scheme(ObjectImageStore, parent_url) for scheme in OBJECT_SCHEMES},
+}
 
 
 def served_schemes() -> tuple[str, ...]:
@@ -64,8 +68,10 @@ def open_store(url_or_path: str | os.PathLike[str], **options: Any) -> Store:
 
     Args:
         url_or_path: a directory, absolute or relative to the working directory, or a URL whose
-            scheme is served; ``file`` is.
-        options: passed to the store, e.g. those of `ImageStore` for a directory.
+            scheme is served: ``file`` is, and with the extra ``stores`` also ``s3``, ``gs``,
+            ``az`` and ``memory``.
+        options: passed to the store, e.g. those of `ImageStore` for a directory and of
+            `ObjectImageStore` for a bucket.
 
     Raises:
         OffloadError: ``bad_locator`` for a scheme that is not served, and what the store raises.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rawmm.real_class import is_a
 from rawmm.store.local import ImageStore
+from rawmm.store.object_store import ObjectImageStore
 from rawmm.store.protocol import put_image
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ class BatchWriter(Protocol):
     @property
     def durable(self) -> bool:
         """Whether writing waits for a disk."""
+        ...
+
+    @property
+    def placed_at_once(self) -> int:
+        """How many images to place at the same time."""
         ...
 
     def make(self) -> list[Path]:
@@ -59,6 +65,8 @@ class _DirectWriter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        # Each waits for a store over the network; one of another kind may not expect threads.
+        self.placed_at_once = store.at_once if is_a(store, ObjectImageStore) else 1
 
     def make(self) -> list[Path]:
         return []

@@ -29,14 +29,14 @@ def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     "given",
     [
-        "s3://bucket/x",
-        "gs://b/x",
+        "hdfs://bucket/x",
+        "swift://b/x",
         "http://host/x",
         "file://host/x",
-        " s3://bucket/x",
-        '"s3://bucket/x"',
+        " hdfs://bucket/x",
+        '"hdfs://bucket/x"',
         "$BUCKET://x",
-        "dir s3://x",
+        "dir hdfs://x",
     ],
 )
 @pytest.mark.parametrize("place", ["option", "variable"])
@@ -77,12 +77,12 @@ def test_other_commands_refuse_it_too(
     command: str, body: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = {
-        "check": ["check", str(body), "--image-dir", "s3://bucket/x"],
-        "fsck": ["fsck", "s3://bucket/x"],
-        "upgrade": ["upgrade", str(body), "-o", "out.jsonl", "--image-dir", "s3://bucket/x"],
+        "check": ["check", str(body), "--image-dir", "hdfs://bucket/x"],
+        "fsck": ["fsck", "hdfs://bucket/x"],
+        "upgrade": ["upgrade", str(body), "-o", "out.jsonl", "--image-dir", "hdfs://bucket/x"],
     }[command]
     assert run(arguments) == 2
-    assert "got the scheme 's3'" in " ".join(capsys.readouterr().err.split())
+    assert "got the scheme 'hdfs'" in " ".join(capsys.readouterr().err.split())
     assert [path.name for path in body.parent.iterdir()] == [body.name]
 
 

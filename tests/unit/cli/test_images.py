@@ -161,7 +161,7 @@ def test_values_without_images_are_not_counted(record: Any, rawmm: Run, tmp_path
 
 
 def test_images_of_a_store_that_is_not_served_are_counted_apart(rawmm: Run, tmp_path: Path) -> None:
-    path = written(tmp_path / "a.json", sidecar(envelope(raw_image_uri="s3://bucket/a.png")))
+    path = written(tmp_path / "a.json", sidecar(envelope(raw_image_uri="hdfs://bucket/a.png")))
     code, out, err = rawmm("check", path)
     assert (code, out) == (0, "")
     assert err.endswith(", 1 image not checked (neither inline nor a file:// URL)\n")

@@ -212,17 +212,18 @@ class TestAnotherStore:
             def __len__(self) -> int:
                 return 0
 
-        ref = ref_to(RED, "s3://bucket/page.png")
+        ref = ref_to(RED, "hdfs://bucket/page.png")
         assert materialize(ref, image_processor=processor, store=Empty(RED)).images
 
     def test_unknown_scheme_needs_a_store(
         self, store: ImageStore, processor: PatchProcessor
     ) -> None:
-        ref = ref_to(RED, "s3://bucket/page.png")
+        ref = ref_to(RED, "hdfs://bucket/page.png")
         error = refused(ref, processor)
         assert str(error) == (
-            "$[2]: expected a raw_image_id, or a URL with a served scheme (file), got the scheme "
-            "'s3'; pass a store that reads it, or a directory where it is mounted [bad_locator]"
+            "$[2]: expected a raw_image_id, or a URL with a served scheme (az, file, gs, memory, "
+            "s3), got the scheme 'hdfs'; pass a store that reads it, or a directory where it is "
+            "mounted [bad_locator]"
         )
         assert refused(ref, processor, store=store).code == "bad_locator"
 

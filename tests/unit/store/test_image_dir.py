@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 VARIABLES = ("VF_RENDERER_IMAGE_OFFLOAD_DIR", "PRIME_RL_RUN_DIR", "RUN_ID")
 
 REFUSED: dict[Any, str] = {
-    "s3://bucket/images": "bad_locator",
-    "S3://bucket/images": "bad_locator",
-    "gs://bucket/images": "bad_locator",
+    "hdfs://bucket/images": "bad_locator",
+    "HDFS://bucket/images": "bad_locator",
+    "swift://bucket/images": "bad_locator",
     "http://host/images": "bad_locator",
     "https://host/images": "bad_locator",
     "hdfs:///images": "bad_locator",
     "data:image/png;base64,AAAA": "bad_locator",
-    Path("s3://bucket/images"): "bad_locator",
+    Path("hdfs://bucket/images"): "bad_locator",
     Path("file:///images"): "bad_locator",
     "file://host/images": "bad_locator",
     "file:images": "bad_locator",
@@ -151,9 +151,9 @@ class TestEveryFunction:
 )
 def test_invalid_directory_is_refused_without_images(action: Callable[[str], object]) -> None:
     with pytest.raises(RawMMError) as caught:
-        action("s3://bucket/images")
+        action("hdfs://bucket/images")
     assert str(caught.value) == (
-        "$: expected a path, or a URL with a served scheme (file), got the scheme 's3'; "
+        "$: expected a path, or a URL with a served scheme (az, file, gs, memory, s3), got the scheme 'hdfs'; "
         "pass a store that reads it, or a directory where it is mounted [bad_locator]"
     )
 
@@ -193,7 +193,7 @@ class TestVariables:
             expected = expected / "assets" / "images"
         assert run_image_dir({name: spelled.format(home=home)}) == expected
 
-    @pytest.mark.parametrize("value", ["s3://bucket/x", "http://host/x", "~nobody-of-this-name"])
+    @pytest.mark.parametrize("value", ["hdfs://bucket/x", "http://host/x", "~nobody-of-this-name"])
     def test_location_that_is_not_a_directory_is_refused(self, name: str, value: str) -> None:
         with pytest.raises(RawMMError) as caught:
             run_image_dir({name: value})

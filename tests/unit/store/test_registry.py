@@ -131,7 +131,7 @@ OFFLOADS: tuple[Callable[..., Any], ...] = (in_place, asynchronous, as_bytes)
 
 @pytest.mark.usefixtures("store")
 def test_registered_scheme_is_served() -> None:
-    assert served_schemes() == ("file", "mem")
+    assert served_schemes() == ("az", "file", "gs", "mem", "memory", "s3")
     assert isinstance(open_store(PLACE), MemoryStore)
     assert isinstance(store_for(f"{PLACE}/{ABSENT}"), MemoryStore)
     assert store_for(f"{PLACE}/{ABSENT}").root == PLACE
@@ -249,19 +249,21 @@ def test_exception_of_a_client_is_a_store_error_without_its_text() -> None:
         assert picture().hex() not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/images", "S3://b", "https://host/x", "data:,x"])
+@pytest.mark.parametrize("url", ["hdfs://bucket/images", "HDFS://b", "https://host/x", "data:,x"])
 def test_unknown_scheme_is_an_error_with_the_schemes_served(url: str) -> None:
     for action in (open_store, store_for, fsck):
         with pytest.raises(RawMMError) as caught:
             action(url)
         assert caught.value.code == "bad_locator"
-        assert caught.value.expected.endswith(", or a URL with a served scheme (file)")
+        assert caught.value.expected.endswith(
+            ", or a URL with a served scheme (az, file, gs, memory, s3)"
+        )
 
 
 @pytest.mark.usefixtures("store")
 def test_unknown_scheme_lists_registered_schemes() -> None:
-    with pytest.raises(OffloadError, match=r"a served scheme \(file, mem\)"):
-        open_store("s3://bucket")
+    with pytest.raises(OffloadError, match=r"a served scheme \(az, file, gs, mem, memory, s3\)"):
+        open_store("hdfs://bucket")
 
 
 def test_path_and_file_url_open_a_directory(

@@ -32,7 +32,9 @@ _NOT_CHECKED: Final = "missing and orphaned images were not checked (give --refs
 
 
 def fsck(
-    image_dir: Annotated[str, Parameter(name="DIR", help="The image directory.")],
+    image_dir: Annotated[
+        str, Parameter(name="DIR", help="The image directory, or the URL of another store.")
+    ],
     /,
     *,
     refs: References = None,

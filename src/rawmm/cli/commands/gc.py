@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def gc(
-    image_dir: Annotated[str, Parameter(name="DIR", help="The image directory.")],
+    image_dir: Annotated[
+        str, Parameter(name="DIR", help="The image directory, or the URL of another store.")
+    ],
     /,
     *,
     refs: References = None,
@@ -46,6 +48,9 @@ def gc(
     Writers may continue meanwhile. Anything in the files of --refs that could refer to an image
     keeps it: ids, URLs, hashes and references of any version, even inside text. If a file cannot be
     read to its end, nothing is deleted. The deleted files are listed on standard output.
+
+    In an object store, such as s3://bucket/folder, the first run marks such images, and a run after
+    the grace period deletes those that nobody stored again.
     """
     check_dir_name(image_dir)
     if refs is None:
@@ -78,6 +83,7 @@ def _summary(stats: GarbageStats, *, dry_run: bool) -> None:
     screen = console()
     if not screen.is_terminal:
         restored = f", {len(stats.restored)} restored" if stats.restored else ""
+        marked = f", {stats.marked} marked to be deleted later" if stats.marked else ""
         left_out = ""
         if stats.elsewhere:
             references = counted(stats.elsewhere, "reference")
@@ -86,13 +92,15 @@ def _summary(stats: GarbageStats, *, dry_run: bool) -> None:
             "dry run: " if dry_run else "",
             f"{counted(len(stats.deleted), 'image')} deleted, {freed} freed, "
             f"{stats.referenced} referenced, {stats.young} within the grace period",
-            f"{restored}{left_out}",
+            f"{marked}{restored}{left_out}",
         )
         return
     table = summary_table()
     table.add_row("would be deleted" if dry_run else "deleted", f"{len(stats.deleted):,}", freed)
     table.add_row("referenced", f"{stats.referenced:,}")
     table.add_row("young", f"{stats.young:,}", "stored within the grace period")
+    if stats.marked:
+        table.add_row("marked", f"{stats.marked:,}", "a gc after the grace period deletes them")
     if stats.restored:
         table.add_row("restored", f"{len(stats.restored):,}", "an earlier gc was interrupted")
     if stats.elsewhere:

@@ -38,7 +38,7 @@ from rawmm.offload import (
     offload_request,
 )
 from rawmm.real_class import is_a
-from rawmm.store import ImageStore, Store, run_image_dir
+from rawmm.store import ImageStore, ObjectImageStore, Store, run_image_dir
 from rawmm.validation import detect, iter_errors
 
 if TYPE_CHECKING:
@@ -134,7 +134,12 @@ def offload(
         )
     if failure is not None:
         return run.failed(failure)
-    _summary(run, stats, mode, store.counters.verify_failures if is_a(store, ImageStore) else 0)
+    _summary(
+        run,
+        stats,
+        mode,
+        store.counters.verify_failures if is_a(store, (ImageStore, ObjectImageStore)) else 0,
+    )
     return 0
 
 

@@ -1,0 +1,18 @@
+"""The README's main job runs unchanged with its images in S3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.acceptance.main_job import do_main_job
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_main_job_with_images_in_s3(
+    tmp_path: Path, bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    do_main_job(bucket, tmp_path, capsys)
