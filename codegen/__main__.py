@@ -19,7 +19,9 @@ def outputs(root: Path) -> dict[Path, str]:
         target / "__init__.py": _INIT,
         target / "exports.py": exports.source(root / "src/rawmm"),
     }
-    for version, text in released.texts(root).items():
+    bundles = released.texts(root)
+    out[target / "released" / "__init__.py"] = _INIT + released.table(bundles)
+    for version, text in bundles.items():
         out[target / "released" / f"{version}.json"] = text
     for folder in sorted((root / "schemas").glob("v*")):
         version = folder.name

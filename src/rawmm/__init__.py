@@ -133,6 +133,10 @@ if TYPE_CHECKING:
         iter_errors as iter_errors,
         validate as validate,
     )
+    from rawmm.versions import (
+        SUPPORTED_VERSIONS as SUPPORTED_VERSIONS,
+        negotiate as negotiate,
+    )
     from rawmm import graph as graph
     from rawmm import layouts as layouts
     from rawmm import materialize as materialize

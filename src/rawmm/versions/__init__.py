@@ -1,0 +1,17 @@
+"""Versions of the contract: which exist, what a reader of each accepts, and writing for one."""
+
+from __future__ import annotations
+
+from rawmm.versions.judge import version_errors
+from rawmm.versions.known import SUPPORTED_VERSIONS, checked_version, negotiate
+from rawmm.versions.streams import with_streams
+from rawmm.versions.target import for_version
+
+__all__ = [
+    "SUPPORTED_VERSIONS",
+    "checked_version",
+    "for_version",
+    "negotiate",
+    "version_errors",
+    "with_streams",
+]
