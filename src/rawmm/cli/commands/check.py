@@ -19,11 +19,14 @@ from rawmm.cli.parallel import Workers
 from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, detect_type, named_type
 from rawmm.cli.records import Format, Input, Record, Source, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat
+from rawmm.cli.schema_version import named_version
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
+from rawmm.model.types import SCHEMA_VERSION
 from rawmm.offload import available_cpus
 from rawmm.rules import BY_ITSELF, MediaChecks
 from rawmm.validation import checking, iter_errors_by, media_checks
+from rawmm.versions import version_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +99,13 @@ def check(
             "rows of an image.",
         ),
     ] = None,
+    schema_version: Annotated[
+        str | None,
+        Parameter(
+            help="Check as this version of the contract did, such as 1.0. By default the version "
+            "of this package.",
+        ),
+    ] = None,
     jobs: Annotated[
         int,
         Parameter(
@@ -116,7 +126,8 @@ def check(
         raise UsageError("--jobs takes 0, which starts one process per core, or a positive number")
     report = Report(style, max_errors)
     checks = _media_checks(image_tokens or [], layout, require_sidecars=require_sidecars)
-    args = (type_name, image_dir, require_images, checks, refuse_ambiguous)
+    version = named_version(schema_version, "--schema-version")
+    args = (type_name, image_dir, require_images, checks, refuse_ambiguous, version)
     with Workers(jobs or available_cpus(), checker_of, *args) as workers:
         for path in files:
             report.files += 1
@@ -182,6 +193,7 @@ def checker_of(
     require_images: bool,  # noqa: FBT001
     checks: MediaChecks = BY_ITSELF,
     refuse_ambiguous: bool = False,  # noqa: FBT001, FBT002
+    version: str = SCHEMA_VERSION,
 ) -> Check:
     """The check of one record, for the options of the command. Worker processes call this.
 
@@ -194,6 +206,7 @@ def checker_of(
         require_images=require_images,
         checks=checks,
         refuse_ambiguous=refuse_ambiguous,
+        version=version,
     ).findings
 
 
@@ -206,6 +219,7 @@ class Checker:
         require_images: whether an image that cannot be checked is an error.
         checks: how to judge messages with media.
         refuse_ambiguous: whether an item whose image is ambiguous is an error.
+        version: the version of the contract that judges.
     """
 
     def __init__(
@@ -216,11 +230,13 @@ class Checker:
         require_images: bool = False,
         checks: MediaChecks = BY_ITSELF,
         refuse_ambiguous: bool = False,
+        version: str = SCHEMA_VERSION,
     ) -> None:
         self._kind = kind
         self._checks = checks
         self._images = ImageChecker(store, required=require_images)
         self._refuse_ambiguous = refuse_ambiguous
+        self._version = version
 
     def findings(self, record: Record, form: Format) -> Iterator[RawMMError | NotChecked]:
         """Every error of one record, then the number of unchecked images."""
@@ -239,14 +255,22 @@ class Checker:
             yield from request_errors(plain)
             yield from self._images.findings(plain, is_request=True)
             return
+        if self._version != SCHEMA_VERSION:
+            refused = False
+            for error in version_errors(plain, kind, self._version, self._checks):
+                refused = True
+                yield error
+            if refused:
+                return
         try:
             # JSON is parsed only once. MessagePack is decoded again, because its plain data has
             # dates and extension types where the structs have others.
             with checking(self._checks):
                 value = decode_msgpack(data, kind) if binary else from_decoded(plain, kind)
         except RawMMError as refusal:
-            yield from _all_errors(plain, kind, refusal, self._checks)
-            return
+            if self._version == SCHEMA_VERSION:
+                yield from _all_errors(plain, kind, refusal, self._checks)
+            return  # an earlier version accepts it; images of such a record are not found
         yield from self._images.findings(value, is_request=False)
         if self._refuse_ambiguous:
             yield from ambiguous_items(value)
