@@ -51,7 +51,11 @@ _ADDED: Final = (
         ("features",),
         lambda error: error.path.startswith("$.kwargs_data") and error.code != "count_mismatch",
     ),
-    _Since("1.1", ("image_ref",), lambda error: error.code == "locator_conflict"),
+    _Since(
+        "1.1",
+        ("image_ref",),
+        lambda error: error.code in ("locator_conflict", "unsupported_modality"),
+    ),
     _Since("1.1", ("sampling_mask",), lambda error: error.code == "out_of_range"),
     _Since("1.1", ("graph",), lambda error: error.expected.startswith("tokens up to ")),
     _Since("1.2", ("free_json", "wire_values"), lambda error: error.code == "processed_payload"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from rawmm.errors import contract_error, shown, shown_names
@@ -34,7 +33,8 @@ def negotiate(theirs: Any) -> str:
             ``wrong_type`` if `theirs` is not a list or set of strings.
     """
     expected = "a list of versions"
-    listed = list(theirs) if is_a(theirs, AbstractSet) else list(in_order(theirs, (), expected))
+    plain_set = type(theirs) in (set, frozenset)
+    listed = list(theirs if plain_set else in_order(theirs, (), expected))
     for index, one in enumerate(listed):
         if not is_a(one, str):
             raise contract_error(
