@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from rawmm.errors import (
         ContractError as ContractError,
+        DeprecatedFieldWarning as DeprecatedFieldWarning,
         MaterializeError as MaterializeError,
         NonFiniteLogprobWarning as NonFiniteLogprobWarning,
         OffloadError as OffloadError,

@@ -41,7 +41,7 @@ from rawmm.values.payload import Mode, payload_errors
 from rawmm.values.plain import contains_struct, has_large_integer, plain_copy
 from rawmm.values.strict_json import malformed, too_deep
 from rawmm.values.views import as_mapping, as_sequence
-from rawmm.versions import for_version
+from rawmm.versions import for_version, warn_of_deprecated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -333,6 +333,9 @@ def encode_json(obj: Any, *, packed: bool | None = None, version: str | None = N
         ContractError, ProcessedPayloadError: `obj` was changed and breaks the contract, or holds
             a value that JSON cannot represent; ``not_in_version`` if a reader of `version` would
             refuse a value, such as a field of a closed object that came later. Nothing is dropped.
+
+    Warns:
+        DeprecatedFieldWarning: a field is deprecated; once for each calling place.
     """
     return _encode(obj, _JSON, Mode.JSON, packed, version)
 
@@ -352,6 +355,7 @@ def _encode(
     check_writable(obj, mode)
     too_big = False
     form = for_version(obj, version, packed=packed)
+    warn_of_deprecated(obj)
     try:
         encoded: bytes = encoder.encode(merge_extras(form))
     except OverflowError:
@@ -387,6 +391,7 @@ def to_builtins(obj: Any, *, packed: bool | None = None, version: str | None = N
     if has_bad_text(obj):  # encoders find it themselves
         for error in struct_errors(obj, ()):
             raise error
+    warn_of_deprecated(obj)
     return msgspec.to_builtins(
         merge_extras(for_version(obj, version, packed=packed)),
         builtin_types=(bytes,),

@@ -390,6 +390,10 @@ class NonFiniteLogprobWarning(UserWarning):
     """A reader replaced -inf in a stream of log-probabilities, as requested."""
 
 
+class DeprecatedFieldWarning(FutureWarning):
+    """A writer wrote a field that the contract has deprecated."""
+
+
 _PAYLOAD_CODES: Final = frozenset({"processed_payload", "array_payload", "not_json"})
 
 

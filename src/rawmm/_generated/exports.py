@@ -6,6 +6,7 @@ HOMES: Final = {
     "AssistantMessage": "rawmm.model.types",
     "ContentPart": "rawmm.model.types",
     "ContractError": "rawmm.errors",
+    "DeprecatedFieldWarning": "rawmm.errors",
     "DescribedImage": "rawmm.describe",
     "ENGINE": "rawmm.images",
     "EncodedArray": "rawmm.model.types",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, TypeAlias
 
 from cyclopts import Parameter
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rawmm.cli.bugs import Bug
     from rawmm.cli.records import Record
     from rawmm.errors import RawMMError
+    from rawmm.versions import DeprecatedField
 
 Style: TypeAlias = Literal["text", "json", "github"]
 Level: TypeAlias = Literal["error", "notice"]
@@ -87,6 +89,7 @@ class Report:
         self.errors = 0
         self.bugs = 0
         self.not_checked = NotChecked()
+        self.deprecated: Counter[DeprecatedField] = Counter()
 
     def counting(self, records: Iterator[Record]) -> Iterator[Record]:
         """Count the records of an iterator."""
@@ -114,9 +117,13 @@ class Report:
     def finish(self) -> None:
         """Print the summary; for programs, also a notice of what was not checked."""
         not_checked = _not_checked_text(self.not_checked)
-        if not_checked and self._style != "text":
-            _WRITE_NOTICE[self._style](not_checked)
+        deprecated = list(_deprecated_texts(self.deprecated))
+        for text in [not_checked, *deprecated] if self._style != "text" else ():
+            if text:
+                _WRITE_NOTICE[self._style](text)
         self.flush()
+        for text in deprecated if self._style == "text" else ():
+            output.info(f"note: {text}")
         colour = "bold red" if self.errors else "bold green"
         output.info(
             f"{counted(self.files, 'file')}, {counted(self.records, 'record')}, ",
@@ -136,6 +143,12 @@ def _not_checked_text(number: NotChecked) -> str:
             f"{counted(number.elsewhere, 'image')} not checked (neither inline nor a file:// URL)"
         )
     return ", ".join(parts)
+
+
+def _deprecated_texts(numbers: Counter[DeprecatedField]) -> Iterator[str]:
+    for field, number in sorted(numbers.items()):
+        has = "has" if number == 1 else "have"
+        yield f"{counted(number, 'record')} {has} {field.name}, deprecated since {field.since}"
 
 
 def error_text(file: str, line: int | None, error: RawMMError) -> Text:

@@ -113,7 +113,7 @@ def _serve() -> None:
         question = json.loads(line)
         answer: Any = rawmm.SCHEMA_VERSION
         if question:
-            answer = {"read": _read, "draw": _draw}[question[0]](rawmm, *question[1:])
+            answer = (_read if question[0] == "read" else _draw)(rawmm, *question[1:])
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

@@ -26,12 +26,12 @@ from rawmm.model.types import SCHEMA_VERSION
 from rawmm.offload import available_cpus
 from rawmm.rules import BY_ITSELF, MediaChecks
 from rawmm.validation import checking, iter_errors_by, media_checks
-from rawmm.versions import version_errors
+from rawmm.versions import DeprecatedField, deprecated_fields, version_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rawmm.cli.parallel import Check
+    from rawmm.cli.parallel import Check, Note
     from rawmm.store import Store
 
 
@@ -167,6 +167,8 @@ def _check_file(source: Source, workers: Workers, report: Report) -> None:
         for line, finding in workers.findings(report.counting(_read(source)), source.form):
             if isinstance(finding, NotChecked):
                 report.not_checked = report.not_checked.plus(finding)
+            elif isinstance(finding, DeprecatedField):
+                report.deprecated[finding] += 1
             elif isinstance(finding, Bug):
                 report.add_bug(source.name, line, finding)
             else:
@@ -238,15 +240,15 @@ class Checker:
         self._refuse_ambiguous = refuse_ambiguous
         self._version = version
 
-    def findings(self, record: Record, form: Format) -> Iterator[RawMMError | NotChecked]:
-        """Every error of one record, then the number of unchecked images."""
+    def findings(self, record: Record, form: Format) -> Iterator[RawMMError | Note]:
+        """Every error of one record, its deprecated fields, the number of unchecked images."""
         try:
             yield from self._findings(record.data, form)
         except RawMMError as error:
             shown_error = error.at(hint=TYPE_HINT) if error.code == "unknown_type" else error
             yield with_fault(shown_error, record.data, form)
 
-    def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | NotChecked]:
+    def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | Note]:
         binary = form == "msgpack"
         plain = decode_plain(data, form)
         yield from key_errors(data, form, plain)
@@ -271,6 +273,7 @@ class Checker:
             if self._version == SCHEMA_VERSION:
                 yield from _all_errors(plain, kind, refusal, self._checks)
             return  # an earlier version accepts it; images of such a record are not found
+        yield from deprecated_fields(value)
         yield from self._images.findings(value, is_request=False)
         if self._refuse_ambiguous:
             yield from ambiguous_items(value)
