@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.repo.test_new_rule import ANNOTATIONS, branch, run
+from tests.repo.test_new_rule import ANNOTATIONS, copied, run
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = ["branch"]
 
 FIELDS: Final = {
     "messages.schema.json": ("ToolCall", "namespace"),
@@ -55,8 +53,9 @@ print(rawmm.ToolCall.__deprecated__)
 """
 
 
-@pytest.fixture
-def deprecated(branch: Path) -> Path:
+@pytest.fixture(scope="module")
+def deprecated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    branch = copied(tmp_path_factory.mktemp("branch"))
     annotations = json.loads((branch / ANNOTATIONS).read_text("utf-8"))
     for name, (kind, field) in FIELDS.items():
         path = branch / "schemas/v1" / name
