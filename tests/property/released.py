@@ -1,9 +1,14 @@
-"""What JSON Schema says about documents of released versions, and documents that fit them."""
+"""What JSON Schema says about documents of released versions, and documents that fit them.
+
+``python -m tests.property.released`` saves the valid vectors of today in ``tests/data/versions``.
+Run it before `x-rawmm-version` is raised.
+"""
 
 from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import jsonschema_rs
@@ -67,3 +72,17 @@ def _fitted(value: Any, schema: Any, defs: Any) -> Any:
             key: _fitted(child, known.get(key, extra or {}), defs) for key, child in pairs.items()
         }
     return value
+
+
+def _save() -> None:
+    valid = {
+        vector["case"].replace("/valid/", "/"): vector["document"]
+        for vector in schemas.conformance_vectors()
+        if "code" not in vector
+    }
+    path = Path(__file__).parents[1] / "data" / "versions" / f"{SCHEMA_VERSION}.json"
+    path.write_text(json.dumps(valid, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    _save()

@@ -12,7 +12,13 @@ from rawmm.media import media_urls, parts_of
 from rawmm.model.kinds import name_of
 from rawmm.model.schemas import annotated, released
 from rawmm.model.types import MessageNode, Trace
-from rawmm.rules.graph import Owed, image_token_errors, media_ids, owed_after
+from rawmm.rules.graph import (
+    Owed,
+    image_token_errors,
+    media_ids,
+    owed_after,
+    placeholders_match,
+)
 from rawmm.rules.nodes import without_sidecar
 from rawmm.rules.registry import REGISTRY
 from rawmm.values.errors import inexact_number
@@ -164,7 +170,9 @@ def _tokens_outside_ranges(version: str, trace: Trace, path: Path) -> Iterator[R
                 # In 1.0, a node had the tokens of its own items only.
                 sizes = owed.sizes if owed and not before(version, "1.1") else {}
                 here = (*path, "nodes", index)
-                yield from image_token_errors(node, start, ids, here, sizes)
+                sidecar = node.multi_modal_data
+                if sizes or not placeholders_match(node.token_ids, sidecar, start, ids):
+                    yield from image_token_errors(node, start, ids, here, sizes)
             owed = None
         else:
             owed = owed_after(owed, node)

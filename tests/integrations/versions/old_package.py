@@ -30,7 +30,7 @@ class Verdict(NamedTuple):
     code: str | None
     """The code of its error, or None if it accepts the document."""
     document: Any
-    """The document as the package writes it again, or the text of its error."""
+    """The document as the package writes it in JSON, None if it cannot, or the text of its error."""
 
 
 class OldPackage:
@@ -84,7 +84,10 @@ def _read(rawmm: Any, name: str, data: str, form: str) -> list[Any]:
         value = decode(base64.b64decode(data), kind)
     except rawmm.RawMMError as error:
         return [error.code, str(error)]
-    return [None, json.loads(rawmm.encode_json(value))]
+    try:
+        return [None, json.loads(rawmm.encode_json(value))]
+    except rawmm.RawMMError:  # bytes, which JSON cannot represent
+        return [None, None]
 
 
 def _draw(rawmm: Any, name: str, number: int) -> list[str]:

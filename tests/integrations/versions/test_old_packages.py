@@ -45,6 +45,10 @@ def old(version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OldP
     package.close()
 
 
+def test_every_earlier_version_has_its_package() -> None:
+    assert sorted(COMMITS) == sorted(dict(CASES))
+
+
 def judged(text: str | bytes, name: str, version: str) -> list[str]:
     errors = version_errors(json.loads(text), TYPES[name], version, BY_ITSELF)
     return [error.code for error in errors]
