@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import pytest
+from tests.cases import each
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "src" / "rawmm"
@@ -42,7 +42,8 @@ ONLY_IN = {
     "cyclopts": {"cli"},
     "msgpack": {"cli/msgpack_stream.py"},
     "rich": {"cli"},
-    "hypothesis": {"testing"},
+    "hypothesis": {"testing", "integrations/hypothesis.py"},
+    "pytest": {"integrations/pytest.py"},
     "PIL": {"images", "materialize", "testing/_layouts.py"},
     "pydantic": {"integrations/pydantic.py"},
     "pydantic_core": {"integrations/pydantic.py"},
@@ -87,7 +88,7 @@ def test_every_part_has_a_layer() -> None:
     assert {part_of(path) for path in sources()} == set(ORDER)
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@each("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_down(path: Path) -> None:
     own = part_of(path)
     for name in imports(path):
@@ -102,7 +103,7 @@ def test_imports_point_down(path: Path) -> None:
         assert ORDER.index(other) < ORDER.index(own), f"{own} imports {other}"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@each("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_part_reaches_into_another(path: Path) -> None:
     own = part_of(path)
     for name in imports(path):
@@ -112,14 +113,14 @@ def test_no_part_reaches_into_another(path: Path) -> None:
         assert (PACKAGE / parts[1]).with_suffix(".py").exists(), f"{own} imports {name}"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@each("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_libraries_have_one_home(path: Path) -> None:
     homes = {part_of(path), path.relative_to(PACKAGE).as_posix()}
     for name in imports(path):
         assert homes & ONLY_IN.get(name.split(".")[0], homes), f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@each("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_upper_layers_do_io(path: Path) -> None:
     if ORDER.index(part_of(path)) < FIRST_WITH_IO:
         assert not IO_MODULES & {name.split(".")[0] for name in imports(path)}
