@@ -8,13 +8,13 @@ path of the error.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
 import msgspec
 
+from rawmm.collector import LARGE, without_collector
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.kinds import decoded_as, has_type, schema_of
 from rawmm.model.types import MAX_DEPTH, Contract, MessageNode
@@ -55,6 +55,7 @@ Buffer = bytes | bytearray | memoryview
 _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 _FAILED: Final = object()
 _NOT_BYTES: Final = object()
+_SIZED: Final = frozenset({bytes, bytearray, str})
 
 
 def enc_hook(value: Any) -> Any:
@@ -139,6 +140,8 @@ def _floored_json(data: Any, kind: Any, floor: float) -> Any:
     Raises:
         ValueError: the text is not JSON, even with -inf replaced.
     """
+    import json  # slow to import
+
     try:
         document = msgspec.json.decode(data)
     except msgspec.DecodeError:
@@ -169,7 +172,10 @@ def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | 
     large = LARGE_NUMBERS.count
     # Errors are raised outside of `except`: msgspec's may contain text of the document.
     try:
-        value = decoder.decode(data)
+        if type(data) in _SIZED and len(data) >= LARGE:
+            value = without_collector(decoder.decode, data)
+        else:
+            value = decoder.decode(data)
     except _FAILURES:
         value = _FAILED
     except (TypeError, ValueError, BufferError):  # not a buffer, or an unreadable one

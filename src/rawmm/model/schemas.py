@@ -5,11 +5,12 @@ Only this module reads the generated bundle. It does so on first use, so importi
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+import msgspec
 
 from rawmm._generated.released import VERSIONS
 
@@ -51,7 +52,7 @@ def bundle() -> dict[str, Any]:
     It is plain JSON Schema. Its root accepts the documents whose type `rawmm.validate` identifies,
     and lists of them.
     """
-    loaded: dict[str, Any] = json.loads(_text(f"{VERSION}/bundle.json"))
+    loaded: dict[str, Any] = msgspec.json.decode(_text(f"{VERSION}/bundle.json"))
     return loaded
 
 
@@ -62,8 +63,8 @@ def annotated() -> dict[str, Any]:
     These keywords begin with ``x-rawmm-``. They come from ``annotations.json``, which lists them by
     JSON pointer into the bundle. The result is shared; do not change it.
     """
-    whole: dict[str, Any] = json.loads(_text(f"{VERSION}/bundle.json"))
-    for pointer, notes in json.loads(_text(f"{VERSION}/annotations.json")).items():
+    whole: dict[str, Any] = msgspec.json.decode(_text(f"{VERSION}/bundle.json"))
+    for pointer, notes in msgspec.json.decode(_text(f"{VERSION}/annotations.json")).items():
         node = whole
         for part in pointer.split("/")[1:]:
             node = node[part]
@@ -82,7 +83,7 @@ def released(version: str) -> dict[str, Any]:
     """
     if version not in released_versions():
         raise KeyError(version)
-    loaded: dict[str, Any] = json.loads(_text(f"released/{version}.json"))
+    loaded: dict[str, Any] = msgspec.json.decode(_text(f"released/{version}.json"))
     return loaded
 
 
@@ -149,7 +150,7 @@ def schema(name: str | None = None) -> dict[str, Any]:
 
 def conformance_vectors() -> list[Vector]:
     """The conformance vectors, which also test other implementations."""
-    loaded: list[Vector] = json.loads(_text(f"{VERSION}/conformance.json"))
+    loaded: list[Vector] = msgspec.json.decode(_text(f"{VERSION}/conformance.json"))
     return loaded
 
 

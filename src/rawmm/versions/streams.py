@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
@@ -43,7 +42,7 @@ def without_streams(obj: Any) -> Any:
 
 def _with_streams(obj: Any, form: Callable[[Any, type[PackedStream[Any]]], Any]) -> Any:
     if issubclass(type(obj), MessageNode):
-        node = copy(obj)
+        node = obj.__copy__()
         for name, kind in STREAMS.items():
             stream = getattr(node, name)
             if is_a(stream, dict):
@@ -53,7 +52,7 @@ def _with_streams(obj: Any, form: Callable[[Any, type[PackedStream[Any]]], Any])
         return node
     if issubclass(type(obj), (Trace, Episode)):
         name = "nodes" if issubclass(type(obj), Trace) else "traces"
-        outer = copy(obj)
+        outer = obj.__copy__()
         setattr(outer, name, _with_streams(getattr(obj, name), form))
         return outer
     if issubclass(type(obj), dict):
