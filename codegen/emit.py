@@ -9,7 +9,7 @@ import json
 import textwrap
 from typing import Any, Final
 
-from codegen.profile import EXTRA, FREE_JSON, is_open
+from codegen.profile import EXTRA, FREE_JSON, SINCE, is_open
 
 HEADER: Final = '''"""The structs of the {title}, generated from schemas/{version}: DO NOT EDIT.
 
@@ -194,6 +194,9 @@ class Emitter:
             out.append(
                 f"    __filled__: ClassVar[dict[str, Any]] = {{{items.replace(chr(39), chr(34))}}}"
             )
+        deprecated = {key: value[SINCE] for key, value in fields.items() if SINCE in value}
+        if deprecated:
+            out.append(f"    __deprecated__: ClassVar[dict[str, str]] = {json.dumps(deprecated)}")
         for attribute, names in lists.items():
             if names:
                 listed = " ".join(f'"{one}",' for one in names)
@@ -228,7 +231,8 @@ class Emitter:
 
     def _field(self, owner: str, key: str, schema: dict[str, Any], *, required: bool) -> str:
         attribute = _attribute(key)
-        doc = _doc(schema["description"], 4)
+        since = f"Deprecated since contract {schema[SINCE]}. " if SINCE in schema else ""
+        doc = _doc(since + schema["description"], 4)
         if self.tags.get(owner, ("",))[0] == key:
             value = json.dumps(schema["const"])
             return f"    {attribute}: ClassVar[Literal[{value}]] = {value}\n{doc}"

@@ -28,11 +28,16 @@ EXTRA: Final = "extra"
 FREE_JSON: Final = frozenset({"JsonValue", "JsonObject", "DescriptorValue", "DescriptorObject"})
 """Definitions of free JSON. Hand-written code checks it."""
 
+SINCE: Final = "x-rawmm-deprecated-since"
+"""The version of the contract that deprecated a field."""
+
 _ANNOTATIONS: Final = frozenset(
     {
         "title",
         "description",
         "default",
+        "deprecated",
+        SINCE,
         "$ref",
         "x-rawmm-code",
         "x-rawmm-items",
@@ -52,6 +57,7 @@ _BY_TYPE: Final = {
     "array": frozenset({"items", "prefixItems", "minItems", "maxItems"}),
     "object": frozenset({"properties", "required", "additionalProperties", "propertyNames"}),
 }
+_VERSION: Final = re.compile(r"[0-9]+\.[0-9]+", re.ASCII)
 _ENGINE_DEPENDENT: Final = re.compile(r"\\[wWdDsSbBpP]|\(\?")
 _FILE_KEYS: Final = frozenset({"$schema", "title", "description", "$defs", "$ref", "anyOf"})
 _ROOT_KEYS: Final = frozenset({"$ref", "type", "items", "minItems", "minProperties", "required"})
@@ -97,6 +103,7 @@ def violations(files: dict[str, dict[str, Any]]) -> Iterator[str]:
             if not schema.get("description"):
                 yield f"{name}#/$defs/{title}: no description"
             yield from _walk(schema, f"{name}#/$defs/{title}", title)
+            yield from _deprecated(schema, f"{name}#/$defs/{title}")
     yield from _references(files, homes)
     yield from _tagged(files)
     yield from _open_in_unions(files)
@@ -170,6 +177,27 @@ def _bounds(schema: dict[str, Any], at: str) -> Iterator[str]:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is None or high is None or not -MAX_INT <= low <= high <= MAX_INT:
         yield f"{at}: an integer needs minimum and maximum within +-(2^53-1)"
+
+
+def _deprecated(schema: Any, at: str, *, is_field: bool = False) -> Iterator[str]:
+    """Only a field can be deprecated, as its name is what a warning shows."""
+    if not isinstance(schema, dict):
+        return
+    mark, since = schema.get("deprecated"), schema.get(SINCE)
+    if "deprecated" in schema or SINCE in schema:
+        if not is_field:
+            yield f"{at}: only a property can be deprecated"
+        if mark is not True or not isinstance(since, str) or not _VERSION.fullmatch(since):
+            yield f"{at}: deprecated must be true, with the version in {SINCE}"
+    for key, value in schema.items():
+        fields = key == "properties" and isinstance(value, dict)
+        below = (
+            value.items() if fields else enumerate(value if isinstance(value, list) else [value])
+        )
+        for name, child in below:
+            yield from _deprecated(
+                child, f"{at}/{name if fields else key}", is_field=fields or key == "prefixItems"
+            )
 
 
 def _most(schema: dict[str, Any], key: str, at: str) -> Iterator[str]:

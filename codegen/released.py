@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from codegen import bundle, profile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 LOCK: Final = "LOCK.json"
@@ -44,6 +45,15 @@ def texts(root: Path) -> dict[str, str]:
     if wrong:
         raise profile.ProfileError("\n".join(f"schemas/released: {line}" for line in wrong))
     return {version: found[version].decode() for version in sorted(found, key=number)}
+
+
+def table(versions: Iterable[str]) -> str:
+    """The source of the list of versions, so that importing the package reads no folder."""
+    listed = "".join(f'    "{version}",\n' for version in versions)
+    return (
+        f"\nfrom typing import Final\n\nVERSIONS: Final = (\n{listed})\n"
+        '"""The released versions of the contract, in order."""\n'
+    )
 
 
 def release(root: Path) -> Path:

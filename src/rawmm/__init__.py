@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from rawmm.errors import (
         ContractError as ContractError,
+        DeprecatedFieldWarning as DeprecatedFieldWarning,
         MaterializeError as MaterializeError,
         NonFiniteLogprobWarning as NonFiniteLogprobWarning,
         OffloadError as OffloadError,
@@ -134,6 +135,10 @@ if TYPE_CHECKING:
     from rawmm.validation import (
         iter_errors as iter_errors,
         validate as validate,
+    )
+    from rawmm.versions import (
+        SUPPORTED_VERSIONS as SUPPORTED_VERSIONS,
+        negotiate as negotiate,
     )
     from rawmm import graph as graph
     from rawmm import layouts as layouts

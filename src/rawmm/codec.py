@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
 
 import msgspec
 
 from rawmm.collector import LARGE, without_collector
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.kinds import decoded_as, has_type, schema_of
-from rawmm.model.types import MAX_DEPTH, Contract, Episode, MessageNode, PackedStream, Trace
+from rawmm.model.types import MAX_DEPTH, Contract, MessageNode
 from rawmm.real_class import is_a
 from rawmm.rules import LARGE_NUMBERS
 from rawmm.validation import (
@@ -41,6 +41,7 @@ from rawmm.values.payload import Mode, payload_errors
 from rawmm.values.plain import contains_struct, has_large_integer, plain_copy
 from rawmm.values.strict_json import malformed, too_deep
 from rawmm.values.views import as_mapping, as_sequence
+from rawmm.versions import for_version, warn_of_deprecated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -322,32 +323,47 @@ def convert(
     raise first_error(obj, kind)
 
 
-def encode_json(obj: Any, *, packed: bool | None = None) -> bytes:
+def encode_json(obj: Any, *, packed: bool | None = None, version: str | None = None) -> bytes:
     """Encode a struct, or a list or dict of structs, as JSON in UTF-8. Validates it first.
 
     Args:
         obj: the value to encode; it is not changed.
         packed: whether to write the per-token streams of nodes packed, which readers of contract
             1.0 refuse, or as lists, which every reader accepts. None writes each stream in the
-            form that it has. Both forms have the same values.
+            form that it has, or as a list if `version` has no other. Both forms have the same
+            values.
+        version: the version of the contract that the reader has, one of `SUPPORTED_VERSIONS`. It
+            accepts the result. None writes the version of this package.
 
     Raises:
         ContractError, ProcessedPayloadError: `obj` was changed and breaks the contract, or holds
-            a value that JSON cannot represent.
+            a value that JSON cannot represent; ``not_in_version`` if a reader of `version` would
+            refuse a value, such as a field of a closed object that came later. Nothing is dropped.
+
+    Warns:
+        DeprecatedFieldWarning: a field is deprecated; once for each calling place.
     """
-    return _encode(obj, _JSON, Mode.JSON, packed)
+    return _encode(obj, _JSON, Mode.JSON, packed, version)
 
 
-def encode_msgpack(obj: Any, *, packed: bool | None = None) -> bytes:
+def encode_msgpack(obj: Any, *, packed: bool | None = None, version: str | None = None) -> bytes:
     """Encode a struct, or a list or dict of structs, as MessagePack. See `encode_json`."""
-    return _encode(obj, _MSGPACK, Mode.WIRE, packed)
+    return _encode(obj, _MSGPACK, Mode.WIRE, packed, version)
 
 
-def _encode(obj: Any, encoder: Any, mode: Mode, packed: bool | None) -> bytes:  # noqa: FBT001
+def _encode(
+    obj: Any,
+    encoder: Any,
+    mode: Mode,
+    packed: bool | None,  # noqa: FBT001
+    version: str | None,
+) -> bytes:
     check_writable(obj, mode)
     too_big = False
+    form = for_version(obj, version, packed=packed)
+    warn_of_deprecated(obj)
     try:
-        encoded: bytes = encoder.encode(merge_extras(with_streams(obj, packed=packed)))
+        encoded: bytes = encoder.encode(merge_extras(form))
     except OverflowError:
         too_big = True
     except (TypeError, ValueError, RecursionError):
@@ -366,12 +382,13 @@ def _encode(obj: Any, encoder: Any, mode: Mode, packed: bool | None) -> bytes:  
     )
 
 
-def to_builtins(obj: Any, *, packed: bool | None = None) -> Any:
+def to_builtins(obj: Any, *, packed: bool | None = None, version: str | None = None) -> Any:
     """Convert a struct, or a list or dict of structs, to dicts and lists. Bytes stay bytes.
 
     Args:
         obj: the value to convert; it is not changed.
         packed: the form of per-token streams, as in `encode_json`.
+        version: the version of the contract that the reader has, as in `encode_json`.
 
     Raises:
         ContractError, ProcessedPayloadError: as for `encode_json`.
@@ -380,8 +397,11 @@ def to_builtins(obj: Any, *, packed: bool | None = None) -> Any:
     if has_bad_text(obj):  # encoders find it themselves
         for error in struct_errors(obj, ()):
             raise error
+    warn_of_deprecated(obj)
     return msgspec.to_builtins(
-        merge_extras(with_streams(obj, packed=packed)), builtin_types=(bytes,), enc_hook=enc_hook
+        merge_extras(for_version(obj, version, packed=packed)),
+        builtin_types=(bytes,),
+        enc_hook=enc_hook,
     )
 
 
@@ -446,49 +466,3 @@ def _not_json_errors(obj: Any) -> Iterator[RawMMError]:
         for name, value in ((struct.extra or {}) | free).items():
             if value is not None:
                 yield from payload_errors(value, (*path, name), Mode.TEXT)
-
-
-def _packed_type(kind: Any) -> type[PackedStream[Any]] | None:
-    """The packed form of a per-token stream's type; None for other types."""
-    if isinstance(kind, type) and issubclass(kind, PackedStream):
-        return kind
-    return next(filter(None, map(_packed_type, get_args(kind))), None)
-
-
-_STREAMS: Final = {
-    field.name: packed
-    for field in msgspec.structs.fields(MessageNode)
-    if (packed := _packed_type(field.type))
-}
-"""The packed form of each per-token stream of a node."""
-
-
-def with_streams(obj: Any, *, packed: bool | None) -> Any:
-    """A copy of `obj` with its per-token streams packed or as lists; with None, `obj` itself."""
-    if packed is None:
-        return obj
-    if issubclass(type(obj), MessageNode):
-        node = obj.__copy__()
-        for name, kind in _STREAMS.items():
-            stream = getattr(node, name)
-            if stream is not None:
-                setattr(node, name, _as_stream(stream, kind, packed=packed))
-        return node
-    if issubclass(type(obj), (Trace, Episode)):
-        name = "nodes" if issubclass(type(obj), Trace) else "traces"
-        outer = obj.__copy__()
-        setattr(outer, name, with_streams(getattr(obj, name), packed=packed))
-        return outer
-    if issubclass(type(obj), dict):
-        return {key: with_streams(item, packed=packed) for key, item in obj.items()}
-    if issubclass(type(obj), (list, tuple)):
-        return [with_streams(item, packed=packed) for item in obj]
-    return obj
-
-
-def _as_stream(stream: Any, kind: type[PackedStream[Any]], *, packed: bool) -> Any:
-    if is_a(stream, dict):
-        return {key: _as_stream(one, kind, packed=packed) for key, one in stream.items()}
-    if packed:
-        return kind.pack(stream)
-    return stream.tolist() if is_a(stream, PackedStream) else stream

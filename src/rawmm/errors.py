@@ -41,6 +41,7 @@ CODES: Final[dict[str, str]] = {
     "out_of_range": "a number is outside the bounds of its field",
     "bad_length": "a string or array is too long, or an array-like type is too short",
     "unsupported_version": "this package does not know the version",
+    "not_in_version": "the version of the contract to write for has no place for the value",
     "historical_form": "the data has a wire form that is older than the contract",
     "unknown_type": "the value does not show which type of the contract it is",
     "duplicate_key": "an object has the same key twice",
@@ -397,6 +398,10 @@ class MaterializeError(RawMMError, RuntimeError):
 
 class NonFiniteLogprobWarning(UserWarning):
     """A reader replaced -inf in a stream of log-probabilities, as requested."""
+
+
+class DeprecatedFieldWarning(FutureWarning):
+    """A writer wrote a field that the contract has deprecated."""
 
 
 _PAYLOAD_CODES: Final = frozenset({"processed_payload", "array_payload", "not_json"})

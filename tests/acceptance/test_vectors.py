@@ -35,6 +35,7 @@ RUNTIME_CODES = {
     "no_locator",
     "no_references",
     "not_an_image",
+    "not_in_version",
     "other_media",
     "processor_failed",
     "stale_file",

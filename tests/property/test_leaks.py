@@ -436,6 +436,7 @@ GOOD_OF_METHODS: dict[str, Any] = {
     "size": 1,
     "source": IMAGE,
     "staged": (),
+    "theirs": ["1.0"],
     "verify": False,
     "width": 1,
 }

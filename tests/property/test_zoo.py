@@ -351,6 +351,8 @@ RECIPES: Final[dict[str, Callable[[Path], Any]]] = {
     "ambiguous": lambda _: None,
     "config": lambda _: {"model_type": "qwen3_vl"},
     "processor": lambda _: object(),
+    "version": lambda _: None,
+    "theirs": lambda _: ["1.0"],
 }
 
 

@@ -19,6 +19,7 @@ LAYERS: Final = (
     ("media", "values"),
     ("rules",),
     ("validation",),
+    ("versions",),
     ("codec",),
     ("images", "layouts", "dialects", "graph", "sidecar", "engine"),
     ("store", "offload", "describe"),

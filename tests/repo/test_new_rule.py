@@ -47,13 +47,17 @@ for read in (
 """
 
 
-@pytest.fixture
-def branch(tmp_path: Path) -> Path:
+def copied(folder: Path) -> Path:
     """A copy of the repository's sources."""
     skip = shutil.ignore_patterns("__pycache__")
-    for folder in ("schemas", "codegen", "src"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=skip)
-    return tmp_path
+    for part in ("schemas", "codegen", "src"):
+        shutil.copytree(ROOT / part, folder / part, ignore=skip)
+    return folder
+
+
+@pytest.fixture
+def branch(tmp_path: Path) -> Path:
+    return copied(tmp_path)
 
 
 def run(branch: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -65,7 +65,7 @@ def test_star_import_binds_every_public_name() -> None:
 def test_import_loads_types_and_codecs_only() -> None:
     loaded = run("import sys, rawmm; print(*[n for n in sys.modules if n.startswith('rawmm.')])")
     parts = {name.split(".")[1] for name in loaded.split()}
-    first = {"_version", "codec", "errors", "model", "validation"}
+    first = {"_version", "codec", "errors", "model", "validation", "versions"}
     later = {home.split(".")[1] for home in exports.HOMES.values()} | {*exports.MODULES} - {
         "schemas"
     }

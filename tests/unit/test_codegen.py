@@ -39,6 +39,12 @@ def thing(**properties: Any) -> dict[str, Any]:
 BROKEN: list[tuple[str, dict[str, Any]]] = [
     ("keyword 'uniqueItems'", files(A=thing(a={"type": "array", "items": {"type": "null"}, "uniqueItems": True}))),
     ("needs dtype, shape and data", files(A={**thing(), "x-rawmm-items": {"type": "number"}})),
+    ("only a property can be deprecated", files(A={**thing(), "deprecated": True, profile.SINCE: "1.3"})),
+    ("only a property can be deprecated", files(A=thing(a={"type": "array", "items": {"type": "null", "deprecated": True, profile.SINCE: "1.3"}}))),
+    ("deprecated must be true", files(A=thing(a={"type": "null", "deprecated": True}))),
+    ("deprecated must be true", files(A=thing(a={"type": "null", profile.SINCE: "1.3"}))),
+    ("deprecated must be true", files(A=thing(a={"type": "null", "deprecated": False, profile.SINCE: "1.3"}))),
+    ("deprecated must be true", files(A=thing(a={"type": "null", "deprecated": True, profile.SINCE: "1"}))),
     ("keyword 'format' is not", files(A={**thing(dtype={"type": "null"}, shape={"type": "null"}, data={"type": "null"}), "x-rawmm-items": {"type": "string", "format": "x"}})),
     ("keyword 'format'", files(A=thing(a={"type": "string", "format": "uri"}))),
     ("keyword 'minProperties'", files(A={**thing(), "minProperties": 1})),

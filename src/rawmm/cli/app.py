@@ -14,6 +14,7 @@ from rawmm._version import __version__
 from rawmm.cli import output
 from rawmm.cli.bugs import bug_of
 from rawmm.cli.commands.check import check
+from rawmm.cli.commands.convert import convert
 from rawmm.cli.commands.explain import explain
 from rawmm.cli.commands.fsck import fsck
 from rawmm.cli.commands.gc import gc
@@ -32,6 +33,7 @@ COMMANDS: Final[dict[Callable[..., int], str]] = {
     check: "[OPTIONS] FILE...",
     offload: "[OPTIONS] IN --output OUT",
     upgrade: "[OPTIONS] IN --output OUT",
+    convert: "[OPTIONS] IN --output OUT",
     fsck: "[OPTIONS] DIR [--refs FILE...]",
     gc: "[OPTIONS] DIR --refs FILE...",
     schema: "[--list] [NAME]",

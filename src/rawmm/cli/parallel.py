@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
     from rawmm.cli.images import NotChecked
     from rawmm.cli.records import Format, Record
+    from rawmm.versions import DeprecatedField
 
-    Finding: TypeAlias = RawMMError | NotChecked | Bug
-    Check: TypeAlias = Callable[[Record, Format], Iterator[RawMMError | NotChecked]]
+    Note: TypeAlias = NotChecked | DeprecatedField
+    Finding: TypeAlias = RawMMError | Note | Bug
+    Check: TypeAlias = Callable[[Record, Format], Iterator[RawMMError | Note]]
     Chunk: TypeAlias = list[Record]
     Found: TypeAlias = tuple[int | None, Finding]
 

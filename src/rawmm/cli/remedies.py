@@ -23,6 +23,8 @@ REMEDIES: Final[dict[str, str]] = {
     "batch dimension was left in.",
     "unsupported_version": "Upgrade rawmm in the program that reads, or write the version that it "
     "knows.",
+    "not_in_version": "Write a higher version of the contract, which the reader must know, or "
+    "remove the value if the reader can do without it.",
     "historical_form": "Convert the data with `rawmm upgrade IN -o OUT`, or with rawmm.upgrade.",
     "unknown_type": "Say which type the data is: `rawmm check --type Trace`, or pass the type.",
     "duplicate_key": "Find the writer that wrote the key twice. One of the values would be lost.",
@@ -90,6 +92,8 @@ REMEDIES: Final[dict[str, str]] = {
 """One or two sentences for each of `rawmm.errors.CODES`."""
 
 SITUATIONS: Final[dict[str, str]] = {
+    "not_in_version": "`rawmm convert trace.jsonl -o old.jsonl --to 1.0` reads a node with a field "
+    "that came in 1.2.",
     "unknown_type": "A file holds {}, which any type of the contract could be.",
     "duplicate_key": 'A record holds {"role": "user", "role": "system"}.',
     "too_large": "A payload lists the values of a vision encoder instead of a grid.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Final, Self, TypeAlias
 
 from cyclopts import Parameter
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rawmm.cli.bugs import Bug
     from rawmm.cli.records import Record
     from rawmm.errors import RawMMError
+    from rawmm.versions import DeprecatedField
 
 ReportFormat: TypeAlias = Annotated[
     Style,
@@ -67,6 +69,7 @@ class Report:
         self.errors = 0
         self.bugs = 0
         self.not_checked = NotChecked()
+        self.deprecated: Counter[DeprecatedField] = Counter()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -75,7 +78,8 @@ class Report:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """End the document, and print how many errors were not listed."""
         if kind is None or issubclass(kind, Exception):
-            self._writer.end(_not_checked_text(self.not_checked))
+            notices = [_not_checked_text(self.not_checked), *_deprecated_texts(self.deprecated)]
+            self._writer.end("; ".join(filter(None, notices)))
             sys.stdout.flush()
             if self._most and self.errors > self._most:
                 output.info(f"… {self.errors - self._most} more (--max-errors 0 lists all)")
@@ -116,6 +120,8 @@ class Report:
     def summary(self) -> None:
         """Print what was checked, and what was not."""
         not_checked = _not_checked_text(self.not_checked)
+        for text in _deprecated_texts(self.deprecated):
+            output.info(f"note: {text}")
         colour = "bold red" if self.errors else "bold green"
         output.info(
             f"{counted(self.files, 'file')}, {counted(self.records, 'record')}, ",
@@ -135,6 +141,12 @@ def _not_checked_text(number: NotChecked) -> str:
             f"{counted(number.elsewhere, 'image')} not checked (neither inline nor a file:// URL)"
         )
     return ", ".join(parts)
+
+
+def _deprecated_texts(numbers: Counter[DeprecatedField]) -> Iterator[str]:
+    for field, number in sorted(numbers.items()):
+        has = "has" if number == 1 else "have"
+        yield f"{counted(number, 'record')} {has} {field.name}, deprecated since {field.since}"
 
 
 def located(file: str, line: int | None, error: RawMMError) -> Text:

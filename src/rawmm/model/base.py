@@ -150,6 +150,8 @@ class Contract(
     """Fields that hold free JSON under the rules of a descriptor."""
     __float_fields__: ClassVar[tuple[str, ...]] = ()
     """Fields that hold a number, or lists or dicts of numbers."""
+    __deprecated__: ClassVar[dict[str, str]] = {}
+    """Deprecated fields by wire name, with the version of the contract that deprecated them."""
     __rules__: ClassVar[tuple[str, ...]] = ()
     """Names of the rules that the schema lists for the type."""
     __tag__: ClassVar[dict[str, Any]]

@@ -5,13 +5,17 @@ Only this module reads the generated bundle. It does so on first use, so importi
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
+from rawmm._generated.released import VERSIONS
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 VERSION = "v1"
 _GENERATED = "_generated"
@@ -83,19 +87,33 @@ def released(version: str) -> dict[str, Any]:
     return loaded
 
 
-@cache
 def released_versions() -> tuple[str, ...]:
     """The released versions of the contract, in order."""
-    from importlib.resources import files  # slow to import
+    return VERSIONS
 
-    names = [file.name for file in (files("rawmm") / _GENERATED / "released").iterdir()]
-    found = [name.removesuffix(".json") for name in names if name.endswith(".json")]
-    return tuple(sorted(found, key=lambda version: [int(part) for part in version.split(".")]))
+
+_judge: Final[ContextVar[str | None]] = ContextVar("rawmm_schema_version", default=None)
+
+
+judged_version: Final = _judge.get
+"""The version that `judging_by` set, or None."""
+
+
+@contextmanager
+def judging_by(version: str) -> Iterator[None]:
+    """Have `definition` return the definitions of a released version meanwhile."""
+    token = _judge.set(version)
+    try:
+        yield
+    finally:
+        _judge.reset(token)
 
 
 def definition(name: str) -> dict[str, Any]:
     """One definition of the bundle, with its annotations. It is shared; do not change it."""
-    found: dict[str, Any] = annotated()["$defs"][name]
+    version = _judge.get()
+    whole = annotated() if version is None else released(version)
+    found: dict[str, Any] = whole["$defs"][name]
     return found
 
 

@@ -7,6 +7,13 @@ from __future__ import annotations
 
 from rawmm.rules.free_json import normalize
 from rawmm.rules.graph import START, MediaOfNodes, graph_errors, has_items, lone_node_errors
+from rawmm.rules.history import (
+    came_later,
+    payload_error_came_later,
+    rules_of,
+    shape_error_came_later,
+    stricter_errors,
+)
 from rawmm.rules.media_checks import BY_ITSELF, MediaChecks, SeparatesRows, checking, current_checks
 from rawmm.rules.nodes import PER_SAMPLED
 from rawmm.rules.numbers import LARGE_NUMBERS
@@ -26,6 +33,7 @@ __all__ = [
     "MediaChecks",
     "MediaOfNodes",
     "SeparatesRows",
+    "came_later",
     "checking",
     "current_checks",
     "graph_errors",
@@ -35,9 +43,13 @@ __all__ = [
     "normalize",
     "own_errors",
     "packed_errors",
+    "payload_error_came_later",
     "read_ref",
     "ref_fields",
     "rules_hold",
+    "rules_of",
+    "shape_error_came_later",
+    "stricter_errors",
     "typed",
     "wrong_type",
 ]

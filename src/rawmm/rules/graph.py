@@ -248,7 +248,7 @@ class MediaOfNodes:
                     self._waiting.pop(holder, None)
                 holders = ()
         return Placed(
-            before.end, _owed_after(before.owed, node), _sum(before.parts, own), surplus, holders
+            before.end, owed_after(before.owed, node), _sum(before.parts, own), surplus, holders
         )
 
     def _item_errors(
@@ -276,7 +276,7 @@ class MediaOfNodes:
         sizes = {name: len(of) for name, of in ranges.items()}
         yield from self._untyped_errors(_sum(sizes, owed.sizes if owed else {}), path)
         if self.ids and (owed or not placeholders_match(node.token_ids, sidecar, start, self.ids)):
-            yield from _image_tokens(node, start, self.ids, path, owed.sizes if owed else {})
+            yield from image_token_errors(node, start, self.ids, path, owed.sizes if owed else {})
 
     def _untyped_errors(self, media: Mapping[str, int], path: Path) -> Iterator[RawMMError]:
         """An error for media whose tokens the map does not name: one per trace and modality."""
@@ -309,7 +309,7 @@ def _sum(one: Mapping[str, int], other: Mapping[str, int], sign: int = 1) -> Map
     return {name: number for name, number in total.items() if number}
 
 
-def _owed_after(before: Owed | None, node: MessageNode) -> Owed | None:
+def owed_after(before: Owed | None, node: MessageNode) -> Owed | None:
     """What is owed after a node without tokens, given what is owed before it."""
     if node.multi_modal_data is None:
         return before
@@ -401,7 +401,7 @@ def _exactly_in(data: bytes, token: bytes, ranges: Sequence[PlaceholderRange], s
     return data.find(token, done) < 0
 
 
-def _image_tokens(
+def image_token_errors(
     node: MessageNode,
     start: int,
     ids: Mapping[str, AbstractSet[int]],

@@ -25,7 +25,7 @@ _KNOWN: Final = frozenset(
         "$ref", "anyOf", "oneOf", "type", "const", "enum", "pattern", "maxLength",
         "contentEncoding", "minimum", "maximum", "items", "prefixItems", "minItems", "maxItems",
         "properties", "required", "additionalProperties", "propertyNames", "title", "description",
-        "default",
+        "default", "deprecated",
     }
 )  # fmt: skip
 MAX_LIST: Final = 3

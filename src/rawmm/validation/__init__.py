@@ -9,7 +9,14 @@ from rawmm.rules import checking
 from rawmm.validation.arguments import guarded, in_order, media_checks
 from rawmm.validation.construct import first_error, unexplained
 from rawmm.validation.convert import decoded_to_struct, made_plain, to_struct, wire_hook
-from rawmm.validation.errors import bare_graph_errors, errors_at, graph_broken, has_bad_text, holds
+from rawmm.validation.errors import (
+    bare_graph_errors,
+    built_without_rules,
+    errors_at,
+    graph_broken,
+    has_bad_text,
+    holds,
+)
 from rawmm.validation.explain import shape_errors
 from rawmm.validation.identify import detect
 from rawmm.validation.revalidate import revalidate
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bare_graph_errors",
+    "built_without_rules",
     "checking",
     "decoded_to_struct",
     "detect",

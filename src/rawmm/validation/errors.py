@@ -79,7 +79,7 @@ def errors_at(value: Any, kind: Any, path: Path) -> Iterator[RawMMError]:
         found = True
         yield foreign
     if not found:
-        struct = _as_struct(value, kind)
+        struct = built_without_rules(value, kind)
         for error in _rule_errors(struct, path):
             found = True
             yield error
@@ -137,7 +137,7 @@ def _with_right_shape(value: Any, kind: Any, path: Path, *, plain: bool) -> Any:
     wrong = chain(shape_errors(value, schema_of(kind), path), unconverted_values(value, path))
     if any(True for _ in wrong) or not (plain or is_plain(value)):
         return None
-    return _as_struct(value, kind)
+    return built_without_rules(value, kind)
 
 
 def graph_broken(value: Any, kind: Any) -> bool:
@@ -208,7 +208,7 @@ def _may_be_text(kind: Any) -> bool:
     return kind is str or kind is Any or any(map(_may_be_text, get_args(kind)))
 
 
-def _as_struct(value: Any, kind: Any) -> Any:
+def built_without_rules(value: Any, kind: Any) -> Any:
     """The struct of a value whose shape is right, of base values, without checking rules.
 
     None if a field that a subclass adds is wrong, as the schema does not describe it.

@@ -14,10 +14,17 @@ from rawmm.errors import RawMMError, contract_error, counted, shown
 from rawmm.locators import id_problem
 from rawmm.model.base import EXTRA, Hooks, own_fields
 from rawmm.model.kinds import ADDED
-from rawmm.model.schemas import definition, resolved
+from rawmm.model.schemas import definition, judged_version, resolved
 from rawmm.model.types import SCHEMA_VERSION, TYPES, Contract
 from rawmm.real_class import is_a
-from rawmm.rules import NAMES, SCALARS, packed_errors, typed, wrong_type
+from rawmm.rules import (
+    NAMES,
+    SCALARS,
+    packed_errors,
+    payload_error_came_later,
+    typed,
+    wrong_type,
+)
 from rawmm.values.errors import bad_key, lone_surrogate, missing_field, processed_key, unknown_field
 from rawmm.values.extras import place_errors
 from rawmm.values.payload import Mode, payload_errors
@@ -92,7 +99,7 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
         if schema.get("type") == "object" and as_mapping(value) is None:
             yield wrong_type(value, "object", path)
         else:
-            yield from payload_errors(value, path, _FREE[name])
+            yield from _payload_errors(value, path, _FREE[name])
         return
     if name == "RawImageId" and is_a(value, str) and (problem := id_problem(value)):
         # A more helpful error than that of the pattern.
@@ -103,7 +110,7 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
         if pairs is not None:
             # Checked first, as an unknown field may hold pixels.
             found = False
-            for error in payload_errors(dict(pairs), path, Mode.DESCRIPTOR, depth=0):
+            for error in _payload_errors(dict(pairs), path, Mode.DESCRIPTOR, depth=0):
                 found = True
                 yield error
             if found:
@@ -128,6 +135,19 @@ def _definition(value: Any, name: str, path: Path, user: Schema) -> Iterator[Raw
         return
     yield first
     yield from errors
+
+
+def _payload_errors(value: Any, path: Path, mode: Mode, *, depth: int = 1) -> Iterator[RawMMError]:
+    """The errors of a free value, by the rules of the version that judges."""
+    free = mode is not Mode.DESCRIPTOR
+    for error in payload_errors(value, path, mode, depth=depth):
+        if not _came_later(error, free=free):
+            yield error
+
+
+def _came_later(error: RawMMError, *, free: bool) -> bool:
+    version = judged_version()
+    return version is not None and payload_error_came_later(version, error, free=free)
 
 
 def _packed(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
@@ -270,7 +290,9 @@ def _object(value: Any, schema: Schema, path: Path) -> Iterator[RawMMError]:
         elif is_processed_key(key) and (
             extra is False or (_is_free(extra) and holds_numbers(child))
         ):
-            yield processed_key(key, child, path)
+            error = processed_key(key, child, path)
+            if extra is False or not _came_later(error, free=True):
+                yield error
         elif extra is False:
             yield unknown_field(key, properties, path)
         else:

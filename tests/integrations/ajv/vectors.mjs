@@ -40,7 +40,7 @@ for (const name of Object.keys(files)) {
   }
 }
 
-const { schemas, vectors } = JSON.parse(readFileSync(shipped, "utf8"));
+const { schemas, vectors, released } = JSON.parse(readFileSync(shipped, "utf8"));
 const validators = {};
 for (const [name, schema] of Object.entries(schemas)) validators[name] = compiled(name, schema);
 
@@ -62,7 +62,24 @@ for (const { type, case: name, document, code, beyond_schema: mark } of vectors)
   failures.push(`${name}: ${accepted ? "accepted" : "refused"}${should}`);
 }
 
+// Each valid document of an earlier version, by the released bundle and by today's.
+let old = 0;
+for (const [version, { definitions, valid }] of Object.entries(released)) {
+  const ajv = new Ajv({ strict: false });
+  ajv.addSchema({ $defs: definitions }, "released");
+  for (const [name, document] of Object.entries(valid)) {
+    const type = name.split("/")[0];
+    const today = validators[type === "ContentPart" ? "MessagePart" : type];
+    const value = JSON.parse(document);
+    const then = ajv.getSchema(`released#/$defs/${type}`);
+    if (!then(value)) failures.push(`${version} ${name}: refused`);
+    if (!today(value)) failures.push(`${version} ${name}: refused today`);
+    old += 1;
+  }
+}
+
 const counts = [Object.keys(files).length, Object.keys(schemas).length, vectors.length];
 console.log(`ajv ${version}: ${counts[0]} files, ${counts[1]} schemas, ${counts[2]} vectors`);
+console.log(`and ${old} documents of earlier versions`);
 for (const failure of failures) console.error(failure);
-process.exitCode = failures.length || counts.includes(0) ? 1 : 0;
+process.exitCode = failures.length || [...counts, old].includes(0) ? 1 : 0;

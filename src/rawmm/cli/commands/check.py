@@ -19,16 +19,19 @@ from rawmm.cli.parallel import Workers
 from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, detect_type, named_type
 from rawmm.cli.records import Format, Input, Record, Source, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
+from rawmm.cli.schema_version import named_version
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
+from rawmm.model.types import SCHEMA_VERSION
 from rawmm.offload import available_cpus
 from rawmm.rules import BY_ITSELF, MediaChecks
 from rawmm.validation import checking, iter_errors_by, media_checks
+from rawmm.versions import DeprecatedField, deprecated_fields, version_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rawmm.cli.parallel import Check
+    from rawmm.cli.parallel import Check, Note
     from rawmm.store import Store
 
 
@@ -96,6 +99,13 @@ def check(
             "rows of an image.",
         ),
     ] = None,
+    schema_version: Annotated[
+        str | None,
+        Parameter(
+            help="Check as this version of the contract did, such as 1.0. By default the version "
+            "of this package.",
+        ),
+    ] = None,
     jobs: Annotated[
         int,
         Parameter(
@@ -115,7 +125,8 @@ def check(
     if jobs < 0:
         raise UsageError("--jobs takes 0, which starts one process per core, or a positive number")
     checks = _media_checks(image_tokens or [], layout, require_sidecars=require_sidecars)
-    args = (type_name, image_dir, require_images, checks, refuse_ambiguous)
+    version = named_version(schema_version, "--schema-version")
+    args = (type_name, image_dir, require_images, checks, refuse_ambiguous, version)
     with (
         Workers(jobs or available_cpus(), checker_of, *args) as workers,
         Report(style, max_errors) as report,
@@ -158,6 +169,8 @@ def _check_file(source: Source, workers: Workers, report: Report) -> None:
         for line, finding in workers.findings(report.counting(_read(source)), source.form):
             if isinstance(finding, NotChecked):
                 report.not_checked = report.not_checked.plus(finding)
+            elif isinstance(finding, DeprecatedField):
+                report.deprecated[finding] += 1
             elif isinstance(finding, Bug):
                 report.add_bug(source.name, line, finding)
             else:
@@ -184,6 +197,7 @@ def checker_of(
     require_images: bool,  # noqa: FBT001
     checks: MediaChecks = BY_ITSELF,
     refuse_ambiguous: bool = False,  # noqa: FBT001, FBT002
+    version: str = SCHEMA_VERSION,
 ) -> Check:
     """The check of one record, for the options of the command. Worker processes call this.
 
@@ -196,6 +210,7 @@ def checker_of(
         require_images=require_images,
         checks=checks,
         refuse_ambiguous=refuse_ambiguous,
+        version=version,
     ).findings
 
 
@@ -223,6 +238,7 @@ class Checker:
         require_images: whether an image that cannot be checked is an error.
         checks: how to judge messages with media.
         refuse_ambiguous: whether an item whose image is ambiguous is an error.
+        version: the version of the contract that judges.
     """
 
     def __init__(
@@ -233,21 +249,23 @@ class Checker:
         require_images: bool = False,
         checks: MediaChecks = BY_ITSELF,
         refuse_ambiguous: bool = False,
+        version: str = SCHEMA_VERSION,
     ) -> None:
         self._kind = kind
         self._checks = checks
         self._images = ImageChecker(store, required=require_images)
         self._refuse_ambiguous = refuse_ambiguous
+        self._version = version
 
-    def findings(self, record: Record, form: Format) -> Iterator[RawMMError | NotChecked]:
-        """Every error of one record, then the number of unchecked images."""
+    def findings(self, record: Record, form: Format) -> Iterator[RawMMError | Note]:
+        """Every error of one record, its deprecated fields, the number of unchecked images."""
         try:
             yield from self._findings(record.data, form)
         except RawMMError as error:
             shown_error = error.at(hint=TYPE_HINT) if error.code == "unknown_type" else error
             yield with_fault(shown_error, record.data, form)
 
-    def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | NotChecked]:
+    def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | Note]:
         binary = form == "msgpack"
         plain = decode_plain(data, form)
         yield from key_errors(data, form, plain)
@@ -256,14 +274,23 @@ class Checker:
             yield from request_errors(plain)
             yield from self._images.findings(plain, is_request=True)
             return
+        if self._version != SCHEMA_VERSION:
+            refused = False
+            for error in version_errors(plain, kind, self._version, self._checks):
+                refused = True
+                yield error
+            if refused:
+                return
         try:
             # JSON is parsed only once. MessagePack is decoded again, because its plain data has
             # dates and extension types where the structs have others.
             with checking(self._checks):
                 value = decode_msgpack(data, kind) if binary else from_decoded(plain, kind)
         except RawMMError as refusal:
-            yield from _all_errors(plain, kind, refusal, self._checks)
-            return
+            if self._version == SCHEMA_VERSION:
+                yield from _all_errors(plain, kind, refusal, self._checks)
+            return  # an earlier version accepts it; images of such a record are not found
+        yield from deprecated_fields(value)
         yield from self._images.findings(value, is_request=False)
         if self._refuse_ambiguous:
             yield from ambiguous_items(value)
