@@ -133,6 +133,7 @@ if TYPE_CHECKING:
         iter_errors as iter_errors,
         validate as validate,
     )
+    from rawmm import evolution as evolution
     from rawmm import graph as graph
     from rawmm import layouts as layouts
     from rawmm import materialize as materialize

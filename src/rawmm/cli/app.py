@@ -14,6 +14,7 @@ from rawmm._version import __version__
 from rawmm.cli import output
 from rawmm.cli.bugs import bug_of
 from rawmm.cli.commands.check import check
+from rawmm.cli.commands.compat import compat
 from rawmm.cli.commands.fsck import fsck
 from rawmm.cli.commands.gc import gc
 from rawmm.cli.commands.offload import offload
@@ -34,6 +35,7 @@ COMMANDS: Final[dict[Callable[..., int], str]] = {
     fsck: "[OPTIONS] DIR [--refs FILE...]",
     gc: "[OPTIONS] DIR --refs FILE...",
     schema: "[--list] [NAME]",
+    compat: "[OPTIONS] OLD NEW",
 }
 """Every command and its usage. To add one, write `rawmm.cli.commands.<name>` and list it here."""
 

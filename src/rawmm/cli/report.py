@@ -177,10 +177,15 @@ def _write_json(location: Location, error: RawMMError, level: Level) -> None:
 def _write_github(location: Location, error: RawMMError, level: Level) -> None:
     line = "" if location.line is None else f",line={location.line}"
     column = "" if location.column is None else f",col={location.column}"
-    title = f"rawmm {error.code}".translate(_GITHUB_PROPERTY)
-    message = f"{error.path}: {error.message}".translate(_GITHUB_DATA)
-    file = location.file.translate(_GITHUB_PROPERTY)
-    sys.stdout.write(f"::{level} file={file}{line}{column},title={title}::{message}\n")
+    text = f"{error.path}: {error.message}"
+    title = f"rawmm {error.code}"
+    sys.stdout.write(github_command(level, location.file, title, text, line + column) + "\n")
+
+
+def github_command(level: Level, file: str, title: str, text: str, place: str = "") -> str:
+    """The workflow command of an annotation. `place` is ``,line=...,col=...``."""
+    name, title = file.translate(_GITHUB_PROPERTY), title.translate(_GITHUB_PROPERTY)
+    return f"::{level} file={name}{place},title={title}::{text.translate(_GITHUB_DATA)}"
 
 
 def _json_notice(text: str) -> None:
