@@ -1,4 +1,7 @@
-"""The command ``python -m codegen [release] [--check]``: writes or compares the generated files."""
+"""The command ``python -m codegen [release | gate] [--check]``.
+
+Without an action it writes the generated files, or compares them.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +56,20 @@ def main(argv: list[str] | None = None) -> int:
     """Write the generated files, or with --check compare them. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m codegen", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only, write nothing")
-    parser.add_argument("action", nargs="?", choices=["release"], help="lock the working bundle")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=["release", "gate"],
+        help="lock the working bundle, or compare it with the releases",
+    )
     options = parser.parse_args(argv)
     try:
+        if options.action == "gate":
+            from codegen import gate  # imports rawmm, which may not be generated yet
+
+            found = gate.problems(ROOT)
+            print(*found or ["the schemas are compatible with their releases"], sep="\n")
+            return bool(found)
         if options.action == "release":
             print("released", released.release(ROOT))
         if options.check:

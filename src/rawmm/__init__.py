@@ -140,6 +140,7 @@ if TYPE_CHECKING:
         SUPPORTED_VERSIONS as SUPPORTED_VERSIONS,
         negotiate as negotiate,
     )
+    from rawmm import evolution as evolution
     from rawmm import graph as graph
     from rawmm import layouts as layouts
     from rawmm import materialize as materialize

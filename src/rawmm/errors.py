@@ -42,6 +42,7 @@ CODES: Final[dict[str, str]] = {
     "bad_length": "a string or array is too long, or an array-like type is too short",
     "unsupported_version": "this package does not know the version",
     "not_in_version": "the version of the contract to write for has no place for the value",
+    "bad_schema": "a value is no JSON Schema of draft 2020-12, or cannot be found or read alone",
     "historical_form": "the data has a wire form that is older than the contract",
     "unknown_type": "the value does not show which type of the contract it is",
     "duplicate_key": "an object has the same key twice",

@@ -22,6 +22,7 @@ VALID = [vector for vector in VECTORS if "code" not in vector]
 INVALID = [vector for vector in VECTORS if "code" in vector]
 RUNTIME_CODES = {
     "ambiguous_image",
+    "bad_schema",
     "describe_failed",
     "duplicate_key",
     "foreign_file",

@@ -23,7 +23,7 @@ LAYERS: Final = (
     ("codec",),
     ("images", "layouts", "dialects", "graph", "sidecar", "engine"),
     ("store", "offload", "describe"),
-    ("upgrades", "trainer", "materialize"),
+    ("upgrades", "trainer", "materialize", "evolution"),
     ("cli", "testing", "integrations"),
     ("__main__",),
 )
@@ -40,6 +40,8 @@ HEAVY = {
 ONLY_IN = {
     "blake3": {"store/url_index.py"},
     "cyclopts": {"cli"},
+    "jsonschema": {"evolution/engine.py"},
+    "jsonschema_rs": {"evolution/engine.py"},
     "msgpack": {"cli/msgpack_stream.py"},
     "rich": {"cli"},
     "hypothesis": {"testing", "integrations/hypothesis.py"},

@@ -98,6 +98,7 @@ HOMES: Final = {
 }
 """The modules that define the public names."""
 MODULES: Final = {
+    "evolution": "rawmm.evolution",
     "graph": "rawmm.graph",
     "layouts": "rawmm.layouts",
     "materialize": "rawmm.materialize",

@@ -14,6 +14,7 @@ from rawmm._version import __version__
 from rawmm.cli import output
 from rawmm.cli.bugs import bug_of
 from rawmm.cli.commands.check import check
+from rawmm.cli.commands.compat import compat
 from rawmm.cli.commands.convert import convert
 from rawmm.cli.commands.explain import explain
 from rawmm.cli.commands.fsck import fsck
@@ -38,6 +39,7 @@ COMMANDS: Final[dict[Callable[..., int], str]] = {
     gc: "[OPTIONS] DIR --refs FILE...",
     schema: "[--list] [NAME]",
     explain: "[CODE]",
+    compat: "[OPTIONS] OLD NEW",
 }
 """Every command and its usage. To add one, write `rawmm.cli.commands.<name>` and list it here."""
 

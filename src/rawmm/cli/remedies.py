@@ -25,6 +25,8 @@ REMEDIES: Final[dict[str, str]] = {
     "knows.",
     "not_in_version": "Write a higher version of the contract, which the reader must know, or "
     "remove the value if the reader can do without it.",
+    "bad_schema": "Give a file with one JSON Schema of draft 2020-12 that refers to itself only, the "
+    "name of a released version, or git:REV.",
     "historical_form": "Convert the data with `rawmm upgrade IN -o OUT`, or with rawmm.upgrade.",
     "unknown_type": "Say which type the data is: `rawmm check --type Trace`, or pass the type.",
     "duplicate_key": "Find the writer that wrote the key twice. One of the values would be lost.",
@@ -72,6 +74,12 @@ REMEDIES: Final[dict[str, str]] = {
     "no_image_dir": "Give the directory (--image-dir, image_dir=), or set "
     "VF_RENDERER_IMAGE_OFFLOAD_DIR, PRIME_RL_RUN_DIR or RUN_ID.",
     "store_failed": "Read the reason in the message: free space, permissions, or the mount.",
+    "store_denied": "Give credentials that may read and create objects, in the environment or the "
+    "options of open_store.",
+    "store_missing": "Correct the name in the URL, or create the bucket or container.",
+    "store_throttled": "Write fewer images at the same time, or ask for a higher rate.",
+    "store_changed": "Try again. Keep other programs from changing the images of the store.",
+    "torn_read": "Try again. If it lasts, look for a proxy between the store and this machine.",
     # Reading back.
     "hash_mismatch": "The file or record was changed after it was written. Restore the file; "
     "`rawmm fsck DIR` finds all such files.",
@@ -98,6 +106,12 @@ SITUATIONS: Final[dict[str, str]] = {
     "duplicate_key": 'A record holds {"role": "user", "role": "system"}.',
     "too_large": "A payload lists the values of a vision encoder instead of a grid.",
     "too_deep": "A payload holds itself, or lists in lists of more than 64 levels.",
+    "bad_schema": "`rawmm compat 1.0 9.9` names a version that was never released.",
+    "store_denied": "A key may read a bucket, but not write into it.",
+    "store_missing": "The URL is s3://rollout/images, and the bucket is called rollouts.",
+    "store_throttled": "2,000 workers write into one prefix of a bucket.",
+    "store_changed": "A clean-up job deletes an image while a worker stores it again.",
+    "torn_read": "A proxy cuts answers that take longer than a minute.",
     "token_mismatch": "The engine answers with 1,204 prompt tokens where the renderer sent 1,180: "
     "its processor resized the image otherwise.",
     "media_mismatch": "A turn has three screenshots, and the renderer's result has two hashes.",

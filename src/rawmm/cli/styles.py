@@ -139,10 +139,10 @@ class GitHub:
         """A command."""
         line = "" if location.line is None else f",line={location.line}"
         column = "" if location.column is None else f",col={location.column}"
-        title = f"rawmm {error.code}".translate(_GITHUB_PROPERTY)
-        message = f"{error.path}: {error.message}".translate(_GITHUB_DATA)
-        file = location.file.translate(_GITHUB_PROPERTY)
-        sys.stdout.write(f"::{level} file={file}{line}{column},title={title}::{message}\n")
+        text = f"{error.path}: {error.message}"
+        title = f"rawmm {error.code}"
+        command = github_command(level, location.file, title, text, line + column)
+        sys.stdout.write(f"{command}\n")
 
     def failure(self, location: Location, message: str) -> None:
         """Nothing: standard error has it."""
@@ -151,6 +151,12 @@ class GitHub:
         """A command with the notice."""
         if notice:
             sys.stdout.write(f"::notice title=rawmm check::{notice.translate(_GITHUB_DATA)}\n")
+
+
+def github_command(level: Level, file: str, title: str, text: str, place: str = "") -> str:
+    """The workflow command of an annotation. `place` is ``,line=...,col=...``."""
+    name, title = file.translate(_GITHUB_PROPERTY), title.translate(_GITHUB_PROPERTY)
+    return f"::{level} file={name}{place},title={title}::{text.translate(_GITHUB_DATA)}"
 
 
 class Sarif:

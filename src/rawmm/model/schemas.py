@@ -63,8 +63,13 @@ def annotated() -> dict[str, Any]:
     These keywords begin with ``x-rawmm-``. They come from ``annotations.json``, which lists them by
     JSON pointer into the bundle. The result is shared; do not change it.
     """
-    whole: dict[str, Any] = msgspec.json.decode(_text(f"{VERSION}/bundle.json"))
-    for pointer, notes in msgspec.json.decode(_text(f"{VERSION}/annotations.json")).items():
+    notes = msgspec.json.decode(_text(f"{VERSION}/annotations.json"))
+    return with_annotations(msgspec.json.decode(_text(f"{VERSION}/bundle.json")), notes)
+
+
+def with_annotations(whole: dict[str, Any], annotations: dict[str, Any]) -> dict[str, Any]:
+    """Insert annotations into a bundle, and return the bundle."""
+    for pointer, notes in annotations.items():
         node = whole
         for part in pointer.split("/")[1:]:
             node = node[part]
