@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 import rawmm
-from rawmm import ENGINE, STORED, ContractError, MultiModalData, Trace, layouts
+from rawmm import ENGINE, STORED, ContractError, MMRefs, MultiModalData, Trace, layouts
 from rawmm.describe import describe_image
 from rawmm.graph import branches
-from rawmm.trainer import pack, sample_from, samples_from
+from rawmm.trainer import SAMPLE_FORMS, decode_sample, pack, sample_from, samples_from
 from tests.unit.images.odd_pictures import gradient, saved
 from tests.unit.images.pictures import data_url, exif_of, part
 
@@ -22,10 +23,16 @@ PAD = 7
 RAW = saved(gradient(size=(320, 200)), "JPEG", exif=exif_of(6))
 URL = data_url(RAW, "image/jpeg")
 DECODINGS = {"engine": ENGINE, "stored": STORED}
+OTHER = {"engine": STORED, "stored": ENGINE}
 LENGTHS = {
     name: LAYOUT.describe(*size).num_tokens
     for name, size in (("engine", (200, 320)), ("stored", (320, 200)))
 }
+
+
+URLS = msgspec.msgpack.encode(
+    [[[[URL, 0, 1]]] if name == "mm_refs" else None for name in SAMPLE_FORMS["urls"]]
+)
 
 
 def items(sidecar: MultiModalData | None) -> Any:
@@ -111,7 +118,42 @@ def test_decoding_of_another_type_is_refused(tmp_path: Path) -> None:
         lambda: rawmm.describe_prompt([], [], LAYOUT, decoding=wrong),
         lambda: rawmm.describe_trace(trace, LAYOUT, decoding=wrong),
         lambda: samples_from(trace, layout=LAYOUT, image_dir=tmp_path, decoding=wrong),
+        lambda: rawmm.upgrade(trace, Trace, layout=LAYOUT, decoding=wrong),
+        lambda: decode_sample(URLS, form="urls", layout=LAYOUT, decoding=wrong),
     ):
         with pytest.raises(ContractError) as caught:
             call()
         assert (caught.value.code, caught.value.path) == ("wrong_type", "$.decoding")
+
+
+@pytest.mark.parametrize("name", DECODINGS)
+def test_upgraded_record_is_described_with_the_decoding(name: str, tmp_path: Path) -> None:
+    decoding, trace = DECODINGS[name], record(LENGTHS[name])
+    wanted = describe_image(URL, LAYOUT, decoding=decoding).item.layout_fingerprint
+    options: dict[str, Any] = {"image_dir": tmp_path, "layout": LAYOUT}
+    upgraded = rawmm.upgrade(trace, Trace, decoding=decoding, **options).value
+    [item] = items(upgraded.nodes[0].multi_modal_data)
+    assert item.layout_fingerprint == wanted
+    lacking = {**rawmm.to_builtins(item), "kind": "prime_raw_mm_item"}
+    del lacking["layout_fingerprint"]
+    again = rawmm.upgrade(lacking, rawmm.RawMMItem, decoding=decoding, layout=LAYOUT)
+    assert again.value.layout_fingerprint == wanted
+    with pytest.raises(ContractError) as caught:
+        rawmm.upgrade(trace, Trace, decoding=OTHER[name], **options)
+    assert caught.value.code == "geometry_mismatch"
+
+
+@pytest.mark.parametrize("name", DECODINGS)
+def test_references_without_descriptors_are_described_with_the_decoding(
+    name: str, tmp_path: Path
+) -> None:
+    decoding = DECODINGS[name]
+    wanted = describe_image(URL, LAYOUT, decoding=decoding).item.layout_fingerprint
+    refs = [[[URL, 1, LENGTHS[name]]]]
+    options: dict[str, Any] = {"image_dir": tmp_path, "layout": LAYOUT, "decoding": decoding}
+    [ref] = rawmm.upgrade(refs, MMRefs, **options).value.images
+    assert ref.item.layout_fingerprint == wanted
+    with pytest.raises(ContractError) as caught:
+        rawmm.upgrade(refs, MMRefs, **options | {"decoding": OTHER[name]})
+    assert caught.value.code == "geometry_mismatch"
+    assert "decoding" in (caught.value.hint or "")

@@ -1,14 +1,15 @@
-"""The options that name the model's image layout and its image tokens."""
+"""The options that name the model's image layout, its decoding and its image tokens."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 from cyclopts import Parameter
 
 from rawmm import layouts
 from rawmm.cli.output import UsageError
 from rawmm.errors import RawMMError, shown_text
+from rawmm.images import ENGINE, STORED
 
 if TYPE_CHECKING:
     from rawmm.layouts import Layout
@@ -22,6 +23,17 @@ ImageTokens: TypeAlias = Annotated[
         "be repeated.",
     ),
 ]
+
+Decoding: TypeAlias = Annotated[
+    Literal["engine", "stored"],
+    Parameter(
+        help="What the engine made of orientation and transparency, for --layout: engine, as "
+        "vLLM 0.33, or stored, as renderers 0.1.12 and bare image processors.",
+    ),
+]
+
+DECODINGS: Final = {"engine": ENGINE, "stored": STORED}
+"""The values of ``--decoding``."""
 
 _MOST_DIGITS: Final = 18
 """Decimal digits that always fit an integer of 64 bits."""

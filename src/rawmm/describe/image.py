@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rawmm import layouts
 from rawmm.errors import OffloadError, contract_error, shown, shown_path, shown_text
@@ -21,7 +21,7 @@ from rawmm.images import (
     checked_limits,
     prepare_image,
 )
-from rawmm.locators import file_path, scheme_of
+from rawmm.locators import MM_HASH_DIGITS, file_path, scheme_of
 from rawmm.media import IMAGE
 from rawmm.model.types import RawMMItem
 from rawmm.real_class import is_a
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
     _Path: TypeAlias = str | os.PathLike[str]
     DescribableImage: TypeAlias = StoredImage | bytes | bytearray | memoryview | _Path
-
-_HASH_DIGITS: Final = 32
 
 
 class DescribedImage(NamedTuple):
@@ -148,7 +146,7 @@ def described(
         **locator,
     )
     return DescribedImage(
-        item, sha256[:_HASH_DIGITS], geometry.num_tokens, geometry.placeholder_length
+        item, sha256[:MM_HASH_DIGITS], geometry.num_tokens, geometry.placeholder_length
     )
 
 

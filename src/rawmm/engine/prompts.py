@@ -38,7 +38,7 @@ _EXPANDED: Final = (
 )
 _EXIF: Final = (
     "the engine turned the image upright by its EXIF orientation and the sidecar describes the "
-    "stored pixels"
+    "stored pixels: pass the engine's decoding where images are described"
 )
 _SAMPLED: Final = (
     "the prompt has more placeholder tokens than images: the policy sampled one, a text contains "

@@ -27,6 +27,9 @@ from rawmm.layouts.hunyuan_vl import HunYuanVL
 from rawmm.layouts.inkling import Inkling
 from rawmm.layouts.internvl import InternVL
 from rawmm.layouts.kimi_k25 import KimiK25
+from rawmm.layouts.lfm2_vl import Lfm2VL
+from rawmm.layouts.llama4 import Llama4
+from rawmm.layouts.molmo2 import Molmo2
 from rawmm.layouts.muse_glimmer import MuseGlimmer
 from rawmm.layouts.nemotron_h_omni import NemotronHOmni
 from rawmm.layouts.ovis2 import Ovis2
@@ -34,6 +37,7 @@ from rawmm.layouts.paddleocr_vl import PaddleOCRVL
 from rawmm.layouts.pixtral import Pixtral
 from rawmm.layouts.qwen_vl import QwenVL
 from rawmm.layouts.settings import NEUTRAL, Settings
+from rawmm.layouts.step3p7 import Step3p7
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
@@ -64,12 +68,16 @@ _families: Final[dict[str, type[Layout]]] = {
         Inkling,
         InternVL,
         KimiK25,
+        Lfm2VL,
+        Llama4,
+        Molmo2,
         MuseGlimmer,
         NemotronHOmni,
         Ovis2,
         PaddleOCRVL,
         Pixtral,
         QwenVL,
+        Step3p7,
     )
 }
 

@@ -49,9 +49,12 @@ MODEL_TYPES: Final[Mapping[str, Model]] = MappingProxyType(
         "inkling_mm_model": Model("inkling"),
         "internvl": Model("internvl"),
         "kimi_k25": Model("kimi_k25"),
+        "lfm2_vl": Model("lfm2_vl", None),
         "lfm3_vl": Model("qwen_vl", None),
+        "llama4": Model("llama4"),
         "mistral3": Model("pixtral", _MISTRAL_SMALL),
         "mistral_large4": Model("pixtral", None),
+        "molmo2": Model("molmo2", None),
         "muse_glimmer": Model("muse_glimmer"),
         "nemotron_h_omni": Model("nemotron_h_omni"),
         "ovis2": Model("ovis2"),
@@ -63,6 +66,7 @@ MODEL_TYPES: Final[Mapping[str, Model]] = MappingProxyType(
         "qwen3_5_moe": Model("qwen_vl"),
         "qwen3_vl": Model("qwen_vl"),
         "qwen3_vl_moe": Model("qwen_vl"),
+        "step3p7": Model("step3p7", None),
         "video_llama_3": Model("qwen_vl", _VIDEO_LLAMA_3),
     }
 )
@@ -91,6 +95,7 @@ _IDS: Final = (
     ("Qwen/Qwen3.6-", "qwen3_5"),
     ("google/gemma-3-", "gemma3"),
     ("google/gemma-4-", "gemma4"),
+    ("meta-llama/Llama-4-", "llama4"),
     ("meta-models/Muse-Glimmer-", "muse_glimmer"),
     ("mistral-community/pixtral-12b", "pixtral"),
     ("mistralai/Mistral-Small-3.1-", "mistral3"),

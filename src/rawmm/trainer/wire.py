@@ -12,6 +12,7 @@ import msgspec
 from rawmm import layouts
 from rawmm.codec import decode_msgpack, enc_hook
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_names
+from rawmm.images import ENGINE, checked_decoding
 from rawmm.model.kinds import schema_of
 from rawmm.model.types import MMRefs
 from rawmm.real_class import is_a
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from rawmm.images import ImageDecoding
     from rawmm.layouts import Layout
     from rawmm.store import ImageReader
     from rawmm.trainer.forms import SampleForm
@@ -42,6 +44,7 @@ def decode_sample(
     fields: Sequence[str] | None = None,
     layout: str | Layout | None = None,
     image_dir: str | os.PathLike[str] | None = None,
+    decoding: ImageDecoding = ENGINE,
 ) -> TrainingSample:
     """One sample from the transport's bytes.
 
@@ -56,6 +59,7 @@ def decode_sample(
         layout: the model's image layout, or its family for the default parameters. Only the form
             ``urls`` needs it.
         image_dir: where the inline images of ``urls`` are stored.
+        decoding: how the engine decoded the images of ``urls``, as for `describe_image`.
 
     Raises:
         ContractError: ``malformed`` for bytes that are not MessagePack; ``bad_length`` for more
@@ -75,7 +79,8 @@ def decode_sample(
     walk = None
     if named is not IMAGE_REFS and values.get(_REFS) is not None:
         store = None if image_dir is None else ImageStore(image_dir)
-        walk = Walk(store, layout if layout is None else _layout(layout))
+        known = layout if layout is None else _layout(layout)
+        walk = Walk(store, known, checked_decoding(decoding))
         values[_REFS] = _read_refs(values[_REFS], named, walk, places[_REFS])
     try:
         sample = sample_of(values, lambda name: (places.get(name, name),))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from rawmm.codec import convert
+from rawmm.images import ENGINE, checked_decoding
 from rawmm.model.kinds import schema_of
 from rawmm.model.types import MessageNode
 from rawmm.real_class import is_a
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
+    from rawmm.images import ImageDecoding
     from rawmm.layouts import Layout
 
 __all__ = ["FORMS", "Note", "Upgraded", "upgrade"]
@@ -68,6 +70,7 @@ def upgrade(
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
     image_token_ids: Iterable[int] | None = None,
+    decoding: ImageDecoding = ENGINE,
 ) -> Upgraded[MessageNode]: ...
 @overload
 def upgrade(
@@ -77,6 +80,7 @@ def upgrade(
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
     image_token_ids: Iterable[int] | None = None,
+    decoding: ImageDecoding = ENGINE,
 ) -> Upgraded[T]: ...
 @overload
 def upgrade(
@@ -86,6 +90,7 @@ def upgrade(
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
     image_token_ids: Iterable[int] | None = None,
+    decoding: ImageDecoding = ENGINE,
 ) -> Upgraded[Any]: ...
 def upgrade(
     value: Any,
@@ -94,6 +99,7 @@ def upgrade(
     image_dir: str | os.PathLike[str] | None = None,
     layout: str | Layout | None = None,
     image_token_ids: Iterable[int] | None = None,
+    decoding: ImageDecoding = ENGINE,
 ) -> Upgraded[Any]:
     """Convert a value of any historical form of `type` to the form of the contract.
 
@@ -116,6 +122,7 @@ def upgrade(
             form ``released`` get their sidecars with it; see `rawmm.describe_trace`.
         image_token_ids: placeholder tokens of images, for ``released`` records without a
             token-type map.
+        decoding: how the engine decoded images, as for `describe_image`; vLLM's by default.
 
     Raises:
         ContractError: ``historical_form`` or ``no_image_dir`` for ``inline_urls`` without a layout
@@ -131,7 +138,8 @@ def upgrade(
     from rawmm.store import open_store
 
     store = None if image_dir is None else open_store(image_dir)
-    walk = Walk(store, layouts.get(layout) if is_a(layout, str) else layout)
+    known = layouts.get(layout) if is_a(layout, str) else layout
+    walk = Walk(store, known, checked_decoding(decoding))
     document = to_plain(value, detected_type(value) if type is None else type, open_structs=True)
     kind = kind_of(document) if type is None else type
     if kind is TRAINING_SAMPLE:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rawmm.images import PreparedImage
+    from rawmm.images import ImageDecoding, PreparedImage
     from rawmm.layouts import Layout
     from rawmm.store import Store
 
@@ -41,6 +41,7 @@ class Context:
         path: where the value stands.
         store: where inline images will be stored; None leaves them inline.
         layout: the model's image layout, if given.
+        decoding: how the engine decoded images.
         modality: the key of the list that holds an item, if any.
         sha256: the hash recorded beside an item, if any. It is not validated.
         upgrade_part: upgrades a part of the value, given its type, the part and its path.
@@ -49,6 +50,7 @@ class Context:
     path: Path
     store: Store | None
     layout: Layout | None
+    decoding: ImageDecoding
     modality: str | None
     sha256: Any
     upgrade_part: Callable[[str, Any, Path], Any]

@@ -20,9 +20,8 @@ from rawmm.values.views import as_sequence
 
 if TYPE_CHECKING:
     from rawmm.describe import DescribedImage
-    from rawmm.images import PreparedImage
+    from rawmm.images import ImageDecoding, PreparedImage
     from rawmm.layouts import Layout
-    from rawmm.store import Store
     from rawmm.upgrades.form import Context, Path
 
 
@@ -41,7 +40,7 @@ def _upgrade(refs: Any, context: Context) -> Step:
             without a store; ``geometry_mismatch`` if the layout computes another number of tokens.
         OffloadError, MaterializeError: a URL is not that of an image, or its file is missing.
     """
-    path, store, layout = context.path, context.store, context.layout
+    path, layout = context.path, context.layout
     if layout is None:
         raise contract_error(
             "historical_form",
@@ -53,7 +52,7 @@ def _upgrade(refs: Any, context: Context) -> Step:
     converted: list[list[Any]] = []
     to_store: list[PreparedImage] = []
     for index, image in enumerate(refs[0]):
-        ref, prepared = _image(image, (*path, 0, index), store, layout)
+        ref, prepared = _image(image, (*path, 0, index), context, layout)
         converted.append(ref)
         to_store += prepared
     change = f"hash and descriptor of family {layout.family} computed from each image"
@@ -61,13 +60,13 @@ def _upgrade(refs: Any, context: Context) -> Step:
 
 
 def _image(
-    image: Any, path: Path, store: Store | None, layout: Layout
+    image: Any, path: Path, context: Context, layout: Layout
 ) -> tuple[list[Any], tuple[PreparedImage, ...]]:
     url, offset, length = _fields(image, path)
     at = (*path, 0)
     to_store: tuple[PreparedImage, ...] = ()
     if scheme_of(url) == "data":
-        if store is None:
+        if context.store is None:
             raise contract_error(
                 "no_image_dir",
                 at,
@@ -75,12 +74,12 @@ def _image(
                 got="none",
                 hint="give the directory where the images can be stored",
             )
-        found = read_inline(url, None, at, store)
-        described = _described(found.image.raw, layout, at)
+        found = read_inline(url, None, at, context.store)
+        described = _described(found.image.raw, layout, context.decoding, at)
         item = to_builtins(described.item) | found.locator
         url, to_store = found.uri, found.to_store
     else:
-        described = _described(url, layout, at)
+        described = _described(url, layout, context.decoding, at)
         item = to_builtins(described.item)
     if length != described.placeholder_length:
         raise contract_error(
@@ -88,7 +87,7 @@ def _image(
             (*path, 2),
             expected=f"{counted(described.placeholder_length, 'token')}, as the layout computes",
             got=str(length),
-            hint="the model has another layout, or other parameters",
+            hint="the model has another layout, other parameters or another decoding",
         )
     return [item, described.mm_hash, url, offset, length], to_store
 
@@ -108,11 +107,13 @@ def _fields(image: Any, path: Path) -> tuple[str, int, int]:
     return url, offset, length
 
 
-def _described(image: bytes | str, layout: Layout, path: Path) -> DescribedImage:
+def _described(
+    image: bytes | str, layout: Layout, decoding: ImageDecoding, path: Path
+) -> DescribedImage:
     from rawmm.describe import describe_image  # an error that only names a form skips this import
 
     try:
-        return describe_image(image, layout)
+        return describe_image(image, layout, decoding=decoding)
     except RawMMError as error:
         raise error.at(path, path="$") from None
 

@@ -32,7 +32,7 @@ def _form(of: str, field: str) -> HistoricalForm:
     def upgrade(value: dict[str, Any], context: Context) -> Step:
         assert context.layout is not None  # the form is recognized by it
         change = "replaced" if field in value else "added"
-        fingerprint = context.layout.fingerprint()
+        fingerprint = context.layout.fingerprint(context.decoding)
         return Step({**value, field: fingerprint}, f"{field} of the layout {change}")
 
     return HistoricalForm(

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rawmm.errors import OffloadError, counted
+from rawmm.images import ENGINE
 from rawmm.model.schemas import definition
 from rawmm.model.types import TYPES, MMRefs
 from rawmm.upgrades.form import Context
@@ -19,7 +20,7 @@ from rawmm.validation import errors_at
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from rawmm.images import PreparedImage
+    from rawmm.images import ImageDecoding, PreparedImage
     from rawmm.layouts import Layout
     from rawmm.store import Store
     from rawmm.upgrades.form import HistoricalForm, Path
@@ -33,6 +34,7 @@ class Walk:
     Args:
         store: where inline images will be stored; None leaves them inline.
         layout: the model's image layout, if known.
+        decoding: how the engine decoded images.
         keep_strings: whether reference strings stay strings. Otherwise a string in place of a
             `RawMMRef` becomes its fields.
 
@@ -41,12 +43,18 @@ class Walk:
     """
 
     def __init__(
-        self, store: Store | None, layout: Layout | None, *, keep_strings: bool = False
+        self,
+        store: Store | None,
+        layout: Layout | None,
+        decoding: ImageDecoding = ENGINE,
+        *,
+        keep_strings: bool = False,
     ) -> None:
         self.record = Record()
         self._images: dict[str, tuple[PreparedImage, Path]] = {}
         self._store = store
         self._layout = layout
+        self._decoding = decoding
         self._keep_strings = keep_strings
 
     def upgraded(self, value: Any, schema: Schema, path: Path = ()) -> Any:
@@ -109,6 +117,7 @@ class Walk:
             image_token_ids=image_token_ids,
             store=self._store,
             keep=None if self._store is None else self._kept,
+            decoding=self._decoding,
         )
         for node in nodes:
             change = f"sidecar of {counted(node.images, 'image')} computed with the layout"
@@ -207,7 +216,9 @@ class Walk:
         sha256: Any = None,
     ) -> Any:
         """`value` in the contract's form of type `name`."""
-        context = Context(path, self._store, self._layout, modality, sha256, self._upgraded_part)
+        context = Context(
+            path, self._store, self._layout, self._decoding, modality, sha256, self._upgraded_part
+        )
         old = value
         for form in forms_of(name):
             if has_form(value, form, self._layout):

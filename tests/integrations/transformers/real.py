@@ -83,7 +83,8 @@ def from_source(path: str, *names: str) -> dict[str, Any]:
         if isinstance(node, ast.FunctionDef) and node.name in names
     ]
     assert sorted(node.name for node in found) == sorted(names), path
-    for node in found:  # annotations name classes of torch
+    for node in found:  # annotations name classes of torch, and caches need hashable arguments
+        node.decorator_list = []
         for argument in ast.walk(node.args):
             if isinstance(argument, ast.arg):
                 argument.annotation = None

@@ -15,7 +15,7 @@ from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPI
 
 from rawmm import ContractError, layouts
 from rawmm.layouts import models
-from tests.integrations.transformers import real
+from tests.integrations.transformers import real, tiled
 from tests.integrations.transformers.sizes import SMALL
 
 if TYPE_CHECKING:
@@ -84,6 +84,31 @@ CASES: Final[dict[str, Callable[[], Real]]] = {
     "deepseek_ocr2-tiny": lambda: real.deepseek_ocr2(
         image_size=64, tile_size=48, max_patches=9, min_patches=1
     ),
+    "lfm2_vl": tiled.lfm2_vl,
+    "lfm2_vl-plain": lambda: tiled.lfm2_vl(use_image_special_tokens=False, use_thumbnail=False),
+    "lfm2_vl-whole": lambda: tiled.lfm2_vl(min_tiles=1, max_tiles=1),
+    "lfm2_vl-odd": lambda: tiled.lfm2_vl(
+        patch_size=14,
+        tile_size=70,
+        downsample_factor=3,
+        min_tiles=5,
+        max_tiles=40,
+        max_pixels_tolerance=0.7,
+    ),
+    "llama4": tiled.llama4,
+    "llama4-max": lambda: tiled.llama4(resize_to_max_canvas=True),
+    "llama4-odd": lambda: tiled.llama4(image_size=28, max_patches=25, downsample_ratio=1),
+    "molmo2": tiled.molmo2,
+    "molmo2-plain": lambda: tiled.molmo2(image_use_col_tokens=False, max_crops=1),
+    "molmo2-odd": lambda: tiled.molmo2(
+        max_crops=24,
+        pooling_size=(3, 2),
+        overlap_margins=(2, 5),
+        use_single_crop_col_tokens=False,
+        use_single_crop_start_token=False,
+    ),
+    "step3p7": tiled.step3p7,
+    "step3p7-odd": lambda: tiled.step3p7(image_size=112, tile_size=84, max_image_size=500),
     "mistral_small": lambda: real.pixtral(**MISTRAL_SMALL),
 }
 
@@ -95,7 +120,9 @@ CALLED: Final = [
 """Sizes for images that go through the whole image processor."""
 
 
-TORCHVISION_ONLY: Final = {"inkling", "kimi_k25", "muse_glimmer", "nemotron_h_omni"}
+TORCHVISION_ONLY: Final = {
+    "inkling", "kimi_k25", "lfm2_vl", "llama4", "molmo2", "muse_glimmer", "nemotron_h_omni", "step3p7",
+}  # fmt: skip
 """Families whose image processor needs torchvision; `real` takes its functions from the source."""
 
 UNDESCRIBED: Final = {
@@ -303,17 +330,6 @@ def test_every_family_has_a_case() -> None:
     assert {make().layout.family for make in CASES.values()} == set(layouts.FAMILIES)
 
 
-@pytest.mark.parametrize("family", ["hunyuan_vl", "internvl", "ovis2", "pixtral"])
-def test_marks_are_the_tokens_that_the_processor_writes(family: str) -> None:
-    case = getattr(real, family)()
-    for size in CALLED[::11]:
-        if described(case.layout, size) is None:
-            continue
-        written = WRITERS[family](case, Image.new("RGB", size))
-        runs = case.layout.placeholder(*size)
-        assert "".join(run.token * run.length for run in runs) == written
-
-
 def _written_by(prompt: dict[str, Any], **attributes: Any) -> Callable[[Real, Image.Image], str]:
     def write(case: Real, image: Image.Image) -> str:
         out = case.image_processor(images=[image], return_tensors="np")
@@ -324,7 +340,9 @@ def _written_by(prompt: dict[str, Any], **attributes: Any) -> Callable[[Real, Im
     return write
 
 
-WRITERS: Final = {
+TILED: Final = ("lfm2_vl", "llama4", "molmo2", "step3p7")
+
+WRITERS: dict[str, Callable[[Real, Image.Image], str]] = {
     "hunyuan_vl": _written_by(real.HUNYUAN_PROMPT, image_token="<image>"),
     "internvl": _written_by(
         real.from_source("internvl/processing_internvl.py", "replace_image_token"),
@@ -340,4 +358,16 @@ WRITERS: Final = {
         image_end_token="[IMG_END]",
     ),
 }
+WRITERS |= {name: tiled.written for name in CASES if name.startswith(TILED)}
 """What the processor of a family writes for an image."""
+
+
+@pytest.mark.parametrize("family", sorted(WRITERS))
+def test_marks_are_the_tokens_that_the_processor_writes(family: str) -> None:
+    case = CASES[family]()
+    for size in (*CALLED[::11], (1600, 1200), (700, 3000), (33, 40_000)):
+        if described(case.layout, size) is None:
+            continue
+        written = WRITERS[family](case, Image.new("RGB", size))
+        runs = case.layout.placeholder(*size)
+        assert "".join(run.token * run.length for run in runs) == written

@@ -157,3 +157,17 @@ def test_episode_is_described_with_paths_of_its_traces() -> None:
     assert len(nodes) == 6
     assert {**described, "traces": []} == {**episode, "traces": []}
     assert trace == json.loads((FLOW / "inline.trace.json").read_bytes())
+
+
+@pytest.mark.parametrize("command", ["upgrade", "offload"])
+def test_decoding_of_the_engine_is_part_of_the_fingerprint(
+    rawmm: Run, tmp_path: Path, command: str
+) -> None:
+    found = {}
+    for decoding in ("engine", "stored"):
+        out = tmp_path / f"{decoding}.json"
+        args = ("-o", out, "--image-dir", tmp_path / "store", *LAYOUT, "--decoding", decoding)
+        assert rawmm(command, FLOW / "inline.trace.json", *args).code == 0
+        items = [item for one in sidecars(out) for item in one["mm_items"]["image"]]
+        (found[decoding],) = {item["layout_fingerprint"] for item in items}
+    assert found["engine"] != found["stored"]

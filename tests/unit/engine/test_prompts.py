@@ -297,7 +297,8 @@ class TestWrongAnswer:
             f"$.response.mm_placeholders.image[1]: expected 2 tokens for {NAMES[1]}, got 3; other "
             "images agree, so the engine saw another picture here: the file was replaced, or the "
             "engine turned the image upright by its EXIF orientation and the sidecar describes "
-            "the stored pixels [geometry_mismatch]"
+            "the stored pixels: pass the engine's decoding where images are described "
+            "[geometry_mismatch]"
         )
 
     def test_all_lengths_that_differ_are_another_layout(self) -> None:

@@ -142,7 +142,9 @@ def test_layouts_are_compared_and_hashed_by_value(family: str) -> None:
     assert layout == layouts.get(family, **layout.parameters)
     assert hash(layout) == hash(layouts.get(family))
     assert pickle.loads(pickle.dumps(layout)) == copy.deepcopy(layout) == layout
-    assert layout != layouts.get(family, patch_size=32 if family == "deepseek_ocr2" else 7)
+    assert layout != layouts.get(
+        family, patch_size=32 if family in {"deepseek_ocr2", "lfm2_vl"} else 7
+    )
     with pytest.raises(AttributeError):
         layout.patch_size = 7  # type: ignore[attr-defined]
 

@@ -64,8 +64,10 @@ def test_every_parameter_changes_the_fingerprint() -> None:
     for family, cls in layouts.FAMILIES.items():
         found = {layouts.get(family).fingerprint()}
         for name, default in cls.defaults().items():
-            other: Any = [1.0, 2.0, 3.0] if isinstance(default, tuple) else 2 * (default or 1)
-            if isinstance(default, bool):
+            other: Any = 2 * (default or 1)
+            if isinstance(default, tuple):
+                other = [one + 1 for one in default]
+            if isinstance(default, bool) or name == "use_single_crop_col_tokens":
                 other = not default
             if name == "rescale_image_frac":
                 other = 0.5

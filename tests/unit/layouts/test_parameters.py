@@ -25,12 +25,16 @@ def test_families() -> None:
         "inkling",
         "internvl",
         "kimi_k25",
+        "lfm2_vl",
+        "llama4",
+        "molmo2",
         "muse_glimmer",
         "nemotron_h_omni",
         "ovis2",
         "paddleocr_vl",
         "pixtral",
         "qwen_vl",
+        "step3p7",
     }
     for family, cls in layouts.FAMILIES.items():
         layout = layouts.get(family)

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from rawmm.cli import output as terminal
 from rawmm.cli.image_dir import open_store, open_writable_store
-from rawmm.cli.layout import ImageTokens, named_layout
+from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, counted, size, summary_table
 from rawmm.cli.record_types import is_chat_request
@@ -43,6 +43,7 @@ from rawmm.validation import detect, iter_errors
 
 if TYPE_CHECKING:
     from rawmm.cli.records import Format
+    from rawmm.images import ImageDecoding
     from rawmm.layouts import Layout
 
 
@@ -81,6 +82,7 @@ def offload(
         ),
     ] = None,
     image_token: ImageTokens = None,
+    decoding: Decoding = "engine",
     durable: Durable = True,
 ) -> int:
     """Store inline images by content, and replace them by file:// references.
@@ -100,7 +102,7 @@ def offload(
     def offloaded(value: Any) -> Any:
         described = None
         if known_layout is not None:
-            described = _described(value, known_layout, image_token, store)
+            described = _described(value, known_layout, image_token, DECODINGS[decoding], store)
         if mode == "offload" and store is not None:
             adopt_images(value, store)
         done = offload_images_inplace(value, store=store, mode=mode)
@@ -164,7 +166,11 @@ def _offloaded_text(data: bytes, form: Format, store: Store) -> OffloadedRequest
 
 
 def _described(
-    value: Any, layout: Layout, image_token_ids: list[int] | None, store: Store | None
+    value: Any,
+    layout: Layout,
+    image_token_ids: list[int] | None,
+    decoding: ImageDecoding,
+    store: Store | None,
 ) -> Any:
     """A copy of a record with the sidecars of its messages. The record is unchanged.
 
@@ -186,6 +192,7 @@ def _described(
         image_token_ids=image_token_ids,
         store=store,
         keep=lambda image: {"raw_image_id": image.raw_image_id},
+        decoding=decoding,
     )
     return described
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from rawmm.cli import output as terminal
 from rawmm.cli.bugs import InternalError, report_bugs
 from rawmm.cli.image_dir import open_store, open_writable_store
-from rawmm.cli.layout import ImageTokens, named_layout
+from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
 from rawmm.cli.output import UsageError, console, counted, progress
 from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, is_chat_request, named_type
 from rawmm.cli.records import Input, open_source
@@ -34,6 +34,7 @@ from rawmm.model.kinds import schema_of
 from rawmm.upgrades import FORMS, RELEASED, TRAINING_SAMPLE, Walk, kind_of, reference_kind
 
 if TYPE_CHECKING:
+    from rawmm.images import ImageDecoding
     from rawmm.layouts import Layout
     from rawmm.store import Store
 
@@ -76,6 +77,7 @@ def upgrade(
         ),
     ] = None,
     image_token: ImageTokens = None,
+    decoding: Decoding = "engine",
     dry_run: Annotated[
         bool,
         Parameter(
@@ -121,6 +123,7 @@ def upgrade(
             store,
             known_layout,
             image_token,
+            DECODINGS[decoding],
             notes=notes,
             dry_run=dry_run,
             most=max_errors,
@@ -151,6 +154,7 @@ class _Upgrader:
         store: Store | None,
         layout: Layout | None,
         image_token_ids: list[int] | None,
+        decoding: ImageDecoding,
         *,
         notes: bool,
         dry_run: bool,
@@ -164,6 +168,7 @@ class _Upgrader:
         self._store = store
         self._layout = layout
         self._image_token_ids = image_token_ids
+        self._decoding = decoding
         self._notes = notes
         self._dry_run = dry_run
         self._records: Counter[str] = Counter()
@@ -173,7 +178,7 @@ class _Upgrader:
     def upgraded(self, value: Any) -> Any:
         """The upgraded, validated record. Its images are stored."""
         kind = _detected(value) if self._kind is None else self._kind
-        walk = Walk(self._store, self._layout, keep_strings=True)
+        walk = Walk(self._store, self._layout, self._decoding, keep_strings=True)
         if kind is TRAINING_SAMPLE:
             canonical = walk.upgraded_sample(value)
         else:
