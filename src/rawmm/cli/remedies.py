@@ -25,8 +25,8 @@ REMEDIES: Final[dict[str, str]] = {
     "knows.",
     "not_in_version": "Write a higher version of the contract, which the reader must know, or "
     "remove the value if the reader can do without it.",
-    "bad_schema": "Give a file with one JSON Schema of draft 2020-12 that refers to itself only, the "
-    "name of a released version, or git:REV.",
+    "bad_schema": "Give a file with one JSON Schema of draft 2020-12 that refers to itself only, "
+    "the name of a released version, or git:REV.",
     "historical_form": "Convert the data with `rawmm upgrade IN -o OUT`, or with rawmm.upgrade.",
     "unknown_type": "Say which type the data is: `rawmm check --type Trace`, or pass the type.",
     "duplicate_key": "Find the writer that wrote the key twice. One of the values would be lost.",
