@@ -19,6 +19,7 @@ import msgspec
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.kinds import decoded_as, has_type, schema_of
 from rawmm.model.types import MAX_DEPTH, Contract, Episode, MessageNode, PackedStream, Trace
+from rawmm.native import valid
 from rawmm.real_class import is_a
 from rawmm.rules import LARGE_NUMBERS
 from rawmm.validation import (
@@ -339,10 +340,13 @@ def encode_msgpack(obj: Any, *, packed: bool | None = None) -> bytes:
 
 
 def _encode(obj: Any, encoder: Any, mode: Mode, packed: bool | None) -> bytes:  # noqa: FBT001
-    check_writable(obj, mode)
+    plainly = packed is None and _is_writable(obj)
+    if not plainly:
+        check_writable(obj, mode)
     too_big = False
     try:
-        encoded: bytes = encoder.encode(merge_extras(with_streams(obj, packed=packed)))
+        written = obj if plainly else merge_extras(with_streams(obj, packed=packed))
+        encoded: bytes = encoder.encode(written)
     except OverflowError:
         too_big = True
     except (TypeError, ValueError, RecursionError):
@@ -359,6 +363,12 @@ def _encode(obj: Any, encoder: Any, mode: Mode, packed: bool | None) -> bytes:  
         expected="values that the format can represent",
         got="an integer beyond 64 bits" if too_big else shown(obj),
     )
+
+
+def _is_writable(obj: Any) -> bool:
+    """Fast check that `obj` can be written as it is, in every format."""
+    # The rule of the graph judges a trace. It does not see nodes outside of one.
+    return valid(obj) == 1 and type(obj) is not MessageNode
 
 
 def to_builtins(obj: Any, *, packed: bool | None = None) -> Any:
