@@ -228,7 +228,7 @@ def small_trace(draw: Any) -> rawmm.Trace:
         {"type": "text", "text": "a"},
         {"type": "image_url", "image_url": {"url": f"file:///x/{sha}.png"}},
     ]
-    first = {
+    first: dict[str, Any] = {
         "message": {"role": "user", "content": parts},
         "token_ids": [5, 9, 9, 6],
         "mask": [False] * 4,
