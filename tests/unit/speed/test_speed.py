@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -171,12 +173,16 @@ ODD: Final[list[Any]] = [
 
 def parts_of(value: Any) -> list[Any]:
     """Every struct, list and dict in a value of the contract."""
-    found, stack = [], [value]
+    found: list[Any] = []
+    stack, seen = [value], set()
     while stack:
         one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
         if isinstance(one, msgspec.Struct):
             found.append(one)
-            stack += msgspec.structs.astuple(one)
+            stack += [getattr(one, name, None) for name in type(one).__struct_fields__]
         elif type(one) is list:
             found.append(one)
             stack += one
@@ -189,6 +195,8 @@ def parts_of(value: Any) -> list[Any]:
 def spoil(draw: Any, part: Any) -> None:
     """Change one place of a struct, list or dict."""
     odd = draw(st.sampled_from(ODD))
+    if type(odd) in {list, dict}:
+        odd = copy.deepcopy(odd)
     if isinstance(part, msgspec.Struct):
         name = draw(st.sampled_from(type(part).__struct_fields__))
         if type(part).__struct_config__.frozen:
@@ -196,7 +204,8 @@ def spoil(draw: Any, part: Any) -> None:
         elif draw(st.integers(0, 20)):
             setattr(part, name, odd)
         else:
-            delattr(part, name)
+            with suppress(AttributeError):  # of an optional field
+                delattr(part, name)
     elif type(part) is list:
         action = draw(st.sampled_from(["set", "append", "pop", "repeat"]))
         if action == "append" or not part:
