@@ -163,12 +163,15 @@ ODD: Final[list[Any]] = [
     {"pixel_values": 1}, {"PIXEL_VALUES": [1.5]}, {"__nd__": True}, {"\ud800": 1}, {"é": 1}, {1: 2}, {None: 1},
     {Text("image"): []}, Text("image"), Whole(1), (), (1,), NESTED, DEEP, {"151655": 1}, {"151655": 2},
     {"151655": 0}, {"01": 1}, {"4294967296": 1}, {"a": float("nan")}, {"a": b"x"}, {"a": 2**70}, object(),
-    rawmm.PackedTokenIds.pack([1, 2]), rawmm.PackedFlags.pack([True]), rawmm.PackedFloats.pack([0.5]),
-    rawmm.EncodedArray(dtype="int32", shape=[1], data=b"\0" * 4),
-    rawmm.WeightVersion(version="1", start=0, end=1), rawmm.PlaceholderRange(offset=0, length=1),
-    rawmm.MultiModalData(), rawmm.UserMessage(content="a"), rawmm.Usage(prompt_tokens=1, completion_tokens=1),
+    lambda: rawmm.PackedTokenIds.pack([1, 2]), lambda: rawmm.PackedFlags.pack([True]),
+    lambda: rawmm.PackedFloats.pack([0.5]),
+    lambda: rawmm.EncodedArray(dtype="int32", shape=[1], data=b"\0" * 4),
+    lambda: rawmm.WeightVersion(version="1", start=0, end=1),
+    lambda: rawmm.PlaceholderRange(offset=0, length=1), rawmm.MultiModalData,
+    lambda: rawmm.UserMessage(content="a"),
+    lambda: rawmm.Usage(prompt_tokens=1, completion_tokens=1),
 ]  # fmt: skip
-"""Values that code may assign to a field."""
+"""Values that code may assign to a field, or functions that make them."""
 
 
 def parts_of(value: Any) -> list[Any]:
@@ -195,8 +198,7 @@ def parts_of(value: Any) -> list[Any]:
 def spoil(draw: Any, part: Any) -> None:
     """Change one place of a struct, list or dict."""
     odd = draw(st.sampled_from(ODD))
-    if type(odd) in {list, dict}:
-        odd = copy.deepcopy(odd)
+    odd = odd() if callable(odd) else copy.deepcopy(odd)
     if isinstance(part, msgspec.Struct):
         name = draw(st.sampled_from(type(part).__struct_fields__))
         if type(part).__struct_config__.frozen:
