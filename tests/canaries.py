@@ -8,6 +8,7 @@ import random
 import re
 import struct
 import zlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -75,6 +76,7 @@ _CONTENT: Final = frozenset(
 )
 
 
+@lru_cache(maxsize=1000)  # one cause leads to the same text by several ways
 def leaked(text: str) -> list[str]:
     """The runs of 17 characters of the image in a text, ignoring separators."""
     # A shortened text is followed by its length.

@@ -8,14 +8,13 @@ path of the error.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args, overload
 
 import msgspec
 
+from rawmm.collector import LARGE, without_collector
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.kinds import decoded_as, has_type, schema_of
 from rawmm.model.types import MAX_DEPTH, Contract, Episode, MessageNode, PackedStream, Trace
@@ -56,6 +55,7 @@ Buffer = bytes | bytearray | memoryview
 _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 _FAILED: Final = object()
 _NOT_BYTES: Final = object()
+_SIZED: Final = frozenset({bytes, bytearray, str})
 
 
 def enc_hook(value: Any) -> Any:
@@ -140,6 +140,8 @@ def _floored_json(data: Any, kind: Any, floor: float) -> Any:
     Raises:
         ValueError: the text is not JSON, even with -inf replaced.
     """
+    import json  # slow to import
+
     try:
         document = msgspec.json.decode(data)
     except msgspec.DecodeError:
@@ -170,7 +172,10 @@ def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | 
     large = LARGE_NUMBERS.count
     # Errors are raised outside of `except`: msgspec's may contain text of the document.
     try:
-        value = decoder.decode(data)
+        if type(data) in _SIZED and len(data) >= LARGE:
+            value = without_collector(decoder.decode, data)
+        else:
+            value = decoder.decode(data)
     except _FAILURES:
         value = _FAILED
     except (TypeError, ValueError, BufferError):  # not a buffer, or an unreadable one
@@ -473,7 +478,7 @@ def with_streams(obj: Any, *, packed: bool | None) -> Any:
     if packed is None:
         return obj
     if issubclass(type(obj), MessageNode):
-        node = copy(obj)
+        node = obj.__copy__()
         for name, kind in _STREAMS.items():
             stream = getattr(node, name)
             if stream is not None:
@@ -481,7 +486,7 @@ def with_streams(obj: Any, *, packed: bool | None) -> Any:
         return node
     if issubclass(type(obj), (Trace, Episode)):
         name = "nodes" if issubclass(type(obj), Trace) else "traces"
-        outer = copy(obj)
+        outer = obj.__copy__()
         setattr(outer, name, with_streams(getattr(obj, name), packed=packed))
         return outer
     if issubclass(type(obj), dict):

@@ -19,7 +19,6 @@ content. Exceptions of other libraries quote values, so they never stay in the c
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
@@ -99,31 +98,31 @@ _PATH_SHOWN: Final = 1024
 _RUN: Final = 16
 """The most consecutive characters that could be content to show."""
 _HEAD: Final = 8
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_DATA_URL = re.compile(
-    r"data:(?:(?:application|audio|font|image|model|multipart|text|video)/[a-z0-9.+-]{0,16})?"
-    r"(?:;charset=utf-8)?(?:;base64)?,",
-    re.IGNORECASE,
+# `re` compiles and keeps these on first use. Compiling them would slow down every import.
+_PLAIN_KEY = r"[A-Za-z_][A-Za-z0-9_]*\Z"
+_DATA_URL = (
+    r"(?i:data:(?:(?:application|audio|font|image|model|multipart|text|video)/[a-z0-9.+-]{0,16})?"
+    r"(?:;charset=utf-8)?(?:;base64)?,)"
 )
-_TOKEN = re.compile(r"[^\W_]+|[\W_]+")
-_THRICE = re.compile(r"(.)\1\1")
+_PIECE = r"[^\W_]+|[\W_]+"
+_THRICE = r"(.)\1\1"
 _CONSONANT = "[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]"
-_WORD = re.compile(
+_WORD = (
     rf"(?=.*[AEIOUYaeiouy])(?!.*{_CONSONANT}{{5}})"
     r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*[0-9]{0,2}\Z"
 )
-_ABBREVIATION = re.compile(rf"(?:[A-Z]{{3,}}|[a-z]{{1,2}}|{_CONSONANT}{{3,4}})[0-9]{{0,2}}\Z")
-_HASH = re.compile(r"[0-9a-f]{16}")
-_TIME = re.compile(
+_ABBREVIATION = rf"(?:[A-Z]{{3,}}|[a-z]{{1,2}}|{_CONSONANT}{{3,4}})[0-9]{{0,2}}\Z"
+_HASH = r"[0-9a-f]{16}"
+_TIME = (
     r"(?<![0-9A-Za-z])20\d\d[-_.]?[01]\d[-_.]?[0-3]\d"
     r"(?:[T_.-]?[0-2]\d[-_.:]?[0-5]\d(?:[-_.:]?[0-5]\d)?)?(?![0-9A-Za-z])"
 )
-_SEPARATOR = re.compile(r"[^\\%]{1,4}\Z")
+_SEPARATOR = r"[^\\%]{1,4}\Z"
 
 
 def _is_word(token: str) -> bool:
     if token.isascii():
-        return bool(_WORD.match(token))
+        return bool(re.match(_WORD, token))
     one_case = token.islower() or token.isupper() or token.istitle() or token.swapcase() == token
     return one_case and token.isalpha()
 
@@ -131,15 +130,21 @@ def _is_word(token: str) -> bool:
 def _cost(token: str) -> int:
     """How much a token changes the doubt about a text: words lower it, other tokens raise it."""
     size = len(token)
-    if size > 24 or _THRICE.search(token):
+    if size > 24 or re.search(_THRICE, token):
         return _width(token)
     if size > 2 and _is_word(token):
         return -size if size > 5 else 3 - size  # random text often has words of three letters
-    return 0 if _ABBREVIATION.match(token) else _width(token)
+    return 0 if re.match(_ABBREVIATION, token) else _width(token)
+
+
+def _quoted(text: str) -> str:
+    import json  # slow to import
+
+    return json.dumps(text)
 
 
 def _width(text: str) -> int:
-    return len(json.dumps(text)) - 2
+    return len(_quoted(text)) - 2
 
 
 def _readable(text: str, limit: int) -> int:
@@ -153,21 +158,21 @@ def _readable(text: str, limit: int) -> int:
     """
     place = start = doubt = between = 0
     alike = first = size = cost = 0
-    for token in _TOKEN.findall(text[: 4 * limit]):
+    for token in re.findall(_PIECE, text[: 4 * limit]):
         after = place + len(token)
         if token[0].isalnum():
             if len(token) != size:
                 alike, first, size = 0, place, len(token)
             alike += 1
             cost = _cost(token)
-            if cost > 0 and not doubt and _HASH.match(token):
+            if cost > 0 and not doubt and re.match(_HASH, token):
                 start = place
             # A separator between doubtful tokens is doubtful, too.
             doubt = max(0, doubt + cost + (between if doubt and cost > 0 else 0))
             between = 0
             if not doubt and size > 5:
                 start = after
-        elif token.isprintable() and _SEPARATOR.match(token):
+        elif token.isprintable() and re.match(_SEPARATOR, token):
             between = len(token)
             if cost < 0 and not doubt and " " in token:
                 start = place + token.rfind(" ") + 1
@@ -181,8 +186,8 @@ def _readable(text: str, limit: int) -> int:
 
 def _fitting(text: str, start: int) -> int:
     """Where to cut the doubtful text that begins at `start`."""
-    if digits := _HASH.match(text, start):
-        return digits.end()
+    if digits := re.match(_HASH, text[start : start + 16]):
+        return start + digits.end()
     end = start
     while _width(text[start : end + 1]) <= _HEAD:
         end += 1
@@ -200,7 +205,7 @@ def _cut(text: str, limit: int = _SHOWN) -> str:
 def shown_text(text: str) -> str:
     """A string for a message: at most 64 characters, without content."""
     if text[:5].lower() == "data:":
-        head = _DATA_URL.match(text)
+        head = re.match(_DATA_URL, text)
         # Other heads may contain image data.
         return f"{f'{head[0]!r}' if head else 'a data URL'} ({len(text)} characters)"
     cut = _cut(text)
@@ -211,7 +216,7 @@ def shown_path(path: object) -> str:
     """The path of a file or directory for a message: complete, without content."""
     text = str(path)
     # Runs are often named by their time, which does not look like words.
-    length = _readable(_TIME.sub(lambda time: ("time" * 5)[: len(time[0])], text), _PATH_SHOWN)
+    length = _readable(re.sub(_TIME, lambda time: ("time" * 5)[: len(time[0])], text), _PATH_SHOWN)
     return repr(text if length == len(text) else text[:length] + "…")
 
 
@@ -275,7 +280,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 def _readable_key(key: str) -> int:
     """How many characters of a key may be shown: the head only of a data URL."""
     if key[:5].lower() == "data:":
-        head = _DATA_URL.match(key)
+        head = re.match(_DATA_URL, key)
         return len(head[0] if head else key[:5])
     return _readable(key, _SHOWN)
 
@@ -289,9 +294,9 @@ def json_path(parts: Iterable[str | int]) -> str:
         elif (size := _readable_key(part)) < len(part):
             # A key is part of the data and is cut like other text.
             cut = f"{part[:size]}... ({len(part)} characters)"
-            out.append(f"[{json.dumps(cut)}]")
+            out.append(f"[{_quoted(cut)}]")
         else:
-            out.append(f".{part}" if _PLAIN_KEY.match(part) else f"[{json.dumps(part)}]")
+            out.append(f".{part}" if re.match(_PLAIN_KEY, part) else f"[{_quoted(part)}]")
     return "".join(out)
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from rawmm.errors import shown_text
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*+):")
 _STORED: Final = re.compile(r"([0-9a-f]{64}|(?=[0-9]*[a-f])[0-9a-f]{16})\.[a-z0-9]+\Z")
 _QUERY: Final = re.compile(r"[?#]")
+_BREAK: Final = re.compile(r"[\t\r\n]")
 _WEB: Final = frozenset({"http", "https", "ftp", "ftps", "javascript", "blob", "about"})
 
 
@@ -64,7 +64,7 @@ def _as_opened(locator: str) -> str:
     """The file name that opening a URL would use: percent-decoded once, without a query."""
     if not _SCHEME.match(locator) or _is_data(locator):
         return locator
-    path = unquote(_QUERY.split(locator, maxsplit=1)[0])
+    path = unquoted(_QUERY.split(locator, maxsplit=1)[0])
     # A relative path, so that it is not decoded again.
     return "./" + path[path.rfind("/") + 1 :]
 
@@ -77,6 +77,28 @@ def scheme_of(uri: str) -> str:
     """The scheme of a URL in lower case; empty for a relative path."""
     match = _SCHEME.match(uri)
     return match[1].lower() if match else ""
+
+
+def unquoted(text: str) -> str:
+    """`text`, percent-decoded once."""
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote  # slow to import
+
+    return unquote(text)
+
+
+def _split(uri: str) -> tuple[str, str, str]:
+    """Scheme, host and path of a URL.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if uri[:8].lower() == "file:///" and not _BREAK.search(uri):
+        return "file", "", uri[7:]
+    from urllib.parse import urlsplit  # slow to import
+
+    return urlsplit(uri)[:3]
 
 
 def _leads_out(path: str) -> bool:
@@ -93,18 +115,18 @@ def file_path(uri: str) -> str | Problem:
     if "?" in uri or "#" in uri:
         return Problem("bad_locator", f"{expected} without '?' or '#'", shown_text(uri))
     try:
-        parts = urlsplit(uri)
+        scheme, host, path = _split(uri)
     except ValueError:
         return Problem("bad_locator", expected, shown_text(uri))
-    if parts.scheme != "file" or uri[:7].lower() != "file://":
+    if scheme != "file" or uri[:7].lower() != "file://":
         return Problem("bad_locator", expected, shown_text(uri))
-    if parts.netloc.lower() not in ("", "localhost"):
+    if host.lower() not in ("", "localhost"):
         return Problem("bad_locator", "a file:// URL with no host, or localhost", shown_text(uri))
-    path = unquote(parts.path)
+    path = unquoted(path)
     # urlsplit drops tabs and newlines, so the original is checked, too.
-    if _leads_out(path) or _leads_out(unquote(uri)):
+    if _leads_out(path) or _leads_out(unquoted(uri)):
         return Problem("path_escape", "a path without '..' or NUL", shown_text(uri))
-    if not path.startswith("/") or path.startswith("//") or re.search(r"[\t\r\n]", uri):
+    if not path.startswith("/") or path.startswith("//") or _BREAK.search(uri):
         return Problem("bad_locator", expected, shown_text(uri))
     return path
 
@@ -134,6 +156,6 @@ def uri_problem(uri: str) -> Problem | None:
             "a file:// URL, a data:image/...;base64, URL or a store URL",
             shown_text(uri) if scheme in _WEB or not scheme else f"the scheme {shown_text(scheme)}",
         )
-    if _leads_out(unquote(uri)):
+    if _leads_out(unquoted(uri)):
         return Problem("path_escape", "a path without '..' or NUL", shown_text(uri))
     return None

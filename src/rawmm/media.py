@@ -6,9 +6,11 @@ sidecars, placeholder checks, engine references and trainer references all follo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
 
 from rawmm.errors import contract_error, counted
 from rawmm.model.types import ImageUrlContentPart
@@ -22,8 +24,7 @@ LISTS: Final = ("mm_hashes", "mm_placeholders", "mm_items")
 """The lists of a sidecar. Each has one entry per medium, by modality, in prompt order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Modality:
+class Modality(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of media.
 
     Attributes:
@@ -37,24 +38,28 @@ class Modality:
 
     name: str
     token_type: int | None = None
-    parts: Mapping[type, tuple[str, ...]] = field(default_factory=dict)
+    parts: Mapping[type, tuple[str, ...]] = msgspec.field(default_factory=dict)
     wire_types: tuple[str, ...] = ()
     in_mm_refs: bool = False
-    _url_readers: Mapping[type, Callable[[Any], str]] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        readers = {part_type: attrgetter(".".join(path)) for part_type, path in self.parts.items()}
-        object.__setattr__(self, "_url_readers", readers)
+    def url_readers(self) -> dict[type, Callable[[Any], str]]:
+        """Functions that read the URL of a part, by type of part."""
+        return {part_type: _reader(path) for part_type, path in self.parts.items()}
 
     def urls(self, message: Message) -> list[str]:
         """URLs of its media in a message, in order."""
-        return _urls(message, self._url_readers)
+        return _urls(message, self.url_readers())
 
     def url_paths(self, message: Message) -> Iterator[tuple[str | int, ...]]:
         """Where `urls` stand in the message."""
         for index, part in enumerate(message.content or ()):
             if (path := self.parts.get(type(part))) is not None:
                 yield "content", index, *path
+
+
+@cache
+def _reader(path: tuple[str, ...]) -> Callable[[Any], str]:
+    return attrgetter(".".join(path))
 
 
 MODALITIES: Final[dict[str, Modality]] = {}
@@ -74,7 +79,7 @@ def register(modality: Modality) -> Modality:
     MODALITIES[modality.name] = modality
     if modality.parts:
         IN_MESSAGES[modality.name] = modality
-        _URL_READERS.update(modality._url_readers)  # noqa: SLF001  (same module)
+        _URL_READERS.update(modality.url_readers())
     if modality.token_type is not None:
         TOKEN_TYPES[modality.token_type] = modality.name
     return modality

@@ -14,6 +14,7 @@ import pytest
 from rawmm import RawMMError, decode_json, encode_json, iter_errors, schemas
 from rawmm.errors import CODES
 from rawmm.model.types import TYPES
+from tests.cases import each
 from tests.property import oracle
 
 VECTORS = schemas.conformance_vectors()
@@ -51,7 +52,7 @@ def case(vector: Any) -> str:
     return str(vector["case"])
 
 
-@pytest.mark.parametrize("vector", VALID, ids=case)
+@each("vector", VALID, ids=case)
 def test_valid_vector_is_accepted(vector: schemas.Vector) -> None:
     kind = TYPES[vector["type"]]
     value = decode_json(vector["document"], kind)
@@ -61,7 +62,7 @@ def test_valid_vector_is_accepted(vector: schemas.Vector) -> None:
     assert oracle.without_defaults(json.loads(encode_json(value)), document) == document
 
 
-@pytest.mark.parametrize("vector", INVALID, ids=case)
+@each("vector", INVALID, ids=case)
 def test_invalid_vector_is_refused_with_its_code_and_path(vector: schemas.Vector) -> None:
     with pytest.raises(RawMMError) as caught:
         decode_json(vector["document"], TYPES[vector["type"]])
@@ -69,7 +70,7 @@ def test_invalid_vector_is_refused_with_its_code_and_path(vector: schemas.Vector
     assert len(str(caught.value)) < 600, "a message is a sentence, whatever the document holds"
 
 
-@pytest.mark.parametrize("vector", INVALID, ids=case)
+@each("vector", INVALID, ids=case)
 def test_invalid_vector_has_exactly_one_error(vector: schemas.Vector) -> None:
     try:
         document = oracle.strict_parse(vector["document"].encode())
@@ -90,7 +91,7 @@ def _by_schema_alone(name: str) -> tuple[Any, Any]:
     )
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=case)
+@each("vector", VECTORS, ids=case)
 def test_schema_verdict_matches_the_manifest(vector: schemas.Vector) -> None:
     """An invalid vector is accepted if, and only if, it is marked as beyond the schema."""
     try:
@@ -108,7 +109,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-@pytest.mark.parametrize("vector", [one for one in VECTORS if "beyond_schema" in one], ids=case)
+@each("vector", [one for one in VECTORS if "beyond_schema" in one], ids=case)
 def test_beyond_schema_mark_names_a_rule(vector: schemas.Vector) -> None:
     """A rule of the type, or of one below it, or one of two promises about the text."""
     below = schemas.schema(vector["type"])["$defs"]
@@ -175,7 +176,7 @@ _EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(TYPES))
+@each("name", sorted(TYPES))
 def test_every_constraint_has_a_vector(name: str) -> None:
     schema = schemas.bundle()["$defs"][name]
     vectors = [vector for vector in INVALID if vector["type"] == name]
@@ -200,7 +201,7 @@ def test_every_constraint_has_a_vector(name: str) -> None:
         assert found.count("bad_length") == 2
 
 
-@pytest.mark.parametrize("vector", INVALID, ids=case)
+@each("vector", INVALID, ids=case)
 def test_error_has_no_chained_exception(vector: schemas.Vector) -> None:
     """An error reporter prints the whole chain, and a UnicodeDecodeError holds all bytes."""
     with pytest.raises(RawMMError) as caught:

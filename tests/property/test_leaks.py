@@ -251,13 +251,13 @@ KEYS_OF_PYTHON = KEYS | {"bytes": IMAGE, "a member of an enum": MORE["a member o
 
 
 def documents(
-    name: str, canaries: Mapping[str, Any], keys: Mapping[str, Any]
+    name: str, canaries: Mapping[str, Any], keys: Mapping[str, Any], number_of: int
 ) -> Iterator[tuple[str, Any]]:
-    """Documents of a type, each with one canary."""
+    """Documents of a type, each with one canary; about `number_of` with one below the root."""
     whole = valid(name)
     found = list(places(whole))
-    # The root gets every canary and each other place a few: about two hundred documents per type.
-    few = max(3, len(found) * len(canaries) // 120)
+    # The root gets every canary and each other place a few.
+    few = max(3, len(found) * len(canaries) // number_of)
     for number, path in enumerate(found):
         step = few if path else 1
         for label, canary in list(canaries.items())[number % step :: step]:
@@ -273,10 +273,16 @@ def documents(
                 )
 
 
+FEW_AND_MANY = pytest.mark.parametrize(
+    "number_of", [pytest.param(40, id="few"), pytest.param(120, id="many", marks=pytest.mark.slow)]
+)
+
+
+@FEW_AND_MANY
 @pytest.mark.parametrize("name", TYPES)
-def test_document_fields_never_reach_an_error(name: str, watch: Watch) -> None:
+def test_document_fields_never_reach_an_error(name: str, number_of: int, watch: Watch) -> None:
     kind = TYPES[name]
-    for place, value in documents(name, JSON, KEYS):
+    for place, value in documents(name, JSON, KEYS, number_of):
         watch.run(f"decode_json {place}", rawmm.decode_json, json.dumps(value), kind)
         watch.run(
             f"decode_msgpack {place}",
@@ -287,11 +293,12 @@ def test_document_fields_never_reach_an_error(name: str, watch: Watch) -> None:
         watch.run(f"iter_errors {place}", rawmm.iter_errors, value, kind)
 
 
+@FEW_AND_MANY
 @pytest.mark.parametrize("name", TYPES)
-def test_object_fields_never_reach_an_error(name: str, watch: Watch) -> None:
+def test_object_fields_never_reach_an_error(name: str, number_of: int, watch: Watch) -> None:
     kind = TYPES[name]
     adapter = TypeAdapter(kind)
-    for place, value in documents(name, CANARIES, KEYS_OF_PYTHON):
+    for place, value in documents(name, CANARIES, KEYS_OF_PYTHON, number_of):
         watch.run(f"convert {place}", rawmm.convert, value, kind)
         watch.run(f"iter_errors {place}", rawmm.iter_errors, value, kind)
         if isinstance(value, dict) and all(type(key) is str for key in value):

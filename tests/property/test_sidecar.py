@@ -31,6 +31,7 @@ from rawmm import (
 from rawmm.graph.sidecar import first_mismatch, media_count, merge, split_by_message
 from rawmm.media import LISTS
 from tests import builders
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -202,8 +203,8 @@ class TestMergeKeepsOrder:
 class TestMergeNeedsTheSameLists:
     """If some sidecars lacked a list, its entries would belong to other media."""
 
-    @pytest.mark.parametrize("one", SUBSETS, ids=lambda names: "+".join(sorted(names)))
-    @pytest.mark.parametrize("other", SUBSETS, ids=lambda names: "+".join(sorted(names)))
+    @each("one", SUBSETS, ids=lambda names: "+".join(sorted(names)))
+    @each("other", SUBSETS, ids=lambda names: "+".join(sorted(names)))
     def test_different_lists_of_a_modality_are_refused(
         self, one: frozenset[str], other: frozenset[str]
     ) -> None:

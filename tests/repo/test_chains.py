@@ -10,10 +10,9 @@ import ast
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 import rawmm
 from rawmm import errors
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,6 +27,7 @@ NO_MESSAGES = {
     "AttributeError",
     "TypeError",
     "UsageError",
+    "pytest.UsageError",
     "_WorkerDiedError",
     "msgspec.ValidationError",
 }
@@ -49,9 +49,7 @@ def raised(nodes: Iterable[ast.AST]) -> Iterator[ast.Raise]:
             yield from raised(ast.iter_child_nodes(node))
 
 
-@pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
-)
+@each("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_errors_do_not_chain_exceptions_of_other_libraries(path: Path) -> None:
     if path.name in PASSED_ON:
         return

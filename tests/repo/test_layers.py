@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import pytest
+from tests.cases import each
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = ROOT / "src" / "rawmm"
 INIT = PACKAGE / "__init__.py"
 
 LAYERS: Final = (
-    ("_version", "_speed", "native", "real_class", "errors", "locators"),
+    ("_version", "_speed", "native", "real_class", "collector", "errors", "locators"),
     ("_generated", "model"),
     ("media", "values"),
     ("rules",),
@@ -29,7 +29,7 @@ LAYERS: Final = (
 )
 """Each part of the package by its layer. A part imports those before it, in its layer, too."""
 ORDER: Final = [part for layer in LAYERS for part in layer]
-OPEN: Final = {"errors", "locators", "model", "values", "_generated"}
+OPEN: Final = {"collector", "errors", "locators", "model", "values", "_generated"}
 """Packages whose modules other packages import. Of others they use what ``__init__`` names."""
 FIRST_WITH_IO: Final = ORDER.index("store")
 
@@ -42,7 +42,8 @@ ONLY_IN = {
     "cyclopts": {"cli"},
     "msgpack": {"cli/msgpack_stream.py"},
     "rich": {"cli"},
-    "hypothesis": {"testing"},
+    "hypothesis": {"testing", "integrations/hypothesis.py"},
+    "pytest": {"integrations/pytest.py"},
     "PIL": {"images", "materialize", "testing/_layouts.py"},
     "pydantic": {"integrations/pydantic.py"},
     "pydantic_core": {"integrations/pydantic.py"},
@@ -87,7 +88,7 @@ def test_every_part_has_a_layer() -> None:
     assert {part_of(path) for path in sources()} == set(ORDER)
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@each("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_down(path: Path) -> None:
     own = part_of(path)
     for name in imports(path):
@@ -102,7 +103,7 @@ def test_imports_point_down(path: Path) -> None:
         assert ORDER.index(other) < ORDER.index(own), f"{own} imports {other}"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@each("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_part_reaches_into_another(path: Path) -> None:
     own = part_of(path)
     for name in imports(path):
@@ -112,17 +113,20 @@ def test_no_part_reaches_into_another(path: Path) -> None:
         assert (PACKAGE / parts[1]).with_suffix(".py").exists(), f"{own} imports {name}"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@each("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_libraries_have_one_home(path: Path) -> None:
     homes = {part_of(path), path.relative_to(PACKAGE).as_posix()}
     for name in imports(path):
         assert homes & ONLY_IN.get(name.split(".")[0], homes), f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@each("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_upper_layers_do_io(path: Path) -> None:
     if ORDER.index(part_of(path)) < FIRST_WITH_IO:
-        assert not IO_MODULES & {name.split(".")[0] for name in imports(path)}
+        used = {name.split(".")[0] for name in imports(path)}
+        if part_of(path) == "collector":
+            used.remove("os")  # for `register_at_fork`
+        assert not IO_MODULES & used
 
 
 def test_only_model_types_imports_generated_code() -> None:
@@ -152,3 +156,17 @@ def test_importing_loads_msgspec_and_the_standard_library_only() -> None:
         check=True,
     ).stdout.split()
     assert outside - set(bare) == {"rawmm"}
+
+
+def test_importing_loads_no_slow_module_of_the_standard_library() -> None:
+    # msgspec loads inspect and dataclasses only if there are typing_extensions.
+    code = (
+        "import sys; sys.modules['typing_extensions'] = None\n"
+        "import msgspec; before = set(sys.modules)\n"
+        "import rawmm; print(*sorted(set(sys.modules) - before))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    slow = {"base64", "copy", "dataclasses", "inspect", "json", "string", "urllib.parse", "weakref"}
+    assert slow & set(loaded) == set()

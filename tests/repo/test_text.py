@@ -7,10 +7,9 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-import pytest
-
 import rawmm
 from rawmm.errors import CODES
+from tests.cases import each
 from tests.repo.test_layers import ORDER
 
 ROOT = Path(__file__).parent.parent.parent
@@ -68,7 +67,7 @@ def anchors(document: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+@each("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_of_documents_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", path.read_text("utf-8"))
     for target, anchor in links:

@@ -50,6 +50,7 @@ from rawmm import (
 from rawmm.model.types import TYPES
 from rawmm.validation import detect
 from tests.builders import item_document
+from tests.cases import each
 
 USER = {"message": {"role": "user", "content": "x"}}
 
@@ -210,7 +211,7 @@ def outcome(call: Any) -> Any:
 class TestIdentifiedTypes:
     """Without a type, readers use the type that `validate` identifies."""
 
-    @pytest.mark.parametrize("document", [document for document, _ in VECTORS])
+    @each("document", [document for document, _ in VECTORS])
     def test_each_reader_uses_the_identified_type(self, document: Any) -> None:
         text = json.dumps(document).encode()
         packed = msgspec.msgpack.encode(document)
@@ -417,8 +418,8 @@ class TestEncoding:
             f"$.a[0]{path[1:]}"
         )
 
-    @pytest.mark.parametrize("number", [2**53, -(2**60), 10**20, -3.4e38, 1e300, 2.0**53 + 2])
-    @pytest.mark.parametrize("place", ["timestamp", "logprobs", "advantages", "cost"])
+    @each("number", [2**53, -(2**60), 10**20, -3.4e38, 1e300, 2.0**53 + 2])
+    @each("place", ["timestamp", "logprobs", "advantages", "cost"])
     def test_exact_large_number_is_kept_in_bytes(self, place: str, number: float) -> None:
         node, _ = numbered(place, number)
         decoded = decode_json(msgspec.json.encode(node))

@@ -27,6 +27,7 @@ from rawmm import (
 from rawmm.errors import json_path, raise_alone, shown, shown_name, shown_path, shown_text
 from tests.builders import item_document
 from tests.canaries import ENCODINGS, IMAGE, leaked
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,7 +227,7 @@ def test_messages_contain_no_base64(document: Any) -> None:
         assert len(str(error)) < 600
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "text"),
     [
         (None, "null"),
@@ -309,8 +310,8 @@ def test_long_directory_is_shown_in_full() -> None:
 SEPARATORS = ["", ".", "-", "\n", "\r\n", " ", "\\", "/", "_", ",", ":"]
 
 
-@pytest.mark.parametrize("separator", SEPARATORS, ids=repr)
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@each("separator", SEPARATORS, ids=repr)
+@each("encoding", ENCODINGS)
 def test_no_encoding_of_an_image_is_shown(encoding: str, separator: str) -> None:
     """Starting at any byte, in pieces of any size, with or without words before it."""
     for start in (0, 1, 2, 8, 33, 90):

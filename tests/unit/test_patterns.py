@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from codegen.patterns import AmbiguousError, check_linear
 from rawmm import ContractError, decode_json, iter_errors, schemas
 from rawmm.model.types import TYPES
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ LINEAR = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("pattern", AMBIGUOUS)
+@each("pattern", AMBIGUOUS)
 def test_ambiguous_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(AmbiguousError):
         check_linear(pattern)

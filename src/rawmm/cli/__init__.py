@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _REQUIRED: Final = frozenset({"cyclopts", "msgpack", "rich"})
 
@@ -31,3 +31,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return run(sys.argv[1:] if argv is None else argv)
+
+
+def is_record_file(name: str) -> bool:
+    """Whether the extension of a file is that of a format of records."""
+    from rawmm.cli.records import format_of
+
+    return format_of(name) is not None
+
+
+def file_errors(path: str, image_dir: str | None = None) -> Iterator[str]:
+    """The errors of a file, as ``rawmm check`` prints them; images are looked for in `image_dir`.
+
+    Raises:
+        ModuleNotFoundError: the extra ``cli`` is not installed.
+    """
+    from rawmm.cli.commands.check import lines_of_file
+
+    return lines_of_file(path, image_dir)

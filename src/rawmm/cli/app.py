@@ -14,6 +14,7 @@ from rawmm._version import __version__
 from rawmm.cli import output
 from rawmm.cli.bugs import bug_of
 from rawmm.cli.commands.check import check
+from rawmm.cli.commands.explain import explain
 from rawmm.cli.commands.fsck import fsck
 from rawmm.cli.commands.gc import gc
 from rawmm.cli.commands.offload import offload
@@ -34,6 +35,7 @@ COMMANDS: Final[dict[Callable[..., int], str]] = {
     fsck: "[OPTIONS] DIR [--refs FILE...]",
     gc: "[OPTIONS] DIR --refs FILE...",
     schema: "[--list] [NAME]",
+    explain: "[CODE]",
 }
 """Every command and its usage. To add one, write `rawmm.cli.commands.<name>` and list it here."""
 
@@ -51,7 +53,7 @@ def make_app(commands: Mapping[Callable[..., int], str]) -> App:
         help_epilogue="Exit codes: 0 no errors, 1 the data breaks the contract, 2 wrong usage or "
         "unreadable input.",
         version=f"rawmm {__version__} (contract {SCHEMA_VERSION})",
-        version_flags=["--version"],
+        version_flags=["--version", "-V"],
         help_flags=["--help", "-h"],
         # `run` chooses exit codes and prints errors.
         result_action="return_value",

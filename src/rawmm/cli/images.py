@@ -17,7 +17,7 @@ from rawmm.model.types import (
     MMImageRef,
     RawMMItem,
 )
-from rawmm.offload import ImageParts, inline_url, offload_images_inplace
+from rawmm.offload import inline_url, offload_images_inplace, record_parts
 from rawmm.store import check_exists, served_schemes
 from rawmm.values.fields import iter_children
 
@@ -171,7 +171,7 @@ def _required(locator: str) -> OffloadError:
 
 
 def _references(value: Any, *, is_request: bool) -> Iterator[_Reference]:
-    found = ImageParts(value)
+    found = record_parts(value)
     for part in found.parts:
         yield _Reference(part.fault or inline_url(part), partial(found.path, part), in_part=True)
     for path, locator in () if is_request else _descriptor_locators(value):

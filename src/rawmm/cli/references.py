@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from rawmm.cli.output import UsageError, console, progress
 from rawmm.cli.records import Format, Input, open_source
-from rawmm.cli.report import error_text
+from rawmm.cli.report import located
 from rawmm.cli.rewrite import decode_record
 
 if TYPE_CHECKING:
@@ -75,5 +75,5 @@ class ReferenceFiles:
 
     def refused(self, error: RawMMError) -> int:
         """Print the error that stopped the command; return the exit code."""
-        console().print(error_text(*self.at, error))
+        console().print(located(*self.at, error))
         return 1

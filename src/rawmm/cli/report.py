@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Self, TypeAlias
 
 from cyclopts import Parameter
-from rich.text import Text
 
 from rawmm.cli import output
 from rawmm.cli.images import NotChecked
 from rawmm.cli.malformed import MalformedJsonError
-from rawmm.cli.output import UsageError, console, counted
+from rawmm.cli.output import UsageError, counted
+from rawmm.cli.styles import WRITERS, Level, Location, Style, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.text import Text
 
     from rawmm.cli.bugs import Bug
     from rawmm.cli.records import Record
     from rawmm.errors import RawMMError
 
-Style: TypeAlias = Literal["text", "json", "github"]
-Level: TypeAlias = Literal["error", "notice"]
 ReportFormat: TypeAlias = Annotated[
     Style,
     Parameter(
-        name="--format", help="Format of the report: text, JSON Lines, or GitHub annotations."
+        name="--format",
+        help="Format of the report: text, JSON Lines, GitHub annotations, SARIF or JUnit XML.",
     ),
 ]
 MaxErrors: TypeAlias = Annotated[
@@ -38,23 +38,6 @@ MaxErrors: TypeAlias = Annotated[
 ]
 
 _MOST_AS_TEXT: Final = 20
-# https://docs.github.com/actions/reference/workflow-commands-for-github-actions; the runner
-# undoes these escapes (actions/toolkit, packages/core/src/command.ts).
-_DATA: Final = {"%": "%25", "\r": "%0D", "\n": "%0A"}
-_GITHUB_DATA: Final = str.maketrans(_DATA)
-_GITHUB_PROPERTY: Final = str.maketrans({**_DATA, ":": "%3A", ",": "%2C"})
-
-
-class Location(NamedTuple):
-    """A file, and the line and column if known."""
-
-    file: str
-    line: int | None
-    column: int | None = None
-
-    def __str__(self) -> str:
-        """``file``, ``file:line`` or ``file:line:column``."""
-        return ":".join(str(part) for part in self if part is not None)
 
 
 def location_of(file: str, line: int | None, error: RawMMError | None = None) -> Location:
@@ -67,9 +50,7 @@ def location_of(file: str, line: int | None, error: RawMMError | None = None) ->
 class Report:
     """Prints up to `most` errors as they are found, and counts the rest.
 
-    Styles: ``text`` is ``file:line:column::$.path: message [code]``; ``json`` is JSON Lines, one
-    object per error with file, line, column, path, code, message, expected, got, hint and level
-    (or null); ``github`` is one workflow command per error.
+    Use it as a context: a document such as SARIF is complete after the end only.
 
     Raises:
         UsageError: `most` is negative.
@@ -78,15 +59,31 @@ class Report:
     def __init__(self, style: Style, most: int | None) -> None:
         if most is not None and most < 0:
             raise UsageError("--max-errors takes 0, which lists all, or a positive number")
-        self._style = style
         self._most = (_MOST_AS_TEXT if style == "text" else 0) if most is None else most
-        self._write = {"text": _write_text, "json": _write_json, "github": _write_github}[style]
+        self._writer = WRITERS[style]()
         self.files = 0
         self.unreadable = 0
         self.records = 0
         self.errors = 0
         self.bugs = 0
         self.not_checked = NotChecked()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the document, and print how many errors were not listed."""
+        if kind is None or issubclass(kind, Exception):
+            self._writer.end(_not_checked_text(self.not_checked))
+            sys.stdout.flush()
+            if self._most and self.errors > self._most:
+                output.info(f"… {self.errors - self._most} more (--max-errors 0 lists all)")
+
+    def begin_file(self, name: str) -> None:
+        """A file is about to be checked."""
+        self.files += 1
+        self._writer.begin_file(name)
 
     def counting(self, records: Iterator[Record]) -> Iterator[Record]:
         """Count the records of an iterator."""
@@ -98,25 +95,27 @@ class Report:
         """Report an error of a record or file. Notices count as errors."""
         self.errors += 1
         if not self._most or self.errors <= self._most:
-            self._write(location_of(file, line, error), error, level)
+            self._writer.finding(location_of(file, line, error), error, level)
+
+    def add_unreadable(self, file: str, error: UsageError) -> None:
+        """Report that a file cannot be read, on standard error, too."""
+        self.unreadable += 1
+        self.add_failure(file, str(error))
+        output.error(str(error))
+
+    def add_failure(self, file: str, message: str) -> None:
+        """Note in the report that the check of a file or directory was given up."""
+        self._writer.failure(Location(file, None), message)
 
     def add_bug(self, file: str, line: int | None, bug: Bug) -> None:
-        """Report that a record or file could not be checked, on standard error."""
+        """Report that a record or file could not be checked, on standard error, too."""
         self.bugs += 1
+        self._writer.failure(Location(file, line), str(bug))
         output.error(f"{location_of(file, line)}: {bug}")
 
-    def flush(self) -> None:
-        """Flush, and print how many errors were not listed."""
-        sys.stdout.flush()
-        if self._most and self.errors > self._most:
-            output.info(f"… {self.errors - self._most} more (--max-errors 0 lists all)")
-
-    def finish(self) -> None:
-        """Print the summary; for programs, also a notice of what was not checked."""
+    def summary(self) -> None:
+        """Print what was checked, and what was not."""
         not_checked = _not_checked_text(self.not_checked)
-        if not_checked and self._style != "text":
-            _WRITE_NOTICE[self._style](not_checked)
-        self.flush()
         colour = "bold red" if self.errors else "bold green"
         output.info(
             f"{counted(self.files, 'file')}, {counted(self.records, 'record')}, ",
@@ -138,60 +137,6 @@ def _not_checked_text(number: NotChecked) -> str:
     return ", ".join(parts)
 
 
-def error_text(file: str, line: int | None, error: RawMMError) -> Text:
+def located(file: str, line: int | None, error: RawMMError) -> Text:
     """``file:line:column::$.path: message [code]``, in colours for a terminal."""
-    return _text(location_of(file, line, error), error)
-
-
-def _text(location: Location, error: RawMMError) -> Text:
-    return Text.assemble(
-        (str(location), "bold"),
-        "::",
-        (error.path, "cyan"),
-        f": {error.message} ",
-        (f"[{error.code}]", "red"),
-    )
-
-
-def _write_text(location: Location, error: RawMMError, _: Level) -> None:
-    if sys.stdout.isatty():
-        console(stderr=False).print(_text(location, error))
-    else:
-        sys.stdout.write(f"{location}::{error}\n")
-
-
-def _write_json(location: Location, error: RawMMError, level: Level) -> None:
-    fields = {
-        **location._asdict(),
-        "path": error.path,
-        "code": error.code,
-        "message": error.message,
-        "expected": error.expected,
-        "got": error.got,
-        "hint": error.hint,
-        "level": level,
-    }
-    sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
-
-
-def _write_github(location: Location, error: RawMMError, level: Level) -> None:
-    line = "" if location.line is None else f",line={location.line}"
-    column = "" if location.column is None else f",col={location.column}"
-    title = f"rawmm {error.code}".translate(_GITHUB_PROPERTY)
-    message = f"{error.path}: {error.message}".translate(_GITHUB_DATA)
-    file = location.file.translate(_GITHUB_PROPERTY)
-    sys.stdout.write(f"::{level} file={file}{line}{column},title={title}::{message}\n")
-
-
-def _json_notice(text: str) -> None:
-    fields = dict.fromkeys(
-        ("file", "line", "column", "path", "code", "message", "expected", "got", "hint")
-    )
-    sys.stdout.write(json.dumps({**fields, "level": "notice", "message": text}) + "\n")
-
-
-def _github_notice(text: str) -> None:
-    sys.stdout.write(f"::notice title=rawmm check::{text.translate(_GITHUB_DATA)}\n")
-
-
-_WRITE_NOTICE: Final = {"json": _json_notice, "github": _github_notice}
+    return error_text(location_of(file, line, error), error)

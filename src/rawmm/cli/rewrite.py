@@ -15,7 +15,7 @@ from rawmm.cli.extensions import unwritable
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, printable, progress
 from rawmm.cli.records import EXTENSIONS, STDIO, Format, format_of
-from rawmm.cli.report import error_text, location_of
+from rawmm.cli.report import located, location_of
 from rawmm.cli.writer import Target, Writer
 from rawmm.errors import RawMMError
 
@@ -122,7 +122,7 @@ class Rewrite:
         if error.code in _ENVIRONMENT:
             terminal.error(error.message)
             return 2
-        console().print(error_text(self.source.name, self.line, error))
+        console().print(located(self.source.name, self.line, error))
         return 1
 
 

@@ -5,9 +5,10 @@ Only this module reads the generated bundle. It does so on first use, so importi
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypedDict
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ def bundle() -> dict[str, Any]:
     It is plain JSON Schema. Its root accepts the documents whose type `rawmm.validate` identifies,
     and lists of them.
     """
-    loaded: dict[str, Any] = json.loads(_text(f"{VERSION}/bundle.json"))
+    loaded: dict[str, Any] = msgspec.json.decode(_text(f"{VERSION}/bundle.json"))
     return loaded
 
 
@@ -58,8 +59,8 @@ def annotated() -> dict[str, Any]:
     These keywords begin with ``x-rawmm-``. They come from ``annotations.json``, which lists them by
     JSON pointer into the bundle. The result is shared; do not change it.
     """
-    whole: dict[str, Any] = json.loads(_text(f"{VERSION}/bundle.json"))
-    for pointer, notes in json.loads(_text(f"{VERSION}/annotations.json")).items():
+    whole: dict[str, Any] = msgspec.json.decode(_text(f"{VERSION}/bundle.json"))
+    for pointer, notes in msgspec.json.decode(_text(f"{VERSION}/annotations.json")).items():
         node = whole
         for part in pointer.split("/")[1:]:
             node = node[part]
@@ -78,7 +79,7 @@ def released(version: str) -> dict[str, Any]:
     """
     if version not in released_versions():
         raise KeyError(version)
-    loaded: dict[str, Any] = json.loads(_text(f"released/{version}.json"))
+    loaded: dict[str, Any] = msgspec.json.decode(_text(f"released/{version}.json"))
     return loaded
 
 
@@ -131,7 +132,7 @@ def schema(name: str | None = None) -> dict[str, Any]:
 
 def conformance_vectors() -> list[Vector]:
     """The conformance vectors, which also test other implementations."""
-    loaded: list[Vector] = json.loads(_text(f"{VERSION}/conformance.json"))
+    loaded: list[Vector] = msgspec.json.decode(_text(f"{VERSION}/conformance.json"))
     return loaded
 
 

@@ -10,6 +10,7 @@ from rawmm.offload.adopt import adopt_images as adopt_images
 from rawmm.offload.batch import inline_url as inline_url
 from rawmm.offload.image_parts import ImageParts as ImageParts
 from rawmm.offload.parallel import available_cpus as available_cpus
+from rawmm.offload.record_parts import record_parts as record_parts
 from rawmm.offload.request import OffloadedRequest, offload_request
 from rawmm.offload.request import adopt_in_request as adopt_in_request
 from rawmm.offload.rewrite import (

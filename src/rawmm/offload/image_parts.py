@@ -100,7 +100,9 @@ _IN_CONTENT: Final = 8
 """The value is a list of content parts, or an entry of one."""
 _IS_SOURCE: Final = 16
 """The value is in an image part."""
-_LIST: Final = 5
+_IN_MESSAGE: Final = 32
+"""The value belongs to a message. Nothing in it is a record, whatever its keys are."""
+_LIST: Final = 6
 """Above these bits: the number of the list of images beside the messages, from 1."""
 _UNJUDGED: Final = _FREE | _RECORD
 
@@ -308,9 +310,9 @@ class ImageParts:
         kind = fields.get("type")
         if type(kind) is not str and kind is not None:
             kind = _kind(kind)
-        if where & _RECORD and type(fields.get("role")) is str and "content" in fields:
-            where &= ~_RECORD
-        elif not SIDECARS.isdisjoint(fields):
+        if type(fields.get("role")) is str and "content" in fields:
+            where = where & ~_RECORD | _IN_MESSAGE
+        elif not where & _IN_MESSAGE and not SIDECARS.isdisjoint(fields):
             where |= _RECORD
         found: list[_Found] = []
         if not FORM_KEYS.isdisjoint(fields):
@@ -346,7 +348,7 @@ class ImageParts:
                     long.append((name, child))
             elif type(child) not in NUMBERS and name not in skip:
                 below.append((name, child))
-        core = _core(fields) if below and not where & _UNJUDGED else ""
+        core = _core(fields) if below and not where & (_UNJUDGED | _IN_MESSAGE) else ""
         own = where | _RECORD if core else where
         if long:
             self._texts(index, fields, long, label, own)
@@ -412,7 +414,7 @@ class ImageParts:
         is_call = not CALLS.isdisjoint(fields)
         for name, child in reversed(below):
             inside = where & ~_IN_CONTENT
-            if name in FREE_JSON or (name == "input" and is_call):
+            if name in FREE_JSON or (name == "input" and is_call and is_a(child, dict)):
                 inside |= _FREE
             elif name == core:
                 inside &= ~_RECORD

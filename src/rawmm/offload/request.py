@@ -11,6 +11,7 @@ from rawmm.errors import OffloadError, contract_error, shown
 from rawmm.images import HEAD_SHOWN, frozen_bytes
 from rawmm.offload.adopt import adopted_urls
 from rawmm.offload.batch import OffloadBatch
+from rawmm.offload.chat_parts import chat_parts
 from rawmm.offload.containers import REMOVED
 from rawmm.offload.forms import Within
 from rawmm.offload.image_parts import ImageParts, Strings
@@ -69,7 +70,7 @@ def offload_request(
         raise _not_bytes(body)
     text = UrlExtractor(raw, ("data", *served_schemes()))
     value = text.parsed()
-    found = ImageParts(value, _Strings(text))
+    found = chat_parts(value, _Strings(text))
     indices = [text.index(part.source) for part in found.parts]
     urls = {index: text.url(index) for index in indices if index is not None}
     text.check(index for index in range(len(text.spans)) if index not in urls)

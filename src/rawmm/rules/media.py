@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
 
 from rawmm.errors import RawMMError, contract_error, counted, shown, shown_hash, shown_text
-from rawmm.locators import locator_of, names_image, scheme_of, stored_hash, uri_problem
+from rawmm.locators import locator_of, names_image, scheme_of, stored_hash, unquoted, uri_problem
 from rawmm.media import MODALITIES, mm_refs_names
 from rawmm.model.types import PATTERNS
 from rawmm.rules.ref_text import PREFIX, read_ref
@@ -331,7 +330,7 @@ def _same_file(one: str, other: str) -> bool:
 
 
 def _name_of(url: str) -> str:
-    return unquote(url.rpartition("/")[2])
+    return unquoted(url.rpartition("/")[2])
 
 
 def _image_refs(refs: MMRefs, path: Path) -> Iterator[RawMMError]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import re
+from binascii import a2b_base64, b2a_base64
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import RawMMError, contract_error, shown, shown_name, shown_text
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rawmm.errors import Path
 
 PREFIX: Final = "mmraw:"
+_FROM_URL_SAFE: Final = str.maketrans("-_", "+/")
+_TO_URL_SAFE: Final = str.maketrans("+/", "-_")
 _PROCESSED: Final = "mmfile:"
 _VERSION: Final = re.compile(r"(v[0-9]{1,32}):")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:")
@@ -185,11 +187,13 @@ def _validated(parsed: RefFields) -> RawMMRef:
 def _decoded(encoded: str, path: Path) -> bytes:
     """The bytes of strict base64url: no padding, no character that a lenient decoder skips."""
     try:
-        raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        standard = encoded.translate(_FROM_URL_SAFE)
+        raw = a2b_base64(standard + "=" * (-len(encoded) % 4))
     except ValueError:  # an impossible length, or not ASCII
         raw = b""
     # The decoder skips characters silently, so the text must equal its encoding.
-    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != encoded or not encoded:
+    written = b2a_base64(raw, newline=False).decode().rstrip("=")
+    if written.translate(_TO_URL_SAFE) != encoded or not encoded:
         raise contract_error(
             "bad_base64",
             path,

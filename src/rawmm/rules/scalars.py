@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from functools import cache
 from math import isfinite
-from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import RawMMError, contract_error, shown, shown_text
@@ -102,7 +101,7 @@ def _number(value: Any, _: Schema, path: Path) -> Iterator[RawMMError]:
         yield inexact_number(value, path)
 
 
-_BASE64: Final = (ascii_letters + digits + "+/").encode()
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 def is_base64(text: str) -> bool:

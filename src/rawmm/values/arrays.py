@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-from string import ascii_letters
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import contract_error, counted
@@ -44,7 +43,7 @@ def _byte_count(dtype: str, shape: Sequence[int]) -> int | None:
     """The size of an array in bytes; None above `_MAX_BYTES`."""
     if 0 in shape:
         return 0
-    total = 1 if dtype == "bool" else int(dtype.lstrip(ascii_letters)) // 8
+    total = 1 if dtype == "bool" else int("".join(filter(str.isdigit, dtype))) // 8
     for length in shape:
         total *= length
         if total > _MAX_BYTES:

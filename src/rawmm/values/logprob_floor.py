@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import sys
 import warnings
-from base64 import b64decode, b64encode
+from binascii import b2a_base64
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,6 +93,8 @@ def _elements_in(data: Any) -> bytes | None:
     """The bytes of a packed stream, which are base64 in JSON; None for other data."""
     if type(data) is not str:
         return data if type(data) is bytes else None
+    from base64 import b64decode  # slow to import
+
     try:
         return b64decode(data, validate=True)
     except ValueError:
@@ -116,6 +118,6 @@ def _floored_stream(value: Any, floor: float, path: Path, *, widen: bool) -> Any
             dtype, elements = packed.dtype, packed.data
         else:
             elements = struct.pack(f"<{len(replaced)}{'f' if size == 4 else 'd'}", *replaced)
-        written = elements if type(data) is bytes else b64encode(elements).decode()
+        written = elements if type(data) is bytes else b2a_base64(elements, newline=False).decode()
         return {**value, "dtype": dtype, "data": written}
     return floored_stream(value, floor, path) if type(value) is list else value

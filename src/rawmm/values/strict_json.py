@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ from rawmm.errors import RawMMError, contract_error, counted
 from rawmm.values.errors import duplicate_key
 
 if TYPE_CHECKING:
+    import json
     from collections.abc import Iterator
 
     from rawmm.errors import Path
@@ -73,7 +73,7 @@ def duplicate_keys(data: bytes) -> Iterator[RawMMError]:
     """
     fault = pairs = None
     try:
-        pairs = _PAIRS.decode(data.decode())
+        pairs = _plain_decoder(object_pairs_hook=_Pairs).decode(data.decode())
     except RecursionError:
         fault = too_deep()
     if fault is not None:
@@ -137,6 +137,8 @@ def _size(data: Any) -> int:
 
 
 def _has_lone_surrogate(data: Any) -> bool:
+    import json
+
     try:
         json.loads(bytes(data) if isinstance(data, memoryview) else data)
     except (ValueError, RecursionError):
@@ -150,7 +152,11 @@ class _Constant(str):
     __slots__ = ()
 
 
-_CONSTANTS: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_Constant)
+def _plain_decoder(**hooks: Any) -> json.JSONDecoder:
+    """Python's decoder. Numbers stay text, which is faster and has no limit."""
+    import json  # slow to import
+
+    return json.JSONDecoder(parse_int=str, parse_float=str, **hooks)
 
 
 def _not_finite(data: Any) -> RawMMError | None:
@@ -162,7 +168,7 @@ def _not_finite(data: Any) -> RawMMError | None:
     with suppress(ValueError, RecursionError):
         text = data if isinstance(data, str) else bytes(data).decode()
         if "NaN" in text or "Infinity" in text:
-            value = _CONSTANTS.decode(text)
+            value = _plain_decoder(parse_constant=_Constant).decode(text)
     stack: list[tuple[Any, Path]] = [(value, ())]
     while stack:
         current, path = stack.pop()
@@ -192,6 +198,4 @@ class _Pairs(list[tuple[str, Any]]):
     __slots__ = ()
 
 
-# Numbers stay text, which is faster and has no limit.
-_PAIRS: Final = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=str, parse_float=str)
 _VALUES: Final = msgspec.json.Decoder(float_hook=float)

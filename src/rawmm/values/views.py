@@ -6,7 +6,6 @@ object holds, there is no view of it.
 
 from __future__ import annotations
 
-import dataclasses
 from array import array
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -183,8 +182,10 @@ def _pairs(value: Any, kind: type[Any]) -> Mapping[Any, Any] | None:
     if hasattr(kind, "model_fields") and callable(getattr(kind, "model_dump", None)):
         dumped: Any = value.model_dump()
         return dumped if isinstance(dumped, dict) else None
-    if dataclasses.is_dataclass(kind):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if hasattr(kind, "__dataclass_fields__"):
+        from dataclasses import fields  # slow to import, and loaded by whoever made the class
+
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     return None
 
 

@@ -45,7 +45,7 @@ def lines(number: int) -> list[bytes]:
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
     path = tmp_path / "many.jsonl"
-    path.write_bytes(b"\n".join(lines(4000)))
+    path.write_bytes(b"\n".join(lines(1600)))
     return path
 
 
@@ -167,9 +167,9 @@ def make_faulty(fault: str) -> Callable[[Record, Format], Iterator[RawMMError]]:
 @pytest.mark.parametrize("number", [1, 2])
 def test_bug_ends_the_check_of_its_record_alone(number: int) -> None:
     with Workers(number, make_faulty, "a secret") as workers:
-        found = list(workers.findings(records(5000), "jsonl"))
+        found = list(workers.findings(records(2500), "jsonl"))
     errors = [(line, each.got) for line, each in found if isinstance(each, RawMMError)]
-    assert errors == [(line, str(line)) for line in range(1, 5001)]
+    assert errors == [(line, str(line)) for line in range(1, 2501)]
     ((line, bug),) = [(line, each) for line, each in found if isinstance(each, Bug)]
     assert (line, bug.name) == (1500, "ZeroDivisionError")
     assert found.index((line, bug)) == 1500  # behind what the record had before
@@ -180,7 +180,7 @@ def test_killed_worker_is_reported_and_replaced() -> None:
     with Workers(2, make_faulty, "killed") as workers:
         for _ in range(2):
             with pytest.raises(UsageError, match="a worker process was killed"):
-                list(workers.findings(records(5000), "jsonl"))
+                list(workers.findings(records(2500), "jsonl"))
         assert len(list(workers.findings(records(1200), "jsonl"))) == 1200
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rawmm.cli import msgpack_stream
 from rawmm.cli.msgpack_stream import NotADocumentError, documents
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +44,8 @@ def test_stream_is_split_into_its_documents(values: list[Any], step: int) -> Non
     assert [alone for _, alone in found] == [len(encoded) == 1] * len(encoded)
 
 
-@pytest.mark.parametrize("size", [31, 32, 255, 256, 65535, 65536])
-@pytest.mark.parametrize("make", ["str", "bin", "array", "map", "ext"])
+@each("size", [31, 32, 255, 256, 65535, 65536])
+@each("make", ["str", "bin", "array", "map", "ext"])
 def test_lengths_of_every_width_are_read(size: int, make: str) -> None:
     makers: dict[str, Callable[[], Any]] = {
         "str": lambda: ["x" * size],

@@ -13,6 +13,7 @@ import rawmm
 from rawmm import ContractError, RawMMError, messages_from_request, to_request
 from rawmm.graph import prepare_turn
 from rawmm.media import media_urls
+from tests.cases import each
 from tests.unit.dialects.bodies import (
     BODIES,
     CALL,
@@ -47,7 +48,7 @@ def test_real_body_returns(name: str) -> None:
     assert again == (messages, tools)
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@each("name", REFUSED)
 def test_what_the_contract_cannot_say_is_refused_where_it_stands(name: str) -> None:
     dialect, body, code, path = REFUSED[name]
     before = copy.deepcopy(body)
@@ -204,8 +205,8 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-@pytest.mark.parametrize("junk", JUNK)
-@pytest.mark.parametrize("name", BODIES)
+@each("junk", JUNK)
+@each("name", BODIES)
 def test_any_value_in_any_place_is_read_or_refused(name: str, junk: str) -> None:
     dialect, body = BODIES[name]
     for *parents, last in _places(body):
@@ -327,7 +328,7 @@ def _recorded() -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize("record", _recorded(), ids=lambda record: str(record["what"]))
+@each("record", _recorded(), ids=lambda record: str(record["what"]))
 def test_no_image_of_a_recorded_request_is_lost(record: dict[str, Any]) -> None:
     try:
         messages, _ = messages_from_request(record["body"])

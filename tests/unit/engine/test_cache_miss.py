@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.cases import each
 from tests.unit.engine.engine import (
     ASSERTION,
     DONE,
@@ -189,8 +190,8 @@ HIDING_PLACES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("request_", REQUESTS)
-@pytest.mark.parametrize("place", HIDING_PLACES)
+@each("request_", REQUESTS)
+@each("place", HIDING_PLACES)
 def test_miss_is_found_wherever_it_is_reported(place: str, request_: str) -> None:
     """It is retried for descriptor-only images only."""
     wanted = request_ == "descriptor-only"
@@ -279,7 +280,7 @@ def nested(depth: int) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("place", ELSEWHERE)
+@each("place", ELSEWHERE)
 def test_other_errors_are_not_a_miss(place: str) -> None:
     assert not is_retried(ELSEWHERE[place]())
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
 from tests.unit.engine.engine import DONE, REQUESTS, CacheMissError, Engine, generate, is_retried
 from tests.unit.graph.zoo import MAKERS
 
@@ -24,7 +25,7 @@ class MislabelledError(CacheMissError):
     __cause__ = "a text"  # type: ignore[assignment]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_odd_errors_pass(name: str) -> None:
     for place in PLACES:
         error = OddError()
@@ -33,7 +34,7 @@ def test_odd_errors_pass(name: str) -> None:
     assert not is_retried(OddError(MAKERS[name]()))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_odd_requests_pass(name: str) -> None:
     for argument in ("multi_modal_data", "prompt_attribution", "features", "more"):
         error = CacheMissError()

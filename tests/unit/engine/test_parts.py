@@ -19,6 +19,7 @@ from rawmm import (
     media,
 )
 from tests.builders import sha256_of
+from tests.cases import each
 from tests.unit.images.pictures import data_url, part, picture
 from tests.zoo import ZOO
 
@@ -170,7 +171,7 @@ def test_prompt_without_images_has_no_parts(messages: Any) -> None:
     assert content_parts(messages) == []
 
 
-@pytest.mark.parametrize("name", ZOO)
+@each("name", ZOO)
 def test_odd_object_is_a_value_or_an_error_of_ours(name: str) -> None:
     with suppress(RawMMError):
         content_parts(ZOO[name].make())

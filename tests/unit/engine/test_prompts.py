@@ -29,6 +29,7 @@ from rawmm import (
 )
 from rawmm.model.types import AssistantMessage
 from tests.builders import item, mm_hash_of, sidecar
+from tests.cases import each
 from tests.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class TestCollapse:
         with pytest.raises(ProcessedPayloadError):
             collapse_placeholders(np.zeros((2, 2), dtype=np.int32), SIDECAR, IMAGE)
 
-    @pytest.mark.parametrize("name", ZOO)
+    @each("name", ZOO)
     def test_odd_object_is_a_value_or_an_error_of_ours(self, name: str) -> None:
         for arguments in ([EXPANDED, ..., IMAGE], [..., SIDECAR, IMAGE], [EXPANDED, SIDECAR, ...]):
             odd = ZOO[name].make()
@@ -206,8 +207,8 @@ RIGHT: dict[str, Any] = {
 
 
 class TestRightAnswer:
-    @pytest.mark.parametrize("form", RIGHT)
-    @pytest.mark.parametrize("sent", [SENT, EXPANDED, np.array(SENT, dtype=np.int32)])
+    @each("form", RIGHT)
+    @each("sent", [SENT, EXPANDED, np.array(SENT, dtype=np.int32)])
     def test_every_form_is_read(self, form: str, sent: Any) -> None:
         check_engine_prompt(SIDECAR, sent, RIGHT[form])
 
@@ -458,7 +459,7 @@ class TestWrongAnswer:
     def test_tokens_of_another_shape(self, prompt: Any) -> None:
         assert refusal(answer(prompt)).path.startswith("$.response.prompt_token_ids")
 
-    @pytest.mark.parametrize("name", ZOO)
+    @each("name", ZOO)
     def test_odd_object_is_an_error_of_ours(self, name: str) -> None:
         make: Callable[[], Any] = ZOO[name].make
         right = answer()

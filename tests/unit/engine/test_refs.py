@@ -13,6 +13,7 @@ import pytest
 from rawmm import ContractError, ProcessedPayloadError, RawMMError, RawMMRef
 from rawmm.engine.refs import is_raw_mm_ref, raw_mm_ref, split_raw_mm_ref
 from tests.builders import urlsafe_base64
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,7 +214,7 @@ class TestErrors:
             split_raw_mm_ref(ref)
         assert caught.value.code == "wrong_type"
 
-    @pytest.mark.parametrize(
+    @each(
         ("ref", "code", "path"),
         [
             (v2(family="qwen vl"), "bad_format", "$.family"),
@@ -297,8 +298,8 @@ class TestErrors:
 class TestStrictBase64:
     """Text that a lenient decoder would skip or repair is an error."""
 
-    @pytest.mark.parametrize("form", ["v2", "v3_id", "v3_uri", "b64"])
-    @pytest.mark.parametrize(
+    @each("form", ["v2", "v3_id", "v3_uri", "b64"])
+    @each(
         "damage",
         [
             lambda text: text + "=",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rawmm import ContractError
+from tests.cases import each
 from tests.unit.engine.engine import DONE, REQUESTS, CacheMissError, Engine, generate, is_retried
 
 BARE = REQUESTS["descriptor-only"]
@@ -38,16 +39,14 @@ BARE_500: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("case", BARE_500)
-@pytest.mark.parametrize(
-    "retry_on", [500, {500, 503}, [503, 500], HTTPStatus(500), range(500, 600)]
-)
+@each("case", BARE_500)
+@each("retry_on", [500, {500, 503}, [503, 500], HTTPStatus(500), range(500, 600)])
 def test_status_is_retried_if_asked_for(case: str, retry_on: Any) -> None:
     assert is_retried(BARE_500[case](), **BARE, retry_on=retry_on)
 
 
-@pytest.mark.parametrize("case", BARE_500)
-@pytest.mark.parametrize("retry_on", [None, (), 503, {502, 504}])
+@each("case", BARE_500)
+@each("retry_on", [None, (), 503, {502, 504}])
 def test_status_that_is_not_asked_for_is_raised(case: str, retry_on: Any) -> None:
     assert not is_retried(BARE_500[case](), **BARE, retry_on=retry_on)
 

@@ -22,6 +22,7 @@ from rawmm import (
 )
 from rawmm.graph import branches, prepare_turn
 from tests.builders import item, mm_hash_of
+from tests.cases import each
 from tests.unit.graph.turns import (
     PAD,
     TYPES,
@@ -392,9 +393,7 @@ def without_times(trace: Trace) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize(
-    ("make", "sentence"), [case[1:] for case in FAILURES], ids=[case[0] for case in FAILURES]
-)
+@each(("make", "sentence"), [case[1:] for case in FAILURES], ids=[case[0] for case in FAILURES])
 def test_failed_commit_changes_nothing(make: Callable[[], Any], sentence: str) -> None:
     trace, control = with_images(), with_images()
     prompt = [*history_of(trace), user(url(2))]

@@ -24,6 +24,7 @@ from rawmm import (
 )
 from rawmm.graph import message_hash
 from rawmm.graph.hashing import as_message, tools_hash
+from tests.cases import each
 
 URL = "file:///run/assets/images/" + "a" * 64 + ".png"
 IMAGE = {"type": "image_url", "image_url": {"url": URL}}
@@ -311,9 +312,7 @@ DIFFERENT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [pair[1:] for pair in DIFFERENT], ids=[p[0] for p in DIFFERENT]
-)
+@each(("one", "other"), [pair[1:] for pair in DIFFERENT], ids=[p[0] for p in DIFFERENT])
 def test_different_messages_have_different_hashes(
     one: dict[str, Any], other: dict[str, Any]
 ) -> None:

@@ -24,6 +24,7 @@ from rawmm import (
 from rawmm.graph import branches, leaves, message_hash, prepare_turn, reindex
 from rawmm.graph.sidecar import first_mismatch, media_count, merge, split_by_message
 from rawmm.trainer import sample_from
+from tests.cases import each
 from tests.unit.graph.test_commit_errors import good, routing
 from tests.unit.graph.turns import PAD, TYPES, history_of, sidecar, url, user, with_images
 from tests.unit.graph.zoo import MAKERS, places
@@ -125,7 +126,7 @@ def test_odd_objects_in_a_sidecar_give_a_value_or_an_error() -> None:
     assert tried.outcomes["refused"] > 200
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@each("name", MAKERS)
 def test_odd_arguments_give_a_value_or_an_error(name: str) -> None:
     make, tried = MAKERS[name], Tried()
     trace = with_images()
@@ -155,7 +156,7 @@ def test_odd_arguments_give_a_value_or_an_error(name: str) -> None:
     assert sum(tried.outcomes.values()) == 25
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@each("name", MAKERS)
 def test_odd_objects_in_a_response_give_a_value_or_an_error(name: str) -> None:
     make, tried = MAKERS[name], Tried()
     trace = with_images()

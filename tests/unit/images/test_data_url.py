@@ -17,6 +17,7 @@ from rawmm.images.data_url import (
     parse_data_url,
     read_head,
 )
+from tests.cases import each
 from tests.unit.images.pictures import assert_silent, picture
 
 HEAD = "data:image/png;base64,"
@@ -29,7 +30,7 @@ def decode(text: str) -> bytes:
     return decode_data_url(parse_data_url(HEAD + text))
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "got", "hint"),
     [
         ("", "no text", AGAIN),

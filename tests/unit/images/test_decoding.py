@@ -13,6 +13,7 @@ from PIL import Image
 import rawmm
 from rawmm import ENGINE, STORED, ContractError, ImageDecoding, Limits, OffloadError, layouts
 from rawmm.images import ImageHeader, prepare_image
+from tests.cases import each
 from tests.unit.images.odd_pictures import ODD, gradient, saved
 from tests.unit.images.pictures import assert_silent, data_url, exif_of, huge_png, png_chunk
 
@@ -91,8 +92,8 @@ class TestValues:
 
 
 class TestPixels:
-    @pytest.mark.parametrize("orientation", range(1, 9))
-    @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+    @each("orientation", range(1, 9))
+    @each("kind", ["PNG", "JPEG", "WEBP"])
     def test_orientation_is_applied_or_not(self, kind: str, orientation: int) -> None:
         options: dict[str, Any] = {"lossless": True} if kind == "WEBP" else {}
         raw = saved(gradient(), kind, exif=exif_of(orientation), **options)
@@ -124,14 +125,14 @@ class TestPixels:
         only_white = rawmm.decode_image(raw, ImageDecoding("stored"))
         assert only_white.size == only_turned.size[::-1]
 
-    @pytest.mark.parametrize("case", ODD)
+    @each("case", ODD)
     def test_stored_is_what_convert_returns(self, case: str) -> None:
         raw = ODD[case]
         with Image.open(io.BytesIO(raw)) as image:
             wanted = np.asarray(image.convert("RGB"))
         np.testing.assert_array_equal(pixels(rawmm.decode_image(raw, STORED)), wanted)
 
-    @pytest.mark.parametrize("case", ODD)
+    @each("case", ODD)
     def test_size_is_known_from_the_header(self, case: str) -> None:
         header = prepare_image(ODD[case], Limits()).header
         for decoding in (ENGINE, STORED):
@@ -224,7 +225,7 @@ class TestDecodeLimit:
             rawmm.offload_images_inplace(part, mode="inline", limits=Limits(decode=True))
         assert caught.value.path == "$[0].image_url.url"
 
-    @pytest.mark.parametrize("case", [case for case in ODD if "wrong checksum" not in case])
+    @each("case", [case for case in ODD if "wrong checksum" not in case])
     def test_good_body_passes(self, case: str) -> None:
         assert prepare_image(ODD[case], Limits(decode=True)) == prepare_image(ODD[case], Limits())
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from rawmm import ContractError, layouts
+from tests.cases import each
 
 KIMI_K3 = {"in_patch_limit": 65_536}
 QWEN2_VL = {"patch_size": 14, "min_pixels": 3_136, "max_pixels": 12_845_056}
 MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540}
 
 
-@pytest.mark.parametrize(
+@each(
     ("family", "parameters", "size", "grid", "num_tokens"),
     [
         # 32 x 24 tokens of 32 pixels, without rounding.
@@ -112,8 +113,8 @@ def test_shape_that_the_processor_refuses_is_refused(
     assert f"got {refused[0]} x {refused[1]} pixels" in str(caught.value)
 
 
-@pytest.mark.parametrize("family", layouts.FAMILIES)
-@pytest.mark.parametrize(
+@each("family", layouts.FAMILIES)
+@each(
     ("width", "height", "code", "path"),
     [
         (0, 5, "out_of_range", "$.width"),

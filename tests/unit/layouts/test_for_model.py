@@ -8,6 +8,7 @@ import pytest
 
 from rawmm import ContractError, layouts
 from rawmm.layouts import for_model, models
+from tests.cases import each
 
 QWEN2 = {"patch_size": 14, "min_pixels": 3_136, "max_pixels": 12_845_056}
 PREPROCESSOR = {
@@ -128,7 +129,7 @@ def test_unknown_model_or_setting_is_refused(config: Any, code: str, path: str) 
     assert (caught.value.code, caught.value.path) == (code, path)
 
 
-@pytest.mark.parametrize("model_type", models.MODEL_TYPES)
+@each("model_type", models.MODEL_TYPES)
 def test_every_known_model_type_has_a_valid_layout(model_type: str) -> None:
     model = models.MODEL_TYPES[model_type]
     if model.parameters is not None:

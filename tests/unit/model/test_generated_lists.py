@@ -17,6 +17,7 @@ from rawmm import RawMMError, schemas
 from rawmm.model.packed import PackedStream
 from rawmm.model.types import TYPES
 from rawmm.rules.registry import REGISTRY
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +116,7 @@ def floats(kind: Any) -> bool:
     return any(map(floats, get_args(kind)))
 
 
-@pytest.mark.parametrize("name", sorted(TYPES))
+@each("name", sorted(TYPES))
 def test_every_number_field_is_listed(name: str) -> None:
     kind = TYPES[name]
     found = {field.name for field in msgspec.structs.fields(kind) if floats(field.type)}
@@ -133,8 +134,8 @@ def places(kind: Any, value: Any) -> Iterator[Any]:
             yield [below] if origin is list else {"a": below} if origin is dict else below
 
 
-@pytest.mark.parametrize("value", [NAN, float("inf"), -float("inf")])
-@pytest.mark.parametrize("name", OBJECTS)
+@each("value", [NAN, float("inf"), -float("inf")])
+@each("name", OBJECTS)
 def test_no_number_is_written_as_null(name: str, value: float) -> None:
     kind: Any = TYPES[name]
     struct = rawmm.convert(valid(name), kind)

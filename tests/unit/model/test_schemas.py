@@ -20,6 +20,7 @@ from rawmm.model.kinds import schema_of
 from rawmm.model.types import MAX_DEPTH, MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES, TYPES
 from rawmm.rules.registry import RULES
 from rawmm.validation import detect
+from tests.cases import each
 
 ROOT = Path(__file__).parent.parent.parent.parent
 FILES = {path.name: path for path in sorted((ROOT / "schemas/v1").glob("*.schema.json"))}
@@ -48,7 +49,7 @@ def test_shipped_schemas_have_no_keyword_of_rawmm() -> None:
     assert [word for one in documents for word in keywords(one) if "x-rawmm" in word] == []
 
 
-@pytest.mark.parametrize("name", sorted(schemas.bundle()["$defs"]))
+@each("name", sorted(schemas.bundle()["$defs"]))
 def test_schema_of_a_type_is_self_contained(name: str) -> None:
     part = schemas.schema(name)
     assert part["$ref"] == f"#/$defs/{name}"

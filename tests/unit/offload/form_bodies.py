@@ -311,6 +311,10 @@ NOT_PARTS = {
 BODIES: dict[str, tuple[Any, Any]] = {
     "Ollama": (message(images=["B64"]), message(images=["REF"])),
     "Ollama, two": (message(images=["B64", "B64"]), message(images=["REF", "REF"])),
+    "Responses row with a name": (
+        {"name": "row", "input": [{"type": "input_image", "image_url": "URL"}]},
+        {"name": "row", "input": [{"type": "input_image", "image_url": "REF"}]},
+    ),
     "Ollama generate": (
         {"model": "m", "prompt": "x", "images": ["B64"]},
         {"model": "m", "prompt": "x", "images": ["REF"]},
@@ -357,6 +361,18 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "generated image": ({"type": "image_generation_call", "result": "B64"}, "unknown_image_form"),
     "JSON output of a tool": (
         {"type": "json", "value": {"screenshot": "URL"}},
+        "unknown_image_form",
+    ),
+    "output of a tool with the keys of a trace": (
+        {"type": "json", "value": {"nodes": [{"id": 1}], "screenshot": "URL"}},
+        "unknown_image_form",
+    ),
+    "output of a tool with the keys of a node": (
+        {"type": "json", "value": {"message": {"id": 1}, "screenshot": "URL"}},
+        "unknown_image_form",
+    ),
+    "output of a tool with the keys of a sidecar": (
+        {"type": "json", "value": {"mm_items": {}, "screenshot": "URL"}},
         "unknown_image_form",
     ),
     "list of frames at an unknown key": ({"type": "x", "frames": ["URL"]}, "unknown_image_form"),

@@ -24,6 +24,7 @@ from rawmm.offload.forms import FORMS
 from rawmm.offload.image_parts import ImageParts
 from rawmm.store import ImageStore
 from rawmm.store.references import Referenced
+from tests.cases import each
 from tests.unit.images.pictures import assert_silent, data_url
 from tests.unit.offload.form_bodies import (
     B64,
@@ -104,8 +105,8 @@ def stored_names(store: ImageStore) -> list[str]:
 # --- what is offloaded
 
 
-@pytest.mark.parametrize("wrap", ["a request", "the result of a tool", "a trace"])
-@pytest.mark.parametrize("name", PARTS)
+@each("wrap", ["a request", "the result of a tool", "a trace"])
+@each("name", PARTS)
 def test_image_in_each_form_is_offloaded(
     name: str, wrap: str, door: Door, store: ImageStore
 ) -> None:
@@ -129,7 +130,7 @@ def test_place_in_a_document_makes_no_difference(wrap: str, door: Door, store: I
         assert value == WRAPS[wrap](filled(after, **where))
 
 
-@pytest.mark.parametrize("name", BODIES)
+@each("name", BODIES)
 def test_documents_of_clients_are_offloaded(name: str, door: Door, store: ImageStore) -> None:
     where = places(store)
     before, after = (filled(one, **where) for one in BODIES[name])
@@ -138,7 +139,7 @@ def test_documents_of_clients_are_offloaded(name: str, door: Door, store: ImageS
     assert stats.images_seen == json.dumps(after).count(where["REF"])
 
 
-@pytest.mark.parametrize("case", recorded(), ids=lambda case: f"{case['made_by']}: {case['what']}")
+@each("case", recorded(), ids=lambda case: f"{case['made_by']}: {case['what']}")
 def test_bodies_that_released_packages_write_are_offloaded(
     case: dict[str, Any], door: Door, store: ImageStore
 ) -> None:
@@ -190,8 +191,8 @@ def test_label_is_corrected_and_counted(door: Door, store: ImageStore) -> None:
 # --- what is refused
 
 
-@pytest.mark.parametrize("wrap", ["a request", "a list of messages", "the result of a tool"])
-@pytest.mark.parametrize("name", REFUSED)
+@each("wrap", ["a request", "a list of messages", "the result of a tool"])
+@each("name", REFUSED)
 def test_image_that_cannot_be_offloaded_is_an_error(
     name: str, wrap: str, door: Door, store: ImageStore
 ) -> None:
@@ -233,8 +234,8 @@ def test_placeholders_and_images_must_be_as_many(count: int, door: Door, store: 
 # --- what is no image
 
 
-@pytest.mark.parametrize("wrap", ["a request", "the result of a tool", "items of Responses"])
-@pytest.mark.parametrize("name", NO_IMAGE)
+@each("wrap", ["a request", "the result of a tool", "items of Responses"])
+@each("name", NO_IMAGE)
 def test_part_without_an_image_comes_out_byte_for_byte(
     name: str, wrap: str, store: ImageStore
 ) -> None:
@@ -396,8 +397,8 @@ class TestValues:
 class TestChat:
     """Messages for a reader that knows ``image_url`` parts only, as verifiers does."""
 
-    @pytest.mark.parametrize("role", ["system", "user", "tool"])
-    @pytest.mark.parametrize("name", PARTS)
+    @each("role", ["system", "user", "tool"])
+    @each("name", PARTS)
     def test_part_becomes_image_url_or_is_refused(
         self, name: str, role: str, store: ImageStore
     ) -> None:

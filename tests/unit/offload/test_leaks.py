@@ -8,18 +8,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 import rawmm
 from rawmm import layouts
 from rawmm.errors import RawMMError
 from rawmm.materialize import materialize
 from rawmm.store import ImageStore, check_exists
 from tests import builders
+from tests.cases import each
 from tests.unit.images.pictures import data_url, part, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
 RAW = picture(size=(64, 64))
 BASE64 = base64.b64encode(RAW * 4).decode()
@@ -138,8 +139,8 @@ def said(error: BaseException) -> str:
     return " ".join(texts)
 
 
-@pytest.mark.parametrize("content", CONTENTS)
-@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+@each("content", CONTENTS)
+@each("entry_point", ENTRY_POINTS)
 def test_errors_show_no_content(
     entry_point: str, content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,7 +99,7 @@ class TestBytes:
         ],
         ids=["slashes", "head", "capitals", "padding", "one inside", "all of one"],
     )
-    def test_every_spelling_of_a_url(self, store: ImageStore, spelling: str) -> None:
+    def test_url_in_every_spelling_is_stored(self, store: ImageStore, spelling: str) -> None:
         body = json.dumps([part("URL"), part("URL")]).replace("URL", spelling, 1)
         body = body.replace("URL", url_of(seed=99))
         out = json.loads(changed(body, store))

@@ -261,7 +261,7 @@ def test_sources_that_are_refused(
     assert sorted(root.rglob("*")) == here
 
 
-def test_sentence_for_the_web(root: Path) -> None:
+def test_https_url_is_refused_with_advice(root: Path) -> None:
     with pytest.raises(OffloadError) as caught:
         offload_images_inplace(part("https://x.y/z"), image_dir=root)
     assert str(caught.value) == (
@@ -291,7 +291,7 @@ def test_image_jpg_is_accepted(root: Path) -> None:
 # --- numbers, limits, modes, stores
 
 
-def test_numbers(root: Path) -> None:
+def test_stats_count_images_and_bytes(root: Path) -> None:
     sizes = [len(picture(seed=seed)) for seed in range(3)]
     stored = reference(root, 2)
     # The same bytes in other text: the media type is written in capitals.

@@ -56,7 +56,9 @@ def all_parts() -> list[Any]:
 
 
 @pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
-def test_every_part_in_every_container(container: Callable[[list[Any]], Any], root: Path) -> None:
+def test_every_part_in_every_container_is_rewritten(
+    container: Callable[[list[Any]], Any], root: Path
+) -> None:
     value = container(all_parts())
     kinds = [type(each) for each in parts_in(value)]
     stats = offload_images_inplace(value, image_dir=root)
@@ -257,7 +259,7 @@ def test_parts_that_share_their_source(root: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: (v,), lambda v: {"a": v}, Message])
-def test_nesting_of_100000_levels(wrap: Callable[[Any], Any], root: Path) -> None:
+def test_part_below_100000_levels_is_rewritten(wrap: Callable[[Any], Any], root: Path) -> None:
     innermost = part(url_of())
     value: Any = innermost
     for _ in range(100_000):
@@ -276,7 +278,7 @@ def test_nesting_of_100000_levels(wrap: Callable[[Any], Any], root: Path) -> Non
 
 
 @pytest.mark.slow
-def test_frozen_part_below_100000_tuples(root: Path) -> None:
+def test_frozen_part_below_100000_tuples_is_replaced(root: Path) -> None:
     value: Any = FrozenPart(image_url=FrozenSource(url=url_of()))
     for _ in range(100_000):
         value = (value,)
@@ -291,7 +293,7 @@ def test_frozen_part_below_100000_tuples(root: Path) -> None:
 # --- particular containers
 
 
-def test_rawmm_messages(root: Path) -> None:
+def test_parts_of_rawmm_messages_are_rewritten(root: Path) -> None:
     s = rawmm.model.types
     node = s.MessageNode(
         parent=None,

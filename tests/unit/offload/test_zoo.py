@@ -12,6 +12,7 @@ from rawmm import layouts
 from rawmm.errors import CODES, RawMMError
 from rawmm.materialize import ProcessedImageCache, layout_of, materialize
 from rawmm.store import ImageStore, check_exists
+from tests.cases import each
 from tests.unit.images.pictures import part
 from tests.unit.offload.zoo import MAKERS, PICTURE
 
@@ -137,7 +138,7 @@ def _raised(action: Callable[[], object]) -> BaseException | None:
     return None
 
 
-@pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+@each("entry_point", ENTRY_POINTS)
 def test_odd_object_gives_a_value_or_an_error(entry_point: str, tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "images", durable=False)
     refused = []

@@ -22,7 +22,9 @@ _LAXER: Final[dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
 def mutants(function: Callable[..., Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Each mutant of a module's function, with the changed expression."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    for number, _ in enumerate(ast.walk(tree)):
+    for number, candidate in enumerate(ast.walk(tree)):
+        if not isinstance(candidate, (ast.If, ast.BoolOp, ast.Compare)):
+            continue  # nothing below changes it, and a copy of the tree takes long
         for change in _CHANGES:
             changed = copy.deepcopy(tree)
             node = list(ast.walk(changed))[number]

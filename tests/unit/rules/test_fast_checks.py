@@ -26,6 +26,7 @@ from rawmm.rules.registry import rules_hold
 from rawmm.validation.errors import errors_at
 from rawmm.values.fields import iter_children
 from tests.builders import item_document
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -244,8 +245,8 @@ def packed(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("form", [lambda document: document, packed], ids=["lists", "packed"])
-@pytest.mark.parametrize("number", range(len(CHANGES)))
+@each("form", [lambda document: document, packed], ids=["lists", "packed"])
+@each("number", range(len(CHANGES)))
 def test_one_change_to_the_rollout_is_refused(number: int, form: Any) -> None:
     change, expected = CHANGES[number]
     document = rollout()

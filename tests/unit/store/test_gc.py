@@ -362,7 +362,7 @@ def _collect(root: str, gates: Gates, answers: Queue[tuple[str, int]]) -> None:
     answers.put(("kept", kept))
 
 
-def test_writers_and_collectors_in_many_processes(tmp_path: Path) -> None:
+def test_processes_that_write_and_collect_lose_no_image(tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "images", durable=False)
     context = multiprocessing.get_context("spawn")
     everybody = WRITERS + COLLECTORS

@@ -105,7 +105,9 @@ def test_image_that_was_stored_is_there_in_every_order(tmp_path: Path, content: 
 
 @pytest.mark.parametrize("third", ["writer", "collector"])
 @pytest.mark.parametrize("content", ["old", "damaged"])
-def test_writer_a_collector_and_one_more(tmp_path: Path, content: str, third: str) -> None:
+def test_image_survives_a_writer_a_collector_and_one_more(
+    tmp_path: Path, content: str, third: str
+) -> None:
     scene = Scene(tmp_path / "images", CONTENTS[content])
 
     def run(choose: Choose) -> None:

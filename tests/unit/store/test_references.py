@@ -47,6 +47,7 @@ from rawmm.store.references import Referenced, each_record, locators
 from rawmm.store.text_forms import decoded_forms
 from rawmm.store.written_forms import written_forms
 from tests.builders import json_base64
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,14 +155,14 @@ def test_cyclic_and_shared_objects_are_visited_once() -> None:
     assert named(record) == {NAME, OLD}
 
 
-def test_hundred_thousand_levels() -> None:
+def test_name_below_100000_levels_is_found() -> None:
     record: Any = NAME
     for _ in range(100_000):
         record = [record]
     assert named(record) == {NAME, OLD}
 
 
-def test_open_fields_of_structs() -> None:
+def test_names_in_open_fields_of_structs_are_found() -> None:
     trace = rawmm.convert({"nodes": [], "info": {"a": 1}, "own": {"x": [NAME]}}, rawmm.Trace)
     assert named(trace) == {NAME, OLD}
     assert [(one.path, one.locator) for one in locators(trace)] == []
@@ -258,7 +259,7 @@ NAMED_BY_SAMPLES |= {f"flow_odd/{path.stem}": set() for path in WIRE.glob("flow_
 SAMPLES = sorted(path for path in WIRE.glob("*/*") if path.suffix in {".json", ".msgpack"})
 
 
-@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@each("path", SAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_sample_of_every_form_names_its_images(path: Path) -> None:
     data = path.read_bytes()
     value = msgspec.json.decode(data) if path.suffix == ".json" else msgspec.msgpack.decode(data)
@@ -415,7 +416,7 @@ HOLDERS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("holder", HOLDERS)
+@each("holder", HOLDERS)
 def test_any_state_of_an_object_keeps_its_image(holder: str) -> None:
     assert named({"a": [HOLDERS[holder]()]}) == {NAME, OLD}
 
@@ -429,7 +430,7 @@ def test_looking_does_not_change_an_object() -> None:
     assert filled == {}
 
 
-def test_objects_in_a_cycle() -> None:
+def test_names_in_a_cycle_of_objects_are_found() -> None:
     one, other = SimpleNamespace(url=NAME), SimpleNamespace()
     one.other, other.one, other.itself = other, one, other
     assert named(other) == {NAME, OLD}
@@ -725,7 +726,7 @@ WRITTEN: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", WRITTEN)
+@each("kind", WRITTEN)
 def test_image_named_by_a_serializer_is_kept(kind: str) -> None:
     assert named([{"a": WRITTEN[kind]()}]) == {NAME, OLD}
 

@@ -95,7 +95,7 @@ def test_full_disk_is_reported(tmp_path: Path) -> None:
     )
 
 
-def test_full_disk_at_the_last_image(tmp_path: Path) -> None:
+def test_full_disk_at_the_last_image_is_reported(tmp_path: Path) -> None:
     root = tmp_path / "images"
     command = mounting("size=64k", root)
     if command is None:
@@ -184,7 +184,7 @@ def test_too_many_open_files_are_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("root", ["file", "file/below", "file/below/that"])
-def test_file_in_place_of_the_directory(tmp_path: Path, root: str) -> None:
+def test_file_in_place_of_the_directory_is_store_failed(tmp_path: Path, root: str) -> None:
     (tmp_path / "file").write_text("x")
     value = [part(url_of())]
     with pytest.raises(OffloadError) as caught:
@@ -198,7 +198,7 @@ def test_file_in_place_of_the_directory(tmp_path: Path, root: str) -> None:
 
 
 @pytest.mark.parametrize("root", ["/proc/rawmm/images", "/sys/rawmm", "/dev/null/images"])
-def test_places_where_nobody_can_make_a_directory(root: str) -> None:
+def test_directory_that_nobody_can_make_is_store_failed(root: str) -> None:
     with pytest.raises(OffloadError) as caught:
         ImageStore(root).put(picture())
     assert caught.value.code == "store_failed"

@@ -31,6 +31,7 @@ from rawmm.trainer import (
 from rawmm.trainer.sample import images_of
 from rawmm.upgrades import upgrade
 from tests import builders
+from tests.cases import each
 from tests.unit.images.pictures import assert_silent, data_url, picture
 from tests.unit.trainer.samples import experts, sample
 
@@ -376,8 +377,8 @@ class TestRefused:
         error = refused(decode_sample, data, form="urls", layout=layouts.get("qwen_vl"))
         assert (error.code, error.path) == ("geometry_mismatch", "$[6][0][0][2]")
 
-    @pytest.mark.parametrize("refs", [{}, [], "text", 3, [[], [], []], [[[]]], [[["a"]]], b"\x00"])
-    @pytest.mark.parametrize("form", FORMS)
+    @each("refs", [{}, [], "text", 3, [[], [], []], [[[]]], [[["a"]]], b"\x00"])
+    @each("form", FORMS)
     def test_other_values(self, form: str, refs: Any) -> None:
         error = refused(decode_sample, rewritten(form, mm_refs=refs), form=form, layout="qwen_vl")
         assert error.path.startswith(f"$[{SAMPLE_FORMS[form].index('mm_refs')}]")

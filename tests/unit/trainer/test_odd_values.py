@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -21,6 +21,7 @@ from rawmm.trainer import (
     truncate,
     unpack,
 )
+from tests.cases import each
 from tests.unit.graph.test_odd_values import Tried, odd_places
 from tests.unit.graph.turns import with_images
 from tests.unit.graph.zoo import MAKERS
@@ -32,10 +33,13 @@ if TYPE_CHECKING:
 FIELDS = (*SAMPLE_FIELDS, "own", "reward")
 
 
+SAMPLE: Final = sample(4, (1, 2), routed_experts=experts(4))
+BATCH: Final = pack([sample(4, (1, 2)), sample(3)])
+
+
 def whole() -> TrainingSample:
-    return sample(
-        4, (1, 2), streams={"own": [1, 2, 3, 4]}, info={"reward": 1}, routed_experts=experts(4)
-    )
+    """A sample with fields that may be replaced, but not changed in place."""
+    return dataclasses.replace(SAMPLE, streams={"own": [1, 2, 3, 4]}, info={"reward": 1})
 
 
 def written(value: Any) -> bytes:
@@ -95,16 +99,13 @@ def test_odd_objects_in_references_give_a_value_or_an_error() -> None:
     assert tried.outcomes["refused"] > 200
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@each("name", MAKERS)
 def test_odd_objects_in_a_batch_give_a_value_or_an_error(name: str) -> None:
     make, tried = MAKERS[name], Tried()
     for field in dataclasses.fields(MicroBatch):
-        odd = pack([sample(4, (1, 2)), sample(3)])
-        setattr(odd, field.name, make())
-        tried.call(field.name, unpack, odd)
-        odd = pack([sample(4, (1, 2)), sample(3)])
-        if (entries := getattr(odd, field.name)) and isinstance(entries, list):
-            entries[0] = make()
+        tried.call(field.name, unpack, dataclasses.replace(BATCH, **{field.name: make()}))
+        if (entries := getattr(BATCH, field.name)) and isinstance(entries, list):
+            odd = dataclasses.replace(BATCH, **{field.name: [make(), *entries[1:]]})
             tried.call(f"{field.name}[0]", unpack, odd)
     assert sum(tried.outcomes.values()) > 20
 

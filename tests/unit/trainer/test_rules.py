@@ -20,6 +20,7 @@ from rawmm.trainer import (
     truncate,
     unpack,
 )
+from tests.cases import each
 from tests.unit.trainer.samples import sample, sidecar
 from tests.unit.trainer.test_sample import plain
 
@@ -39,7 +40,7 @@ def error(function: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[str,
 
 
 class TestProcessed:
-    @pytest.mark.parametrize("name", [*sorted(PROCESSED_KEYS), "mm_kwargs"])
+    @each("name", [*sorted(PROCESSED_KEYS), "mm_kwargs"])
     def test_names_are_refused_everywhere(self, name: str) -> None:
         for value in (LIST, 1.0, "x"):
             assert error(as_sample, plain(SAMPLE) | {name: value}) == (
@@ -51,7 +52,7 @@ class TestProcessed:
         with pytest.raises(ProcessedPayloadError):
             as_sample(plain(SAMPLE) | {"info": {name: 1}})
 
-    @pytest.mark.parametrize("name", sorted(PROCESSED_KEYS))
+    @each("name", sorted(PROCESSED_KEYS))
     def test_processed_payload_in_info_is_refused_at_any_depth(self, name: str) -> None:
         info = {"a": [{"b": {name: 1}}]}
         path = f"$.info.a[0].b.{name}"

@@ -12,6 +12,7 @@ import pytest
 from rawmm import MMRefs, ProcessedPayloadError, RawMMError, to_builtins
 from rawmm.trainer import TrainingSample, as_sample
 from rawmm.trainer.sample import FIELDS
+from tests.cases import each
 from tests.unit.trainer.samples import PAD, experts, image, sample
 
 
@@ -134,7 +135,7 @@ class TestRefused:
         del values[name]
         assert error(values) == ("missing_field", "$")
 
-    @pytest.mark.parametrize(
+    @each(
         "name",
         [
             "mask",
@@ -148,7 +149,7 @@ class TestRefused:
             "advantages",
         ],
     )
-    @pytest.mark.parametrize("size", [0, 8, 10])
+    @each("size", [0, 8, 10])
     def test_stream_of_wrong_length_is_refused(self, name: str, size: int) -> None:
         stream = ([False] if name == "mask" else [0]) * size
         with pytest.raises(RawMMError) as caught:

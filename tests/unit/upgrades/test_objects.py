@@ -32,6 +32,7 @@ from rawmm import MessageNode, MMRefs, MultiModalData, RawMMError, RawMMItem, Ra
 from rawmm.model.types import GenerateFeatures
 from rawmm.upgrades import upgrade
 from tests.builders import FINGERPRINT
+from tests.cases import each
 from tests.unit.upgrades.forms import (
     SHA,
     URL,
@@ -288,8 +289,8 @@ EQUIVALENT: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", EQUIVALENT)
+@each("form", FORMS)
+@each("name", EQUIVALENT)
 def test_equal_documents_upgrade_equally(name: str, form: str) -> None:
     document, kind = FORMS[form]
     said = rewrapped(document, EQUIVALENT[name])

@@ -31,6 +31,7 @@ from rawmm import (
 )
 from rawmm.upgrades import FORMS, Note, upgrade
 from rawmm.upgrades.record import Record
+from tests.cases import each
 from tests.unit.images.pictures import assert_silent
 from tests.unit.upgrades.forms import URL, bare_grid, envelope, node, sidecar, without_version
 
@@ -226,7 +227,7 @@ def _deep(levels: int) -> Any:
     return deep
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         None, 7, "x", b"x", set(), object(), float("nan"), {"message": np.zeros(2)}, _endless(),
@@ -239,7 +240,7 @@ def _deep(levels: int) -> Any:
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-@pytest.mark.parametrize("kind", [MultiModalData, MessageNode, Trace, list[RawMMItem], None])
+@each("kind", [MultiModalData, MessageNode, Trace, list[RawMMItem], None])
 def test_unrelated_data_is_a_typed_error(value: Any, kind: Any) -> None:
     with pytest.raises(RawMMError):
         upgrade(value, kind)
@@ -281,8 +282,8 @@ def test_forms_are_listed_by_age_and_those_without_a_change_come_last() -> None:
         assert FORMS[form].startswith("nothing to change: ")
 
 
-@pytest.mark.parametrize("older", FORMS)
-@pytest.mark.parametrize("newer", FORMS)
+@each("older", FORMS)
+@each("newer", FORMS)
 def test_older_of_two_forms_is_named_in_any_order(older: str, newer: str) -> None:
     expected = min(older, newer, key=[*FORMS].index)
     for forms in ((older, newer), (newer, older)):

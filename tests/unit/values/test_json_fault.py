@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawmm.values.json_fault import find_fault
+from tests.cases import each
 
 NODES = (Path(__file__).resolve().parents[3] / "examples" / "nodes.json").read_bytes()
 
@@ -93,7 +94,7 @@ CASES: list[tuple[bytes | str, int, int, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("data", "line", "column", "cause"), CASES, ids=repr)
+@each(("data", "line", "column", "cause"), CASES, ids=repr)
 def test_first_fault_has_position_and_cause(
     data: bytes | str, line: int, column: int, cause: str
 ) -> None:

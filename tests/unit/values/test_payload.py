@@ -47,6 +47,7 @@ from rawmm import (
     validate,
 )
 from tests.builders import FINGERPRINT, item_document
+from tests.cases import each
 
 HASH = "a07e50973f7c13761a4022033440544e"
 
@@ -116,9 +117,9 @@ CONTAINERS = {
 INDEX = {"list": "[1]", "tuple": "[0]", "sequence": "[0]", "deque": "[0]"}
 
 
-@pytest.mark.parametrize("key", sorted(PROCESSED_KEYS))
-@pytest.mark.parametrize("container", sorted(CONTAINERS))
-@pytest.mark.parametrize("depth", [1, 2, 20])
+@each("key", sorted(PROCESSED_KEYS))
+@each("container", sorted(CONTAINERS))
+@each("depth", [1, 2, 20])
 def test_processed_key_in_any_container_is_refused(container: str, depth: int, key: str) -> None:
     value: Any = {key: 1}
     path = ""
@@ -184,8 +185,8 @@ ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(ARRAYS))
-@pytest.mark.parametrize("container", ["dict", "tuple", "mapping", "dataclass"])
+@each("name", sorted(ARRAYS))
+@each("container", ["dict", "tuple", "mapping", "dataclass"])
 def test_objects_with_an_array_protocol_are_refused(name: str, container: str) -> None:
     with pytest.raises(ProcessedPayloadError) as caught:
         item({"a": CONTAINERS[container](ARRAYS[name])})

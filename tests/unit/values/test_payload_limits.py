@@ -30,6 +30,7 @@ from rawmm.model.types import MAX_FREE_VALUES, MAX_TEXT, MAX_VALUES
 from rawmm.values.payload import Mode, _Walk, is_clean, payload_errors
 from rawmm.values.plain import contains_struct
 from tests.builders import FINGERPRINT, item_document
+from tests.cases import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,14 +94,14 @@ ENTRY_POINTS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("entry", ENTRY_POINTS)
-@pytest.mark.parametrize("payload", WITHIN.values(), ids=WITHIN)
+@each("entry", ENTRY_POINTS)
+@each("payload", WITHIN.values(), ids=WITHIN)
 def test_payload_within_the_limits_is_accepted(entry: str, payload: Any) -> None:
     ENTRY_POINTS[entry](payload)
 
 
-@pytest.mark.parametrize("entry", ENTRY_POINTS)
-@pytest.mark.parametrize("payload", OVER.values(), ids=OVER)
+@each("entry", ENTRY_POINTS)
+@each("payload", OVER.values(), ids=OVER)
 def test_payload_over_a_limit_is_too_large(entry: str, payload: Any) -> None:
     with pytest.raises(ContractError) as caught:
         ENTRY_POINTS[entry](payload)

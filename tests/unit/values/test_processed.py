@@ -27,6 +27,7 @@ from rawmm import (
     validate,
 )
 from rawmm.values.processed import holds_numbers, is_processed_key
+from tests.cases import each
 from tests.property.oracle import without_defaults
 
 USER: Final[dict[str, Any]] = {"message": {"role": "user", "content": "x"}}
@@ -77,10 +78,10 @@ PLACES: Final[dict[str, tuple[Any, Any, str]]] = {
 SPELLINGS: Final = ("pixel_values", "Pixel_Values", "INPUTS_EMBEDS", "pixel_value\u017f")
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("key", SPELLINGS)
 class TestOpenObjects:
-    @pytest.mark.parametrize("value", NUMBERS)
+    @each("place", PLACES)
+    @each("key", SPELLINGS)
+    @each("value", NUMBERS)
     def test_key_with_numbers_is_refused_by_every_entry_point(
         self, place: str, key: str, value: str
     ) -> None:
@@ -99,7 +100,9 @@ class TestOpenObjects:
             assert caught.value.path in (f"{path}.{key}", f"{path}[{json.dumps(key)}]")
         assert [error.code for error in iter_errors(document, kind)] == ["processed_payload"]
 
-    @pytest.mark.parametrize("value", OTHER)
+    @each("place", PLACES)
+    @each("key", SPELLINGS)
+    @each("value", OTHER)
     def test_key_with_another_value_is_kept(self, place: str, key: str, value: str) -> None:
         kind, make, _ = PLACES[place]
         document = make({key: OTHER[value]})
@@ -109,8 +112,8 @@ class TestOpenObjects:
         assert without_defaults(json.loads(encode_json(made)), document) == document
 
 
-@pytest.mark.parametrize("value", [b"x", np.zeros(2), np.zeros(0, np.uint8), [np.float32(1)]])
-@pytest.mark.parametrize("place", ["node", "trace", "info", "episode", "tool", "below a node"])
+@each("value", [b"x", np.zeros(2), np.zeros(0, np.uint8), [np.float32(1)]])
+@each("place", ["node", "trace", "info", "episode", "tool", "below a node"])
 def test_key_with_bytes_or_a_live_array_is_refused(place: str, value: Any) -> None:
     kind, make, path = PLACES[place]
     with pytest.raises(ProcessedPayloadError) as caught:
@@ -130,7 +133,7 @@ def test_key_that_is_assigned_is_refused_when_written() -> None:
             assert caught.value.path.startswith("$.nodes[0].")
 
 
-@pytest.mark.parametrize("key", sorted(PROCESSED_KEYS))
+@each("key", sorted(PROCESSED_KEYS))
 def test_case_does_not_matter(key: str) -> None:
     assert all(map(is_processed_key, (key, key.upper(), key.title(), key.swapcase())))
 

@@ -18,7 +18,7 @@ from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
 from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, detect_type, named_type
 from rawmm.cli.records import Format, Input, Record, Source, open_source
-from rawmm.cli.report import MaxErrors, Report, ReportFormat
+from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
 from rawmm.offload import available_cpus
@@ -114,19 +114,21 @@ def check(
         raise UsageError("nothing to check: give one or more files, or - for standard input")
     if jobs < 0:
         raise UsageError("--jobs takes 0, which starts one process per core, or a positive number")
-    report = Report(style, max_errors)
     checks = _media_checks(image_tokens or [], layout, require_sidecars=require_sidecars)
     args = (type_name, image_dir, require_images, checks, refuse_ambiguous)
-    with Workers(jobs or available_cpus(), checker_of, *args) as workers:
+    with (
+        Workers(jobs or available_cpus(), checker_of, *args) as workers,
+        Report(style, max_errors) as report,
+    ):
         for path in files:
-            report.files += 1
+            given = Input(path, input_format_name, "--input-format")
+            report.begin_file(given.name)
             try:
-                with open_source(Input(path, input_format_name, "--input-format")) as source:
+                with open_source(given) as source:
                     _check_file(source, workers, report)
             except UsageError as error:
-                output.error(str(error))
-                report.unreadable += 1
-    report.finish()
+                report.add_unreadable(given.name, error)
+    report.summary()
     return 2 if report.unreadable or report.bugs else 1 if report.errors else 0
 
 
@@ -195,6 +197,21 @@ def checker_of(
         checks=checks,
         refuse_ambiguous=refuse_ambiguous,
     ).findings
+
+
+def lines_of_file(path: str, image_dir: str | None) -> Iterator[str]:
+    """Each error of a file as a line of text, or why the file cannot be read."""
+    try:
+        check_record = checker_of(None, image_dir, require_images=False)
+        with open_source(Input(path, None, "--input-format")) as source:
+            for record in source.records(may_be_empty=True):
+                for found in check_record(record, source.form):
+                    if isinstance(found, RawMMError):
+                        yield f"{location_of(path, record.line, found)}::{found}"
+    except RawMMError as error:
+        yield f"{path}::{error}"
+    except UsageError as error:
+        yield str(error)
 
 
 class Checker:

@@ -63,30 +63,31 @@ def fsck(
     """
     check_dir_name(image_dir)
     files = None if refs is None else ReferenceFiles(refs, input_format_name)
-    report = Report(style, max_errors)
     counts: Counter[str] = Counter()
     looked = Progress()
-    try:
-        for finding in iter_findings(
-            image_dir,
-            None if files is None else files.records(),
-            repair=repair,
-            quarantine=quarantine,
-            progress=looked,
-        ):
-            counts[finding.kind] += 1
-            counts["repaired"] += finding.repaired
-            _report(report, finding, files)
-    except OffloadError as error:
-        report.flush()
-        output.error(error.message)
+    failed: RawMMError | None = None
+    with Report(style, max_errors) as report:
+        try:
+            for finding in iter_findings(
+                image_dir,
+                None if files is None else files.records(),
+                repair=repair,
+                quarantine=quarantine,
+                progress=looked,
+            ):
+                counts[finding.kind] += 1
+                counts["repaired"] += finding.repaired
+                _report(report, finding, files)
+        except RawMMError as error:
+            failed = error
+            report.add_failure(printable(image_dir), error.message)
+    if isinstance(failed, OffloadError):
+        output.error(failed.message)
         return 2
-    except RawMMError as error:
-        report.flush()
+    if failed is not None:
         if files is None:
-            raise
-        return files.refused(error)
-    report.flush()
+            raise failed
+        return files.refused(failed)
     _summary(counts, looked, referenced=files is not None)
     return 1 if any(counts[kind] for kind in WRONG) else 0
 

@@ -17,7 +17,7 @@ from rawmm.cli.layout import ImageTokens, named_layout
 from rawmm.cli.output import UsageError, console, counted, progress
 from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, is_chat_request, named_type
 from rawmm.cli.records import Input, open_source
-from rawmm.cli.report import error_text, location_of
+from rawmm.cli.report import located, location_of
 from rawmm.cli.rewrite import (
     Durable,
     InputFormat,
@@ -216,7 +216,7 @@ class _Upgrader:
     def _refuse(self, error: RawMMError) -> None:
         self.refused += 1
         if not self._most or self.refused <= self._most:
-            console().print(error_text(self._run.source.name, self._run.line, error))
+            console().print(located(self._run.source.name, self._run.line, error))
 
     def _check(self, value: Any, kind: Any) -> None:
         """Raise the error that a reader of the written record would raise."""
