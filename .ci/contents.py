@@ -18,6 +18,8 @@ IN_WHEEL = (
     "rawmm/testing/strategies.py",
     "rawmm/cli/__init__.py",
 )
+COMPILED = "rawmm/_speed."
+"""The C part in a wheel that has a platform."""
 ADDED_TO_SDIST = {"PKG-INFO"}
 
 
@@ -26,6 +28,10 @@ def main(wheel: str, sdist: str) -> int:
     names = set(zipfile.ZipFile(wheel).namelist())
     wrong = [f"wheel lacks {name}" for name in IN_WHEEL if name not in names]
     wrong += [f"wheel holds {name}" for name in names if not name.startswith(("rawmm/", "rawmm-"))]
+    wrong += [f"wheel holds {name}" for name in names if name.endswith((".c", ".h"))]
+    compiled = {name for name in names if name.startswith(COMPILED) and not name.endswith(".pyi")}
+    if bool(compiled) == wheel.endswith("-none-any.whl"):
+        wrong.append(f"the wheel's name and its compiled modules differ: {sorted(compiled)}")
     with tarfile.open(sdist) as archive:
         inside = {member.name.partition("/")[2] for member in archive if not member.isdir()}
     listed = subprocess.run(

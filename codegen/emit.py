@@ -5,6 +5,7 @@ Decision record 1 compares this with a general generator.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import textwrap
 from typing import Any, Final
@@ -55,11 +56,14 @@ class Emitter:
         self.bundle = bundle
         self.version = version
         self.defs: dict[str, Any] = bundle["$defs"]
+        text = json.dumps(bundle, sort_keys=True).encode()
+        self.digest = hashlib.sha256(text).hexdigest()[:16]
+        """A hash of all that the generated code is made from."""
         self.tags: dict[str, tuple[str, str]] = {}
         for schema in self.defs.values():
             if tag := schema.get("x-rawmm-tag"):
                 for member in schema["oneOf"]:
-                    name = _target(member)
+                    name = target_of(member)
                     self.tags[name] = (tag, self.defs[name]["properties"][tag]["const"])
 
     def source(self) -> str:
@@ -94,6 +98,8 @@ class Emitter:
         return (
             f'SCHEMA_VERSION: Final = "{self.bundle["x-rawmm-version"]}"\n'
             '"""Version of the contract: major.minor."""\n\n'
+            f'TABLES_DIGEST: Final = "{self.digest}"\n'
+            '"""Tells the tables of the C part from those of other schemas."""\n\n'
             f"PROCESSED_KEYS: Final = frozenset(\n    {{\n{keys}    }}\n)\n"
             '"""Keys that only processors and encoders write, in lower case."""\n\n'
             f"MAX_DEPTH: Final = {payload['x-rawmm-max-depth']}\n"
@@ -125,7 +131,7 @@ class Emitter:
         members = self.defs[name].get("anyOf", ())
         return (
             bool(members)
-            and all(self._is_class(_target(m)) for m in members if "$ref" in m)
+            and all(self._is_class(target_of(m)) for m in members if "$ref" in m)
             and (all("$ref" in m for m in members))
         )
 
@@ -134,7 +140,7 @@ class Emitter:
         if self._is_class(name):
             return self._struct(name, schema)
         if self._is_one_of(name):
-            members = [_target(member) for member in schema["anyOf"]]
+            members = [target_of(member) for member in schema["anyOf"]]
             register = "".join(f"    {name}.register({member})\n" for member in members)
             return (
                 f"if TYPE_CHECKING:\n    {name}: TypeAlias = Union[{', '.join(members)}]\n"
@@ -154,7 +160,7 @@ class Emitter:
         lists = self._lists(schema, fields)
         base = "Ruled" if lists["__rules__"] else "Contract"
         if element := schema.get("x-rawmm-items"):
-            resolved = self.defs[_target(element)] if "$ref" in element else element
+            resolved = self.defs[target_of(element)] if "$ref" in element else element
             base = f"PackedStream[{_ELEMENTS[resolved['type']]}]"
             options += ", frozen=True"
         if name in self.tags:
@@ -205,7 +211,7 @@ class Emitter:
 
     def _lists(self, schema: dict[str, Any], fields: dict[str, Any]) -> dict[str, list[str]]:
         """The class variables of a struct that list names."""
-        held = {_attribute(key): self._held(value) for key, value in fields.items()}
+        held = {attribute_of(key): self._held(value) for key, value in fields.items()}
         lists = {
             attribute: [name for name, kinds in held.items() if kinds & wanted]
             for attribute, (_, wanted) in _IMPLIED.items()
@@ -220,7 +226,7 @@ class Emitter:
     def _held(self, schema: dict[str, Any]) -> set[str]:
         """The definitions of free JSON and the JSON types in a field, outside of other structs."""
         if "$ref" in schema:
-            name = _target(schema)
+            name = target_of(schema)
             if name in FREE_JSON:
                 return {name}
             return set() if self._is_class(name) else self._held(self.defs[name])
@@ -230,7 +236,7 @@ class Emitter:
         return held.union(*(self._held(one) for one in below if isinstance(one, dict)))
 
     def _field(self, owner: str, key: str, schema: dict[str, Any], *, required: bool) -> str:
-        attribute = _attribute(key)
+        attribute = attribute_of(key)
         since = f"Deprecated since contract {schema[SINCE]}. " if SINCE in schema else ""
         doc = _doc(since + schema["description"], 4)
         if self.tags.get(owner, ("",))[0] == key:
@@ -265,10 +271,10 @@ class Emitter:
 
     def _type(self, schema: dict[str, Any]) -> str:
         if "$ref" in schema:
-            name = _target(schema)
+            name = target_of(schema)
             return _FREE.get(name, name)
         if "oneOf" in schema:
-            return f"Union[{', '.join(_target(member) for member in schema['oneOf'])}]"
+            return f"Union[{', '.join(target_of(member) for member in schema['oneOf'])}]"
         if "anyOf" in schema:
             return " | ".join(self._type(member) for member in schema["anyOf"])
         return str(getattr(self, f"_{schema['type']}")(schema))
@@ -316,20 +322,22 @@ def _python_pattern(pattern: str) -> str:
     return pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern
 
 
-def _target(schema: dict[str, Any]) -> str:
+def target_of(schema: dict[str, Any]) -> str:
+    """The name of the definition that a reference points to."""
     return str(schema["$ref"]).rpartition("/")[2]
 
 
 def _targets(node: Any) -> list[str]:
     if isinstance(node, dict):
-        own = [_target(node)] if "$ref" in node else []
+        own = [target_of(node)] if "$ref" in node else []
         return own + [name for value in node.values() for name in _targets(value)]
     if isinstance(node, list):
         return [name for value in node for name in _targets(value)]
     return []
 
 
-def _attribute(key: str) -> str:
+def attribute_of(key: str) -> str:
+    """The Python name of a property."""
     return key.strip("_") or key
 
 

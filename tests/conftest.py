@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import differential
 
 _ALWAYS: Any = {
     "deadline": None,
@@ -22,6 +24,38 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 EXPECTED_SKIPS = ("no file system can be mounted here",)
 """Reasons that depend on the machine alone; the same fault has a test without a mount."""
+
+
+DIFFERENTIAL: Final = os.environ.get("RAWMM_DIFFERENTIAL") == "1"
+"""Whether to ask the Python rules wherever the C part says yes."""
+if DIFFERENTIAL:
+    differential.install()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add the counts of a worker of xdist."""
+    output = getattr(node, "workeroutput", {})
+    differential.ANSWERS.update(output.get("answers", {}))
+    differential.APART.extend(output.get("apart", ()))
+
+
+@pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
+def pytest_count_answers(session: pytest.Session) -> None:
+    """Print what the C part and Python said. An answer apart fails the run."""
+    if not DIFFERENTIAL:
+        return
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["answers"] = dict(differential.ANSWERS)
+        output["apart"] = differential.APART
+        return
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    reporter.ensure_newline()
+    reporter.write_line(differential.report())
+    for line in differential.APART[:20]:
+        reporter.write_line(line, red=True)
+    if differential.APART:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(trylast=True)

@@ -18,6 +18,7 @@ from rawmm.collector import LARGE, without_collector
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.kinds import decoded_as, has_type, schema_of
 from rawmm.model.types import MAX_DEPTH, Contract, MessageNode
+from rawmm.native import valid
 from rawmm.real_class import is_a
 from rawmm.rules import LARGE_NUMBERS
 from rawmm.validation import (
@@ -358,12 +359,14 @@ def _encode(
     packed: bool | None,  # noqa: FBT001
     version: str | None,
 ) -> bytes:
-    check_writable(obj, mode)
+    plainly = packed is None and version is None and _is_writable(obj)
+    if not plainly:
+        check_writable(obj, mode)
     too_big = False
-    form = for_version(obj, version, packed=packed)
+    form = obj if plainly else for_version(obj, version, packed=packed)
     warn_of_deprecated(obj)
     try:
-        encoded: bytes = encoder.encode(merge_extras(form))
+        encoded: bytes = encoder.encode(obj if plainly else merge_extras(form))
     except OverflowError:
         too_big = True
     except (TypeError, ValueError, RecursionError):
@@ -380,6 +383,12 @@ def _encode(
         expected="values that the format can represent",
         got="an integer beyond 64 bits" if too_big else shown(obj),
     )
+
+
+def _is_writable(obj: Any) -> bool:
+    """Fast check that `obj` can be written as it is, in every format."""
+    # The rule of the graph judges a trace. It does not see nodes outside of one.
+    return valid(obj) == 1 and type(obj) is not MessageNode
 
 
 def to_builtins(obj: Any, *, packed: bool | None = None, version: str | None = None) -> Any:

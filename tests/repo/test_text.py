@@ -34,11 +34,11 @@ def tracked() -> list[Path]:
 
 
 def texts() -> list[tuple[Path, str]]:
-    pictures = {".png", ".jpg", ".webp", ".msgpack", ".gif"}
+    binary = {".png", ".jpg", ".webp", ".msgpack", ".gif", ".so"}
     return [
         (path, path.read_bytes().decode("utf-8"))
         for path in tracked()
-        if path.is_file() and path.suffix not in pictures
+        if path.is_file() and path.suffix not in binary
     ]
 
 

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from rawmm.errors import contract_error, shown
+from rawmm.native import post_init
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,20 +38,20 @@ EXTRA: Final = "__extra__"
 class _OptionalField:
     """A descriptor that reads UNSET as None. The slot that it wraps keeps UNSET."""
 
-    __slots__ = ("_name", "_slot")
+    __slots__ = ("_name", "slot")
 
     def __init__(self, slot: Any, name: str) -> None:
-        self._slot = slot
+        self.slot = slot
         self._name = name
 
     def __get__(self, obj: Any, owner: type | None = None) -> Any:
         if obj is None:
             return self
-        value = self._slot.__get__(obj, owner)
+        value = self.slot.__get__(obj, owner)
         return None if value is UNSET else value
 
     def __set__(self, obj: Any, value: Any) -> None:
-        self._slot.__set__(obj, UNSET if _means_absent(type(obj), self._name, value) else value)
+        self.slot.__set__(obj, UNSET if _means_absent(type(obj), self._name, value) else value)
 
 
 class Hooks:
@@ -185,9 +186,16 @@ class Contract(
 class Ruled(Contract):
     """The base of the structs with rules, which are checked whenever one is built or decoded."""
 
-    def __post_init__(self) -> None:
-        """Check the rules. msgspec calls this after decoding, too."""
+    def __check_rules__(self) -> None:
+        """Check the rules in Python."""
         Hooks.check(self)
+
+    if TYPE_CHECKING:
+
+        def __post_init__(self) -> None:
+            """Check the rules. msgspec calls this after decoding, too."""
+    else:
+        __post_init__ = post_init or __check_rules__
 
 
 S = TypeVar("S", bound=Contract)

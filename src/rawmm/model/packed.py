@@ -19,6 +19,7 @@ import msgspec
 
 from rawmm.errors import contract_error, shown
 from rawmm.model.base import Ruled
+from rawmm.native import COMPILED
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
@@ -125,10 +126,12 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
     __dtypes__: ClassVar[tuple[str, ...]]
     """The element types of the class, from narrow to wide."""
 
-    def __post_init__(self) -> None:
-        """Check the rules. If `packed` is the only one, call its fast check directly."""
-        if type(self).__rules__ != _ONLY_PACKED or not self.holds():
-            super().__post_init__()
+    if not COMPILED:
+
+        def __post_init__(self) -> None:
+            """Check the rules. If `packed` is the only one, call its fast check directly."""
+            if type(self).__rules__ != _ONLY_PACKED or not self.holds():
+                self.__check_rules__()
 
     def holds(self) -> bool:
         """Fast check of the rule `packed`. If it fails, ask the rule for its errors."""

@@ -21,6 +21,7 @@ from rawmm.rules.packed import packed_errors
 from rawmm.rules.ref_text import PREFIX, no_locator, read_ref, ref_fields
 from rawmm.rules.registry import own_errors, rules_hold
 from rawmm.rules.scalars import NAMES, SCALARS, typed, wrong_type
+from rawmm.rules.speed import USES_C
 
 __all__ = [
     "BY_ITSELF",
@@ -30,6 +31,7 @@ __all__ = [
     "PREFIX",
     "SCALARS",
     "START",
+    "USES_C",
     "MediaChecks",
     "MediaOfNodes",
     "SeparatesRows",

@@ -28,15 +28,15 @@ class MediaChecks(NamedTuple):
 
 
 BY_ITSELF: Final = MediaChecks()
-_checks: ContextVar[MediaChecks] = ContextVar("rawmm_media_checks", default=BY_ITSELF)
-current_checks: Final = _checks.get
+CHECKS: ContextVar[MediaChecks] = ContextVar("rawmm_media_checks", default=BY_ITSELF)
+current_checks: Final = CHECKS.get
 
 
 @contextmanager
 def checking(checks: MediaChecks) -> Iterator[None]:
     """Judge media by `checks`, also in structs that are built meanwhile."""
-    token = _checks.set(checks)
+    token = CHECKS.set(checks)
     try:
         yield
     finally:
-        _checks.reset(token)
+        CHECKS.reset(token)

@@ -20,6 +20,7 @@ from rawmm.errors import RawMMError
 from rawmm.model.base import Extra, OneOf
 from rawmm.model.kinds import added_fields, schema_of
 from rawmm.model.types import Contract, PackedStream
+from rawmm.native import COMPILED, valid
 from rawmm.rules import own_errors, rules_hold
 from rawmm.validation.convert import dec_hook, made_plain, to_struct
 from rawmm.validation.explain import shape_errors
@@ -108,7 +109,7 @@ def _check_rules(struct: Any) -> None:
 
 def _check_packed(stream: Any) -> None:
     """Check a packed stream. Its rule covers all of its fields."""
-    if not rules_hold(stream):
+    if not valid(stream) and not rules_hold(stream):
         _check_slowly(stream)
 
 
@@ -172,6 +173,7 @@ class _Compiler:
             "convert": msgspec.convert,
             "extends": _extends,
             "rules_hold": rules_hold,
+            "valid": valid,
         }
 
     def function(self) -> Callable[[Any], None]:
@@ -192,6 +194,8 @@ class _Compiler:
         if self.kind.__rules__:
             body += ["if not rules_hold(struct):", "    check_rules(struct)"]
         body = [f"{', '.join(fields)}, = astuple(struct)", *body]
+        if COMPILED:
+            body = ["if valid(struct):", "    return", *body]
         source = "\n".join(["def check(struct):", *_indented(body)])
         exec(compile(source, f"<check of {self.kind.__name__}>", "exec"), self.names)  # noqa: S102
         return cast("Callable[[Any], None]", self.names["check"])

@@ -21,6 +21,7 @@ from rawmm import (
     PackedTokenIds,
     RawMMError,
     Trace,
+    native,
     schemas,
 )
 from rawmm.errors import contract_error
@@ -418,12 +419,14 @@ PROBES: Final = [
 
 
 @pytest.fixture(params=PROBES, ids=["slow", "fast"])
-def probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Rule:
+def probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rule]:
     """A rule that refuses every struct, registered but listed by no class."""
     rule: Rule = request.param
     monkeypatch.setitem(REGISTRY.rules, rule.name, rule)
     monkeypatch.setattr(REGISTRY, "_fast", {})
-    return rule
+    native.enable(False)  # C knows the rules that the schemas list
+    yield rule
+    native.enable(True)
 
 
 RULED: Final = sorted(name for name, kind in TYPES.items() if kind.__rules__)

@@ -16,6 +16,9 @@ from rawmm.model.packed import PackedStream
 SCHEMA_VERSION: Final = "1.2"
 """Version of the contract: major.minor."""
 
+TABLES_DIGEST: Final = "36f4d52f7f9e9f17"
+"""Tells the tables of the C part from those of other schemas."""
+
 PROCESSED_KEYS: Final = frozenset(
     {
         "audio_embeds",

@@ -1,0 +1,80 @@
+/* Whether values have the types of the schema: what msgspec checks when it decodes. */
+#include "speed.h"
+
+static int fits(const Type *type, PyObject *o, int *has_extra);
+
+static int list_fits(const Type *type, PyObject *list, int *has_extra) {
+    const Type *item = type->item;
+    if (type->most && PyList_GET_SIZE(list) > type->most) return 0;
+    if (item->kinds == INT) return ints_of(list, item->low, item->high);
+    if (item->kinds == (TRUE | FALSE)) return flags_of(list);
+    if (item->kinds == FLOAT) return numbers_of(list);
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++)
+        if (!fits(item, PyList_GET_ITEM(list, i), has_extra)) return 0;
+    return 1;
+}
+
+static int dict_fits(const Type *type, PyObject *dict, int *has_extra) {
+    Py_ssize_t i = 0;
+    PyObject *key, *value;
+    while (PyDict_Next(dict, &i, &key, &value)) {
+        if (!PyUnicode_CheckExact(key) || (type->key && !fits(type->key, key, has_extra))) return 0;
+        if (!fits(type->item, value, has_extra)) return 0;
+    }
+    return 1;
+}
+
+static int fits(const Type *type, PyObject *o, int *has_extra) {
+    unsigned kinds = type->kinds;
+    if (kinds & ANY) return 1;
+    if (o == setup.unset) return (kinds & UNSET) != 0;
+    if (kinds & NEVER) return 0;
+    if (o == Py_None) return (kinds & NONE) != 0;
+    if (o == Py_True) return (kinds & TRUE) != 0;
+    if (o == Py_False) return (kinds & FALSE) != 0;
+    if (PyUnicode_CheckExact(o)) {
+        if (!(kinds & STR)) return 0;
+        if (type->literals) return one_of(type->literals, o);
+        return !type->text || matches(type->text, o);
+    }
+    if (PyLong_CheckExact(o)) {
+        int64_t value = natural(o);
+        return (kinds & INT) && value >= 0 && value >= type->low && value <= type->high;
+    }
+    if (PyFloat_CheckExact(o)) return (kinds & FLOAT) && number(o);
+    if (PyBytes_CheckExact(o)) return (kinds & BYTES) != 0;
+    if (PyList_CheckExact(o)) return (kinds & LIST) && list_fits(type, o, has_extra);
+    if (PyDict_CheckExact(o)) return (kinds & DICT) && dict_fits(type, o, has_extra);
+    int shape = kinds & STRUCT ? shape_of(Py_TYPE(o)) : -1;
+    return shape >= 0 && (type->structs >> shape & 1) && struct_holds(shape, o, has_extra);
+}
+
+/* Whether unknown properties can stand beside the known ones of a shape. */
+static int extra_fits(int shape, PyObject *extra) {
+    if (!PyDict_CheckExact(extra) && (PyObject *)Py_TYPE(extra) != setup.extra) return 0;
+    Py_ssize_t i = 0;
+    PyObject *key, *value;
+    while (PyDict_Next(extra, &i, &key, &value)) {
+        if (!ascii(key)) return 0;
+        for (int j = 0; j < SHAPE[shape].size; j++)
+            if (!strcmp(SHAPE[shape].fields[j].wire, characters(key))) return 0;
+    }
+    return clean(extra, 0, 0);
+}
+
+/* Whether a struct, and those in it, can be written as they are. Sets `has_extra` if one has
+ * unknown properties. */
+int struct_holds(int shape, PyObject *o, int *has_extra) {
+    const Shape *s = &SHAPE[shape];
+    for (int i = 0; i < s->size; i++) {
+        PyObject *value = AT(o, shape, i);
+        if (!value) return 0;
+        if (s->fields[i].type->kinds != UNKNOWN) {
+            if (!fits(s->fields[i].type, value, has_extra)) return 0;
+        } else if (value != setup.unset) {
+            if (!extra_fits(shape, value)) return 0;
+            if (PyDict_GET_SIZE(value)) *has_extra = 1;
+        }
+    }
+    return rules_hold(shape, o, 1);
+}

@@ -1,0 +1,48 @@
+"""The C part, if there is one: `rawmm._speed`, which only says yes.
+
+Where it does not say yes, the Python code looks, and the Python code alone refuses. Without the
+C part, or with ``RAWMM_PURE=1`` in the environment, the Python code does all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+try:
+    from rawmm import _speed
+except ImportError:
+    _module = None
+else:
+    # Without the compiled file, `_speed` is the folder of its sources.
+    _module = _speed if hasattr(_speed, "valid") else None
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMPILED: Final = _module is not None
+"""Whether the C part is used."""
+
+
+def _unknown(_: Any) -> int:
+    return 0
+
+
+post_init: Final[Callable[[Any], None] | None] = _module.post_init if _module else None
+"""Checks the rules of a new struct. Where C does not say yes, it calls `__check_rules__`."""
+valid: Final[Callable[[Any], int]] = _module.valid if _module else _unknown
+"""Whether a struct obeys the schema and every rule. 0 says nothing: Python has to look.
+
+2 if an open object in it has unknown properties, else 1.
+"""
+
+
+def _no_switch(_: bool, /) -> None:  # noqa: FBT001
+    pass
+
+
+enable: Final[Callable[[bool], None]] = _module.enable if _module else _no_switch
+"""Whether to check in C, if there is a C part. Tests switch it off to ask Python alone."""
+observe: Final = _module.observe if _module else None
+"""Calls a function with each struct that is asked for, the question and the answer."""
+set_up: Final = _module.set_up if _module else None
+"""Gives the classes and tables to the C part. See ``_speed.pyi``."""

@@ -1,0 +1,91 @@
+"""Asks the Python rules wherever the C part answers: with RAWMM_DIFFERENTIAL=1 in every test.
+
+C may say yes only where Python finds nothing wrong. Each answer apart fails the run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any, Final
+
+from rawmm import native
+from rawmm.rules import own_errors
+from rawmm.validation import revalidate
+from rawmm.values.extras import merge_extras
+from rawmm.values.payload import Mode, is_clean
+
+ANSWERS: Final[Counter[str]] = Counter()
+"""Numbers of questions and of answers."""
+APART: Final[list[str]] = []
+"""Where C said yes and Python did not."""
+
+
+class _State(threading.local):
+    asking = False
+
+
+_STATE: Final = _State()
+
+
+def install() -> None:
+    """Observe every answer of this process."""
+    if native.observe is not None:
+        native.observe(_ask_both)
+
+
+def remove() -> None:
+    """Stop observing."""
+    if native.observe is not None:
+        native.observe(None)
+
+
+def _ask_both(struct: Any, question: str, answer: int) -> None:
+    if _STATE.asking:
+        return
+    ANSWERS[f"asked about {question}"] += 1
+    if not answer:
+        return
+    ANSWERS[f"yes to {question}"] += 1
+    _STATE.asking = True
+    native.enable(False)
+    try:
+        problem = _rules_problem(struct) if question == "rules" else _problem(struct, answer)
+    except Exception as error:  # noqa: BLE001  (Python did not say yes)
+        problem = repr(error)
+    finally:
+        native.enable(True)
+        _STATE.asking = False
+    if problem:
+        APART.append(f"{type(struct).__name__}, {question}: {problem}")
+        raise AssertionError(APART[-1])
+
+
+def _rules_problem(struct: Any) -> str | None:
+    """Why Python would not accept a new struct as it is."""
+    for error in own_errors(struct, ()):
+        return str(error)
+    for names, mode in (
+        (struct.__descriptor_fields__, Mode.DESCRIPTOR),
+        (struct.__json_fields__, Mode.JSON),
+        (struct.__wire_fields__, Mode.WIRE),
+        (struct.__wire_fields__, Mode.TEXT),
+    ):
+        for name in names:
+            value = getattr(struct, name)
+            if value is not None and not is_clean(value, mode):
+                return f"{name} is not plain"
+    return None
+
+
+def _problem(struct: Any, answer: int) -> str | None:
+    """Why Python would not write a struct as it is."""
+    revalidate(struct)
+    merged = merge_extras(struct) is not struct
+    return None if merged == (answer == 2) else f"unknown properties: {merged}"
+
+
+def report() -> str:
+    """The counts in one line."""
+    counts = ", ".join(f"{number:,} {name}" for name, number in sorted(ANSWERS.items()))
+    return f"C and Python: {counts or 'nothing asked'}; {len(APART)} apart"

@@ -1,0 +1,395 @@
+"""The C part says yes to what is common, and never where Python would not."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import build_speed
+import rawmm
+from benchmarks import data
+from codegen.tables import text_of
+from rawmm import media, native
+from rawmm.model.types import PATTERNS, TABLES_DIGEST, TYPES
+from rawmm.rules import USES_C, MediaChecks, checking
+from rawmm.validation import revalidate
+from tests import differential
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+YES: Final = int(USES_C)
+"""The answer to a valid struct. Without the C part, Python looks at each."""
+
+
+@pytest.fixture
+def asked() -> Iterator[None]:
+    """Ask Python, too, wherever C says yes."""
+    before = len(differential.APART)
+    differential.install()
+    yield
+    if not os.environ.get("RAWMM_DIFFERENTIAL"):
+        differential.remove()
+    assert differential.APART[before:] == []
+
+
+def trace(*, packed: bool = False) -> rawmm.Trace:
+    wire = rawmm.encode_msgpack(rawmm.convert(data.trace(2), rawmm.Trace), packed=packed)
+    return rawmm.decode_msgpack(wire, rawmm.Trace)
+
+
+def test_compiled_part_is_used_unless_pure_is_chosen() -> None:
+    assert native.COMPILED == USES_C
+    if os.environ.get("RAWMM_PURE") == "1":
+        assert not USES_C
+
+
+def test_pure_mode_is_chosen_by_the_environment() -> None:
+    code = "from rawmm.rules import USES_C; print(USES_C)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "RAWMM_PURE": "1"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout == "False\n"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_trace_of_a_rollout_is_judged_in_c(*, packed: bool) -> None:
+    whole = trace(packed=packed)
+    assert native.valid(whole) == YES
+    assert [native.valid(node) for node in whole.nodes] == [YES] * len(whole.nodes)
+
+
+def test_unknown_properties_are_told() -> None:
+    whole = trace()
+    whole.nodes[0].extra = {"note": [1, {"a": None}]}
+    assert native.valid(whole) == 2 * YES
+    assert rawmm.decode_json(rawmm.encode_json(whole), rawmm.Trace) == whole
+
+
+def test_common_outputs_of_an_engine_are_judged_in_c() -> None:
+    node: Any = {
+        "message": {"role": "assistant", "content": "a", "tool_calls": None},
+        "sampled": True,
+        "token_ids": [1, 2],
+        "mask": [True, False],
+        "logprobs": [-0.5],
+        "loss_weights": {"a": [1.0, 0.5]},
+        "weight_versions": [{"version": "7", "start": 0, "end": 1}],
+        "routed_experts": {"__nd__": True, "dtype": "uint8", "shape": [2, 3], "data": b"abcdef"},
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.5},
+    }
+    assert native.valid(rawmm.convert(node, rawmm.MessageNode)) == YES
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_valid_vectors_are_judged_alike(name: str, asked: None) -> None:
+    for vector in rawmm.schemas.conformance_vectors():
+        if vector["type"] == name and "code" not in vector:
+            native.valid(rawmm.decode_json(vector["document"], TYPES[name]))
+
+
+def test_registered_modality_is_left_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = trace()
+    monkeypatch.setitem(media.IN_MESSAGES, "sound", media.Modality(name="sound"))
+    assert native.valid(whole) == 0
+    monkeypatch.undo()
+    monkeypatch.setitem(media.TOKEN_TYPES, 7, "sound")
+    assert native.valid(whole) == 0
+    assert native.valid(whole.nodes[0]) == YES
+
+
+def test_checks_of_a_caller_are_left_to_python() -> None:
+    whole = trace()
+    with checking(MediaChecks(require_sidecars=True)):
+        assert native.valid(whole) == 0
+    assert native.valid(whole) == YES
+
+
+def test_compiled_part_of_other_schemas_is_not_used(tmp_path: Path) -> None:
+    copy = tmp_path / "rawmm"
+    shutil.copytree(Path(rawmm.__file__).parent, copy)
+    structs = copy / "_generated/v1/structs.py"
+    structs.write_text(structs.read_text("utf-8").replace(TABLES_DIGEST, "0" * 16), "utf-8")
+    code = (
+        "import rawmm; from rawmm.rules import USES_C; print(rawmm.__file__, USES_C)\n"
+        "print(rawmm.RawMMItem(modality='image', family='f', payload={}).family)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, cwd=tmp_path,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout == f"{copy / '__init__.py'} False\nf\n"
+
+
+class Text(str):
+    """A text whose comparisons cannot be trusted."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+class Whole(int):
+    """An integer that is not exactly an int."""
+
+
+NESTED: Final[list[Any]] = []
+NESTED.append(NESTED)
+DEEP: Final[dict[str, Any]] = {}
+for _ in range(70):
+    DEEP["a"] = dict(DEEP)
+ODD: Final[list[Any]] = [
+    None, True, False, 0, 1, -1, 2**31, 2**32, 2**53 - 1, 2**53, -(2**53), 2**60, 2**63, 2**64, 10**30,
+    0.0, -1.5, float("nan"), float("inf"), 1e300, 2.0**53, msgspec.UNSET, "", "a", "image", "\ud800", "é",
+    "\u0130", "a" * 300, "../x", ".", "..", "a/b", "deadbeefdeadbeef", "DEADBEEFDEADBEEF", "0" * 64, "f" * 129,
+    "file:///a/%61.png", "data:image/png;base64,AAAA", "mmraw:{}", b"", b"\0\1", b"\xff" * 8, [], [None], [True],
+    [1], [0], [1.5], [float("nan")], [2**40], [-1], ["a"], [[]], {}, {"a": 1}, {"image": []}, {"image": [1]},
+    {"pixel_values": 1}, {"PIXEL_VALUES": [1.5]}, {"__nd__": True}, {"\ud800": 1}, {"é": 1}, {1: 2}, {None: 1},
+    {Text("image"): []}, Text("image"), Whole(1), (), (1,), NESTED, DEEP, {"151655": 1}, {"151655": 2},
+    {"151655": 0}, {"01": 1}, {"4294967296": 1}, {"a": float("nan")}, {"a": b"x"}, {"a": 2**70}, object(),
+    lambda: rawmm.PackedTokenIds.pack([1, 2]), lambda: rawmm.PackedFlags.pack([True]),
+    lambda: rawmm.PackedFloats.pack([0.5]),
+    lambda: rawmm.EncodedArray(dtype="int32", shape=[1], data=b"\0" * 4),
+    lambda: rawmm.WeightVersion(version="1", start=0, end=1),
+    lambda: rawmm.PlaceholderRange(offset=0, length=1), rawmm.MultiModalData,
+    lambda: rawmm.UserMessage(content="a"),
+    lambda: rawmm.Usage(prompt_tokens=1, completion_tokens=1),
+]  # fmt: skip
+"""Values that code may assign to a field, or functions that make them."""
+
+
+def parts_of(value: Any) -> list[Any]:
+    """Every struct, list and dict in a value of the contract."""
+    found: list[Any] = []
+    stack, seen = [value], set()
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, msgspec.Struct):
+            found.append(one)
+            stack += [getattr(one, name, None) for name in type(one).__struct_fields__]
+        elif type(one) is list:
+            found.append(one)
+            stack += one
+        elif type(one) is dict:
+            found.append(one)
+            stack += one.values()
+    return found
+
+
+def spoil(draw: Any, part: Any) -> None:
+    """Change one place of a struct, list or dict."""
+    odd = draw(st.sampled_from(ODD))
+    odd = odd() if callable(odd) else copy.deepcopy(odd)
+    if isinstance(part, msgspec.Struct):
+        name = draw(st.sampled_from(type(part).__struct_fields__))
+        if type(part).__struct_config__.frozen:
+            msgspec.structs.force_setattr(part, name, odd)
+        elif draw(st.integers(0, 20)):
+            setattr(part, name, odd)
+        else:
+            with suppress(AttributeError):  # of an optional field
+                delattr(part, name)
+    elif type(part) is list:
+        action = draw(st.sampled_from(["set", "append", "pop", "repeat"]))
+        if action == "append" or not part:
+            part.append(odd)
+        elif action == "pop":
+            part.pop()
+        elif action == "repeat":
+            part.append(part[-1])
+        else:
+            part[draw(st.integers(0, len(part) - 1))] = odd
+    elif draw(st.booleans()) and part:
+        part[draw(st.sampled_from(list(part)))] = odd
+    else:
+        part[draw(st.sampled_from(["image", "a", "extra", "é", "pixel_values", "__nd__"]))] = odd
+
+
+def small_trace(draw: Any) -> rawmm.Trace:
+    """A valid trace with few tokens, so that a change often hits what a rule reads."""
+    sha, packed = "0123456789abcdef" * 4, draw(st.booleans())
+    item = rawmm.RawMMItem(
+        modality="image", family="f", payload={"grid": [[1, 2, 2]]}, raw_image_id=f"{sha}.png"
+    )
+    sidecar = rawmm.MultiModalData(
+        mm_hashes={"image": [sha[:32]]},
+        mm_placeholders={"image": [rawmm.PlaceholderRange(offset=1, length=2)]},
+        mm_items={"image": [item]},
+    )
+    parts: Any = [
+        {"type": "text", "text": "a"},
+        {"type": "image_url", "image_url": {"url": f"file:///x/{sha}.png"}},
+    ]
+    first: dict[str, Any] = {
+        "message": {"role": "user", "content": parts},
+        "token_ids": [5, 9, 9, 6],
+        "mask": [False] * 4,
+    }
+    if draw(st.booleans()):
+        first["multi_modal_data"] = sidecar
+    reply = {
+        "parent": 0,
+        "message": {"role": "assistant", "content": "b", "provider_state": [{"a": 1}]},
+        "token_ids": [7, 8],
+        "mask": [True, False],
+        "is_content": [True, True],
+        "logprobs": [-0.5],
+        "usage": {"prompt_tokens": 4, "completion_tokens": 1, "cost": 0.5},
+        "weight_versions": [{"version": "1", "start": 0, "end": 1}],
+    }
+    document = {"id": 1, "nodes": [first, reply], "mm_token_type_id_map": {"9": 1}}
+    whole = rawmm.convert(document, rawmm.Trace)
+    return rawmm.decode_msgpack(rawmm.encode_msgpack(whole, packed=packed), rawmm.Trace)
+
+
+@given(st.data())
+def test_changed_structs_are_never_accepted_by_c_alone(drawn: Any) -> None:
+    """C says no more yes than Python, whatever code assigns."""
+    whole = small_trace(drawn.draw)
+    for _ in range(drawn.draw(st.integers(0, 3))):
+        spoil(drawn.draw, drawn.draw(st.sampled_from(parts_of(whole))))
+    for one in [part for part in parts_of(whole) if isinstance(part, msgspec.Struct)]:
+        if not (answer := native.valid(one)):
+            continue
+        native.enable(False)
+        try:
+            revalidate(one)
+        finally:
+            native.enable(True)
+        assert answer == 1 or any(getattr(part, "extra", None) for part in parts_of(one))
+
+
+def check_yes(whole: Any) -> None:
+    """Python says yes, too, if C does."""
+    if native.valid(whole):
+        native.enable(False)
+        try:
+            revalidate(whole)
+        finally:
+            native.enable(True)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("described", [False, True])
+def test_each_change_of_one_place_is_judged_alike(*, packed: bool, described: bool) -> None:
+    answers = iter([packed, described])
+    whole = small_trace(lambda _: next(answers))
+    assert native.valid(whole) == YES
+    values = [odd() if callable(odd) else odd for odd in ODD]
+    for part in parts_of(whole):
+        if isinstance(part, msgspec.Struct):
+            for name in type(part).__struct_fields__:
+                kept = getattr(part, name)
+                for odd in values:
+                    msgspec.structs.force_setattr(part, name, odd)
+                    check_yes(whole)
+                msgspec.structs.force_setattr(part, name, msgspec.UNSET if kept is None else kept)
+            continue
+        for key in list(part) if type(part) is dict else range(len(part)):
+            kept = part[key]
+            for odd in values:
+                part[key] = odd
+                check_yes(whole)
+            part[key] = kept
+    assert native.valid(whole) == YES
+
+
+@given(st.data())
+def test_decoded_documents_are_judged_alike(drawn: Any) -> None:
+    """Documents with a changed place are accepted by C and Python, or refused alike."""
+    whole = rawmm.to_builtins(small_trace(drawn.draw))
+    for _ in range(drawn.draw(st.integers(0, 2))):
+        part = drawn.draw(st.sampled_from(parts_of(whole)))
+        plain = st.sampled_from([odd for odd in ODD if type(odd) in {int, float, str, bytes, bool}])
+        if type(part) is dict and part:
+            part[drawn.draw(st.sampled_from(list(part)))] = drawn.draw(plain)
+        elif type(part) is list and part:
+            part[drawn.draw(st.integers(0, len(part) - 1))] = drawn.draw(plain)
+    try:
+        wire = msgspec.msgpack.encode(whole)
+    except (OverflowError, UnicodeEncodeError):
+        return
+    answers = []
+    for flag in (True, False):
+        native.enable(flag)
+        try:
+            answers.append(rawmm.encode_msgpack(rawmm.decode_msgpack(wire, rawmm.Trace)))
+        except rawmm.RawMMError as error:
+            answers.append(str(error).encode())
+        finally:
+            native.enable(True)
+    assert answers[0] == answers[1]
+
+
+@given(st.data())
+def test_texts_of_the_tables_match_their_patterns(drawn: Any) -> None:
+    name = drawn.draw(st.sampled_from(sorted(PATTERNS)))
+    pattern = PATTERNS[name]
+    text = text_of(pattern.removesuffix(r"\Z") + "$", 255)
+    if text is None:
+        assert name in {"MediaId", "RawImageUri", "ArrayData"}
+        return
+    # The longest text is tried in each example.
+    most = text.longest or 300
+    size = drawn.draw(st.sampled_from([text.shortest, most]) | st.integers(text.shortest, most))
+    first, rest = (
+        st.from_regex(rf"[{one}]", fullmatch=True, alphabet=st.characters(max_codepoint=127))
+        for one in (text.first, text.rest)
+    )
+    written = drawn.draw(first) + drawn.draw(rest) * (size - 1)
+    assert re.search(pattern, written)
+
+
+def asked_often(times: int) -> int:
+    """How many references to the parts of a trace more calls leave behind."""
+    whole = trace()
+    wire = msgspec.msgpack.encode(data.trace(2))
+    parts = [*parts_of(whole), None, msgspec.UNSET, *TYPES.values()]
+    before = [sys.getrefcount(part) for part in parts]
+    for _ in range(times):
+        native.valid(whole)
+        rawmm.decode_msgpack(wire, rawmm.Trace)
+    return sum(sys.getrefcount(part) for part in parts) - sum(before)
+
+
+def test_calls_keep_no_references() -> None:
+    assert asked_often(100) < 50
+
+
+@pytest.mark.slow
+def test_a_million_calls_keep_no_references() -> None:
+    node = rawmm.MessageNode(message=rawmm.UserMessage(content="a"), token_ids=[1], mask=[True])
+    parts = [node, node.message, node.token_ids, None, msgspec.UNSET]
+    before = [sys.getrefcount(part) for part in parts]
+    for _ in range(1_000_000):
+        native.valid(node)
+    after = [sys.getrefcount(part) for part in parts]
+    assert sum(after) - sum(before) < 1_000
+    assert asked_often(2_000) < 1_000
+
+
+def test_missing_compiler_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CC", str(tmp_path / "none"))
+    assert build_speed.main([str(tmp_path / "out.so")]) == 1
+    assert "none" in capsys.readouterr().err or build_speed.why_pure()
