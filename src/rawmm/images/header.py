@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from rawmm.errors import OffloadError, shown_text
 from rawmm.images.blocks import ENDS, PNG_MAGIC, SIZES, has_all_frames, incomplete
 from rawmm.images.metadata import is_transparent, orientation_of, with_early_metadata
+from rawmm.images.plain_png import plain_png_transparency
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -206,7 +207,20 @@ def _sniff(raw: bytes) -> str:
 
 
 def _opened(raw: bytes, header: ImageHeader) -> ImageHeader:
-    """The header with what Pillow reads from it."""
+    """The header with what Pillow reads from it. Plain PNG files do not need Pillow."""
+    if header.media_type == "image/png":
+        transparent = plain_png_transparency(raw)
+        if transparent is not None:
+            return replace(header, transparent=transparent)
+    return opened_by_pillow(raw, header)
+
+
+def opened_by_pillow(raw: bytes, header: ImageHeader) -> ImageHeader:
+    """The header with what Pillow reads from it.
+
+    Raises:
+        OffloadError: ``not_an_image``.
+    """
     from PIL import Image
 
     pixels = header.width * header.height
