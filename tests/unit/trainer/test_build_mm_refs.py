@@ -76,8 +76,8 @@ class TestReferences:
         assert refs.images[0].uri == f"file:///data/my%20run%231/%C3%BC/{sha256_of(0)}.png"
 
     def test_id_in_a_store(self) -> None:
-        refs = built(sidecar((0, 1)), to_uri=lambda name: f"s3://bucket/{name}")
-        assert refs.images[0].uri == f"s3://bucket/{sha256_of(0)}.png"
+        refs = built(sidecar((0, 1)), to_uri=lambda name: f"hdfs://bucket/{name}")
+        assert refs.images[0].uri == f"hdfs://bucket/{sha256_of(0)}.png"
 
     def test_uri_is_unchanged(self) -> None:
         given = sidecar((0, 1), raw_image_uri="gs://bucket/a.png")
@@ -136,9 +136,9 @@ class TestLocators:
             ("/plain/path.png", "bad_locator"),
             ("file:///a/../b.png", "path_escape"),
             ("file://host/b.png", "bad_locator"),
-            (f"s3://bucket/{sha256_of(5)}.png", "hash_mismatch"),
+            (f"hdfs://bucket/{sha256_of(5)}.png", "hash_mismatch"),
             (None, "wrong_type"),
-            (b"s3://bucket/a.png", "wrong_type"),
+            (b"hdfs://bucket/a.png", "wrong_type"),
         ],
     )
     def test_result_of_to_uri_is_checked(self, made: Any, code: str) -> None:
@@ -157,7 +157,7 @@ class TestLocators:
 
     @pytest.mark.parametrize(
         ("image_dir", "code"),
-        [("", "no_image_dir"), ("s3://bucket/images", "bad_locator"), (b"/x", "wrong_type")],
+        [("", "no_image_dir"), ("hdfs://bucket/images", "bad_locator"), (b"/x", "wrong_type")],
     )
     def test_other_directory_is_refused(self, image_dir: Any, code: str) -> None:
         assert error(sidecar((0, 1)), image_dir=image_dir) == (code, "$")

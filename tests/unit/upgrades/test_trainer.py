@@ -195,7 +195,7 @@ class TestInlineUrls:
             (["file:///no/such/file.png", 3, 2], "missing_image", "$[0][1][0]"),
             (["file:///a/../b.png", 3, 2], "path_escape", "$[0][1][0]"),
             (["images/a.png", 3, 2], "bad_locator", "$[0][1][0]"),
-            (["s3://bucket/a.png", 3, 2], "bad_locator", "$[0][1][0]"),
+            (["hdfs://bucket/a.png", 3, 2], "bad_locator", "$[0][1][0]"),
             ([7, 3, 2], "bad_locator", "$[0][1][0]"),
             ([data_url(picture(size=(1, 300))), 3, 2], "image_limit", "$[0][1][0]"),
         ],
