@@ -77,6 +77,7 @@ def documents() -> Iterator[Any]:
         yield from ({"v": 1, name: {"v": value}} for value in (1, 50, 1.5, "a"))
 
 
+@pytest.mark.slow
 def test_no_pair_of_all_schemas_is_wrongly_compatible() -> None:
     """Every schema of the table against every other: no document contradicts a proof."""
     listed = list(

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from hypothesis import settings
 
 from rawmm.evolution import compare
 from rawmm.evolution.counterexamples import _Samples
@@ -97,15 +98,18 @@ def compare_root(old: Any, new: Any) -> str:
 
 
 def test_no_random_edit_is_wrongly_compatible() -> None:
-    assert attack(20, seed=1) > 5
+    assert attack(8, seed=1) > 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
-def test_no_random_edit_of_two_thousand_is_wrongly_compatible(seed: int) -> None:
-    assert attack(200, seed) > 50
+def test_no_random_edit_of_many_is_wrongly_compatible(seed: int) -> None:
+    """400 edits in all, and 2,000 with ``--hypothesis-profile=thorough``."""
+    count = 200 if settings().max_examples >= 1_000 else 40
+    assert attack(count, seed) > count // 4
 
 
+@pytest.mark.slow  # the release gate compares the bundle in the default suite, too
 def test_released_bundle_is_compared_in_both_directions() -> None:
     found = compare(schemas.released("1.1"), schemas.released("1.2"))
     assert found.backward == found.forward == "no"
