@@ -10,8 +10,6 @@ import json
 import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
-from urllib.parse import quote
-from xml.sax.saxutils import escape, quoteattr
 
 from rich.text import Text
 
@@ -240,6 +238,8 @@ def _sarif_member(path: str) -> dict[str, str]:
 
 def _uri(file: str) -> str:
     """A ``file://`` URI of an absolute path, or a relative reference."""
+    from urllib.parse import quote  # slow to import
+
     path = PurePath(file)
     return path.as_uri() if path.is_absolute() else quote(path.as_posix())
 
@@ -296,10 +296,14 @@ class JUnit:
 
 
 def _xml(text: str) -> str:
+    from xml.sax.saxutils import escape  # slow to import
+
     return escape(_printable(text))
 
 
 def _attribute(text: str) -> str:
+    from xml.sax.saxutils import quoteattr  # slow to import
+
     return quoteattr(_printable(text))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hypothesis import strategies as st
 
 from rawmm.model import schemas
-from rawmm.model.types import PROCESSED_KEYS
+from rawmm.values.processed import ND, is_processed_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,8 @@ def _object(schema: dict[str, Any], rules: bool) -> Strategy:  # noqa: FBT001
         return fixed
     names = from_schema(schema.get("propertyNames", {"type": "string"}), rules=rules)
     others = st.dictionaries(
-        names.filter(lambda key: key not in properties),
+        # Hypothesis also draws texts that stand in the code, such as the processed keys.
+        names.filter(lambda key: key not in properties and not (rules and _is_special(key))),
         from_schema(extra, rules=rules),
         max_size=MAX_LIST,
     )
@@ -127,9 +128,14 @@ SCALARS: Final = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=12)
 )
-KEYS: Final = st.text(max_size=8).filter(
-    lambda key: key.casefold() not in PROCESSED_KEYS | {"__nd__"}
-)
+
+
+def _is_special(key: str) -> bool:
+    """Whether a key makes numbers below it processed data or an encoded array."""
+    return is_processed_key(key) or key == ND
+
+
+KEYS: Final = st.text(max_size=8).filter(lambda key: not _is_special(key))
 VALUES: Final = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
-from rawmm import evolution
 from rawmm._version import __version__
 from rawmm.cli import output
 from rawmm.cli.output import UsageError, counted, printable
@@ -42,6 +41,8 @@ def compat(
     1 unless compatibility is proved. Each difference that breaks it has a rule, a JSON pointer and,
     if one is found, a document that only the old schema accepts. Needs the extra ``schema``.
     """
+    from rawmm import evolution  # slow to import
+
     began = time.perf_counter()
     try:
         result = evolution.compare(evolution.load(old), evolution.load(new))
@@ -70,6 +71,8 @@ _ADVICE: Final = {
 
 
 def _message(one: Difference) -> str:
+    from rawmm import evolution
+
     values = [
         f"{label} {evolution.shown_document(value, 120)}"
         for label, value in (("was", one.was), ("now", one.now))
