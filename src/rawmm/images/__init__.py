@@ -15,6 +15,7 @@ from rawmm.images.data_url import (
     may_be_image,
     parse_data_url,
     read_head,
+    signs_before,
 )
 from rawmm.images.decoding import (
     ENGINE,
@@ -80,4 +81,5 @@ __all__ = [
     "prepare_image",
     "read_head",
     "read_header",
+    "signs_before",
 ]

@@ -25,7 +25,12 @@ _HEAD: Final = re.compile(
     rf"data:(image|{_TYPE}/(?:{_TYPE}|\*)|)((?:;[^,;]*)*);base64,", re.ASCII | re.IGNORECASE
 )
 _LOOSE_HEAD: Final = re.compile(r"\s*data\s*:\s*([^,;\s]*)([^,]*),", re.IGNORECASE)
-_START: Final = re.compile(r"\s*(?:data|d%61ta|%64ata)\s*(?::|%3a)", re.IGNORECASE)
+_START: Final = re.compile(
+    r"([\W_]*(?:url[\W_]*)?)(?:data|d%61ta|%64ata)\s*(?::|%3a)", re.IGNORECASE
+)
+"""A data URL, after a byte order mark, a quote, ``<``, ``url(`` or any other signs."""
+_SIGNS: Final = re.compile(r"[^\w/+-]*+")
+"""What can stand before base64 and is none."""
 HEAD_SHOWN: Final = 1024
 """Characters within which the head of a data URL ends."""
 _SNIFFED: Final = 64
@@ -109,21 +114,30 @@ _NOTHING: Final = Head(is_image=False, is_data_url=False)
 def read_head(head: str) -> Head:
     """Recognize a data URL or the base64 of an image by its beginning, however it is spelled.
 
-    Lenient, because it finds what other code must not miss: white space, percent-encoding and the
-    URL-safe alphabet do not hide an image here.
+    Lenient, because it finds what other code must not miss: white space, signs before it,
+    percent-encoding and the URL-safe alphabet do not hide an image here.
 
     Args:
         head: the first `HEAD_SHOWN` characters.
     """
-    if _START.match(head):
+    if (start := _START.match(head)) is not None:
+        head = head[start.end(1) :]
         match = _LOOSE_HEAD.match(unquote(head))
         if match is None:
             return Head(is_image="image/" in head.lower()[:32], is_data_url=False)
         media_type = match[1].lower()
         text = unquote(head)[match.end() :]
         image = media_type.partition("/")[0] == "image" or is_image_base64(text)
-        return Head(image, is_data_url=True)
+        # Text after signs may be anything, so only an image counts there.
+        return Head(image, is_data_url=not start[1].strip())
+    head = head[signs_before(head) :]
     return Head(is_image=True, is_data_url=False) if is_image_base64(head) else _NOTHING
+
+
+def signs_before(text: str) -> int:
+    """The number of characters at the beginning that belong to no base64 and no word."""
+    match = _SIGNS.match(text)
+    return match.end() if match else 0
 
 
 def is_image_base64(head: str) -> bool:

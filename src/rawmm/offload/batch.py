@@ -35,7 +35,8 @@ from rawmm.images import (
 )
 from rawmm.locators import scheme_of
 from rawmm.offload.forms import Holds
-from rawmm.offload.image_parts import StoredAt, is_picture
+from rawmm.offload.image_parts import StoredAt
+from rawmm.offload.opaque import is_picture
 from rawmm.offload.parallel import available_cpus, map_in_order
 from rawmm.offload.stats import ImageOffloadStats
 from rawmm.real_class import is_a
@@ -325,7 +326,8 @@ class OffloadBatch:
         hint += "directory and refer to it by file:// URL"
         if part.fault:
             code, expected, got = part.fault
-            raise OffloadError(code, expected=expected, got=got, hint=_HINTS.get(code, hint))
+            hint = part.hint or _HINTS.get(code, hint)
+            raise OffloadError(code, expected=expected, got=got, hint=hint)
         if is_picture(part.source):
             return _encoded(as_png(part.source), "")
         if not is_a(part.source, str):

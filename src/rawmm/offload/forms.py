@@ -83,6 +83,7 @@ class ImageForm:
         labelled: whether the form holds other media, too. It is an image if its declared type, or
             its data, says so.
         url_safe: whether clients write base64 in the URL-safe alphabet.
+        in_list: whether the object must be an entry of a list of images.
         written: what changes when the image is stored. A declared type that is wrong is corrected.
     """
 
@@ -94,6 +95,7 @@ class ImageForm:
     holds: Holds = Holds.URL
     labelled: bool = False
     url_safe: bool = False
+    in_list: bool = False
     written: Mapping[str, Any]
     in_place: bool = field(init=False)
     """Whether the reference stands where the image was."""
@@ -398,6 +400,13 @@ FORMS: Final = (
         written=_in_place("url"),
     ),
     ImageForm(
+        name="entry of a list by url",
+        at=("url",),
+        types=(None,),
+        in_list=True,
+        written=_in_place("url"),
+    ),
+    ImageForm(
         name="A2A file",
         at=("file", "bytes"),
         media_type=_MEDIA_TYPE,
@@ -489,15 +498,17 @@ TEXT: Final = frozenset(
 )
 """Keys of text. A string under them is never judged, whatever it looks like."""
 
-FREE_JSON: Final = frozenset(
+ARGUMENTS: Final = frozenset({"arguments", "args", "partial_json"})
+"""Keys of the arguments of a tool call. Nothing below them is an image, beside one of `CALLS`."""
+
+DECLARATIONS: Final = frozenset(
     {
-        *("arguments", "args", "partial_json"),
         *("tools", "functions", "function_declarations", "functionDeclarations", "toolConfig"),
         *("parameters", "schema", "json_schema", "input_schema", "inputSchema", "output_schema"),
         *("outputSchema", "response_format", "response_schema", "responseSchema"),
     }
 )
-"""Keys of tool arguments and schemas. Nothing below them is an image."""
+"""Keys of tools and schemas. Nothing below them is an image, unless they are in a message."""
 
 SIDECARS: Final = frozenset(
     {
@@ -508,7 +519,7 @@ SIDECARS: Final = frozenset(
 """Keys of descriptors and sidecars, whose locators may be data URLs."""
 
 CALLS: Final = frozenset({"name", "toolName", "toolUseId", "toolCallId", "tool_call_id"})
-"""Keys of tool calls, whose ``input`` is free JSON."""
+"""Keys of tool calls, whose arguments and ``input`` are free JSON."""
 
 
 def form_names() -> str:

@@ -10,24 +10,31 @@ tool's arguments or schema, or a field of a record around its messages.
 from __future__ import annotations
 
 import copy
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import OffloadError, counted, json_path, shown
-from rawmm.images import HEAD_SHOWN, is_image, is_mislabelled, looks_like_base64, read_head
+from rawmm.images import (
+    HEAD_SHOWN,
+    is_image,
+    is_mislabelled,
+    looks_like_base64,
+    read_head,
+    signs_before,
+)
 from rawmm.locators import Problem, stored_hash
 from rawmm.media import IMAGE
 from rawmm.offload.containers import NUMBERS, REMOVED, SCALARS, Container, container_of
 from rawmm.offload.forms import (
+    ARGUMENTS,
     CALLS,
     CHAT,
+    DECLARATIONS,
     FORM_KEYS,
     FORMS,
     FORMS_BY_KEY,
-    FREE_JSON,
     OTHER_MEDIA,
     PART_KEYS,
     PARTS,
@@ -39,6 +46,13 @@ from rawmm.offload.forms import (
     Moved,
     Within,
     form_names,
+)
+from rawmm.offload.opaque import (
+    first_bytes,
+    has_attributes,
+    is_binary,
+    is_picture,
+    may_yield_values,
 )
 from rawmm.real_class import is_a
 
@@ -53,15 +67,19 @@ _URL_WANTED: Final = "a data:image/...;base64, URL, or the URL of a stored image
 _SOURCES: Final = frozenset({str, bytes})
 _ROOT: Final = -1
 _IMAGE_TYPE: Final = "image/"
-_IMAGE_STARTS: Final = frozenset("dDiI/_RUSTQA \t\r\n")
-"""First characters of what `read_head` recognizes, and of a media type."""
+_IMAGE_STARTS: Final = frozenset("dDiIRuUSTQA")
+"""First letters of what `read_head` recognizes, and of a media type. It passes over signs."""
 _LONG: Final = 100
 """Characters from which a string without a blank may be base64."""
 _SHORTEST: Final = 16
 """Characters of the shortest string that can be an image."""
+_MAX_NULLS: Final = 4
+"""Depth of the objects of a table whose fields are all null."""
 _OTHER_TYPES: Final = ("audio/", "video/", "application/", "font/", "model/")
 _PART_LISTS: Final = frozenset({"parts", "contents"})
-_OF_MESSAGES: Final = ("role", "messages", "prompt", "conversations")
+_BRANCHES: Final = ("chosen", "rejected")
+"""Lists of messages that are alternatives: each has the images beside them."""
+_OF_MESSAGES: Final = ("role", "messages", "prompt", "conversations", *_BRANCHES)
 _OTHER_KEYS: Final = frozenset(
     {*OTHER_MEDIA, "data", "url", "base64", "source", "file_id", "file_data", "file_url", "uri"}
 )
@@ -78,11 +96,12 @@ class Strings:
 
     def is_candidate(self, text: str) -> bool:
         """Fast check that a string may begin as an image."""
-        return len(text) >= _SHORTEST and text[0] in _IMAGE_STARTS
+        return len(text) >= _SHORTEST and (text[0] in _IMAGE_STARTS or not text[0].isalnum())
 
     def head(self, text: str) -> str:
         """The first characters of a string."""
-        return text[:HEAD_SHOWN]
+        first = max(0, signs_before(text) - 1)
+        return text[first : first + HEAD_SHOWN]
 
     def whole(self, text: str) -> str:
         """The whole string."""
@@ -102,9 +121,12 @@ _IS_SOURCE: Final = 16
 """The value is in an image part."""
 _IN_MESSAGE: Final = 32
 """The value belongs to a message. Nothing in it is a record, whatever its keys are."""
-_LIST: Final = 6
+_IN_LIST: Final = 64
+"""The value is an entry of a list of images."""
+_LIST: Final = 7
 """Above these bits: the number of the list of images beside the messages, from 1."""
 _UNJUDGED: Final = _FREE | _RECORD
+_MAY_BE_FREE: Final = ARGUMENTS | DECLARATIONS | {"input"}
 
 
 class _Edge(NamedTuple):
@@ -131,6 +153,7 @@ class ImagePart(NamedTuple):
         nodes: indices of the objects that have these keys.
         form: the form; None if there is a fault.
         declared: the media type that the form declares, in lower case, or an empty string.
+        hint: how to avoid the fault, if it does not follow from its code.
     """
 
     source: Any
@@ -139,6 +162,7 @@ class ImagePart(NamedTuple):
     nodes: tuple[int, ...]
     form: ImageForm | None = None
     declared: str = ""
+    hint: str | None = None
 
 
 class StoredAt(NamedTuple):
@@ -147,17 +171,6 @@ class StoredAt(NamedTuple):
     url: str
     media_type: str | None = None
     name: str | None = None
-
-
-def is_picture(value: object) -> bool:
-    """Whether a value is a picture of Pillow. Does not import Pillow."""
-    module = sys.modules.get("PIL.Image")
-    return module is not None and is_a(value, module.Image)
-
-
-def is_binary(value: object) -> bool:
-    """Whether a value is bytes."""
-    return is_a(value, bytes | bytearray | memoryview)
 
 
 @dataclass(slots=True)
@@ -264,9 +277,11 @@ class ImageParts:
         if self._as_chat:
             self.parts = [self._chat_part(part) for part in self.parts]
         for images in self._lists:
-            if images.placeholders and len(images.placeholders) != images.size:
-                got = f"{len(images.placeholders)}, and {counted(images.size, 'image')}"
-                self._fault(images.node, ("images",), _mismatch(got))
+            for number in self._placeholders(images):
+                if number != images.size:
+                    got = f"{number}, and {counted(images.size, 'image')}"
+                    self._fault(images.node, ("images",), _mismatch(got))
+                    break
         if self._given is not None and self._filled != len(self._given):
             got = f"{self._filled}, and {counted(len(self._given), 'image')}"
             self._fault(0, (), _mismatch(got))
@@ -293,13 +308,17 @@ class ImageParts:
         """Visit the entries of a list."""
         below = []
         for key, child in enumerate(value) if type(value) is list else container.items(value):
-            if type(child) is str:
-                if where & (_FREE | _IN_CONTENT):
-                    self._count_text(child)
-                elif self._strings.is_candidate(child):
-                    self._judge(index, key, child, where)
-            elif type(child) not in NUMBERS:
-                below.append((key, child))
+            if type(child) is not str:
+                if type(child) in NUMBERS:
+                    continue
+                if not is_a(child, str):
+                    below.append((key, child))
+                    continue
+            text = str.__str__(child)
+            if where & (_FREE | _IN_CONTENT):
+                self._count_text(text)
+            elif self._strings.is_candidate(text):
+                self._judge(index, key, text, where)
         self._push(index, below, where)
 
     def _object(self, index: int, fields: Mapping[str, Any], where: int) -> None:
@@ -310,7 +329,7 @@ class ImageParts:
         kind = fields.get("type")
         if type(kind) is not str and kind is not None:
             kind = _kind(kind)
-        if type(fields.get("role")) is str and "content" in fields:
+        if _is_message(fields):
             where = where & ~_RECORD | _IN_MESSAGE
         elif not where & _IN_MESSAGE and not SIDECARS.isdisjoint(fields):
             where |= _RECORD
@@ -337,17 +356,21 @@ class ImageParts:
         label = ""
         long: list[tuple[str, str]] = []
         for name, child in fields.items():
-            if type(child) is str:
-                if len(child) < 7 or name in skip:
+            if type(child) is not str:
+                if type(child) in NUMBERS or name in skip:
                     continue
-                if child[5] == "/" and child[:6].lower() == _IMAGE_TYPE:
-                    label = child
-                elif child.startswith(_OTHER_TYPES):
-                    label = label or child
-                elif len(child) >= _SHORTEST:
-                    long.append((name, child))
-            elif type(child) not in NUMBERS and name not in skip:
-                below.append((name, child))
+                if not is_a(child, str):
+                    below.append((name, child))
+                    continue
+                child = str.__str__(child)  # noqa: PLW2901  (ignore what a subclass overrides)
+            if len(child) < 7 or name in skip:
+                continue
+            if child[5] == "/" and child[:6].lower() == _IMAGE_TYPE:
+                label = child
+            elif child.startswith(_OTHER_TYPES):
+                label = label or child
+            elif len(child) >= _SHORTEST:
+                long.append((name, child))
         core = _core(fields) if below and not where & (_UNJUDGED | _IN_MESSAGE) else ""
         own = where | _RECORD if core else where
         if long:
@@ -363,13 +386,14 @@ class ImageParts:
         label: str,
         where: int,
     ) -> None:
-        kind = fields.get("type")
+        kind = _kind(fields.get("type"))
         all_text = bool(where & _UNJUDGED)
         # The AI SDK writes {"type": "text", "value": ...}, and Anthropic "data".
         is_text_part = type(kind) is str and kind.endswith("text")
         is_image = label[:6].lower() == _IMAGE_TYPE
         for name, text in texts:
-            is_text = name == "text" or name in FREE_JSON or (name in TEXT and not is_image)
+            is_text = name == "text" or (name in TEXT and not is_image)
+            is_text |= (name in ARGUMENTS or name in DECLARATIONS) and _is_free(name, fields, where)
             if all_text or is_text or (is_text_part and name in ("value", "data")):
                 self._count_text(text)
             elif self._strings.is_candidate(text) and self._judge(index, name, text, where):
@@ -379,6 +403,8 @@ class ImageParts:
                     self._hidden(index, name, f"base64 beside the media type {label[:32]!r}")
                 elif not where & _IN_OTHER:
                     self.other.append(ImagePart(None, None, (name,), (index,)))
+            else:
+                self._count_text(text)
 
     def _judge(self, index: int, key: Any, text: str, where: int) -> bool:
         """Refuse a string that begins as an image. Returns whether it begins as some medium."""
@@ -411,13 +437,14 @@ class ImageParts:
         if where & _FREE or "__nd__" in fields:
             self._push(index, below, where | _FREE)
             return
-        is_call = not CALLS.isdisjoint(fields)
         for name, child in reversed(below):
-            inside = where & ~_IN_CONTENT
-            if name in FREE_JSON or (name == "input" and is_call and is_a(child, dict)):
+            inside = where & ~(_IN_CONTENT | _IN_LIST)
+            if name in _MAY_BE_FREE and _is_free(name, fields, where, child):
                 inside |= _FREE
             elif name == core:
                 inside &= ~_RECORD
+            elif name == "choices" and not where & _RECORD:
+                inside |= _IN_MESSAGE
             if name in TEXT or name in _PART_LISTS:
                 inside |= _IN_CONTENT
             if name != "source":
@@ -465,6 +492,7 @@ class ImageParts:
                     return False
             elif len(item) >= _SHORTEST and (
                 item[0] in _IMAGE_STARTS
+                or not item[0].isalnum()
                 or "data:" in item
                 or (mark and item.startswith(mark))
                 or (len(item) >= _LONG and " " not in item[:_LONG])
@@ -474,16 +502,19 @@ class ImageParts:
         return type(kind) is not str or (kind not in PARTS and kind not in OTHER_MEDIA)
 
     def _judge_object(self, index: int, name: Any, child: Any, where: int) -> None:
-        """Refuse bytes, pictures and strings of other classes that are images."""
-        if is_a(child, str):
-            if name not in TEXT:
-                self._judge(index, name, str.__str__(child), where)
-        elif is_binary(child):
-            with suppress(ValueError):  # a released view
-                if is_image(bytes(memoryview(child)[:36])):
-                    self._hidden(index, name, "the bytes of an image")
-        elif is_picture(child):
+        """Refuse bytes and pictures that are images, and what may hold images unseen."""
+        if is_picture(child):
             self._hidden(index, name, "a picture of Pillow")
+        elif is_image(first_bytes(child)):
+            self._hidden(index, name, "the bytes of an image")
+        elif not is_binary(child) and (
+            may_yield_values(child) or (where & _IN_MESSAGE and has_attributes(child))
+        ):
+            fault = Problem(
+                "wrong_type", "a JSON value, or a container of a known kind", shown(child)
+            )
+            hint = "pass a list of its items, or convert it to dicts and lists"
+            self.parts.append(ImagePart(None, fault, (name,), (index,), hint=hint))
 
     def _hidden(self, index: int, key: Any, what: str) -> None:
         expected = f"an image in a form that rawmm knows: {form_names()}"
@@ -495,7 +526,7 @@ class ImageParts:
         self, index: int, fields: Mapping[str, Any], kind: str | None, where: int
     ) -> tuple[list[_Found], int]:
         """Find the image of an object by the first form that fits."""
-        names = [name for name in fields if name in FORMS_BY_KEY and fields[name] is not None]
+        names = [name for name in fields if name in FORMS_BY_KEY and not _is_null(fields[name])]
         forms: Sequence[ImageForm] = ()
         if len(names) == 1:
             forms = FORMS_BY_KEY[names[0]]
@@ -506,7 +537,7 @@ class ImageParts:
             every = (form for name in names for form in FORMS_BY_KEY[name])
             forms = sorted(every, key=FORMS.index)
         for form in forms:
-            if form.types and kind not in form.types:
+            if (form.types and kind not in form.types) or (form.in_list and not where & _IN_LIST):
                 continue
             if form.holds is Holds.EACH:
                 found = self._find_list(index, fields, form, kind, where)
@@ -604,8 +635,34 @@ class ImageParts:
             elif entry is not None and sure:
                 problem = Problem("wrong_type", "the URL or base64 of an image", shown(entry))
                 self._fault(index, (name, number), problem)
-        self._push(node, objects, where & ~(_IN_CONTENT | _IS_SOURCE))
+        inside = where & ~(_IN_CONTENT | _IS_SOURCE)
+        self._push(node, objects, inside | _IN_LIST if sure else inside)
         return [_Found(index, fields, (name,))]
+
+    def _placeholders(self, images: _ImageList) -> list[int]:
+        """The numbers of placeholders for a list of images, of each branch if there are some."""
+        if not images.placeholders:
+            return []
+        fields = self._nodes[images.node].container.fields(self._nodes[images.node].value) or {}
+        branches = [name for name in _BRANCHES if fields.get(name)]
+        if len(branches) < len(_BRANCHES):
+            return [len(images.placeholders)]
+        below = [self._keys_above(index, images.node) for index in images.placeholders]
+        return [
+            sum(name in keys or keys.isdisjoint(branches) for keys in below) for name in branches
+        ]
+
+    def _keys_above(self, index: int, top: int) -> set[Any]:
+        """The fields of an object in which another one is. Parts may be shared between them."""
+        keys, rising, seen = set(), [index], {index}
+        while rising:
+            for parent, key in self._nodes[rising.pop()].edges:
+                if parent == top:
+                    keys.add(key)
+                elif parent != _ROOT and parent not in seen:
+                    seen.add(parent)
+                    rising.append(parent)
+        return keys
 
     def _chat_part(self, part: ImagePart) -> ImagePart:
         """The part as it is written for a reader of chat messages, or with a fault."""
@@ -647,18 +704,14 @@ class ImageParts:
             if self._strings.is_candidate(text) and read_head(self._strings.head(text)).is_image:
                 return True
             return len(text) <= HEAD_SHOWN and stored_hash(self._strings.whole(text)) is not None
-        if is_binary(source):
-            with suppress(ValueError):  # a released view
-                return is_image(bytes(memoryview(source)[:36]))
-            return False
-        return is_picture(source)
+        return is_image(first_bytes(source)) if is_binary(source) else is_picture(source)
 
     def _part_without_image(
         self, index: int, fields: Mapping[str, Any], kind: str | None, where: int
     ) -> None:
         """Refuse a part that should hold an image, or find the image of a placeholder."""
         there = [name for name in fields if name in PART_KEYS]
-        filled = [name for name in there if fields[name] is not None]
+        filled = [name for name in there if not _is_null(fields[name])]
         if filled:
             self._refuse_part(index, fields, filled[0])
         elif fields.get("file_id") is not None or fields.get("source_type") is not None:
@@ -670,6 +723,8 @@ class ImageParts:
             self._fill(index)
         elif not there:
             self._fault(index, ("image_url",), _not_one_url("neither key"))
+        elif empty := [name for name in there if fields[name] is not None]:
+            self._refuse_part(index, fields, empty[0])
 
     def _refuse_part(self, index: int, fields: Mapping[str, Any], name: str) -> None:
         value = fields[name]
@@ -886,6 +941,34 @@ def _kind(value: Any) -> str | None:
     if value is None or type(value) is str:
         return value
     return str.__str__(value) if issubclass(type(value), str) else "\0"
+
+
+def _is_null(value: Any, depth: int = 0) -> bool:
+    """Whether a value is null, or a dict of nulls, as tables write a missing object."""
+    if value is None:
+        return True
+    if not is_a(value, dict) or not value or depth > _MAX_NULLS:
+        return False
+    return all(_is_null(item, depth + 1) for item in dict.values(value))
+
+
+def _is_message(fields: Mapping[str, Any]) -> bool:
+    """Whether an object is a message, or the output of a tool in Responses."""
+    if type(fields.get("role")) is str:
+        return "content" in fields or "parts" in fields
+    return "call_id" in fields and "output" in fields
+
+
+def _is_free(name: str, fields: Mapping[str, Any], where: int, child: Any = None) -> bool:
+    """Whether a field holds the arguments of a tool call, or declares tools or a schema.
+
+    The output of a tool is in a message, and its keys are those of anyone.
+    """
+    if name in DECLARATIONS:
+        # Some chat templates read the tools from the system message.
+        return not where & _IN_MESSAGE or type(fields.get("role")) is str
+    is_call = not CALLS.isdisjoint(fields)
+    return is_call and (name in ARGUMENTS or (name == "input" and is_a(child, dict)))
 
 
 def _core(fields: Mapping[str, Any]) -> str:

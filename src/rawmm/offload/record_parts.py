@@ -29,7 +29,7 @@ from rawmm.model.types import (
 )
 from rawmm.offload.chat_parts import QuickParts
 from rawmm.offload.containers import NUMBERS
-from rawmm.offload.forms import FORM_KEYS, FREE_JSON
+from rawmm.offload.forms import DECLARATIONS, FORM_KEYS
 from rawmm.offload.image_parts import ImageParts, Strings
 
 _LEAVES: Final = NUMBERS | {str, bytes, UnsetType}
@@ -37,7 +37,7 @@ _JUDGED: Final = FORM_KEYS | {"type", "role", "nodes", "traces", "message"}
 """Keys of objects in which the general walk may find an image, though they are in a record."""
 _MESSAGES: Final = (SystemMessage, UserMessage, AssistantMessage, ToolMessage)
 _TEXTS: Final = frozenset({"content", "reasoning_content", "arguments"})
-_SKIPPED: Final = FREE_JSON | {"nodes", "message"}
+_SKIPPED: Final = DECLARATIONS | {"nodes", "message"}
 """Fields of a trace and of a node that hold no image, or are read on their own."""
 _MODALITIES: Final = frozenset({"image"})
 _MAX_DEPTH: Final = 32

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from rawmm.errors import OffloadError, contract_error, shown
-from rawmm.images import HEAD_SHOWN, frozen_bytes
+from rawmm.images import frozen_bytes
 from rawmm.offload.adopt import adopted_urls
 from rawmm.offload.batch import OffloadBatch
 from rawmm.offload.chat_parts import chat_parts
@@ -146,7 +146,7 @@ class _Strings(Strings):
 
     def head(self, text: str) -> str:
         index = self._text.index(text)
-        return text[:HEAD_SHOWN] if index is None else self._text.head(index)
+        return super().head(text) if index is None else self._text.head(index)
 
     def whole(self, text: str) -> str:
         index = self._text.index(text)

@@ -283,6 +283,18 @@ PARTS: dict[str, tuple[Any, Any]] = {
         {"type": "video", "video": ["URL", "REF"], "fps": 2.0},
         {"type": "video", "video": ["REF", "REF"], "fps": 2.0},
     ),
+    "frame of a video, an object": (
+        {"type": "video", "video": [{"url": "URL"}, {"image": "REF"}]},
+        {"type": "video", "video": [{"url": "REF"}, CHAT]},
+    ),
+    "beside an object of nulls": (
+        {"type": "image", "image": "URL", "image_url": {"url": None, "detail": None}},
+        CHAT,
+    ),
+    "beside a source of nulls": (
+        {"type": "image", "url": "URL", "source": {"type": None, "data": {"x": None}}},
+        {"type": "image", "url": "REF", "source": {"type": None, "data": {"x": None}}},
+    ),
     "parameters in the head": (
         {"type": "image_url", "image_url": {"url": "data:image/png;charset=utf-8;base64,B64"}},
         CHAT,
@@ -305,9 +317,11 @@ NOT_PARTS = {
     "Anthropic in a tool result",
     "AI SDK tool output",
     "frame of a video",
+    "frame of a video, an object",
 }
 """Rows of the table whose image is not a content part itself."""
 
+ANSWER = {"role": "assistant", "content": [{"type": "text", "text": "x"}]}
 BODIES: dict[str, tuple[Any, Any]] = {
     "Ollama": (message(images=["B64"]), message(images=["REF"])),
     "Ollama, two": (message(images=["B64", "B64"]), message(images=["REF", "REF"])),
@@ -326,6 +340,32 @@ BODIES: dict[str, tuple[Any, Any]] = {
     "placeholders and a column": (
         {**message({"type": "image"}), "images": [{"bytes": "B64", "path": None}]},
         {**message({"type": "image"}), "images": [{"bytes": None, "path": "REF"}]},
+    ),
+    "preferences": (
+        {
+            "images": ["URL"],
+            "chosen": [*message({"type": "image"})["messages"], ANSWER],
+            "rejected": [*message({"type": "image"})["messages"], ANSWER],
+        },
+        {
+            "images": ["REF"],
+            "chosen": [*message({"type": "image"})["messages"], ANSWER],
+            "rejected": [*message({"type": "image"})["messages"], ANSWER],
+        },
+    ),
+    "preferences after a prompt": (
+        {
+            "images": ["B64"],
+            "prompt": message({"type": "image"})["messages"],
+            "chosen": [ANSWER],
+            "rejected": [ANSWER],
+        },
+        {
+            "images": ["REF"],
+            "prompt": message({"type": "image"})["messages"],
+            "chosen": [ANSWER],
+            "rejected": [ANSWER],
+        },
     ),
     "Gemini contents": (
         {"contents": [{"role": "user", "parts": [{"text": "x"}, PARTS["Gemini"][0]]}]},
@@ -346,6 +386,18 @@ BODIES: dict[str, tuple[Any, Any]] = {
 }
 """Whole documents, and what becomes of them."""
 
+SIGNS = {
+    "byte order mark": "\ufeff",
+    "no-break space": "\xa0",
+    "zero-width space": "\u200b",
+    "vertical tab": "\x0b",
+    "null": "\0",
+    "quote": '"',
+    "bracket": "<",
+    "style": "url(",
+    "quoted style": " URL( '".lower(),
+    "link": "![](",
+}
 URL_ONLY = "data:image/svg+xml,<svg/>"
 REFUSED: dict[str, tuple[Any, str]] = {
     "unknown key": ({"type": "screenshot", "blob": "URL"}, "unknown_image_form"),
@@ -375,6 +427,31 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"type": "json", "value": {"mm_items": {}, "screenshot": "URL"}},
         "unknown_image_form",
     ),
+    **{
+        f"output of a tool with the key {key}": (
+            {"type": "json", "value": {key: {"shot": "URL"}}},
+            "unknown_image_form",
+        )
+        for key in ("args", "arguments", "parameters", "schema", "tools", "input")
+    },
+    "output of Responses with the key of a schema": (
+        {"type": "function_call_output", "call_id": "c", "output": {"schema": {"shot": "URL"}}},
+        "unknown_image_form",
+    ),
+    "response of Gemini with the key of a schema": (
+        {"role": "user", "parts": [{"functionResponse": {"response": {"tools": ["URL"]}}}]},
+        "unknown_image_form",
+    ),
+    "beside the message of a choice": (
+        {"choices": [{"message": {"role": "assistant", "content": "x"}, "shot": "URL"}]},
+        "unknown_image_form",
+    ),
+    **{
+        f"{name} before": ({"type": "x", "y": f"{before}URL"}, "unknown_image_form")
+        for name, before in SIGNS.items()
+    },
+    "quote before base64": ({"type": "x", "y": '"B64'}, "unknown_image_form"),
+    "signs before": ({"type": "x", "y": "\x00 <" * 500 + "URL"}, "unknown_image_form"),
     "list of frames at an unknown key": ({"type": "x", "frames": ["URL"]}, "unknown_image_form"),
     "SVG": ({"type": "x", "y": URL_ONLY}, "unknown_image_form"),
     "white space before": ({"type": "x", "y": " URL"}, "unknown_image_form"),
@@ -464,6 +541,8 @@ NO_IMAGE: dict[str, Any] = {
     "Gemini call": {"functionCall": {"name": "f", "args": {"image": "URL"}}},
     "Bedrock call": {"toolUse": {"toolUseId": "t", "name": "f", "input": {"image": "URL"}}},
     "AI SDK call": {"type": "tool-call", "toolCallId": "t", "toolName": "f", "input": {"a": "URL"}},
+    "call without an input": {"type": "x", "name": "f", "args": {"parameters": {"a": "URL"}}},
+    "text after signs": {"type": "x", "y": "<data: what a person, or a tool, wrote>"},
     "PDF": {
         "type": "file",
         "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"},
@@ -536,6 +615,9 @@ NO_IMAGE_BODIES: dict[str, Any] = {
         ]
     },
     "reasoning": {"messages": [{"role": "assistant", "content": "x", "reasoning_content": "URL"}]},
+    "tools of a system message": {
+        "messages": [{"role": "system", "content": "x", "tools": [{"name": "f", "parameters": SCHEMA}]}]
+    },
     "fields of a trace": {"nodes": [], "info": {"page": "URL", "shot": "B64"}, "icon": "URL"},
     "fields of a node": {"message": {"role": "user", "content": "x"}, "extra": {"page": "URL"}},
     "descriptor": {

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import copy
 import io
 import json
 import re
+import uuid
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -43,7 +49,6 @@ from tests.unit.offload.form_bodies import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Door = Callable[[Any, ImageStore, Limits | None], tuple[Any, ImageOffloadStats]]
 
@@ -86,6 +91,31 @@ def in_bytes(value: Any, store: ImageStore, limits: Limits | None) -> tuple[Any,
 
 
 DOORS: dict[str, Door] = {"value": in_place, "async": in_a_thread, "bytes": in_bytes}
+
+
+class Attributes:
+    """An object of a class that no container is."""
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+
+
+async def later(part: Any) -> Any:
+    yield part
+
+
+OPAQUE: dict[str, Callable[[Any], Any]] = {
+    "generator": lambda part: (one for one in [part]),
+    "map": lambda part: map(dict, [part]),
+    "values of a dict": lambda part: {1: part}.values(),
+    "iterator": lambda part: iter([part]),
+    "array of objects": lambda part: np.array([part], dtype=object),
+    "array of text": lambda part: np.array([part["image_url"]["url"]]),
+    "file": lambda _: io.BytesIO(RAW),
+    "asynchronous generator": later,
+    "object": Attributes,
+}
+"""Values of Python in which an image is not found."""
 
 
 @pytest.fixture
@@ -339,6 +369,72 @@ class TestValues:
                     offload_images_inplace(message(part), store=store)
                 assert caught.value.code == "unknown_image_form"
                 assert caught.value.path.startswith("$.messages[0].content[1].y")
+
+    @each("name", OPAQUE)
+    @each("place", ["messages", "content", "part", "unknown key"])
+    def test_value_that_may_hold_an_image_unseen_is_refused(
+        self, name: str, place: str, store: ImageStore
+    ) -> None:
+        hidden = OPAQUE[name](filled(PARTS["chat"][0]))
+        value: Any = message()
+        if place == "messages":
+            value["messages"] = hidden
+        elif place == "content":
+            value["messages"][0]["content"] = hidden
+        else:
+            parts = value["messages"][0]["content"]
+            parts.append(hidden if place == "part" else {"type": "x", "y": hidden})
+        for call in (
+            offload_images_inplace,
+            lambda *args, **more: asyncio.run(offload_images_async(*args, **more)),
+        ):
+            if place == "messages" and name == "object":
+                continue  # a rollout may hold clients and the like
+            with pytest.raises(OffloadError) as caught:
+                call(value, store=store)
+            assert caught.value.code == "wrong_type"
+            assert caught.value.path.startswith("$.messages")
+            assert "list" in str(caught.value.hint)
+            assert stored_names(store) == []
+
+    def test_values_without_an_image_pass(self, store: ImageStore) -> None:
+        value = message(
+            {"type": "x", "y": np.zeros((2, 3)), "z": range(3), "a": array.array("i", [1])},
+            {"type": "x", "y": Decimal(1), "z": np.float32(1), "a": Path("x"), "b": {1, 2}},
+            when=datetime.now(UTC),
+            id=uuid.uuid4(),
+        )
+        assert offload_images_inplace(value, store=store).images_seen == 0
+
+    def test_file_in_an_array_of_bytes_is_refused(self, store: ImageStore) -> None:
+        for hidden in (np.frombuffer(RAW, np.uint8), array.array("B", RAW)):
+            with pytest.raises(OffloadError) as caught:
+                offload_images_inplace(message({"type": "x", "y": hidden}), store=store)
+            assert caught.value.code == "unknown_image_form"
+
+    def test_string_of_another_class_is_read_as_a_string(self, store: ImageStore) -> None:
+        class Text(str):
+            __slots__ = ()
+
+        url = Text(data_url(RAW))
+        texts: list[Any] = [{"type": "text", "text": url}, {"type": "text", "value": url}]
+        for part in ({"type": "tool_use", "name": "f", "arguments": url}, *texts):
+            stats = offload_images_inplace(message(part), store=store)
+            assert (stats.images_seen, stats.text_data_urls) == (0, 1)
+        for hidden in (url, [url]):
+            with pytest.raises(OffloadError) as caught:
+                offload_images_inplace(message({"type": "x", "y": hidden}), store=store)
+            assert caught.value.code == "unknown_image_form"
+
+    def test_prompt_that_branches_share_is_counted_in_each(self, store: ImageStore) -> None:
+        (prompt,) = message({"type": "image"})["messages"]
+        answer = {"role": "assistant", "content": "x"}
+        row = {"images": [RAW], "chosen": [prompt, answer], "rejected": [prompt, answer]}
+        assert offload_images_inplace(row, store=store).images_seen == 1
+        row["rejected"] = [answer]
+        with pytest.raises(OffloadError) as caught:
+            offload_images_inplace(row, store=store)
+        assert (caught.value.code, caught.value.path) == ("count_mismatch", "$.images")
 
     def test_given_images_fill_the_placeholders(self, store: ImageStore) -> None:
         ref = store.put(RAW).uri
