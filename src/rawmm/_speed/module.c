@@ -26,7 +26,9 @@ int shape_of(PyTypeObject *kind) {
 /* Tell the observer of the tests an answer. */
 static int observed(PyObject *o, const char *question, int answer) {
     if (!observer) return 0;
-    PyObject *found = PyObject_CallFunction(observer, "Osi", o, question, answer);
+    PyObject *called = Py_NewRef(observer); /* which may replace itself */
+    PyObject *found = PyObject_CallFunction(called, "Osi", o, question, answer);
+    Py_DECREF(called);
     Py_XDECREF(found);
     return found ? 0 : -1;
 }
@@ -48,8 +50,9 @@ static PyObject *valid(PyObject *Py_UNUSED(module), PyObject *o) {
 }
 
 static PyObject *observe(PyObject *Py_UNUSED(module), PyObject *callable) {
-    Py_XDECREF(observer);
+    PyObject *before = observer;
     observer = callable == Py_None ? NULL : Py_NewRef(callable);
+    Py_XDECREF(before); /* last, as it may run Python code */
     Py_RETURN_NONE;
 }
 

@@ -14,17 +14,22 @@ static int fields_are_clean(int shape, PyObject *o, unsigned flag, int descripto
 static int rule_payload(int shape, PyObject *o) { return fields_are_clean(shape, o, DESCRIPTOR, 1); }
 static int rule_free_json(int shape, PyObject *o) { return fields_are_clean(shape, o, FREE, 0); }
 
-static int is_number(PyObject *value) {
+/* A number, numbers, or none. */
+static int is_finite(PyObject *value) {
     if (ABSENT(value)) return 1;
     if (PyList_CheckExact(value)) return numbers_of(value);
-    if (PyDict_CheckExact(value)) {
-        Py_ssize_t i = 0;
-        PyObject *key, *child;
-        while (PyDict_Next(value, &i, &key, &child))
-            if (!is_number(child)) return 0;
-        return 1;
-    }
     return number(value) || IS(value, PackedFloats); /* which checks its own elements */
+}
+
+/* The same, or a map of them. `replace` of msgspec gives a rule values of any type, so nothing here
+ * recurses: a map in a map may contain itself. */
+static int is_number(PyObject *value) {
+    if (!PyDict_CheckExact(value)) return is_finite(value);
+    Py_ssize_t i = 0;
+    PyObject *key, *child;
+    while (PyDict_Next(value, &i, &key, &child))
+        if (!is_finite(child)) return 0;
+    return 1;
 }
 
 static int rule_finite(int shape, PyObject *o) {
@@ -146,7 +151,7 @@ static int rule_outputs(int shape, PyObject *o) {
     int64_t end = 0, sampled = count_true(&mask);
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(versions); i++) {
         PyObject *span = PyList_GET_ITEM(versions, i);
-        if (!IS(span, WeightVersion)) return 0;
+        if (!IS(span, WeightVersion) || !GET(span, WeightVersion, version)) return 0;
         PyObject *first = GET(span, WeightVersion, start), *last = GET(span, WeightVersion, end);
         int64_t from = first ? natural(first) : -1, to = last ? natural(last) : -1;
         if (from < end || to < from) return 0;
@@ -190,15 +195,13 @@ Py_ssize_t image_urls(PyObject *message, PyObject *hashes) {
     Py_ssize_t found = 0;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(content); i++) {
         PyObject *part = PyList_GET_ITEM(content, i);
-        if (!IS(part, ImageUrlContentPart)) continue;
-        if (hashes) {
-            PyObject *source = GET(part, ImageUrlContentPart, image_url);
-            if (!source || !IS(source, ImageUrlSource)) return -1;
-            PyObject *url = GET(source, ImageUrlSource, url);
-            if (!url || found >= PyList_GET_SIZE(hashes) ||
-                !names_image(url, PyList_GET_ITEM(hashes, found)))
-                return -1;
-        }
+        if (IS(part, TextContentPart)) continue;
+        PyObject *source = IS(part, ImageUrlContentPart) ? GET(part, ImageUrlContentPart, image_url) : NULL;
+        PyObject *url = source && IS(source, ImageUrlSource) ? GET(source, ImageUrlSource, url) : NULL;
+        if (!url || !PyUnicode_CheckExact(url)) return -1;
+        if (hashes && (found >= PyList_GET_SIZE(hashes) ||
+                       !names_image(url, PyList_GET_ITEM(hashes, found))))
+            return -1;
         found++;
     }
     return found;

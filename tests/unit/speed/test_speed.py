@@ -151,6 +151,8 @@ class Whole(int):
 
 NESTED: Final[list[Any]] = []
 NESTED.append(NESTED)
+CYCLE: Final[dict[str, Any]] = {}
+CYCLE["a"] = CYCLE
 DEEP: Final[dict[str, Any]] = {}
 for _ in range(70):
     DEEP["a"] = dict(DEEP)
@@ -161,7 +163,7 @@ ODD: Final[list[Any]] = [
     "file:///a/%61.png", "data:image/png;base64,AAAA", "mmraw:{}", b"", b"\0\1", b"\xff" * 8, [], [None], [True],
     [1], [0], [1.5], [float("nan")], [2**40], [-1], ["a"], [[]], {}, {"a": 1}, {"image": []}, {"image": [1]},
     {"pixel_values": 1}, {"PIXEL_VALUES": [1.5]}, {"__nd__": True}, {"\ud800": 1}, {"é": 1}, {1: 2}, {None: 1},
-    {Text("image"): []}, Text("image"), Whole(1), (), (1,), NESTED, DEEP, {"151655": 1}, {"151655": 2},
+    {Text("image"): []}, Text("image"), Whole(1), (), (1,), NESTED, CYCLE, DEEP, {"151655": 1}, {"151655": 2},
     {"151655": 0}, {"01": 1}, {"4294967296": 1}, {"a": float("nan")}, {"a": b"x"}, {"a": 2**70}, object(),
     lambda: rawmm.PackedTokenIds.pack([1, 2]), lambda: rawmm.PackedFlags.pack([True]),
     lambda: rawmm.PackedFloats.pack([0.5]),
@@ -288,6 +290,28 @@ def check_yes(whole: Any) -> None:
             native.enable(True)
 
 
+def refuse(_struct: Any, _question: str, answer: int) -> None:
+    """An observer that spares the time of asking Python where C does not say yes."""
+    if not answer:
+        raise LookupError
+
+
+def check_rules(struct: Any) -> None:
+    """Python finds the rules of a struct obeyed, too, if C does."""
+    if native.observe is None:
+        return
+    native.observe(refuse)
+    try:
+        struct.__post_init__()
+    except LookupError:
+        return
+    finally:
+        native.observe(None)
+        if os.environ.get("RAWMM_DIFFERENTIAL"):
+            differential.install()
+    struct.__check_rules__()
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("described", [False, True])
 def test_each_change_of_one_place_is_judged_alike(*, packed: bool, described: bool) -> None:
@@ -295,6 +319,7 @@ def test_each_change_of_one_place_is_judged_alike(*, packed: bool, described: bo
     whole = small_trace(lambda _: next(answers))
     assert native.valid(whole) == YES
     values = [odd() if callable(odd) else odd for odd in ODD]
+    ruled = [whole, *whole.nodes]
     for part in parts_of(whole):
         if isinstance(part, msgspec.Struct):
             for name in type(part).__struct_fields__:
@@ -302,6 +327,8 @@ def test_each_change_of_one_place_is_judged_alike(*, packed: bool, described: bo
                 for odd in values:
                     msgspec.structs.force_setattr(part, name, odd)
                     check_yes(whole)
+                    for one in ruled:
+                        check_rules(one)
                 msgspec.structs.force_setattr(part, name, msgspec.UNSET if kept is None else kept)
             continue
         for key in list(part) if type(part) is dict else range(len(part)):
@@ -309,8 +336,21 @@ def test_each_change_of_one_place_is_judged_alike(*, packed: bool, described: bo
             for odd in values:
                 part[key] = odd
                 check_yes(whole)
+                for one in ruled:
+                    check_rules(one)
             part[key] = kept
     assert native.valid(whole) == YES
+
+
+def test_deep_and_cyclic_maps_of_numbers_are_refused() -> None:
+    message = rawmm.UserMessage(content="a")
+    node = rawmm.MessageNode(message=message, token_ids=[1], mask=[True])
+    deep: Any = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    for weights in (deep, CYCLE):
+        with pytest.raises(rawmm.RawMMError, match="wrong_type"):
+            msgspec.structs.replace(node, loss_weights=weights)
 
 
 @given(st.data())
