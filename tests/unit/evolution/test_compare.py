@@ -199,6 +199,22 @@ def test_keyword_that_the_prover_does_not_know_is_never_assumed() -> None:
     assert compare(both, {**both, "allOf": [opened(b=INT)]}).backward != "yes"
 
 
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [
+        ("string", "minLength", "maxLength"),
+        ("array", "minItems", "maxItems"),
+        ("object", "minProperties", "maxProperties"),
+    ],
+)
+def test_size_that_is_written_as_a_float_counts_as_an_integer(
+    kind: str, least: str, most: str
+) -> None:
+    floats, ints = ({"type": kind, least: a, most: b} for a, b in ((1.0, 2.0), (1, 2)))
+    assert compare(floats, ints)[:2] == ("yes", "yes")
+    assert compare({"type": kind}, floats).breaking[0].has_counterexample
+
+
 @pytest.mark.parametrize("flagged", ["(?i)abc", "(?m)^abc$", "(?x)a b c", "(?s)abc", "(?P<n>abc)"])
 def test_pattern_that_regular_expressions_of_json_schema_lack_proves_nothing(flagged: str) -> None:
     plain = flagged.partition(")")[2] or "abc"
