@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MOST: Final = 48
 """Values that are tried of one schema."""
+_SHOWN: Final = 8
+"""Constants that are tried where any value may stand."""
 _LEVELS: Final = 6
 _TRIES: Final = 20_000
 """Values that are tried of all schemas together."""
@@ -89,11 +91,19 @@ class _Samples:
         sizes: set[int] = {0, 1, 2}
         patterns: list[str] = []
         names: list[str] = []
+        self.kinds = [
+            kind
+            for kind, keys in _KEYWORDS_OF.items()
+            if any(not schema.keys().isdisjoint(keys) for schema in schemas)
+        ]
+        """The kinds that a keyword of one of the schemas is about."""
+        self.values: list[Any] = []
         for schema in schemas:
             for value in [
                 *schema.get("enum", ()),
                 *([schema["const"]] if "const" in schema else ()),
             ]:
+                self.values.append(value)
                 if isinstance(value, str):
                     self.strings.append(value)
                 elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -116,8 +126,11 @@ class _Samples:
             patterns += schema.get("patternProperties", {})
             names += schema.get("properties", {})
             names += schema.get("required", ())
+            names += schema.get("dependentRequired", ())
+            names += schema.get("dependentSchemas", ())
         self.sizes = sorted(size for size in sizes if size <= _LONGEST)
         self.names = list(dict.fromkeys([*names, "x"]))
+        del self.values[_SHOWN:]
         patterns = list(dict.fromkeys(patterns))
         self.strings += _strings(
             Wanted((), (one,), low=size) for one in patterns for size in (0, 2)
@@ -158,7 +171,7 @@ class _Samples:
     def _tried(self, node: Node, levels: int) -> Iterator[Any]:
         schema = node.schema
         if isinstance(schema, bool) or levels < 0:
-            yield from _ANY if schema is not False else ()
+            yield from (*_ANY, *self.values) if schema is not False else ()
             return
         if "const" in schema:
             yield schema["const"]
@@ -180,8 +193,11 @@ class _Samples:
             kinds = [
                 kind for kind, keys in _KEYWORDS_OF.items() if not schema.keys().isdisjoint(keys)
             ]
+            if node.key == self.old.key:
+                kinds = list(dict.fromkeys([*kinds, *self.kinds]))
             if schema.keys().isdisjoint(("$ref", "allOf", "anyOf", "oneOf")):
                 yield from _ANY
+                yield from self.values
                 yield from self.numbers[:8]
                 yield from self.strings[:8]
         for kind in kinds:
@@ -221,7 +237,8 @@ class _Samples:
             yield [*base, value]
         for size in self.sizes:
             if each and size > len(base):
-                yield [*base, *each[:1] * (size - len(base))]
+                for value in each[: 1 if size > _MOST else len(_ANY) + _SHOWN]:
+                    yield [*base, *[value] * (size - len(base))]
                 if len(each) >= size - len(base):
                     yield [*base, *each[: size - len(base)]]
 
@@ -238,7 +255,8 @@ class _Samples:
             if name not in values:
                 yield from ({**base, name: value} for value in rest)
         for pattern, one in schema.get("patternProperties", {}).items():
-            for name in [*_strings([Wanted((pattern,))]), *self.names]:
+            texts = [*_strings([Wanted((pattern,))]), *self.names, *self.strings[:_MOST]]
+            for name in dict.fromkeys(texts):
                 yield from (
                     {**base, name: value} for value in self.of(node.sub(one), levels - 1)[:8]
                 )

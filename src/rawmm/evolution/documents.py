@@ -38,6 +38,12 @@ PLAIN: Final = frozenset(
     }
 )  # fmt: skip
 """Other keywords that the prover understands."""
+_SIZES: Final = frozenset(
+    {
+        "minLength", "maxLength", "minItems", "maxItems", "minContains", "maxContains",
+        "minProperties", "maxProperties",
+    }
+)  # fmt: skip
 OPAQUE: Final = frozenset(
     {"unevaluatedItems", "unevaluatedProperties", "$dynamicRef", "$recursiveRef", "dependencies"}
 )
@@ -162,6 +168,8 @@ class Document:
                 out[key] = [self._bare(member) for member in value]
             elif key in MAP:
                 out[key] = {name: self._bare(member) for name, member in value.items()}
+            elif key in _SIZES:
+                out[key] = int(value)  # 2.0 is an integer of JSON Schema
             elif key in _KEPT:
                 out[key] = value
         return out

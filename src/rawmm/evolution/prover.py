@@ -433,7 +433,11 @@ def _object_parts(schema: dict[str, Any]) -> list[Any]:
     out += [{"properties": {name: one}} for name, one in ordered if one is not True and one != {}]
     out += [{key: schema[key]} for key in keys if key in schema]
     patterns = schema.get("patternProperties", {})
-    out += [{"patternProperties": {pattern: one}} for pattern, one in patterns.items()]
+    out += [
+        {"patternProperties": {pattern: one}}
+        for pattern, one in patterns.items()
+        if one is not True and one != {}
+    ]
     if schema.get("additionalProperties", True) not in (True, {}):
         out.append(
             {
@@ -743,7 +747,9 @@ class _Objects:
             patterns = schema.get("patternProperties", {})
             if pattern is not None:
                 out += [node.sub(patterns[one]) for one in patterns if _includes(one, pattern)]
-            possible = [one for one in patterns if one not in without]
+            possible = [
+                one for one in patterns if not any(_includes(outer, one) for outer in without)
+            ]
             rest = schema.get("additionalProperties", True)
             if possible:
                 out.append(node.sub({"anyOf": [rest, *(patterns[one] for one in possible)]}))
@@ -830,21 +836,26 @@ class _Objects:
             found = any(_finds(pattern, name) for pattern in patterns)
             if name not in named and not found and not self.holds(self.value(name), wanted):
                 return False
-        return self._no_other() or self.holds(self.other(without=patterns), wanted)
+        return self._no_other(without=patterns) or self.holds(self.other(without=patterns), wanted)
 
     def _matching(self, pattern: str, wanted: Node) -> bool:
         for name in sorted(self.named | self.required):
             if _finds(pattern, name) is not False and not self.holds(self.value(name), [wanted]):
                 return False
-        return self._no_other() or self.holds(self.other(pattern=pattern), [wanted])
+        return self._no_other(pattern=pattern) or self.holds(self.other(pattern=pattern), [wanted])
 
-    def _no_other(self) -> bool:
-        """Whether the names of all properties are known."""
+    def _no_other(self, without: Iterable[str] = (), pattern: str | None = None) -> bool:
+        """Whether no property has an unknown name as `other` describes it."""
         known = sorted(self.named | self.required)
         names = self.names()
         if len(names) < 2:
             return False
-        return self.holds(names, [names[0].sub({"enum": known})] if known else [])
+        if pattern is not None:
+            names.append(names[0].sub({"pattern": pattern}))
+        allowed: list[Any] = [{"pattern": one} for one in without]
+        if known:
+            allowed.append({"enum": known})
+        return self.holds(names, [names[0].sub(one) for one in allowed])
 
     def is_empty(self) -> bool:
         """Whether there is certainly no such object."""

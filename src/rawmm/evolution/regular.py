@@ -39,7 +39,7 @@ _LINES: Final = [(10, 10), (13, 13), (0x2028, 0x2029)]
 _ALIKE: Final = re.compile(
     r"(?:\\(?:[dDwWsSnrtfv]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[^A-Za-z0-9])"
     r"|\[\^?(?:\\(?:[dDwWsSnrtfv]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[^A-Za-z0-9])|[^\]\\\[])+\]"
-    r"|\{[0-9]+(?:,[0-9]*)?\}\??|\((?:\?:)?|\)|[*+?]\??|[^\\\[\](){}*+?])*\Z"
+    r"|\{[0-9]+(?:,[0-9]*)?\}\??|\((?:\?:|(?!\?))|\)|[*+?]\??|[^\\\[\](){}*+?])*\Z"
 )
 _LOOKAHEAD: Final = "(?!"
 
@@ -59,6 +59,8 @@ class Language:
         rest, denied = pattern, []
         while rest.startswith("^" + _LOOKAHEAD):
             inner, tail = _closed(rest[len("^" + _LOOKAHEAD) :])
+            if any(not depth and char == "|" for _, depth, char in _outside_classes(tail)):
+                raise UnreadableError("the pattern has a lookahead in one of its branches only")
             denied.append("^(?:" + inner + ")")
             rest = "^" + tail
         self.parts = [_Automaton(part) for part in (rest, *denied)]
@@ -308,20 +310,32 @@ def _parse(pattern: str) -> Any:
 
 def _closed(text: str) -> tuple[str, str]:
     """What stands before and after the bracket that closes the one before `text`."""
-    depth, place = 1, 0
+    for place, depth, char in _outside_classes(text):
+        if char == ")" and depth < 0:
+            return text[:place], text[place + 1 :]
+    raise UnreadableError("the pattern has a lookahead that cannot be read")
+
+
+def _outside_classes(text: str) -> Iterator[tuple[int, int, str]]:
+    """Each plain character outside of classes: its place, the depth of brackets after it, itself.
+
+    Raises:
+        UnreadableError: a class has no end, or follows an escape.
+    """
+    depth, place = 0, 0
     while place < len(text):
         char = text[place]
         if char == "\\":
-            place += 1
-        elif char == "[":
+            place += 2
+            continue
+        if char == "[":
             place = text.find("]", place + 2)
             if place < 0 or "\\" in text[:place]:
-                break
-        depth += (char == "(") - (char == ")")
-        if not depth:
-            return text[:place], text[place + 1 :]
+                raise UnreadableError("the pattern has a lookahead that cannot be read")
+        else:
+            depth += (char == "(") - (char == ")")
+            yield place, depth, char
         place += 1
-    raise UnreadableError("the pattern has a lookahead that cannot be read")
 
 
 def _others(ranges: Ranges) -> Ranges:

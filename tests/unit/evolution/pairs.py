@@ -75,6 +75,10 @@ PAIRS: Final = [Pair(*row) for row in [
     ("dependency added", opened(a=INT, b=INT), {**opened(a=INT, b=INT), "dependentRequired": {"a": ["b"]}}, False, True),
     ("dependency replaced by required", {**opened(), "dependentRequired": {"a": ["b"]}}, opened(["b"]), False, True),
     ("dependent schema replaced", {"dependentSchemas": {"a": {"required": ["b"]}}, "type": "object"}, {"dependentRequired": {"a": ["b"]}, "type": "object"}, True, True),
+    ("dependency added to any value", {}, {"dependentRequired": {"a": ["b"]}}, False, True),
+    ("pattern properties of more names in a closed object", {"patternProperties": {"^p": INT}, "additionalProperties": False}, {"patternProperties": {"p": INT}, "additionalProperties": False}, True, False),
+    ("names by pattern and by closing", {"propertyNames": {"pattern": "^p"}, "additionalProperties": INT}, {"patternProperties": {"^p": INT}, "additionalProperties": False}, True, True),
+    ("pattern properties that no name has", {"type": "object", "propertyNames": {"pattern": "^a"}}, {"patternProperties": {"^p": INT}}, True, False),
     # Values
     ("enum value added", {"enum": ["a", "b"]}, {"enum": ["a", "b", "c"]}, True, False),
     ("enum value replaced", {"enum": ["a", "b"]}, {"enum": ["a", "c"]}, False, False),
@@ -131,6 +135,7 @@ PAIRS: Final = [Pair(*row) for row in [
     ("contains narrowed", {"type": "array", "contains": NUM}, {"type": "array", "contains": INT}, False, True),
     ("contains more often", {"type": "array", "contains": INT, "minContains": 2}, {"type": "array", "contains": INT}, True, False),
     ("contains at most", {"type": "array", "contains": INT, "maxContains": 2}, {"type": "array", "contains": INT, "maxContains": 3}, True, False),
+    ("contains at most, of one value", {"type": "array"}, {"type": "array", "contains": {"const": 5}, "minContains": 0, "maxContains": 1}, False, True),
     ("contains that may be absent", {"type": "array", "contains": INT, "minContains": 0}, {"type": "array"}, True, True),
     # Unions
     ("member added", {"anyOf": [A, B]}, {"anyOf": [A, B, C]}, True, False),
@@ -149,6 +154,7 @@ PAIRS: Final = [Pair(*row) for row in [
     ("double negation", INT, {"not": {"not": INT}}, True, True),
     ("condition and union", {"if": STR, "then": {"maxLength": 3}, "else": INT}, {"anyOf": [{"type": "string", "maxLength": 3}, INT]}, True, True),
     ("condition added", opened(["k"], k=STR, x=True), {**opened(["k"], k=STR, x=True), "if": {"properties": {"k": {"const": "a"}}}, "then": {"required": ["x"]}}, False, True),
+    ("condition added to any value", {}, {"if": {"properties": {"k": {"const": "a"}}, "required": ["k"]}, "then": {"required": ["x"]}}, False, True),
     ("then without if", INT, {**INT, "then": False}, True, True),
     ("condition by tag", {"oneOf": [A, B]}, {"type": "object", "required": ["k"], "if": {"properties": {"k": {"const": "a"}}}, "then": A, "else": B}, True, True),
     # References

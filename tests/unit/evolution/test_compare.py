@@ -13,7 +13,7 @@ from rawmm import ContractError, RawMMError
 from rawmm.evolution import compare
 from rawmm.evolution.documents import Document
 from rawmm.evolution.prover import Prover
-from tests.unit.evolution.pairs import INT, PAIRS, STR, Pair, closed, defs, opened, ref
+from tests.unit.evolution.pairs import INT, PAIRS, STR, Pair, closed, defs, opened, ref, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,6 +198,37 @@ def test_keyword_that_the_prover_does_not_know_is_never_assumed() -> None:
     assert compare(opened(a=INT), old).backward != "yes"
     both = {"allOf": [opened(a=INT)], "unevaluatedProperties": False}
     assert compare(both, {**both, "allOf": [opened(b=INT)]}).backward != "yes"
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [
+        ("string", "minLength", "maxLength"),
+        ("array", "minItems", "maxItems"),
+        ("object", "minProperties", "maxProperties"),
+    ],
+)
+def test_size_that_is_written_as_a_float_counts_as_an_integer(
+    kind: str, least: str, most: str
+) -> None:
+    floats, ints = ({"type": kind, least: a, most: b} for a, b in ((1.0, 2.0), (1, 2)))
+    assert compare(floats, ints)[:2] == ("yes", "yes")
+    assert compare({"type": kind}, floats).breaking[0].has_counterexample
+
+
+@pytest.mark.parametrize("flagged", ["(?i)abc", "(?m)^abc$", "(?x)a b c", "(?s)abc", "(?P<n>abc)"])
+def test_pattern_that_regular_expressions_of_json_schema_lack_proves_nothing(flagged: str) -> None:
+    plain = flagged.partition(")")[2] or "abc"
+    assert compare(text(flagged), text(plain)).backward != "yes"
+    assert compare(text(plain), text(flagged)).backward != "yes"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("^(?!a)b|c", "^[^a]"), ("^(?!a)b|c", "^(?!a)"), ("^(?!a|b)c|a", "^[^ab]")],
+)
+def test_lookahead_of_one_branch_does_not_hold_for_the_others(old: str, new: str) -> None:
+    assert compare(text(old), text(new)).backward != "yes"  # "ac" or "a"
 
 
 def test_hard_goal_is_unknown_not_endless() -> None:
