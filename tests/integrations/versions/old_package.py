@@ -1,4 +1,7 @@
-"""A package of this repository's history, running in a process of its own.
+"""The package as it was in an earlier version of the contract, running in a process of its own.
+
+Its source is in `tests/data/versions`, made by ``git archive COMMIT src/rawmm | xz -9e`` from the
+last commit of the version.
 
 Run as a program, this file answers for the package that it can import: one JSON line for each on
 standard input.
@@ -12,16 +15,15 @@ import os
 import subprocess
 import sys
 import tarfile
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-COMMITS: Final = {
-    "1.0": "ae6a9f0e970ba3cf18ec56fb7980c618b9641d16",
-    "1.1": "62380202942c7cafddda252c29dfd95520ea94ed",
-}
-"""The last commit of each version of the contract before the present one."""
+DATA: Final = ROOT / "tests/data/versions"
+VERSIONS: Final = tuple(
+    sorted(path.name.split("-")[1].removesuffix(".tar.xz") for path in DATA.glob("rawmm-*.tar.xz"))
+)
+"""The versions of the contract before the present one."""
 
 
 class Verdict(NamedTuple):
@@ -37,16 +39,12 @@ class OldPackage:
     """The package as it was in a version of the contract.
 
     Args:
-        version: a key of `COMMITS`.
+        version: one of `VERSIONS`.
         folder: where its source is put.
     """
 
     def __init__(self, version: str, folder: Path) -> None:
-        archive = subprocess.run(
-            ["git", "archive", COMMITS[version], "src/rawmm"],
-            cwd=ROOT, capture_output=True, check=True,
-        ).stdout  # fmt: skip
-        with tarfile.open(fileobj=BytesIO(archive)) as tar:
+        with tarfile.open(DATA / f"rawmm-{version}.tar.xz") as tar:
             tar.extractall(folder, filter="data")
         environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
         self._process = subprocess.Popen(

@@ -15,7 +15,7 @@ from rawmm.rules import BY_ITSELF
 from rawmm.testing import strategies
 from rawmm.validation import shape_errors
 from rawmm.versions import version_errors
-from tests.integrations.versions.old_package import COMMITS, OldPackage
+from tests.integrations.versions.old_package import VERSIONS, OldPackage
 from tests.property.released import CASES
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ NARROWED: Final = {"GenerateFeatures", "MMImageRef", "MMRefs"}
 """
 
 
-@pytest.fixture(scope="module", params=sorted(COMMITS))
+@pytest.fixture(scope="module", params=sorted(VERSIONS))
 def version(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -46,7 +46,7 @@ def old(version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OldP
 
 
 def test_every_earlier_version_has_its_package() -> None:
-    assert sorted(COMMITS) == sorted(dict(CASES))
+    assert sorted(VERSIONS) == sorted(dict(CASES))
 
 
 def judged(text: str | bytes, name: str, version: str) -> list[str]:
