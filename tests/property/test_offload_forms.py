@@ -163,3 +163,17 @@ def test_image_that_cannot_be_offloaded_is_named(made: Any) -> None:
         assert result.code in codes
         assert_silent(result, *IMAGES)
     assert len({str(result) for result in results}) == 1
+
+
+signs = st.text(
+    st.characters(exclude_categories=("Cs",)).filter(lambda one: not one.isalnum()), max_size=20
+)
+
+
+@given(signs, st.sampled_from(["", "url(", "URL( '"]), images)
+def test_signs_before_a_data_url_do_not_hide_it(before: str, style: str, text: str) -> None:
+    hidden = f"{before}{style}data:image/png;base64,{text}"
+    value = {"messages": [{"role": "user", "content": [{"type": "x", "y": hidden}]}]}
+    with tempfile.TemporaryDirectory() as directory:
+        results = by_every_door(value, ImageStore(f"{directory}/x", durable=False))
+    assert [getattr(result, "code", None) for result in results] == ["unknown_image_form"] * 3
