@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import textwrap
+from pathlib import Path
 from typing import Any, Final
 
 from codegen.profile import EXTRA, FREE_JSON, SINCE, is_open
@@ -27,6 +28,7 @@ from rawmm.model.base import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Rule
 from rawmm.model.packed import PackedStream
 '''
 
+_C_PART: Final = Path(__file__).resolve().parent.parent / "src/rawmm/_speed"
 _FREE = {
     "JsonValue": "Any",
     "DescriptorValue": "Any",
@@ -56,9 +58,10 @@ class Emitter:
         self.bundle = bundle
         self.version = version
         self.defs: dict[str, Any] = bundle["$defs"]
-        text = json.dumps(bundle, sort_keys=True).encode()
-        self.digest = hashlib.sha256(text).hexdigest()[:16]
-        """A hash of all that the generated code is made from."""
+        made_from = [json.dumps(bundle, sort_keys=True).encode()]
+        made_from += [path.read_bytes() for path in sorted(_C_PART.glob("*.[ch]"))]
+        self.digest = hashlib.sha256(b"\0".join(made_from)).hexdigest()[:16]
+        """A hash of the schemas and of the C part that is compiled with their tables."""
         self.tags: dict[str, tuple[str, str]] = {}
         for schema in self.defs.values():
             if tag := schema.get("x-rawmm-tag"):
@@ -99,7 +102,7 @@ class Emitter:
             f'SCHEMA_VERSION: Final = "{self.bundle["x-rawmm-version"]}"\n'
             '"""Version of the contract: major.minor."""\n\n'
             f'TABLES_DIGEST: Final = "{self.digest}"\n'
-            '"""Tells the tables of the C part from those of other schemas."""\n\n'
+            '"""Tells the C part from one compiled from other schemas or C sources."""\n\n'
             f"PROCESSED_KEYS: Final = frozenset(\n    {{\n{keys}    }}\n)\n"
             '"""Keys that only processors and encoders write, in lower case."""\n\n'
             f"MAX_DEPTH: Final = {payload['x-rawmm-max-depth']}\n"

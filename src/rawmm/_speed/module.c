@@ -100,7 +100,7 @@ static PyObject *set_up(PyObject *Py_UNUSED(module), PyObject *args, PyObject *k
                                      &given.token_types, &given.image, &digest))
         return NULL;
     if (ready || setup.unset) Py_RETURN_FALSE; /* the first copy of the package keeps it */
-    if (strcmp(digest, TABLES_DIGEST)) Py_RETURN_FALSE; /* compiled from other schemas */
+    if (strcmp(digest, TABLES_DIGEST)) Py_RETURN_FALSE; /* compiled from other sources */
     setup = given;
     PyObject *kept[] = {given.unset, given.extra, given.checks, given.by_itself,
                         given.in_messages, given.token_types, given.image};

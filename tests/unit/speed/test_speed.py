@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 import build_speed
 import rawmm
 from benchmarks import data
+from codegen import emit
 from codegen.tables import text_of
-from rawmm import media, native
+from rawmm import media, native, schemas
 from rawmm.model.types import PATTERNS, TABLES_DIGEST, TYPES
 from rawmm.rules import USES_C, MediaChecks, checking
 from rawmm.validation import revalidate
@@ -133,6 +134,20 @@ def test_compiled_part_of_other_schemas_is_not_used(tmp_path: Path) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert ran.stdout == f"{copy / '__init__.py'} False\nf\n"
+
+
+def test_digest_is_of_the_schemas_and_the_c_sources(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So a file compiled before a change of either is not used."""
+    assert emit.Emitter(schemas.annotated(), "v1").digest == TABLES_DIGEST
+    sources = shutil.copytree(Path(build_speed.PACKAGE) / "_speed", tmp_path / "_speed")
+    monkeypatch.setattr(emit, "_C_PART", sources)
+    (sources / "notes.txt").write_text("no source")
+    assert emit.Emitter(schemas.annotated(), "v1").digest == TABLES_DIGEST
+    with (sources / "rules.c").open("a") as file:
+        file.write("/* a change */\n")
+    assert emit.Emitter(schemas.annotated(), "v1").digest != TABLES_DIGEST
 
 
 class Text(str):
