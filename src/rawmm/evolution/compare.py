@@ -294,8 +294,7 @@ class _Comparer:
 
     def _local(self, name: str | None, old: Any, new: Any, part: Part) -> Iterator[Difference]:
         """The differences of one schema, each judged by the step that it makes."""
-        step = old
-        last = self._step(name, step)
+        step, last = old, None
         for edit in edits(old, new):
             path = (*(() if name is None else ("$defs", name)), *edit.path)
             if not edit.changes:
@@ -306,8 +305,9 @@ class _Comparer:
                         rule, pointer(path), name, backward, forward, edit.was, edit.now
                     )
                 continue
+            before = self._step(name, step) if last is None else last
             step = edit.applied(step)
-            before, last = last, self._step(name, step)
+            last = self._step(name, step)
             backward = forward = "unknown"
             if before is not None and last is not None:
                 one, two = self._pair(before, name), self._pair(last, name)
