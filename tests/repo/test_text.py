@@ -34,7 +34,7 @@ def tracked() -> list[Path]:
 
 
 def texts() -> list[tuple[Path, str]]:
-    binary = {".png", ".jpg", ".webp", ".msgpack", ".gif", ".so"}
+    binary = {".xz", ".png", ".jpg", ".webp", ".msgpack", ".gif", ".so"}
     return [
         (path, path.read_bytes().decode("utf-8"))
         for path in tracked()
