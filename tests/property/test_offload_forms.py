@@ -166,7 +166,7 @@ def test_image_that_cannot_be_offloaded_is_named(made: Any) -> None:
 
 
 signs = st.text(
-    st.characters(exclude_categories=("Cs",)).filter(lambda one: not one.isalnum()), max_size=20
+    st.characters(exclude_categories=["Cs"]).filter(lambda one: not one.isalnum()), max_size=20
 )
 
 
