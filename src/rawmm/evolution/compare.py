@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from rawmm.errors import ContractError
@@ -134,7 +135,8 @@ class _Comparer:
     def result(self) -> Comparison:
         parts = {ROOT: self._root()}
         found: list[Difference] = []
-        if self.by_name or parts[ROOT] != Part("yes", "yes"):
+        same = parts[ROOT] == Part("yes", "yes")
+        if self.by_name or not same or _is_annotated(self.old) or _is_annotated(self.new):
             found += self._of_definitions(parts)
             broken = {one.definition for one in found if one.breaks and one.definition}
             if not self.by_name:
@@ -145,14 +147,16 @@ class _Comparer:
             found += self._added_or_removed()
         else:
             parts = {ROOT: parts[ROOT]}
-            found = [_within(one, parts[ROOT]) for one in found]
+            found = [one if _is_of_rawmm(one) else _within(one, parts[ROOT]) for one in found]
+            if same:
+                found = [one for one in found if _is_of_rawmm(one)]
         found += self._unexplained(parts, found)
         found.sort(key=lambda one: -_RANK[one.backward])
         backward = _worst([*(one.backward for one in parts.values())])
         forward = _worst([*(one.forward for one in parts.values())])
-        if self.by_name:
-            backward = _worst([backward, *(one.backward for one in found)])
-            forward = _worst([forward, *(one.forward for one in found)])
+        counted = [one for one in found if self.by_name or _is_of_rawmm(one)]
+        backward = _worst([backward, *(one.backward for one in counted)])
+        forward = _worst([forward, *(one.forward for one in counted)])
         return Comparison(backward, forward, tuple(found), parts)
 
     # Parts ------------------------------------------------------------------------------------
@@ -386,6 +390,15 @@ def _is_bundle(document: Document) -> bool:
     return isinstance(source, dict) and (
         "x-rawmm-version" in source or ("$defs" in source and document.root == {})
     )
+
+
+def _is_annotated(document: Document) -> bool:
+    """Whether some schema holds keywords of rawmm, which the verdict on the root leaves out."""
+    return '"x-rawmm-' in json.dumps(document.source)
+
+
+def _is_of_rawmm(one: Difference) -> bool:
+    return one.rule in _OF_RAWMM or one.rule.startswith("elements")
 
 
 def _without_definitions(schema: Schema) -> Any:

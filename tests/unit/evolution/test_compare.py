@@ -216,6 +216,24 @@ def test_size_that_is_written_as_a_float_counts_as_an_integer(
     assert compare({"type": kind}, floats).breaking[0].has_counterexample
 
 
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ({}, {"x-rawmm-rules": ["r"]}),
+        ({"x-rawmm-max-values": 10}, {"x-rawmm-max-values": 5}),
+        ({"x-rawmm-items": INT}, {"x-rawmm-items": {**INT, "minimum": 0}}),
+    ],
+)
+def test_annotation_of_a_plain_file_is_compared(was: Any, now: Any) -> None:
+    for old, new in (
+        (was, now),
+        ({"properties": {"a": was}}, {"properties": {"a": now}}),
+        (defs(ref("A"), A=was), defs(ref("A"), A=now)),
+    ):
+        assert compare(old, new)[:2] == ("no", "yes")
+        assert compare(old, old)[:2] == compare(new, new)[:2] == ("yes", "yes")
+
+
 @pytest.mark.parametrize("flagged", ["(?i)abc", "(?m)^abc$", "(?x)a b c", "(?s)abc", "(?P<n>abc)"])
 def test_pattern_that_regular_expressions_of_json_schema_lack_proves_nothing(flagged: str) -> None:
     plain = flagged.partition(")")[2] or "abc"
