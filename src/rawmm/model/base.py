@@ -168,6 +168,15 @@ class Contract(
         """Support `copy.replace`. See `rawmm.replace`."""
         return replace(self, **changes)
 
+    def __delattr__(self, name: str) -> None:
+        """Refuse to delete a field. Reading a struct without one would raise everywhere.
+
+        Raises:
+            AttributeError: always.
+        """
+        msg = f"the field {name!r} cannot be deleted; assign None, if it is optional"
+        raise AttributeError(msg, name=name, obj=self)
+
     # Only pydantic uses the next two.
 
     @classmethod
