@@ -233,13 +233,24 @@ def shown_file(name: str) -> str:
 
 
 def shown_name(name: str) -> str:
-    """A name for a message: without quotes and content."""
-    return _cut(name)
+    """A name for a message: one line, without quotes and content."""
+    return printable(_cut(name))
 
 
 def shown_names(names: Iterable[Any]) -> str:
     """Names separated by commas. They are cut as one text, as an image may be spread over them."""
-    return _cut(", ".join(one if type(one) is str else shown(one) for one in names), _PATH_SHOWN)
+    listed = ", ".join(one if type(one) is str else shown(one) for one in names)
+    return printable(_cut(listed, _PATH_SHOWN))
+
+
+def printable(text: str) -> str:
+    """`text` with control characters escaped, so that it stays one line on any terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
 
 
 def shown(value: Any) -> str:

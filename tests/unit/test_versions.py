@@ -232,3 +232,9 @@ def test_unknown_version_is_refused(write: Callable[..., Any], version: Any, cod
 def test_lists_and_dicts_of_structs_are_written_for_a_version() -> None:
     assert encode_json([RawMMItem(**ITEM)], version="1.0") == encode_json([RawMMItem(**ITEM)])
     assert encode_json({"a": []}, version="1.0") == b'{"a":[]}'
+
+
+def test_control_characters_in_versions_stay_out_of_the_message() -> None:
+    with pytest.raises(ContractError) as caught:
+        negotiate(["1.0\n", "9\x1b[31m"])
+    assert str(caught.value).isprintable()

@@ -22,9 +22,9 @@ from rawmm.cli.commands.gc import gc
 from rawmm.cli.commands.offload import offload
 from rawmm.cli.commands.schema import schema
 from rawmm.cli.commands.upgrade import upgrade
-from rawmm.cli.output import UsageError, printable
+from rawmm.cli.output import UsageError
 from rawmm.cli.records import STDIO
-from rawmm.errors import shown_name
+from rawmm.errors import printable, shown_name
 from rawmm.model.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:

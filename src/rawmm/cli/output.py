@@ -47,16 +47,6 @@ def summary_table() -> Table:
     return table
 
 
-def printable(name: str) -> str:
-    """A file name with control characters escaped."""
-    if name.isprintable():
-        return name
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in name
-    )
-
-
 def counted(number: int, thing: str) -> str:
     """``1 file``, ``2 files``, ``no files``."""
     return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"

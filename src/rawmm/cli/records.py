@@ -16,9 +16,9 @@ import msgspec
 
 from rawmm.cli.extensions import unreadable
 from rawmm.cli.msgpack_stream import NotADocumentError, documents
-from rawmm.cli.output import UsageError, printable
+from rawmm.cli.output import UsageError
 from rawmm.cli.sniff import looks_like
-from rawmm.errors import ContractError, raise_alone, shown_file
+from rawmm.errors import ContractError, printable, raise_alone, shown_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,11 +13,11 @@ from rawmm.cli.bugs import InternalError, report_bugs
 from rawmm.cli.documents import decode_strict
 from rawmm.cli.extensions import unwritable
 from rawmm.cli.malformed import with_fault
-from rawmm.cli.output import UsageError, console, printable, progress
+from rawmm.cli.output import UsageError, console, progress
 from rawmm.cli.records import EXTENSIONS, STDIO, Format, format_of
 from rawmm.cli.report import located, location_of
 from rawmm.cli.writer import Target, Writer
-from rawmm.errors import RawMMError
+from rawmm.errors import RawMMError, printable
 from rawmm.store import STORE_FAILURES
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from rich.text import Text
 from rawmm._version import __version__
 from rawmm.cli.output import console
 from rawmm.cli.remedies import REMEDIES
-from rawmm.errors import CODES
+from rawmm.errors import CODES, printable
 
 if TYPE_CHECKING:
     from rawmm.errors import RawMMError
@@ -298,21 +298,13 @@ class JUnit:
 def _xml(text: str) -> str:
     from xml.sax.saxutils import escape  # slow to import
 
-    return escape(_printable(text))
+    return escape(printable(text))
 
 
 def _attribute(text: str) -> str:
     from xml.sax.saxutils import quoteattr  # slow to import
 
-    return quoteattr(_printable(text))
-
-
-def _printable(text: str) -> str:
-    """`text` with the characters that no XML document may hold escaped."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
-        for char in text
-    )
+    return quoteattr(printable(text))
 
 
 WRITERS: Final[dict[Style, type[Writer]]] = {

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import msgspec
 
 from rawmm.cli.array_bytes import from_json, to_json
-from rawmm.cli.output import UsageError, printable
+from rawmm.cli.output import UsageError
 from rawmm.cli.records import STDIO
-from rawmm.errors import contract_error, raise_alone, shown_file
+from rawmm.errors import contract_error, printable, raise_alone, shown_file
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -30,7 +30,8 @@ def negotiate(theirs: Any) -> str:
 
     Raises:
         ContractError: ``unsupported_version`` if there is none; the error names both lists.
-            ``wrong_type`` if `theirs` is not a list or set of strings.
+            ``wrong_type`` if `theirs` is not a list or set of strings, or ``array_payload`` if it
+            is an array or bytes.
     """
     expected = "a list of versions"
     plain_set = type(theirs) in (set, frozenset)

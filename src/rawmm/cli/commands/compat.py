@@ -11,9 +11,9 @@ from cyclopts import Parameter
 
 from rawmm._version import __version__
 from rawmm.cli import output
-from rawmm.cli.output import UsageError, counted, printable
+from rawmm.cli.output import UsageError, counted
 from rawmm.cli.styles import Level, github_command
-from rawmm.errors import RawMMError
+from rawmm.errors import RawMMError, printable
 
 if TYPE_CHECKING:
     from rawmm.evolution import Comparison, Difference

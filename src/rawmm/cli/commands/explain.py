@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from rawmm.cli.documents import decode_plain
-from rawmm.cli.output import UsageError, printable
+from rawmm.cli.output import UsageError
 from rawmm.cli.record_types import named_type
 from rawmm.cli.remedies import REMEDIES, SITUATIONS
-from rawmm.errors import CODES, RawMMError, shown_name
+from rawmm.errors import CODES, RawMMError, printable, shown_name
 from rawmm.model import schemas
 from rawmm.validation import iter_errors
 

@@ -9,10 +9,10 @@ from cyclopts import Parameter
 
 from rawmm.cli import output
 from rawmm.cli.image_dir import check_dir_name
-from rawmm.cli.output import console, counted, printable, summary_table
+from rawmm.cli.output import console, counted, summary_table
 from rawmm.cli.references import InputFormat, ReferenceFiles, References
 from rawmm.cli.report import MaxErrors, Report, ReportFormat
-from rawmm.errors import OffloadError, RawMMError
+from rawmm.errors import OffloadError, RawMMError, printable
 from rawmm.store import WRONG, Progress, iter_findings
 
 if TYPE_CHECKING:

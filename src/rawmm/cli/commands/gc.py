@@ -10,9 +10,9 @@ from cyclopts import Parameter
 
 from rawmm.cli import output
 from rawmm.cli.image_dir import check_dir_name
-from rawmm.cli.output import UsageError, console, counted, printable, size, summary_table
+from rawmm.cli.output import UsageError, console, counted, size, summary_table
 from rawmm.cli.references import InputFormat, ReferenceFiles, References
-from rawmm.errors import OffloadError, RawMMError
+from rawmm.errors import OffloadError, RawMMError, printable
 from rawmm.store import GRACE, collect_garbage, open_store
 
 if TYPE_CHECKING:
