@@ -46,7 +46,10 @@ class OldPackage:
     def __init__(self, version: str, folder: Path) -> None:
         with tarfile.open(DATA / f"rawmm-{version}.tar.xz") as tar:
             tar.extractall(folder, filter="data")
-        environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+        # Hypothesis would load the entry point of the package that is installed.
+        environment = {
+            **os.environ, "PYTHONPATH": str(folder / "src"), "HYPOTHESIS_NO_PLUGINS": "1",
+        }  # fmt: skip
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True,
