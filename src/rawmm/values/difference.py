@@ -37,26 +37,32 @@ def differences(old: Any, new: Any) -> Iterator[Difference]:
     Lists are compared by position. Values of different types differ, so 1, 1.0 and true are three
     values; of two infinities or NaN the text decides.
     """
-    # Paths are built for differences only; a stack of pairs needs no recursion.
-    stack: list[tuple[Path, Any, Any]] = [((), old, new)]
+    # A place is its parent and its key; paths are built for differences only.
+    stack: list[tuple[Any, Any, Any]] = [(None, old, new)]
     while stack:
-        path, first, second = stack.pop()
+        place, first, second = stack.pop()
         if isinstance(first, dict) and isinstance(second, dict):
             keys = [*first, *(key for key in second if key not in first)]
             stack += [
-                ((*path, key), first.get(key, MISSING), second.get(key, MISSING))
+                ((place, key), first.get(key, MISSING), second.get(key, MISSING))
                 for key in reversed(keys)
             ]
         elif isinstance(first, list) and isinstance(second, list):
-            if first == second and repr(first) == repr(second):
-                continue
             longest = max(len(first), len(second))
             stack += [
-                ((*path, index), _at(first, index), _at(second, index))
+                ((place, index), _at(first, index), _at(second, index))
                 for index in reversed(range(longest))
             ]
         elif type(first) is not type(second) or repr(first) != repr(second):
-            yield Difference(path, first, second)
+            yield Difference(_path(place), first, second)
+
+
+def _path(place: Any) -> Path:
+    parts: list[str | int] = []
+    while place is not None:
+        place, part = place
+        parts.append(part)
+    return tuple(reversed(parts))
 
 
 def _at(values: list[Any], index: int) -> Any:
