@@ -32,6 +32,23 @@ InputFormat: TypeAlias = Annotated[
     Format | None,
     Parameter(name="--input-format", help="Format of IN, by default that of its extension."),
 ]
+_REPLACED: Final = (
+    "File to write; - is standard output. It may be IN. It is replaced at the end, if there was no "
+    "error."
+)
+OutputName: TypeAlias = Annotated[str, Parameter(name=["--output", "-o"], help=_REPLACED)]
+OptionalOutputName: TypeAlias = Annotated[
+    str | None,
+    Parameter(name=["--output", "-o"], help=f"{_REPLACED} Required unless --dry-run is given."),
+]
+RecordType: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        name=["--type", "-t"],
+        help="Type of every record, e.g. Trace or list[MessageNode]. Detected from each record by "
+        "default.",
+    ),
+]
 OutputFormat: TypeAlias = Annotated[
     Format | None,
     Parameter(help="Format of OUT, by default that of its extension, or that of IN."),

@@ -239,6 +239,11 @@ class Layout(ABC):
             hint="crop or pad the image",
         )
 
+    def _check_bound(self, name: str, most: int) -> None:
+        value = getattr(self, name)
+        if value > most:
+            raise self._error(name, "out_of_range", f"an integer from 1 to {most}", value)
+
     def _check_at_most(self, name: str, limit: str) -> None:
         value, most = getattr(self, name), getattr(self, limit)
         if value > most:

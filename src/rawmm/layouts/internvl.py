@@ -48,9 +48,7 @@ class InternVL(Layout):
 
     def __post_init__(self) -> None:
         Layout.__post_init__(self)
-        if self.max_patches > MOST_TILES:
-            expected = f"an integer from 1 to {MOST_TILES}"
-            raise self._error("max_patches", "out_of_range", expected, self.max_patches)
+        self._check_bound("max_patches", MOST_TILES)
         self._check_at_most("min_patches", "max_patches")
         self._check_multiple("image_size", "patch_size")
 

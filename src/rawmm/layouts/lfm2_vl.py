@@ -54,9 +54,7 @@ class Lfm2VL(Layout):
 
     def __post_init__(self) -> None:
         Layout.__post_init__(self)
-        if self.max_tiles > MOST_TILES:
-            expected = f"an integer from 1 to {MOST_TILES}"
-            raise self._error("max_tiles", "out_of_range", expected, self.max_tiles)
+        self._check_bound("max_tiles", MOST_TILES)
         self._check_at_most("min_tiles", "max_tiles")
         self._check_multiple("tile_size", "patch_size")
         tolerance = self.max_pixels_tolerance

@@ -57,9 +57,7 @@ class Molmo2(Layout):
 
     def __post_init__(self) -> None:
         Layout.__post_init__(self)
-        if self.max_crops > MOST_TILES:
-            expected = f"an integer from 1 to {MOST_TILES}"
-            raise self._error("max_crops", "out_of_range", expected, self.max_crops)
+        self._check_bound("max_crops", MOST_TILES)
         self._check_multiple("image_size", "patch_size")
         for name, least in (("overlap_margins", 0), ("pooling_size", 1)):
             # A list is not hashable.

@@ -16,6 +16,8 @@ from rawmm.cli.rewrite import (
     InputFormat,
     InputName,
     OutputFormat,
+    OutputName,
+    RecordType,
     Rewrite,
     check_output,
     written_as,
@@ -32,14 +34,7 @@ def convert(
     source: InputName,
     /,
     *,
-    output: Annotated[
-        str,
-        Parameter(
-            name=["--output", "-o"],
-            help="File to write; - is standard output. It may be IN. It is replaced at the end, if "
-            "there was no error.",
-        ),
-    ],
+    output: OutputName,
     to: Annotated[
         str | None,
         Parameter(
@@ -55,14 +50,7 @@ def convert(
             "the version has it.",
         ),
     ] = None,
-    type_name: Annotated[
-        str | None,
-        Parameter(
-            name=["--type", "-t"],
-            help="Type of every record, e.g. Trace or list[MessageNode]. Detected from each record "
-            "by default.",
-        ),
-    ] = None,
+    type_name: RecordType = None,
     form: InputFormat = None,
     output_format: OutputFormat = None,
     durable: Durable = True,

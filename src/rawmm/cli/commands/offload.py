@@ -18,6 +18,7 @@ from rawmm.cli.rewrite import (
     InputFormat,
     InputName,
     OutputFormat,
+    OutputName,
     Rewrite,
     check_output,
     decode_record,
@@ -51,14 +52,7 @@ def offload(
     source: InputName,
     /,
     *,
-    output: Annotated[
-        str,
-        Parameter(
-            name=["--output", "-o"],
-            help="File to write; - is standard output. It may be IN. It is replaced at the end, if "
-            "there was no error.",
-        ),
-    ],
+    output: OutputName,
     image_dir: Annotated[
         str | None,
         Parameter(

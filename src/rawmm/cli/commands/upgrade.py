@@ -22,7 +22,9 @@ from rawmm.cli.rewrite import (
     Durable,
     InputFormat,
     InputName,
+    OptionalOutputName,
     OutputFormat,
+    RecordType,
     Rewrite,
     check_output,
     decode_record,
@@ -43,22 +45,8 @@ def upgrade(
     source: InputName,
     /,
     *,
-    output: Annotated[
-        str | None,
-        Parameter(
-            name=["--output", "-o"],
-            help="File to write; - is standard output. It may be IN. It is replaced at the end, if "
-            "there was no error. Required unless --dry-run is given.",
-        ),
-    ] = None,
-    type_name: Annotated[
-        str | None,
-        Parameter(
-            name=["--type", "-t"],
-            help="Type of every record, e.g. Trace or list[MessageNode]. Detected from each record "
-            "by default.",
-        ),
-    ] = None,
+    output: OptionalOutputName = None,
+    type_name: RecordType = None,
     image_dir: Annotated[
         str | None,
         Parameter(
