@@ -19,6 +19,8 @@ from rawmm.cli.remedies import REMEDIES
 from rawmm.errors import CODES, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rawmm.errors import RawMMError
 
 Style: TypeAlias = Literal["text", "json", "github", "sarif", "junit"]
@@ -157,13 +159,17 @@ def github_command(level: Level, file: str, title: str, text: str, place: str = 
     return f"::{level} file={name}{place},title={title}::{text.translate(_GITHUB_DATA)}"
 
 
-class Sarif:
-    """A SARIF 2.1.0 log with one run. The rules are the codes of its results.
+class SarifLog:
+    """A SARIF 2.1.0 log with one run, on standard output. The rules are those of its results.
 
     Format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html
+
+    Args:
+        describe: the properties of a rule beside its id.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, describe: Callable[[str], dict[str, Any]]) -> None:
+        self._describe = describe
         self._rules: dict[str, int] = {}
         self._failures: list[dict[str, Any]] = []
         self._separator = ""
@@ -172,26 +178,22 @@ class Sarif:
             '"runs": [{"columnKind": "unicodeCodePoints", "results": ['
         )
 
-    def begin_file(self, name: str) -> None:
-        """Nothing."""
-
-    def finding(self, location: Location, error: RawMMError, level: Level) -> None:
-        """A result. Its fingerprint is the place in the record, which no line number changes."""
-        rule = self._rules.setdefault(error.code, len(self._rules))
-        place = {**_sarif_place(location), "logicalLocations": [_sarif_member(error.path)]}
+    def add(self, location: Location, rule: str, level: Level, path: str, text: str) -> None:
+        """Add a result. Its fingerprint is its path, which no line number changes."""
+        member = {"fullyQualifiedName": path, "kind": "member"}
         result = {
-            "ruleId": error.code,
-            "ruleIndex": rule,
+            "ruleId": rule,
+            "ruleIndex": self._rules.setdefault(rule, len(self._rules)),
             "level": _SARIF_LEVELS[level],
-            "message": {"text": f"{error.path}: {error.message}"},
-            "locations": [place],
-            "partialFingerprints": {"rawmmPlace/v1": f"{error.code}:{error.path}"},
+            "message": {"text": f"{path}: {text}"},
+            "locations": [{**_sarif_place(location), "logicalLocations": [member]}],
+            "partialFingerprints": {"rawmmPlace/v1": f"{rule}:{path}"},
         }
         sys.stdout.write(f"{self._separator}\n{json.dumps(result)}")
         self._separator = ","
 
-    def failure(self, location: Location, message: str) -> None:
-        """A notification, at the end of the log."""
+    def add_failure(self, location: Location, message: str) -> None:
+        """Add a notification, at the end of the log."""
         self._failures.append(
             {
                 "level": "error",
@@ -200,24 +202,44 @@ class Sarif:
             }
         )
 
-    def end(self, notice: str) -> None:
-        """The rules, the notifications and the end of the log."""
+    def close(self, notice: str = "") -> None:
+        """Write the rules, the notifications and the end of the log."""
         notes = [{"level": "note", "message": {"text": notice}}] if notice else []
         invocation = {
             "executionSuccessful": not self._failures,
             "toolExecutionNotifications": [*self._failures, *notes],
         }
-        rules = [
-            {
-                "id": code,
-                "shortDescription": {"text": CODES[code]},
-                "help": {"text": REMEDIES[code]},
-            }
-            for code in self._rules
-        ]
+        rules = [{"id": rule, **self._describe(rule)} for rule in self._rules]
         driver = {"name": "rawmm", "semanticVersion": __version__, "rules": rules}
         rest = json.dumps({"invocations": [invocation], "tool": {"driver": driver}})
         sys.stdout.write(f"\n], {rest[1:]}]}}\n")
+
+
+class Sarif:
+    """A SARIF log. Its rules are the codes of the findings."""
+
+    def __init__(self) -> None:
+        self._log = SarifLog(
+            lambda code: {
+                "shortDescription": {"text": CODES[code]},
+                "help": {"text": REMEDIES[code]},
+            }
+        )
+
+    def begin_file(self, name: str) -> None:
+        """Nothing."""
+
+    def finding(self, location: Location, error: RawMMError, level: Level) -> None:
+        """A result."""
+        self._log.add(location, error.code, level, error.path, error.message)
+
+    def failure(self, location: Location, message: str) -> None:
+        """A notification."""
+        self._log.add_failure(location, message)
+
+    def end(self, notice: str) -> None:
+        """The end of the log."""
+        self._log.close(notice)
 
 
 _SARIF_LEVELS: Final[dict[Level, str]] = {"error": "error", "notice": "note"}
@@ -230,10 +252,6 @@ def _sarif_place(location: Location) -> dict[str, Any]:
         if location.column is not None:
             place["region"]["startColumn"] = location.column
     return {"physicalLocation": place}
-
-
-def _sarif_member(path: str) -> dict[str, str]:
-    return {"fullyQualifiedName": path, "kind": "member"}
 
 
 def _uri(file: str) -> str:

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
-from rawmm._version import __version__
 from rawmm.cli import output
 from rawmm.cli.output import UsageError, counted
-from rawmm.cli.styles import Level, github_command
+from rawmm.cli.styles import Level, Location, SarifLog, github_command
 from rawmm.errors import RawMMError, printable
 
 if TYPE_CHECKING:
     from rawmm.evolution import Comparison, Difference
-
-_SARIF: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def compat(
@@ -116,46 +113,9 @@ def _github(listed: tuple[Difference, ...], _: Comparison, file: str) -> None:
 
 
 def _sarif(listed: tuple[Difference, ...], _: Comparison, file: str) -> None:
-    """SARIF 2.1.0, one result for each difference."""
-    rules = sorted({one.rule for one in listed})
-    log = {
-        "$schema": _SARIF,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "rawmm",
-                        "version": __version__,
-                        "rules": [
-                            {"id": rule, "shortDescription": {"text": rule.replace("_", " ")}}
-                            for rule in rules
-                        ],
-                    }
-                },
-                "results": [
-                    {
-                        "ruleId": one.rule,
-                        "ruleIndex": rules.index(one.rule),
-                        "level": "error" if one.breaks else "note",
-                        "message": {"text": f"{one.pointer}: {_message(one)}"},
-                        "locations": [
-                            {
-                                "physicalLocation": {"artifactLocation": {"uri": _uri(file)}},
-                                "logicalLocations": [{"fullyQualifiedName": one.pointer}],
-                            }
-                        ],
-                        "partialFingerprints": {"pointer/v1": f"{one.rule}:{one.pointer}"},
-                    }
-                    for one in listed
-                ],
-            }
-        ],
-    }
-    sys.stdout.write(json.dumps(log, indent=1, ensure_ascii=False) + "\n")
-
-
-def _uri(file: str) -> str:
-    from urllib.parse import quote
-
-    return quote(file)
+    """A SARIF log, one result for each difference."""
+    log = SarifLog(lambda rule: {"shortDescription": {"text": rule.replace("_", " ")}})
+    for one in listed:
+        level: Level = "error" if one.breaks else "notice"
+        log.add(Location(file, None), one.rule, level, one.pointer, _message(one))
+    log.close()
