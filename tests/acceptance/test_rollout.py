@@ -278,8 +278,11 @@ class TestEveryLossIsCaught:
                     assert caught.value.path.startswith("$.tokens.multi_modal_data"), what
                     tried += 1
             answer.tokens.multi_modal_data = None
+            # Released consumers write no sidecars. A writer of sidecars asks for them.
             with pytest.raises(rawmm.ContractError, match="sidecar"):
-                turn.commit(answer)
+                copied = copy.deepcopy(turn)
+                copied.commit(answer)
+                rawmm.validate(copied.trace, require_sidecars=True)
             assert rawmm.encode_msgpack(turn.trace) == before
             answer.tokens.multi_modal_data = original
 

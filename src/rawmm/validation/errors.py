@@ -19,7 +19,7 @@ from rawmm.validation.convert import made_plain, to_struct
 from rawmm.validation.explain import shape_errors
 from rawmm.validation.revalidate import revalidate
 from rawmm.validation.unconverted import unconverted_values
-from rawmm.values.fields import iter_children, only_numbers, struct_fields
+from rawmm.values.fields import iter_children, only_numbers, slot_of, struct_fields
 from rawmm.values.plain import is_plain, to_plain
 from rawmm.values.views import LEAVES, SCALARS, as_mapping, as_sequence, is_text
 
@@ -184,17 +184,26 @@ def has_bad_text(value: Any) -> bool:
             fields = msgspec.structs.astuple(one)
             for position in _text_positions(kind):
                 field = fields[position]
-                if type(field) is str and not field.isascii() and not is_text(field):
+                if _is_bad_text(field):
                     return True
+            stack += [fields[position] for position in _texts_positions(kind)]
             for info in struct_fields(kind):
                 child = fields[info.position]
                 if child and type(child) not in info.skipped_types:
                     stack.append(child)
         elif issubclass(kind, dict):
+            if any(map(_is_bad_text, one)) or any(map(_is_bad_text, one.values())):
+                return True
             stack += [child for child in one.values() if type(child) not in LEAVES]
         elif issubclass(kind, (list, tuple)) and not only_numbers(one):
+            if any(map(_is_bad_text, one)):
+                return True
             stack += [child for child in one if type(child) not in LEAVES]
     return False
+
+
+def _is_bad_text(value: Any) -> bool:
+    return type(value) is str and not value.isascii() and not is_text(value)
 
 
 @cache
@@ -202,6 +211,34 @@ def _text_positions(kind: type[Contract]) -> tuple[int, ...]:
     """Positions of the fields that may hold any text. Literals are not any text."""
     fields = enumerate(msgspec.structs.fields(kind))
     return tuple(position for position, field in fields if _may_be_text(field.type))
+
+
+@cache
+def _texts_positions(kind: type[Contract]) -> tuple[int, ...]:
+    """Positions of the fields that may hold lists or dicts of any text, and no structs.
+
+    Rules check the text of free JSON.
+    """
+    walked = {info.position for info in struct_fields(kind)}
+    return tuple(
+        position
+        for position, field in enumerate(msgspec.structs.fields(kind))
+        if position not in walked and _holds_texts(field.type) and not slot_of(field.type).free
+    )
+
+
+def _holds_texts(kind: Any) -> bool:
+    if get_origin(kind) in (list, dict):
+        return any(map(_is_any_text, get_args(kind))) or any(map(_holds_texts, get_args(kind)))
+    return any(map(_holds_texts, get_args(kind)))
+
+
+def _is_any_text(kind: Any) -> bool:
+    """Whether a type is text that need not be ASCII. Only a negated class admits other text."""
+    bounds = getattr(kind, "__metadata__", ())
+    patterns = [pattern for bound in bounds if (pattern := getattr(bound, "pattern", None))]
+    is_text_type = kind is str or (bool(bounds) and kind.__origin__ is str)
+    return is_text_type and all("[^" in pattern for pattern in patterns)
 
 
 def _may_be_text(kind: Any) -> bool:
