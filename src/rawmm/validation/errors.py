@@ -172,7 +172,7 @@ def bare_graph_errors(value: Any, path: Path) -> Iterator[RawMMError]:
 
 
 def has_bad_text(value: Any) -> bool:
-    """Whether a string field of a struct in `value` has a lone surrogate.
+    """Whether a text or key in the structs of `value` has a lone surrogate.
 
     Decoders never return one, but Python code and `json.loads` may.
     """
@@ -182,24 +182,34 @@ def has_bad_text(value: Any) -> bool:
         kind = type(one)
         if issubclass(kind, Contract):
             fields = msgspec.structs.astuple(one)
-            for position in _text_positions(kind):
+            single, several = _text_positions(kind)
+            for position in single:
                 field = fields[position]
-                if _is_bad_text(field):
+                if type(field) is str and not field.isascii() and not is_text(field):
                     return True
-            stack += [fields[position] for position in _texts_positions(kind)]
+            for position in several:
+                if _has_bad_texts(fields[position]):
+                    return True
             for info in struct_fields(kind):
                 child = fields[info.position]
                 if child and type(child) not in info.skipped_types:
                     stack.append(child)
         elif issubclass(kind, dict):
-            if any(map(_is_bad_text, one)) or any(map(_is_bad_text, one.values())):
+            if any(map(_is_bad_text, one)):
                 return True
             stack += [child for child in one.values() if type(child) not in LEAVES]
         elif issubclass(kind, (list, tuple)) and not only_numbers(one):
-            if any(map(_is_bad_text, one)):
-                return True
             stack += [child for child in one if type(child) not in LEAVES]
     return False
+
+
+def _has_bad_texts(value: Any) -> bool:
+    """Whether a text in lists and dicts, keys included, has a lone surrogate."""
+    if isinstance(value, dict):
+        return any(map(_is_bad_text, value)) or any(map(_has_bad_texts, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_bad_texts, value))
+    return _is_bad_text(value)
 
 
 def _is_bad_text(value: Any) -> bool:
@@ -207,24 +217,21 @@ def _is_bad_text(value: Any) -> bool:
 
 
 @cache
-def _text_positions(kind: type[Contract]) -> tuple[int, ...]:
-    """Positions of the fields that may hold any text. Literals are not any text."""
-    fields = enumerate(msgspec.structs.fields(kind))
-    return tuple(position for position, field in fields if _may_be_text(field.type))
+def _text_positions(kind: type[Contract]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Positions of the fields that may hold any text, and of those with lists or dicts of it.
 
-
-@cache
-def _texts_positions(kind: type[Contract]) -> tuple[int, ...]:
-    """Positions of the fields that may hold lists or dicts of any text, and no structs.
-
-    Rules check the text of free JSON.
+    Literals are not any text. Rules check the text of free JSON, and fields with structs are
+    visited anyway.
     """
-    walked = {info.position for info in struct_fields(kind)}
-    return tuple(
+    visited = {info.position for info in struct_fields(kind)}
+    fields = tuple(enumerate(msgspec.structs.fields(kind)))
+    single = tuple(position for position, field in fields if _may_be_text(field.type))
+    several = tuple(
         position
-        for position, field in enumerate(msgspec.structs.fields(kind))
-        if position not in walked and _holds_texts(field.type) and not slot_of(field.type).free
+        for position, field in fields
+        if position not in visited and _holds_texts(field.type) and not slot_of(field.type).free
     )
+    return single, several
 
 
 def _holds_texts(kind: Any) -> bool:
