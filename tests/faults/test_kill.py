@@ -31,6 +31,7 @@ from tests.unit.images.pictures import data_url, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
     from pathlib import Path
 
@@ -68,23 +69,33 @@ def urls() -> list[str]:
 
 
 class Killable:
-    """Processes that begin the same work at the same moment."""
+    """Processes that begin the same work at the same moment.
+
+    Each has a pipe of its own to wait for the start: a barrier has a lock that all share, and a
+    process that is killed while it holds the lock stops the others for ever.
+    """
 
     def __init__(
         self, work: Callable[..., None], root: Path, urls: Sequence[str], number: int
     ) -> None:
         self.states: Any = CONTEXT.Array("b", number, lock=False)
-        self._start = CONTEXT.Barrier(number + 1)
+        self._starts: list[Connection] = []
         self._processes: list[ForkServerProcess] = []
         for index in range(number):
-            args = (str(root), urls, self.states, index, self._start)
+            ours, theirs = CONTEXT.Pipe()
+            args = (str(root), urls, self.states, index, theirs)
             process = CONTEXT.Process(target=work, args=args)
             process.start()
+            theirs.close()
+            self._starts.append(ours)
             self._processes.append(process)
 
     def begin(self) -> float:
         """Let them begin; when that was."""
-        self._start.wait(600)
+        for start in self._starts:
+            start.recv()
+        for start in self._starts:
+            start.send(None)
         return time.monotonic()
 
     def kill(self, *indices: int) -> list[int]:
@@ -96,6 +107,7 @@ class Killable:
         for index in indices:
             self._processes[index].join()
             assert self._processes[index].exitcode == -signal.SIGKILL
+            self._starts[index].close()
         return [self.states[index] for index in indices]
 
     def wait_for(self, index: int) -> None:

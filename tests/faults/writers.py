@@ -14,6 +14,7 @@ from tests.unit.images.pictures import part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from multiprocessing.connection import Connection
     from multiprocessing.synchronize import Barrier
 
 BEFORE, INSIDE, AFTER = range(3)
@@ -32,12 +33,12 @@ def urls_of(body: dict[str, Any]) -> list[str]:
 
 
 def offload_until_killed(
-    root: str, urls: Sequence[str], states: Any, index: int, start: Barrier
+    root: str, urls: Sequence[str], states: Any, index: int, start: Connection
 ) -> None:
     """Offload once, with every sync, and wait. ``states[index]`` tells how far it got."""
     body = request(urls)
     store = ImageStore(root)
-    start.wait()
+    _wait_for(start)
     states[index] = INSIDE
     offload_images_inplace(body, store=store)
     states[index] = AFTER
@@ -45,16 +46,21 @@ def offload_until_killed(
 
 
 def collect_until_killed(
-    root: str, urls: Sequence[str], states: Any, index: int, start: Barrier
+    root: str, urls: Sequence[str], states: Any, index: int, start: Connection
 ) -> None:
     """Collect what `urls` do not name, and wait; as `offload_until_killed`."""
     store = ImageStore(root)
     records = [{"raw_image_id": store.prepare(url).raw_image_id} for url in urls]
-    start.wait()
+    _wait_for(start)
     states[index] = INSIDE
     collect_garbage(root, records, grace=timedelta(seconds=2))
     states[index] = AFTER
     time.sleep(FOREVER)
+
+
+def _wait_for(start: Connection) -> None:
+    start.send(None)
+    start.recv()
 
 
 def store_from_threads(

@@ -85,6 +85,8 @@ class ImageForm:
         url_safe: whether clients write base64 in the URL-safe alphabet.
         in_list: whether the object must be an entry of a list of images.
         written: what changes when the image is stored. A declared type that is wrong is corrected.
+        replaces: keys of values that the reference may replace, because they say where the image
+            came from. A value under any other key of a new URL is refused.
     """
 
     name: str
@@ -97,6 +99,7 @@ class ImageForm:
     url_safe: bool = False
     in_list: bool = False
     written: Mapping[str, Any]
+    replaces: Keys = ()
     in_place: bool = field(init=False)
     """Whether the reference stands where the image was."""
 
@@ -318,7 +321,7 @@ FORMS: Final = (
         written={
             "type": "resource_link",
             "uri": Fill.URL,
-            "name": Fill.FILE_NAME,
+            "name": Moved(("name",), Fill.FILE_NAME),
             "data": REMOVED,
         },
     ),
@@ -447,6 +450,7 @@ FORMS: Final = (
         holds=Holds.BASE64,
         labelled=True,
         written={"bytes": None, "path": Fill.URL},
+        replaces=("path",),
     ),
     ImageForm(
         name="entry of a datasets column by path",

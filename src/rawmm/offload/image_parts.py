@@ -65,6 +65,7 @@ _WANTED: Final = (
 )
 _URL_WANTED: Final = "a data:image/...;base64, URL, or the URL of a stored image"
 _SOURCES: Final = frozenset({str, bytes})
+_ONE_IMAGE: Final = "make two parts of two images, or rename the field that is no image"
 _ROOT: Final = -1
 _IMAGE_TYPE: Final = "image/"
 _IMAGE_STARTS: Final = frozenset("dDiIRuUSTQA")
@@ -194,6 +195,14 @@ class _Found(NamedTuple):
     node: int
     fields: Mapping[str, Any]
     keys: tuple[str, ...]
+
+
+class _Match(NamedTuple):
+    """The image of a form: its objects below the first one, and the media type it declares."""
+
+    source: Any
+    chain: Sequence[tuple[Any, Container, Mapping[str, Any]]]
+    declared: str
 
 
 _PLACEHOLDER: Final = ImageForm(name="placeholder", at=(), types=("image",), written=CHAT)
@@ -559,6 +568,29 @@ class ImageParts:
         kind: str | None,
         where: int,
     ) -> list[_Found]:
+        match = self._match(fields, form, kind, where)
+        if match is None:
+            return []
+        if beside := _value_beside(form, fields) or self._other_image(fields, form, kind, where):
+            problem = _two_images(form.at, beside)
+            self.parts.append(ImagePart(None, problem, beside, (index,), hint=_ONE_IMAGE))
+            return [_Found(index, fields, form.at[:1])]
+        source, chain, declared = match
+        nodes = [index]
+        found = [_Found(index, fields, form.at[:1])]
+        for depth, (child, inner, below) in enumerate(chain):
+            parent = self._nodes[nodes[-1]]
+            edge = _Edge(nodes[-1], parent.container.key_of(parent.value, form.at[depth]))
+            self._enter(child, inner, edge, where)
+            nodes.append(self._seen[id(child)])
+            found.append(_Found(nodes[-1], below, form.at[depth + 1 : depth + 2]))
+        self.parts.append(ImagePart(source, None, form.at, tuple(nodes), form, declared.lower()))
+        return found
+
+    def _match(
+        self, fields: Mapping[str, Any], form: ImageForm, kind: str | None, where: int
+    ) -> _Match | None:
+        """The image of an object if a form fits it."""
         chain: list[tuple[Any, Container, Mapping[str, Any]]] = []
         holder = fields
         for key in form.at[:-1]:
@@ -566,15 +598,15 @@ class ImageParts:
             inner = None if type(child) in SCALARS else container_of(child)
             below = None if inner is None else inner.fields(child)
             if inner is None or below is None:
-                return []
+                return None
             chain.append((child, inner, below))
             holder = below
         source = holder.get(form.at[-1])
         if type(source) is not str and not _is_source(source):
-            return []
+            return None
         for keys, wanted in form.having.items():
             if not _has(fields, keys, wanted):
-                return []
+                return None
         declared = ""
         for name in form.media_type:
             if type(holder.get(name)) is str:
@@ -586,17 +618,23 @@ class ImageParts:
             sure = kind is not None or bool(where & _IN_CONTENT) or not form.types
         sure &= not where & _UNJUDGED or kind in PARTS
         if not sure and not self._is_shown(source):
-            return []
-        nodes = [index]
-        found = [_Found(index, fields, form.at[:1])]
-        for depth, (child, inner, below) in enumerate(chain):
-            parent = self._nodes[nodes[-1]]
-            edge = _Edge(nodes[-1], parent.container.key_of(parent.value, form.at[depth]))
-            self._enter(child, inner, edge, where)
-            nodes.append(self._seen[id(child)])
-            found.append(_Found(nodes[-1], below, form.at[depth + 1 : depth + 2]))
-        self.parts.append(ImagePart(source, None, form.at, tuple(nodes), form, declared.lower()))
-        return found
+            return None
+        return _Match(source, chain, declared)
+
+    def _other_image(
+        self, fields: Mapping[str, Any], form: ImageForm, kind: str | None, where: int
+    ) -> tuple[str, ...] | None:
+        """The keys of what would be read as the image after the form's image has moved."""
+        if form.in_place:
+            return None
+        names = [name for name in fields if name in FORMS_BY_KEY and name != form.at[0]]
+        others = (one for name in names for one in FORMS_BY_KEY[name])
+        for other in others:
+            if form.written.get(other.at[0]) is REMOVED or other.holds is Holds.EACH:
+                continue
+            if (not other.types or kind in other.types) and self._match(fields, other, kind, where):
+                return other.at
+        return None
 
     def _find_list(
         self,
@@ -683,6 +721,13 @@ class ImageParts:
         removed.discard("type")
         written = {**dict.fromkeys(removed, REMOVED), **CHAT}
         chat = ImageForm(name=form.name, at=keys, holds=form.holds, written=written)
+        node = self._nodes[nodes[0]]
+        beside = _value_beside(chat, node.container.fields(node.value) or {})
+        if beside is not None:
+            fault = _two_images(keys, beside)
+            return part._replace(
+                fault=fault, keys=beside, nodes=nodes[:1], form=None, hint=_ONE_IMAGE
+            )
         return part._replace(nodes=nodes, keys=keys, form=chat)
 
     def _is_chat_entry(self, index: int) -> bool:
@@ -703,7 +748,8 @@ class ImageParts:
             text = str.__str__(source)
             if self._strings.is_candidate(text) and read_head(self._strings.head(text)).is_image:
                 return True
-            return len(text) <= HEAD_SHOWN and stored_hash(self._strings.whole(text)) is not None
+            whole = self._strings.whole(text)
+            return len(whole) <= HEAD_SHOWN and stored_hash(whole) is not None
         return is_image(first_bytes(source)) if is_binary(source) else is_picture(source)
 
     def _part_without_image(
@@ -1002,6 +1048,46 @@ def _has(fields: Mapping[str, Any], keys: tuple[str, ...], wanted: Any) -> bool:
         is_a(value, one) if isinstance(one, type) else type(value) is str and value == one
         for one in wanted
     )
+
+
+def _value_beside(form: ImageForm, fields: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The keys of a value that the reference would replace, or that would be a second image."""
+    if form.written.get("type") == "image_url":
+        for name in IMAGE.wire_types:
+            is_own = name == form.at[0] or form.written.get(name) is REMOVED
+            if not is_own and not _is_null(fields.get(name)):
+                return (name,)
+    return _replaced(form.written, fields, form)
+
+
+def _replaced(
+    template: Mapping[str, Any], fields: Mapping[str, Any], form: ImageForm, depth: int = 0
+) -> tuple[str, ...] | None:
+    """The keys of a value in whose place the form puts the URL, although it is not the image."""
+    for key, wanted in template.items():
+        if key == form.at[depth]:
+            inner = container_of(fields.get(key)) if isinstance(wanted, Within) else None
+            below = None if inner is None else inner.fields(fields[key])
+            if below is not None and (keys := _replaced(wanted.changes, below, form, depth + 1)):
+                return (key, *keys)
+        elif key not in form.replaces and not _is_null(fields.get(key)):
+            is_kept = isinstance(wanted, Moved) and wanted.keys == (key,)
+            if _is_new(wanted) and not (is_kept and is_a(fields[key], str)):
+                return (key,)
+    return None
+
+
+def _is_new(wanted: Any) -> bool:
+    """Whether what a form writes has the URL of the stored image, or a name for it."""
+    if isinstance(wanted, dict):
+        return any(_is_new(one) for one in wanted.values())
+    return wanted in (Fill.URL, Fill.FILE_NAME) or isinstance(wanted, Moved)
+
+
+def _two_images(at: Sequence[Any], beside: tuple[str, ...]) -> Problem:
+    names = [".".join(str(key) for key in keys) for keys in (at, beside)]
+    got = f"an image under {names[0]}, and a value under {names[1]}"
+    return Problem("wrong_type", "an object with one image", got)
 
 
 def _is_emptied(value: Any, patch: Mapping[str, Any]) -> bool:

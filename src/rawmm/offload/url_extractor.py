@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from rawmm.errors import ContractError
+from rawmm.images import HEAD_SHOWN
 from rawmm.values.strict_json import read_json
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ _COLON: Final = re.compile(rb"[ \t\r\n]*+:")
 _OBJECT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}]', re.DOTALL)
 _PLAIN_DATA: Final = re.compile(rb'"(?:(?i:data:)[^"\\,]*,|iVBORw0KGgo|/9j/|_9j_|R0lGOD|UklGR)')
 _SHORT: Final = 4096
-_HEAD: Final = 256
+_MAX_UTF8: Final = 4
+"""Bytes of a character in UTF-8, at most."""
 _NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError)
 
 
@@ -138,12 +140,12 @@ class UrlExtractor:
         return self.decoded(index)
 
     def head(self, index: int) -> str:
-        """Return the first characters of a URL, enough to recognize an image."""
+        """Return the first `HEAD_SHOWN` characters of a URL."""
         start, end, _ = self.spans[index]
-        head = self.whole[start + 1 : min(end - 1, start + 1 + _HEAD)]
+        head = self.whole[start + 1 : min(end - 1, start + 1 + _MAX_UTF8 * HEAD_SHOWN)]
         if b"\\" in head:
-            return self.decoded(index)[:_HEAD]
-        return head.decode("utf-8", "replace")
+            return self.decoded(index)[:HEAD_SHOWN]
+        return head.decode("utf-8", "replace")[:HEAD_SHOWN]
 
     def decoded(self, index: int) -> str:
         """Return a URL as a string.

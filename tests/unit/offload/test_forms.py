@@ -252,6 +252,68 @@ def test_error_names_the_place_and_the_forms(store: ImageStore) -> None:
     )
 
 
+WRITTEN = sorted(
+    {key for form in FORMS for key in (*form.at[:1], *form.written)}
+    - {"type", "images", "path", "bytes"}
+    - {name for form in FORMS for name in form.media_type}
+)
+BESIDE = ["a cat on a mat, and a dog", "https://example.org/cat.png", {"url": "https://e.org/c"}]
+
+
+@each("name", PARTS)
+def test_value_beside_an_image_is_kept_or_refused(name: str, store: ImageStore) -> None:
+    """A reference never takes the place of a value that is not the image."""
+    part = filled(PARTS[name][0], **places(store))
+    assert type(part) is dict
+    kept = 0
+    for key in WRITTEN:
+        if part.get(key) is not None:
+            continue
+        for value in BESIDE:
+            body = message({**part, key: value})
+            before = json.dumps(body).encode()
+            try:
+                offload_images_inplace(body, store=store)
+            except OffloadError:
+                assert json.dumps(body).encode() == before
+                with pytest.raises(OffloadError):
+                    offload_request(before, store=store)
+                continue
+            kept += 1
+            assert json.dumps(value) in json.dumps(body), key
+            assert json.loads(offload_request(before, store=store).body) == body
+            assert offload_images_inplace(body, store=store).images_rewritten == 0
+    assert kept
+
+
+def test_two_images_in_one_object_name_both_keys(store: ImageStore) -> None:
+    row = {"image": data_url(RAW), "image_url": "https://example.org/cat.png", "caption": "cat"}
+    with pytest.raises(OffloadError) as caught:
+        offload_images_inplace([row], store=store)
+    assert str(caught.value) == (
+        "$[0].image_url: expected an object with one image, got an image under image, and a value "
+        "under image_url; make two parts of two images, or rename the field that is no image "
+        "[wrong_type]"
+    )
+
+
+@pytest.mark.parametrize("size", [10, 240, 260, 900, 1100])
+@pytest.mark.parametrize("char", ["a", "\u0101"])
+def test_head_of_any_length_is_read_alike_by_all(
+    size: int, char: str, door: Door, store: ImageStore
+) -> None:
+    """What is beyond the characters in which a head ends is seen by no entry point."""
+    row = {"shot": f"data:image{char * size}/png;base64,{B64}", "note": "x"}
+    for value in ([row], message(row)):
+        says = []
+        for read in (door, DOORS["value"]):
+            try:
+                says.append(read(copy.deepcopy(value), store, None)[1])
+            except OffloadError as error:
+                says.append((error.code, error.path))
+        assert says[0] == says[1]
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_placeholders_and_images_must_be_as_many(count: int, door: Door, store: ImageStore) -> None:
     value = {**message({"type": "image"}, {"type": "image"}), "images": [data_url(RAW)] * count}
