@@ -43,6 +43,8 @@ from rawmm.store import ImageStore, ObjectImageStore, Store, run_image_dir
 from rawmm.validation import detect, iter_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rawmm.cli.records import Format
     from rawmm.images import ImageDecoding
     from rawmm.layouts import Layout
@@ -77,6 +79,14 @@ def offload(
     ] = None,
     image_token: ImageTokens = None,
     decoding: Decoding = "engine",
+    fetch: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Fetch and store https:// images of this host, e.g. images.example.org, or "
+            "*.example.org for every host below it. May be repeated.",
+            negative=(),
+        ),
+    ] = None,
     durable: Durable = True,
 ) -> int:
     """Store inline images by content, and replace them by file:// references.
@@ -118,7 +128,7 @@ def offload(
         return done.body
 
     with open_source(Input(source, form, "--input-format")) as opened:
-        store = _store(image_dir, durable=durable, writes=mode == "offload")
+        store = _store(image_dir, durable=durable, writes=mode == "offload", fetch=fetch or ())
         run = Rewrite(opened, "offload")
         writes = output_format or written_as(source, output, opened.form)
         failure = run.write(
@@ -233,13 +243,15 @@ def _check_still_valid(value: Any, run: Rewrite) -> None:
         raise error.at(hint=f"{error.hint}; give --layout" if error.hint else "give --layout")
 
 
-def _store(image_dir: str | None, *, durable: bool, writes: bool) -> Store | None:
+def _store(
+    image_dir: str | None, *, durable: bool, writes: bool, fetch: Sequence[str]
+) -> Store | None:
     """The store. None if no directory is named and nothing will be written."""
     opener = open_writable_store if writes else open_store
     if image_dir is not None:
-        return opener(image_dir, durable=durable)
+        return opener(image_dir, durable=durable, fetch=fetch)
     try:
-        return opener(run_image_dir(), durable=durable)
+        return opener(run_image_dir(), durable=durable, fetch=fetch)
     except OffloadError as error:
         if error.code == "no_image_dir" and not writes:
             return None
