@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from rawmm.cli.app import app, run
+from rawmm.cli.app import make_app, run
 from rawmm.cli.extensions import unreadable, unwritable
 from rawmm.cli.records import EXTENSIONS
 
@@ -116,7 +116,7 @@ def options(command: str) -> set[str]:
     """The long names of the options of a command."""
     return {
         name
-        for argument in app[command].assemble_argument_collection()
+        for argument in make_app()[command].assemble_argument_collection()
         for name in argument.names
         if name.startswith("--")
     }
@@ -124,7 +124,7 @@ def options(command: str) -> set[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_format_is_the_report_s_and_no_data_s(command: str) -> None:
-    function = inspect.unwrap(app[command].default_command)
+    function = inspect.unwrap(make_app()[command].default_command)
     reports = "style" in inspect.signature(function).parameters
     names = options(command)
     assert ("--format" in names) == reports
