@@ -6,13 +6,24 @@ binary stream, such as an object of a store; `open_source` opens files.
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
 from os import fstat
 from pathlib import Path, PurePath
 from stat import S_ISREG
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    ClassVar,
+    Final,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeAlias,
+)
 
 import msgspec
 
@@ -27,15 +38,18 @@ from rawmm.cli.compressed import (
     inner_name,
 )
 from rawmm.cli.extensions import unreadable
-from rawmm.cli.msgpack_stream import NotADocumentError, TooLargeError, documents
+from rawmm.cli.msgpack_stream import NotADocumentError, TooLargeError, documents, elements
 from rawmm.cli.output import UsageError
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError, printable, raise_alone, shown_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Format: TypeAlias = Literal["json", "jsonl", "msgpack"]
+"""How a record is encoded."""
+FileFormat: TypeAlias = Literal["json", "jsonl", "msgpack", "parquet"]
+"""How a file holds records."""
 
 STDIO: Final = "\0"
 """Stands for standard input or output. `app` replaces ``-`` with it, because the parser takes ``-``
@@ -45,13 +59,15 @@ NAMES: Final[dict[Format, str]] = {
     "jsonl": "JSON Lines",
     "msgpack": "one or more complete MessagePack documents",
 }
-EXTENSIONS: Final[dict[str, Format]] = {
+EXTENSIONS: Final[dict[str, FileFormat]] = {
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".msgpack": "msgpack",
     ".mpk": "msgpack",
+    ".parquet": "parquet",
 }
+_MICRO_BATCHES: Final = re.compile(r"rank_\d+\.bin")
 
 
 LARGEST_RECORD: Final = 1 << 30
@@ -71,19 +87,40 @@ class Record(NamedTuple):
     line: int | None
 
 
-def format_of(path: str) -> Format | None:
+def is_micro_batches(path: str) -> bool:
+    """Whether a file has the micro-batches of a rank, as prime-rl writes it: one MessagePack list.
+
+    Each micro-batch is a record.
+    """
+    return _MICRO_BATCHES.fullmatch(PurePath(path).name) is not None
+
+
+def format_of(path: str) -> FileFormat | None:
     """The format of a file by its extension, before that of a compression; or None."""
     if path == STDIO:
         return None
-    return EXTENSIONS.get(PurePath(inner_name(path)).suffix.lower())
+    if is_micro_batches(path):
+        return "msgpack"
+    if PurePath(path).suffix.lower() == ".parquet":
+        return "parquet"  # compresses by itself
+    inner = PurePath(inner_name(path)).suffix.lower()
+    return None if inner == ".parquet" else EXTENSIONS.get(inner)
 
 
 class Input(NamedTuple):
-    """A file to read as the user named it: path, format if given, and the option for the format."""
+    """A file to read as the user named it.
+
+    Attributes:
+        path: its path.
+        form: the format, if given.
+        option: the option for the format, for messages.
+        column: the column with the records, if given.
+    """
 
     path: str
-    form: Format | None
+    form: FileFormat | None
     option: str
+    column: str | None = None
 
     @property
     def name(self) -> str:
@@ -95,7 +132,7 @@ class Input(NamedTuple):
         """The compression that the extension names."""
         return compression_of(self.path)
 
-    def format(self) -> Format:
+    def format(self) -> FileFormat:
         """The given format, or that of the extension.
 
         Raises:
@@ -117,7 +154,8 @@ class Input(NamedTuple):
 
 def known_extensions() -> str:
     """The extensions of formats, for a message."""
-    return f"{', '.join(EXTENSIONS)}, also before {' or '.join(COMPRESSIONS)}"
+    texts = [extension for extension, form in EXTENSIONS.items() if form != "parquet"]
+    return f"{', '.join(texts)}, also before {' or '.join(COMPRESSIONS)}, or .parquet"
 
 
 class BrokenSourceError(ContractError):
@@ -149,6 +187,7 @@ class Source:
         name: the name in messages.
         form: the format of the records.
         compression: the compression of the stream.
+        listed: whether the file is one MessagePack list, of which each element is a record.
         size: bytes of the stream, for the progress bar. By default that of a regular file.
         largest: the most bytes of one record of a compressed stream. Compressed, a few bytes may
             stand for many; a record of an uncompressed stream has no limit.
@@ -159,7 +198,13 @@ class Source:
         size: bytes of the stream, as far as known.
         done: bytes of the stream read so far; compressed ones, if it is compressed.
         content: bytes of records read so far.
+        container: the format of the file, if it is not `form`.
+        others: the columns of a table beside that of the records.
+        listed: as the argument.
     """
+
+    container: ClassVar[FileFormat | None] = None
+    others: Sequence[str] = ()
 
     def __init__(
         self,
@@ -168,6 +213,7 @@ class Source:
         form: Format,
         compression: Compression | None = None,
         *,
+        listed: bool = False,
         size: int | None = None,
         largest: int = LARGEST_RECORD,
     ) -> None:
@@ -178,6 +224,7 @@ class Source:
         self.content = 0
         self._compression = compression
         self._largest = largest
+        self.listed = listed
         self._raw: Decompressed | None = None
         if compression is not None:
             self._raw = Decompressed(file, compression)
@@ -257,7 +304,8 @@ class Source:
     def _msgpack(self) -> Iterator[Record]:
         most = None if self._raw is None else self._largest
         try:
-            for data, alone in documents(self._read, most):
+            split = elements if self.listed else documents
+            for data, alone in split(self._read, most):
                 self._line += 1
                 yield Record(data, None if alone else self._line)
         except NotADocumentError as error:
@@ -355,7 +403,7 @@ def open_source(given: Input) -> Iterator[Source]:
     if given.path == STDIO:
         if sys.stdin is None:
             raise UsageError("standard input is closed")
-        yield Source(sys.stdin.buffer, name, given.format())
+        yield _source_of(sys.stdin.buffer, given)
         return
     try:
         file = Path(given.path).open("rb")  # noqa: SIM115  (only opening is guarded)
@@ -365,7 +413,22 @@ def open_source(given: Input) -> Iterator[Source]:
         # The argument may be an image instead of a name, so it is shortened.
         raise UsageError(f"{shown_file(name)}: cannot be read: {_reason(error)}") from None
     with file:
-        yield Source(file, name, given.format(), given.compression)
+        yield _source_of(file, given)
+
+
+def _source_of(file: BinaryIO, given: Input) -> Source:
+    form = given.format()
+    if form != "parquet":
+        return Source(
+            file, given.name, form, given.compression, listed=is_micro_batches(given.path)
+        )
+    from rawmm.cli.tables import TableSource
+
+    if not file.seekable():
+        raise UsageError(
+            f"{given.name}: Parquet is read from a file only, because it is not read in order"
+        )
+    return TableSource(file, given.name, given.column)
 
 
 def _reason(error: OSError | ValueError) -> str:
