@@ -45,6 +45,7 @@ ONLY_IN = {
     "jsonschema": {"evolution/engine.py"},
     "jsonschema_rs": {"evolution/engine.py"},
     "msgpack": {"cli/msgpack_stream.py"},
+    "pyarrow": {"cli/tables.py"},
     "rich": {"cli"},
     "hypothesis": {"testing", "integrations/hypothesis.py"},
     "pytest": {"integrations/pytest.py"},

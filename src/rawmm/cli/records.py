@@ -425,9 +425,7 @@ def _source_of(file: BinaryIO, given: Input) -> Source:
     from rawmm.cli.tables import TableSource
 
     if not file.seekable():
-        raise UsageError(
-            f"{given.name}: Parquet is read from a file only, because it is not read in order"
-        )
+        raise UsageError(f"{given.name}: Parquet can only be read from a file, not from a pipe")
     return TableSource(file, given.name, given.column)
 
 

@@ -41,18 +41,25 @@ class TableSource(Source):
 
     Raises:
         UsageError: pyarrow is not installed, or it is unclear which column has the records.
-        BrokenSourceError: the file is no Parquet file, or is damaged.
     """
 
     container: ClassVar[FileFormat | None] = "parquet"
 
     def __init__(self, file: BinaryIO, name: str, column: str | None = None) -> None:
         super().__init__(file, name, "jsonl")
-        pq = _parquet()
         self._rows: int | None = None
+        self._column = ""
+        self._at = 0
+        self._fault: BrokenSourceError | None = None
+        try:
+            self._begin_table(file, column)
+        except BrokenSourceError as fault:
+            self._fault = fault  # raised where the errors of a file are, by `records`
+
+    def _begin_table(self, file: BinaryIO, column: str | None) -> None:
         self._table = self._call(
             partial(
-                pq.ParquetFile,
+                _parquet().ParquetFile,
                 file,
                 buffer_size=1 << 20,
                 pre_buffer=False,
@@ -60,10 +67,9 @@ class TableSource(Source):
             )
         )
         schema = self._table.schema_arrow
-        self._column = _column_of(schema, name, column)
+        self._column = _column_of(schema, self.name, column)
         self.others = [other for other in schema.names if other != self._column]
         self._rows = self._table.metadata.num_rows
-        self._at = 0
         first = next(self._each(), None)
         if first is not None and first.data[:1] and first.data[0] in CONTAINERS:
             self.form = "msgpack"
@@ -77,9 +83,11 @@ class TableSource(Source):
         """The records, one at a time; `Record.line` counts rows.
 
         Raises:
-            BrokenSourceError: the file is damaged, or a row has no record.
+            BrokenSourceError: the file is no Parquet file or damaged, or a row has no record.
         """
         del may_be_empty, keep_blank  # a table without rows is a table
+        if self._fault is not None:
+            raise self._fault
         for record in self._each():
             self._at = record.line or 0
             self.content += len(record.data) + (self.form == "jsonl")  # as a line
