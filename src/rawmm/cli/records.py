@@ -189,6 +189,7 @@ class Source:
         compression: the compression of the stream.
         listed: whether the file is one MessagePack list, of which each element is a record.
         size: bytes of the stream, for the progress bar. By default that of a regular file.
+        bounded: whether a record has a limit although the stream is not compressed.
         largest: the most bytes of one record of a compressed stream. Compressed, a few bytes may
             stand for many; a record of an uncompressed stream has no limit.
 
@@ -215,6 +216,7 @@ class Source:
         *,
         listed: bool = False,
         size: int | None = None,
+        bounded: bool = False,
         largest: int = LARGEST_RECORD,
     ) -> None:
         check_installed(compression)
@@ -224,6 +226,7 @@ class Source:
         self.content = 0
         self._compression = compression
         self._largest = largest
+        self._bounded = bounded or compression is not None
         self.listed = listed
         self._raw: Decompressed | None = None
         if compression is not None:
@@ -302,7 +305,7 @@ class Source:
             yield Record(data, self._line)
 
     def _msgpack(self) -> Iterator[Record]:
-        most = None if self._raw is None else self._largest
+        most = self._largest if self._bounded else None
         try:
             split = elements if self.listed else documents
             for data, alone in split(self._read, most):
@@ -323,7 +326,7 @@ class Source:
         return data
 
     def _readline(self) -> bytes:
-        if self._raw is None:
+        if not self._bounded:
             data = self._from_file("readline")
         else:
             data = self._from_file("readline", self._largest + 1)
@@ -342,11 +345,11 @@ class Source:
 
     def _check_size(self, size: int) -> None:
         """Check the size of a record, or of blank lines, of a compressed file."""
-        if self._raw is not None and size > self._largest:
+        if self._bounded and size > self._largest:
             raise self._too_large()
 
     def _broken(self, got: str) -> BrokenSourceError:
-        title = TITLES[self._compression] if self._compression else ""
+        title = TITLES[self._compression] if self._compression else "ZIP"
         return BrokenSourceError.at_line(
             None if self.form == "json" else self._line + 1,
             expected=f"a complete {title} file",
