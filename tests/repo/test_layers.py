@@ -39,11 +39,13 @@ HEAVY = {
     "pydantic", "pydantic_core", "renderers", "verifiers", "openai", "msgpack",
 }  # fmt: skip
 ONLY_IN = {
+    "backports": {"cli/compressed.py"},
     "blake3": {"store/url_index.py"},
     "cyclopts": {"cli"},
     "jsonschema": {"evolution/engine.py"},
     "jsonschema_rs": {"evolution/engine.py"},
     "msgpack": {"cli/msgpack_stream.py"},
+    "pyarrow": {"cli/tables.py"},
     "rich": {"cli"},
     "hypothesis": {"testing", "integrations/hypothesis.py"},
     "pytest": {"integrations/pytest.py"},

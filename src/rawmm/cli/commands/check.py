@@ -11,13 +11,15 @@ from rawmm.cli import output
 from rawmm.cli.bugs import Bug, InternalError, report_bugs
 from rawmm.cli.chat_requests import request_errors
 from rawmm.cli.documents import decode_plain, key_errors
+from rawmm.cli.foreign import type_hint_of
 from rawmm.cli.image_dir import open_store
 from rawmm.cli.images import ImageChecker, NotChecked, ambiguous_items
+from rawmm.cli.inputs import Column, all_inputs
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
-from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, detect_type, named_type
-from rawmm.cli.records import Format, Input, Record, Source, open_source
+from rawmm.cli.record_types import CHAT_REQUEST, detect_type, named_type
+from rawmm.cli.records import FileFormat, Input, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.cli.schema_version import named_version
 from rawmm.codec import decode_msgpack, from_decoded
@@ -32,11 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rawmm.cli.parallel import Check, Note
+    from rawmm.cli.records import Format, Record, Source
     from rawmm.store import Store
 
 
 def check(
-    *files: Annotated[str, Parameter(help="Files to check; - is standard input.")],
+    *files: Annotated[str, Parameter(help="Files, folders or patterns; - is standard input.")],
     type_name: Annotated[
         str | None,
         Parameter(
@@ -46,11 +49,12 @@ def check(
         ),
     ] = None,
     input_format_name: Annotated[
-        Format | None,
+        FileFormat | None,
         Parameter(
             name="--input-format", help="Format of the files, by default that of their extension."
         ),
     ] = None,
+    column: Column = None,
     style: ReportFormat = "text",
     max_errors: MaxErrors = None,
     image_dir: Annotated[
@@ -131,14 +135,15 @@ def check(
         Workers(jobs or available_cpus(), checker_of, *args) as workers,
         Report(style, max_errors) as report,
     ):
-        for path in files:
-            given = Input(path, input_format_name, "--input-format")
-            report.begin_file(given.name)
+        for name, given in all_inputs(files, input_format_name, "--input-format", column):
+            report.begin_file(name)
             try:
+                if isinstance(given, UsageError):
+                    raise given
                 with open_source(given) as source:
                     _check_file(source, workers, report)
             except UsageError as error:
-                report.add_unreadable(given.name, error)
+                report.add_unreadable(name, error)
     report.summary()
     return 2 if report.unreadable or report.bugs else 1 if report.errors else 0
 
@@ -262,8 +267,10 @@ class Checker:
         try:
             yield from self._findings(record.data, form)
         except RawMMError as error:
-            shown_error = error.at(hint=TYPE_HINT) if error.code == "unknown_type" else error
-            yield with_fault(shown_error, record.data, form)
+            if error.code == "unknown_type":
+                yield error.at(hint=type_hint_of(record.data, form))
+            else:
+                yield with_fault(error, record.data, form)
 
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | Note]:
         binary = form == "msgpack"
