@@ -36,7 +36,7 @@ from rawmm.layouts.ovis2 import Ovis2
 from rawmm.layouts.paddleocr_vl import PaddleOCRVL
 from rawmm.layouts.pixtral import Pixtral
 from rawmm.layouts.qwen_vl import QwenVL
-from rawmm.layouts.settings import NEUTRAL, Settings
+from rawmm.layouts.settings import Settings
 from rawmm.layouts.step3p7 import Step3p7
 from rawmm.real_class import is_a
 
@@ -167,7 +167,7 @@ def layout_of(processor: Any, family: str | None = None, **call: Any) -> Layout:
     """
     settings = Settings(processor, call)
     cls = _class_of_processor(settings.image_processor) if family is None else _class_of(family)
-    settings.check_arguments(cls.settings() | NEUTRAL)
+    settings.check_arguments(cls.settings(), cls.switches())
     return cls(**cls.stated_by(settings))
 
 

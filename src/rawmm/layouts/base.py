@@ -87,6 +87,8 @@ class Layout(ABC):
         {"do_resize": True, "do_center_crop": False}
     )
     """Switches of the image processor for which the layout covers one position only."""
+    options: ClassVar[frozenset[str]] = frozenset()
+    """Switches that `stated_by` reads and that are neither parameters nor in `requires`."""
     nullable: ClassVar[frozenset[str]] = frozenset()
     """Parameters for which None is a value."""
     output_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -144,7 +146,13 @@ class Layout(ABC):
         """The names of the settings that `stated_by` reads."""
         named = (cls.attributes.get(name, (name,)) for name in cls.defaults())
         bases = {attribute.partition(".")[0] for group in named for attribute in group}
-        return frozenset(bases | cls.requires.keys() | {"default_to_square"})
+        return frozenset(bases | cls.switches())
+
+    @classmethod
+    def switches(cls) -> frozenset[str]:
+        """The names of the settings that are true or false."""
+        own = {field.name for field in fields(cls) if field.type == "bool"}
+        return frozenset(own | cls.requires.keys() | cls.options | {"default_to_square"})
 
     @classmethod
     def _entries(cls) -> set[tuple[str, str]]:

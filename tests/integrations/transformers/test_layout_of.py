@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+from huggingface_hub.errors import StrictDataclassFieldValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -73,7 +74,11 @@ def chosen(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, 
     return st.fixed_dictionaries({}, optional=strategies)
 
 
-SWITCHES: Final = {"do_resize": st.sampled_from([True, True, True, False, None])}
+SWITCHES: Final = {
+    # Attributes of any type count as true or false; arguments of a call must be one of them.
+    "do_resize": st.sampled_from([True] * 8 + [False, None, 1, 0, "yes"]),
+    "do_normalize": st.sampled_from([True] * 12 + [1]),
+}
 PATCHES: Final = {
     "size": edges(1, 60_000),
     "min_pixels": st.one_of(st.none(), st.integers(1, 30_000)),
@@ -105,6 +110,7 @@ SETTINGS: Final[dict[type, dict[str, st.SearchStrategy[Any]]]] = {
             st.integers(2, 20),
             st.integers(2, 20).map(lambda one: {"height": one, "width": one}),
             st.just({"height": 4, "width": 5}),
+            st.just([9, 9]),
         ),
         "do_center_crop": st.sampled_from([False, None]),
         **SWITCHES,
@@ -187,6 +193,34 @@ def test_smaller_max_pixels_of_the_issue() -> None:
     processor.max_pixels = 196_000
     assert called(processor, 1600, 1200, {}) == {"image_grid_thw": [[1, 26, 36]]}
     assert layout_of(processor).describe(1600, 1200).grid == [1, 26, 36]
+
+
+ODD_ARGUMENTS: Final[dict[str, tuple[Any, ...]]] = {
+    "do_resize": (1, 0, 1.0, "yes", [True]),
+    "do_rescale": (1, "", 0.0),
+    "do_convert_rgb": (1,),
+    "disable_grouping": (1,),
+    "rescale_factor": (1, "x", True, [0.5]),
+    "image_mean": ([1, 1, 1], "x", 1),
+    "image_std": ((True, 0.5, 0.5), {}),
+    "return_tensors": (1, ["pt"]),
+    "data_format": (1,),
+}
+
+
+@pytest.mark.parametrize("kind", [*SETTINGS, *OTHERS], ids=lambda kind: kind.__name__)
+def test_argument_of_another_type_is_refused_as_in_the_call(kind: type) -> None:
+    for name, values in ODD_ARGUMENTS.items():
+        for value in values:
+            call = {"images": [Image.new("RGB", (60, 90))], "return_tensors": "np"}
+            with pytest.raises((StrictDataclassFieldValidationError, TypeError)):
+                kind()(**call | {name: value})
+            with pytest.raises(ContractError) as caught:
+                layout_of(kind(), **{name: value})
+            assert (caught.value.code, caught.value.path) in {
+                ("bad_value", f"$.{name}"),
+                ("unknown_field", f"$.{name}"),
+            }
 
 
 @pytest.mark.parametrize("kind", SETTINGS, ids=lambda kind: kind.__name__)
