@@ -24,6 +24,7 @@ from rawmm.layouts.gemma4 import Gemma4
 from rawmm.layouts.glm4v import Glm4v
 from rawmm.layouts.glm5_next import Glm5Next
 from rawmm.layouts.hunyuan_vl import HunYuanVL
+from rawmm.layouts.idefics3 import Idefics3
 from rawmm.layouts.inkling import Inkling
 from rawmm.layouts.internvl import InternVL
 from rawmm.layouts.kimi_k25 import KimiK25
@@ -65,6 +66,7 @@ _families: Final[dict[str, type[Layout]]] = {
         Glm4v,
         Glm5Next,
         HunYuanVL,
+        Idefics3,
         Inkling,
         InternVL,
         KimiK25,

@@ -93,6 +93,8 @@ class Layout(ABC):
     """Parameters for which None is a value."""
     output_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Names that the port in transformers has for keys of the payload, where they differ."""
+    output_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """For keys of the payload the switches without which image processors do not return them."""
 
     def __post_init__(self) -> None:
         """Check the parameters.

@@ -90,6 +90,37 @@ class Settings:
                 return value
         return ABSENT
 
+    def token_counts(self, texts: list[str]) -> list[int] | None:
+        """The number of tokens of each text in the processor's tokenizer; None without one.
+
+        Raises:
+            ContractError: ``wrong_type`` for a tokenizer that cannot be called.
+        """
+        tokenizer = None if self._processor is None else field_of(self._processor, "tokenizer")
+        if tokenizer is None:
+            return None
+        try:
+            found = tokenizer(texts, add_special_tokens=False)["input_ids"]
+            return [len(one) for one in found]
+        except Exception:  # noqa: BLE001, S110  (another library's object may raise anything)
+            pass
+        raise contract_error(
+            "wrong_type",
+            ("tokenizer",),
+            expected="a tokenizer to call with a list of texts",
+            got=shown(tokenizer),
+        )
+
+    def refused_tokenizer(self, expected: str) -> Exception:
+        """The error for a tokenizer under which the family's layout is not known."""
+        return contract_error(
+            "bad_value",
+            ("tokenizer",),
+            expected=expected,
+            got="another number",
+            hint="the layout does not cover this tokenizer; pass that of the model",
+        )
+
     def read(self, attribute: str) -> Any:
         """A setting by its name, or an entry of it: ``size.longest_edge``.
 
