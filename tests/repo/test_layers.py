@@ -25,7 +25,8 @@ LAYERS: Final = (
     ("images", "layouts", "dialects", "graph", "sidecar", "engine"),
     ("store", "offload", "describe"),
     ("upgrades", "trainer", "materialize", "evolution"),
-    ("cli", "testing", "integrations"),
+    ("checks",),
+    ("batch", "cli", "testing", "integrations"),
     ("__main__",),
 )
 """Each part of the package by its layer. A part imports those before it, in its layer, too."""

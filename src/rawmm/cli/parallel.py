@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
 
-    from rawmm.cli.images import NotChecked
+    from rawmm.checks import Note
     from rawmm.cli.records import Format, Record
-    from rawmm.versions import DeprecatedField
 
-    Note: TypeAlias = NotChecked | DeprecatedField
     Finding: TypeAlias = RawMMError | Note | Bug
     Check: TypeAlias = Callable[[Record, Format], Iterator[RawMMError | Note]]
     Chunk: TypeAlias = list[Record]

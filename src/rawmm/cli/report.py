@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Self, TypeAlias
 
 from cyclopts import Parameter
 
+from rawmm.checks import NotChecked
 from rawmm.cli import output
-from rawmm.cli.images import NotChecked
 from rawmm.cli.malformed import MalformedJsonError
 from rawmm.cli.output import UsageError, counted
 from rawmm.cli.styles import WRITERS, Level, Location, Style, error_text

@@ -57,7 +57,7 @@ def three(tmp_path: Path) -> Path:
 def test_bug_at_a_record_is_reported_and_the_others_are_checked(
     rawmm: Run, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rawmm.cli.commands.check.detect_type", broken_at(2))
+    monkeypatch.setattr("rawmm.checks.checker.detect_type", broken_at(2))
     code, out, err = rawmm("check", three, EXAMPLES / "broken" / "stream_length.json")
     assert code == 2
     assert [line.partition("::")[0] for line in out.splitlines()] == [

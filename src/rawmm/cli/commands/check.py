@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from rawmm import layouts
+from rawmm.checks import NotChecked, RecordChecker
 from rawmm.cli import output
 from rawmm.cli.bugs import Bug, InternalError, report_bugs
-from rawmm.cli.chat_requests import request_errors
 from rawmm.cli.documents import decode_plain, key_errors
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.images import ImageChecker, NotChecked, ambiguous_items
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError
 from rawmm.cli.parallel import Workers
-from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, detect_type, named_type
+from rawmm.cli.record_types import TYPE_HINT, named_type
 from rawmm.cli.records import Format, Input, Record, Source, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.cli.schema_version import named_version
@@ -25,13 +24,14 @@ from rawmm.errors import RawMMError
 from rawmm.model.types import SCHEMA_VERSION
 from rawmm.offload import available_cpus
 from rawmm.rules import BY_ITSELF, MediaChecks
-from rawmm.validation import checking, iter_errors_by, media_checks
-from rawmm.versions import DeprecatedField, deprecated_fields, version_errors
+from rawmm.validation import media_checks
+from rawmm.versions import DeprecatedField
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rawmm.cli.parallel import Check, Note
+    from rawmm.checks import Note
+    from rawmm.cli.parallel import Check
     from rawmm.store import Store
 
 
@@ -230,32 +230,10 @@ def lines_of_file(path: str, image_dir: str | None) -> Iterator[str]:
 
 
 class Checker:
-    """Checks records.
+    """Checks records that are bytes. The arguments are those of `RecordChecker`."""
 
-    Args:
-        kind: the type of every record, or None to detect it.
-        store: where stored images must be; None checks no files.
-        require_images: whether an image that cannot be checked is an error.
-        checks: how to judge messages with media.
-        refuse_ambiguous: whether an item whose image is ambiguous is an error.
-        version: the version of the contract that judges.
-    """
-
-    def __init__(
-        self,
-        kind: Any,
-        store: Store | None,
-        *,
-        require_images: bool = False,
-        checks: MediaChecks = BY_ITSELF,
-        refuse_ambiguous: bool = False,
-        version: str = SCHEMA_VERSION,
-    ) -> None:
-        self._kind = kind
-        self._checks = checks
-        self._images = ImageChecker(store, required=require_images)
-        self._refuse_ambiguous = refuse_ambiguous
-        self._version = version
+    def __init__(self, kind: Any, store: Store | None, **options: Any) -> None:
+        self._checker = RecordChecker(kind, store, **options)
 
     def findings(self, record: Record, form: Format) -> Iterator[RawMMError | Note]:
         """Every error of one record, its deprecated fields, the number of unchecked images."""
@@ -266,43 +244,11 @@ class Checker:
             yield with_fault(shown_error, record.data, form)
 
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | Note]:
-        binary = form == "msgpack"
         plain = decode_plain(data, form)
         yield from key_errors(data, form, plain)
-        kind = detect_type(plain) if self._kind is None else self._kind
-        if kind is CHAT_REQUEST:
-            yield from request_errors(plain)
-            yield from self._images.findings(plain, is_request=True)
-            return
-        if self._version != SCHEMA_VERSION:
-            refused = False
-            for error in version_errors(plain, kind, self._version, self._checks):
-                refused = True
-                yield error
-            if refused:
-                return
-        try:
-            # JSON is parsed only once. MessagePack is decoded again, because its plain data has
-            # dates and extension types where the structs have others.
-            with checking(self._checks):
-                value = decode_msgpack(data, kind) if binary else from_decoded(plain, kind)
-        except RawMMError as refusal:
-            if self._version == SCHEMA_VERSION:
-                yield from _all_errors(plain, kind, refusal, self._checks)
-            return  # an earlier version accepts it; images of such a record are not found
-        yield from deprecated_fields(value)
-        yield from self._images.findings(value, is_request=False)
-        if self._refuse_ambiguous:
-            yield from ambiguous_items(value)
-
-
-def _all_errors(
-    value: Any, kind: Any, refusal: RawMMError, checks: MediaChecks
-) -> Iterator[RawMMError]:
-    """Every error of a record that the decoder refused; at least the decoder's."""
-    found = False
-    for error in iter_errors_by(checks, value, kind):
-        found = True
-        yield error
-    if not found:
-        yield refusal
+        # JSON is parsed only once. MessagePack is decoded again, because its plain data has
+        # dates and extension types where the structs have others.
+        binary = form == "msgpack"
+        yield from self._checker.findings(
+            plain, (lambda _, kind: decode_msgpack(data, kind)) if binary else from_decoded
+        )

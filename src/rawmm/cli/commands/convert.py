@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from rawmm.checks import CHAT_REQUEST, detect_type
 from rawmm.cli import output as terminal
 from rawmm.cli.output import UsageError, counted
-from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, detect_type, named_type
+from rawmm.cli.record_types import TYPE_HINT, named_type
 from rawmm.cli.records import Input, open_source
 from rawmm.cli.rewrite import (
     Durable,

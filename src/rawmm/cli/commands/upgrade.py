@@ -10,12 +10,13 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
+from rawmm.checks import CHAT_REQUEST, is_chat_request
 from rawmm.cli import output as terminal
 from rawmm.cli.bugs import InternalError, report_bugs
 from rawmm.cli.image_dir import open_store, open_writable_store
 from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
 from rawmm.cli.output import UsageError, console, counted, progress
-from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, is_chat_request, named_type
+from rawmm.cli.record_types import TYPE_HINT, named_type
 from rawmm.cli.records import Input, open_source
 from rawmm.cli.report import located, location_of
 from rawmm.cli.rewrite import (
