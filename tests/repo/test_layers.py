@@ -40,6 +40,7 @@ HEAVY = {
     "pydantic", "pydantic_core", "renderers", "verifiers", "openai", "msgpack",
 }  # fmt: skip
 ONLY_IN = {
+    "backports": {"cli/compressed.py"},
     "blake3": {"store/url_index.py"},
     "cyclopts": {"cli"},
     "jsonschema": {"evolution/engine.py"},

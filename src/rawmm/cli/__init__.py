@@ -20,6 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. `argv` defaults to ``sys.argv[1:]``."""
     try:
         from rawmm.cli.app import run
+
+        return run(sys.argv[1:] if argv is None else argv)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _REQUIRED:
@@ -30,7 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return run(sys.argv[1:] if argv is None else argv)
 
 
 def is_record_file(name: str) -> bool:

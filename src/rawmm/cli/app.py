@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,33 +14,24 @@ from cyclopts import App, CycloptsError, UnusedCliTokensError
 from rawmm._version import __version__
 from rawmm.cli import output
 from rawmm.cli.bugs import bug_of
-from rawmm.cli.commands.check import check
-from rawmm.cli.commands.compat import compat
-from rawmm.cli.commands.convert import convert
-from rawmm.cli.commands.explain import explain
-from rawmm.cli.commands.fsck import fsck
-from rawmm.cli.commands.gc import gc
-from rawmm.cli.commands.offload import offload
-from rawmm.cli.commands.schema import schema
-from rawmm.cli.commands.upgrade import upgrade
 from rawmm.cli.output import UsageError
 from rawmm.cli.records import STDIO
 from rawmm.errors import printable, shown_name
 from rawmm.model.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-COMMANDS: Final[dict[Callable[..., int], str]] = {
-    check: "[OPTIONS] FILE...",
-    offload: "[OPTIONS] IN --output OUT",
-    upgrade: "[OPTIONS] IN --output OUT",
-    convert: "[OPTIONS] IN --output OUT",
-    fsck: "[OPTIONS] DIR [--refs FILE...]",
-    gc: "[OPTIONS] DIR --refs FILE...",
-    schema: "[--list] [NAME]",
-    explain: "[CODE]",
-    compat: "[OPTIONS] OLD NEW",
+COMMANDS: Final[dict[str, str]] = {
+    "check": "[OPTIONS] FILE...",
+    "offload": "[OPTIONS] IN --output OUT",
+    "upgrade": "[OPTIONS] IN --output OUT",
+    "convert": "[OPTIONS] IN --output OUT",
+    "fsck": "[OPTIONS] DIR [--refs FILE...]",
+    "gc": "[OPTIONS] DIR --refs FILE...",
+    "schema": "[--list] [NAME]",
+    "explain": "[CODE]",
+    "compat": "[OPTIONS] OLD NEW",
 }
 """Every command and its usage. To add one, write `rawmm.cli.commands.<name>` and list it here."""
 
@@ -49,8 +41,8 @@ INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 PIPE_CLOSED: Final = 141  # 128 + SIGPIPE
 
 
-def make_app(commands: Mapping[Callable[..., int], str]) -> App:
-    """The application with these commands."""
+def make_app(names: Iterable[str] = COMMANDS) -> App:
+    """The application with these commands, whose modules are loaded."""
     app = App(
         name="rawmm",
         help="The data contract for raw images in the rollouts of vision-language models.",
@@ -65,16 +57,18 @@ def make_app(commands: Mapping[Callable[..., int], str]) -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    for command, usage in commands.items():
-        app.command(command, usage=f"Usage: rawmm {command.__name__} {usage}")
+    for name in names:
+        module = import_module(f"rawmm.cli.commands.{name}")
+        app.command(getattr(module, name), usage=f"Usage: rawmm {name} {COMMANDS[name]}")
     return app
 
 
-app = make_app(COMMANDS)
-
-
 def run(argv: Sequence[str]) -> int:
-    """Run a command and return its exit code."""
+    """Run a command and return its exit code. Only the module of this command is loaded.
+
+    Raises:
+        ModuleNotFoundError: the command needs a package that is not installed.
+    """
     # A stream that the caller closed is None.
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  (open until exit)
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
@@ -83,6 +77,8 @@ def run(argv: Sequence[str]) -> int:
         if reconfigure is not None:
             # Any file name must be printable on a terminal of any encoding.
             reconfigure(errors="backslashreplace")
+    # Help and errors that name all commands have another first word.
+    app = make_app(argv[:1] if argv and argv[0] in COMMANDS else COMMANDS)
     code: Any = None
     try:
         code = app([STDIO if word == "-" else word for word in argv])

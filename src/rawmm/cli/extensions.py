@@ -6,9 +6,7 @@ from pathlib import PurePath
 from typing import Final
 
 _COMPRESSED: Final[dict[str, str | None]] = {
-    ".gz": "gzip",
     ".tgz": None,
-    ".zst": "zstd",
     ".bz2": "bzip2",
     ".xz": "xz",
     ".lzma": "xz",

@@ -21,7 +21,13 @@ class NotADocumentError(Exception):
     """A value at the top of the stream is neither a map nor an array."""
 
 
-def documents(read: Callable[[int], bytes]) -> Iterator[tuple[bytes, bool]]:
+class TooLargeError(Exception):
+    """A document is larger than the given limit."""
+
+
+def documents(
+    read: Callable[[int], bytes], most: int | None = None
+) -> Iterator[tuple[bytes, bool]]:
     """Each document, and whether it is the only one.
 
     An incomplete document at the end comes last as it is. A document that breaks the format, or
@@ -30,9 +36,11 @@ def documents(read: Callable[[int], bytes]) -> Iterator[tuple[bytes, bool]]:
 
     Args:
         read: returns up to the given number of bytes, or none at the end.
+        most: the most bytes of a document.
 
     Raises:
         NotADocumentError: a value at the top is neither a map nor an array.
+        TooLargeError: a document has more than `most` bytes.
     """
     unpacker = Unpacker(max_buffer_size=_LARGEST)
     buffer = bytearray()
@@ -51,6 +59,8 @@ def documents(read: Callable[[int], bytes]) -> Iterator[tuple[bytes, bool]]:
         try:
             unpacker.skip()
         except OutOfData:
+            if most is not None and len(buffer) > most:
+                raise TooLargeError from None
             if read_more():
                 continue
             yield bytes(buffer), first

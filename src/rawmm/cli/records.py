@@ -1,21 +1,33 @@
 """Reads files as records: a JSON document, JSON Lines, or a MessagePack stream.
 
-Records are split here but not decoded. One record is in memory at a time.
+Records are split here but not decoded. One record is in memory at a time. `Source` reads from any
+binary stream, such as an object of a store; `open_source` opens files.
 """
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from io import BufferedReader, RawIOBase
 from os import fstat
 from pathlib import Path, PurePath
 from stat import S_ISREG
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, NamedTuple, Self, TypeAlias
 
 import msgspec
 
+from rawmm.cli.compressed import (
+    COMPRESSIONS,
+    TITLES,
+    Compression,
+    DamagedStreamError,
+    Decompressed,
+    check_installed,
+    compression_of,
+    inner_name,
+)
 from rawmm.cli.extensions import unreadable
-from rawmm.cli.msgpack_stream import NotADocumentError, documents
+from rawmm.cli.msgpack_stream import NotADocumentError, TooLargeError, documents
 from rawmm.cli.output import UsageError
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError, printable, raise_alone, shown_file
@@ -42,6 +54,12 @@ EXTENSIONS: Final[dict[str, Format]] = {
 }
 
 
+LARGEST_RECORD: Final = 1 << 30
+"""The most bytes of one record of a compressed file: some ten times the largest trace with inline
+images. It bounds the memory that a decompression bomb takes."""
+_BUFFER: Final = 1 << 18
+
+
 class Record(NamedTuple):
     """The bytes of one document.
 
@@ -54,8 +72,10 @@ class Record(NamedTuple):
 
 
 def format_of(path: str) -> Format | None:
-    """The format of a file by its extension, or None."""
-    return None if path == STDIO else EXTENSIONS.get(PurePath(path).suffix.lower())
+    """The format of a file by its extension, before that of a compression; or None."""
+    if path == STDIO:
+        return None
+    return EXTENSIONS.get(PurePath(inner_name(path)).suffix.lower())
 
 
 class Input(NamedTuple):
@@ -69,6 +89,11 @@ class Input(NamedTuple):
     def name(self) -> str:
         """The name in messages."""
         return "<stdin>" if self.path == STDIO else printable(self.path)
+
+    @property
+    def compression(self) -> Compression | None:
+        """The compression that the extension names."""
+        return compression_of(self.path)
 
     def format(self) -> Format:
         """The given format, or that of the extension.
@@ -84,44 +109,105 @@ class Input(NamedTuple):
             what = (
                 "standard input has no extension"
                 if self.path == STDIO
-                else f"{shown_file(self.name)}: the extension is not one of {', '.join(EXTENSIONS)}"
+                else f"{shown_file(self.name)}: the extension is not one of {known_extensions()}"
             )
             raise UsageError(f"{what}; give {self.option} json, jsonl or msgpack")
         return found
 
 
+def known_extensions() -> str:
+    """The extensions of formats, for a message."""
+    return f"{', '.join(EXTENSIONS)}, also before {' or '.join(COMPRESSIONS)}"
+
+
+class BrokenSourceError(ContractError):
+    """A file that cannot be read to its end, because of its bytes.
+
+    Attributes:
+        line: the record that cannot be read, as `Record.line`.
+    """
+
+    line: int | None = None
+
+    @classmethod
+    def at_line(cls, line: int | None, expected: str, got: str, hint: str) -> Self:
+        """The error of the record at `line`."""
+        error = cls("malformed", expected=expected, got=got, hint=hint)
+        error.line = line
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the line when a worker process sends the error."""
+        return *super().__reduce__(), {"line": self.line}
+
+
 class Source:
-    """An open file of records.
+    """Reads the records of an open file, or of any other binary stream.
+
+    Args:
+        file: the stream, not decompressed. Only ``read(n)`` is needed.
+        name: the name in messages.
+        form: the format of the records.
+        compression: the compression of the stream.
+        size: bytes of the stream, for the progress bar. By default that of a regular file.
+        largest: the most bytes of one record of a compressed stream. Compressed, a few bytes may
+            stand for many; a record of an uncompressed stream has no limit.
 
     Attributes:
         name: the name in messages.
         form: the format.
-        size: bytes of a regular file, else None.
-        done: bytes read so far.
+        size: bytes of the stream, as far as known.
+        done: bytes of the stream read so far; compressed ones, if it is compressed.
+        content: bytes of records read so far.
     """
 
-    def __init__(self, file: BinaryIO, name: str, form: Format) -> None:
-        self._file = file
+    def __init__(
+        self,
+        file: BinaryIO,
+        name: str,
+        form: Format,
+        compression: Compression | None = None,
+        *,
+        size: int | None = None,
+        largest: int = LARGEST_RECORD,
+    ) -> None:
+        check_installed(compression)
         self.name = name
         self.form = form
-        self.size: int | None = None
-        self.done = 0
+        self.size = _size_of(file) if size is None else size
+        self.content = 0
+        self._compression = compression
+        self._largest = largest
+        self._raw: Decompressed | None = None
+        if compression is not None:
+            self._raw = Decompressed(file, compression)
+            self._file: Any = BufferedReader(self._raw, _BUFFER)
+        else:
+            # A file that is open for reading has all methods; a stream of a store may have one.
+            self._file = file if hasattr(file, "peek") else BufferedReader(_Stream(file), _BUFFER)
+        self._line = 0
         self._blank: list[bytes] = []
-        status = fstat(file.fileno())
-        if S_ISREG(status.st_mode):
-            self.size = status.st_size
+        self._keep_blank = False
 
-    def records(self, *, may_be_empty: bool = False) -> Iterator[Record]:
+    @property
+    def done(self) -> int:
+        """Bytes of the stream read so far; compressed ones, if it is compressed."""
+        return self.content if self._raw is None else self._raw.consumed
+
+    def records(self, *, may_be_empty: bool = False, keep_blank: bool = False) -> Iterator[Record]:
         """The records, one at a time.
 
         Args:
             may_be_empty: whether a JSON Lines file may have no records.
+            keep_blank: keep blank lines for `blank_lines`.
 
         Raises:
-            ContractError: ``malformed`` if the file is empty or of another type.
+            ContractError: ``malformed`` if the file is empty or of another type; with the record
+                that cannot be read, if the file is cut off or damaged (`BrokenSourceError`).
             UsageError: the file cannot be read to its end.
         """
         may_be_empty = may_be_empty and self.form == "jsonl"
+        self._keep_blank = keep_blank
         head = self._begin()
         if not head:
             if may_be_empty:
@@ -144,57 +230,116 @@ class Source:
         return lines
 
     def _json(self) -> Iterator[Record]:
-        yield Record(self._read(-1), None)
+        parts, size = [], 0
+        while data := self._read(_BUFFER):
+            parts.append(data)
+            size += len(data)
+            self._check_size(size)
+        yield Record(b"".join(parts), None)
 
     def _jsonl(self) -> Iterator[Record]:
-        line, found = 0, False
+        found, blank = False, 0
         while data := self._readline():
-            line += 1
+            self._line += 1
             if data.isspace():
-                self._blank.append(data)
+                if self._keep_blank:
+                    self._blank.append(data)
+                    blank += len(data)
+                    self._check_size(blank)
                 continue
             if not found and data.strip() in (b"{", b"["):
                 raise self._malformed(
                     "a document of many lines", "if it is one, give --input-format json"
                 )
-            found = True
-            yield Record(data, line)
+            found, blank = True, 0
+            yield Record(data, self._line)
 
     def _msgpack(self) -> Iterator[Record]:
+        most = None if self._raw is None else self._largest
         try:
-            for number, (data, alone) in enumerate(documents(self._read), 1):
-                yield Record(data, None if alone else number)
+            for data, alone in documents(self._read, most):
+                self._line += 1
+                yield Record(data, None if alone else self._line)
         except NotADocumentError as error:
             raise_alone(self._malformed(str(error)))
+        except TooLargeError:
+            raise_alone(self._too_large())
 
     def _begin(self) -> bytes:
-        try:
-            # A pipe may return fewer bytes; then the decoder reports the error.
-            return self._file.peek(512)[:512]  # type: ignore[attr-defined,no-any-return]
-        except OSError as error:
-            raise self._unreadable(error) from error
+        # A pipe may return fewer bytes; then the decoder reports the error.
+        return self._from_file("peek", 512)[:512]
 
     def _read(self, size: int) -> bytes:
-        try:
-            data = self._file.read(size)
-        except OSError as error:
-            raise self._unreadable(error) from error
-        self.done += len(data)
+        data = self._from_file("read1" if self._raw else "read", size)
+        self.content += len(data)
         return data
 
     def _readline(self) -> bytes:
-        try:
-            data = self._file.readline()
-        except OSError as error:
-            raise self._unreadable(error) from error
-        self.done += len(data)
+        if self._raw is None:
+            data = self._from_file("readline")
+        else:
+            data = self._from_file("readline", self._largest + 1)
+            self._check_size(len(data))
+        self.content += len(data)
         return data
 
-    def _unreadable(self, error: OSError) -> UsageError:
-        return UsageError(f"{self.name}: cannot be read: {_reason(error)}")
+    def _from_file(self, method: str, *args: int) -> bytes:
+        try:
+            return getattr(self._file, method)(*args)  # type: ignore[no-any-return]
+        except DamagedStreamError as damage:
+            fault = self._broken(str(damage))
+        except OSError as error:
+            raise UsageError(f"{self.name}: cannot be read: {_reason(error)}") from error
+        raise fault
+
+    def _check_size(self, size: int) -> None:
+        """Check the size of a record, or of blank lines, of a compressed file."""
+        if self._raw is not None and size > self._largest:
+            raise self._too_large()
+
+    def _broken(self, got: str) -> BrokenSourceError:
+        title = TITLES[self._compression] if self._compression else ""
+        return BrokenSourceError.at_line(
+            None if self.form == "json" else self._line + 1,
+            expected=f"a complete {title} file",
+            got=got,
+            hint="copy the file again, or write it again",
+        )
+
+    def _too_large(self) -> BrokenSourceError:
+        return BrokenSourceError.at_line(
+            None if self.form == "json" else self._line + 1,
+            expected=f"a record of at most {self._largest:,} bytes in a compressed file",
+            got="a larger one",
+            hint="if it is what you expect, decompress the file first",
+        )
 
     def _malformed(self, got: str, hint: str | None = None) -> ContractError:
         return ContractError("malformed", expected=NAMES[self.form], got=got, hint=hint)
+
+
+class _Stream(RawIOBase):
+    """A stream that only has ``read(n)``."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._stream = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _size_of(file: BinaryIO) -> int | None:
+    """The size of a regular file; None for other streams."""
+    try:
+        status = fstat(file.fileno())
+    except (AttributeError, OSError):  # what is no file has no number
+        return None
+    return status.st_size if S_ISREG(status.st_mode) else None
 
 
 @contextmanager
@@ -220,7 +365,7 @@ def open_source(given: Input) -> Iterator[Source]:
         # The argument may be an image instead of a name, so it is shortened.
         raise UsageError(f"{shown_file(name)}: cannot be read: {_reason(error)}") from None
     with file:
-        yield Source(file, name, given.format())
+        yield Source(file, name, given.format(), given.compression)
 
 
 def _reason(error: OSError | ValueError) -> str:

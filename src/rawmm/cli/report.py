@@ -12,6 +12,7 @@ from rawmm.checks import NotChecked
 from rawmm.cli import output
 from rawmm.cli.malformed import MalformedJsonError
 from rawmm.cli.output import UsageError, counted
+from rawmm.cli.records import BrokenSourceError
 from rawmm.cli.styles import WRITERS, Level, Location, Style, error_text
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def location_of(file: str, line: int | None, error: RawMMError | None = None) ->
     """The location of an error in a record that begins at `line` of its file."""
     if isinstance(error, MalformedJsonError):
         return Location(file, (line or 1) + error.fault.line - 1, error.fault.column)
+    if isinstance(error, BrokenSourceError):
+        return Location(file, error.line)
     return Location(file, line)
 
 

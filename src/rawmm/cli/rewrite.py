@@ -10,11 +10,12 @@ from cyclopts import Parameter
 
 from rawmm.cli import output as terminal
 from rawmm.cli.bugs import InternalError, report_bugs
+from rawmm.cli.compressed import inner_name
 from rawmm.cli.documents import decode_strict
 from rawmm.cli.extensions import unwritable
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, progress
-from rawmm.cli.records import EXTENSIONS, STDIO, Format, format_of
+from rawmm.cli.records import STDIO, Format, format_of, known_extensions
 from rawmm.cli.report import located, location_of
 from rawmm.cli.writer import Target, Writer
 from rawmm.errors import RawMMError, printable
@@ -114,7 +115,9 @@ class Rewrite:
             try:
                 with Target(output, durable=durable) as target:
                     writer = Writer(target, form, self.source.form)
-                    for record in self.source.records(may_be_empty=True):
+                    for record in self.source.records(
+                        may_be_empty=True, keep_blank=change_text is not None
+                    ):
                         self.line, self.record = record.line, record
                         with report_bugs():
                             if change_text is None:
@@ -180,9 +183,9 @@ def check_output(source: str, output: str, given: Format | None) -> None:
     why_not = unwritable(output)
     if why_not is not None:
         raise UsageError(f"{printable(output)}: {why_not}")
-    if given is None and output != STDIO and PurePath(output).suffix:
+    if given is None and output != STDIO and PurePath(inner_name(output)).suffix:
         raise UsageError(
-            f"{printable(output)}: the extension is not one of {', '.join(EXTENSIONS)}; "
+            f"{printable(output)}: the extension is not one of {known_extensions()}; "
             "give --output-format json, jsonl or msgpack"
         )
 

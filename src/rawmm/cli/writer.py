@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import msgspec
 
 from rawmm.cli.array_bytes import from_json, to_json
+from rawmm.cli.compressed import compression_of, compressor
 from rawmm.cli.output import UsageError
 from rawmm.cli.records import STDIO
 from rawmm.errors import contract_error, printable, raise_alone, shown_file
@@ -34,6 +35,9 @@ class Target:
     Args:
         path: the file, or ``-``.
         durable: sync the file and its directory, so that it survives a power failure.
+
+    What is written is compressed if the extension names a compression. `written` counts the bytes
+    before.
     """
 
     def __init__(self, path: str, *, durable: bool) -> None:
@@ -43,6 +47,8 @@ class Target:
         self._path = None if path == STDIO else Path(os.path.realpath(path))
         self._temporary: Path | None = None
         self._file: BinaryIO
+        compression = None if path == STDIO else compression_of(path)
+        self._compressor = None if compression is None else compressor(compression)
         self.written = 0
 
     def __enter__(self) -> Self:
@@ -85,7 +91,7 @@ class Target:
             BrokenPipeError: standard output was closed.
         """
         try:
-            self._file.write(data)
+            self._file.write(data if self._compressor is None else self._compressor.compress(data))
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -116,6 +122,8 @@ class Target:
                     self._temporary.unlink()
 
     def _finish(self, path: Path) -> None:
+        if self._compressor is not None:
+            self._file.write(self._compressor.flush())
         self._file.flush()
         if self._temporary is None:
             return

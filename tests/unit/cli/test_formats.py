@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from rawmm.cli.app import app, run
+from rawmm.cli.app import make_app, run
 from rawmm.cli.extensions import unreadable, unwritable
 from rawmm.cli.records import EXTENSIONS
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COMMANDS = ("check", "offload", "upgrade", "fsck", "gc", "schema")
 FOREIGN = [
-    "x.jsonl.gz", "x.json.GZ", "x.tgz", "x.jsonl.zst", "x.bz2", "x.xz", "x.zip", "x.tar", "x.7z",
+    "x.tgz", "x.bz2", "x.xz", "x.zip", "x.tar", "x.7z",
     "x.lz4", "x.parquet", "x.Parquet", "x.arrow", "x.feather", "x.csv", "x.tsv", "x.yaml", "x.h5",
     "x.npy", "x.npz", "x.pkl", "x.pt", "x.safetensors", "x.sqlite",
 ]  # fmt: skip
@@ -65,18 +65,18 @@ def test_name_that_promises_another_format_is_not_read(
 
 
 def test_hint_is_a_command_if_one_exists() -> None:
-    assert unreadable("a.jsonl.gz") == (
-        "rawmm does not read .gz files; decompress it first: "
-        "gzip -dc FILE | rawmm COMMAND - --input-format jsonl"
+    assert unreadable("a.jsonl.xz") == (
+        "rawmm does not read .xz files; decompress it first: "
+        "xz -dc FILE | rawmm COMMAND - --input-format jsonl"
     )
-    assert unwritable("a.jsonl.zst") == (
-        "rawmm does not write .zst files; write JSON Lines and compress them: "
-        "-o - --output-format jsonl | zstd -c > FILE"
+    assert unwritable("a.jsonl.xz") == (
+        "rawmm does not write .xz files; write JSON Lines and compress them: "
+        "-o - --output-format jsonl | xz -c > FILE"
     )
     assert unwritable("a.parquet") == (
         "rawmm does not write Parquet files; write JSON Lines, e.g. to a .jsonl file"
     )
-    for name in (*EXTENSIONS, "a", "a.", "gz", ".gz", "a.gz/b", "a.gz.jsonl"):
+    for name in (*EXTENSIONS, "a", "a.", "xz", ".xz", "a.xz/b", "a.xz.jsonl"):
         assert unreadable(f"x{name}" if name in EXTENSIONS else name) is None
         assert unwritable(f"x{name}" if name in EXTENSIONS else name) is None
 
@@ -86,7 +86,7 @@ def test_unknown_file_extension_needs_a_format(name: str, rawmm: Run, source: Pa
     out = source.with_name(name)
     code, _, err = rawmm("upgrade", source, "-o", out)
     assert code == 2
-    known = ".json, .jsonl, .ndjson, .msgpack, .mpk; give --output-format json, jsonl or msgpack"
+    known = ".json, .jsonl, .ndjson, .msgpack, .mpk, also before .gz or .zst; give --output-format json, jsonl or msgpack"
     assert err == f"rawmm: {out}: the extension is not one of {known}\n"
     assert rawmm("upgrade", source, "-o", out, "--output-format", "msgpack").code == 0
     assert out.read_bytes() == msgspec.msgpack.encode({"nodes": []})
@@ -116,7 +116,7 @@ def options(command: str) -> set[str]:
     """The long names of the options of a command."""
     return {
         name
-        for argument in app[command].assemble_argument_collection()
+        for argument in make_app()[command].assemble_argument_collection()
         for name in argument.names
         if name.startswith("--")
     }
@@ -124,7 +124,7 @@ def options(command: str) -> set[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_format_is_the_report_s_and_no_data_s(command: str) -> None:
-    function = inspect.unwrap(app[command].default_command)
+    function = inspect.unwrap(make_app()[command].default_command)
     reports = "style" in inspect.signature(function).parameters
     names = options(command)
     assert ("--format" in names) == reports

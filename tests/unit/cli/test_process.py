@@ -160,7 +160,7 @@ def test_full_disk_behind_standard_output_is_exit_code_2(argv: list[str], exampl
     assert b"standard output cannot be written: no space left on device" in done.stderr
 
 
-@pytest.mark.parametrize("missing", ["cyclopts", "rich"])
+@pytest.mark.parametrize("missing", ["cyclopts", "msgpack", "rich"])
 def test_missing_extra_is_named_by_the_command(missing: str) -> None:
     program = (
         f"import sys; sys.modules[{missing!r}] = None\n"

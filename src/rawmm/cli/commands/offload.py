@@ -251,7 +251,7 @@ def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) ->
 
     `damaged` is the number of damaged files in the store that were replaced.
     """
-    before = run.source.done
+    before = run.source.content
     if mode == "inline":
         records, images = counted(run.records, "record"), counted(stats.images_seen, "image")
         terminal.info(f"{records}, {images}{_noted(stats)}: no errors")
