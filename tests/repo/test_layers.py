@@ -25,7 +25,7 @@ LAYERS: Final = (
     ("images", "layouts", "dialects", "graph", "sidecar", "engine"),
     ("store", "offload", "describe"),
     ("upgrades", "trainer", "materialize", "evolution"),
-    ("checks",),
+    ("checks", "parallel"),
     ("batch", "cli", "testing", "integrations"),
     ("__main__",),
 )
@@ -48,6 +48,7 @@ ONLY_IN = {
     "msgpack": {"cli/msgpack_stream.py"},
     "rich": {"cli"},
     "hypothesis": {"testing", "integrations/hypothesis.py"},
+    "ray": {"parallel/ray_tasks.py"},
     "pytest": {"integrations/pytest.py"},
     "PIL": {"images", "materialize", "testing/_layouts.py"},
     "pydantic": {"integrations/pydantic.py"},

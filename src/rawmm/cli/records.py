@@ -6,6 +6,8 @@ binary stream, such as an object of a store; `open_source` opens files.
 
 from __future__ import annotations
 
+import glob
+import os
 import sys
 from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
@@ -30,7 +32,9 @@ from rawmm.cli.extensions import unreadable
 from rawmm.cli.msgpack_stream import NotADocumentError, TooLargeError, documents
 from rawmm.cli.output import UsageError
 from rawmm.cli.sniff import looks_like
-from rawmm.errors import ContractError, printable, raise_alone, shown_file
+from rawmm.errors import ContractError, OffloadError, RawMMError, printable, raise_alone, shown_file
+from rawmm.real_class import is_a
+from rawmm.store import ObjectReader, is_object_url, is_pattern, list_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,16 +192,26 @@ class Source:
         self._line = 0
         self._blank: list[bytes] = []
         self._keep_blank = False
+        self._found = False
 
     @property
     def done(self) -> int:
         """Bytes of the stream read so far; compressed ones, if it is compressed."""
         return self.content if self._raw is None else self._raw.consumed
 
-    def records(self, *, may_be_empty: bool = False, keep_blank: bool = False) -> Iterator[Record]:
+    @property
+    def lines(self) -> int:
+        """Lines or documents read so far."""
+        return self._line
+
+    def records(
+        self, *, may_be_empty: bool = False, keep_blank: bool = False, inside: bool = False
+    ) -> Iterator[Record]:
         """The records, one at a time.
 
         Args:
+            inside: whether the stream begins inside a file, so that its first bytes do not tell the
+                type of the file.
             may_be_empty: whether a JSON Lines file may have no records.
             keep_blank: keep blank lines for `blank_lines`.
 
@@ -213,10 +227,10 @@ class Source:
             if may_be_empty:
                 return
             raise self._malformed("nothing")
-        other = looks_like(head, binary=self.form == "msgpack")
+        other = None if inside else looks_like(head, binary=self.form == "msgpack")
         if other is not None:
             raise self._malformed(*other)
-        found = False
+        self._found = found = inside
         for record in getattr(self, f"_{self.form}")():
             found = True
             yield record
@@ -238,7 +252,7 @@ class Source:
         yield Record(b"".join(parts), None)
 
     def _jsonl(self) -> Iterator[Record]:
-        found, blank = False, 0
+        found, blank = self._found, 0
         while data := self._readline():
             self._line += 1
             if data.isspace():
@@ -285,11 +299,10 @@ class Source:
 
     def _from_file(self, method: str, *args: int) -> bytes:
         try:
-            return getattr(self._file, method)(*args)  # type: ignore[no-any-return]
+            with reading(self):
+                return getattr(self._file, method)(*args)  # type: ignore[no-any-return]
         except DamagedStreamError as damage:
             fault = self._broken(str(damage))
-        except OSError as error:
-            raise UsageError(f"{self.name}: cannot be read: {_reason(error)}") from error
         raise fault
 
     def _check_size(self, size: int) -> None:
@@ -357,15 +370,72 @@ def open_source(given: Input) -> Iterator[Source]:
             raise UsageError("standard input is closed")
         yield Source(sys.stdin.buffer, name, given.format())
         return
+    with open_bytes(given) as file:
+        size = file.raw.size if is_a(file.raw, ObjectReader) else None
+        yield Source(file, name, given.format(), given.compression, size=size)
+
+
+def expanded(path: str) -> list[str]:
+    """The files or objects that a name with wildcards matches, sorted; or the name itself.
+
+    ``*`` and ``[...]`` stay in a folder, ``**/`` is any number of folders.
+
+    Raises:
+        UsageError: nothing matches the URL of a store, or it cannot be listed.
+    """
+    if not is_pattern(path) or path == STDIO:
+        return [path]
+    if not is_object_url(path):
+        found = [] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (of any name)
+        return found or [path]
+    failure = f"{printable(path)}: no object matches"
     try:
-        file = Path(given.path).open("rb")  # noqa: SIM115  (only opening is guarded)
+        urls = [found.url for found in list_objects(path)]
+    except RawMMError as error:
+        urls, failure = [], f"{printable(path)}: {error.message}"
+    if urls:
+        return urls
+    raise UsageError(failure)
+
+
+def open_bytes(given: Input) -> BufferedReader:
+    """Open a file, or an object of a store, that is not standard input.
+
+    Raises:
+        UsageError: as `open_source`.
+    """
+    name = given.name
+    failure = None
+    try:
+        if is_object_url(given.path):
+            return BufferedReader(ObjectReader(given.path), _BUFFER)
+        return Path(given.path).open("rb")
     except IsADirectoryError:
-        raise UsageError(f"{name}: is a directory; give the files in it, e.g. {name}/*") from None
+        failure = f"{name}: is a directory; give the files in it, e.g. {name}/*"
     except (OSError, ValueError) as error:
         # The argument may be an image instead of a name, so it is shortened.
-        raise UsageError(f"{shown_file(name)}: cannot be read: {_reason(error)}") from None
-    with file:
-        yield Source(file, name, given.format(), given.compression)
+        failure = f"{shown_file(name)}: cannot be read: {_reason(error)}"
+    except RawMMError as error:
+        failure = f"{shown_file(name)}: cannot be read: {error.message}"
+    raise UsageError(failure)
+
+
+@contextmanager
+def reading(what: Source | Input) -> Iterator[None]:
+    """Report that a file cannot be read.
+
+    Raises:
+        UsageError: in place of the error of the operating system, or of a store.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = _reason(error)
+    except OffloadError as error:
+        reason = error.message
+    else:
+        return
+    raise UsageError(f"{what.name}: cannot be read: {reason}")
 
 
 def _reason(error: OSError | ValueError) -> str:

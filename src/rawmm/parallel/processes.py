@@ -100,10 +100,11 @@ class _Pool:
             return
 
     def wait(self) -> Iterator[tuple[int, Answer]]:
-        for connection in wait(list(self._busy)):
-            number, worker = self._busy.pop(connection)  # type: ignore[index]
+        ready = wait(list(self._busy))
+        for connection in [one for one in self._busy if one in ready]:
+            number, worker = self._busy.pop(connection)
             try:
-                answer = Answer(*connection.recv())  # type: ignore[union-attr]
+                answer = Answer(*connection.recv())
             except _GONE:
                 worker.stop()
                 answer = KILLED

@@ -51,7 +51,7 @@ class RayEngine:
         try:
             import ray
         except ImportError:
-            ray = None  # type: ignore[assignment]
+            ray = None
         if ray is None:
             raise RayMissingError("no package ray: pip install 'rawmm[ray]'")
         self._ray: Any = ray

@@ -86,9 +86,7 @@ def run(
 
 
 class _Schedule:
-    def __init__(
-        self, pool: Pool, pieces: Iterator[Any], workers: int, max_retries: int
-    ) -> None:
+    def __init__(self, pool: Pool, pieces: Iterator[Any], workers: int, max_retries: int) -> None:
         self._pool = pool
         self._pieces = pieces
         self._window = _AHEAD * workers

@@ -7,31 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from rawmm import layouts
-from rawmm.checks import NotChecked, RecordChecker
+from rawmm.checks import RecordChecker
 from rawmm.cli import output
-from rawmm.cli.bugs import Bug, InternalError, report_bugs
+from rawmm.cli.audit import Audit, write_summary
 from rawmm.cli.documents import decode_plain, key_errors
+from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.image_dir import open_store
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError
-from rawmm.cli.parallel import Workers
 from rawmm.cli.record_types import TYPE_HINT, named_type
-from rawmm.cli.records import Format, Input, Record, Source, open_source
+from rawmm.cli.records import Format, Input, Record, expanded, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.cli.schema_version import named_version
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
 from rawmm.model.types import SCHEMA_VERSION
-from rawmm.offload import available_cpus
 from rawmm.rules import BY_ITSELF, MediaChecks
 from rawmm.validation import media_checks
-from rawmm.versions import DeprecatedField
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rawmm.checks import Note
-    from rawmm.cli.parallel import Check
+    from rawmm.cli.audit import Check
     from rawmm.store import Store
 
 
@@ -106,13 +104,16 @@ def check(
             "of this package.",
         ),
     ] = None,
-    jobs: Annotated[
-        int,
+    summary: Annotated[
+        str | None,
         Parameter(
-            name=["--jobs", "-j"],
-            help="Processes that check JSON Lines and MessagePack streams; 0 starts one per core.",
+            help="File for a summary as JSON: counts, and the first places of each code. It is the "
+            "same for every engine.",
         ),
-    ] = 1,
+    ] = None,
+    engine: EngineName = None,
+    jobs: Jobs = None,
+    address: Address = None,
 ) -> int:
     """Check files against the contract and list every error as FILE:LINE:COLUMN::$.path: message.
 
@@ -122,25 +123,26 @@ def check(
     """
     if not files:
         raise UsageError("nothing to check: give one or more files, or - for standard input")
-    if jobs < 0:
-        raise UsageError("--jobs takes 0, which starts one process per core, or a positive number")
     checks = _media_checks(image_tokens or [], layout, require_sidecars=require_sidecars)
     version = named_version(schema_version, "--schema-version")
     args = (type_name, image_dir, require_images, checks, refuse_ambiguous, version)
-    with (
-        Workers(jobs or available_cpus(), checker_of, *args) as workers,
-        Report(style, max_errors) as report,
-    ):
-        for path in files:
-            given = Input(path, input_format_name, "--input-format")
-            report.begin_file(given.name)
-            try:
-                with open_source(given) as source:
-                    _check_file(source, workers, report)
-            except UsageError as error:
-                report.add_unreadable(given.name, error)
+    checker_of(*args)  # says what is wrong with the options
+    inputs = [
+        Input(path, input_format_name, "--input-format")
+        for name in files
+        for path in expanded(name)
+    ]
+    with Report(style, max_errors) as report, open_engine(engine, jobs, address) as opened_engine:
+        audit = Audit(inputs, opened_engine, report)
+        try:
+            audit.run(checker_of, args)
+        except KeyboardInterrupt:
+            output.info(f"interrupted; so far {audit.so_far()}")
+            raise
     report.summary()
-    return 2 if report.unreadable or report.bugs else 1 if report.errors else 0
+    if summary is not None:
+        write_summary(summary, audit.as_json())
+    return 2 if report.unreadable or report.bugs or report.lost else 1 if report.errors else 0
 
 
 def _media_checks(
@@ -161,34 +163,6 @@ def _media_checks(
         option = "--layout" if error.path == "$.family" else "--image-token"
         problem = f"{option} takes {error.expected}, not {error.got}"
     raise UsageError(problem)
-
-
-def _check_file(source: Source, workers: Workers, report: Report) -> None:
-    before = report.records
-    try:
-        for line, finding in workers.findings(report.counting(_read(source)), source.form):
-            if isinstance(finding, NotChecked):
-                report.not_checked = report.not_checked.plus(finding)
-            elif isinstance(finding, DeprecatedField):
-                report.deprecated[finding] += 1
-            elif isinstance(finding, Bug):
-                report.add_bug(source.name, line, finding)
-            else:
-                report.add(source.name, line, finding)
-    except RawMMError as error:
-        # The file is empty or of another type.
-        report.add(source.name, None, error)
-    except InternalError as error:
-        report.add_bug(source.name, None, error.bug)
-    else:
-        if report.records == before:
-            output.info(f"{source.name}: no records")
-
-
-def _read(source: Source) -> Iterator[Record]:
-    """The records of a file. A bug while reading it stops only this file."""
-    with report_bugs():
-        yield from source.records(may_be_empty=True)
 
 
 def checker_of(
