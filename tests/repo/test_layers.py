@@ -46,6 +46,7 @@ ONLY_IN = {
     "jsonschema": {"evolution/engine.py"},
     "jsonschema_rs": {"evolution/engine.py"},
     "msgpack": {"cli/msgpack_stream.py"},
+    "pyarrow": {"cli/tables.py"},
     "rich": {"cli"},
     "hypothesis": {"testing", "integrations/hypothesis.py"},
     "ray": {"parallel/ray_tasks.py"},

@@ -15,7 +15,8 @@ from rawmm.checks import NotChecked
 from rawmm.cli import output
 from rawmm.cli.bugs import Bug, bug_of
 from rawmm.cli.output import UsageError, counted, run_progress
-from rawmm.cli.pieces import lines_of, opened, pieces_of, size_of
+from rawmm.cli.pieces import Piece, lines_of, opened, pieces_of, size_of
+from rawmm.cli.records import Input
 from rawmm.cli.writer import Target
 from rawmm.parallel import in_order
 from rawmm.versions import DeprecatedField
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rawmm.checks import Note
-    from rawmm.cli.pieces import Piece
-    from rawmm.cli.records import Format, Input, Record
+    from rawmm.cli.records import Format, Record
     from rawmm.cli.report import Report
     from rawmm.errors import RawMMError
     from rawmm.parallel import Engine, Outcome
@@ -179,12 +179,14 @@ class Audit:
     """Checks files on an engine, and writes the report, in the order of the files.
 
     Args:
-        inputs: the files.
+        inputs: the files by their names in messages, as `all_inputs` gives them.
         engine: where the work is done.
         report: what is written.
     """
 
-    def __init__(self, inputs: list[Input], engine: Engine, report: Report) -> None:
+    def __init__(
+        self, inputs: list[tuple[str, Input | UsageError]], engine: Engine, report: Report
+    ) -> None:
         self._inputs = inputs
         self._engine = engine
         self._report = report
@@ -200,7 +202,9 @@ class Audit:
     def run(self, make_check: Callable[..., Check], args: tuple[Any, ...]) -> None:
         """Check all files. `make_check` and `args` are those of `work_of`."""
         work = (make_check, args, self._report.most)
-        total = sum(map(size_of, self._inputs))
+        total = sum(
+            size_of(given) for _, given in self._inputs if not isinstance(given, UsageError)
+        )
         with run_progress("check", total) as advance:
             for outcome in in_order(self._engine.map(work_of, work, self._pieces())):
                 self._add(outcome)
@@ -218,7 +222,7 @@ class Audit:
     def as_json(self) -> dict[str, Any]:
         """The summary. The same for every engine, as it has no times."""
         report = self._report
-        names = [given.name for given in self._inputs]
+        names = [name for name, _ in self._inputs]
         return {
             "files": report.files,
             "unreadable": report.unreadable,
@@ -233,8 +237,12 @@ class Audit:
 
     def _pieces(self) -> Iterator[Piece]:
         number = 0
-        for file, given in enumerate(self._inputs):
-            for piece in pieces_of(given, alone=self._engine.workers == 1):
+        for file, (name, given) in enumerate(self._inputs):
+            if isinstance(given, UsageError):
+                pieces = iter([Piece(Input(name, None, ""), shipped=(), failure=given)])
+            else:
+                pieces = pieces_of(given, alone=self._engine.workers == 1)
+            for piece in pieces:
                 # Without its records, which may be many.
                 self._begun[number] = file, piece._replace(shipped=() if piece.shipped else None)
                 number += 1
@@ -260,16 +268,16 @@ class Audit:
                 and not self._failed
                 and self._records_before == self._report.records
             ):
-                output.info(f"{self._inputs[self._file].name}: no records")
+                output.info(f"{self._inputs[self._file][0]}: no records")
             self._file += 1
             if self._file < len(self._inputs):
-                self._report.begin_file(self._inputs[self._file].name)
+                self._report.begin_file(self._inputs[self._file][0])
             self._lines = self._piece_lines = 0
             self._failed = False
             self._records_before = self._report.records
 
     def _add_checked(self, file: int, checked: Checked) -> None:
-        report, name = self._report, self._inputs[file].name
+        report, name = self._report, self._inputs[file][0]
         report.records += checked.records
         for line, finding in checked.found:
             at = None if line is None else line + self._lines
@@ -291,7 +299,7 @@ class Audit:
             self._add_failure(file, checked.failure)
 
     def _add_failure(self, file: int, failure: RawMMError | UsageError | Bug) -> None:
-        report, name = self._report, self._inputs[file].name
+        report, name = self._report, self._inputs[file][0]
         if isinstance(failure, UsageError):
             report.add_unreadable(name, failure)
         elif isinstance(failure, Bug):

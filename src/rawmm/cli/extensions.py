@@ -19,7 +19,6 @@ _COMPRESSED: Final[dict[str, str | None]] = {
 }
 """Extensions of compressed files and archives, with the tool that takes ``-c`` and ``-d``."""
 _FOREIGN: Final[dict[str, str]] = {
-    ".parquet": "Parquet",
     ".arrow": "Arrow",
     ".feather": "Feather",
     ".orc": "ORC",
@@ -51,6 +50,12 @@ def unreadable(path: str) -> str | None:
         tool = _COMPRESSED[suffix]
         how = f": {tool} -dc FILE | rawmm COMMAND - --input-format jsonl" if tool else ""
         return f"rawmm does not read {suffix} files; decompress it first{how}"
+    if suffix == ".eval":
+        return (
+            "this is a log of inspect_ai, a ZIP file of samples; rawmm does not read .eval files. "
+            "Write it as JSON first (inspect log dump FILE), then the messages of each sample as "
+            'one line {"messages": [...]} of a .jsonl file'
+        )
     if suffix in _FOREIGN:
         return (
             f"rawmm does not read {_FOREIGN[suffix]} files; write the records as JSON Lines first"
@@ -65,6 +70,8 @@ def unwritable(path: str) -> str | None:
         tool = _COMPRESSED[suffix]
         how = f": -o - --output-format jsonl | {tool} -c > FILE" if tool else ""
         return f"rawmm does not write {suffix} files; write JSON Lines and compress them{how}"
+    if suffix == ".eval":
+        return "rawmm does not write .eval files; write JSON Lines, e.g. to a .jsonl file"
     if suffix in _FOREIGN:
         kind = _FOREIGN[suffix]
         return f"rawmm does not write {kind} files; write JSON Lines, e.g. to a .jsonl file"

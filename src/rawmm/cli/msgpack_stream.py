@@ -25,6 +25,44 @@ class TooLargeError(Exception):
     """A document is larger than the given limit."""
 
 
+def elements(read: Callable[[int], bytes], most: int | None = None) -> Iterator[tuple[bytes, bool]]:
+    """Each element of a file that is one list; the bool is False.
+
+    An incomplete element at the end comes as it is; it is empty if elements are missing.
+
+    Raises:
+        NotADocumentError: the file is no list, or more follows.
+        TooLargeError: as `documents`.
+    """
+    head = b""
+    while len(head) < 5 and (more := read(5 - len(head))):
+        head += more
+    kind = head[:1]
+    width = {b"\xdc": 3, b"\xdd": 5}.get(kind, 1)
+    if not (kind and 0x90 <= kind[0] <= 0x9F) and (width == 1 or len(head) < width):
+        raise NotADocumentError("no list at byte 0")
+    left = kind[0] & 0x0F if width == 1 else int.from_bytes(head[1:width], "big")
+    rest = head[width:]
+
+    def read_on(size: int) -> bytes:
+        nonlocal rest
+        if rest:
+            data, rest = rest, b""
+            return data
+        return read(size)
+
+    found = documents(read_on, most) if left else iter(())
+    for data, _ in found:
+        if not left:
+            raise NotADocumentError("more than the list")
+        left -= 1
+        yield data, False
+    if left:
+        yield b"", False
+    elif rest or read(1):
+        raise NotADocumentError("more than the list")
+
+
 def documents(
     read: Callable[[int], bytes], most: int | None = None
 ) -> Iterator[tuple[bytes, bool]]:

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 from rawmm.cli.bugs import Bug, InternalError, report_bugs
 from rawmm.cli.msgpack_stream import NotADocumentError, documents
 from rawmm.cli.output import UsageError
-from rawmm.cli.records import NAMES, STDIO, Input, Record, Source, open_bytes, open_source, reading
+from rawmm.cli.records import (
+    NAMES,
+    STDIO,
+    Input,
+    Record,
+    Source,
+    is_micro_batches,
+    open_bytes,
+    open_source,
+    reading,
+)
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError, RawMMError
 from rawmm.store import is_object_url
@@ -30,6 +40,7 @@ PIECE_BYTES: Final = 8 << 20
 _SHIPPED_BYTES: Final = 1 << 20
 _SHIPPED_RECORDS: Final = 512
 _HEAD: Final = 512
+_CUT: Final = ("jsonl", "msgpack")
 
 
 class Piece(NamedTuple):
@@ -71,7 +82,12 @@ def pieces_of(given: Input, *, alone: bool = False) -> Iterator[Piece]:
         return
     cut = False
     try:
-        if given.compression is None and given.format() != "json":
+        # The files of prime-rl are one list, and Parquet files have an index.
+        if (
+            given.compression is None
+            and not is_micro_batches(given.path)
+            and given.format() in _CUT
+        ):
             for piece in _ranges(given):
                 cut = True
                 yield piece
@@ -128,7 +144,7 @@ class Reader:
     def _read(self) -> Iterator[Record]:
         piece = self._piece
         assert self.source is not None
-        found = self.source.records(may_be_empty=True, inside=piece.begin > 0)
+        found = self.source.records(may_be_empty=True)
         for index, record in enumerate(found):
             if index < piece.skip:
                 continue
@@ -141,7 +157,11 @@ class Reader:
     @property
     def form(self) -> Format:
         """The format of the records."""
-        return self._piece.given.format() if self.source is None else self.source.form
+        if self.source is not None:
+            return self.source.form
+        form = self._piece.given.format()
+        assert form != "parquet"  # not of a stream
+        return form
 
     @property
     def lines(self) -> int:
@@ -186,7 +206,9 @@ def _source(piece: Piece) -> Iterator[Source]:
     with open_bytes(given) as file:
         file.seek(piece.begin)
         stream: Any = _Range(file, piece.begin, piece.end)
-        yield Source(stream, given.name, given.format())
+        form = given.format()
+        assert form != "parquet"  # has no ranges
+        yield Source(stream, given.name, form, inside=piece.begin > 0)
 
 
 class _Range:

@@ -6,15 +6,24 @@ binary stream, such as an object of a store; `open_source` opens files.
 
 from __future__ import annotations
 
-import glob
-import os
+import re
 import sys
 from contextlib import contextmanager
 from io import BufferedReader, RawIOBase
 from os import fstat
 from pathlib import Path, PurePath
 from stat import S_ISREG
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    ClassVar,
+    Final,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeAlias,
+)
 
 import msgspec
 
@@ -29,17 +38,20 @@ from rawmm.cli.compressed import (
     inner_name,
 )
 from rawmm.cli.extensions import unreadable
-from rawmm.cli.msgpack_stream import NotADocumentError, TooLargeError, documents
+from rawmm.cli.msgpack_stream import NotADocumentError, TooLargeError, documents, elements
 from rawmm.cli.output import UsageError
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError, OffloadError, RawMMError, printable, raise_alone, shown_file
 from rawmm.real_class import is_a
-from rawmm.store import ObjectReader, is_object_url, is_pattern, list_objects
+from rawmm.store import ObjectReader, is_object_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Format: TypeAlias = Literal["json", "jsonl", "msgpack"]
+"""How a record is encoded."""
+FileFormat: TypeAlias = Literal["json", "jsonl", "msgpack", "parquet"]
+"""How a file holds records."""
 
 STDIO: Final = "\0"
 """Stands for standard input or output. `app` replaces ``-`` with it, because the parser takes ``-``
@@ -49,13 +61,15 @@ NAMES: Final[dict[Format, str]] = {
     "jsonl": "JSON Lines",
     "msgpack": "one or more complete MessagePack documents",
 }
-EXTENSIONS: Final[dict[str, Format]] = {
+EXTENSIONS: Final[dict[str, FileFormat]] = {
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".msgpack": "msgpack",
     ".mpk": "msgpack",
+    ".parquet": "parquet",
 }
+_MICRO_BATCHES: Final = re.compile(r"rank_\d+\.bin")
 
 
 LARGEST_RECORD: Final = 1 << 30
@@ -75,19 +89,40 @@ class Record(NamedTuple):
     line: int | None
 
 
-def format_of(path: str) -> Format | None:
+def is_micro_batches(path: str) -> bool:
+    """Whether a file has the micro-batches of a rank, as prime-rl writes it: one MessagePack list.
+
+    Each micro-batch is a record.
+    """
+    return _MICRO_BATCHES.fullmatch(PurePath(path).name) is not None
+
+
+def format_of(path: str) -> FileFormat | None:
     """The format of a file by its extension, before that of a compression; or None."""
     if path == STDIO:
         return None
-    return EXTENSIONS.get(PurePath(inner_name(path)).suffix.lower())
+    if is_micro_batches(path):
+        return "msgpack"
+    if PurePath(path).suffix.lower() == ".parquet":
+        return "parquet"  # compresses by itself
+    inner = PurePath(inner_name(path)).suffix.lower()
+    return None if inner == ".parquet" else EXTENSIONS.get(inner)
 
 
 class Input(NamedTuple):
-    """A file to read as the user named it: path, format if given, and the option for the format."""
+    """A file to read as the user named it.
+
+    Attributes:
+        path: its path.
+        form: the format, if given.
+        option: the option for the format, for messages.
+        column: the column with the records, if given.
+    """
 
     path: str
-    form: Format | None
+    form: FileFormat | None
     option: str
+    column: str | None = None
 
     @property
     def name(self) -> str:
@@ -99,7 +134,7 @@ class Input(NamedTuple):
         """The compression that the extension names."""
         return compression_of(self.path)
 
-    def format(self) -> Format:
+    def format(self) -> FileFormat:
         """The given format, or that of the extension.
 
         Raises:
@@ -121,7 +156,8 @@ class Input(NamedTuple):
 
 def known_extensions() -> str:
     """The extensions of formats, for a message."""
-    return f"{', '.join(EXTENSIONS)}, also before {' or '.join(COMPRESSIONS)}"
+    texts = [extension for extension, form in EXTENSIONS.items() if form != "parquet"]
+    return f"{', '.join(texts)}, also before {' or '.join(COMPRESSIONS)}, or .parquet"
 
 
 class BrokenSourceError(ContractError):
@@ -153,7 +189,11 @@ class Source:
         name: the name in messages.
         form: the format of the records.
         compression: the compression of the stream.
+        listed: whether the file is one MessagePack list, of which each element is a record.
         size: bytes of the stream, for the progress bar. By default that of a regular file.
+        bounded: whether a record has a limit although the stream is not compressed.
+        inside: whether the stream begins inside a file, so that its first bytes do not tell the
+            type of the file.
         largest: the most bytes of one record of a compressed stream. Compressed, a few bytes may
             stand for many; a record of an uncompressed stream has no limit.
 
@@ -163,7 +203,13 @@ class Source:
         size: bytes of the stream, as far as known.
         done: bytes of the stream read so far; compressed ones, if it is compressed.
         content: bytes of records read so far.
+        container: the format of the file, if it is not `form`.
+        others: the columns of a table beside that of the records.
+        listed: as the argument.
     """
+
+    container: ClassVar[FileFormat | None] = None
+    others: Sequence[str] = ()
 
     def __init__(
         self,
@@ -172,7 +218,10 @@ class Source:
         form: Format,
         compression: Compression | None = None,
         *,
+        listed: bool = False,
         size: int | None = None,
+        bounded: bool = False,
+        inside: bool = False,
         largest: int = LARGEST_RECORD,
     ) -> None:
         check_installed(compression)
@@ -182,6 +231,8 @@ class Source:
         self.content = 0
         self._compression = compression
         self._largest = largest
+        self._bounded = bounded or compression is not None
+        self.listed = listed
         self._raw: Decompressed | None = None
         if compression is not None:
             self._raw = Decompressed(file, compression)
@@ -192,7 +243,7 @@ class Source:
         self._line = 0
         self._blank: list[bytes] = []
         self._keep_blank = False
-        self._found = False
+        self._inside = inside
 
     @property
     def done(self) -> int:
@@ -204,14 +255,10 @@ class Source:
         """Lines or documents read so far."""
         return self._line
 
-    def records(
-        self, *, may_be_empty: bool = False, keep_blank: bool = False, inside: bool = False
-    ) -> Iterator[Record]:
+    def records(self, *, may_be_empty: bool = False, keep_blank: bool = False) -> Iterator[Record]:
         """The records, one at a time.
 
         Args:
-            inside: whether the stream begins inside a file, so that its first bytes do not tell the
-                type of the file.
             may_be_empty: whether a JSON Lines file may have no records.
             keep_blank: keep blank lines for `blank_lines`.
 
@@ -227,10 +274,10 @@ class Source:
             if may_be_empty:
                 return
             raise self._malformed("nothing")
-        other = None if inside else looks_like(head, binary=self.form == "msgpack")
+        other = None if self._inside else looks_like(head, binary=self.form == "msgpack")
         if other is not None:
             raise self._malformed(*other)
-        self._found = found = inside
+        found = self._inside
         for record in getattr(self, f"_{self.form}")():
             found = True
             yield record
@@ -252,7 +299,7 @@ class Source:
         yield Record(b"".join(parts), None)
 
     def _jsonl(self) -> Iterator[Record]:
-        found, blank = self._found, 0
+        found, blank = self._inside, 0
         while data := self._readline():
             self._line += 1
             if data.isspace():
@@ -269,9 +316,10 @@ class Source:
             yield Record(data, self._line)
 
     def _msgpack(self) -> Iterator[Record]:
-        most = None if self._raw is None else self._largest
+        most = self._largest if self._bounded else None
         try:
-            for data, alone in documents(self._read, most):
+            split = elements if self.listed else documents
+            for data, alone in split(self._read, most):
                 self._line += 1
                 yield Record(data, None if alone else self._line)
         except NotADocumentError as error:
@@ -289,7 +337,7 @@ class Source:
         return data
 
     def _readline(self) -> bytes:
-        if self._raw is None:
+        if not self._bounded:
             data = self._from_file("readline")
         else:
             data = self._from_file("readline", self._largest + 1)
@@ -307,11 +355,11 @@ class Source:
 
     def _check_size(self, size: int) -> None:
         """Check the size of a record, or of blank lines, of a compressed file."""
-        if self._raw is not None and size > self._largest:
+        if self._bounded and size > self._largest:
             raise self._too_large()
 
     def _broken(self, got: str) -> BrokenSourceError:
-        title = TITLES[self._compression] if self._compression else ""
+        title = TITLES[self._compression] if self._compression else "ZIP"
         return BrokenSourceError.at_line(
             None if self.form == "json" else self._line + 1,
             expected=f"a complete {title} file",
@@ -362,40 +410,15 @@ def open_source(given: Input) -> Iterator[Source]:
     Raises:
         UsageError: the file does not exist, is a directory, cannot be read, or has no known format.
     """
-    name = given.name
     if not given.path:
         raise UsageError("a file name is empty; is a variable unset?")
     if given.path == STDIO:
         if sys.stdin is None:
             raise UsageError("standard input is closed")
-        yield Source(sys.stdin.buffer, name, given.format())
+        yield _source_of(sys.stdin.buffer, given)
         return
     with open_bytes(given) as file:
-        size = file.raw.size if is_a(file.raw, ObjectReader) else None
-        yield Source(file, name, given.format(), given.compression, size=size)
-
-
-def expanded(path: str) -> list[str]:
-    """The files or objects that a name with wildcards matches, sorted; or the name itself.
-
-    ``*`` and ``[...]`` stay in a folder, ``**/`` is any number of folders.
-
-    Raises:
-        UsageError: nothing matches the URL of a store, or it cannot be listed.
-    """
-    if not is_pattern(path) or path == STDIO:
-        return [path]
-    if not is_object_url(path):
-        found = [] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))  # noqa: PTH207  (of any name)
-        return found or [path]
-    failure = f"{printable(path)}: no object matches"
-    try:
-        urls = [found.url for found in list_objects(path)]
-    except RawMMError as error:
-        urls, failure = [], f"{printable(path)}: {error.message}"
-    if urls:
-        return urls
-    raise UsageError(failure)
+        yield _source_of(file, given)
 
 
 def open_bytes(given: Input) -> BufferedReader:
@@ -436,6 +459,26 @@ def reading(what: Source | Input) -> Iterator[None]:
     else:
         return
     raise UsageError(f"{what.name}: cannot be read: {reason}")
+
+
+def _source_of(file: BinaryIO, given: Input) -> Source:
+    form = given.format()
+    raw = getattr(file, "raw", None)
+    size = raw.size if is_a(raw, ObjectReader) else None
+    if form != "parquet":
+        return Source(
+            file,
+            given.name,
+            form,
+            given.compression,
+            listed=is_micro_batches(given.path),
+            size=size,
+        )
+    from rawmm.cli.tables import TableSource
+
+    if not file.seekable():
+        raise UsageError(f"{given.name}: Parquet can only be read from a file, not from a pipe")
+    return TableSource(file, given.name, given.column)
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import Parameter
 
+from rawmm.cli.inputs import all_inputs
 from rawmm.cli.output import UsageError, console, progress
-from rawmm.cli.records import Format, Input, open_source
+from rawmm.cli.records import FileFormat, open_source
 from rawmm.cli.report import located
 from rawmm.cli.rewrite import decode_record
 
@@ -27,7 +28,7 @@ References: TypeAlias = Annotated[
     ),
 ]
 InputFormat: TypeAlias = Annotated[
-    Format | None,
+    FileFormat | None,
     Parameter(
         name="--input-format", help="Format of these files, by default that of their extension."
     ),
@@ -42,7 +43,7 @@ class ReferenceFiles:
         at: file and line of the current record.
     """
 
-    def __init__(self, paths: list[str], form: Format | None) -> None:
+    def __init__(self, paths: list[str], form: FileFormat | None) -> None:
         """Read the files of --refs.
 
         Raises:
@@ -52,7 +53,11 @@ class ReferenceFiles:
             raise UsageError(
                 "--refs takes one or more files: every file with records that may need an image"
             )
-        self._inputs = [Input(path, form, "--input-format") for path in paths]
+        self._inputs = []
+        for _, given in all_inputs(paths, form, "--input-format"):
+            if isinstance(given, UsageError):
+                raise given
+            self._inputs.append(given)
         self.places: list[tuple[str, int | None]] = []
         self.at: tuple[str, int | None] = ("", None)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from contextlib import ExitStack
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeAlias
 
 from cyclopts import Parameter
 
@@ -13,24 +14,39 @@ from rawmm.cli.bugs import InternalError, report_bugs
 from rawmm.cli.compressed import inner_name
 from rawmm.cli.documents import decode_strict
 from rawmm.cli.extensions import unwritable
+from rawmm.cli.inputs import Column as Column  # noqa: PLC0414  (for the commands)
+from rawmm.cli.inputs import find_inputs
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, progress
-from rawmm.cli.records import STDIO, Format, format_of, known_extensions
+from rawmm.cli.records import (
+    STDIO,
+    FileFormat,
+    format_of,
+    is_micro_batches,
+    known_extensions,
+    open_source,
+)
 from rawmm.cli.report import located, location_of
 from rawmm.cli.writer import Target, Writer
-from rawmm.errors import RawMMError, printable
+from rawmm.errors import RawMMError, printable, shown_names
 from rawmm.store import STORE_FAILURES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from rawmm.cli.records import Record, Source
+    from rawmm.cli.inputs import Found
+    from rawmm.cli.records import Format, Input, Record, Source
 
 InputName: TypeAlias = Annotated[
-    str, Parameter(name="IN", help="File to read; - is standard input.")
+    str,
+    Parameter(
+        name="IN",
+        help="File to read; - is standard input. A folder, or a pattern such as "
+        "'runs/**/*.jsonl', names all files of records in it; then OUT is a folder.",
+    ),
 ]
 InputFormat: TypeAlias = Annotated[
-    Format | None,
+    FileFormat | None,
     Parameter(name="--input-format", help="Format of IN, by default that of its extension."),
 ]
 _REPLACED: Final = (
@@ -51,7 +67,7 @@ RecordType: TypeAlias = Annotated[
     ),
 ]
 OutputFormat: TypeAlias = Annotated[
-    Format | None,
+    FileFormat | None,
     Parameter(help="Format of OUT, by default that of its extension, or that of IN."),
 ]
 Durable: TypeAlias = Annotated[
@@ -66,74 +82,209 @@ _ENVIRONMENT: Final = frozenset({"no_image_dir", *STORE_FAILURES})
 
 
 class Rewrite:
-    """One pass over a file that writes every record, changed.
+    """One pass over the files that IN names, which writes every record, changed.
+
+    Use it as a context: it begins with the first file open.
 
     Args:
-        source: the file.
+        path: IN.
+        form: the format of IN, if given.
         what: the name of the command, for the progress bar.
+        column: the column with the records, if given.
 
     Attributes:
+        source: the current file.
+        files: files written.
         records: records written.
-        written: bytes written.
+        content: bytes of the records read.
+        written: bytes of the records written.
         line: the place of the current record, as `Record.line`.
         record: the current record.
     """
 
-    def __init__(self, source: Source, what: str) -> None:
-        self.source = source
+    def __init__(
+        self, path: str, form: FileFormat | None, what: str, column: str | None = None
+    ) -> None:
+        self.files = 0
         self.records = 0
+        self.content = 0
         self.written = 0
         self.line: int | None = None
         self.record: Record | None = None
+        self._path = path
         self._what = what
+        self._inputs = find_inputs(path, form, "--input-format", column)
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open the first file.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        self.source: Source = self._open.enter_context(open_source(self._inputs[0].input))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._open.close()
+
+    def sources(self) -> Iterator[tuple[Source, Found]]:
+        """Each file, open, and its name. The file before is closed."""
+        for number, found in enumerate(self._inputs):
+            if number:
+                self._open.close()
+                self.source = self._open.enter_context(open_source(found.input))
+            yield self.source, found
+            self.content += self.source.content
+            self.files += 1
 
     def write(
         self,
         output: str,
-        form: Format,
+        form: FileFormat | None,
         change: Callable[[Any], Any],
         *,
         durable: bool,
         change_text: Callable[[bytes], bytes] | None = None,
+        refused: Callable[[Record, RawMMError], None] | None = None,
     ) -> RawMMError | InternalError | None:
         """Write ``change(record)`` for each record; return the error that stopped it, or None.
 
-        After an error `output` is unchanged.
+        After an error the file for the current input is unchanged.
 
         Args:
-            output: the file.
-            form: its format.
+            output: the file; the folder, if IN names a folder or a pattern.
+            form: its format; None for that of its extension, or of IN.
             change: from a record as plain data to the new one.
             durable: as in `Target`.
             change_text: from the text of a record to that of the new one, used instead of `change`
                 if both files are JSON, or both JSON Lines. Then everything between the records
                 stays, too.
+            refused: called with each record that cannot be changed, which is then left out.
+                Without it, the first such record stops the pass.
+
+        Raises:
+            UsageError: a file cannot be read or written.
         """
-        if form == "msgpack" or form != self.source.form:
+        for source, found in self.sources():
+            target = self._target(output, found, form)
+            self._check_columns(source, found.input)
+            error = self._write_one(
+                target,
+                form or written_as(found.input.path, target, source),
+                change,
+                durable=durable,
+                change_text=change_text,
+                refused=refused,
+            )
+            if error is not None:
+                return error
+        return None
+
+    def try_all(
+        self, change: Callable[[Any], Any], refused: Callable[[RawMMError | InternalError], None]
+    ) -> RawMMError | None:
+        """Call ``change(record)`` for each record and write nothing.
+
+        Args:
+            change: from a record as plain data to the new one.
+            refused: called with the error of each record that cannot be changed.
+
+        Returns:
+            An error of a file itself, or None.
+        """
+        for source, _ in self.sources():
+            with progress(self._what, source.size) as advance:
+                try:
+                    for record in source.records(may_be_empty=True):
+                        self.line, self.record = record.line, record
+                        try:
+                            with report_bugs():
+                                change(decode_record(record, source.form))
+                        except (RawMMError, InternalError) as error:
+                            refused(error)
+                        else:
+                            self.records += 1
+                        self.line = None
+                        advance(source.done)
+                except RawMMError as error:
+                    return error
+        return None
+
+    def _write_one(
+        self,
+        output: str,
+        form: FileFormat,
+        change: Callable[[Any], Any],
+        *,
+        durable: bool,
+        change_text: Callable[[bytes], bytes] | None,
+        refused: Callable[[Record, RawMMError], None] | None,
+    ) -> RawMMError | InternalError | None:
+        source = self.source
+        if not _keeps_text(source, form):
             change_text = None
-        with progress(self._what, self.source.size) as advance:
+        with progress(self._what, source.size) as advance:
             try:
                 with Target(output, durable=durable) as target:
-                    writer = Writer(target, form, self.source.form)
-                    for record in self.source.records(
+                    writer = Writer(target, form, source.form, listed=is_micro_batches(output))
+                    for record in source.records(
                         may_be_empty=True, keep_blank=change_text is not None
                     ):
                         self.line, self.record = record.line, record
-                        with report_bugs():
-                            if change_text is None:
-                                writer.write(change(decode_record(record, self.source.form)))
-                            else:
-                                writer.write_text(
-                                    self.source.blank_lines(), change_text(record.data)
-                                )
-                        self.records += 1
+                        before = b"" if change_text is None else source.blank_lines()
+                        try:
+                            with report_bugs():
+                                if change_text is None:
+                                    new = change(decode_record(record, source.form))
+                                else:
+                                    new = change_text(record.data)
+                        except RawMMError as error:
+                            if refused is None or error.code in _ENVIRONMENT:
+                                raise
+                            refused(record, error)
+                        else:
+                            with report_bugs():
+                                if change_text is None:
+                                    writer.write(new)
+                                else:
+                                    writer.write_text(before, new)
+                            self.records += 1
                         self.line = None
-                        advance(self.source.done)
-                    writer.finish(b"" if change_text is None else self.source.blank_lines())
+                        advance(source.done)
+                    writer.finish(b"" if change_text is None else source.blank_lines())
             except (RawMMError, InternalError) as error:
                 return error
-        self.written = target.written
+        self.written += writer.content
         return None
+
+    def _target(self, output: str, found: Found, form: FileFormat | None) -> str:
+        """The file to write for a file of IN.
+
+        Raises:
+            UsageError: IN names several files, and OUT is one.
+        """
+        if found.relative is None:
+            check_output(found.input.path, output, form)
+            return output
+        if output == STDIO or format_of(output) is not None or Path(output).is_file():
+            raise UsageError(
+                f"{printable(self._path)} may name several files, so --output takes a folder"
+            )
+        return str(Path(output, found.relative))
+
+    def _check_columns(self, source: Source, given: Input) -> None:
+        """Check that no column is lost, unless the one to keep was named.
+
+        Raises:
+            UsageError: the file has other columns.
+        """
+        if source.others and given.column is None:
+            raise UsageError(
+                f"{source.name}: the other columns ({shown_names(source.others)}) would not be "
+                "written; give --column to write the records alone"
+            )
 
     def failed(self, error: RawMMError | InternalError) -> int:
         """Print the error that stopped the pass; return the exit code."""
@@ -169,7 +320,7 @@ def decode_text(data: bytes, form: Format) -> Any:
     raise fault
 
 
-def check_output(source: str, output: str, given: Format | None) -> None:
+def check_output(source: str, output: str, given: FileFormat | None) -> None:
     """Check the name of OUT.
 
     Raises:
@@ -190,9 +341,15 @@ def check_output(source: str, output: str, given: Format | None) -> None:
         )
 
 
-def written_as(source: str, output: str, form: Format) -> Format:
-    """The format of `output`: that of its extension, or `form`, the format of `source`."""
-    return form if _is_same(source, output) else format_of(output) or form
+def written_as(given: str, output: str, source: Source) -> FileFormat:
+    """The format of `output`: that of its extension, or that of the file it is made from."""
+    form = source.container or source.form
+    return form if _is_same(given, output) else format_of(output) or form
+
+
+def _keeps_text(source: Source, form: FileFormat) -> bool:
+    """Whether the text of a record can stand in a file of another format as it is."""
+    return source.form != "msgpack" and form == (source.container or source.form)
 
 
 def _is_same(source: str, output: str) -> bool:

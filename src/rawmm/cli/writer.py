@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from rawmm.cli.records import Format
+    from rawmm.cli.records import FileFormat, Format
+    from rawmm.cli.tables import TableWriter
 
+_LIST: Final = b"\xdd" + bytes(4)
+"""The beginning of a MessagePack list, whose length is written at the end."""
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -98,6 +101,21 @@ class Target:
             raise self._failed(error) from None
         self.written += len(data)
 
+    def patch(self, at: int, data: bytes) -> None:
+        """Write over bytes that were written before.
+
+        Raises:
+            UsageError: the target is not a file, or as `write`.
+        """
+        if self._temporary is None:
+            raise UsageError(f"{shown_file(self._name)}: only a file can hold a list of records")
+        try:
+            self._file.seek(at)
+            self._file.write(data)
+            self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise self._failed(error) from None
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -153,13 +171,28 @@ class Writer:
         target: the file.
         form: the format to write.
         source: the format that the data was read from.
+        listed: whether the file is one MessagePack list, of which each element is a record.
+
+    Attributes:
+        content: bytes of records written.
     """
 
-    def __init__(self, target: Target, form: Format, source: Format) -> None:
+    def __init__(
+        self, target: Target, form: FileFormat, source: Format, *, listed: bool = False
+    ) -> None:
         self._target = target
         self._form = form
         self._from_json = source != "msgpack"
         self._records = 0
+        self._table: TableWriter | None = None
+        self._listed = listed and form == "msgpack"
+        self.content = 0
+        if form == "parquet":
+            from rawmm.cli.tables import TableWriter
+
+            self._table = TableWriter(target)
+        if self._listed:
+            target.write(_LIST)
 
     def write_text(self, before: bytes, text: bytes) -> None:
         """Write a record of a JSON or JSON Lines file that is already encoded.
@@ -172,8 +205,9 @@ class Writer:
             UsageError: the target cannot be written.
         """
         self._records += 1
-        self._target.write(before)
-        self._target.write(text)
+        if before:
+            self._target.write(before)
+        self._write(text)
 
     def write(self, value: Any) -> None:
         """Write a record.
@@ -192,7 +226,14 @@ class Writer:
             data = _msgpack(from_json(value) if self._from_json else value)
         else:
             data = msgspec.json.encode(value if self._from_json else to_json(value)) + b"\n"
-        self._target.write(data)
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        self.content += len(data)
+        if self._table is not None:
+            self._table.write(data.removesuffix(b"\n"))
+        else:
+            self._target.write(data)
 
     def finish(self, after: bytes = b"") -> None:
         """Write what stands after the last record, and check that the file is complete.
@@ -200,7 +241,12 @@ class Writer:
         Raises:
             UsageError: a JSON file has no document.
         """
-        self._target.write(after)
+        if self._table is not None:
+            self._table.finish()
+        elif self._listed:
+            self._target.patch(1, self._records.to_bytes(4, "big"))
+        else:
+            self._target.write(after)
         if self._form == "json" and not self._records:
             raise UsageError(
                 "a JSON file holds one document, but the input has none; "

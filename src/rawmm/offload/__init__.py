@@ -9,6 +9,8 @@ from __future__ import annotations
 from rawmm.offload.adopt import adopt_images as adopt_images
 from rawmm.offload.batch import inline_url as inline_url
 from rawmm.offload.image_parts import ImageParts as ImageParts
+from rawmm.offload.locations import FoundLocator as FoundLocator
+from rawmm.offload.locations import replace_locators as replace_locators
 from rawmm.offload.parallel import available_cpus as available_cpus
 from rawmm.offload.record_parts import record_parts as record_parts
 from rawmm.offload.request import OffloadedRequest, offload_request

@@ -179,10 +179,10 @@ def test_unreadable_files_are_exit_code_2_and_the_others_are_checked(
     )
     assert code == 2
     assert out.endswith("[stream_length]\n")
-    known = ".json, .jsonl, .ndjson, .msgpack, .mpk, also before .gz or .zst; give --input-format json, jsonl or msgpack"
+    known = ".json, .jsonl, .ndjson, .msgpack, .mpk, also before .gz or .zst, or .parquet; give --input-format json, jsonl or msgpack"
     assert err.splitlines() == [
         f"rawmm: {missing}: cannot be read: no such file or directory",
-        f"rawmm: {tmp_path}: is a directory; give the files in it, e.g. {tmp_path}/*",
+        f"rawmm: {tmp_path}: has no file of records",
         f"rawmm: {unknown}: the extension is not one of {known}",
         "4 files, 1 record, 1 error, 3 unreadable",
     ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMMANDS = ("check", "offload", "upgrade", "fsck", "gc", "schema")
 FOREIGN = [
     "x.tgz", "x.bz2", "x.xz", "x.zip", "x.tar", "x.7z",
-    "x.lz4", "x.parquet", "x.Parquet", "x.arrow", "x.feather", "x.csv", "x.tsv", "x.yaml", "x.h5",
+    "x.lz4", "x.arrow", "x.feather", "x.csv", "x.tsv", "x.yaml", "x.h5",
     "x.npy", "x.npz", "x.pkl", "x.pt", "x.safetensors", "x.sqlite",
 ]  # fmt: skip
 
@@ -73,8 +73,8 @@ def test_hint_is_a_command_if_one_exists() -> None:
         "rawmm does not write .xz files; write JSON Lines and compress them: "
         "-o - --output-format jsonl | xz -c > FILE"
     )
-    assert unwritable("a.parquet") == (
-        "rawmm does not write Parquet files; write JSON Lines, e.g. to a .jsonl file"
+    assert unwritable("a.arrow") == (
+        "rawmm does not write Arrow files; write JSON Lines, e.g. to a .jsonl file"
     )
     for name in (*EXTENSIONS, "a", "a.", "xz", ".xz", "a.xz/b", "a.xz.jsonl"):
         assert unreadable(f"x{name}" if name in EXTENSIONS else name) is None
@@ -86,7 +86,7 @@ def test_unknown_file_extension_needs_a_format(name: str, rawmm: Run, source: Pa
     out = source.with_name(name)
     code, _, err = rawmm("upgrade", source, "-o", out)
     assert code == 2
-    known = ".json, .jsonl, .ndjson, .msgpack, .mpk, also before .gz or .zst; give --output-format json, jsonl or msgpack"
+    known = ".json, .jsonl, .ndjson, .msgpack, .mpk, also before .gz or .zst, or .parquet; give --output-format json, jsonl or msgpack"
     assert err == f"rawmm: {out}: the extension is not one of {known}\n"
     assert rawmm("upgrade", source, "-o", out, "--output-format", "msgpack").code == 0
     assert out.read_bytes() == msgspec.msgpack.encode({"nodes": []})

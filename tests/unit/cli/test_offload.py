@@ -201,7 +201,7 @@ def test_unreadable_input_or_unwritable_output_is_exit_code_2(
     (tmp_path / "a.txt").write_text("")
     cases: list[tuple[tuple[str | Path, ...], str]] = [
         ((tmp_path / "no.json", "-o", "x.json"), "no such file"),
-        ((tmp_path, "-o", "x.json"), "is a directory"),
+        ((tmp_path, "-o", "x.json"), "--output takes a folder"),
         ((tmp_path / "a.txt", "-o", "x.json"), "the extension is not one of"),
         ((source, "-o", tmp_path), "is a directory"),
         ((source, "-o", "/dev/full"), "no space left"),

@@ -12,11 +12,13 @@ from rawmm.cli import output
 from rawmm.cli.audit import Audit, write_summary
 from rawmm.cli.documents import decode_plain, key_errors
 from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
+from rawmm.cli.foreign import type_hint_of
 from rawmm.cli.image_dir import open_store
+from rawmm.cli.inputs import Column, all_inputs
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError
-from rawmm.cli.record_types import TYPE_HINT, named_type
-from rawmm.cli.records import Format, Input, Record, expanded, open_source
+from rawmm.cli.record_types import named_type
+from rawmm.cli.records import FileFormat, Input, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.cli.schema_version import named_version
 from rawmm.codec import decode_msgpack, from_decoded
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
 
     from rawmm.checks import Note
     from rawmm.cli.audit import Check
+    from rawmm.cli.records import Format, Record
     from rawmm.store import Store
 
 
 def check(
-    *files: Annotated[str, Parameter(help="Files to check; - is standard input.")],
+    *files: Annotated[str, Parameter(help="Files, folders or patterns; - is standard input.")],
     type_name: Annotated[
         str | None,
         Parameter(
@@ -44,11 +47,12 @@ def check(
         ),
     ] = None,
     input_format_name: Annotated[
-        Format | None,
+        FileFormat | None,
         Parameter(
             name="--input-format", help="Format of the files, by default that of their extension."
         ),
     ] = None,
+    column: Column = None,
     style: ReportFormat = "text",
     max_errors: MaxErrors = None,
     image_dir: Annotated[
@@ -127,11 +131,7 @@ def check(
     version = named_version(schema_version, "--schema-version")
     args = (type_name, image_dir, require_images, checks, refuse_ambiguous, version)
     checker_of(*args)  # says what is wrong with the options
-    inputs = [
-        Input(path, input_format_name, "--input-format")
-        for name in files
-        for path in expanded(name)
-    ]
+    inputs = list(all_inputs(files, input_format_name, "--input-format", column))
     with Report(style, max_errors) as report, open_engine(engine, jobs, address) as opened_engine:
         audit = Audit(inputs, opened_engine, report)
         try:
@@ -214,8 +214,10 @@ class Checker:
         try:
             yield from self._findings(record.data, form)
         except RawMMError as error:
-            shown_error = error.at(hint=TYPE_HINT) if error.code == "unknown_type" else error
-            yield with_fault(shown_error, record.data, form)
+            if error.code == "unknown_type":
+                yield error.at(hint=type_hint_of(record.data, form))
+            else:
+                yield with_fault(error, record.data, form)
 
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | Note]:
         plain = decode_plain(data, form)

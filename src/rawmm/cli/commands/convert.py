@@ -9,10 +9,11 @@ from cyclopts import Parameter
 
 from rawmm.checks import CHAT_REQUEST, detect_type
 from rawmm.cli import output as terminal
+from rawmm.cli.foreign import type_hint
 from rawmm.cli.output import UsageError, counted
-from rawmm.cli.record_types import TYPE_HINT, named_type
-from rawmm.cli.records import Input, open_source
+from rawmm.cli.record_types import named_type
 from rawmm.cli.rewrite import (
+    Column,
     Durable,
     InputFormat,
     InputName,
@@ -21,7 +22,6 @@ from rawmm.cli.rewrite import (
     RecordType,
     Rewrite,
     check_output,
-    written_as,
 )
 from rawmm.cli.schema_version import named_version
 from rawmm.codec import decode_msgpack, encode_json, from_decoded, to_builtins
@@ -54,6 +54,7 @@ def convert(
     type_name: RecordType = None,
     form: InputFormat = None,
     output_format: OutputFormat = None,
+    column: Column = None,
     durable: Durable = True,
 ) -> int:
     """Write records for readers of another version of the contract, or in another format.
@@ -67,15 +68,13 @@ def convert(
     kind = None if type_name is None else named_type(type_name)
     if kind is CHAT_REQUEST:
         raise UsageError(f"a {CHAT_REQUEST} is not a type of the contract")
-    with open_source(Input(source, form, "--input-format")) as opened:
-        run = Rewrite(opened, "convert")
-        writes = output_format or written_as(source, output, opened.form)
+    with Rewrite(source, form, "convert", column) as run:
 
         def converted(plain: Any) -> Any:
             value = _decoded(run, plain, kind)
-            return _in_version(value, writes, version, packed=packed)
+            return _in_version(value, run.source.form, version, packed=packed)
 
-        failure = run.write(output, writes, converted, durable=durable)
+        failure = run.write(output, output_format, converted, durable=durable)
     if failure is not None:
         return run.failed(failure)
     terminal.info(f"{counted(run.records, 'record')} for contract {version}")
@@ -92,7 +91,7 @@ def _decoded(run: Rewrite, plain: Any, kind: Any) -> Any:
         try:
             kind = detect_type(plain)
         except RawMMError as error:
-            raise error.at(hint=TYPE_HINT) from None
+            raise error.at(hint=type_hint(plain)) from None
         if kind is CHAT_REQUEST:
             raise contract_error(
                 "unknown_type",

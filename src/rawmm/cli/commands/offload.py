@@ -12,8 +12,8 @@ from rawmm.cli.image_dir import open_store, open_writable_store
 from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, counted, size, summary_table
-from rawmm.cli.records import Input, open_source
 from rawmm.cli.rewrite import (
+    Column,
     Durable,
     InputFormat,
     InputName,
@@ -23,7 +23,6 @@ from rawmm.cli.rewrite import (
     check_output,
     decode_record,
     decode_text,
-    written_as,
 )
 from rawmm.describe import describe_document
 from rawmm.errors import OffloadError, RawMMError, contract_error
@@ -77,6 +76,7 @@ def offload(
     ] = None,
     image_token: ImageTokens = None,
     decoding: Decoding = "engine",
+    column: Column = None,
     durable: Durable = True,
 ) -> int:
     """Store inline images by content, and replace them by file:// references.
@@ -109,21 +109,19 @@ def offload(
 
     def offloaded_text(data: bytes) -> bytes:
         if mode == "inline" or store is None:
-            offloaded(decode_text(data, opened.form))
+            offloaded(decode_text(data, run.source.form))
             return data
-        done = _offloaded_text(data, opened.form, store)
+        done = _offloaded_text(data, run.source.form, store)
         stats.add(done.stats)
         if done.stats.images_seen:
-            _check_still_valid(decode_text(done.body, opened.form), run)
+            _check_still_valid(decode_text(done.body, run.source.form), run)
         return done.body
 
-    with open_source(Input(source, form, "--input-format")) as opened:
+    with Rewrite(source, form, "offload", column) as run:
         store = _store(image_dir, durable=durable, writes=mode == "offload")
-        run = Rewrite(opened, "offload")
-        writes = output_format or written_as(source, output, opened.form)
         failure = run.write(
             output,
-            writes,
+            output_format,
             offloaded,
             durable=durable,
             change_text=offloaded_text if known_layout is None else None,
@@ -251,7 +249,7 @@ def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) ->
 
     `damaged` is the number of damaged files in the store that were replaced.
     """
-    before = run.source.content
+    before = run.content
     if mode == "inline":
         records, images = counted(run.records, "record"), counted(stats.images_seen, "image")
         terminal.info(f"{records}, {images}{_noted(stats)}: no errors")

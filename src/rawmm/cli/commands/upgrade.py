@@ -12,14 +12,15 @@ from rich.text import Text
 
 from rawmm.checks import CHAT_REQUEST, is_chat_request
 from rawmm.cli import output as terminal
-from rawmm.cli.bugs import InternalError, report_bugs
+from rawmm.cli.bugs import InternalError
+from rawmm.cli.foreign import type_hint
 from rawmm.cli.image_dir import open_store, open_writable_store
 from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
-from rawmm.cli.output import UsageError, console, counted, progress
-from rawmm.cli.record_types import TYPE_HINT, named_type
-from rawmm.cli.records import Input, open_source
+from rawmm.cli.output import UsageError, console, counted
+from rawmm.cli.record_types import named_type
 from rawmm.cli.report import located, location_of
 from rawmm.cli.rewrite import (
+    Column,
     Durable,
     InputFormat,
     InputName,
@@ -28,8 +29,6 @@ from rawmm.cli.rewrite import (
     RecordType,
     Rewrite,
     check_output,
-    decode_record,
-    written_as,
 )
 from rawmm.codec import decode_json, decode_msgpack
 from rawmm.errors import RawMMError, contract_error
@@ -82,6 +81,7 @@ def upgrade(
     ] = 20,
     form: InputFormat = None,
     output_format: OutputFormat = None,
+    column: Column = None,
     durable: Durable = True,
 ) -> int:
     """Convert records from historical wire forms to the form of the contract.
@@ -102,10 +102,9 @@ def upgrade(
         check_output(source, output, output_format)
     kind = None if type_name is None else _kind(type_name)
     known_layout = None if layout is None else named_layout(layout)
-    with open_source(Input(source, form, "--input-format")) as opened:
+    with Rewrite(source, form, "upgrade", column) as run:
         opener = open_store if dry_run else open_writable_store
         store = None if image_dir is None else opener(image_dir, durable=durable)
-        run = Rewrite(opened, "upgrade")
         upgrader = _Upgrader(
             run,
             kind,
@@ -120,8 +119,7 @@ def upgrade(
         if output is None or dry_run:
             failure: RawMMError | InternalError | None = upgrader.try_all()
         else:
-            writes = output_format or written_as(source, output, opened.form)
-            failure = run.write(output, writes, upgrader.upgraded, durable=durable)
+            failure = run.write(output, output_format, upgrader.upgraded, durable=durable)
     if failure is not None:
         return run.failed(failure)
     upgrader.summary()
@@ -187,27 +185,14 @@ class _Upgrader:
         return canonical
 
     def try_all(self) -> RawMMError | None:
-        """Upgrade every record without writing; return an error of the file itself, or None."""
-        source = self._run.source
-        with progress("upgrade", source.size) as advance:
-            try:
-                for record in source.records(may_be_empty=True):
-                    self._run.line = record.line
-                    try:
-                        with report_bugs():
-                            self.upgraded(decode_record(record, source.form))
-                    except RawMMError as error:
-                        self._refuse(error)
-                    except InternalError as error:
-                        self._run.failed(error)
-                        self.bugs += 1
-                    self._run.line = None
-                    advance(source.done)
-            except RawMMError as error:
-                return error
-        return None
+        """Upgrade every record without writing; return an error of a file itself, or None."""
+        return self._run.try_all(self.upgraded, self._refuse)
 
-    def _refuse(self, error: RawMMError) -> None:
+    def _refuse(self, error: RawMMError | InternalError) -> None:
+        if isinstance(error, InternalError):
+            self._run.failed(error)
+            self.bugs += 1
+            return
         self.refused += 1
         if not self._most or self.refused <= self._most:
             console().print(located(self._run.source.name, self._run.line, error))
@@ -276,4 +261,4 @@ def _detected(value: Any) -> Any:
     try:
         return kind_of(value)
     except RawMMError as error:
-        raise error.at(hint=TYPE_HINT) from None
+        raise error.at(hint=type_hint(value)) from None

@@ -1,0 +1,127 @@
+"""The files that an argument of a command names: a file, a folder, or a pattern such as ``**``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeAlias
+
+from cyclopts import Parameter
+
+from rawmm.cli.output import UsageError
+from rawmm.cli.records import STDIO, FileFormat, Input, format_of
+from rawmm.errors import RawMMError, printable, shown_file
+from rawmm.store import fixed_part, is_object_url, is_pattern, list_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Column: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        name="--column",
+        help="Column of Parquet files that has the records, as JSON text or MessagePack. By "
+        "default record, or the only column that can have them.",
+    ),
+]
+
+_PATTERN: Final = frozenset("*?[")
+
+
+class Found(NamedTuple):
+    """A file, and its name below the folder that was named; None if the file itself was named."""
+
+    input: Input
+    relative: PurePath | None
+
+
+def find_inputs(path: str, form: FileFormat | None, option: str, column: str | None) -> list[Found]:
+    """The files that `path` names, sorted by name.
+
+    In a folder, and for a pattern, these are the files of records by extension, in all folders
+    below. With a `form`, a pattern names every file.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if is_object_url(path):
+        return _objects(path, form, option, column)
+    is_folder = path not in {"", STDIO} and Path(path).is_dir()
+    if not is_folder and not _is_pattern(path):
+        return [Found(Input(path, form, option, column), None)]
+    base, pattern = (path, "") if is_folder else _split(path)
+    names = set(_below(path) if is_folder else _matches(base, pattern))
+    found = [
+        Found(Input(name, form, option, column), PurePath(os.path.relpath(name, base)))
+        for name in sorted(names)
+        if format_of(name) is not None or (form is not None and not is_folder)
+    ]
+    if not found:
+        what = "has" if is_folder else "matches"
+        raise UsageError(f"{shown_file(printable(path))}: {what} no file of records")
+    return found
+
+
+def _objects(url: str, form: FileFormat | None, option: str, column: str | None) -> list[Found]:
+    """The objects that a URL names: one, or with wildcards, or a slash at the end, many."""
+    if url.endswith("/"):
+        url += "**"
+    elif not is_pattern(url):
+        return [Found(Input(url, form, option, column), None)]
+    failure = f"{shown_file(printable(url))}: matches no file of records"
+    try:
+        names = [one.url for one in list_objects(url)]
+    except RawMMError as error:
+        names, failure = [], f"{shown_file(printable(url))}: {error.message}"
+    base = fixed_part(url)
+    found = [
+        Found(Input(name, form, option, column), PurePath(name.removeprefix(base)))
+        for name in names
+        if form is not None or format_of(name) is not None
+    ]
+    if not found:
+        raise UsageError(failure)
+    return found
+
+
+def all_inputs(
+    paths: Iterable[str], form: FileFormat | None, option: str, column: str | None = None
+) -> Iterator[tuple[str, Input | UsageError]]:
+    """Each file that several arguments name, by its name in messages.
+
+    If an argument names no file, its error comes instead.
+    """
+    for path in paths:
+        try:
+            inputs = [found.input for found in find_inputs(path, form, option, column)]
+        except UsageError as error:
+            yield printable(path), error
+        else:
+            yield from ((given.name, given) for given in inputs)
+
+
+def _is_pattern(path: str) -> bool:
+    return not _PATTERN.isdisjoint(path) and not os.path.lexists(path)
+
+
+def _split(pattern: str) -> tuple[str, str]:
+    """The folder before the first part of a path that is a pattern, and the rest."""
+    parts = PurePath(pattern).parts
+    fixed = next(n for n, part in enumerate(parts) if not _PATTERN.isdisjoint(part))
+    return str(PurePath(*parts[:fixed])), str(PurePath(*parts[fixed:]))
+
+
+def _matches(base: str, pattern: str) -> Iterator[str]:
+    """The files that match. ``**`` does not follow links to folders."""
+    shows_hidden = any(part.startswith(".") for part in PurePath(pattern).parts)
+    for path in Path(base).glob(pattern):
+        hidden = any(part.startswith(".") for part in path.relative_to(base).parts)
+        if path.is_file() and (shows_hidden or not hidden):
+            yield str(path)
+
+
+def _below(folder: str) -> Iterator[str]:
+    """Every file below a folder, except hidden ones. Links to folders are not followed."""
+    for at, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (str(Path(at, name)) for name in names if not name.startswith("."))
