@@ -166,3 +166,40 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         yield advance
     finally:
         bar.stop()
+
+
+@contextmanager
+def run_progress(what: str, total: int) -> Iterator[Callable[[int, int, int], None]]:
+    """Show the progress of a long run; call the result with bytes, records and errors so far.
+
+    Shows bytes a minute and the time left, too. Appears when `progress` does.
+    """
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich import progress as columns  # slow to import
+
+    bar = columns.Progress(
+        columns.TextColumn("{task.description}"),
+        columns.BarColumn(),
+        columns.TextColumn("{task.fields[counts]}"),
+        columns.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+    )
+    task = bar.add_task(Text(what).markup, total=total or None, counts="")
+    first = time.monotonic()
+
+    def advance(done: int, records: int, errors: int) -> None:
+        seconds = time.monotonic() - first
+        rate = size(round(done * 60 / seconds)) if seconds else "-"
+        counts = f"{records:,} records, {errors:,} errors, {rate} a minute"
+        bar.update(task, completed=done, counts=counts)
+        if not bar.live.is_started and seconds >= _PROGRESS_DELAY:
+            bar.start()
+
+    try:
+        yield advance
+    finally:
+        bar.stop()

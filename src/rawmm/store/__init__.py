@@ -33,6 +33,15 @@ from rawmm.store.protocol import put_image as put_image
 from rawmm.store.protocol import read_bytes as read_bytes
 from rawmm.store.protocol import url_of as url_of
 from rawmm.store.protocol import url_of_id as url_of_id
+from rawmm.store.record_objects import ObjectReader as ObjectReader
+from rawmm.store.record_objects import RecordObject as RecordObject
+from rawmm.store.record_objects import fixed_part as fixed_part
+from rawmm.store.record_objects import is_object_url as is_object_url
+from rawmm.store.record_objects import is_pattern as is_pattern
+from rawmm.store.record_objects import list_objects as list_objects
+from rawmm.store.record_objects import object_state as object_state
+from rawmm.store.record_objects import put_object as put_object
+from rawmm.store.record_objects import sha256_of as sha256_of
 from rawmm.store.registry import open_store
 from rawmm.store.registry import register_scheme as register_scheme
 from rawmm.store.registry import served_schemes as served_schemes

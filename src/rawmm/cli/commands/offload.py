@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from rawmm.checks import is_chat_request
 from rawmm.cli import output as terminal
 from rawmm.cli.image_dir import open_store, open_writable_store
 from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, counted, size, summary_table
-from rawmm.cli.record_types import is_chat_request
 from rawmm.cli.rewrite import (
     Column,
     Durable,
