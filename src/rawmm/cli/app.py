@@ -22,6 +22,7 @@ from rawmm.cli.commands.gc import gc
 from rawmm.cli.commands.offload import offload
 from rawmm.cli.commands.schema import schema
 from rawmm.cli.commands.upgrade import upgrade
+from rawmm.cli.commands.view import view
 from rawmm.cli.output import UsageError
 from rawmm.cli.records import STDIO
 from rawmm.errors import printable, shown_name
@@ -35,6 +36,7 @@ COMMANDS: Final[dict[Callable[..., int], str]] = {
     offload: "[OPTIONS] IN --output OUT",
     upgrade: "[OPTIONS] IN --output OUT",
     convert: "[OPTIONS] IN --output OUT",
+    view: "[OPTIONS] FILE...",
     fsck: "[OPTIONS] DIR [--refs FILE...]",
     gc: "[OPTIONS] DIR --refs FILE...",
     schema: "[--list] [NAME]",
