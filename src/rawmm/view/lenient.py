@@ -9,15 +9,15 @@ import msgspec
 from rawmm.codec import convert
 from rawmm.errors import RawMMError
 from rawmm.graph import as_list
-from rawmm.model.types import TokenFlags, TokenIds, TokenStream
+from rawmm.model.types import PackedFlags, PackedFloats, PackedTokenIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _KINDS: Final[dict[str, tuple[Any, frozenset[type]]]] = {
-    "ids": (TokenIds, frozenset({int})),
-    "flags": (TokenFlags, frozenset({bool})),
-    "numbers": (TokenStream, frozenset({int, float})),
+    "ids": (PackedTokenIds, frozenset({int})),
+    "flags": (PackedFlags, frozenset({bool})),
+    "numbers": (PackedFloats, frozenset({int, float})),
 }
 
 

@@ -11,6 +11,7 @@ import html
 import json
 from base64 import b64encode
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ from rawmm._version import __version__
 from rawmm.view.compare import shown_differences
 from rawmm.view.nodes import shown_rollout
 from rawmm.view.pictures import DEFAULT_BUDGET, Pictures
-from rawmm.view.rollouts import rollouts_of
+from rawmm.view.rollouts import NOTHING, rollouts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,8 @@ class Page:
     def add_pair(self, one: ViewedRecord, other: ViewedRecord) -> None:
         """Add two records side by side, with their differences."""
         self._compared = True
-        for first, second in zip(rollouts_of(one.value), rollouts_of(other.value), strict=False):
+        pairs = zip_longest(rollouts_of(one.value), rollouts_of(other.value), fillvalue=NOTHING)
+        for first, second in pairs:
             sides = [self._shown(one, first), self._shown(other, second)]
             found = shown_differences(one.value, other.value, (first, second), self._pictures)
             self._append(one, first, sides, found, other.name)

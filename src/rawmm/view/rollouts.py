@@ -78,6 +78,10 @@ class Rollout(NamedTuple):
         return shown[:_MAX_FACTS]
 
 
+NOTHING: Final = Rollout("$", {}, [])
+"""What a rollout without a counterpart is compared with."""
+
+
 def rollouts_of(record: Any) -> list[Rollout]:
     """The rollouts of a record as plain data; a record without messages is one without nodes."""
     if type(record) is dict and type(record.get("traces")) is list:

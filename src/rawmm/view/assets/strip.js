@@ -3,7 +3,7 @@
 const KINDS = ["scaffold", "content", "sampled", "image placeholder", "other media", "prompt"];
 const KIND_COLOURS = ["--scaffold", "--content", "--sampled", "--image", "--media", "--prompt"];
 const IMAGE = 3, MEDIA = 4, SAMPLED = 2;
-const BAND = 12, BARS = 22, MOST = 5; // pixels, pixels, and nats of the highest bar
+const BAND = 12, BARS = 22, MOST = 6; // pixels, pixels, and nats of the highest bar
 
 const numbers = (text, kind) => (text ? new kind(fromBase64(text).buffer) : null);
 
@@ -79,7 +79,7 @@ function strip(node, width) {
       context.fillStyle = style.getPropertyValue("--surprise");
       for (let i = 0; i < run.length; i++) {
         const nats = Math.min(MOST, Math.max(0, -logprobs[sampledBefore[index] + i]));
-        const tall = Math.max(1, (nats / MOST) * (BARS - 2));
+        const tall = Math.sqrt(nats / MOST) * (BARS - 2); // the root, so that small ones are seen
         context.fillRect(x + i * scale, top - tall, Math.max(0.75, scale - (scale > 3 ? 1 : 0)), tall);
       }
     });
