@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, str]] = {
     "relocate": "[OPTIONS] IN --output OUT --from PLACE --to PLACE",
     "inline": "[OPTIONS] IN --output OUT",
     "bundle": "[OPTIONS] IN... --output OUT",
+    "view": "[OPTIONS] FILE...",
     "fsck": "[OPTIONS] DIR [--refs FILE...]",
     "gc": "[OPTIONS] DIR --refs FILE...",
     "schema": "[--list] [NAME]",
