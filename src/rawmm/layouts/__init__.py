@@ -30,6 +30,7 @@ from rawmm.layouts.internvl import InternVL
 from rawmm.layouts.kimi_k25 import KimiK25
 from rawmm.layouts.lfm2_vl import Lfm2VL
 from rawmm.layouts.llama4 import Llama4
+from rawmm.layouts.minicpmv4_6 import MiniCPMV4_6
 from rawmm.layouts.molmo2 import Molmo2
 from rawmm.layouts.muse_glimmer import MuseGlimmer
 from rawmm.layouts.nemotron_h_omni import NemotronHOmni
@@ -72,6 +73,7 @@ _families: Final[dict[str, type[Layout]]] = {
         KimiK25,
         Lfm2VL,
         Llama4,
+        MiniCPMV4_6,
         Molmo2,
         MuseGlimmer,
         NemotronHOmni,

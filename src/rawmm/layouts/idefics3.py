@@ -156,19 +156,22 @@ def _of_tokenizer(settings: Settings) -> dict[str, Any]:
     Raises:
         ContractError: ``bad_value`` for a tokenizer without the marks of the family.
     """
-    start, end = "<fake_token_around_image>", "<image>"
+    start = settings.mark("fake_image_token", "<fake_token_around_image>")
+    end = settings.mark("image_token", "<image>")
+    name = settings.mark("global_image_tag", "<global-img>")  # of Idefics 3
+    name = settings.mark("global_image_token", name)  # of SmolVLM
     marks = [
         f"<row_{number}_col_{other}>"
         for number in range(1, _MOST_MARKS + 1)
         for other in range(1, _MOST_MARKS + 1)
     ]
-    texts = ["", "\n", "\n\n", "<global-img>", *marks]
+    texts = ["", "\n", "\n\n", name, *marks]
     counts = settings.token_counts([f"{start}{text}{end}" for text in texts])
     if counts is None:
         return {}
     edges, line, lines, overview, *tiles = counts
     if (edges, line, overview) != (2, 3, 3) or lines not in (3, 4):
-        expected = f"one token for {start}, {end}, <global-img> and a line feed"
+        expected = f"one token for {start}, {end}, {name} and a line feed"
         raise settings.refused_tokenizer(expected)
     single = {mark for mark, count in zip(marks, tiles, strict=True) if count == edges + 1}
     number = 0

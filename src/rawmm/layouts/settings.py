@@ -82,6 +82,20 @@ class Settings:
             return ABSENT
         return getattr(self.image_processor, name, ABSENT)
 
+    def is_given(self, name: str) -> bool:
+        """Whether the call, or the processor for each call, states a setting."""
+        return name in self._call or name in self._around
+
+    def of_processor(self, name: str) -> Any:
+        """An attribute of the processor around the image processor; `ABSENT` if it is None."""
+        value = getattr(self._processor, name, None)
+        return ABSENT if value is None else value
+
+    def mark(self, name: str, default: str) -> str:
+        """The text of a token that the processor names; `default` if it does not."""
+        value = self.of_processor(name)
+        return value if is_a(value, str) else default
+
     def own(self, name: str) -> Any:
         """An attribute that the processor around the image processor has, or else that one."""
         for owner in (self._processor, self.image_processor):

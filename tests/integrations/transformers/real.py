@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import transformers
 from PIL import Image
-from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tokenizers.models import BPE, WordLevel
 from transformers import PreTrainedTokenizerFast
 from transformers.image_utils import ChannelDimension, SizeDict
@@ -48,6 +48,11 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import (
 )
 from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from transformers.models.internvl.processing_internvl import InternVLProcessor
+from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import (
+    MiniCPMV4_6ImageProcessorPil,
+)
+from transformers.models.minicpmv4_6.processing_minicpmv4_6 import MiniCPMV4_6Processor
+from transformers.models.minicpmv4_7.processing_minicpmv4_7 import MiniCPMV4_7Processor
 from transformers.models.ovis2 import image_processing_pil_ovis2
 from transformers.models.paddleocr_vl import image_processing_pil_paddleocr_vl
 from transformers.models.paddleocr_vl.processing_paddleocr_vl import PaddleOCRVLProcessor
@@ -62,7 +67,7 @@ from rawmm.layouts import layout_of
 from tests.integrations.transformers.sizes import SIZES, SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rawmm.layouts import Layout
     from tests.integrations.transformers.sizes import Size
@@ -112,23 +117,24 @@ def tokenizer(**special: str) -> PreTrainedTokenizerFast:
 
 
 def byte_tokenizer(
-    *marks: str, merges: tuple[tuple[str, str], ...] = (), digits: bool = True, **special: str
+    *marks: str, merges: Iterable[tuple[str, str]] = (), digits: int = 1, **special: str
 ) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer, in the format of the published vocabularies.
 
     Args:
         marks: special tokens.
         merges: pairs of symbols that are one; ``Ċ`` is the line feed.
-        digits: whether each digit is a word of its own.
+        digits: how many digits a word has at most; 0 for words of letters and digits.
         special: special tokens by the names that processors have for them.
     """
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    symbols = [*sorted(byte_level.alphabet()), *map("".join, merges)]
-    core = Tokenizer(BPE({one: index for index, one in enumerate(symbols)}, list(merges)))
+    merges = list(merges)
+    symbols = dict.fromkeys([*sorted(byte_level.alphabet()), *map("".join, merges)])
+    core = Tokenizer(BPE({one: index for index, one in enumerate(symbols)}, merges))
     core.pre_tokenizer = byte_level
     if digits:
-        words = [pre_tokenizers.Digits(individual_digits=True), byte_level]
-        core.pre_tokenizer = pre_tokenizers.Sequence(words)
+        numbers = pre_tokenizers.Split(Regex(rf"\p{{N}}{{1,{digits}}}"), "isolated")
+        core.pre_tokenizer = pre_tokenizers.Sequence([numbers, byte_level])
     core.add_special_tokens([*special.values(), *marks, "[PAD]"])
     return PreTrainedTokenizerFast(
         tokenizer_object=core, extra_special_tokens=special, pad_token="[PAD]"
@@ -784,3 +790,116 @@ SMOLVLM_PROMPT: Final = from_source(
     "get_image_prompt_string",
     "replace_image_token",
 )
+
+
+MINICPM_TOKENS: Final = MappingProxyType(
+    {
+        "image_token": "<|image_pad|>",
+        "video_token": "<|video_pad|>",
+        "image_start_token": "<image>",
+        "image_end_token": "</image>",
+        "slice_start_token": "<slice>",
+        "slice_end_token": "</slice>",
+        "image_id_start_token": "<image_id>",
+        "image_id_end_token": "</image_id>",
+    }
+)
+
+
+def numbers_tokenizer(digits: int) -> PreTrainedTokenizerFast:
+    """A tokenizer of MiniCPM with numbers of up to so many digits, at most 3, as tokens."""
+    tens = [f"{number:02}" for number in range(100)] if digits > 1 else []
+    merges = [(one[0], one[1]) for one in tens]
+    if digits > 2:
+        merges += [(one, str(last)) for one in tens for last in range(10)]
+        merges += [(str(first), one) for one in tens for first in range(10)]
+    return byte_tokenizer(merges=merges, digits=digits, **MINICPM_TOKENS)
+
+
+def minicpm_processor(image_processor: Any, tokens: PreTrainedTokenizerFast, kind: Any) -> Any:
+    """The processor, without a video processor, which exists for torchvision only."""
+    processor = object.__new__(kind)
+    vars(processor).update(
+        image_processor=image_processor,
+        tokenizer=tokens,
+        chat_template=None,
+        slice_mode=image_processor.slice_mode,
+        default_use_image_id=image_processor.use_image_id,
+        **{name: getattr(tokens, name) for name in MINICPM_TOKENS},
+        **{f"{name}_token_id": getattr(tokens, f"{name}_token_id") for name in ("image", "video")},
+    )
+    return processor
+
+
+def minicpm_ids(processor: Any, images: Sequence[Image.Image], **call: Any) -> list[int]:
+    """The tokens of a prompt that has only images."""
+    out = processor(
+        images=images,
+        text="<|image_pad|>" * len(images),
+        text_kwargs={"return_tensors": None},
+        images_kwargs={"return_tensors": "np", **call},
+    )
+    [ids] = out["input_ids"]
+    return list(ids)
+
+
+def minicpmv4_6(kind: Any = MiniCPMV4_6Processor, **parameters: Any) -> Real:
+    layout = layouts.get("minicpmv4_6", **parameters)
+    own = dict(layout.parameters)
+    digits = own.pop("digits_per_token")
+    image_processor = MiniCPMV4_6ImageProcessorPil(**own)
+    scale, patch_size = own["scale_resolution"], own["patch_size"]
+    scaling = {"scale_resolution": scale, "patch_size": patch_size} | {
+        "downsample_mode": own["downsample_mode"]
+    }
+
+    def grid(width: int, height: int) -> list[int]:
+        cut = None
+        if own["slice_mode"]:
+            most = own["max_slice_nums"]
+            cut = image_processor.get_sliced_grid((height, width), most, scale)
+        tall, wide = image_processor.find_best_resize(
+            (height, width), allow_upscale=cut is None, **scaling
+        )
+        sizes = [[tall // patch_size, wide // patch_size]]
+        if cut is not None:
+            tall, wide = image_processor.get_refine_size(
+                (height, width), cut, allow_upscale=True, **scaling
+            )
+            tall, wide = tall // cut[0], wide // cut[1]
+            sizes += [[tall // patch_size, wide // patch_size]] * math.prod(cut)
+        payload = {"target_sizes": sizes, "grids": [cut or [0, 0]]}
+        payload |= {"num_patches_per_image": [len(sizes)]}
+        assert layout.describe(width, height).payload == payload
+        return [1, *sizes[0]] if cut is None else [1, 1, sum(map(math.prod, sizes))]
+
+    @cache
+    def processor() -> Any:
+        return minicpm_processor(image_processor, numbers_tokenizer(digits), kind)
+
+    def count(image: Image.Image) -> int:
+        assert layout_of(processor()) == layout
+        return len(minicpm_ids(processor(), [image]))
+
+    return Real(layout, grid, count, image_processor)
+
+
+def minicpmv4_7(**parameters: Any) -> Real:
+    return minicpmv4_6(MiniCPMV4_7Processor, **parameters)
+
+
+_MINICPM_PROMPT: Final = from_source(
+    "minicpmv4_6/processing_minicpmv4_6.py", "replace_image_token", "_prepend_local_ids"
+)
+
+
+def minicpm_written(case: Real, image: Image.Image) -> str:
+    """What the processor writes for an image that is alone in its prompt."""
+    own = case.layout.parameters
+    writer = SimpleNamespace(**MINICPM_TOKENS, slice_mode=own["slice_mode"])
+    out = case.image_processor(images=[image], return_tensors="np")
+    divisor = 4 if own["downsample_mode"] == "4x" else 16
+    written = _MINICPM_PROMPT["replace_image_token"](writer, out, 0, image_token_divisor=divisor)
+    if own["use_image_id"]:
+        [written] = _MINICPM_PROMPT["_prepend_local_ids"](writer, ["*"], [written], "*")
+    return str(written)

@@ -33,6 +33,10 @@ from transformers.models.hunyuan_vl.image_processing_pil_hunyuan_vl import (
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from transformers.models.internvl.processing_internvl import InternVLProcessor
+from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import (
+    MiniCPMV4_6ImageProcessorPil,
+)
+from transformers.models.minicpmv4_6.processing_minicpmv4_6 import MiniCPMV4_6Processor
 from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil
 from transformers.models.paddleocr_vl.image_processing_pil_paddleocr_vl import (
     PaddleOCRVLImageProcessorPil,
@@ -47,7 +51,15 @@ from transformers.models.video_llama_3.image_processing_pil_video_llama_3 import
 from rawmm import ContractError, layouts
 from rawmm.layouts import layout_of
 from rawmm.testing import check_layout
-from tests.integrations.transformers.real import IDEFICS_MARKS, byte_tokenizer, tokenizer
+from tests.integrations.transformers.real import (
+    IDEFICS_MARKS,
+    MINICPM_TOKENS,
+    byte_tokenizer,
+    minicpm_ids,
+    minicpm_processor,
+    numbers_tokenizer,
+    tokenizer,
+)
 
 # Qwen's image processor warns of arguments that trainers set nevertheless.
 pytestmark = pytest.mark.filterwarnings("ignore:Passing `min_pixels`:FutureWarning")
@@ -115,6 +127,15 @@ SETTINGS: Final[dict[type, dict[str, st.SearchStrategy[Any]]]] = {
             edges(14, 60), st.fixed_dictionaries({"longest_edge": st.integers(14, 60)})
         ),
         "do_image_splitting": st.sampled_from([True, False, None]),
+        **SWITCHES,
+    },
+    MiniCPMV4_6ImageProcessorPil: {
+        "patch_size": st.integers(1, 20),
+        "scale_resolution": st.integers(20, 300),
+        "max_slice_nums": st.integers(1, 20),
+        "slice_mode": st.sampled_from([True, True, False, None, 0]),
+        "downsample_mode": st.sampled_from(["16x", "4x", "8x", 4]),
+        "use_image_id": st.booleans(),
         **SWITCHES,
     },
     PixtralImageProcessorPil: {
@@ -325,9 +346,9 @@ def test_processor_around_the_image_processor_counts() -> None:
 
 
 @pytest.mark.parametrize("merges", [(), (("Ċ", "Ċ"),)])
-@pytest.mark.parametrize("digits", [False, True])
+@pytest.mark.parametrize("digits", [0, 1, 3])
 def test_tokenizer_states_the_marks_of_idefics3(
-    merges: tuple[tuple[str, str], ...], *, digits: bool
+    merges: tuple[tuple[str, str], ...], digits: int
 ) -> None:
     tiles = [f"<row_{row}_col_{column}>" for row in range(1, 6) for column in range(1, 5)]
     tokens = byte_tokenizer(*IDEFICS_MARKS, *tiles, merges=merges, digits=digits)
@@ -344,6 +365,49 @@ def test_tokenizer_states_the_marks_of_idefics3(
         runs = layout.placeholder(*size)
         names = [run.token.replace("\n", "Ċ") for run in runs for _ in range(run.length)]
         assert tokens.convert_tokens_to_ids(names) == ids
+
+
+@pytest.mark.parametrize(
+    ("inner", "around", "call", "used"),
+    [
+        ({}, {}, {}, True),
+        ({"use_image_id": False}, {}, {}, False),
+        ({}, {"default_use_image_id": False}, {}, False),
+        ({"use_image_id": False}, {"use_image_id": True}, {}, True),
+        ({}, {"use_image_id": False}, {}, False),
+        ({}, {}, {"use_image_id": False}, False),
+    ],
+)
+def test_number_of_an_image_is_written_where_the_processor_says_so(
+    inner: dict[str, Any], around: dict[str, Any], call: dict[str, Any], *, used: bool
+) -> None:
+    processor = minicpm_processor(
+        MiniCPMV4_6ImageProcessorPil(**inner), numbers_tokenizer(1), MiniCPMV4_6Processor
+    )
+    vars(processor).update(around)
+    layout = layout_of(processor, **call)
+    assert layout.parameters["use_image_id"] == used
+    for size in ((28, 28), (700, 90)):
+        ids = minicpm_ids(processor, [Image.new("RGB", size)], **call)
+        assert len(ids) == layout.describe(*size).num_tokens
+
+
+def test_slices_that_the_processor_does_not_write_are_refused() -> None:
+    inner = MiniCPMV4_6ImageProcessorPil(slice_mode=False)
+    processor = minicpm_processor(inner, numbers_tokenizer(1), MiniCPMV4_6Processor)
+    assert not layout_of(processor).parameters["slice_mode"]
+    inner.slice_mode = True
+    with pytest.raises(ContractError) as caught:
+        layout_of(processor)
+    assert (caught.value.code, caught.value.path) == ("bad_value", "$.slice_mode")
+
+
+def test_numbers_of_many_lengths_are_refused() -> None:
+    tokens = byte_tokenizer(merges=[("1", "0"), ("1", "2")], digits=0, **MINICPM_TOKENS)
+    processor = minicpm_processor(MiniCPMV4_6ImageProcessorPil(), tokens, MiniCPMV4_6Processor)
+    with pytest.raises(ContractError) as caught:
+        layout_of(processor)
+    assert (caught.value.code, caught.value.path) == ("bad_value", "$.tokenizer")
 
 
 @pytest.mark.parametrize("lost", [*IDEFICS_MARKS, "<row_1_col_1>"])

@@ -111,6 +111,13 @@ SMOLVLM = {
             "idefics3",
             {"longest_edge": 2_048, "max_image_size": 512, "image_seq_len": 64},
         ),
+        ({"model_type": "minicpmv4_7"}, "minicpmv4_6", {}),
+        (
+            {"image_processor_type": "MiniCPMV4_6ImageProcessorFast", "max_slice_nums": 36},
+            "minicpmv4_6",
+            {"max_slice_nums": 36},
+        ),
+        ("openbmb/MiniCPM-V-4.6", "minicpmv4_6", {}),
         ("Qwen/Qwen3-VL-8B-Instruct", "qwen_vl", {}),
         ("Qwen/Qwen3.6-35B-A3B", "qwen_vl", {}),
         ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen_vl", QWEN2),
