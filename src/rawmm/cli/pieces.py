@@ -69,16 +69,17 @@ class Piece(NamedTuple):
         return self.shipped is None and not self.begin and self.end is None
 
 
-def pieces_of(given: Input, *, alone: bool = False) -> Iterator[Piece]:
+def pieces_of(given: Input, *, alone: bool = False, may_be_empty: bool = True) -> Iterator[Piece]:
     """Cut a file. A file that cannot be opened is one piece, which fails where it is read.
 
     Args:
         given: the file.
         alone: whether one process reads all pieces; then each record of a stream is a piece, so
             that none waits for the next.
+        may_be_empty: whether a JSON Lines file may have no records; as for `opened`.
     """
     if not _is_rereadable(given.path):
-        yield from _shipped(given, 1 if alone else _SHIPPED_RECORDS)
+        yield from _shipped(given, 1 if alone else _SHIPPED_RECORDS, may_be_empty=may_be_empty)
         return
     cut = False
     try:
@@ -122,8 +123,9 @@ class Reader:
         failure: why the rest of the file could not be read, or None.
     """
 
-    def __init__(self, piece: Piece, source: Source | None) -> None:
+    def __init__(self, piece: Piece, source: Source | None, *, may_be_empty: bool = True) -> None:
         self.source = source
+        self._may_be_empty = may_be_empty
         self.failure: RawMMError | UsageError | Bug | None = piece.failure
         self._piece = piece
         self.records = piece.skip
@@ -144,7 +146,7 @@ class Reader:
     def _read(self) -> Iterator[Record]:
         piece = self._piece
         assert self.source is not None
-        found = self.source.records(may_be_empty=True)
+        found = self.source.records(may_be_empty=self._may_be_empty)
         for index, record in enumerate(found):
             if index < piece.skip:
                 continue
@@ -184,14 +186,14 @@ class Reader:
 
 
 @contextmanager
-def opened(piece: Piece) -> Iterator[Reader]:
+def opened(piece: Piece, *, may_be_empty: bool = True) -> Iterator[Reader]:
     """Open a piece. One that cannot be opened has no records, and a failure."""
     if piece.shipped is not None:
         yield Reader(piece, None)
         return
     try:
         with _source(piece) as source:
-            yield Reader(piece, source)
+            yield Reader(piece, source, may_be_empty=may_be_empty)
     except UsageError as error:
         yield Reader(piece._replace(shipped=(), failure=error), None)
 
@@ -303,14 +305,14 @@ def _documents(given: Input, file: BinaryIO) -> Iterator[Piece]:
         yield Piece(given, begin, None, number=first)
 
 
-def _shipped(given: Input, most: int) -> Iterator[Piece]:
+def _shipped(given: Input, most: int, *, may_be_empty: bool) -> Iterator[Piece]:
     """The records of a stream, as pieces; an error of the stream is with the last ones."""
     failure: RawMMError | UsageError | Bug | None = None
     chunk: list[Record] = []
     size = 0
     try:
         with open_source(given) as source, report_bugs():
-            for record in source.records(may_be_empty=True):
+            for record in source.records(may_be_empty=may_be_empty):
                 chunk.append(record)
                 size += len(record.data)
                 if size >= _SHIPPED_BYTES or len(chunk) >= most:

@@ -29,7 +29,7 @@ from rawmm.cli.records import (
 from rawmm.cli.report import located, location_of
 from rawmm.cli.writer import Target, Writer
 from rawmm.errors import RawMMError, printable, shown_names
-from rawmm.store import STORE_FAILURES
+from rawmm.store import STORE_FAILURES, is_object_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +48,13 @@ InputName: TypeAlias = Annotated[
 InputFormat: TypeAlias = Annotated[
     FileFormat | None,
     Parameter(name="--input-format", help="Format of IN, by default that of its extension."),
+]
+Manifest: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        help="File with a line for each file that is written. A run that finds it goes on where "
+        "the run before stopped.",
+    ),
 ]
 _REPLACED: Final = (
     "File to write; - is standard output. It may be IN. It is replaced at the end, if there was no "
@@ -111,10 +118,19 @@ class Rewrite:
         self.written = 0
         self.line: int | None = None
         self.record: Record | None = None
-        self._path = path
         self._what = what
-        self._inputs = find_inputs(path, form, "--input-format", column)
+        self.inputs = find_inputs(path, form, "--input-format", column)
+        self.output: str | None = None
+        self.output_format: FileFormat | None = None
         self._open = ExitStack()
+
+    @classmethod
+    def of(cls, found: Found, what: str, output: str, output_format: FileFormat | None) -> Self:
+        """One pass over one file, to the OUT of many."""
+        run = cls(found.input.path, found.input.form, what, found.input.column)
+        run.inputs = [found]
+        run.output, run.output_format = output, output_format
+        return run
 
     def __enter__(self) -> Self:
         """Open the first file.
@@ -122,7 +138,7 @@ class Rewrite:
         Raises:
             UsageError: it cannot be read.
         """
-        self.source: Source = self._open.enter_context(open_source(self._inputs[0].input))
+        self.source: Source = self._open.enter_context(open_source(self.inputs[0].input))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,7 +147,7 @@ class Rewrite:
 
     def sources(self) -> Iterator[tuple[Source, Found]]:
         """Each file, open, and its name. The file before is closed."""
-        for number, found in enumerate(self._inputs):
+        for number, found in enumerate(self.inputs):
             if number:
                 self._open.close()
                 self.source = self._open.enter_context(open_source(found.input))
@@ -168,7 +184,7 @@ class Rewrite:
             UsageError: a file cannot be read or written.
         """
         for source, found in self.sources():
-            target = self._target(output, found, form)
+            target = self.target_of(output, found, form)
             self._check_columns(source, found.input)
             error = self._write_one(
                 target,
@@ -259,7 +275,8 @@ class Rewrite:
         self.written += writer.content
         return None
 
-    def _target(self, output: str, found: Found, form: FileFormat | None) -> str:
+    @staticmethod
+    def target_of(output: str, found: Found, form: FileFormat | None) -> str:
         """The file to write for a file of IN.
 
         Raises:
@@ -268,10 +285,15 @@ class Rewrite:
         if found.relative is None:
             check_output(found.input.path, output, form)
             return output
-        if output == STDIO or format_of(output) is not None or Path(output).is_file():
-            raise UsageError(
-                f"{printable(self._path)} may name several files, so --output takes a folder"
-            )
+        is_url = is_object_url(output)
+        if (
+            output == STDIO
+            or format_of(output) is not None
+            or (not is_url and Path(output).is_file())
+        ):
+            raise UsageError("IN may name several files, so --output takes a folder")
+        if is_url:
+            return f"{output.removesuffix('/')}/{found.relative.as_posix()}"
         return str(Path(output, found.relative))
 
     def _check_columns(self, source: Source, given: Input) -> None:
@@ -288,13 +310,18 @@ class Rewrite:
 
     def failed(self, error: RawMMError | InternalError) -> int:
         """Print the error that stopped the pass; return the exit code."""
+        return self.print_failure(error, self.source.name, self.line)
+
+    @staticmethod
+    def print_failure(error: RawMMError | InternalError, name: str, line: int | None) -> int:
+        """Print why a file was not written, by its name and record; return the exit code."""
         if isinstance(error, InternalError):
-            terminal.error(f"{location_of(self.source.name, self.line)}: {error}")
+            terminal.error(f"{location_of(name, line)}: {error}")
             return 2
         if error.code in _ENVIRONMENT:
             terminal.error(error.message)
             return 2
-        console(for_errors=True).print(located(self.source.name, self.line, error))
+        console(for_errors=True).print(located(name, line, error))
         return 1
 
 
@@ -353,4 +380,6 @@ def _keeps_text(source: Source, form: FileFormat) -> bool:
 
 
 def _is_same(source: str, output: str) -> bool:
+    if is_object_url(source) or is_object_url(output):
+        return source == output
     return STDIO not in (source, output) and os.path.realpath(source) == os.path.realpath(output)

@@ -6,6 +6,7 @@ import os
 import secrets
 import stat
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -16,7 +17,8 @@ from rawmm.cli.array_bytes import from_json, to_json
 from rawmm.cli.compressed import compression_of, compressor
 from rawmm.cli.output import UsageError
 from rawmm.cli.records import STDIO
-from rawmm.errors import contract_error, printable, raise_alone, shown_file
+from rawmm.errors import OffloadError, contract_error, printable, raise_alone, shown_file
+from rawmm.store import is_object_url, put_object
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,7 +35,8 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 class Target:
     """A file that is replaced once everything is written.
 
-    Standard output (``-``), devices and pipes are written record by record.
+    Standard output (``-``), devices and pipes are written record by record. An object of a store
+    is written to a temporary file of this machine first.
 
     Args:
         path: the file, or ``-``.
@@ -46,8 +49,11 @@ class Target:
     def __init__(self, path: str, *, durable: bool) -> None:
         self._durable = durable
         self._name = "standard output" if path == STDIO else printable(path)
+        self._url = path if is_object_url(path) else None
         # Replace the target of a symbolic link, not the link.
         self._path = None if path == STDIO else Path(os.path.realpath(path))
+        if self._url is not None:
+            self._path = Path(tempfile.gettempdir(), f"rawmm-{secrets.token_hex(6)}")
         self._temporary: Path | None = None
         self._file: BinaryIO
         compression = None if path == STDIO else compression_of(path)
@@ -123,6 +129,7 @@ class Target:
         traceback: TracebackType | None,
     ) -> None:
         """Put the file in place; after an error remove it."""
+        refused: str | None = None
         if self._path is None:
             if kind is None:
                 self._file.flush()
@@ -132,12 +139,16 @@ class Target:
                 self._finish(self._path)
         except OSError as failure:
             raise self._failed(failure) from None
+        except OffloadError as failure:
+            refused = failure.message
         finally:
             with suppress(OSError):
                 self._file.close()
             if self._temporary is not None:
                 with suppress(OSError):
                     self._temporary.unlink()
+        if refused is not None:
+            raise UsageError(f"{shown_file(self._name)}: cannot be written: {refused}")
 
     def _finish(self, path: Path) -> None:
         if self._compressor is not None:
@@ -148,6 +159,9 @@ class Target:
         if self._durable:
             os.fsync(self._file.fileno())
         self._file.close()
+        if self._url is not None:
+            put_object(self._url, self._temporary)
+            return
         self._temporary.replace(path)
         self._temporary = None
         if self._durable:

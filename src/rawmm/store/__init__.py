@@ -16,8 +16,10 @@ from rawmm.store.fetcher import HttpsFetcher
 from rawmm.store.fetcher import fetched as fetched
 from rawmm.store.fsck import WRONG as WRONG
 from rawmm.store.fsck import Finding, fsck
+from rawmm.store.fsck import ImageCheck as ImageCheck
 from rawmm.store.fsck import Kind as Kind
 from rawmm.store.fsck import Progress as Progress
+from rawmm.store.fsck import check_images as check_images
 from rawmm.store.fsck import iter_findings as iter_findings
 from rawmm.store.gc import GRACE as GRACE
 from rawmm.store.gc import GarbageStats, collect_garbage
@@ -42,6 +44,10 @@ from rawmm.store.record_objects import list_objects as list_objects
 from rawmm.store.record_objects import object_state as object_state
 from rawmm.store.record_objects import put_object as put_object
 from rawmm.store.record_objects import sha256_of as sha256_of
+from rawmm.store.references import Mention as Mention
+from rawmm.store.references import Mentions as Mentions
+from rawmm.store.references import RecordSearch as RecordSearch
+from rawmm.store.references import Referenced as Referenced
 from rawmm.store.registry import open_store
 from rawmm.store.registry import register_scheme as register_scheme
 from rawmm.store.registry import served_schemes as served_schemes

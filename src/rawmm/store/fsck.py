@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -24,7 +25,7 @@ from rawmm.errors import (
 from rawmm.images import check_complete, read_header
 from rawmm.locators import file_path, names_image, scheme_of
 from rawmm.real_class import is_a
-from rawmm.store.errors import STORE_FAILURES
+from rawmm.store.errors import STORE_FAILURES, requesting
 from rawmm.store.listing import (
     aside,
     is_image_name,
@@ -35,15 +36,20 @@ from rawmm.store.listing import (
     writer_of,
 )
 from rawmm.store.local import ImageStore
+from rawmm.store.object_client import run
+from rawmm.store.object_gc import look
+from rawmm.store.object_store import ObjectImageStore
 from rawmm.store.protocol import check_exists, list_names, read_bytes
-from rawmm.store.references import Referenced, each_record, file_name
+from rawmm.store.references import Mention, RecordSearch, Referenced, each_record, file_name
 from rawmm.store.registry import open_store
+from rawmm.store.tombstones import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rawmm.store.protocol import Store
 
+ImageCheck: TypeAlias = "Callable[[Iterator[list[str]]], Iterable[list[list[Finding]]]]"
 Kind: TypeAlias = Literal["missing", "corrupt", "outside", "orphaned", "stale", "foreign"]
 
 WRONG: Final[frozenset[Kind]] = frozenset({"missing", "corrupt"})
@@ -53,6 +59,8 @@ STALE_AFTER: Final = timedelta(hours=1)
 STALE_AFTER_ALIVE: Final = timedelta(days=1)
 """The same if a process has the writer's id, which may have been reused or be another host's."""
 
+_NAMES_AT_ONCE: Final = 256
+"""Images in a piece of work."""
 _OF_BYTES: Final = frozenset({"hash_mismatch", "not_an_image"})
 _OF_OTHER_STORES: Final = frozenset({"path_escape", "bad_locator"})
 
@@ -89,11 +97,13 @@ class Progress:
         images: images in the store.
         references: places in the records that refer to an image, in the store or outside.
         outside: those of them that refer to images outside the store.
+        marked: images of an object store that a collection marked, to delete them later.
     """
 
     images: int = 0
     references: int = 0
     outside: int = 0
+    marked: int = 0
 
 
 def fsck(
@@ -128,14 +138,21 @@ def fsck(
 
 def iter_findings(
     image_dir: str | os.PathLike[str],
-    references: Iterable[Any] | None = None,
+    references: Iterable[Any] | RecordSearch | None = None,
     *,
     repair: bool = False,
     quarantine: bool = False,
     progress: Progress | None = None,
+    images: ImageCheck | None = None,
 ) -> Iterator[Finding]:
-    """Yield the findings of `fsck`, and update `progress` meanwhile."""
-    records = None if references is None else each_record(references)
+    """Yield the findings of `fsck`, and update `progress` meanwhile.
+
+    `images` calls `check_images` for each list of names, perhaps elsewhere, and yields the results
+    in their order. By default it is called here.
+    """
+    records: Any = references
+    if references is not None and not is_a(references, RecordSearch):
+        records = each_record(references)
     progress = progress or Progress()
     store = open_store(image_dir)
     if not is_a(store, ImageStore):
@@ -143,11 +160,31 @@ def iter_findings(
             raise ContractError(
                 "bad_value", expected="an image directory to repair", got="another store"
             )
-        yield from _StoreCheck(store, progress).findings(records)
+        is_bucket = is_a(store, ObjectImageStore)
+        other = _ObjectCheck(store, progress) if is_bucket else _StoreCheck(store, progress)
+        yield from other.findings(records, images or partial(map, other.check_images))
         return
     with opened(store.root, "to check") as directory:
         check = _DirectoryCheck(store, directory, progress, repair=repair, quarantine=quarantine)
-        yield from check.all_findings(records)
+        yield from check.all_findings(records, images or partial(map, check.check_images))
+
+
+def check_images(
+    image_dir: str | os.PathLike[str], names: list[str], *, quarantine: bool = False
+) -> list[list[Finding]]:
+    """Return the findings of each of some images of a store. See `iter_findings`.
+
+    Raises:
+        OffloadError: ``store_failed`` if an image cannot be read, and as `open_store`.
+    """
+    store, progress = open_store(image_dir), Progress()
+    if is_a(store, ObjectImageStore):
+        return _ObjectCheck(store, progress).check_images(names)
+    if not is_a(store, ImageStore):
+        return _StoreCheck(store, progress).check_images(names)
+    with opened(store.root, "to check") as directory:
+        check = _DirectoryCheck(store, directory, progress, repair=False, quarantine=quarantine)
+        return check.check_images(names)
 
 
 class _StoreCheck:
@@ -156,16 +193,21 @@ class _StoreCheck:
     def __init__(self, store: Store, progress: Progress) -> None:
         self._store = store
         self._progress = progress
+        self._all_names: list[str] = []
 
-    def findings(self, references: Iterable[Any] | None) -> Iterator[Finding]:
+    def findings(
+        self, references: Iterable[Any] | RecordSearch | None, images: ImageCheck
+    ) -> Iterator[Finding]:
         """Yield what is missing, outside, corrupt and orphaned."""
-        names = list(self._names())
+        names = self._all_names = list(self._names())
         referenced = None
         if references is not None:
             referenced = Referenced(names)
             yield from self._reference_findings(references, referenced)
-        for name in names:
-            yield from self._image(name)
+        chunks = (names[at : at + _NAMES_AT_ONCE] for at in range(0, len(names), _NAMES_AT_ONCE))
+        found = (each for chunk in images(chunks) for each in chunk)
+        for name, findings in zip(names, found, strict=True):
+            yield from findings
             if referenced is not None and name not in referenced.names:
                 yield self._finding(
                     "orphaned",
@@ -176,6 +218,10 @@ class _StoreCheck:
                     hint="rawmm gc deletes it once it is old enough",
                 )
             self._progress.images += 1
+
+    def check_images(self, names: list[str]) -> list[list[Finding]]:
+        """Return the findings of each image."""
+        return [list(self._image(name)) for name in names]
 
     def _names(self) -> Iterable[str]:
         return list_names(self._store)
@@ -211,29 +257,28 @@ class _StoreCheck:
         yield Finding("corrupt", self._file(name), error)
 
     def _reference_findings(
-        self, references: Iterable[Any], referenced: Referenced
+        self, references: Iterable[Any] | RecordSearch, referenced: Referenced
     ) -> Iterator[Finding]:
         """Yield missing and outside images, each once, at the first place that names it."""
         known: dict[str, Kind | None] = {}
         missing: set[Path] = set()
         outside: list[tuple[str, Finding]] = []
-        for number, record in enumerate(references):
-            for path, locator in referenced.read(record):
-                self._progress.references += 1
-                if locator in known:
-                    self._progress.outside += known[locator] == "outside"
-                    continue
-                file, error = self._look_up(locator)
-                kind = known[locator] = _kind_of(error)
-                if error is None or kind is None:
-                    continue
-                finding = Finding(kind, file, error.at(path), number)
-                if kind == "outside":
-                    self._progress.outside += 1
-                    outside.append((locator, finding))
-                elif file not in missing:
-                    missing.add(file)
-                    yield finding
+        for locator, mention in self._mentions(references, referenced):
+            self._progress.references += mention.times
+            if locator in known:
+                self._progress.outside += known[locator] == "outside"
+                continue
+            file, error = self._look_up(locator)
+            kind = known[locator] = _kind_of(error)
+            if error is None or kind is None:
+                continue
+            finding = Finding(kind, file, error.at(mention.path), mention.record)
+            if kind == "outside":
+                self._progress.outside += mention.times
+                outside.append((locator, finding))
+            elif file not in missing:
+                missing.add(file)
+                yield finding
         # If a directory is gone and some of its images are here, the run was moved here.
         moved = {
             finding.file.parent
@@ -245,6 +290,19 @@ class _StoreCheck:
         for locator, finding in outside:
             here = referenced.holds(locator)
             yield self._outside(finding, lost=finding.file.parent in moved and not here, here=here)
+
+    def _mentions(
+        self, references: Iterable[Any] | RecordSearch, referenced: Referenced
+    ) -> Iterator[tuple[str, Mention]]:
+        """Yield what records name, in their order."""
+        if isinstance(references, RecordSearch):
+            found = references.search(self._all_names, every=True)
+            referenced.names |= found.names
+            yield from found.locators.items()
+            return
+        for number, record in enumerate(references):
+            for path, locator in referenced.read(record):
+                yield locator, Mention(number, path, 1)
 
     def _look_up(self, locator: str) -> tuple[Path, RawMMError | None]:
         """Return the file that a locator names, and why it is not in the store, or None."""
@@ -304,6 +362,39 @@ class _StoreCheck:
         return Finding(kind, self._file(name), error, repaired=repaired)
 
 
+class _ObjectCheck(_StoreCheck):
+    """The check of an object store, which reads many images at the same time."""
+
+    _store: ObjectImageStore
+
+    def check_images(self, names: list[str]) -> list[list[Finding]]:
+        """Return the findings of each image."""
+        return self._store.map(lambda name: list(self._image(name)), names)
+
+    def findings(
+        self, references: Iterable[Any] | RecordSearch | None, images: ImageCheck
+    ) -> Iterator[Finding]:
+        """Yield what `_StoreCheck` does, and old tombstones without an image before it."""
+        with requesting(f"to list {shown_path(self._store.root)}"):
+            view = run(
+                self._store.client, look(self._store.prefix, STALE_AFTER_ALIVE, time.time_ns())
+            )
+        for name, blob in sorted(view.tombstones.items()):
+            if name in view.images:
+                self._progress.marked += 1
+            elif view.is_old(blob):
+                age = timedelta(microseconds=(view.now - blob.modified) // 1000)
+                yield self._finding(
+                    "stale",
+                    f"{FOLDER}/{name}",
+                    "stale_file",
+                    expected="no tombstone of an image that is gone",
+                    got=f"one, unchanged for {_in_words(age)}",
+                    hint="the next rawmm gc removes it",
+                )
+        yield from super().findings(references, images)
+
+
 class _DirectoryCheck(_StoreCheck):
     """The check of a directory, which may also hold temporary, hidden and foreign files."""
 
@@ -324,14 +415,16 @@ class _DirectoryCheck(_StoreCheck):
         self._now = time.time_ns()
         self._is_root_by_parent: dict[Path, bool] = {}
 
-    def all_findings(self, references: Iterable[Any] | None) -> Iterator[Finding]:
+    def all_findings(
+        self, references: Iterable[Any] | RecordSearch | None, images: ImageCheck
+    ) -> Iterator[Finding]:
         listing = list_images(self._directory)
         # Hidden files first, because a repair restores the names of images.
         for name in listing.temporary:
             yield from self._temporary(name)
         for name in listing.aside:
             yield self._aside(name)
-        yield from self.findings(references)
+        yield from self.findings(references, images)
         for name in listing.foreign:
             yield self._foreign(name)
 

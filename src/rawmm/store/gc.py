@@ -70,7 +70,7 @@ from rawmm.store.object_client import Delete, run
 from rawmm.store.object_gc import look, settle, tidy
 from rawmm.store.object_store import ObjectImageStore
 from rawmm.store.protocol import delete_image, list_names
-from rawmm.store.references import Referenced, each_record, file_name
+from rawmm.store.references import RecordSearch, Referenced, each_record, file_name
 from rawmm.store.registry import open_store
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class GarbageStats:
 
 def collect_garbage(
     image_dir: str | os.PathLike[str],
-    references: Iterable[Any],
+    references: Iterable[Any] | RecordSearch,
     *,
     grace: timedelta = GRACE,
     dry_run: bool = False,
@@ -141,7 +141,7 @@ def collect_garbage(
         ProcessedPayloadError: ``not_json`` for a record that cannot be searched.
         OffloadError: ``store_failed`` if the store cannot be read or written, and as `open_store`.
     """
-    records = each_record(references)
+    records = references if is_a(references, RecordSearch) else each_record(references)
     if not is_a(grace, timedelta):
         raise ContractError(
             "wrong_type", expected="a grace period that is a datetime.timedelta", got=shown(grace)
@@ -177,7 +177,7 @@ def collect_garbage(
 
 def _collect_objects(
     store: ObjectImageStore,
-    records: Iterator[Any],
+    records: Iterator[Any] | RecordSearch,
     grace: timedelta,
     *,
     dry_run: bool,
@@ -212,7 +212,12 @@ def _collect_objects(
 
 
 def _collect_store(
-    store: Store, records: Iterator[Any], grace: timedelta, *, dry_run: bool, allow_empty: bool
+    store: Store,
+    records: Iterator[Any] | RecordSearch,
+    grace: timedelta,
+    *,
+    dry_run: bool,
+    allow_empty: bool,
 ) -> GarbageStats:
     """Collect a store that is not a directory."""
     if grace:
@@ -233,7 +238,7 @@ def _collect_store(
 
 
 def _unreferenced(
-    records: Iterator[Any],
+    records: Iterator[Any] | RecordSearch,
     images: list[str],
     root: object,
     stats: GarbageStats,
@@ -243,10 +248,15 @@ def _unreferenced(
 ) -> list[str]:
     """Read all records; return the images that none of them names."""
     referenced, elsewhere = Referenced(images), set[str]()
-    for record in records:
-        for _, locator in referenced.read(record):
-            if not referenced.holds(locator):
-                elsewhere.add(locator)
+    if isinstance(records, RecordSearch):
+        found = records.search(images, every=False)
+        referenced.names |= found.names
+        elsewhere |= found.locators.keys()
+    else:
+        for record in records:
+            for _, locator in referenced.read(record):
+                if not referenced.holds(locator):
+                    elsewhere.add(locator)
     # Records may name foreign files of the directory too. They are never deleted.
     others = set(foreign)
     stats.elsewhere = sum(file_name(locator) not in others for locator in elsewhere)

@@ -12,6 +12,7 @@ in which no reader looks for names, such as UTF-16 or gzip, are not searched.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike, fspath
@@ -247,6 +248,47 @@ class Referenced:
             names = self._by_digits.get(digits[start : start + _SHORTEST])
             if names is not None:
                 self.names.update(names)
+
+
+class Mention(NamedTuple):
+    """Where records name an image for the first time, and how often they do.
+
+    Attributes:
+        record: the index of the record.
+        path: the place in it.
+        times: the number of places in all records.
+        line: where the record is in its file, if the search knows.
+    """
+
+    record: int
+    path: Path
+    times: int
+    line: int | None = None
+
+
+class Mentions(NamedTuple):
+    """What records name.
+
+    Attributes:
+        names: images of the store that they name.
+        locators: what a reader would look up, in the order of the records.
+    """
+
+    names: set[str]
+    locators: dict[str, Mention]
+
+
+class RecordSearch(ABC):
+    """Records that are searched elsewhere, such as in other processes."""
+
+    @abstractmethod
+    def search(self, names: list[str], *, every: bool) -> Mentions:
+        """Search all records.
+
+        Args:
+            names: the images of the store.
+            every: whether to return locators of images with these names, too.
+        """
 
 
 def file_name(locator: str) -> str:

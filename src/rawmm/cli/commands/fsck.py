@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from rawmm.cli import output
+from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.image_dir import check_dir_name
 from rawmm.cli.output import console, counted, summary_table
-from rawmm.cli.references import InputFormat, ReferenceFiles, References
+from rawmm.cli.references import (
+    EngineSearch,
+    InputFormat,
+    ReferenceFiles,
+    References,
+    image_check_on,
+)
 from rawmm.cli.report import MaxErrors, Report, ReportFormat
 from rawmm.errors import OffloadError, RawMMError, printable
 from rawmm.store import WRONG, Progress, iter_findings
@@ -55,6 +62,9 @@ def fsck(
     input_format_name: InputFormat = None,
     style: ReportFormat = "text",
     max_errors: MaxErrors = None,
+    engine: EngineName = None,
+    jobs: Jobs = None,
+    address: Address = None,
 ) -> int:
     """Compare every file of an image directory with the hash in its name.
 
@@ -68,14 +78,15 @@ def fsck(
     counts: Counter[str] = Counter()
     looked = Progress()
     failed: RawMMError | None = None
-    with Report(style, max_errors) as report:
+    with Report(style, max_errors) as report, open_engine(engine, jobs, address) as opened:
         try:
             for finding in iter_findings(
                 image_dir,
-                None if files is None else files.records(),
+                None if files is None else EngineSearch(files, opened),
                 repair=repair,
                 quarantine=quarantine,
                 progress=looked,
+                images=image_check_on(opened, image_dir, quarantine=quarantine),
             ):
                 counts[finding.kind] += 1
                 counts["repaired"] += finding.repaired
@@ -107,12 +118,13 @@ def _summary(counts: Counter[str], looked: Progress, *, referenced: bool) -> Non
     screen = console()
     if not screen.is_terminal:
         found = ", ".join(f"{counts[kind] or 'no'} {kind}" for kind in kinds)
+        marked = f", {looked.marked} marked by gc" if looked.marked else ""
         repaired = f", {counts['repaired']} repaired" if counts["repaired"] else ""
         left_out = "" if referenced else f"; {_NOT_CHECKED}"
         if looked.outside:
             references = counted(looked.references, "reference")
             left_out = f"; {looked.outside} of {references} refer to images elsewhere, not checked"
-        output.info(f"{counted(looked.images, 'image')}: {found}{repaired}{left_out}")
+        output.info(f"{counted(looked.images, 'image')}: {found}{marked}{repaired}{left_out}")
         return
     table = summary_table()
     table.add_row("images", f"{looked.images:,}")
@@ -123,6 +135,8 @@ def _summary(counts: Counter[str], looked: Progress, *, referenced: bool) -> Non
         table.add_row(kind, f"{counts[kind]:,}", _KINDS[kind], style="bold red" if bad else None)
     if referenced:
         table.add_row("outside", f"{looked.outside:,}", _OUTSIDE)
+    if looked.marked:
+        table.add_row("marked", f"{looked.marked:,}", "a later gc deletes them")
     if counts["repaired"]:
         table.add_row("repaired", f"{counts['repaired']:,}", style="bold green")
     screen.print(table)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from rawmm.cli import output
+from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.image_dir import check_dir_name
 from rawmm.cli.output import UsageError, console, counted, size, summary_table
-from rawmm.cli.references import InputFormat, ReferenceFiles, References
+from rawmm.cli.references import EngineSearch, InputFormat, ReferenceFiles, References
 from rawmm.errors import OffloadError, RawMMError, printable
 from rawmm.store import GRACE, collect_garbage, open_store
 
@@ -42,6 +43,9 @@ def gc(
         Parameter(negative=(), help="Continue even if the records refer to none of the images."),
     ] = False,
     input_format_name: InputFormat = None,
+    engine: EngineName = None,
+    jobs: Jobs = None,
+    address: Address = None,
 ) -> int:
     """Delete images that no record refers to and that are older than the grace period.
 
@@ -59,9 +63,14 @@ def gc(
         raise UsageError("--grace takes a time of 0s or more")
     files = ReferenceFiles(refs, input_format_name)
     try:
-        stats = collect_garbage(
-            image_dir, files.records(), grace=grace, dry_run=dry_run, allow_empty=allow_empty
-        )
+        with open_engine(engine, jobs, address) as opened:
+            stats = collect_garbage(
+                image_dir,
+                EngineSearch(files, opened),
+                grace=grace,
+                dry_run=dry_run,
+                allow_empty=allow_empty,
+            )
     except OffloadError as error:
         output.error(error.message)
         return 2

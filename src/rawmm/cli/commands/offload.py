@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from cyclopts import Parameter
 
 from rawmm.checks import is_chat_request
 from rawmm.cli import output as terminal
+from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.image_dir import open_store, open_writable_store
+from rawmm.cli.inputs import find_inputs
 from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
 from rawmm.cli.malformed import with_fault
+from rawmm.cli.many import Manifest as ManifestFile
+from rawmm.cli.many import Totals, files_text, rewrite_many
 from rawmm.cli.output import UsageError, console, counted, size, summary_table
 from rawmm.cli.rewrite import (
     Column,
     Durable,
     InputFormat,
     InputName,
+    Manifest,
     OutputFormat,
     OutputName,
     Rewrite,
@@ -44,9 +49,18 @@ from rawmm.validation import detect, iter_errors
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rawmm.cli.bugs import InternalError
+    from rawmm.cli.many import Pass
     from rawmm.cli.records import Format
     from rawmm.images import ImageDecoding
     from rawmm.layouts import Layout
+
+
+_DAMAGED: Final = "damaged"
+"""The count of damaged files in the store that were replaced."""
+_Options: TypeAlias = (
+    "tuple[str | None, str, str | None, list[int] | None, Decoding, bool, tuple[str, ...]]"
+)
 
 
 def offload(
@@ -88,6 +102,10 @@ def offload(
         ),
     ] = None,
     durable: Durable = True,
+    manifest: Manifest = None,
+    engine: EngineName = None,
+    jobs: Jobs = None,
+    address: Address = None,
 ) -> int:
     """Store inline images by content, and replace them by file:// references.
 
@@ -100,8 +118,48 @@ def offload(
     check_output(source, output, output_format)
     if mode == "inline" and layout is not None:
         raise UsageError("--mode inline writes no sidecars; leave --layout out")
+    if layout is not None:
+        named_layout(layout)
+    options = (image_dir, mode, layout, image_token, decoding, durable, tuple(fetch or ()))
+    if manifest is None and engine is None and jobs is None:
+        with Rewrite(source, form, "offload", column) as run:
+            run.output, run.output_format = output, output_format
+            store = _opened(options)
+            failure, counts = _offload_file(run, options, store)
+        if failure is not None:
+            return run.failed(failure)
+        _summary(run, counts, mode)
+        return 0
+    found = find_inputs(source, form, "--input-format", column)
+    _opened(options)
+    header = {"rawmm": "offload", "options": [*options, output_format, column]}
+    done = rewrite_many(
+        "offload", found, output, output_format, _pass_of, (options,),
+        open_engine(engine, jobs, address), ManifestFile(manifest, header),
+    )  # fmt: skip
+    _summary(done, done.counts, mode)
+    return done.code
+
+
+def _pass_of(options: _Options) -> Pass:
+    """What offloads the images of a file. Runs in the processes of an engine."""
+    store = _opened(options)
+    return lambda run: _offload_file(run, options, store)
+
+
+def _opened(options: _Options) -> Store | None:
+    image_dir, mode, *_, durable, fetch = options
+    return _store(image_dir, durable=durable, writes=mode == "offload", fetch=fetch)
+
+
+def _offload_file(
+    run: Rewrite, options: _Options, store: Store | None
+) -> tuple[RawMMError | InternalError | None, dict[str, int]]:
+    """Offload the images of the files of a pass; return the error that stopped it, and counts."""
+    _, mode, layout, image_token, decoding, durable, _ = options
     known_layout = None if layout is None else named_layout(layout)
     stats = ImageOffloadStats()
+    damaged = _damaged(store)
 
     def offloaded(value: Any) -> Any:
         described = None
@@ -127,24 +185,21 @@ def offload(
             _check_still_valid(decode_text(done.body, run.source.form), run)
         return done.body
 
-    with Rewrite(source, form, "offload", column) as run:
-        store = _store(image_dir, durable=durable, writes=mode == "offload", fetch=fetch or ())
-        failure = run.write(
-            output,
-            output_format,
-            offloaded,
-            durable=durable,
-            change_text=offloaded_text if known_layout is None else None,
-        )
-    if failure is not None:
-        return run.failed(failure)
-    _summary(
-        run,
-        stats,
-        mode,
-        store.counters.verify_failures if is_a(store, (ImageStore, ObjectImageStore)) else 0,
+    assert run.output is not None
+    failure = run.write(
+        run.output,
+        run.output_format,
+        offloaded,
+        durable=durable,
+        change_text=offloaded_text if known_layout is None else None,
     )
-    return 0
+    counts = {name: getattr(stats, name) for name in stats.__slots__}
+    return failure, {**counts, _DAMAGED: _damaged(store) - damaged}
+
+
+def _damaged(store: Store | None) -> int:
+    """The number of damaged files in the store that were replaced."""
+    return store.counters.verify_failures if is_a(store, (ImageStore, ObjectImageStore)) else 0
 
 
 def _offloaded_text(data: bytes, form: Format, store: Store) -> OffloadedRequest:
@@ -256,15 +311,15 @@ def _store(
         raise UsageError(error.message.replace("pass image_dir", "give --image-dir")) from None
 
 
-def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) -> None:
-    """Print what was done: a table on a terminal, else a line.
-
-    `damaged` is the number of damaged files in the store that were replaced.
-    """
+def _summary(run: Rewrite | Totals, counts: dict[str, int], mode: str) -> None:
+    """Print what was done: a table on a terminal, else a line."""
+    damaged = counts[_DAMAGED]
+    stats = ImageOffloadStats(**{name: counts[name] for name in ImageOffloadStats.__slots__})
+    files = files_text(run) if isinstance(run, Totals) else ""
     before = run.content
     if mode == "inline":
         records, images = counted(run.records, "record"), counted(stats.images_seen, "image")
-        terminal.info(f"{records}, {images}{_noted(stats)}: no errors")
+        terminal.info(f"{files}{records}, {images}{_noted(stats)}: no errors")
         return
     saved = before - run.written - stats.bytes_written
     gain = f"{size(saved)} of {size(before)}" if saved > 0 else "nothing"
@@ -272,7 +327,7 @@ def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) ->
     screen = console()
     if not screen.is_terminal:
         terminal.info(
-            f"{counted(run.records, 'record')}, {counted(stats.images_seen, 'image')} seen, "
+            f"{files}{counted(run.records, 'record')}, {counted(stats.images_seen, 'image')} seen, "
             f"{stored} stored, {stats.images_deduplicated} deduplicated, "
             f"{f'{damaged} damaged and replaced, ' if damaged else ''}"
             f"{size(stats.bytes_in)} in, {size(stats.bytes_written)} written, {gain} saved"
@@ -280,6 +335,8 @@ def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) ->
         )
         return
     table = summary_table()
+    if isinstance(run, Totals):
+        table.add_row("files", f"{run.files:,}", files.removesuffix(", "))
     table.add_row("records", f"{run.records:,}")
     table.add_row("images seen", f"{stats.images_seen:,}", size(stats.bytes_in))
     table.add_row("stored", f"{stored:,}", size(stats.bytes_written))

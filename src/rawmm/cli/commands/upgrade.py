@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import msgspec
 from cyclopts import Parameter
@@ -13,9 +13,13 @@ from rich.text import Text
 from rawmm.checks import CHAT_REQUEST, is_chat_request
 from rawmm.cli import output as terminal
 from rawmm.cli.bugs import InternalError
+from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.foreign import type_hint
 from rawmm.cli.image_dir import open_store, open_writable_store
+from rawmm.cli.inputs import find_inputs
 from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
+from rawmm.cli.many import Manifest as ManifestFile
+from rawmm.cli.many import files_text, rewrite_many
 from rawmm.cli.output import UsageError, console, counted
 from rawmm.cli.record_types import named_type
 from rawmm.cli.report import located, location_of
@@ -24,6 +28,7 @@ from rawmm.cli.rewrite import (
     Durable,
     InputFormat,
     InputName,
+    Manifest,
     OptionalOutputName,
     OutputFormat,
     RecordType,
@@ -36,9 +41,13 @@ from rawmm.model.kinds import schema_of
 from rawmm.upgrades import FORMS, RELEASED, TRAINING_SAMPLE, Walk, kind_of, reference_kind
 
 if TYPE_CHECKING:
+    from rawmm.cli.many import Pass, Totals
     from rawmm.images import ImageDecoding
     from rawmm.layouts import Layout
     from rawmm.store import Store
+
+
+_Options: TypeAlias = "tuple[str | None, str | None, str | None, list[int] | None, Decoding, bool]"
 
 
 def upgrade(
@@ -83,6 +92,10 @@ def upgrade(
     output_format: OutputFormat = None,
     column: Column = None,
     durable: Durable = True,
+    manifest: Manifest = None,
+    engine: EngineName = None,
+    jobs: Jobs = None,
+    address: Address = None,
 ) -> int:
     """Convert records from historical wire forms to the form of the contract.
 
@@ -100,30 +113,67 @@ def upgrade(
         raise UsageError("--max-errors takes 0, which lists all, or a positive number")
     if output is not None:
         check_output(source, output, output_format)
-    kind = None if type_name is None else _kind(type_name)
-    known_layout = None if layout is None else named_layout(layout)
-    with Rewrite(source, form, "upgrade", column) as run:
-        opener = open_store if dry_run else open_writable_store
-        store = None if image_dir is None else opener(image_dir, durable=durable)
-        upgrader = _Upgrader(
-            run,
-            kind,
-            store,
-            known_layout,
-            image_token,
-            DECODINGS[decoding],
-            notes=notes,
-            dry_run=dry_run,
-            most=max_errors,
-        )
-        if output is None or dry_run:
-            failure: RawMMError | InternalError | None = upgrader.try_all()
-        else:
-            failure = run.write(output, output_format, upgrader.upgraded, durable=durable)
-    if failure is not None:
-        return run.failed(failure)
-    upgrader.summary()
-    return 2 if upgrader.bugs else 1 if upgrader.refused else 0
+    if type_name is not None:
+        _kind(type_name)
+    if layout is not None:
+        named_layout(layout)
+    options = (type_name, image_dir, layout, image_token, decoding, durable)
+    if manifest is None and engine is None and jobs is None:
+        with Rewrite(source, form, "upgrade", column) as run:
+            run.output, run.output_format = output, output_format
+            upgrader = _upgrader(run, options, notes=notes, dry_run=dry_run, most=max_errors)
+            failure = upgrader.run()
+        if failure is not None:
+            return run.failed(failure)
+        upgrader.summary()
+        return 2 if upgrader.bugs else 1 if upgrader.refused else 0
+    if output is None or dry_run or notes:
+        raise UsageError("--manifest and --engine write files; leave --dry-run and --notes out")
+    found = find_inputs(source, form, "--input-format", column)
+    _opened(options, dry_run=False)
+    header = {"rawmm": "upgrade", "options": [*options, output_format, column]}
+    done = rewrite_many(
+        "upgrade", found, output, output_format, _pass_of, (options,),
+        open_engine(engine, jobs, address), ManifestFile(manifest, header),
+    )  # fmt: skip
+    _summary_of_many(done, writes_images=image_dir is not None)
+    return done.code
+
+
+def _pass_of(options: _Options) -> Pass:
+    """What upgrades a file. Runs in the processes of an engine."""
+
+    def upgraded(run: Rewrite) -> tuple[RawMMError | InternalError | None, dict[str, int]]:
+        upgrader = _upgrader(run, options, notes=False, dry_run=False, most=0)
+        failure = upgrader.run()
+        return failure, upgrader.counts()
+
+    return upgraded
+
+
+def _opened(options: _Options, *, dry_run: bool) -> Store | None:
+    """The store; None if no directory is named."""
+    _, image_dir, *_, durable = options
+    opener = open_store if dry_run else open_writable_store
+    return None if image_dir is None else opener(image_dir, durable=durable)
+
+
+def _upgrader(
+    run: Rewrite, options: _Options, *, notes: bool, dry_run: bool, most: int
+) -> _Upgrader:
+    type_name, _, layout, image_token, decoding, durable = options
+    return _Upgrader(
+        run,
+        None if type_name is None else _kind(type_name),
+        _opened(options, dry_run=dry_run),
+        None if layout is None else named_layout(layout),
+        image_token,
+        DECODINGS[decoding],
+        notes=notes,
+        dry_run=dry_run,
+        durable=durable,
+        most=most,
+    )
 
 
 class _Upgrader:
@@ -145,8 +195,10 @@ class _Upgrader:
         *,
         notes: bool,
         dry_run: bool,
+        durable: bool,
         most: int,
     ) -> None:
+        self._durable = durable
         self.refused = 0
         self.bugs = 0
         self._most = most
@@ -184,9 +236,18 @@ class _Upgrader:
             console().print(Text(f"{location_of(self._run.source.name, self._run.line)}::{note}"))
         return canonical
 
-    def try_all(self) -> RawMMError | None:
-        """Upgrade every record without writing; return an error of a file itself, or None."""
-        return self._run.try_all(self.upgraded, self._refuse)
+    def run(self) -> RawMMError | InternalError | None:
+        """Upgrade all records of the pass; return an error that stopped it, or None."""
+        run = self._run
+        if run.output is None or self._dry_run:
+            return run.try_all(self.upgraded, self._refuse)
+        return run.write(run.output, run.output_format, self.upgraded, durable=self._durable)
+
+    def counts(self) -> dict[str, int]:
+        """The number of records and changes of each form, and of images stored."""
+        records = {f"records {form}": number for form, number in self._records.items()}
+        changes = {f"changes {form}": number for form, number in self._changes.items()}
+        return {**records, **changes, "stored": self._stored}
 
     def _refuse(self, error: RawMMError | InternalError) -> None:
         if isinstance(error, InternalError):
@@ -210,36 +271,61 @@ class _Upgrader:
         """Print what was done: a table on a terminal, else a line."""
         if self._most and self.refused > self._most:
             terminal.info(f"… {self.refused - self._most} more refused (--max-errors 0 lists all)")
-        counts = {form: self._records[form] for form in FORMS if self._records[form]}
-        if self.refused:
-            counts["refused"] = self.refused
-        if self.bugs:
-            counts["with an internal error"] = self.bugs
-        stored = self._stored if self._store and not self._dry_run else None
-        screen = console()
-        if screen.is_terminal:
-            screen.print(self._table(counts, stored))
-            return
-        listed = ", ".join(f"{count} {form}" for form, count in counts.items())
-        terminal.info(
+        others = {"refused": self.refused, "with an internal error": self.bugs}
+        _print_summary(
+            self._records,
+            self._changes,
+            {name: number for name, number in others.items() if number},
+            self._stored if self._store and not self._dry_run else None,
             "dry run: " if self._dry_run else "",
-            f"{counted(sum(counts.values()), 'record')}{f' ({listed})' if listed else ''}, ",
-            counted(self._changes.total(), "change"),
-            "" if stored is None else f", {counted(stored, 'image')} stored",
         )
 
-    def _table(self, counts: dict[str, int], stored: int | None) -> Table:
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="bold")
-        table.add_column(justify="right")
-        table.add_column(justify="right")
-        table.add_column(style="dim")
-        table.add_row("form", "records", "changes", style="dim")
-        for form, count in counts.items():
-            table.add_row(form, f"{count:,}", f"{self._changes[form]:,}", FORMS.get(form))
-        if stored is not None:
-            table.add_row("images stored", f"{stored:,}")
-        return table
+
+def _summary_of_many(done: Totals, *, writes_images: bool) -> None:
+    """Print what a run over many files did."""
+    numbers: dict[str, Counter[str]] = {"records": Counter(), "changes": Counter()}
+    for name, number in done.counts.items():
+        what, _, form = name.partition(" ")
+        if what in numbers:
+            numbers[what][form] = number
+    stored = done.counts.get("stored", 0) if writes_images else None
+    _print_summary(numbers["records"], numbers["changes"], {}, stored, files_text(done))
+
+
+def _print_summary(
+    records: Counter[str],
+    changes: Counter[str],
+    others: dict[str, int],
+    stored: int | None,
+    before: str,
+) -> None:
+    """Print what was done: a table on a terminal, else a line."""
+    counts = {form: records[form] for form in FORMS if records[form]} | others
+    screen = console()
+    if screen.is_terminal:
+        screen.print(_table(counts, changes, stored))
+        return
+    listed = ", ".join(f"{count} {form}" for form, count in counts.items())
+    terminal.info(
+        before,
+        f"{counted(sum(counts.values()), 'record')}{f' ({listed})' if listed else ''}, ",
+        counted(changes.total(), "change"),
+        "" if stored is None else f", {counted(stored, 'image')} stored",
+    )
+
+
+def _table(counts: dict[str, int], changes: Counter[str], stored: int | None) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    table.add_row("form", "records", "changes", style="dim")
+    for form, count in counts.items():
+        table.add_row(form, f"{count:,}", f"{changes[form]:,}", FORMS.get(form))
+    if stored is not None:
+        table.add_row("images stored", f"{stored:,}")
+    return table
 
 
 def _kind(name: str) -> Any:

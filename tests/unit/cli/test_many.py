@@ -1,0 +1,149 @@
+"""Many files are rewritten on an engine, and an interrupted run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.unit.cli.test_process import HANGS
+from tests.unit.images.pictures import data_url, part, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., Any]
+
+
+def request(seed: int) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [part(data_url(picture(seed=seed)))]}]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(6):
+        path = tmp_path / f"in/step_{number // 2}/{number}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps(request(seed)) for seed in (number, 0)]
+        path.write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    out = folder / "out"
+    return {str(one.relative_to(out)): one.read_bytes() for one in sorted(out.rglob("*.jsonl"))}
+
+
+def offload(rawmm: Run, folder: Path, *more: object) -> Any:
+    argv = ("offload", folder / "in", "-o", folder / "out", "--image-dir", folder / "images")
+    return rawmm(*argv, *more)
+
+
+@pytest.mark.parametrize("engine", [(), ("--engine=processes", "--jobs=2")])
+def test_run_goes_on_with_what_is_left(engine: tuple[str, ...], rawmm: Run, folder: Path) -> None:
+    assert offload(rawmm, folder).code == 0
+    whole = written(folder)
+    for path in (folder / "out").rglob("*.jsonl"):
+        path.unlink()
+    bad = folder / "in/step_1/2.jsonl"
+    good = bad.read_bytes()
+    bad.write_bytes(b'{"messages": [')
+    manifest = ("--manifest", folder / "manifest", *engine)
+    found = offload(rawmm, folder, *manifest)
+    assert found.code == 1
+    assert f"{bad}:1:" in found.err
+    assert "5 files, 1 not written, 10 records, 10 images seen" in found.err
+    assert written(folder) == {name: raw for name, raw in whole.items() if name != "step_1/2.jsonl"}
+    times = {one: one.stat().st_mtime_ns for one in (folder / "out").rglob("*.jsonl")}
+    bad.write_bytes(good)
+    with (folder / "manifest").open("ab") as file:
+        file.write(b'{"input": "cut')
+    found = offload(rawmm, folder, *manifest)
+    assert (found.code, found.err.splitlines()[0][:50]) == (
+        0, "6 files (5 by an earlier run), 12 records, 12 imag",
+    )  # fmt: skip
+    assert written(folder) == whole
+    assert {one: one.stat().st_mtime_ns for one in times} == times
+    lines = [json.loads(line) for line in (folder / "manifest").read_text().splitlines()]
+    assert [len(line.get("sha256", "")) for line in lines] == [0] + [64] * 6
+
+
+def test_changed_input_or_lost_output_is_written_again(rawmm: Run, folder: Path) -> None:
+    manifest = ("--manifest", folder / "manifest")
+    assert offload(rawmm, folder, *manifest).code == 0
+    changed, touched, lost, same = (folder / f"in/step_{n // 2}/{n}.jsonl" for n in (0, 1, 2, 3))
+    out = {
+        one: folder / "out" / one.relative_to(folder / "in")
+        for one in (changed, touched, lost, same)
+    }
+    times = {one: path.stat().st_mtime_ns for one, path in out.items()}
+    changed.write_bytes(changed.read_bytes() + b"\n")
+    os.utime(touched, (1, 1))
+    out[lost].unlink()
+    assert offload(rawmm, folder, *manifest).code == 0
+    again = {one for one, path in out.items() if path.stat().st_mtime_ns != times[one]}
+    assert again == {changed, lost}
+
+
+def test_manifest_of_another_run_is_refused(rawmm: Run, folder: Path) -> None:
+    manifest = ("--manifest", folder / "manifest")
+    assert offload(rawmm, folder, *manifest).code == 0
+    found = offload(rawmm, folder, *manifest, "--no-durable")
+    assert (found.code, found.err) == (
+        2, f"rawmm: {folder}/manifest: is that of another command, or of other options\n",
+    )  # fmt: skip
+    (folder / "manifest").write_bytes(b'{"rawmm": 7}\nmore\n')
+    assert offload(rawmm, folder, *manifest).code == 2
+
+
+def test_killed_run_leaves_whole_files_and_goes_on(rawmm: Run, folder: Path) -> None:
+    assert offload(rawmm, folder).code == 0
+    whole = written(folder)
+    for path in (folder / "out").rglob("*.jsonl"):
+        path.unlink()
+    manifest = folder / "manifest"
+    argv = ["offload", folder / "in", "-o", folder / "out", "--image-dir", folder / "images"]
+    argv += ["--manifest", manifest, "--jobs", "2"]
+    with subprocess.Popen([sys.executable, "-m", "rawmm", *argv]) as child:
+        until = time.monotonic() + HANGS
+        while time.monotonic() < until and child.poll() is None:
+            if manifest.exists() and manifest.read_bytes().count(b"\n") >= 2:
+                break
+            time.sleep(0.005)
+        child.send_signal(signal.SIGKILL)
+    assert all(whole[name] == raw for name, raw in written(folder).items())
+    assert offload(rawmm, folder, "--manifest", manifest).code == 0
+    assert written(folder) == whole
+
+
+def test_upgrade_goes_on_too(rawmm: Run, folder: Path) -> None:
+    lines: dict[str, list[Any]] = {
+        "a.jsonl": [{"nodes": []}] * 3,
+        "b.jsonl": [{"nodes": 7}],
+        "c.jsonl": [{"nodes": []}],
+    }
+    for name, records in lines.items():
+        path = folder / "old" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    argv = ("upgrade", folder / "old", "-o", folder / "new", "--manifest", folder / "m", "-j2")
+    found = rawmm(*argv)
+    assert found.code == 1
+    assert found.err.endswith("2 files, 1 not written, 4 records (4 canonical), no changes\n")
+    (folder / "old/b.jsonl").write_text('{"nodes": []}\n')
+    found = rawmm(*argv)
+    assert found.err == "3 files (2 by an earlier run), 5 records (5 canonical), no changes\n"
+    assert sorted(one.name for one in (folder / "new").iterdir()) == sorted(lines)
+    assert rawmm(*argv, "--notes").code == 2
+
+
+def test_file_for_many_outputs_is_wrong_usage(rawmm: Run, folder: Path) -> None:
+    argv = ("offload", folder / "in", "-o", folder / "out.jsonl", "--image-dir", folder / "images")
+    assert rawmm(*argv, "--jobs", "2").code == 2
