@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from rawmm.cli import output as terminal
+from rawmm.cli.bugs import InternalError
+from rawmm.cli.dry_store import DryStore
 from rawmm.cli.image_dir import open_store, open_writable_store
 from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, counted, size, summary_table
 from rawmm.cli.record_types import is_chat_request
+from rawmm.cli.records import STDIO
+from rawmm.cli.refused import RefusedRecords
+from rawmm.cli.report import located
 from rawmm.cli.rewrite import (
     Column,
     Durable,
     InputFormat,
     InputName,
+    OptionalOutputName,
     OutputFormat,
-    OutputName,
     Rewrite,
     check_output,
     decode_record,
     decode_text,
 )
 from rawmm.describe import describe_document
-from rawmm.errors import OffloadError, RawMMError, contract_error
+from rawmm.errors import OffloadError, RawMMError, contract_error, printable
 from rawmm.locators import stored_hash
 from rawmm.media import IMAGE
 from rawmm.offload import (
@@ -42,7 +49,7 @@ from rawmm.store import ImageStore, ObjectImageStore, Store, run_image_dir
 from rawmm.validation import detect, iter_errors
 
 if TYPE_CHECKING:
-    from rawmm.cli.records import Format
+    from rawmm.cli.records import Format, Record
     from rawmm.images import ImageDecoding
     from rawmm.layouts import Layout
 
@@ -51,7 +58,7 @@ def offload(
     source: InputName,
     /,
     *,
-    output: OutputName,
+    output: OptionalOutputName = None,
     image_dir: Annotated[
         str | None,
         Parameter(
@@ -77,6 +84,28 @@ def offload(
     image_token: ImageTokens = None,
     decoding: Decoding = "engine",
     column: Column = None,
+    keep_going: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="Leave out records that cannot be offloaded, and write them with their errors to "
+            "the file of --refused.",
+        ),
+    ] = False,
+    refused: Annotated[
+        str | None,
+        Parameter(
+            help="File for the records that --keep-going leaves out, as JSON Lines. By default "
+            "the name of OUT and .refused.jsonl. There is none if no record is left out."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        Parameter(
+            negative=(), help="Write nothing, but list the records that cannot be offloaded."
+        ),
+    ] = False,
+    max_errors: Annotated[int, Parameter(help="Records to list as refused; 0 lists all.")] = 20,
     durable: Durable = True,
 ) -> int:
     """Store inline images by content, and replace them by file:// references.
@@ -87,7 +116,11 @@ def offload(
     for by its name in the image directory, or copied there. Only names with a hash are taken. A
     record of the contract that is valid stays valid.
     """
-    check_output(source, output, output_format)
+    if output is not None:
+        check_output(source, output, output_format)
+    elif not dry_run:
+        raise UsageError("give --output, or --dry-run to write nothing")
+    left_out = _refused_file(source, output, refused, keep_going=keep_going and not dry_run)
     if mode == "inline" and layout is not None:
         raise UsageError("--mode inline writes no sidecars; leave --layout out")
     known_layout = None if layout is None else named_layout(layout)
@@ -117,24 +150,107 @@ def offload(
             _check_still_valid(decode_text(done.body, run.source.form), run)
         return done.body
 
-    with Rewrite(source, form, "offload", column) as run:
-        store = _store(image_dir, durable=durable, writes=mode == "offload")
-        failure = run.write(
-            output,
-            output_format,
-            offloaded,
-            durable=durable,
-            change_text=offloaded_text if known_layout is None else None,
-        )
+    with Rewrite(source, form, "offload", column) as run, ExitStack() as stack:
+        store = _store(image_dir, durable=durable, writes=mode == "offload" and not dry_run)
+        if dry_run and store is not None:
+            store = DryStore(store)
+        listed = _Listed(run, max_errors)
+        change_text = offloaded_text if known_layout is None else None
+        if output is None or dry_run:
+            failure: RawMMError | InternalError | None = run.try_all(
+                offloaded, listed.add, change_text
+            )
+        else:
+            if left_out is not None:
+                listed.file = stack.enter_context(RefusedRecords(left_out, durable=durable))
+            failure = run.write(
+                output,
+                output_format,
+                offloaded,
+                durable=durable,
+                change_text=change_text,
+                refused=None if listed.file is None else listed.leave_out,
+            )
+            if failure is not None:
+                stack.pop_all().__exit__(UsageError, None, None)  # removes the file
     if failure is not None:
         return run.failed(failure)
-    _summary(
-        run,
-        stats,
-        mode,
-        store.counters.verify_failures if is_a(store, (ImageStore, ObjectImageStore)) else 0,
-    )
-    return 0
+    listed.summary()
+    if dry_run:
+        _dry_summary(run, stats, listed)
+    else:
+        _summary(run, stats, mode, store, listed)
+    return 2 if listed.bugs else 1 if listed.count else 0
+
+
+class _Listed:
+    """Lists the records that cannot be offloaded.
+
+    Raises:
+        UsageError: `most` is negative.
+
+    Attributes:
+        count: how many there are.
+        bugs: records at which rawmm itself failed.
+        file: where they are written to, if they are.
+    """
+
+    def __init__(self, run: Rewrite, most: int) -> None:
+        self.count = 0
+        self.bugs = 0
+        self.file: RefusedRecords | None = None
+        self._run = run
+        self._most = most
+        if most < 0:
+            raise UsageError("--max-errors takes 0, which lists all, or a positive number")
+
+    def add(self, error: RawMMError | InternalError) -> None:
+        """Print the error of the current record."""
+        if isinstance(error, InternalError):
+            self._run.failed(error)
+            self.bugs += 1
+            return
+        self.count += 1
+        if not self._most or self.count <= self._most:
+            console().print(located(self._run.source.name, self._run.line, error))
+
+    def leave_out(self, record: Record, error: RawMMError) -> None:
+        """Print the error of a record, and write both."""
+        self.add(error)
+        if self.file is not None:
+            self.file.add(self._run.source, record, error)
+
+    def summary(self) -> None:
+        """Print how many records were not listed."""
+        if self._most and self.count > self._most:
+            terminal.info(f"… {self.count - self._most} more refused (--max-errors 0 lists all)")
+
+    @property
+    def noted(self) -> str:
+        """How many records were refused, and where they are."""
+        if not self.count:
+            return ""
+        where = "" if self.file is None else f" (in {printable(self.file.path)})"
+        return f", {self.count:,} refused{where}"
+
+
+def _refused_file(
+    source: str, output: str | None, given: str | None, *, keep_going: bool
+) -> str | None:
+    """The file for refused records; None if the first one stops the command.
+
+    Raises:
+        UsageError: its name is missing or without use.
+    """
+    if not keep_going:
+        if given is not None:
+            raise UsageError("--refused is for --keep-going, which leaves records out")
+        return None
+    if given is None and output == STDIO:
+        raise UsageError("give --refused, the file for the records that --keep-going leaves out")
+    if given is not None and (not given or _is_one_of(given, source, output)):
+        raise UsageError("--refused takes the name of another file than IN and OUT")
+    return given or f"{str(output).rstrip('/')}.refused.jsonl"
 
 
 def _offloaded_text(data: bytes, form: Format, store: Store) -> OffloadedRequest:
@@ -244,15 +360,30 @@ def _store(image_dir: str | None, *, durable: bool, writes: bool) -> Store | Non
         raise UsageError(error.message.replace("pass image_dir", "give --image-dir")) from None
 
 
-def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) -> None:
-    """Print what was done: a table on a terminal, else a line.
+def _is_one_of(name: str, *others: str | None) -> bool:
+    paths = {os.path.realpath(other) for other in others if other not in {None, STDIO}}
+    return os.path.realpath(name) in paths
 
-    `damaged` is the number of damaged files in the store that were replaced.
-    """
+
+def _dry_summary(run: Rewrite, stats: ImageOffloadStats, listed: _Listed) -> None:
+    stored = stats.images_rewritten - stats.images_deduplicated
+    terminal.info(
+        f"dry run: {counted(run.records, 'record')}, {counted(stats.images_seen, 'image')} seen, "
+        f"{stored} to be stored ({size(stats.bytes_written)}){_noted(stats)}{listed.noted}"
+    )
+
+
+def _summary(
+    run: Rewrite, stats: ImageOffloadStats, mode: str, store: Store | None, listed: _Listed
+) -> None:
+    """Print what was done: a table on a terminal, else a line."""
+    is_ours = is_a(store, (ImageStore, ObjectImageStore))
+    # Damaged files in the store, which were replaced.
+    damaged = store.counters.verify_failures if is_ours else 0  # type: ignore[union-attr]
     before = run.content
     if mode == "inline":
         records, images = counted(run.records, "record"), counted(stats.images_seen, "image")
-        terminal.info(f"{records}, {images}{_noted(stats)}: no errors")
+        terminal.info(f"{records}, {images}{_noted(stats)}{listed.noted or ': no errors'}")
         return
     saved = before - run.written - stats.bytes_written
     gain = f"{size(saved)} of {size(before)}" if saved > 0 else "nothing"
@@ -264,7 +395,7 @@ def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) ->
             f"{stored} stored, {stats.images_deduplicated} deduplicated, "
             f"{f'{damaged} damaged and replaced, ' if damaged else ''}"
             f"{size(stats.bytes_in)} in, {size(stats.bytes_written)} written, {gain} saved"
-            f"{_noted(stats)}"
+            f"{_noted(stats)}{listed.noted}"
         )
         return
     table = summary_table()
@@ -274,6 +405,9 @@ def _summary(run: Rewrite, stats: ImageOffloadStats, mode: str, damaged: int) ->
     table.add_row("deduplicated", f"{stats.images_deduplicated:,}")
     if damaged:
         table.add_row("damaged, replaced", f"{damaged:,}")
+    if listed.count:
+        where = "" if listed.file is None else printable(listed.file.path)
+        table.add_row("refused", f"{listed.count:,}", where, style="bold red")
     for name, number in _notes(stats):
         table.add_row(name, f"{number:,}")
     table.add_row("saved", f"{max(saved, 0) / max(before, 1):.0%}", gain)
