@@ -28,6 +28,8 @@ COMMANDS: Final[dict[str, str]] = {
     "offload": "[OPTIONS] IN --output OUT",
     "upgrade": "[OPTIONS] IN --output OUT",
     "convert": "[OPTIONS] IN --output OUT",
+    "stats": "[OPTIONS] FILE...",
+    "diff": "[OPTIONS] A B",
     "relocate": "[OPTIONS] IN --output OUT --from PLACE --to PLACE",
     "inline": "[OPTIONS] IN --output OUT",
     "bundle": "[OPTIONS] IN... --output OUT",
