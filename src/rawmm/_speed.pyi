@@ -49,6 +49,9 @@ def checkable(kind: type, /) -> set[str]:
 def packed(kind: type, elements: list[Any], /) -> Any:
     """A stream of the class `kind`, or None if Python has to look."""
 
+def unique_keys(text: bytes, /) -> bool:
+    """Whether each object of a valid JSON text has each key once. False says nothing."""
+
 def set_up(
     *,
     kinds: Mapping[str, tuple[type, tuple[tuple[str, Any], ...]]],

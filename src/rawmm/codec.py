@@ -254,6 +254,18 @@ def _decoded(data: Any, decoder: Any) -> Any:
         return _NOT_BYTES
 
 
+def decode_plainly_valid(data: bytes, kind: Any) -> Any:
+    """A JSON document as structs with packed streams, if the typed decoder accepts it.
+
+    None says nothing: the document may have unknown fields, or an error. `decode_json` tells.
+    """
+    large = LARGE_NUMBERS.count
+    value = _decoded(data, _json_decoder(kind, packed=True))
+    if value is _FAILED or value is _UNSURE or LARGE_NUMBERS.count != large:
+        return None
+    return value if has_type(value, kind) and not graph_broken(value, kind) else None
+
+
 def _check_integers(document: Any, kind: Any) -> None:
     """Raise the error of an integer that a number field would round, if the document has one."""
     if has_large_integer(document) and (error := next(errors_at(document, kind, ()), None)):

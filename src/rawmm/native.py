@@ -62,6 +62,10 @@ packed: Final[Callable[[Any, list[Any]], Any]] = _module.packed if _module else 
 """A list as a packed stream of a class; None if Python has to look."""
 
 
+unique_keys: Final[Callable[[bytes], bool] | None] = _module.unique_keys if _module else None
+"""Whether each object of a valid JSON text has each key once. False says nothing."""
+
+
 def _no_switch(_: bool, /) -> None:  # noqa: FBT001
     pass
 

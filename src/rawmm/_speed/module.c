@@ -146,6 +146,11 @@ static PyObject *packed(PyObject *Py_UNUSED(module), PyObject *args) {
     return found ? found : Py_NewRef(Py_None);
 }
 
+static PyObject *unique_keys(PyObject *Py_UNUSED(module), PyObject *text) {
+    return PyBool_FromLong(enabled && PyBytes_CheckExact(text) &&
+                           keys_are_unique(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)));
+}
+
 static PyObject *valid(PyObject *Py_UNUSED(module), PyObject *o) {
     int shape = ready && enabled ? shape_of(Py_TYPE(o)) : -1, has_extra = 0;
     int fine = shape >= 0 && struct_holds(shape, o, &has_extra);
@@ -219,6 +224,7 @@ static PyMethodDef METHODS[] = {
     {"add_wire", add_wire, METH_VARARGS, NULL},
     {"checkable", checkable, METH_O, NULL},
     {"packed", packed, METH_VARARGS, NULL},
+    {"unique_keys", unique_keys, METH_O, NULL},
     {"valid", valid, METH_O, NULL},
     {"observe", observe, METH_O, NULL},
     {"enable", enable, METH_O, NULL},

@@ -35,7 +35,13 @@ static int open_json(Wire *w) {
     w->at++;
     w->end--;
     Py_ssize_t commas = 0;
-    for (const unsigned char *one = w->at; one < w->end; one++) commas += *one == ',';
+    for (const unsigned char *part = w->at; part < w->end;) { /* compilers vectorize small counts */
+        unsigned char some = 0;
+        Py_ssize_t size = w->end - part < 255 ? w->end - part : 255;
+        for (Py_ssize_t i = 0; i < size; i++) some += part[i] == ',';
+        commas += some;
+        part += size;
+    }
     w->length = w->at == w->end ? 0 : commas + 1;
     return 1;
 }
@@ -47,26 +53,30 @@ static inline int next_json(Wire *w, int is_last) {
 }
 
 static int flags_of_json(Wire *w, unsigned char *to) {
-    const unsigned char *at = w->at, *end = w->end;
-    Py_ssize_t i = 0;
-    /* The bytes of "true," and of "false," in an integer. */
-    const uint64_t TRUE_5 = 0x2c65757274, FALSE_6 = 0x2c65736c6166;
-    for (; i < w->length && end - at >= 8; i++) {
-        uint64_t next;
-        memcpy(&next, at, 8);
-        int is_true = (next & 0xffffffffff) == TRUE_5;
-        if (!is_true && (next & 0xffffffffffff) != FALSE_6) break;
-        to[i] = (unsigned char)is_true;
-        at += 6 - is_true;
+    /* Most flags are as the one before. */
+    static const char TRUES[] = "true,true,true,true,true,true,true,true,",
+                      FALSES[] = "false,false,false,false,false,false,false,false,";
+    const Py_ssize_t TRUES_SIZE = sizeof TRUES - 1, FALSES_SIZE = sizeof FALSES - 1;
+    for (Py_ssize_t i = 0; i < w->length;) {
+        Py_ssize_t left = w->end - w->at;
+        if (left > TRUES_SIZE && !memcmp(w->at, TRUES, sizeof TRUES - 1)) {
+            memset(to + i, 1, 8);
+            w->at += TRUES_SIZE;
+            i += 8;
+        } else if (left > FALSES_SIZE && !memcmp(w->at, FALSES, sizeof FALSES - 1)) {
+            memset(to + i, 0, 8);
+            w->at += FALSES_SIZE;
+            i += 8;
+        } else {
+            int is_true = left >= 4 && !memcmp(w->at, "true", 4);
+            if (!is_true && (left < 5 || memcmp(w->at, "false", 5))) return 0;
+            to[i] = (unsigned char)is_true;
+            w->at += 5 - is_true;
+            if (!next_json(w, i == w->length - 1)) return 0;
+            i++;
+        }
     }
-    for (w->at = at; i < w->length; i++) {
-        Py_ssize_t left = end - w->at;
-        to[i] = left >= 4 && !memcmp(w->at, "true", 4);
-        if (!to[i] && (left < 5 || memcmp(w->at, "false", 5))) return 0;
-        w->at += 5 - to[i];
-        if (!next_json(w, i == w->length - 1)) return 0;
-    }
-    return 1;
+    return w->at == w->end;
 }
 
 static int flags_of_msgpack(Wire *w, unsigned char *to) {
@@ -79,24 +89,54 @@ static int flags_of_msgpack(Wire *w, unsigned char *to) {
     return !wrong;
 }
 
+/* The digits with which eight characters begin: their number, and their value. */
+static int digits_of(uint64_t eight, uint32_t *value) {
+    const uint64_t ZEROS = 0x3030303030303030, PAIRS = 0x000000ff000000ff;
+    /* The high bit of the first other character: below '0' it borrows, above '9' it carries. */
+    uint64_t others = ((eight + 0x4646464646464646) | (eight - ZEROS)) & 0x8080808080808080;
+    int size = 0;
+    if (!others) return 8;
+#ifdef __GNUC__
+    size = __builtin_ctzll(others) / 8;
+#else
+    while (!(others >> (8 * size) & 0x80)) size++;
+#endif
+    if (!size) return 0;
+    uint64_t digits = (eight - ZEROS) << (64 - 8 * size); /* zeros come before them */
+    digits = digits * 10 + (digits >> 8);
+    *value = (uint32_t)((((digits & PAIRS) * (100 + (1000000ull << 32))) +
+                         ((digits >> 16 & PAIRS) * (1 + (10000ull << 32)))) >> 32);
+    return size;
+}
+
 /* Ids up to 2^31-1. Those beyond need a wider type, which Python chooses. */
 static int ids_of_json(Wire *w, int32_t *to) {
-    const unsigned char *at = w->at;
+    const unsigned char *at = w->at, *end = w->end;
     Py_ssize_t length = w->length;
     for (Py_ssize_t i = 0; i < length; i++) {
         const unsigned char *first = at;
-        uint64_t value = 0;
+        uint64_t value = 0, eight;
+        uint32_t few = 0;
+        int size = 8;
         unsigned digit;
-        while ((digit = (unsigned)*at - '0') < 10) { /* the bracket at the end is none */
-            value = value * 10 + digit;
-            at++;
+        if (end - at >= 8) {
+            memcpy(&eight, at, 8);
+            size = digits_of(eight, &few);
         }
+        if (size < 8) {
+            value = few;
+            at += size;
+        } else
+            while ((digit = (unsigned)*at - '0') < 10) { /* the bracket at the end is none */
+                value = value * 10 + digit;
+                at++;
+            }
         if (at == first || at - first > 10 || value > INT32_MAX || (*first == '0' && at - first > 1))
             return 0;
         to[i] = (int32_t)value;
         if (i < length - 1 && *at++ != ',') return 0;
     }
-    return at == w->end;
+    return at == end;
 }
 
 static int ids_of_msgpack(Wire *w, int32_t *to) {

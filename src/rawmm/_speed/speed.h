@@ -153,6 +153,9 @@ int pack_fields(int shape, PyObject *o, uint64_t fields);
 int fields_fit(int shape, PyObject *o, uint64_t fields);
 uint64_t checkable_fields(int shape);
 
+/* keys.c */
+int keys_are_unique(const char *text, Py_ssize_t size);
+
 /* types.c */
 int value_fits(const Type *type, PyObject *o);
 int struct_holds(int shape, PyObject *o, int *has_extra);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
@@ -20,9 +20,10 @@ from rawmm.cli.record_types import CHAT_REQUEST, TYPE_HINT, detect_type, named_t
 from rawmm.cli.records import Format, Input, Record, Source, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.cli.schema_version import named_version
-from rawmm.codec import decode_msgpack, from_decoded
+from rawmm.codec import decode_msgpack, decode_plainly_valid, from_decoded
 from rawmm.errors import RawMMError
-from rawmm.model.types import SCHEMA_VERSION
+from rawmm.model.types import SCHEMA_VERSION, Episode, MessageNode, Trace
+from rawmm.native import unique_keys
 from rawmm.offload import available_cpus
 from rawmm.rules import BY_ITSELF, MediaChecks
 from rawmm.validation import checking, iter_errors_by, media_checks
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
     from rawmm.cli.parallel import Check, Note
     from rawmm.store import Store
+
+
+_FIRST: Final = (Trace, Episode, MessageNode)
+"""Types that records are decoded as before they are identified."""
 
 
 def check(
@@ -256,6 +261,8 @@ class Checker:
         self._images = ImageChecker(store, required=require_images)
         self._refuse_ambiguous = refuse_ambiguous
         self._version = version
+        self._guess: Any = Trace
+        """The type of the last record that was decoded before it was identified."""
 
     def findings(self, record: Record, form: Format) -> Iterator[RawMMError | Note]:
         """Every error of one record, its deprecated fields, the number of unchecked images."""
@@ -267,6 +274,9 @@ class Checker:
 
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | Note]:
         binary = form == "msgpack"
+        if not binary and (value := self._decoded_at_once(data)) is not None:
+            yield from self._notes(value)
+            return
         plain = decode_plain(data, form)
         yield from key_errors(data, form, plain)
         kind = detect_type(plain) if self._kind is None else self._kind
@@ -290,6 +300,24 @@ class Checker:
             if self._version == SCHEMA_VERSION:
                 yield from _all_errors(plain, kind, refusal, self._checks)
             return  # an earlier version accepts it; images of such a record are not found
+        if self._kind is None and kind in _FIRST:
+            self._guess = kind
+        yield from self._notes(value)
+
+    def _decoded_at_once(self, data: bytes) -> Any:
+        """A valid JSON record, straight from its bytes; None if only its plain data tells.
+
+        The report is that of the plain data. A record without unknown fields that decodes as one
+        of `_FIRST` has the keys by which it would be identified, and no others.
+        """
+        if unique_keys is None or self._version != SCHEMA_VERSION or self._kind is CHAT_REQUEST:
+            return None
+        with checking(self._checks):
+            value = decode_plainly_valid(data, self._kind or self._guess)
+        return value if value is not None and unique_keys(data) else None
+
+    def _notes(self, value: Any) -> Iterator[RawMMError | Note]:
+        """What there is to say about a valid record."""
         yield from deprecated_fields(value)
         yield from self._images.findings(value, is_request=False)
         if self._refuse_ambiguous:
