@@ -82,6 +82,10 @@ class RecordChecker:
             if self._version == SCHEMA_VERSION:
                 yield from _all_errors(plain, kind, refusal, self._checks)
             return  # an earlier version accepts it; images of such a record are not found
+        yield from self.notes(value)
+
+    def notes(self, value: Any) -> Iterator[RawMMError | Note]:
+        """What there is to say about a record that is valid: its images and deprecated fields."""
         yield from deprecated_fields(value)
         yield from self._images.findings(value, is_request=False)
         if self._refuse_ambiguous:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from rawmm import layouts
-from rawmm.checks import RecordChecker
+from rawmm.checks import CHAT_REQUEST, RecordChecker
 from rawmm.cli import output
 from rawmm.cli.audit import Audit, write_summary
 from rawmm.cli.documents import decode_plain, key_errors
@@ -21,11 +21,12 @@ from rawmm.cli.record_types import named_type
 from rawmm.cli.records import FileFormat, Input, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.cli.schema_version import named_version
-from rawmm.codec import decode_msgpack, from_decoded
+from rawmm.codec import decode_msgpack, decode_plainly_valid, from_decoded
 from rawmm.errors import RawMMError
-from rawmm.model.types import SCHEMA_VERSION
+from rawmm.model.types import SCHEMA_VERSION, Episode, MessageNode, Trace
+from rawmm.native import unique_keys
 from rawmm.rules import BY_ITSELF, MediaChecks
-from rawmm.validation import media_checks
+from rawmm.validation import checking, media_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from rawmm.cli.audit import Check
     from rawmm.cli.records import Format, Record
     from rawmm.store import Store
+
+
+_FIRST: Final = (Trace, Episode, MessageNode)
+"""Types that records are decoded as before they are identified."""
 
 
 def check(
@@ -206,8 +211,21 @@ def lines_of_file(path: str, image_dir: str | None) -> Iterator[str]:
 class Checker:
     """Checks records that are bytes. The arguments are those of `RecordChecker`."""
 
-    def __init__(self, kind: Any, store: Store | None, **options: Any) -> None:
-        self._checker = RecordChecker(kind, store, **options)
+    def __init__(
+        self,
+        kind: Any,
+        store: Store | None,
+        *,
+        checks: MediaChecks = BY_ITSELF,
+        version: str = SCHEMA_VERSION,
+        **options: Any,
+    ) -> None:
+        self._checker = RecordChecker(kind, store, checks=checks, version=version, **options)
+        self._kind = kind
+        self._checks = checks
+        self._version = version
+        self._guess: Any = Trace
+        """The type of the last record that was decoded before it was identified."""
 
     def findings(self, record: Record, form: Format) -> Iterator[RawMMError | Note]:
         """Every error of one record, its deprecated fields, the number of unchecked images."""
@@ -220,11 +238,31 @@ class Checker:
                 yield with_fault(error, record.data, form)
 
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | Note]:
+        binary = form == "msgpack"
+        if not binary and (value := self._decoded_at_once(data)) is not None:
+            yield from self._checker.notes(value)
+            return
         plain = decode_plain(data, form)
         yield from key_errors(data, form, plain)
-        # JSON is parsed only once. MessagePack is decoded again, because its plain data has
-        # dates and extension types where the structs have others.
-        binary = form == "msgpack"
-        yield from self._checker.findings(
-            plain, (lambda _, kind: decode_msgpack(data, kind)) if binary else from_decoded
-        )
+
+        def structs(plain: Any, kind: Any) -> Any:
+            # JSON is parsed only once. MessagePack is decoded again, because its plain data has
+            # dates and extension types where the structs have others.
+            value = decode_msgpack(data, kind) if binary else from_decoded(plain, kind)
+            if self._kind is None and kind in _FIRST:
+                self._guess = kind
+            return value
+
+        yield from self._checker.findings(plain, structs)
+
+    def _decoded_at_once(self, data: bytes) -> Any:
+        """A valid JSON record, straight from its bytes; None if only its plain data tells.
+
+        The report is that of the plain data. A record without unknown fields that decodes as one
+        of `_FIRST` has the keys by which it would be identified, and no others.
+        """
+        if unique_keys is None or self._version != SCHEMA_VERSION or self._kind == CHAT_REQUEST:
+            return None
+        with checking(self._checks):
+            value = decode_plainly_valid(data, self._kind or self._guess)
+        return value if value is not None and unique_keys(data) else None
