@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from rawmm.engine import split_raw_mm_ref
-from rawmm.errors import OffloadError, RawMMError, json_path, shown_text
+from rawmm.errors import (
+    OffloadError,
+    RawMMError,
+    contract_error,
+    json_path,
+    shown,
+    shown_text,
+)
 from rawmm.locators import Problem, file_path, locator_of, scheme_of
 from rawmm.model.types import (
     TYPES,
@@ -25,7 +32,7 @@ from rawmm.store import check_exists, served_schemes
 from rawmm.values.fields import fields_holding, iter_children
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rawmm.store import Store
 
@@ -162,6 +169,34 @@ def ambiguous_items(value: Any) -> Iterator[OffloadError]:
                 )
             continue
         stack += reversed([((*path, key), child) for key, child in iter_children(current)])
+
+
+def foreign_layouts(
+    value: Any, allowed: Mapping[str, frozenset[str] | None]
+) -> Iterator[RawMMError]:
+    """An error for each item of a record whose layout is none of the allowed ones.
+
+    Args:
+        value: the record, as structs.
+        allowed: the fingerprints of each family; None allows all of the family.
+    """
+    stack: list[tuple[Path, Any]] = [((), value)]
+    while stack:
+        path, current = stack.pop()
+        if not isinstance(current, RawMMItem | MMImageItem):
+            stack += reversed([((*path, key), child) for key, child in iter_children(current)])
+            continue
+        prints = allowed.get(current.family, frozenset())
+        given = current.layout_fingerprint
+        if prints is None or given in prints or (prints and given is None):
+            continue
+        yield contract_error(
+            "mixed_layouts",
+            (*path, "layout_fingerprint" if prints else "family"),
+            expected=f"a layout that is allowed here ({', '.join(sorted(allowed))})",
+            got=shown(given) if prints else f"the family {shown_text(current.family)}",
+            hint="describe the images with the layout of the model",
+        )
 
 
 def _required(locator: str) -> OffloadError:
