@@ -14,6 +14,7 @@ from rawmm.store.fetcher import WEB_SCHEMES as WEB_SCHEMES
 from rawmm.store.fetcher import Fetcher as Fetcher
 from rawmm.store.fetcher import HttpsFetcher
 from rawmm.store.fetcher import fetched as fetched
+from rawmm.store.files import sync_directory as sync_directory
 from rawmm.store.fsck import WRONG as WRONG
 from rawmm.store.fsck import Finding, fsck
 from rawmm.store.fsck import ImageCheck as ImageCheck

@@ -55,6 +55,7 @@ from rawmm.store.files import (
     read_all,
     remove,
     renew_age,
+    sync_directory,
     touch,
     write_atomically,
     write_temporary,
@@ -407,7 +408,7 @@ class ImageStore:
             return
         try:
             with open_directory(self.root) as directory:
-                os.fsync(directory)
+                sync_directory(directory)
         except OSError as error:
             raise_alone(failed(error, f"to sync {shown_path(self.root)}"))
 
