@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import math
 import pickle
+import random
 import struct
 import tracemalloc
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -149,6 +152,32 @@ def test_elements_of_json_are_read_as_in_a_list(name: str, data: st.DataObject) 
     listed = f"[{between.join(texts)}]"
     stream = f'{{"ce":{listed}}}' if name == "loss_weights" else listed
     check_forms("json", node(name, stream.encode(), len(texts), "json"), MessageNode)
+
+
+def near_midpoints() -> Iterator[str]:
+    """Numbers with up to 19 digits, many of them almost between two doubles."""
+    rng = random.Random(0)
+    for _ in range(4000):
+        one = -rng.expovariate(2.0) * 10.0 ** -rng.randrange(12)
+        middle = (Decimal(one) + Decimal(math.nextafter(one, 0))) / 2
+        for digits in (15, 17, 18, 19):
+            yield f"{middle:.{digits - 1}e}"
+            yield f"{middle:.{digits - 2 - middle.adjusted()}f}"
+        yield repr(one)
+
+
+def test_numbers_of_json_are_the_nearest_doubles() -> None:
+    texts = list(near_midpoints())
+    wire = node("logprobs", f"[{','.join(texts)}]".encode(), len(texts), "json")
+    stream = rawmm.decode_json(wire, packed=True).logprobs
+    assert stream.tolist() == [float(text) for text in texts]
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 17, 300])
+@pytest.mark.parametrize("flags", [[True], [False], [True] * 9 + [False], [True, False]])
+def test_runs_of_flags_are_read_as_in_a_list(size: int, flags: list[bool]) -> None:
+    mask = json.dumps((flags * size)[:size], separators=(",", ":")).encode()
+    check_forms("json", node("is_content", mask, size, "json"), MessageNode)
 
 
 @pytest.mark.parametrize("name", ["token_ids", "mask", "logprobs"])
