@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from tests.unit.images.pictures import exif_of, picture
 from tests.unit.view.records import HOSTILE, hostile_trace, image_part, node, tokens, trace
@@ -109,7 +110,7 @@ def test_search_marks_and_goes_to_matches(show: Show) -> None:
     page.keyboard.press("Enter")
     assert current(shown) != first
     page.keyboard.press("Escape")
-    page.wait_for_function("!document.querySelector('mark')")
+    expect(page.locator("mark")).to_have_count(0)
 
 
 def test_records_are_searched_filtered_and_chosen(show: Show) -> None:
@@ -125,9 +126,9 @@ def test_records_are_searched_filtered_and_chosen(show: Show) -> None:
     assert page.locator(".violation .code").first.inner_text() == "parent_order"
     page.get_by_role("button", name="all", exact=True).click()
     page.get_by_label("Search records").fill("tabby CAT")
-    page.wait_for_function("document.querySelectorAll('.record').length === 3")
+    expect(rows).to_have_count(3)
     page.get_by_label("Search records").fill("")
-    page.wait_for_function("document.querySelectorAll('.record').length === 13")
+    expect(rows).to_have_count(13)
     page.locator("main").focus()
     before = page.locator(".record-head").inner_text()
     page.keyboard.press("]")
@@ -162,7 +163,7 @@ def test_branches_forks_and_compaction_are_shown(show: Show, tmp_path: Path) -> 
     )
     shown = show(write(tmp_path / "a.jsonl", record))
     page = shown.page
-    assert page.locator(".fork-chip").inner_text() == "fork: 2 branches"
+    assert page.locator(".card .fork-chip").inner_text() == "fork: 2 branches"
     assert page.locator("circle.dot.sampled").count() == 1
     assert page.locator("path.lane").count() == 1
     assert page.locator(".compaction-chip").inner_text() == "compaction of 1"
@@ -221,11 +222,11 @@ def test_hostile_record_runs_and_loads_nothing(show: Show, tmp_path: Path, text:
     path.write_text(json.dumps(record))
     shown = show(path, "--type", "Trace", "--compare", path)
     page = shown.page
-    for summary in page.locator("details:not([open]) > summary").all():
-        summary.click()
+    page.evaluate("for (const one of document.querySelectorAll('summary')) one.click()")
     page.keyboard.press("j")
-    page.locator("button.thumb").first.click()
-    page.keyboard.press("Escape")
+    if "\udc80" not in text:  # no decoder reads that
+        page.locator("button.thumb").first.click()
+        page.keyboard.press("Escape")
     page.keyboard.press("/")
     page.keyboard.type(text.replace("\x00", "")[:40] or "x")
     page.wait_for_timeout(200)
@@ -264,7 +265,7 @@ def test_markup_and_scripts_that_are_added_are_refused(show: Show) -> None:
 def many(count: int, images: int) -> dict[str, Any]:
     """A trace of `count` messages with that many different images."""
     chance = random.Random(4)
-    pictures = [picture("JPEG", (640, 400), seed=seed) for seed in range(images)]
+    pictures = [picture(size=(640, 400), seed=seed) for seed in range(images)]
     nodes = []
     for i in range(count):
         parent = (
@@ -286,7 +287,7 @@ def many(count: int, images: int) -> dict[str, Any]:
             )
             continue
         parts = [f"step {i}"]
-        more = [image_part(pictures[i // 2 % images], "image/jpeg")] if i // 2 < images else []
+        more = [image_part(pictures[i // 2])] if i // 2 < images else []
         nodes.append(
             node(parent, *parts, *more, **tokens(scaffold=5, content=60, image=250 * len(more)))
         )
@@ -300,7 +301,7 @@ def test_thousand_messages_with_300_images_keep_few_rows_and_scroll(
     page = shown.page
     assert page.locator(".tile b").first.inner_text() == "1,000"
     assert page.locator(".row").count() < 30
-    assert page.evaluate("document.querySelectorAll('*').length") < 3000
+    assert page.evaluate("document.body.querySelectorAll(':not(script)').length") < 2000
     ready = page.evaluate("performance.getEntriesByType('navigation')[0].domComplete")
     print(f"ready after {ready:.0f} ms")
     for key, last in (("k", "$.nodes[999]"), ("j", "$.nodes[999]")):
@@ -316,12 +317,16 @@ def test_thousand_messages_with_300_images_keep_few_rows_and_scroll(
     assert page.locator(".row").count() < 30
     assert page.evaluate(
         """() => {
-            const rows = [...document.querySelectorAll('.row')].map((row) => row.getBoundingClientRect());
+            // The row that has the focus stays, wherever it is.
+            const rows = [...document.querySelectorAll('.row:not(.current)')].map((row) => row.getBoundingClientRect());
             rows.sort((a, b) => a.top - b.top);
             const filled = rows[0].top <= 60 && rows.at(-1).bottom >= innerHeight;
             return filled && rows.every((row, i) => !i || Math.abs(row.top - rows[i - 1].bottom) < 1.5);
         }"""
     )
+    page.locator("main").evaluate("(main) => { main.scrollTop = main.scrollHeight / 3; }")
+    page.locator(".thumb img").first.wait_for()
+    page.wait_for_timeout(200)
     drawn = page.evaluate(
         "[...document.querySelectorAll('.thumb img')].map((one) => one.naturalWidth)"
     )

@@ -18,7 +18,9 @@ def image_part(raw: bytes, media_type: str = "image/png") -> dict[str, Any]:
 
 
 def node(parent: int | None, *content: Any, role: str = "user", **fields: Any) -> dict[str, Any]:
-    parts = [{"type": "text", "text": one} if isinstance(one, str) else one for one in content]
+    parts: Any = [{"type": "text", "text": one} if isinstance(one, str) else one for one in content]
+    if role == "assistant":
+        parts = "".join(content)
     return {"parent": parent, "message": {"role": role, "content": parts}, **fields}
 
 
