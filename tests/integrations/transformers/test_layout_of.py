@@ -33,6 +33,9 @@ from transformers.models.hunyuan_vl.image_processing_pil_hunyuan_vl import (
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from transformers.models.internvl.processing_internvl import InternVLProcessor
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+    LlavaOnevisionImageProcessorPil,
+)
 from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import (
     MiniCPMV4_6ImageProcessorPil,
 )
@@ -129,6 +132,17 @@ SETTINGS: Final[dict[type, dict[str, st.SearchStrategy[Any]]]] = {
         "do_image_splitting": st.sampled_from([True, False, None]),
         **SWITCHES,
     },
+    LlavaOnevisionImageProcessorPil: {
+        "size": edges(8, 60),
+        "image_grid_pinpoints": st.one_of(
+            st.lists(st.lists(st.integers(60, 200), min_size=2, max_size=2), min_size=1),
+            st.just([(60, 60)]),
+            st.just(((60, 60),)),
+            st.just([]),
+        ),
+        "crop_size": st.sampled_from([None, {"height": 9, "width": 9}]),
+        **SWITCHES,
+    },
     MiniCPMV4_6ImageProcessorPil: {
         "patch_size": st.integers(1, 20),
         "scale_resolution": st.integers(20, 300),
@@ -164,8 +178,12 @@ OTHERS: Final = (
 )
 COUNTED: Final[dict[type, dict[str, Any]]] = {
     Idefics3ImageProcessorPil: {"return_row_col_info": True, "size": {"longest_edge": 84}},
+    LlavaOnevisionImageProcessorPil: {
+        "size": {"height": 60, "width": 60},
+        "image_grid_pinpoints": [[60, 90]],
+    },
 }
-"""Attributes that every case has: outputs of the payload, and few tiles."""
+"""Attributes that every case has: outputs of the payload, and small tiles."""
 
 IMAGE_SIDES: Final = st.integers(1, 300)
 
