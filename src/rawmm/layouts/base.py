@@ -205,9 +205,8 @@ class Layout(ABC):
             width: of the image.
             height: of the image.
             index: how many images precede it in the prompt.
-            images: how many images the prompt has, if the processor is called with a list of
-                images for each prompt, as by ``apply_chat_template`` of transformers. None for a
-                call with one list of all images, as by vLLM 0.33.
+            images: how many images the prompt has, if the processor lays them out together. See
+                the family. None lays out each by itself, as `rawmm.materialize` does.
 
         Raises:
             ContractError: ``wrong_type`` or ``out_of_range`` for an invalid size or number,

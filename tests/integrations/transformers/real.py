@@ -531,8 +531,8 @@ _NEMOTRON: Final = from_source(
 )
 
 
-def _nemotron_grid(own: dict[str, Any], width: int, height: int) -> tuple[int, int]:
-    """The grid that the image processor's own ``_preprocess`` asks for."""
+def nemotron_grid(own: dict[str, Any], width: int, height: int, images: int = 1) -> tuple[int, int]:
+    """The grid that the image processor's own ``_preprocess`` asks for, of so many images."""
     computed = _NEMOTRON["get_patch_grid_size"]
 
     def compute(*arguments: Any) -> None:
@@ -557,7 +557,7 @@ def _nemotron_grid(own: dict[str, Any], width: int, height: int) -> tuple[int, i
                 "return_tensors",
             )
         )
-        _NEMOTRON["_preprocess"](None, images=[image], **own, **unused)
+        _NEMOTRON["_preprocess"](None, images=[image] * images, **own, **unused)
     rows, columns = caught.value.args[0]
     return rows, columns
 
@@ -573,7 +573,7 @@ def nemotron_h_omni(**parameters: Any) -> Real:
 
     def grid(width: int, height: int) -> list[int]:
         try:
-            rows, columns = _nemotron_grid(own, width, height)
+            rows, columns = nemotron_grid(own, width, height)
         except ZeroDivisionError:
             raise ValueError from None
         if not (rows and columns):

@@ -22,7 +22,7 @@ from transformers.models.minicpmv4_6.processing_minicpmv4_6 import MiniCPMV4_6Pr
 from rawmm import ContractError, layouts
 from rawmm.layouts import models
 from tests.integrations.transformers import real, tiled
-from tests.integrations.transformers.sizes import SMALL
+from tests.integrations.transformers.sizes import SIZES, SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -479,6 +479,25 @@ def test_number_of_an_image_in_its_prompt_counts(digits: int) -> None:
         names += [run.token.replace("\n", "Ċ") for run in runs for _ in range(run.length)]
     images = [Image.new("RGB", size) for size in sizes]
     assert tokens.convert_tokens_to_ids(names) == real.minicpm_ids(processor, images)
+
+
+@pytest.mark.parametrize("images", [1, 2, 7])
+def test_images_of_a_call_of_nemotron_share_its_budget(images: int) -> None:
+    layout = layouts.get("nemotron_h_omni", max_model_len=300, min_num_patches=700)
+    changed = 0
+    for width, height in SIZES[::3]:
+        try:
+            grid = real.nemotron_grid(layout.parameters, width, height, images)
+        except ZeroDivisionError:
+            grid = (0, 0)
+        try:
+            ours = layout.describe(width, height, images=images).grid
+        except ContractError:
+            ours = None
+        assert ours == ([1, *grid] if all(grid) else None), (width, height)
+        alone = described(layout, (width, height))
+        changed += ours != (alone.grid if alone else None)
+    assert (changed > 300) == (images > 1)
 
 
 @pytest.mark.parametrize("strategy", ["full", "default"])

@@ -195,7 +195,9 @@ def test_invalid_number_of_images_is_refused(
         assert (caught.value.code, caught.value.path) == (code, path)
 
 
-@each("family", sorted(set(layouts.FAMILIES) - {"minicpmv4_6", "llava_onevision"}))
+@each(
+    "family", sorted(set(layouts.FAMILIES) - {"minicpmv4_6", "llava_onevision", "nemotron_h_omni"})
+)
 def test_other_images_of_the_prompt_change_nothing(family: str) -> None:
     layout = layouts.get(family)
     alone = layout.describe(640, 480)
