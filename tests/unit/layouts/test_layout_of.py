@@ -228,3 +228,24 @@ def test_none_is_a_value_where_the_family_says_so(
 ) -> None:
     found = layout_of(SimpleNamespace(**attributes), "inkling")
     assert found == layouts.get("inkling", **parameters)
+
+
+@pytest.mark.parametrize("family", ["idefics3", "minicpmv4_6"])
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        "a name",
+        lambda texts: texts,
+        lambda _, **__: {},
+        lambda _, **__: {"input_ids": [[1, 2]]},
+        lambda texts, **_: {"input_ids": [3] * len(texts)},
+    ],
+    ids=["text", "no_options", "no_ids", "too_few", "numbers"],
+)
+def test_tokenizer_that_cannot_be_asked_is_refused(family: str, tokenizer: Any) -> None:
+    processor = SimpleNamespace(image_processor=SimpleNamespace(), tokenizer=tokenizer)
+    with pytest.raises(ContractError) as caught:
+        layout_of(processor, family)
+    assert (caught.value.code, caught.value.path) == ("wrong_type", "$.tokenizer")
+    del processor.tokenizer
+    assert layout_of(processor, family) == layouts.get(family)
