@@ -94,7 +94,9 @@ class Layout(ABC):
     output_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Names that the port in transformers has for keys of the payload, where they differ."""
     output_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """For keys of the payload the switches without which image processors do not return them."""
+    """For keys of the payload the arguments of a call that make image processors return them.
+
+    Processors drop these outputs, because models do not take them."""
 
     def __post_init__(self) -> None:
         """Check the parameters.

@@ -330,8 +330,7 @@ def test_layout_of_other_processors_agrees_at_drawn_sizes(kind: type) -> None:
     if kind is DeepseekOcr2ImageProcessorPil:
         call = {"size": {"height": 64, "width": 64}, "tile_size": 48}
     if kind is SmolVLMImageProcessorPil:
-        tiles = {"size": {"longest_edge": 150}, "max_image_size": {"longest_edge": 28}}
-        call = {**tiles, "return_row_col_info": True}
+        call = {"size": {"longest_edge": 150}, "max_image_size": {"longest_edge": 28}}
     processor = kind()
     layout = layout_of(processor, **call)
     assert check_layout(layout, processor, count=150, max_pixels=100_000, **call) > 150
@@ -383,6 +382,24 @@ def test_tokenizer_states_the_marks_of_idefics3(
         runs = layout.placeholder(*size)
         names = [run.token.replace("\n", "Ċ") for run in runs for _ in range(run.length)]
         assert tokens.convert_tokens_to_ids(names) == ids
+
+
+@pytest.mark.parametrize(
+    ("longest_edge", "marks", "marked_tiles"),
+    [(111, 4, 6), (111, 9, 6), (111, 3, 3), (250, 9, 9), (250, 12, 9), (250, 7, 7)],
+)
+def test_tokenizers_with_all_marks_that_images_need_have_one_layout(
+    longest_edge: int, marks: int, marked_tiles: int
+) -> None:
+    numbers = range(1, marks + 1)
+    tiles = [f"<row_{row}_col_{column}>" for row in numbers for column in numbers]
+    processor = SimpleNamespace(
+        image_processor=Idefics3ImageProcessorPil(
+            size={"longest_edge": longest_edge}, max_image_size={"longest_edge": 28}
+        ),
+        tokenizer=byte_tokenizer(*IDEFICS_MARKS, *tiles),
+    )
+    assert layout_of(processor).parameters["marked_tiles"] == marked_tiles
 
 
 @pytest.mark.parametrize(

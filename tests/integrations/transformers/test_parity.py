@@ -117,7 +117,7 @@ CASES: Final[dict[str, Callable[[], Real]]] = {
     "step3p7-odd": lambda: tiled.step3p7(image_size=112, tile_size=84, max_image_size=500),
     "idefics3": real.idefics3,
     "idefics3-tiny": lambda: real.idefics3(
-        longest_edge=151, max_image_size=28, image_seq_len=4, joins_line_feeds=False, marked_tiles=7
+        longest_edge=151, max_image_size=28, image_seq_len=4, joins_line_feeds=False
     ),
     "idefics3-whole": lambda: real.idefics3(do_image_splitting=False),
     "smolvlm": lambda: real.smolvlm(
