@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from rawmm.errors import contract_error, shown
 from rawmm.layouts.fingerprint import image_layout_fingerprint
-from rawmm.layouts.settings import ABSENT
+from rawmm.layouts.settings import ABSENT, SIZES
 from rawmm.real_class import is_a
 from rawmm.values.plain import MAX_INT
 
@@ -126,6 +126,8 @@ class Layout(ABC):
         for name, wanted in cls.requires.items():
             if (value := settings.get(name)) is not ABSENT and bool(value) is not wanted:
                 raise settings.refused(name, f"{wanted}")
+        for name in SIZES:
+            settings.entries(name)  # image processors read all, and raise for what is no size
         found = {}
         for name in cls.defaults():
             attributes = cls.attributes.get(name, (name,))

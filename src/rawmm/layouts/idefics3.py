@@ -55,7 +55,7 @@ class Idefics3(Layout):
     prompt_parameters: ClassVar[frozenset[str]] = frozenset(
         {"patch_size", "image_seq_len", "joins_line_feeds", "marked_tiles"}
     )
-    requires: ClassVar[Mapping[str, bool]] = MappingProxyType({"do_resize": True, "do_pad": True})
+    requires: ClassVar[Mapping[str, bool]] = MappingProxyType({**Layout.requires, "do_pad": True})
     options: ClassVar[frozenset[str]] = frozenset({"return_row_col_info"})
     output_settings: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"rows": "return_row_col_info", "cols": "return_row_col_info"}

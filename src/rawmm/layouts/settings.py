@@ -31,6 +31,9 @@ NEUTRAL: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
 )
 """Arguments of a call that change values of pixels, but no geometry; their types beside None."""
 
+SIZES: Final = ("size", "crop_size", "pad_size")
+"""The settings of every image processor that are sizes."""
+
 _SIZE_ENTRIES: Final = (
     "height",
     "width",
