@@ -103,7 +103,7 @@ def test_stored_images_are_read_from_the_directory(rawmm: Run) -> None:
 
 def test_changed_image_is_a_violation(rawmm: Run, tmp_path: Path) -> None:
     images = shutil.copytree(FLOW / "images", tmp_path / "images")
-    changed = sorted(images.iterdir())[0]
+    changed = min(images.iterdir())
     changed.write_bytes(picture(seed=5))
     done = rawmm("view", FLOW / "offloaded.trace.json", "--image-dir", images, "-o", "page.html")
     assert done.code == 0

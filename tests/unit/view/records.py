@@ -65,7 +65,7 @@ class Reader(HTMLParser):
         if given.get("http-equiv") == "Content-Security-Policy":
             self.policy = given["content"] or ""
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002
         self._at = ("", "")
 
     def handle_data(self, data: str) -> None:

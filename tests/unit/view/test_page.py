@@ -7,8 +7,7 @@ import io
 import json
 import random
 import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -29,6 +28,9 @@ from tests.unit.view.records import (
     trace,
     viewed,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QWEN = {"agent": {"config": {"model": "Qwen/Qwen3-VL-8B-Instruct"}}}
 PHOTO = picture("JPEG", (640, 480))
@@ -67,7 +69,7 @@ class TestPolicy:
     def test_the_script_makes_no_markup_and_no_request(self) -> None:
         code = page_of().scripts["code"]
         for word in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(",
-                     "fetch(", "XMLHttpRequest", "WebSocket", "import(", "setAttribute(\"on"):  # fmt: skip
+                     "fetch(", "XMLHttpRequest", "WebSocket", "import(", 'setAttribute("on'):  # fmt: skip
             assert word not in code, word
         assert set(re.findall(r"https?://[^\s\"']+", code)) == {"http://www.w3.org/2000/svg"}
 
@@ -204,7 +206,8 @@ class TestImages:
     def test_thumbnail_is_smaller_than_the_file(self) -> None:
         page = page_of(viewed(trace(node(None, image_part(noise(900), "image/png")))))
         (fact,) = page.index["images"]
-        assert fact["small"] and fact["whole"]
+        assert fact["small"]
+        assert fact["whole"]
         assert len(page.scripts["s0"]) * 10 < len(page.scripts["w0"])
 
     def test_images_keep_to_the_budget(self) -> None:
@@ -257,11 +260,12 @@ class TestImages:
         assert not fact["small"]
 
 
-class TestAccounts:
-    GRID = {"image_grid_thw": [[1, 30, 40]]}
+GRID = {"image_grid_thw": [[1, 30, 40]]}
 
+
+class TestAccounts:
     def record(self, **item: Any) -> dict[str, Any]:
-        fields = {"family": "qwen_vl", "payload": self.GRID, "modality": "image"} | item
+        fields = {"family": "qwen_vl", "payload": GRID, "modality": "image"} | item
         sidecar = {
             "mm_items": {"image": [fields]},
             "mm_hashes": {"image": ["0" * 32]},
