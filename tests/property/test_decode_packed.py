@@ -173,6 +173,11 @@ def test_numbers_of_json_are_the_nearest_doubles() -> None:
     assert stream.tolist() == [float(text) for text in texts]
 
 
+@pytest.mark.parametrize("zero", ["0", "-0", "0.0", "-0.0", "0e0", "-0e0", "-0E-5", "-0.0e+9"])
+def test_zeros_keep_the_sign_that_a_list_keeps(zero: str) -> None:
+    check_forms("json", node("logprobs", f"[{zero}]".encode(), 1, "json"), MessageNode)
+
+
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 17, 300])
 @pytest.mark.parametrize("flags", [[True], [False], [True] * 9 + [False], [True, False]])
 def test_runs_of_flags_are_read_as_in_a_list(size: int, flags: list[bool]) -> None:

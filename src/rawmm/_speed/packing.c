@@ -219,7 +219,8 @@ static int float_of_json(Wire *w, double *to) {
     }
     w->at = at;
     if (count <= 19 && power >= 0 && power <= MOST_POWER) {
-        *to = negative ? -quotient(whole, power) : quotient(whole, power);
+        *to = quotient(whole, power);
+        if (negative && (whole || !is_integer)) *to = -*to; /* the integer -0 is 0 */
         return 1;
     }
     if (is_integer) return 0;

@@ -30,6 +30,7 @@ from rawmm.layouts.internvl import InternVL
 from rawmm.layouts.kimi_k25 import KimiK25
 from rawmm.layouts.lfm2_vl import Lfm2VL
 from rawmm.layouts.llama4 import Llama4
+from rawmm.layouts.llava_onevision import LlavaOnevision
 from rawmm.layouts.minicpmv4_6 import MiniCPMV4_6
 from rawmm.layouts.molmo2 import Molmo2
 from rawmm.layouts.muse_glimmer import MuseGlimmer
@@ -73,6 +74,7 @@ _families: Final[dict[str, type[Layout]]] = {
         KimiK25,
         Lfm2VL,
         Llama4,
+        LlavaOnevision,
         MiniCPMV4_6,
         Molmo2,
         MuseGlimmer,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from rawmm.errors import contract_error, shown
 from rawmm.layouts.fingerprint import image_layout_fingerprint
-from rawmm.layouts.settings import ABSENT
+from rawmm.layouts.settings import ABSENT, SIZES
 from rawmm.real_class import is_a
 from rawmm.values.plain import MAX_INT
 
@@ -94,7 +94,9 @@ class Layout(ABC):
     output_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Names that the port in transformers has for keys of the payload, where they differ."""
     output_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """For keys of the payload the switches without which image processors do not return them."""
+    """For keys of the payload the arguments of a call that make image processors return them.
+
+    Processors drop these outputs, because models do not take them."""
 
     def __post_init__(self) -> None:
         """Check the parameters.
@@ -124,6 +126,8 @@ class Layout(ABC):
         for name, wanted in cls.requires.items():
             if (value := settings.get(name)) is not ABSENT and bool(value) is not wanted:
                 raise settings.refused(name, f"{wanted}")
+        for name in SIZES:
+            settings.entries(name)  # image processors read all, and raise for what is no size
         found = {}
         for name in cls.defaults():
             attributes = cls.attributes.get(name, (name,))
@@ -205,9 +209,8 @@ class Layout(ABC):
             width: of the image.
             height: of the image.
             index: how many images precede it in the prompt.
-            images: how many images the prompt has, if the processor is called with a list of
-                images for each prompt, as by ``apply_chat_template`` of transformers. None for a
-                call with one list of all images, as by vLLM 0.33.
+            images: how many images the prompt has, if the processor lays them out together. See
+                the family. None lays out each by itself, as `rawmm.materialize` does.
 
         Raises:
             ContractError: ``wrong_type`` or ``out_of_range`` for an invalid size or number,

@@ -55,7 +55,7 @@ class Idefics3(Layout):
     prompt_parameters: ClassVar[frozenset[str]] = frozenset(
         {"patch_size", "image_seq_len", "joins_line_feeds", "marked_tiles"}
     )
-    requires: ClassVar[Mapping[str, bool]] = MappingProxyType({"do_resize": True, "do_pad": True})
+    requires: ClassVar[Mapping[str, bool]] = MappingProxyType({**Layout.requires, "do_pad": True})
     options: ClassVar[frozenset[str]] = frozenset({"return_row_col_info"})
     output_settings: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"rows": "return_row_col_info", "cols": "return_row_col_info"}
@@ -80,7 +80,12 @@ class Idefics3(Layout):
             found["do_image_splitting"] = bool(splits)
         if "image_seq_len" not in found and (scale := settings.own("scale_factor")) is not ABSENT:
             found["image_seq_len"] = cls._tokens_of_a_tile(found, settings, scale)
-        return found | _of_tokenizer(settings)
+        sizes = {**cls.defaults(), **found}
+        for name in ("longest_edge", "max_image_size"):
+            if type(sizes[name]) is not int or sizes[name] < 1:
+                return found  # which the layout refuses
+        tiles = -(-min(sizes["longest_edge"] + 1, _LONGEST) // sizes["max_image_size"])
+        return found | _of_tokenizer(settings, tiles)
 
     @classmethod
     def _tokens_of_a_tile(cls, found: Mapping[str, Any], settings: Settings, scale: Any) -> int:
@@ -150,8 +155,11 @@ def _even(side: int) -> int:
     return side + side % 2
 
 
-def _of_tokenizer(settings: Settings) -> dict[str, Any]:
+def _of_tokenizer(settings: Settings, tiles: int) -> dict[str, Any]:
     """The parameters that the processor's tokenizer states; none without one.
+
+    Tokenizers that have the marks of up to `tiles` rows and columns, as many as an image can have,
+    have the same `marked_tiles`.
 
     Raises:
         ContractError: ``bad_value`` for a tokenizer without the marks of the family.
@@ -169,11 +177,11 @@ def _of_tokenizer(settings: Settings) -> dict[str, Any]:
     counts = settings.token_counts([f"{start}{text}{end}" for text in texts])
     if counts is None:
         return {}
-    edges, line, lines, overview, *tiles = counts
+    edges, line, lines, overview, *marked = counts
     if (edges, line, overview) != (2, 3, 3) or lines not in (3, 4):
         expected = f"one token for {start}, {end}, {name} and a line feed"
         raise settings.refused_tokenizer(expected)
-    single = {mark for mark, count in zip(marks, tiles, strict=True) if count == edges + 1}
+    single = {mark for mark, count in zip(marks, marked, strict=True) if count == edges + 1}
     number = 0
     while (
         number < _MOST_MARKS
@@ -187,4 +195,6 @@ def _of_tokenizer(settings: Settings) -> dict[str, Any]:
         number += 1
     if not number:
         raise settings.refused_tokenizer("one token for <row_1_col_1>")
+    if number >= tiles:
+        number = max(tiles, Idefics3.defaults()["marked_tiles"])
     return {"joins_line_feeds": lines == edges + 1, "marked_tiles": number}

@@ -19,10 +19,10 @@ class NemotronHOmni(Layout):
 
     Payload: ``{"image_grid_hw": [[rows, columns]]}``.
 
-    An image is scaled to between `min_num_patches` and `max_num_patches` patches, or fewer if
-    `max_model_len` tokens hold fewer, for a call with one image. With ``max_model_len`` of more
-    than half of `max_num_patches`, other images of the call change nothing. ``<img>`` and
-    ``</img>`` around the tokens are no part of the placeholder.
+    An image is scaled to between `min_num_patches` and `max_num_patches` patches. If
+    `max_model_len` tokens hold fewer, these are its limit, or `min_num_patches` for each of the
+    `images` of the call, by default one, if that is more. ``<img>`` and ``</img>`` around the
+    tokens are no part of the placeholder.
     """
 
     family: ClassVar[str] = "nemotron_h_omni"
@@ -44,10 +44,22 @@ class NemotronHOmni(Layout):
         if not 0 < ratio <= 1:
             raise self._error("downsample_ratio", "out_of_range", "over 0 to 1", ratio)
 
+    def _lay_out_in_prompt(
+        self,
+        width: int,
+        height: int,
+        index: int,  # noqa: ARG002
+        images: int | None,
+    ) -> Geometry:
+        return self._among(images or 1, width, height)
+
     def _lay_out(self, width: int, height: int) -> Geometry:
+        return self._among(1, width, height)
+
+    def _among(self, images: int, width: int, height: int) -> Geometry:
         # Every float operation is in the original's order; another order rounds differently.
         merge, fewest = round(1 / self.downsample_ratio), self.min_num_patches
-        most = max((self.max_model_len - 4) * merge**2, fewest)
+        most = max((self.max_model_len - 4) * merge**2, fewest * images)
         most = max(min(most, self.max_num_patches), fewest)
         rows = round(height / self.patch_size + 0.5)
         columns = round(width / self.patch_size + 0.5)

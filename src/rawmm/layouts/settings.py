@@ -31,6 +31,9 @@ NEUTRAL: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
 )
 """Arguments of a call that change values of pixels, but no geometry; their types beside None."""
 
+SIZES: Final = ("size", "crop_size", "pad_size")
+"""The settings of every image processor that are sizes."""
+
 _SIZE_ENTRIES: Final = (
     "height",
     "width",
@@ -88,7 +91,7 @@ class Settings:
 
     def of_processor(self, name: str) -> Any:
         """An attribute of the processor around the image processor; `ABSENT` if it is None."""
-        value = getattr(self._processor, name, None)
+        value = None if self._processor is None else field_of(self._processor, name)
         return ABSENT if value is None else value
 
     def mark(self, name: str, default: str) -> str:
@@ -115,9 +118,11 @@ class Settings:
             return None
         try:
             found = tokenizer(texts, add_special_tokens=False)["input_ids"]
-            return [len(one) for one in found]
-        except Exception:  # noqa: BLE001, S110  (another library's object may raise anything)
-            pass
+            counts = [len(one) for one in found]
+        except Exception:  # noqa: BLE001  (another library's object may raise anything)
+            counts = []
+        if len(counts) == len(texts):
+            return counts
         raise contract_error(
             "wrong_type",
             ("tokenizer",),

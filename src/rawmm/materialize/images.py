@@ -120,7 +120,8 @@ def materialize(
             value that converts to one of these; None for no images.
         image_processor: a callable such as the image processors of transformers. It is called as
             ``image_processor(images=[image], return_tensors=...)`` and returns a mapping with
-            ``pixel_values`` and the keys of the family's payload.
+            ``pixel_values`` and the keys of the family's payload. `Layout.output_settings` are
+            more arguments, for outputs that are checked and dropped.
         store: the store of the images; files outside of it are refused. Its ``read`` may
             support URLs of its own.
         image_dir: a directory instead of a store. With neither, an id is a file in
@@ -220,10 +221,12 @@ def _process(
     image_processor: Callable[..., Any],
     return_tensors: str | None,
 ) -> Mapping[str, Any]:
-    outputs = processing.call(image_processor, decode_pixels(raw, decoding), return_tensors)
+    image = decode_pixels(raw, decoding)
+    outputs = processing.call(image_processor, image, return_tensors, layout)
     # Checked here and not by the caller, so that wrong outputs are not cached.
     processing.check_outputs(outputs, geometry, layout)
-    return MappingProxyType(outputs)
+    of_model = {key: value for key, value in outputs.items() if key not in layout.output_settings}
+    return MappingProxyType(of_model)
 
 
 def _check_spans(sources: list[Source], types: list[int]) -> None:

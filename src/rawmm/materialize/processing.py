@@ -24,15 +24,19 @@ _GRID_SHOWN: Final = 32
 
 
 def call(
-    image_processor: Callable[..., Any], image: Image.Image, return_tensors: str | None
+    image_processor: Callable[..., Any],
+    image: Image.Image,
+    return_tensors: str | None,
+    layout: Layout,
 ) -> dict[str, Any]:
-    """The output of an image processor for one image.
+    """The output of an image processor for one image, with what `layout` has to see.
 
     Raises:
         MaterializeError: ``processor_failed``.
     """
     try:
-        outputs = image_processor(images=[image], return_tensors=return_tensors)
+        asked = dict.fromkeys(layout.output_settings.values(), True)
+        outputs = image_processor(images=[image], return_tensors=return_tensors, **asked)
     except Exception as error:  # noqa: BLE001  (code of other libraries raises anything)
         raise_alone(
             MaterializeError(
@@ -78,11 +82,12 @@ def check_outputs(outputs: Mapping[str, Any], geometry: Geometry, layout: Layout
     for key, described in geometry.payload.items():
         got = _read(outputs.get(key, outputs.get(layout.output_names.get(key, key))), key)
         if not _same_grid(got, described):
-            hint = "the image was described with other settings of the processor"
-            if got is None and key in layout.output_settings:
-                hint = f"set {layout.output_settings[key]} = True in the image processor"
-            expected = f"{_text(got)}, as the image processor returned"
-            raise _mismatch((key,), expected, _text(described), hint)
+            raise _mismatch(
+                (key,),
+                f"{_text(got)}, as the image processor returned",
+                _text(described),
+                "the image was described with other settings of the processor",
+            )
 
 
 def _read(value: Any, key: str) -> Any:

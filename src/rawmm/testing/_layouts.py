@@ -56,6 +56,7 @@ def check_layout(
     from PIL import Image
 
     agreed = 0
+    call = dict.fromkeys(layout.output_settings.values(), True) | call
     for width, height in _drawn(count, max_pixels, seed) if sizes is None else sizes:
         image = Image.new("RGB", (width, height), (200, 100, 50))
         geometry = _described(layout, width, height)

@@ -23,6 +23,8 @@ from PIL import Image
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tokenizers.models import BPE, WordLevel
 from transformers import PreTrainedTokenizerFast
+from transformers.image_processing_utils import select_best_resolution
+from transformers.image_transforms import divide_to_patches
 from transformers.image_utils import ChannelDimension, SizeDict
 from transformers.models.deepseek_ocr2 import image_processing_pil_deepseek_ocr2
 from transformers.models.deepseek_ocr2.processing_deepseek_ocr2 import DeepseekOcr2Processor
@@ -48,6 +50,10 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import (
 )
 from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from transformers.models.internvl.processing_internvl import InternVLProcessor
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+    LlavaOnevisionImageProcessorPil,
+)
+from transformers.models.llava_onevision.processing_llava_onevision import LlavaOnevisionProcessor
 from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import (
     MiniCPMV4_6ImageProcessorPil,
 )
@@ -525,8 +531,8 @@ _NEMOTRON: Final = from_source(
 )
 
 
-def _nemotron_grid(own: dict[str, Any], width: int, height: int) -> tuple[int, int]:
-    """The grid that the image processor's own ``_preprocess`` asks for."""
+def nemotron_grid(own: dict[str, Any], width: int, height: int, images: int = 1) -> tuple[int, int]:
+    """The grid that the image processor's own ``_preprocess`` asks for, of so many images."""
     computed = _NEMOTRON["get_patch_grid_size"]
 
     def compute(*arguments: Any) -> None:
@@ -551,7 +557,7 @@ def _nemotron_grid(own: dict[str, Any], width: int, height: int) -> tuple[int, i
                 "return_tensors",
             )
         )
-        _NEMOTRON["_preprocess"](None, images=[image], **own, **unused)
+        _NEMOTRON["_preprocess"](None, images=[image] * images, **own, **unused)
     rows, columns = caught.value.args[0]
     return rows, columns
 
@@ -567,7 +573,7 @@ def nemotron_h_omni(**parameters: Any) -> Real:
 
     def grid(width: int, height: int) -> list[int]:
         try:
-            rows, columns = _nemotron_grid(own, width, height)
+            rows, columns = nemotron_grid(own, width, height)
         except ZeroDivisionError:
             raise ValueError from None
         if not (rows and columns):
@@ -903,3 +909,46 @@ def minicpm_written(case: Real, image: Image.Image) -> str:
     if own["use_image_id"]:
         [written] = _MINICPM_PROMPT["_prepend_local_ids"](writer, ["*"], [written], "*")
     return str(written)
+
+
+def llava_processor(layout: Layout) -> Any:
+    """The processor, without a video processor, which exists for torchvision only."""
+    own = layout.parameters
+    tokens = tokenizer(image_token="<image>", video_token="<video>")
+    processor = object.__new__(LlavaOnevisionProcessor)
+    vars(processor).update(
+        image_processor=LlavaOnevisionImageProcessorPil(
+            size={"height": own["image_size"], "width": own["image_size"]},
+            image_grid_pinpoints=[list(one) for one in own["image_grid_pinpoints"]],
+        ),
+        tokenizer=tokens,
+        chat_template=None,
+        **{name: own[name] for name in own if name.startswith(("num_image", "vision_"))},
+        **{f"{name}_token": f"<{name}>" for name in ("image", "video")},
+        **{f"{name}_token_id": getattr(tokens, f"{name}_token_id") for name in ("image", "video")},
+    )
+    return processor
+
+
+def llava_onevision(**parameters: Any) -> Real:
+    layout = layouts.get("llava_onevision", **parameters)
+    own = layout.parameters
+    side, pinpoints = own["image_size"], own["image_grid_pinpoints"]
+    processor = llava_processor(layout)
+    fewer = own["vision_feature_select_strategy"] == "default"
+
+    def grid(width: int, height: int) -> list[int]:
+        best = select_best_resolution((height, width), pinpoints)
+        pixels = np.broadcast_to(np.uint8(0), (3, *best))  # takes no memory
+        tokens = processor._get_number_of_features(height, width, side, side) - fewer
+        assert layout.describe(width, height).num_tokens == tokens
+        patches = side // own["patch_size"]
+        return [1 + len(divide_to_patches(pixels, side)), patches, patches]
+
+    def count(image: Image.Image) -> int:
+        assert layout_of(processor).parameters == own | {"patch_size": 14}
+        out = processor(images=[image], text="<image>", return_tensors="np")
+        [ids] = out["input_ids"]
+        return len(ids)
+
+    return Real(layout, grid, count, processor.image_processor)

@@ -33,6 +33,9 @@ from transformers.models.hunyuan_vl.image_processing_pil_hunyuan_vl import (
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from transformers.models.internvl.processing_internvl import InternVLProcessor
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+    LlavaOnevisionImageProcessorPil,
+)
 from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import (
     MiniCPMV4_6ImageProcessorPil,
 )
@@ -129,6 +132,17 @@ SETTINGS: Final[dict[type, dict[str, st.SearchStrategy[Any]]]] = {
         "do_image_splitting": st.sampled_from([True, False, None]),
         **SWITCHES,
     },
+    LlavaOnevisionImageProcessorPil: {
+        "size": edges(8, 60),
+        "image_grid_pinpoints": st.one_of(
+            st.lists(st.lists(st.integers(60, 200), min_size=2, max_size=2), min_size=1),
+            st.just([(60, 60)]),
+            st.just(((60, 60),)),
+            st.just([]),
+        ),
+        "crop_size": st.sampled_from([None, {"height": 9, "width": 9}]),
+        **SWITCHES,
+    },
     MiniCPMV4_6ImageProcessorPil: {
         "patch_size": st.integers(1, 20),
         "scale_resolution": st.integers(20, 300),
@@ -164,8 +178,12 @@ OTHERS: Final = (
 )
 COUNTED: Final[dict[type, dict[str, Any]]] = {
     Idefics3ImageProcessorPil: {"return_row_col_info": True, "size": {"longest_edge": 84}},
+    LlavaOnevisionImageProcessorPil: {
+        "size": {"height": 60, "width": 60},
+        "image_grid_pinpoints": [[60, 90]],
+    },
 }
-"""Attributes that every case has: outputs of the payload, and few tiles."""
+"""Attributes that every case has: outputs of the payload, and small tiles."""
 
 IMAGE_SIDES: Final = st.integers(1, 300)
 
@@ -312,8 +330,7 @@ def test_layout_of_other_processors_agrees_at_drawn_sizes(kind: type) -> None:
     if kind is DeepseekOcr2ImageProcessorPil:
         call = {"size": {"height": 64, "width": 64}, "tile_size": 48}
     if kind is SmolVLMImageProcessorPil:
-        tiles = {"size": {"longest_edge": 150}, "max_image_size": {"longest_edge": 28}}
-        call = {**tiles, "return_row_col_info": True}
+        call = {"size": {"longest_edge": 150}, "max_image_size": {"longest_edge": 28}}
     processor = kind()
     layout = layout_of(processor, **call)
     assert check_layout(layout, processor, count=150, max_pixels=100_000, **call) > 150
@@ -365,6 +382,24 @@ def test_tokenizer_states_the_marks_of_idefics3(
         runs = layout.placeholder(*size)
         names = [run.token.replace("\n", "Ċ") for run in runs for _ in range(run.length)]
         assert tokens.convert_tokens_to_ids(names) == ids
+
+
+@pytest.mark.parametrize(
+    ("longest_edge", "marks", "marked_tiles"),
+    [(111, 4, 6), (111, 9, 6), (111, 3, 3), (250, 9, 9), (250, 12, 9), (250, 7, 7)],
+)
+def test_tokenizers_with_all_marks_that_images_need_have_one_layout(
+    longest_edge: int, marks: int, marked_tiles: int
+) -> None:
+    numbers = range(1, marks + 1)
+    tiles = [f"<row_{row}_col_{column}>" for row in numbers for column in numbers]
+    processor = SimpleNamespace(
+        image_processor=Idefics3ImageProcessorPil(
+            size={"longest_edge": longest_edge}, max_image_size={"longest_edge": 28}
+        ),
+        tokenizer=byte_tokenizer(*IDEFICS_MARKS, *tiles),
+    )
+    assert layout_of(processor).parameters["marked_tiles"] == marked_tiles
 
 
 @pytest.mark.parametrize(

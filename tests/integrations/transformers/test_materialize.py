@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from rawmm.layouts import Layout
     from tests.integrations.transformers.real import Real
 
+
+def idefics3(longest_edge: int) -> Real:
+    """With an image processor that returns no tiles unless it is asked."""
+    case = real.idefics3(longest_edge=longest_edge, max_image_size=28)
+    case.image_processor.return_row_col_info = False
+    return case
+
+
 CASES: Final[dict[str, Callable[[], Real]]] = {
     "qwen3_vl": real.qwen_vl,
     "qwen2_vl": lambda: real.qwen_vl(patch_size=14, min_pixels=3_136, max_pixels=1_003_520),
@@ -42,7 +50,14 @@ CASES: Final[dict[str, Callable[[], Real]]] = {
     "internvl": real.internvl,
     "internvl-whole": lambda: real.internvl(max_patches=1),
     "pixtral": real.pixtral,
+    "idefics3": lambda: idefics3(longest_edge=112),
+    "llava_onevision": lambda: real.llava_onevision(
+        image_size=28, image_grid_pinpoints=[[28, 56], [56, 28], [84, 84]]
+    ),
+    "minicpmv4_6": lambda: real.minicpmv4_6(scale_resolution=112),
 }
+JOINED: Final = CASES.keys() - {"pixtral", "idefics3", "llava_onevision", "minicpmv4_6"}
+"""Those whose outputs of a call are those of its images, one after the other."""
 
 FILES = [
     picture(size=(150, 70), seed=1),
@@ -89,7 +104,8 @@ def as_consumers_do(
 def assert_same(got: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert got.keys() == wanted.keys()
     for key, value in wanted.items():
-        assert got[key].dtype == value.dtype
+        assert type(got[key]) is type(value)
+        assert np.asarray(got[key]).dtype == np.asarray(value).dtype
         assert np.array_equal(got[key], value), key
 
 
@@ -121,11 +137,12 @@ def test_each_image_equals_the_processors_output(
     for _ in range(2):
         found = run(stored, processor, layout, decoding, layout=layout, cache=cache)
         for one, raw in zip(found.images, FILES, strict=True):
-            assert_same(dict(one.outputs), as_consumers_do(processor, raw, decoding=decoding))
+            wanted = as_consumers_do(processor, raw, decoding=decoding)
+            assert_same(dict(one.outputs), wanted)
     assert cache.counters.misses == len(FILES)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "pixtral"])
+@pytest.mark.parametrize("name", sorted(JOINED))
 def test_model_inputs_are_those_of_one_call(name: str, stored: list[StoredImage]) -> None:
     case = CASES[name]()
     joint = as_consumers_do(case.image_processor, *FILES)
@@ -151,6 +168,37 @@ def test_parameters_are_read_from_the_image_processor(name: str) -> None:
         assert found.describe(*size) == case.layout.describe(*size)
     if case.layout.family in {"qwen_vl", "glm4v"}:
         assert found.fingerprint() == case.layout.fingerprint()
+
+
+def test_tiles_of_other_settings_are_refused(stored: list[StoredImage]) -> None:
+    described_as = CASES["idefics3"]().layout
+    processor = idefics3(longest_edge=140).image_processor
+    with pytest.raises(MaterializeError) as caught:
+        run(stored, processor, described_as, layout=described_as)
+    assert (caught.value.code, caught.value.path) == (
+        "geometry_mismatch",
+        "$.mm_items.image[0].payload.rows",
+    )
+
+
+def test_number_of_an_image_in_its_prompt_may_have_more_digits(stored: list[StoredImage]) -> None:
+    case = CASES["minicpmv4_6"]()
+    sidecar = sidecar_of(stored[:1], case.layout, ENGINE)
+    [first] = sidecar.mm_placeholders["image"]
+    for more, accepted in ((0, True), (1, True), (3, True), (4, False), (-1, False)):
+        place = PlaceholderRange(offset=first.offset, length=first.length + more)
+        moved = MultiModalData(
+            mm_items=sidecar.mm_items,
+            mm_hashes=sidecar.mm_hashes,
+            mm_placeholders={"image": [place]},
+        )
+        arguments: dict[str, Any] = {"image_dir": stored[0].path.parent, "return_tensors": "np"}
+        if accepted:
+            assert materialize(moved, image_processor=case.image_processor, **arguments).images
+        else:
+            with pytest.raises(MaterializeError) as caught:
+                materialize(moved, image_processor=case.image_processor, **arguments)
+            assert caught.value.code == "geometry_mismatch"
 
 
 def test_processor_as_its_configuration_was_published() -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import (
     MiniCPMV4_6ImageProcessorPil,
@@ -21,7 +22,7 @@ from transformers.models.minicpmv4_6.processing_minicpmv4_6 import MiniCPMV4_6Pr
 from rawmm import ContractError, layouts
 from rawmm.layouts import models
 from tests.integrations.transformers import real, tiled
-from tests.integrations.transformers.sizes import SMALL
+from tests.integrations.transformers.sizes import SIZES, SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,11 +117,20 @@ CASES: Final[dict[str, Callable[[], Real]]] = {
     "step3p7-odd": lambda: tiled.step3p7(image_size=112, tile_size=84, max_image_size=500),
     "idefics3": real.idefics3,
     "idefics3-tiny": lambda: real.idefics3(
-        longest_edge=151, max_image_size=28, image_seq_len=4, joins_line_feeds=False, marked_tiles=7
+        longest_edge=151, max_image_size=28, image_seq_len=4, joins_line_feeds=False
     ),
     "idefics3-whole": lambda: real.idefics3(do_image_splitting=False),
     "smolvlm": lambda: real.smolvlm(
         longest_edge=2_048, max_image_size=512, patch_size=16, image_seq_len=64
+    ),
+    "llava_onevision": lambda: real.llava_onevision(patch_size=12),
+    "llava_onevision-tiny": lambda: real.llava_onevision(
+        image_size=24,
+        patch_size=6,
+        num_image_tokens=17,
+        image_grid_pinpoints=[[24, 48], [48, 24], [48, 50], [72, 72], [24, 96], [72, 72], [24, 24]],
+        vision_aspect_ratio="anyres_max_2",
+        vision_feature_select_strategy="default",
     ),
     "minicpmv4_6": real.minicpmv4_6,
     "minicpmv4_6-4x": lambda: real.minicpmv4_6(
@@ -283,6 +293,15 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
             "max_model_len": st.integers(1, 20_000),
         }
         return draw(st.fixed_dictionaries(names))
+    if family == "llava_onevision":
+        sides = st.integers(1, 9).map(lambda one: 24 * one)
+        return {
+            "image_size": 24,
+            "patch_size": 12,
+            "num_image_tokens": draw(st.integers(1, 900)),
+            "image_grid_pinpoints": draw(st.lists(st.tuples(sides, sides), min_size=1)),
+            "vision_aspect_ratio": f"anyres_max_{draw(st.integers(1, 20))}",
+        }
     if family == "minicpmv4_6":
         return {
             "patch_size": draw(patch),
@@ -321,7 +340,7 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "family",
     [
-        "gemma4", "glm4v", "glm5_next", "hunyuan_vl", "idefics3", "internvl", "kimi_k25", "minicpmv4_6", "muse_glimmer",
+        "gemma4", "glm4v", "glm5_next", "hunyuan_vl", "idefics3", "internvl", "kimi_k25", "llava_onevision", "minicpmv4_6", "muse_glimmer",
         "nemotron_h_omni", "ovis2", "paddleocr_vl", "pixtral", "qwen_vl",
     ],
 )  # fmt: skip
@@ -369,6 +388,15 @@ def test_known_models_have_an_image_processor_of_their_family() -> None:
     assert {"lfm3_vl", "mistral_large4", "qwen3_5", "qwen3_5_moe"} <= compared.keys()
     for model_type, name in compared.items():
         assert name in layouts.FAMILIES[models.MODEL_TYPES[model_type].family].processors
+
+
+@pytest.mark.parametrize(
+    "model_type", ["kimi_vl", "step3", "step3_vl", "deepseek_ocr", "deepseek_vl_v2"]
+)
+def test_models_of_the_guide_without_layout_have_no_image_processor(model_type: str) -> None:
+    """Newer releases may bring one."""
+    assert model_type not in IMAGE_PROCESSOR_MAPPING_NAMES
+    assert model_type not in CONFIG_MAPPING_NAMES
 
 
 def test_every_family_has_a_case() -> None:
@@ -451,3 +479,70 @@ def test_number_of_an_image_in_its_prompt_counts(digits: int) -> None:
         names += [run.token.replace("\n", "Ċ") for run in runs for _ in range(run.length)]
     images = [Image.new("RGB", size) for size in sizes]
     assert tokens.convert_tokens_to_ids(names) == real.minicpm_ids(processor, images)
+
+
+@pytest.mark.parametrize("images", [1, 2, 7])
+def test_images_of_a_call_of_nemotron_share_its_budget(images: int) -> None:
+    layout = layouts.get("nemotron_h_omni", max_model_len=300, min_num_patches=700)
+    changed = 0
+    for width, height in SIZES[::3]:
+        try:
+            grid = real.nemotron_grid(layout.parameters, width, height, images)
+        except ZeroDivisionError:
+            grid = (0, 0)
+        try:
+            ours = layout.describe(width, height, images=images).grid
+        except ContractError:
+            ours = None
+        assert ours == ([1, *grid] if all(grid) else None), (width, height)
+        alone = described(layout, (width, height))
+        changed += ours != (alone.grid if alone else None)
+    assert (changed > 300) == (images > 1)
+
+
+@pytest.mark.parametrize("strategy", ["full", "default"])
+def test_image_that_shares_its_prompt_is_not_cut(strategy: str) -> None:
+    """Where the processor is called with a list of images for each prompt."""
+    parameters = {"image_size": 24, "patch_size": 6, "num_image_tokens": 17}
+    pinpoints = [[24, 48], [48, 24], [72, 72]]
+    layout = layouts.get(
+        "llava_onevision",
+        **parameters,
+        image_grid_pinpoints=pinpoints,
+        vision_feature_select_strategy=strategy,
+    )
+    processor = real.llava_processor(layout)
+    chosen = random.Random(2)
+    for numbers in ([2], [1], [3, 1, 2]):
+        prompts = [
+            [(chosen.randint(1, 99), chosen.randint(1, 99)) for _ in range(number)]
+            for number in numbers
+        ]
+        images = [[Image.new("RGB", size) for size in sizes] for sizes in prompts]
+        texts = ["<image>" * number for number in numbers]
+        out = processor(images=images, text=texts, padding=True, return_tensors="np")
+        flat = processor(
+            images=[one for some in images for one in some],
+            text=texts,
+            padding=True,
+            return_tensors="np",
+        )
+        assert out["batch_num_images"].tolist() == numbers
+        pixels = iter(out["pixel_values"])
+        for row, sizes in enumerate(prompts):
+            number = len(sizes)
+            own = [
+                layout.describe(*size, index=index, images=number)
+                for index, size in enumerate(sizes)
+            ]
+            image_id = processor.image_token_id
+            assert (out["input_ids"][row] == image_id).sum() == sum(one.num_tokens for one in own)
+            for one, size in zip(own, sizes, strict=True):
+                assert one.payload == {
+                    "image_sizes": [[size[1], size[0]]],
+                    "batch_num_images": [number],
+                }
+                frames = [frame for frame in next(pixels) if number == 1 or frame.any()]
+                assert number == 1 or one.grid[0] == len(frames) == 1
+            each = sum(layout.describe(*size).num_tokens for size in sizes)
+            assert (flat["input_ids"][row] == image_id).sum() == each

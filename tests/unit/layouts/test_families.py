@@ -61,6 +61,17 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
         ("idefics3", {"do_image_splitting": False}, (640, 480), [1, 26, 26], 172),
         ("idefics3", {"longest_edge": 364}, (640, 480), [1, 26, 26], 172),
         ("idefics3", {"marked_tiles": 4}, (100, 1), [5, 26, 26], 5 * 171 + 1 + 1),
+        # 3:4 is scaled to 576 x 768 pixels on 768 x 768, of which half a tile of 27 x 27 is padding:
+        # 40 rows of 54 and one more; the overview has 729.
+        ("llava_onevision", {}, (640, 480), [5, 27, 27], 729 + 40 * (54 + 1)),
+        (
+            "llava_onevision",
+            {"vision_feature_select_strategy": "default"},
+            (640, 480),
+            [5, 27, 27],
+            729 + 40 * (54 + 1) - 1,
+        ),
+        ("llava_onevision", {"image_grid_pinpoints": [[384, 384]]}, (9, 9), [2, 27, 27], 1_485),
         # 32 x 32 patches, 16 of them a token, two marks, and three tokens of the number.
         ("minicpmv4_6", {}, (448, 448), [1, 32, 32], 64 + 2 + 3),
         # An overview of 28 x 36 patches, and two slices of 40 x 28.
@@ -90,6 +101,7 @@ def test_grid_and_tokens(
         ("gemma3", {"num_crops": [0]}),
         ("idefics3", {"rows": [[3]], "cols": [[4]]}),
         ("internvl", {"num_patches": [13]}),
+        ("llava_onevision", {"image_sizes": [[480, 640]], "batch_num_images": [1]}),
         (
             "minicpmv4_6",
             {
@@ -135,6 +147,15 @@ def test_shape_that_the_processor_refuses_is_refused(
     assert f"got {refused[0]} x {refused[1]} pixels" in str(caught.value)
 
 
+def test_image_with_others_in_a_list_of_its_prompt_is_not_cut() -> None:
+    layout = layouts.get("llava_onevision")
+    shared = layout.describe(640, 480, index=1, images=2)
+    assert (shared.grid, shared.num_tokens) == ([1, 27, 27], 730)
+    assert shared.payload == {"image_sizes": [[480, 640]], "batch_num_images": [2]}
+    assert layout.describe(640, 480, images=1) == layout.describe(640, 480, index=3)
+    assert layout.placeholder(640, 480, images=2) == [layouts.Run("<image>", 730)]
+
+
 def test_image_after_ten_others_has_one_token_more() -> None:
     layout = layouts.get("minicpmv4_6")
     lengths = [layout.describe(640, 480, index=index).num_tokens for index in (0, 9, 10, 100)]
@@ -174,7 +195,9 @@ def test_invalid_number_of_images_is_refused(
         assert (caught.value.code, caught.value.path) == (code, path)
 
 
-@each("family", sorted(set(layouts.FAMILIES) - {"minicpmv4_6", "llava_onevision"}))
+@each(
+    "family", sorted(set(layouts.FAMILIES) - {"minicpmv4_6", "llava_onevision", "nemotron_h_omni"})
+)
 def test_other_images_of_the_prompt_change_nothing(family: str) -> None:
     layout = layouts.get(family)
     alone = layout.describe(640, 480)

@@ -65,16 +65,21 @@ def test_every_parameter_changes_the_fingerprint() -> None:
         found = {layouts.get(family).fingerprint()}
         for name, default in cls.defaults().items():
             other: Any = 2 * (default or 1)
-            if isinstance(default, tuple):
+            if name == "image_grid_pinpoints":
+                other = [[768, 384]]
+            elif isinstance(default, tuple):
                 other = [one + 1 for one in default]
             if isinstance(default, bool) or name == "use_single_crop_col_tokens":
                 other = not default
-            if name == "downsample_mode":
-                other = "4x"
+            texts = {"downsample_mode": "4x", "vision_aspect_ratio": "anyres_max_3"}
+            if isinstance(default, str):
+                other = texts.get(name, "default")
             if name == "rescale_image_frac":
                 other = 0.5
             parameters = {name: other}
-            if name == "patch_size":
+            if name == "image_size":
+                parameters["image_grid_pinpoints"] = [[768, 768]]
+            if name == "patch_size" and "image_grid_pinpoints" not in cls.defaults():
                 parameters["image_size"] = 2 * cls.defaults().get("image_size", 0)
             if name == "min_pixels":
                 parameters["max_pixels"] = 2**30

@@ -111,6 +111,18 @@ SMOLVLM = {
             "idefics3",
             {"longest_edge": 2_048, "max_image_size": 512, "image_seq_len": 64},
         ),
+        (
+            {
+                "model_type": "llava_onevision",
+                "image_grid_pinpoints": [[384, 768]],
+                "vision_aspect_ratio": "anyres_max_4",
+                "vision_feature_select_strategy": "full",
+                "vision_config": {"image_size": 384, "patch_size": 14},
+            },
+            "llava_onevision",
+            {"image_grid_pinpoints": [[384, 768]], "vision_aspect_ratio": "anyres_max_4"},
+        ),
+        ("llava-hf/llava-onevision-qwen2-7b-ov-hf", "llava_onevision", {}),
         ({"model_type": "minicpmv4_7"}, "minicpmv4_6", {}),
         (
             {"image_processor_type": "MiniCPMV4_6ImageProcessorFast", "max_slice_nums": 36},

@@ -179,6 +179,12 @@ def test_images_kwargs_of_the_processor_count_before_attributes() -> None:
         ("qwen_vl", {"size": (9, 9, 9)}, {}, "size"),
         ("qwen_vl", {"size": "large"}, {}, "size"),
         ("qwen_vl", {"size": True}, {}, "size"),
+        ("glm5_next", {"size": "large"}, {}, "size"),
+        ("gemma4", {"crop_size": 1.5}, {}, "crop_size"),
+        ("minicpmv4_6", {"pad_size": [9]}, {}, "pad_size"),
+        ("idefics3", {"do_center_crop": True}, {}, "do_center_crop"),
+        ("llava_onevision", {"crop_size": {"height": 9, "width": 9}}, {}, "crop_size"),
+        ("llava_onevision", {"image_grid_pinpoints": ((384, 384),)}, {}, "image_grid_pinpoints"),
         ("qwen_vl", {}, {"size": None}, "size"),
         ("gemma3", {"size": {"height": 896, "width": 448}}, {}, "size"),
         ("gemma3", {"size": {"shortest_edge": 896}}, {}, "size"),
@@ -228,3 +234,24 @@ def test_none_is_a_value_where_the_family_says_so(
 ) -> None:
     found = layout_of(SimpleNamespace(**attributes), "inkling")
     assert found == layouts.get("inkling", **parameters)
+
+
+@pytest.mark.parametrize("family", ["idefics3", "minicpmv4_6"])
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        "a name",
+        lambda texts: texts,
+        lambda _, **__: {},
+        lambda _, **__: {"input_ids": [[1, 2]]},
+        lambda texts, **_: {"input_ids": [3] * len(texts)},
+    ],
+    ids=["text", "no_options", "no_ids", "too_few", "numbers"],
+)
+def test_tokenizer_that_cannot_be_asked_is_refused(family: str, tokenizer: Any) -> None:
+    processor = SimpleNamespace(image_processor=SimpleNamespace(), tokenizer=tokenizer)
+    with pytest.raises(ContractError) as caught:
+        layout_of(processor, family)
+    assert (caught.value.code, caught.value.path) == ("wrong_type", "$.tokenizer")
+    del processor.tokenizer
+    assert layout_of(processor, family) == layouts.get(family)

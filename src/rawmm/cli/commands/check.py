@@ -156,7 +156,7 @@ def check(
     settings = _settings(config, no_config=no_config)
     args = (
         type_name,
-        image_dir or settings.image_dir,
+        settings.image_dir if image_dir is None else image_dir,
         require_images,
         checks,
         refuse_ambiguous,
@@ -255,7 +255,7 @@ def lines_of_file(path: str, image_dir: str | None, folder: str | None = None) -
         settings = Config() if folder is None else find_config(folder)
         check_record = checker_of(
             settings.type_of(path),
-            image_dir or settings.image_dir,
+            settings.image_dir if image_dir is None else image_dir,
             require_images=False,
             required_layouts=settings.layouts,
             ignored=frozenset(code for code, _ in settings.ignored),
