@@ -17,6 +17,8 @@ IN_WHEEL = (
     "rawmm/_generated/released/1.0.json",
     "rawmm/testing/strategies.py",
     "rawmm/cli/__init__.py",
+    "rawmm/view/assets/page.css",
+    "rawmm/view/assets/app.js",
 )
 COMPILED = "rawmm/_speed."
 """The C part in a wheel that has a platform."""

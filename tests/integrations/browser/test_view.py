@@ -194,7 +194,7 @@ def test_orientation_transparency_and_accounts_are_shown(show: Show, tmp_path: P
     items = page.locator(".item").all_inner_texts()
     assert "✓ the placeholder has this length" in items[0]
     assert "✗ the placeholder has 299" in items[1]
-    assert "1 × 40 × 30" in items[0]  # upright  # noqa: RUF001
+    assert "1 \u00d7 40 \u00d7 30" in items[0]  # upright
 
 
 def test_first_difference_is_marked_side_by_side(show: Show, tmp_path: Path) -> None:
@@ -371,6 +371,10 @@ def test_page_fits_the_window_and_is_drawn(
     assert image.size == (width, height)
     red, green, blue = image.getpixel((width - 4, height - 4))  # type: ignore[misc]
     assert (red + green + blue > 600) == (scheme == "light")
+    for chip in page.locator(".chip.diff-chip").all():
+        style = "(one) => [getComputedStyle(one).color, getComputedStyle(one).backgroundColor]"
+        text, behind = chip.evaluate(style)
+        assert text != behind
     assert len(image.getcolors(1 << 24) or ()) > 40
     if folder := os.environ.get("RAWMM_SCREENSHOTS"):
         small = image.quantize(96, dither=Image.Dither.NONE)

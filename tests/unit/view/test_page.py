@@ -7,7 +7,7 @@ import io
 import json
 import random
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -260,11 +260,12 @@ class TestImages:
         assert not fact["small"]
 
 
-class TestAccounts:
-    GRID: ClassVar = {"image_grid_thw": [[1, 30, 40]]}
+GRID = {"image_grid_thw": [[1, 30, 40]]}
 
+
+class TestAccounts:
     def record(self, **item: Any) -> dict[str, Any]:
-        fields = {"family": "qwen_vl", "payload": self.GRID, "modality": "image"} | item
+        fields = {"family": "qwen_vl", "payload": GRID, "modality": "image"} | item
         sidecar = {
             "mm_items": {"image": [fields]},
             "mm_hashes": {"image": ["0" * 32]},
