@@ -24,8 +24,9 @@ LAYERS: Final = (
     ("codec",),
     ("images", "layouts", "dialects", "graph", "sidecar", "engine"),
     ("store", "offload", "describe"),
-    ("upgrades", "trainer", "materialize", "evolution"),
-    ("cli", "testing", "integrations"),
+    ("upgrades", "trainer", "materialize", "evolution", "view"),
+    ("checks", "parallel"),
+    ("batch", "cli", "testing", "integrations"),
     ("__main__",),
 )
 """Each part of the package by its layer. A part imports those before it, in its layer, too."""
@@ -48,6 +49,7 @@ ONLY_IN = {
     "pyarrow": {"cli/tables.py"},
     "rich": {"cli"},
     "hypothesis": {"testing", "integrations/hypothesis.py"},
+    "ray": {"parallel/ray_tasks.py"},
     "pytest": {"integrations/pytest.py"},
     "PIL": {"images", "materialize", "testing/_layouts.py"},
     "pydantic": {"integrations/pydantic.py"},

@@ -8,7 +8,7 @@ import msgspec
 
 from rawmm.cli.msgpack_scan import Scan, is_exact
 from rawmm.errors import contract_error
-from rawmm.values.strict_json import duplicate_keys, has_all_keys, malformed, too_deep
+from rawmm.values.strict_json import decode_text, duplicate_keys, has_all_keys, malformed, too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,11 +26,12 @@ def decode_plain(data: bytes, form: Format) -> Any:
         ContractError: ``malformed`` or ``too_deep``; ``out_of_range`` for a time outside the range
             of datetime.
     """
-    binary = form == "msgpack"
+    if form != "msgpack":
+        return decode_text(data)
     try:
-        return msgspec.msgpack.decode(data) if binary else msgspec.json.decode(data)
+        return msgspec.msgpack.decode(data)
     except _FAILURES as error:
-        fault = _fault(data, form, error)
+        fault = _fault(data, error)
     raise fault
 
 
@@ -75,11 +76,9 @@ def _decode_msgpack(data: bytes) -> Any:
     return scan.decoded_in_full() if scan.times else value
 
 
-def _fault(data: bytes, form: Format, error: Exception) -> RawMMError:
+def _fault(data: bytes, error: Exception) -> RawMMError:
     if isinstance(error, RecursionError):
         return too_deep()
-    if form != "msgpack":
-        return malformed(data, "JSON", error)
     if isinstance(error, msgspec.ValidationError):
         scan = Scan(data)
         for _ in scan.faults():

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from rawmm.cli.output import UsageError
 from rawmm.cli.records import STDIO, FileFormat, Input, format_of
-from rawmm.errors import printable, shown_file
+from rawmm.errors import RawMMError, printable, shown_file
+from rawmm.store import fixed_part, is_object_url, is_pattern, list_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,6 +44,8 @@ def find_inputs(path: str, form: FileFormat | None, option: str, column: str | N
     Raises:
         UsageError: there is none.
     """
+    if is_object_url(path):
+        return _objects(path, form, option, column)
     is_folder = path not in {"", STDIO} and Path(path).is_dir()
     if not is_folder and not _is_pattern(path):
         return [Found(Input(path, form, option, column), None)]
@@ -56,6 +59,28 @@ def find_inputs(path: str, form: FileFormat | None, option: str, column: str | N
     if not found:
         what = "has" if is_folder else "matches"
         raise UsageError(f"{shown_file(printable(path))}: {what} no file of records")
+    return found
+
+
+def _objects(url: str, form: FileFormat | None, option: str, column: str | None) -> list[Found]:
+    """The objects that a URL names: one, or with wildcards, or a slash at the end, many."""
+    if url.endswith("/"):
+        url += "**"
+    elif not is_pattern(url):
+        return [Found(Input(url, form, option, column), None)]
+    failure = f"{shown_file(printable(url))}: matches no file of records"
+    try:
+        names = [one.url for one in list_objects(url)]
+    except RawMMError as error:
+        names, failure = [], f"{shown_file(printable(url))}: {error.message}"
+    base = fixed_part(url)
+    found = [
+        Found(Input(name, form, option, column), PurePath(name.removeprefix(base)))
+        for name in names
+        if form is not None or format_of(name) is not None
+    ]
+    if not found:
+        raise UsageError(failure)
     return found
 
 

@@ -41,7 +41,9 @@ from rawmm.cli.extensions import unreadable
 from rawmm.cli.msgpack_stream import NotADocumentError, TooLargeError, documents, elements
 from rawmm.cli.output import UsageError
 from rawmm.cli.sniff import looks_like
-from rawmm.errors import ContractError, printable, raise_alone, shown_file
+from rawmm.errors import ContractError, OffloadError, RawMMError, printable, raise_alone, shown_file
+from rawmm.real_class import is_a
+from rawmm.store import ObjectReader, is_object_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -190,6 +192,8 @@ class Source:
         listed: whether the file is one MessagePack list, of which each element is a record.
         size: bytes of the stream, for the progress bar. By default that of a regular file.
         bounded: whether a record has a limit although the stream is not compressed.
+        inside: whether the stream begins inside a file, so that its first bytes do not tell the
+            type of the file.
         largest: the most bytes of one record of a compressed stream. Compressed, a few bytes may
             stand for many; a record of an uncompressed stream has no limit.
 
@@ -217,6 +221,7 @@ class Source:
         listed: bool = False,
         size: int | None = None,
         bounded: bool = False,
+        inside: bool = False,
         largest: int = LARGEST_RECORD,
     ) -> None:
         check_installed(compression)
@@ -238,11 +243,17 @@ class Source:
         self._line = 0
         self._blank: list[bytes] = []
         self._keep_blank = False
+        self._inside = inside
 
     @property
     def done(self) -> int:
         """Bytes of the stream read so far; compressed ones, if it is compressed."""
         return self.content if self._raw is None else self._raw.consumed
+
+    @property
+    def lines(self) -> int:
+        """Lines or documents read so far."""
+        return self._line
 
     def records(self, *, may_be_empty: bool = False, keep_blank: bool = False) -> Iterator[Record]:
         """The records, one at a time.
@@ -263,10 +274,10 @@ class Source:
             if may_be_empty:
                 return
             raise self._malformed("nothing")
-        other = looks_like(head, binary=self.form == "msgpack")
+        other = None if self._inside else looks_like(head, binary=self.form == "msgpack")
         if other is not None:
             raise self._malformed(*other)
-        found = False
+        found = self._inside
         for record in getattr(self, f"_{self.form}")():
             found = True
             yield record
@@ -288,7 +299,7 @@ class Source:
         yield Record(b"".join(parts), None)
 
     def _jsonl(self) -> Iterator[Record]:
-        found, blank = False, 0
+        found, blank = self._inside, 0
         while data := self._readline():
             self._line += 1
             if data.isspace():
@@ -336,11 +347,10 @@ class Source:
 
     def _from_file(self, method: str, *args: int) -> bytes:
         try:
-            return getattr(self._file, method)(*args)  # type: ignore[no-any-return]
+            with reading(self):
+                return getattr(self._file, method)(*args)  # type: ignore[no-any-return]
         except DamagedStreamError as damage:
             fault = self._broken(str(damage))
-        except OSError as error:
-            raise UsageError(f"{self.name}: cannot be read: {_reason(error)}") from error
         raise fault
 
     def _check_size(self, size: int) -> None:
@@ -400,7 +410,6 @@ def open_source(given: Input) -> Iterator[Source]:
     Raises:
         UsageError: the file does not exist, is a directory, cannot be read, or has no known format.
     """
-    name = given.name
     if not given.path:
         raise UsageError("a file name is empty; is a variable unset?")
     if given.path == STDIO:
@@ -408,22 +417,62 @@ def open_source(given: Input) -> Iterator[Source]:
             raise UsageError("standard input is closed")
         yield _source_of(sys.stdin.buffer, given)
         return
+    with open_bytes(given) as file:
+        yield _source_of(file, given)
+
+
+def open_bytes(given: Input) -> BufferedReader:
+    """Open a file, or an object of a store, that is not standard input.
+
+    Raises:
+        UsageError: as `open_source`.
+    """
+    name = given.name
+    failure = None
     try:
-        file = Path(given.path).open("rb")  # noqa: SIM115  (only opening is guarded)
+        if is_object_url(given.path):
+            return BufferedReader(ObjectReader(given.path), _BUFFER)
+        return Path(given.path).open("rb")
     except IsADirectoryError:
-        raise UsageError(f"{name}: is a directory; give the files in it, e.g. {name}/*") from None
+        failure = f"{name}: is a directory; give the files in it, e.g. {name}/*"
     except (OSError, ValueError) as error:
         # The argument may be an image instead of a name, so it is shortened.
-        raise UsageError(f"{shown_file(name)}: cannot be read: {_reason(error)}") from None
-    with file:
-        yield _source_of(file, given)
+        failure = f"{shown_file(name)}: cannot be read: {_reason(error)}"
+    except RawMMError as error:
+        failure = f"{shown_file(name)}: cannot be read: {error.message}"
+    raise UsageError(failure)
+
+
+@contextmanager
+def reading(what: Source | Input) -> Iterator[None]:
+    """Report that a file cannot be read.
+
+    Raises:
+        UsageError: in place of the error of the operating system, or of a store.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = _reason(error)
+    except OffloadError as error:
+        reason = error.message
+    else:
+        return
+    raise UsageError(f"{what.name}: cannot be read: {reason}")
 
 
 def _source_of(file: BinaryIO, given: Input) -> Source:
     form = given.format()
+    raw = getattr(file, "raw", None)
+    size = raw.size if is_a(raw, ObjectReader) else None
     if form != "parquet":
         return Source(
-            file, given.name, form, given.compression, listed=is_micro_batches(given.path)
+            file,
+            given.name,
+            form,
+            given.compression,
+            listed=is_micro_batches(given.path),
+            size=size,
         )
     from rawmm.cli.tables import TableSource
 

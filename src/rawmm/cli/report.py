@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Self, TypeAlias
 
 from cyclopts import Parameter
 
+from rawmm.checks import NotChecked
 from rawmm.cli import output
-from rawmm.cli.images import NotChecked
 from rawmm.cli.malformed import MalformedJsonError
 from rawmm.cli.output import UsageError, counted
 from rawmm.cli.records import BrokenSourceError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from rawmm.cli.bugs import Bug
-    from rawmm.cli.records import Record
     from rawmm.errors import RawMMError
     from rawmm.versions import DeprecatedField
 
@@ -64,10 +63,11 @@ class Report:
     def __init__(self, style: Style, most: int | None) -> None:
         if most is not None and most < 0:
             raise UsageError("--max-errors takes 0, which lists all, or a positive number")
-        self._most = (_MOST_AS_TEXT if style == "text" else 0) if most is None else most
+        self.most = (_MOST_AS_TEXT if style == "text" else 0) if most is None else most
         self._writer = WRITERS[style]()
         self.files = 0
         self.unreadable = 0
+        self.lost = 0
         self.records = 0
         self.errors = 0
         self.bugs = 0
@@ -84,25 +84,29 @@ class Report:
             notices = [_not_checked_text(self.not_checked), *_deprecated_texts(self.deprecated)]
             self._writer.end("; ".join(filter(None, notices)))
             sys.stdout.flush()
-            if self._most and self.errors > self._most:
-                output.info(f"… {self.errors - self._most} more (--max-errors 0 lists all)")
+            if self.most and self.errors > self.most:
+                output.info(f"… {self.errors - self.most} more (--max-errors 0 lists all)")
 
     def begin_file(self, name: str) -> None:
         """A file is about to be checked."""
         self.files += 1
         self._writer.begin_file(name)
 
-    def counting(self, records: Iterator[Record]) -> Iterator[Record]:
-        """Count the records of an iterator."""
-        for record in records:
-            self.records += 1
-            yield record
-
     def add(self, file: str, line: int | None, error: RawMMError, level: Level = "error") -> None:
         """Report an error of a record or file. Notices count as errors."""
         self.errors += 1
-        if not self._most or self.errors <= self._most:
+        if not self.most or self.errors <= self.most:
             self._writer.finding(location_of(file, line, error), error, level)
+
+    def add_unlisted(self, number: int) -> None:
+        """Count errors that are beyond those to list."""
+        self.errors += number
+
+    def add_lost(self, file: str, message: str) -> None:
+        """Report a part of a file that no process could check, on standard error, too."""
+        self.lost += 1
+        self.add_failure(file, message)
+        output.error(f"{file}: {message}")
 
     def add_unreadable(self, file: str, error: UsageError) -> None:
         """Report that a file cannot be read, on standard error, too."""
@@ -130,6 +134,7 @@ class Report:
             f"{counted(self.files, 'file')}, {counted(self.records, 'record')}, ",
             (counted(self.errors, "error"), colour),
             (f", {self.unreadable} unreadable" if self.unreadable else "", "bold red"),
+            (f", {counted(self.lost, 'part')} not checked" if self.lost else "", "bold red"),
             (f", {counted(self.bugs, 'internal error')}" if self.bugs else "", "bold red"),
             (f", {not_checked}" if not_checked else "", "bold yellow"),
         )

@@ -301,7 +301,7 @@ class Rewrite:
         if error.code in _ENVIRONMENT:
             terminal.error(error.message)
             return 2
-        console().print(located(self.source.name, self.line, error))
+        console(for_errors=True).print(located(self.source.name, self.line, error))
         return 1
 
 

@@ -24,6 +24,7 @@ from rawmm.layouts.gemma4 import Gemma4
 from rawmm.layouts.glm4v import Glm4v
 from rawmm.layouts.glm5_next import Glm5Next
 from rawmm.layouts.hunyuan_vl import HunYuanVL
+from rawmm.layouts.idefics3 import Idefics3
 from rawmm.layouts.inkling import Inkling
 from rawmm.layouts.internvl import InternVL
 from rawmm.layouts.kimi_k25 import KimiK25
@@ -36,7 +37,7 @@ from rawmm.layouts.ovis2 import Ovis2
 from rawmm.layouts.paddleocr_vl import PaddleOCRVL
 from rawmm.layouts.pixtral import Pixtral
 from rawmm.layouts.qwen_vl import QwenVL
-from rawmm.layouts.settings import NEUTRAL, Settings
+from rawmm.layouts.settings import Settings
 from rawmm.layouts.step3p7 import Step3p7
 from rawmm.real_class import is_a
 
@@ -65,6 +66,7 @@ _families: Final[dict[str, type[Layout]]] = {
         Glm4v,
         Glm5Next,
         HunYuanVL,
+        Idefics3,
         Inkling,
         InternVL,
         KimiK25,
@@ -167,7 +169,7 @@ def layout_of(processor: Any, family: str | None = None, **call: Any) -> Layout:
     """
     settings = Settings(processor, call)
     cls = _class_of_processor(settings.image_processor) if family is None else _class_of(family)
-    settings.check_arguments(cls.settings() | NEUTRAL)
+    settings.check_arguments(cls.settings(), cls.switches())
     return cls(**cls.stated_by(settings))
 
 

@@ -87,10 +87,14 @@ class Layout(ABC):
         {"do_resize": True, "do_center_crop": False}
     )
     """Switches of the image processor for which the layout covers one position only."""
+    options: ClassVar[frozenset[str]] = frozenset()
+    """Switches that `stated_by` reads and that are neither parameters nor in `requires`."""
     nullable: ClassVar[frozenset[str]] = frozenset()
     """Parameters for which None is a value."""
     output_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Names that the port in transformers has for keys of the payload, where they differ."""
+    output_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """For keys of the payload the switches without which image processors do not return them."""
 
     def __post_init__(self) -> None:
         """Check the parameters.
@@ -144,7 +148,13 @@ class Layout(ABC):
         """The names of the settings that `stated_by` reads."""
         named = (cls.attributes.get(name, (name,)) for name in cls.defaults())
         bases = {attribute.partition(".")[0] for group in named for attribute in group}
-        return frozenset(bases | cls.requires.keys() | {"default_to_square"})
+        return frozenset(bases | cls.switches())
+
+    @classmethod
+    def switches(cls) -> frozenset[str]:
+        """The names of the settings that are true or false."""
+        own = {field.name for field in fields(cls) if field.type == "bool"}
+        return frozenset(own | cls.requires.keys() | cls.options | {"default_to_square"})
 
     @classmethod
     def _entries(cls) -> set[tuple[str, str]]:

@@ -46,6 +46,7 @@ MODEL_TYPES: Final[Mapping[str, Model]] = MappingProxyType(
         "glm5_next": Model("glm5_next"),
         "glmga": Model("glm4v", None),
         "hunyuan_vl": Model("hunyuan_vl"),
+        "idefics3": Model("idefics3", None),
         "inkling_mm_model": Model("inkling"),
         "internvl": Model("internvl"),
         "kimi_k25": Model("kimi_k25"),
@@ -66,6 +67,7 @@ MODEL_TYPES: Final[Mapping[str, Model]] = MappingProxyType(
         "qwen3_5_moe": Model("qwen_vl"),
         "qwen3_vl": Model("qwen_vl"),
         "qwen3_vl_moe": Model("qwen_vl"),
+        "smolvlm": Model("idefics3", None),
         "step3p7": Model("step3p7", None),
         "video_llama_3": Model("qwen_vl", _VIDEO_LLAMA_3),
     }

@@ -78,12 +78,11 @@ def check_outputs(outputs: Mapping[str, Any], geometry: Geometry, layout: Layout
     for key, described in geometry.payload.items():
         got = _read(outputs.get(key, outputs.get(layout.output_names.get(key, key))), key)
         if not _same_grid(got, described):
-            raise _mismatch(
-                (key,),
-                f"{_text(got)}, as the image processor returned",
-                _text(described),
-                "the image was described with other settings of the processor",
-            )
+            hint = "the image was described with other settings of the processor"
+            if got is None and key in layout.output_settings:
+                hint = f"set {layout.output_settings[key]} = True in the image processor"
+            expected = f"{_text(got)}, as the image processor returned"
+            raise _mismatch((key,), expected, _text(described), hint)
 
 
 def _read(value: Any, key: str) -> Any:

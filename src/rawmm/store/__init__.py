@@ -10,6 +10,10 @@ from __future__ import annotations
 from rawmm.store.cached import CacheCounters as CacheCounters
 from rawmm.store.cached import CachedStore
 from rawmm.store.errors import STORE_FAILURES as STORE_FAILURES
+from rawmm.store.fetcher import WEB_SCHEMES as WEB_SCHEMES
+from rawmm.store.fetcher import Fetcher as Fetcher
+from rawmm.store.fetcher import HttpsFetcher
+from rawmm.store.fetcher import fetched as fetched
 from rawmm.store.fsck import WRONG as WRONG
 from rawmm.store.fsck import Finding, fsck
 from rawmm.store.fsck import Kind as Kind
@@ -24,10 +28,20 @@ from rawmm.store.protocol import Store
 from rawmm.store.protocol import check_exists as check_exists
 from rawmm.store.protocol import check_store_arguments as check_store_arguments
 from rawmm.store.protocol import checked_store as checked_store
+from rawmm.store.protocol import fetcher_of as fetcher_of
 from rawmm.store.protocol import put_image as put_image
 from rawmm.store.protocol import read_bytes as read_bytes
 from rawmm.store.protocol import url_of as url_of
 from rawmm.store.protocol import url_of_id as url_of_id
+from rawmm.store.record_objects import ObjectReader as ObjectReader
+from rawmm.store.record_objects import RecordObject as RecordObject
+from rawmm.store.record_objects import fixed_part as fixed_part
+from rawmm.store.record_objects import is_object_url as is_object_url
+from rawmm.store.record_objects import is_pattern as is_pattern
+from rawmm.store.record_objects import list_objects as list_objects
+from rawmm.store.record_objects import object_state as object_state
+from rawmm.store.record_objects import put_object as put_object
+from rawmm.store.record_objects import sha256_of as sha256_of
 from rawmm.store.registry import open_store
 from rawmm.store.registry import register_scheme as register_scheme
 from rawmm.store.registry import served_schemes as served_schemes
@@ -43,6 +57,7 @@ __all__ = [
     "CachedStore",
     "Finding",
     "GarbageStats",
+    "HttpsFetcher",
     "ImageStore",
     "ObjectImageStore",
     "Store",

@@ -44,6 +44,7 @@ from rawmm.store.errors import (
     refused,
     stated_hash,
 )
+from rawmm.store.fetcher import Fetcher, checked_fetcher
 from rawmm.store.files import (
     NotRegularError,
     make_directory,
@@ -82,6 +83,8 @@ class ImageStore:
             `rawmm.ENGINE` decodes: upright and opaque, without loss. Its hash is that of the PNG.
             `StoreCounters.normalized` counts such images. Files that are in the directory already
             stay as they are.
+        fetcher: fetches the images of ``https`` URLs when they are offloaded, as `HttpsFetcher`
+            does. Without one, such a URL is ``bad_locator``.
 
     Raises:
         OffloadError: ``no_image_dir``, ``bad_locator``, ``path_escape`` or ``wrong_type`` if the
@@ -99,11 +102,13 @@ class ImageStore:
         limits: Limits | None = None,
         durable: bool = True,
         normalize: bool = False,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self.root = resolved_dir(root)
         self.limits = checked_limits(limits) or Limits()
         self.durable = bool(durable)
         self.normalize = bool(normalize)
+        self.fetcher = checked_fetcher(fetcher)
         self.url_index = UrlIndex()
         self._root_uri = self.root.as_uri().removesuffix("/")
         self._counters = Counters()

@@ -23,6 +23,7 @@ from rawmm.store.errors import FailedRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -61,6 +62,25 @@ class Get(NamedTuple):
     key: str
 
 
+class GetRange(NamedTuple):
+    """Asks for the bytes from `begin` to `end` of `blob`.
+
+    The answer is False if it has changed, and None if there is none.
+    """
+
+    key: str
+    begin: int
+    end: int
+    blob: Blob
+
+
+class Upload(NamedTuple):
+    """Writes a file as an object, whole or not at all, in place of any. The answer is True."""
+
+    key: str
+    path: Path
+
+
 class Create(NamedTuple):
     """Writes an object where there is none. The answer is whether it was written."""
 
@@ -96,7 +116,7 @@ class Pause(NamedTuple):
     seconds: float
 
 
-Step: TypeAlias = Head | Get | Create | Replace | Delete | List | Pause
+Step: TypeAlias = Head | Get | GetRange | Upload | Create | Replace | Delete | List | Pause
 Steps: TypeAlias = Generator[Step, Any, T]
 """A task: yields requests, is sent their answers, and returns a result."""
 
@@ -181,7 +201,7 @@ class Client:
 
         if isinstance(step, Pause):
             return await asyncio.sleep(step.seconds)
-        if isinstance(step, List):
+        if isinstance(step, List | GetRange | Upload):
             return await asyncio.to_thread(self.do, step)
         attempt = 0
         while True:
@@ -265,6 +285,13 @@ class Client:
             case Get(key):
                 found = obstore.get(bucket, key)
                 return _loaded(found.bytes().to_bytes(), found.meta)
+            case GetRange(key, begin, end, blob):
+                how: Any = {"range": (begin, end), "if_match": blob.e_tag}
+                raw = obstore.get(bucket, key, options=how).bytes().to_bytes()
+                return _complete(raw, end - begin)
+            case Upload(key, path):
+                obstore.put(bucket, key, path)
+                return True
             case Delete(key):
                 obstore.delete(bucket, key)
                 return None
@@ -326,7 +353,9 @@ class Client:
                 f"a store that was too busy, also after {self._retries} retries",
                 "send fewer requests at once, or try again later",
             )
-        if isinstance(step, Get) and (status == _NO_RANGE or (not status and _TORN.search(text))):
+        if isinstance(step, Get | GetRange) and (
+            status == _NO_RANGE or (not status and _TORN.search(text))
+        ):
             # obstore asks for the rest of a body that was cut; there may be none.
             return "torn_read", "an answer that ended early", "try again"
         if status:
@@ -481,6 +510,10 @@ def _blob(meta: Any) -> Blob:
 
 def _loaded(raw: bytes, meta: Any) -> Loaded:
     blob = _blob(meta)
-    if len(raw) != blob.size:
+    return Loaded(_complete(raw, blob.size), blob)
+
+
+def _complete(raw: bytes, size: int) -> bytes:
+    if len(raw) != size:
         raise _failure("torn_read", "an answer that ended early", "try again")
-    return Loaded(raw, blob)
+    return raw

@@ -16,7 +16,7 @@ from rawmm.values.errors import duplicate_key
 
 if TYPE_CHECKING:
     import json
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rawmm.errors import Path
 
@@ -33,18 +33,26 @@ def read_json(data: bytes) -> Any:
     Raises:
         ContractError: ``malformed``, ``too_deep`` or ``duplicate_key``.
     """
+    value = decode_text(data, _VALUES.decode)
+    if not has_all_keys(data, value):
+        for duplicate in duplicate_keys(data):
+            raise duplicate
+    return value
+
+
+def decode_text(data: bytes, decode: Callable[[bytes], Any] = msgspec.json.decode) -> Any:
+    """Decode a JSON text to dicts and lists. The last of duplicate keys wins.
+
+    Raises:
+        ContractError: ``malformed`` or ``too_deep``.
+    """
     try:
-        value = _VALUES.decode(data)
+        return decode(data)
     except RecursionError:
         fault = too_deep()
     except (msgspec.DecodeError, UnicodeError) as error:
         # Raised below: a UnicodeError holds the text and must not become the context.
         fault = malformed(data, "JSON", error)
-    else:
-        if not has_all_keys(data, value):
-            for duplicate in duplicate_keys(data):
-                raise duplicate
-        return value
     raise fault
 
 

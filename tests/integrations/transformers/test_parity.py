@@ -109,8 +109,23 @@ CASES: Final[dict[str, Callable[[], Real]]] = {
     ),
     "step3p7": tiled.step3p7,
     "step3p7-odd": lambda: tiled.step3p7(image_size=112, tile_size=84, max_image_size=500),
+    "idefics3": real.idefics3,
+    "idefics3-tiny": lambda: real.idefics3(
+        longest_edge=151, max_image_size=28, image_seq_len=4, joins_line_feeds=False, marked_tiles=7
+    ),
+    "idefics3-whole": lambda: real.idefics3(do_image_splitting=False),
+    "smolvlm": lambda: real.smolvlm(
+        longest_edge=2_048, max_image_size=512, patch_size=16, image_seq_len=64
+    ),
     "mistral_small": lambda: real.pixtral(**MISTRAL_SMALL),
 }
+
+SIZES_ONLY: Final[dict[str, Callable[[], Real]]] = {
+    "idefics3-larger": lambda: real.idefics3(
+        longest_edge=9_000, max_image_size=700, marked_tiles=9
+    ),
+}
+"""More cases, whose scaled images are too large to make."""
 
 CALLED: Final = [
     *SMALL[::17],
@@ -128,6 +143,7 @@ TORCHVISION_ONLY: Final = {
 UNDESCRIBED: Final = {
     "pixel_values",
     "pixel_values_local",
+    "pixel_attention_mask",  # of Idefics 3, all ones for a single image
     "image_merge_sizes",  # of VideoLLaMA 3, always the parameter
     "image_position_ids",  # of Gemma 4, they follow from the grid
 }
@@ -153,9 +169,9 @@ def real_grid(case: Real, size: Size) -> list[int] | None:
         return None
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", CASES | SIZES_ONLY)
 def test_every_size_agrees(name: str) -> None:
-    case = CASES[name]()
+    case = (CASES | SIZES_ONLY)[name]()
     grids = {size: (described(case.layout, size), real_grid(case, size)) for size in case.sizes}
     assert len(grids) >= 2_000
     mismatches = {
@@ -172,7 +188,9 @@ def test_called_with_images(name: str) -> None:
     if case.image_processor is None:
         assert case.layout.family in TORCHVISION_ONLY
         return
-    for size in CALLED if case.layout.parameters.get("image_size", 0) < 400 else CALLED[::10]:
+    own = case.layout.parameters
+    large = max(own.get("image_size", 0), own.get("max_image_size", 0)) > 300
+    for size in CALLED[::10] if large else CALLED:
         geometry = described(case.layout, size)
         image = Image.new("RGB", size, (200, 100, 50))
         if geometry is None:
@@ -181,14 +199,14 @@ def test_called_with_images(name: str) -> None:
             continue
         out = case.image_processor(images=[image], return_tensors="np")
         assert out.keys() - geometry.payload.keys() <= UNDESCRIBED
-        payload = {key: out[key].tolist() for key in geometry.payload}
+        payload = {key: np.asarray(out[key]).tolist() for key in geometry.payload}
         assert geometry.payload == payload, size
-        frames = case.layout.parameters.get("temporal_patch_size", 1)
-        patches = math.prod(geometry.grid) * case.layout.parameters["patch_size"] ** 2
+        frames = own.get("temporal_patch_size", 1)
+        patches = math.prod(geometry.grid) * own["patch_size"] ** 2
         pixels = sum(np.asarray(out[name]).size for name in out if name.startswith("pixel_values"))
         if "image_position_ids" in out:  # of which those of padding are negative
             padded = int((out["image_position_ids"][..., 0] < 0).sum())
-            pixels -= 3 * padded * case.layout.parameters["patch_size"] ** 2
+            pixels -= 3 * padded * own["patch_size"] ** 2
         assert pixels == 3 * frames * patches, size
 
 
@@ -253,6 +271,13 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
             "max_model_len": st.integers(1, 20_000),
         }
         return draw(st.fixed_dictionaries(names))
+    if family == "idefics3":
+        return {
+            "longest_edge": draw(st.integers(1, 5_000)),
+            "max_image_size": 14 * draw(st.integers(1, 60)),
+            "do_image_splitting": draw(st.booleans()),
+            "marked_tiles": 1_000,
+        }
     if family == "ovis2":
         return {
             "image_size": 14 * draw(st.integers(1, 40)),
@@ -276,7 +301,7 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "family",
     [
-        "gemma4", "glm4v", "glm5_next", "hunyuan_vl", "internvl", "kimi_k25", "muse_glimmer",
+        "gemma4", "glm4v", "glm5_next", "hunyuan_vl", "idefics3", "internvl", "kimi_k25", "muse_glimmer",
         "nemotron_h_omni", "ovis2", "paddleocr_vl", "pixtral", "qwen_vl",
     ],
 )  # fmt: skip
@@ -349,6 +374,18 @@ WRITERS: dict[str, Callable[[Real, Image.Image], str]] = {
         start_image_token="<img>",
         image_token="<IMG_CONTEXT>",
         end_image_token="</img>",
+    ),
+    "idefics3": _written_by(
+        real.IDEFICS_PROMPT,
+        fake_image_token="<fake_token_around_image>",
+        global_image_tag="<global-img>",
+        image_token="<image>",
+    ),
+    "smolvlm": _written_by(
+        real.SMOLVLM_PROMPT,
+        fake_image_token="<fake_token_around_image>",
+        global_image_token="<global-img>",
+        image_token="<image>",
     ),
     "ovis2": _written_by(real.OVIS_PROMPT),
     "pixtral": _written_by(

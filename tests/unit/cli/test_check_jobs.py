@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rawmm.cli import parallel
-from rawmm.cli.bugs import Bug
+from rawmm import schemas
+from rawmm.cli import audit, pieces
+from rawmm.cli.audit import Codes, Place
 from rawmm.cli.malformed import MalformedJsonError, with_fault
-from rawmm.cli.output import UsageError
-from rawmm.cli.parallel import Workers
-from rawmm.cli.records import Record
-from rawmm.errors import CODES, ContractError, RawMMError
+from rawmm.cli.styles import WRITERS
+from rawmm.errors import CODES, ContractError
 from rawmm.offload import available_cpus
+from rawmm.parallel import processes
 from rawmm.values.json_fault import JsonFault
 from tests.unit.cli.test_process import HANGS, INTERRUPTIBLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from rawmm.cli.records import Format
+    from collections.abc import Callable
+    from random import Random
 
     Run = Callable[..., Any]
 
+ROOT = Path(__file__).parents[3]
 COMMAND = [*INTERRUPTIBLE, "check"]
 GOOD = b'{"nodes": []}'
 BROKEN = b'{"nodes": [{"message": {"role": "user", "content": 1}}, {}]}'
@@ -40,6 +45,11 @@ def lines(number: int) -> list[bytes]:
     """Lines of every sort: fine, with one error and more, blank, cut short."""
     sorts = (GOOD, BROKEN, b"  ", b'{"nodes": 1, "nodes": 2}', b'{"nodes": [', b"7", GOOD)
     return [sorts[index * index % len(sorts)] for index in range(number)]
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 4096)
 
 
 @pytest.fixture
@@ -72,6 +82,80 @@ def test_messagepack_streams_are_shared_out_too(tmp_path: Path, rawmm: Run) -> N
     serial = rawmm("check", path, "--max-errors=0")
     assert serial.out.count("\n") == 801
     assert rawmm("check", path, "--max-errors=0", "-j2") == serial
+
+
+def everything(folder: Path) -> list[Path]:
+    """Every vector and example, a record a line, as JSON Lines, MessagePack and compressed."""
+    texts = [vector["document"].encode() for vector in schemas.conformance_vectors()]
+    texts += [path.read_bytes() for path in sorted((ROOT / "examples").rglob("*.json*"))]
+    lines = [line for text in texts for line in one_line(text)]
+    (folder / "all.jsonl").write_bytes(b"\n".join(lines))
+    packed = []
+    for line in lines:
+        with suppress(ValueError, OverflowError, RecursionError, msgspec.DecodeError):
+            packed.append(msgspec.msgpack.encode(msgspec.json.decode(line)))
+    (folder / "all.msgpack").write_bytes(b"".join(packed))
+    (folder / "all.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines)))
+    (folder / "cut.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines))[:-9])
+    (folder / "empty.jsonl").write_bytes(b"\n" * 9000)
+    (folder / "odd.jsonl").write_bytes(b"\n" * 9000 + b"{\n" + b'"nodes": []}\n' * 900)
+    (folder / "late.jsonl").write_bytes(b'{"nodes": []}\n' * 900 + b"[\nBZh\n" + b"PAR1" * 2000)
+    (folder / "deep.jsonl").write_bytes(b'{"nodes": [7, 8, 9]}' * 2000 + b"\n{}")
+    (folder / "number.msgpack").write_bytes(packed[0] * 900 + b"\x05" + packed[0])
+    (folder / "cut.msgpack").write_bytes(packed[0] * 900 + packed[0][:-1])
+    return sorted([*folder.iterdir(), *(ROOT / "examples").rglob("*.json*"), folder / "none.jsonl"])
+
+
+def one_line(text: bytes) -> list[bytes]:
+    try:
+        return [msgspec.json.format(text.strip(), indent=-1)]
+    except msgspec.DecodeError:
+        return text.splitlines()
+
+
+@pytest.mark.parametrize(
+    "style",
+    ["text", *(pytest.param(one, marks=pytest.mark.slow) for one in WRITERS if one != "text")],
+)
+def test_pieces_of_any_size_give_the_report_of_whole_files(
+    style: str, tmp_path: Path, rawmm: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = everything(tmp_path)
+    place = tmp_path / "summary.json"
+
+    def report(size: int, at_once: int, *more: str) -> tuple[Any, bytes]:
+        monkeypatch.setattr(pieces, "PIECE_BYTES", size)
+        monkeypatch.setattr(audit, "FINDINGS_AT_ONCE", at_once)
+        argv = ("check", *files, "--format", style, "--summary", place, *more)
+        return rawmm(*argv), place.read_bytes()
+
+    for most in ("--max-errors=0", "--max-errors=70"):
+        whole = report(1 << 40, 1 << 40, most)
+        assert whole[0].code == 2
+        assert "no records" in whole[0].err
+        for size, at_once in ((1, 10), (300, 1), (20_000, 7)):
+            assert report(size, at_once, most) == whole
+    if style == "text":
+        assert report(4096, 1000, "--max-errors=70", "--engine=processes", "--jobs=2") == whole
+    codes = json.loads(whole[1])["codes"]
+    assert len(codes) > 15
+    assert all(len(one["first"]) == min(one["count"], 3) for one in codes.values())
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 30)), max_size=30), st.randoms())
+def test_summary_is_the_same_in_any_order(errors: list[tuple[str, int]], order: Random) -> None:
+    def counted(places: list[tuple[str, int]], file: int = 0) -> Codes:
+        codes = Codes()
+        for code, line in places:
+            codes.add(code, Place(file, line, 0, "$"))
+        return codes
+
+    parts = [counted([(code, line % 10)]) for code, line in errors]
+    whole = counted(errors)
+    found = Codes()
+    for index in order.sample(range(len(errors)), len(errors)):
+        found.merge(parts[index], 0, errors[index][1] // 10 * 10)
+    assert found.as_json(["a"]) == whole.as_json(["a"])
 
 
 def test_standard_input_is_shared_out_too(many: Path, process: Run) -> None:
@@ -126,7 +210,8 @@ def test_images_that_workers_did_not_check_are_counted(rawmm: Run, tmp_path: Pat
 def test_too_little_to_share_starts_no_process(
     rawmm: Run, examples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel, "Pipe", None)
+    monkeypatch.undo()
+    monkeypatch.setattr(processes, "Pipe", None)
     for name in ("rollout.jsonl", "trace.json", "nodes.json"):
         assert rawmm("check", examples / name, "--jobs", "0").code == 0
 
@@ -145,43 +230,6 @@ def test_zero_is_one_process_for_each_core_that_may_be_used() -> None:
         assert available_cpus() == 1
     finally:
         os.sched_setaffinity(0, own)
-
-
-def records(number: int) -> Iterator[Record]:
-    return (Record(b"%d" % line, line) for line in range(1, number + 1))
-
-
-def make_faulty(fault: str) -> Callable[[Record, Format], Iterator[RawMMError]]:
-    """A check that finds an error in each record, and at the 1,500th meets a fault of its own."""
-
-    def check(record: Record, _: Format) -> Iterator[RawMMError]:
-        yield ContractError("malformed", expected="a", got=record.data.decode())
-        if record.line == 1500:
-            if fault == "killed":
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise ZeroDivisionError(fault)
-
-    return check
-
-
-@pytest.mark.parametrize("number", [1, 2])
-def test_bug_ends_the_check_of_its_record_alone(number: int) -> None:
-    with Workers(number, make_faulty, "a secret") as workers:
-        found = list(workers.findings(records(2500), "jsonl"))
-    errors = [(line, each.got) for line, each in found if isinstance(each, RawMMError)]
-    assert errors == [(line, str(line)) for line in range(1, 2501)]
-    ((line, bug),) = [(line, each) for line, each in found if isinstance(each, Bug)]
-    assert (line, bug.name) == (1500, "ZeroDivisionError")
-    assert found.index((line, bug)) == 1500  # behind what the record had before
-    assert "a secret" not in str(bug)
-
-
-def test_killed_worker_is_reported_and_replaced() -> None:
-    with Workers(2, make_faulty, "killed") as workers:
-        for _ in range(2):
-            with pytest.raises(UsageError, match="a worker process was killed"):
-                list(workers.findings(records(2500), "jsonl"))
-        assert len(list(workers.findings(records(1200), "jsonl"))) == 1200
 
 
 def test_location_of_a_malformed_record_crosses_processes() -> None:
@@ -255,7 +303,8 @@ def test_control_c_is_quiet_and_leaves_no_process(delay: float) -> None:
         child.wait(HANGS)
         assert child.stderr is not None
         err = child.stderr.read()
-    assert (child.returncode, err) == (130, b"")
+    assert child.returncode == 130
+    assert re.fullmatch(rb"interrupted; so far (1|no) files? of 1, .* records?, .* errors?\n", err)
     assert gone(workers)
 
 

@@ -16,9 +16,9 @@ import rawmm.cli.commands.check
 import rawmm.cli.commands.offload
 import rawmm.cli.commands.upgrade
 from rawmm.cli import main
+from rawmm.cli.audit import findings
 from rawmm.cli.bugs import Bug
 from rawmm.cli.commands.check import Checker
-from rawmm.cli.parallel import serial
 from rawmm.cli.records import Record, Source
 from rawmm.validation import detect
 from tests.unit.upgrades.forms import bare_grid, envelope, node, sidecar, without_version
@@ -57,7 +57,7 @@ def three(tmp_path: Path) -> Path:
 def test_bug_at_a_record_is_reported_and_the_others_are_checked(
     rawmm: Run, three: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rawmm.cli.commands.check.detect_type", broken_at(2))
+    monkeypatch.setattr("rawmm.checks.checker.detect_type", broken_at(2))
     code, out, err = rawmm("check", three, EXAMPLES / "broken" / "stream_length.json")
     assert code == 2
     assert [line.partition("::")[0] for line in out.splitlines()] == [
@@ -222,8 +222,8 @@ def test_check_reports_no_bug_for_any_json(value: Any) -> None:
     record = Record(json.dumps(value).encode(), None)
     for image_dir in (None, "/nowhere"):
         checker = rawmm.cli.commands.check.checker_of(None, image_dir, False)
-        found = list(serial(checker, iter([record]), "json"))
-        assert not [one for _, one in found if isinstance(one, Bug)], found
+        found = list(findings(checker, record, "json"))
+        assert not [one for one in found if isinstance(one, Bug)], found
 
 
 def packable(value: Any) -> bool:
@@ -238,8 +238,8 @@ def packable(value: Any) -> bool:
 def test_check_reports_no_bug_for_any_messagepack(value: Any) -> None:
     record = Record(msgspec.msgpack.encode(value), None)
     checker = Checker(None, None)
-    found = list(serial(checker.findings, iter([record]), "msgpack"))
-    assert not [one for _, one in found if isinstance(one, Bug)], found
+    found = list(findings(checker.findings, record, "msgpack"))
+    assert not [one for one in found if isinstance(one, Bug)], found
 
 
 @given(st.lists(garbage(), min_size=1, max_size=8))

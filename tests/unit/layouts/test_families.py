@@ -54,6 +54,13 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
         ("internvl", {"max_patches": 8}, (1264, 632), [3, 32, 32], 770),
         ("internvl", {"max_patches": 8}, (1268, 634), [9, 32, 32], 2306),
         ("internvl", {"max_patches": 1}, (640, 480), [1, 32, 32], 258),
+        # 3 x 4 tiles and the overview of 169 tokens and two marks, one mark more, two line feeds
+        # between rows, and the empty line.
+        ("idefics3", {}, (640, 480), [13, 26, 26], 13 * 171 + 1 + 2 + 1),
+        ("idefics3", {"joins_line_feeds": False}, (640, 480), [13, 26, 26], 13 * 171 + 1 + 2 + 2),
+        ("idefics3", {"do_image_splitting": False}, (640, 480), [1, 26, 26], 172),
+        ("idefics3", {"longest_edge": 364}, (640, 480), [1, 26, 26], 172),
+        ("idefics3", {"marked_tiles": 4}, (100, 1), [5, 26, 26], 5 * 171 + 1 + 1),
         ("pixtral", {}, (640, 480), [1, 30, 40], 30 * 41),
         ("pixtral", {}, (641, 1), [1, 1, 41], 42),
         # 2048 x 1025 scaled to 1024 x 512.5, the half dropped.
@@ -75,6 +82,7 @@ def test_grid_and_tokens(
         ("glm4v", {"image_grid_thw": [[1, 34, 46]]}),
         ("kimi_k25", {"grid_thws": [[1, 36, 46]]}),
         ("gemma3", {"num_crops": [0]}),
+        ("idefics3", {"rows": [[3]], "cols": [[4]]}),
         ("internvl", {"num_patches": [13]}),
         ("pixtral", {"image_sizes": [[480, 640]]}),
     ],
@@ -111,6 +119,14 @@ def test_shape_that_the_processor_refuses_is_refused(
         layout.describe(*refused)
     assert (caught.value.code, caught.value.path) == ("image_limit", "$")
     assert f"got {refused[0]} x {refused[1]} pixels" in str(caught.value)
+
+
+def test_tiles_without_marks_are_refused() -> None:
+    layout = layouts.get("idefics3", marked_tiles=3)
+    assert layouts.get("idefics3", marked_tiles=4).describe(640, 480).num_tokens
+    with pytest.raises(ContractError, match="at most 3 rows and columns of tiles") as caught:
+        layout.describe(640, 480)
+    assert (caught.value.code, caught.value.path) == ("image_limit", "$")
 
 
 @each("family", layouts.FAMILIES)

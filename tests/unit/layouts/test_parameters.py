@@ -22,6 +22,7 @@ def test_families() -> None:
         "glm4v",
         "glm5_next",
         "hunyuan_vl",
+        "idefics3",
         "inkling",
         "internvl",
         "kimi_k25",

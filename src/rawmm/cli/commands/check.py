@@ -7,34 +7,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from rawmm import layouts
+from rawmm.checks import RecordChecker
 from rawmm.cli import output
-from rawmm.cli.bugs import Bug, InternalError, report_bugs
-from rawmm.cli.chat_requests import request_errors
+from rawmm.cli.audit import Audit, write_summary
 from rawmm.cli.documents import decode_plain, key_errors
+from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.foreign import type_hint_of
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.images import ImageChecker, NotChecked, ambiguous_items
 from rawmm.cli.inputs import Column, all_inputs
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError
-from rawmm.cli.parallel import Workers
-from rawmm.cli.record_types import CHAT_REQUEST, detect_type, named_type
+from rawmm.cli.record_types import named_type
 from rawmm.cli.records import FileFormat, Input, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.cli.schema_version import named_version
 from rawmm.codec import decode_msgpack, from_decoded
 from rawmm.errors import RawMMError
 from rawmm.model.types import SCHEMA_VERSION
-from rawmm.offload import available_cpus
 from rawmm.rules import BY_ITSELF, MediaChecks
-from rawmm.validation import checking, iter_errors_by, media_checks
-from rawmm.versions import DeprecatedField, deprecated_fields, version_errors
+from rawmm.validation import media_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rawmm.cli.parallel import Check, Note
-    from rawmm.cli.records import Format, Record, Source
+    from rawmm.checks import Note
+    from rawmm.cli.audit import Check
+    from rawmm.cli.records import Format, Record
     from rawmm.store import Store
 
 
@@ -110,13 +108,16 @@ def check(
             "of this package.",
         ),
     ] = None,
-    jobs: Annotated[
-        int,
+    summary: Annotated[
+        str | None,
         Parameter(
-            name=["--jobs", "-j"],
-            help="Processes that check JSON Lines and MessagePack streams; 0 starts one per core.",
+            help="File for a summary as JSON: counts, and the first places of each code. It is the "
+            "same for every engine.",
         ),
-    ] = 1,
+    ] = None,
+    engine: EngineName = None,
+    jobs: Jobs = None,
+    address: Address = None,
 ) -> int:
     """Check files against the contract and list every error as FILE:LINE:COLUMN::$.path: message.
 
@@ -126,26 +127,22 @@ def check(
     """
     if not files:
         raise UsageError("nothing to check: give one or more files, or - for standard input")
-    if jobs < 0:
-        raise UsageError("--jobs takes 0, which starts one process per core, or a positive number")
     checks = _media_checks(image_tokens or [], layout, require_sidecars=require_sidecars)
     version = named_version(schema_version, "--schema-version")
     args = (type_name, image_dir, require_images, checks, refuse_ambiguous, version)
-    with (
-        Workers(jobs or available_cpus(), checker_of, *args) as workers,
-        Report(style, max_errors) as report,
-    ):
-        for name, given in all_inputs(files, input_format_name, "--input-format", column):
-            report.begin_file(name)
-            try:
-                if isinstance(given, UsageError):
-                    raise given
-                with open_source(given) as source:
-                    _check_file(source, workers, report)
-            except UsageError as error:
-                report.add_unreadable(name, error)
+    checker_of(*args)  # says what is wrong with the options
+    inputs = list(all_inputs(files, input_format_name, "--input-format", column))
+    with Report(style, max_errors) as report, open_engine(engine, jobs, address) as opened_engine:
+        audit = Audit(inputs, opened_engine, report)
+        try:
+            audit.run(checker_of, args)
+        except KeyboardInterrupt:
+            output.info(f"interrupted; so far {audit.so_far()}")
+            raise
     report.summary()
-    return 2 if report.unreadable or report.bugs else 1 if report.errors else 0
+    if summary is not None:
+        write_summary(summary, audit.as_json())
+    return 2 if report.unreadable or report.bugs or report.lost else 1 if report.errors else 0
 
 
 def _media_checks(
@@ -166,34 +163,6 @@ def _media_checks(
         option = "--layout" if error.path == "$.family" else "--image-token"
         problem = f"{option} takes {error.expected}, not {error.got}"
     raise UsageError(problem)
-
-
-def _check_file(source: Source, workers: Workers, report: Report) -> None:
-    before = report.records
-    try:
-        for line, finding in workers.findings(report.counting(_read(source)), source.form):
-            if isinstance(finding, NotChecked):
-                report.not_checked = report.not_checked.plus(finding)
-            elif isinstance(finding, DeprecatedField):
-                report.deprecated[finding] += 1
-            elif isinstance(finding, Bug):
-                report.add_bug(source.name, line, finding)
-            else:
-                report.add(source.name, line, finding)
-    except RawMMError as error:
-        # The file is empty or of another type.
-        report.add(source.name, None, error)
-    except InternalError as error:
-        report.add_bug(source.name, None, error.bug)
-    else:
-        if report.records == before:
-            output.info(f"{source.name}: no records")
-
-
-def _read(source: Source) -> Iterator[Record]:
-    """The records of a file. A bug while reading it stops only this file."""
-    with report_bugs():
-        yield from source.records(may_be_empty=True)
 
 
 def checker_of(
@@ -235,32 +204,10 @@ def lines_of_file(path: str, image_dir: str | None) -> Iterator[str]:
 
 
 class Checker:
-    """Checks records.
+    """Checks records that are bytes. The arguments are those of `RecordChecker`."""
 
-    Args:
-        kind: the type of every record, or None to detect it.
-        store: where stored images must be; None checks no files.
-        require_images: whether an image that cannot be checked is an error.
-        checks: how to judge messages with media.
-        refuse_ambiguous: whether an item whose image is ambiguous is an error.
-        version: the version of the contract that judges.
-    """
-
-    def __init__(
-        self,
-        kind: Any,
-        store: Store | None,
-        *,
-        require_images: bool = False,
-        checks: MediaChecks = BY_ITSELF,
-        refuse_ambiguous: bool = False,
-        version: str = SCHEMA_VERSION,
-    ) -> None:
-        self._kind = kind
-        self._checks = checks
-        self._images = ImageChecker(store, required=require_images)
-        self._refuse_ambiguous = refuse_ambiguous
-        self._version = version
+    def __init__(self, kind: Any, store: Store | None, **options: Any) -> None:
+        self._checker = RecordChecker(kind, store, **options)
 
     def findings(self, record: Record, form: Format) -> Iterator[RawMMError | Note]:
         """Every error of one record, its deprecated fields, the number of unchecked images."""
@@ -273,43 +220,11 @@ class Checker:
                 yield with_fault(error, record.data, form)
 
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | Note]:
-        binary = form == "msgpack"
         plain = decode_plain(data, form)
         yield from key_errors(data, form, plain)
-        kind = detect_type(plain) if self._kind is None else self._kind
-        if kind is CHAT_REQUEST:
-            yield from request_errors(plain)
-            yield from self._images.findings(plain, is_request=True)
-            return
-        if self._version != SCHEMA_VERSION:
-            refused = False
-            for error in version_errors(plain, kind, self._version, self._checks):
-                refused = True
-                yield error
-            if refused:
-                return
-        try:
-            # JSON is parsed only once. MessagePack is decoded again, because its plain data has
-            # dates and extension types where the structs have others.
-            with checking(self._checks):
-                value = decode_msgpack(data, kind) if binary else from_decoded(plain, kind)
-        except RawMMError as refusal:
-            if self._version == SCHEMA_VERSION:
-                yield from _all_errors(plain, kind, refusal, self._checks)
-            return  # an earlier version accepts it; images of such a record are not found
-        yield from deprecated_fields(value)
-        yield from self._images.findings(value, is_request=False)
-        if self._refuse_ambiguous:
-            yield from ambiguous_items(value)
-
-
-def _all_errors(
-    value: Any, kind: Any, refusal: RawMMError, checks: MediaChecks
-) -> Iterator[RawMMError]:
-    """Every error of a record that the decoder refused; at least the decoder's."""
-    found = False
-    for error in iter_errors_by(checks, value, kind):
-        found = True
-        yield error
-    if not found:
-        yield refusal
+        # JSON is parsed only once. MessagePack is decoded again, because its plain data has
+        # dates and extension types where the structs have others.
+        binary = form == "msgpack"
+        yield from self._checker.findings(
+            plain, (lambda _, kind: decode_msgpack(data, kind)) if binary else from_decoded
+        )

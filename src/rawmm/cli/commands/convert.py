@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from rawmm.checks import CHAT_REQUEST, detect_type
 from rawmm.cli import output as terminal
 from rawmm.cli.foreign import type_hint
 from rawmm.cli.output import UsageError, counted
-from rawmm.cli.record_types import CHAT_REQUEST, detect_type, named_type
+from rawmm.cli.record_types import named_type
 from rawmm.cli.rewrite import (
     Column,
     Durable,

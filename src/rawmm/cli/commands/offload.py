@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from rawmm.checks import is_chat_request
 from rawmm.cli import output as terminal
 from rawmm.cli.bugs import InternalError
 from rawmm.cli.dry_store import DryStore
@@ -15,7 +16,6 @@ from rawmm.cli.image_dir import open_store, open_writable_store
 from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, counted, size, summary_table
-from rawmm.cli.record_types import is_chat_request
 from rawmm.cli.records import STDIO
 from rawmm.cli.refused import RefusedRecords
 from rawmm.cli.report import located
@@ -49,6 +49,8 @@ from rawmm.store import ImageStore, ObjectImageStore, Store, run_image_dir
 from rawmm.validation import detect, iter_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rawmm.cli.records import Format, Record
     from rawmm.images import ImageDecoding
     from rawmm.layouts import Layout
@@ -106,6 +108,14 @@ def offload(
         ),
     ] = False,
     max_errors: Annotated[int, Parameter(help="Records to list as refused; 0 lists all.")] = 20,
+    fetch: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Fetch and store https:// images of this host, e.g. images.example.org, or "
+            "*.example.org for every host below it. May be repeated.",
+            negative=(),
+        ),
+    ] = None,
     durable: Durable = True,
 ) -> int:
     """Store inline images by content, and replace them by file:// references.
@@ -151,7 +161,9 @@ def offload(
         return done.body
 
     with Rewrite(source, form, "offload", column) as run, ExitStack() as stack:
-        store = _store(image_dir, durable=durable, writes=mode == "offload" and not dry_run)
+        store = _store(
+            image_dir, durable=durable, writes=mode == "offload" and not dry_run, fetch=fetch or ()
+        )
         if dry_run and store is not None:
             store = DryStore(store)
         listed = _Listed(run, max_errors)
@@ -347,13 +359,15 @@ def _check_still_valid(value: Any, run: Rewrite) -> None:
         raise error.at(hint=f"{error.hint}; give --layout" if error.hint else "give --layout")
 
 
-def _store(image_dir: str | None, *, durable: bool, writes: bool) -> Store | None:
+def _store(
+    image_dir: str | None, *, durable: bool, writes: bool, fetch: Sequence[str]
+) -> Store | None:
     """The store. None if no directory is named and nothing will be written."""
     opener = open_writable_store if writes else open_store
     if image_dir is not None:
-        return opener(image_dir, durable=durable)
+        return opener(image_dir, durable=durable, fetch=fetch)
     try:
-        return opener(run_image_dir(), durable=durable)
+        return opener(run_image_dir(), durable=durable, fetch=fetch)
     except OffloadError as error:
         if error.code == "no_image_dir" and not writes:
             return None

@@ -23,7 +23,7 @@ from rawmm.errors import RawMMError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rawmm.cli.parallel import Check
+    from rawmm.cli.audit import Check
     from rawmm.cli.records import Input, Source
 
 _HEAD: Final = (

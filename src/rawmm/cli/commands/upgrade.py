@@ -10,13 +10,14 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
+from rawmm.checks import CHAT_REQUEST, is_chat_request
 from rawmm.cli import output as terminal
 from rawmm.cli.bugs import InternalError
 from rawmm.cli.foreign import type_hint
 from rawmm.cli.image_dir import open_store, open_writable_store
 from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
 from rawmm.cli.output import UsageError, console, counted
-from rawmm.cli.record_types import CHAT_REQUEST, is_chat_request, named_type
+from rawmm.cli.record_types import named_type
 from rawmm.cli.report import located, location_of
 from rawmm.cli.rewrite import (
     Column,
@@ -194,7 +195,7 @@ class _Upgrader:
             return
         self.refused += 1
         if not self._most or self.refused <= self._most:
-            console().print(located(self._run.source.name, self._run.line, error))
+            console(for_errors=True).print(located(self._run.source.name, self._run.line, error))
 
     def _check(self, value: Any, kind: Any) -> None:
         """Raise the error that a reader of the written record would raise."""

@@ -1,13 +1,13 @@
 """Checks the shape of chat requests, which are not a type of the contract.
 
-`rawmm.cli.images` checks their images.
+`rawmm.checks.images` checks their images.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rawmm.cli.record_types import REQUEST_LISTS
+from rawmm.checks.kinds import REQUEST_LISTS
 from rawmm.errors import contract_error, shown, shown_text
 from rawmm.offload import ImageParts
 

@@ -1,0 +1,141 @@
+"""The engine of a Ray cluster: its tasks only, ``ray.remote`` and ``ray.wait``.
+
+Ray Data was measured and rejected: it hung on small clusters and took three times the CPU.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from rawmm.parallel.engine import MAX_RETRIES, failure_text, killed_text
+from rawmm.parallel.schedule import Answer, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from rawmm.parallel.engine import Outcome, Work
+
+_QUEUED: Final = 2
+"""Tasks for each CPU, so that none waits for this process."""
+
+
+class RayMissingError(Exception):
+    """Ray is not installed, or there is no cluster. The text says which."""
+
+
+class RayEngine:
+    """Works in tasks of a Ray cluster, each on one CPU.
+
+    rawmm must be installed on its nodes, and files and credentials must be there, too.
+
+    Args:
+        address: of a running cluster, as ``auto``. By default the one that this process is
+            connected to, or else a new one on this machine.
+        workers: CPUs of a new cluster; by default those of this machine.
+        max_retries: how often a piece is tried again whose process was killed.
+
+    Raises:
+        RayMissingError: ray is not installed, or cannot be reached or started.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        workers: int | None = None,
+        max_retries: int = MAX_RETRIES,
+    ) -> None:
+        try:
+            import ray
+        except ImportError:
+            ray = None
+        if ray is None:
+            raise RayMissingError("no package ray: pip install 'rawmm[ray]'")
+        self._ray: Any = ray
+        self._started = not ray.is_initialized()
+        self._running: dict[Any, int] = {}
+        self._max_retries = max_retries
+        if self._started:
+            self._connect(address, workers)
+        self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self.capacity = _QUEUED * self.workers
+
+    def _connect(self, address: str | None, workers: int | None) -> None:
+        how: dict[str, Any] = {"address": address}
+        if address is None:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            how = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+        failure = None
+        try:
+            self._ray.init(**how, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            failure = type(error).__name__
+        if failure is not None:
+            where = "a cluster on this machine cannot be started"
+            if address is not None:
+                where = "the cluster at --address cannot be reached"
+            raise RayMissingError(f"{where} ({failure})")
+
+    def map(
+        self, make: Callable[..., Work], args: tuple[Any, ...], pieces: Iterable[Any]
+    ) -> Iterator[Outcome[Any]]:
+        """Yield the outcomes of all pieces, in any order. See `Engine.map`."""
+        # Ray itself tries again, on another node if one died.
+        yield from run(self._start, make, args, pieces, workers=self.workers, max_retries=0)
+
+    def __enter__(self) -> Self:
+        """Return the engine."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Cancel what runs; stop the cluster if this engine started it."""
+        for task in self._running:
+            self._ray.cancel(task, force=True)
+        self._running = {}
+        if self._started:
+            self._ray.shutdown()
+
+    # The pool of `schedule`.
+
+    def _start(self, make: Callable[..., Work], args: tuple[Any, ...]) -> Self:
+        # Stored once in the cluster, and unpickled once in a process.
+        self._made = self._ray.put(pickle.dumps((make, args)))
+        self._remote = self._ray.remote(num_cpus=1, max_retries=self._max_retries)(_work)
+        return self
+
+    def submit(self, number: int, piece: Any) -> None:
+        """Begin a piece."""
+        self._running[self._remote.remote(self._made, piece)] = number
+
+    def wait(self) -> Iterator[tuple[int, Answer]]:
+        """Wait for an answer. See `Pool`."""
+        ready, _ = self._ray.wait(list(self._running), num_returns=1)
+        for task in ready:
+            yield self._running.pop(task), self._answer(task)
+
+    def _answer(self, task: Any) -> Answer:
+        try:
+            return Answer(*self._ray.get(task))
+        except self._ray.exceptions.RayError:
+            # All of them mean that the process, the node or the result was lost: `_work` returns
+            # the exceptions of the function.
+            return Answer(None, None, killed_text(self._max_retries + 1))
+
+
+def _work(made: bytes, piece: Any) -> tuple[Any, Any, str | None]:
+    """Work on a piece. Runs in a task."""
+    try:
+        result, rest = _function(made)(piece)
+    except Exception as error:  # noqa: BLE001  (a bug in one piece does not affect others)
+        return None, None, failure_text(error)
+    return result, rest, None
+
+
+@lru_cache(maxsize=4)
+def _function(made: bytes) -> Work:
+    make, args = pickle.loads(made)  # noqa: S301  (of this program)
+    function: Work = make(*args)
+    return function
