@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rawmm.images import PreparedImage, prepare_image
 from rawmm.real_class import is_a
-from rawmm.store import StoredImage
+from rawmm.store import StoredImage, fetcher_of
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +36,11 @@ class DryStore:
     def limits(self) -> Limits:
         """As the store."""
         return self._store.limits
+
+    @property
+    def fetcher(self) -> Any:
+        """What fetches images from the web, as the store."""
+        return fetcher_of(self._store)
 
     def uri(self, info: ImageInfo) -> str:
         """As the store."""
