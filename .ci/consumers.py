@@ -17,7 +17,7 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 def main(what: str) -> int:
     """Print the requirements, or compare the installed versions with them."""
-    table = tomllib.loads(PYPROJECT.read_text("utf-8"))["tool"]["rawmm"]["consumers"]
+    table = tomllib.loads(PYPROJECT.read_text("utf-8"))["tool"]["rawmm-ci"]["consumers"]
     tested: list[list[str]] = table["tested"]
     if what == "is-tested":
         installed = [f"{name}=={version(name)}" for name in ("verifiers", "renderers")]

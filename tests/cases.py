@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
     Test = Callable[..., None]
 
+
+def every(step: int) -> pytest.MarkDecorator:
+    """A parameter `step`: a test tries one case of `step`, and each of them if it is slow."""
+    whole = pytest.param(1, id="all", marks=pytest.mark.slow)
+    return pytest.mark.parametrize("step", [pytest.param(step, id="some"), whole])
+
+
 SHOWN = 5
 """Failed cases with a traceback; the message names more."""
 NAMED = 20

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from typing import Any, Final
 
 import pytest
@@ -20,6 +22,18 @@ settings.register_profile("quick", max_examples=5, derandomize=True, **_ALWAYS)
 settings.register_profile("ci", max_examples=25, derandomize=True, **_ALWAYS)
 settings.register_profile("thorough", max_examples=10_000, **_ALWAYS)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+# Without compiled modules, a process of a test and the collection take twice their time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Take the tests out of the sight of the garbage collector: they live until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 EXPECTED_SKIPS = ("no file system can be mounted here",)

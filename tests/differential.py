@@ -10,8 +10,9 @@ from collections import Counter
 from typing import Any, Final
 
 from rawmm import native
+from rawmm.model.kinds import schema_of
 from rawmm.rules import own_errors
-from rawmm.validation import revalidate
+from rawmm.validation import revalidate, shape_errors
 from rawmm.values.extras import merge_extras
 from rawmm.values.payload import Mode, is_clean
 
@@ -50,7 +51,12 @@ def _ask_both(struct: Any, question: str, answer: int) -> None:
     _STATE.asking = True
     native.enable(False)
     try:
-        problem = _rules_problem(struct) if question == "rules" else _problem(struct, answer)
+        if question == "rules":
+            problem = _rules_problem(struct)
+        elif question == "shape":
+            problem = _shape_problem(struct)
+        else:
+            problem = _problem(struct, answer)
     except Exception as error:  # noqa: BLE001  (Python did not say yes)
         problem = repr(error)
     finally:
@@ -75,6 +81,14 @@ def _rules_problem(struct: Any) -> str | None:
             value = getattr(struct, name)
             if value is not None and not is_clean(value, mode):
                 return f"{name} is not plain"
+    return None
+
+
+def _shape_problem(struct: Any) -> str | None:
+    """Why a decoder with the classes of the contract would not build a struct."""
+    kind: Any = type(struct)
+    for error in shape_errors(struct, schema_of(kind), ()):
+        return str(error)
     return None
 
 

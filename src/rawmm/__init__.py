@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     )
     from rawmm.store import (
         CachedStore as CachedStore,
+        HttpsFetcher as HttpsFetcher,
         ImageStore as ImageStore,
         ObjectImageStore as ObjectImageStore,
         StoredImage as StoredImage,

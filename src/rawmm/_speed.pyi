@@ -13,11 +13,51 @@ def valid(struct: Any, /) -> int:
     2 if so and an open object in it has unknown properties, else 1.
     """
 
+class Unsure(Exception):  # noqa: N818
+    """C does not say yes to a struct of a class that `add_wire` was given."""
+
+def decoded(struct: Any, /) -> None:
+    """Pack and check a new struct of such a class, then make it one of the contract's class.
+
+    Where C cannot pack a stream, it calls `__pack_rest__`.
+
+    Raises:
+        Unsure: Python has to look at a field.
+    """
+
+def add_wire(
+    wire: type,
+    kind: type,
+    slots: tuple[Any, ...],
+    loose: tuple[str, ...],
+    packed: tuple[str, ...],
+    /,
+) -> bool:
+    """Have `decoded` serve a class. False if it cannot.
+
+    Args:
+        wire: the class. Its fields are those of `kind`, in the same slots, of other types.
+        kind: the class of the contract.
+        slots: the slot of each field in order.
+        loose: the fields to check.
+        packed: the fields to pack: streams, and dicts of streams.
+    """
+
+def checkable(kind: type, /) -> set[str]:
+    """Names of the fields whose types C checks in full."""
+
+def packed(kind: type, elements: list[Any], /) -> Any:
+    """A stream of the class `kind`, or None if Python has to look."""
+
+def unique_keys(text: bytes, /) -> bool:
+    """Whether each object of a valid JSON text has each key once. False says nothing."""
+
 def set_up(
     *,
     kinds: Mapping[str, tuple[type, tuple[tuple[str, Any], ...]]],
     unset: Any,
     extra: type,
+    raw: type,
     checks: ContextVar[Any],
     by_itself: Any,
     in_messages: dict[str, Any],
@@ -31,6 +71,7 @@ def set_up(
         kinds: for each struct of the tables, its class, and the slot of each field in order.
         unset: the value of an absent field.
         extra: the class of unknown properties.
+        raw: `msgspec.Raw`.
         checks: the variable of `MediaChecks`.
         by_itself: its default.
         in_messages: the modalities of content parts.

@@ -18,7 +18,7 @@ from rawmm.collector import LARGE, without_collector
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.kinds import decoded_as, has_type, schema_of
 from rawmm.model.types import MAX_DEPTH, Contract, MessageNode
-from rawmm.native import valid
+from rawmm.native import Unsure, valid
 from rawmm.real_class import is_a
 from rawmm.rules import LARGE_NUMBERS
 from rawmm.validation import (
@@ -42,7 +42,8 @@ from rawmm.values.payload import Mode, payload_errors
 from rawmm.values.plain import contains_struct, has_large_integer, plain_copy
 from rawmm.values.strict_json import malformed, too_deep
 from rawmm.values.views import as_mapping, as_sequence
-from rawmm.versions import for_version, warn_of_deprecated
+from rawmm.values.wire_classes import packs_all, wire_type
+from rawmm.versions import for_version, warn_of_deprecated, with_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +57,7 @@ Buffer = bytes | bytearray | memoryview
 _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 _FAILED: Final = object()
 _NOT_BYTES: Final = object()
+_UNSURE: Final = object()
 _SIZED: Final = frozenset({bytes, bytearray, str})
 
 
@@ -74,29 +76,46 @@ _MSGPACK: Final = msgspec.msgpack.Encoder(enc_hook=enc_hook)
 
 
 @cache
-def _json_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    schema_of(kind)  # raises for a type that is not of the contract
-    return msgspec.json.Decoder(decoded_as(kind), dec_hook=wire_hook)
+def _json_decoder(kind: Any, *, packed: bool | None) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_decoded_type(kind, packed=packed), dec_hook=wire_hook)
 
 
 @cache
-def _msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    schema_of(kind)
-    return msgspec.msgpack.Decoder(decoded_as(kind), dec_hook=wire_hook)
+def _msgpack_decoder(kind: Any, *, packed: bool | None) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(_decoded_type(kind, packed=packed), dec_hook=wire_hook)
+
+
+def _decoded_type(kind: Any, *, packed: bool | None) -> Any:
+    """The type to decode for `kind`, by `wire_type`; with None, that of the contract."""
+    schema_of(kind)  # raises for a type that is not of the contract
+    return decoded_as(kind) if packed is None else wire_type(kind, packed=packed)
 
 
 @overload
 def decode_json(
-    data: Buffer | str, type: None = None, *, logprob_floor: float | None = None
+    data: Buffer | str,
+    type: None = None,
+    *,
+    packed: bool | None = None,
+    logprob_floor: float | None = None,
 ) -> Any: ...
 @overload
-def decode_json(data: Buffer | str, type: type[T], *, logprob_floor: float | None = None) -> T: ...
+def decode_json(
+    data: Buffer | str,
+    type: type[T],
+    *,
+    packed: bool | None = None,
+    logprob_floor: float | None = None,
+) -> T: ...
 @overload
-def decode_json(data: Buffer | str, type: Any, *, logprob_floor: float | None = None) -> Any: ...
+def decode_json(
+    data: Buffer | str, type: Any, *, packed: bool | None = None, logprob_floor: float | None = None
+) -> Any: ...
 def decode_json(
     data: Buffer | str,
     type: Any = None,  # noqa: A002
     *,
+    packed: bool | None = None,
     logprob_floor: float | None = None,
 ) -> Any:
     """Decode one JSON document as `type`: a struct class, ``list[...]`` or ``dict[str, ...]``.
@@ -104,6 +123,9 @@ def decode_json(
     Args:
         data: the document.
         type: its type; None to identify it by its keys, as `validate` does.
+        packed: True packs per-token streams that come as lists, without an object for each token:
+            a tenth of the memory, and arrays of numpy without a copy. False makes lists of packed
+            streams. None keeps the form of each. All forms have the same values and errors.
         logprob_floor: a finite negative number that replaces -inf in log-probabilities
             (``-Infinity`` in the output of Python's `json`). A `NonFiniteLogprobWarning` names
             each changed stream. None refuses such a document.
@@ -112,27 +134,38 @@ def decode_json(
         ContractError: the text is not JSON in UTF-8, or breaks the schema or a rule.
         ProcessedPayloadError: a payload holds something other than raw, JSON-safe data.
     """
-    decoder = _json_decoder(type or MessageNode)
-    return _decode(data, type, decoder, _JSON_READER, logprob_floor)
+    return _decode(data, type, packed, _JSON_READER, logprob_floor)
 
 
 @overload
 def decode_msgpack(
-    data: Buffer, type: None = None, *, logprob_floor: float | None = None
+    data: Buffer,
+    type: None = None,
+    *,
+    packed: bool | None = None,
+    logprob_floor: float | None = None,
 ) -> Any: ...
 @overload
-def decode_msgpack(data: Buffer, type: type[T], *, logprob_floor: float | None = None) -> T: ...
+def decode_msgpack(
+    data: Buffer,
+    type: type[T],
+    *,
+    packed: bool | None = None,
+    logprob_floor: float | None = None,
+) -> T: ...
 @overload
-def decode_msgpack(data: Buffer, type: Any, *, logprob_floor: float | None = None) -> Any: ...
+def decode_msgpack(
+    data: Buffer, type: Any, *, packed: bool | None = None, logprob_floor: float | None = None
+) -> Any: ...
 def decode_msgpack(
     data: Buffer,
     type: Any = None,  # noqa: A002
     *,
+    packed: bool | None = None,
     logprob_floor: float | None = None,
 ) -> Any:
     """Decode one MessagePack document as `type`. See `decode_json`."""
-    decoder = _msgpack_decoder(type or MessageNode)
-    return _decode(data, type, decoder, _MSGPACK_READER, logprob_floor)
+    return _decode(data, type, packed, _MSGPACK_READER, logprob_floor)
 
 
 def _floored_json(data: Any, kind: Any, floor: float) -> Any:
@@ -158,29 +191,34 @@ def _floored_msgpack(data: Any, kind: Any, floor: float) -> Any:
 
 
 class _Reader(NamedTuple):
-    """The functions that read a format as plain data."""
+    """The functions that read a format."""
 
     name: str
+    decoder: Callable[..., Any]
     plain: Callable[[Any], Any]
     floored: Callable[[Any, Any, float], Any]
 
 
-_JSON_READER: Final = _Reader("JSON", msgspec.json.decode, _floored_json)
-_MSGPACK_READER: Final = _Reader("MessagePack", msgspec.msgpack.decode, _floored_msgpack)
+_JSON_READER: Final = _Reader("JSON", _json_decoder, msgspec.json.decode, _floored_json)
+_MSGPACK_READER: Final = _Reader(
+    "MessagePack", _msgpack_decoder, msgspec.msgpack.decode, _floored_msgpack
+)
 
 
-def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | None) -> Any:
+def _decode(
+    data: Any,
+    kind: Any,
+    packed: bool | None,  # noqa: FBT001
+    reader: _Reader,
+    floor: float | None,
+) -> Any:
     large = LARGE_NUMBERS.count
-    # Errors are raised outside of `except`: msgspec's may contain text of the document.
-    try:
-        if type(data) in _SIZED and len(data) >= LARGE:
-            value = without_collector(decoder.decode, data)
-        else:
-            value = decoder.decode(data)
-    except _FAILURES:
-        value = _FAILED
-    except (TypeError, ValueError, BufferError):  # not a buffer, or an unreadable one
-        value = _NOT_BYTES
+    wanted = kind or MessageNode
+    value = _decoded(data, reader.decoder(wanted, packed=packed is True))
+    formed = packed is True and packs_all(wanted)
+    if value is _UNSURE:
+        value = _decoded(data, reader.decoder(wanted, packed=None))
+        formed = False
     if value is _NOT_BYTES:
         raise contract_error(
             "wrong_type",
@@ -190,14 +228,42 @@ def _decode(data: Any, kind: Any, decoder: Any, reader: _Reader, floor: float | 
             hint="use convert() for dicts and lists",
         )
     if value is _FAILED:
-        return _decode_again(data, kind, reader, floor)
+        return with_streams(_decode_again(data, kind, reader, floor), packed=packed)
     # A document that decodes as a node has only a node's keys, so it would be identified as one.
-    kind = kind or MessageNode
-    if not has_type(value, kind) or graph_broken(value, kind):
-        raise first_error(reader.plain(data), kind)
+    if not has_type(value, wanted) or graph_broken(value, wanted):
+        raise first_error(reader.plain(data), wanted)
     if LARGE_NUMBERS.count != large:
-        _check_integers(reader.plain(data), kind)
-    return value
+        _check_integers(reader.plain(data), wanted)
+    return value if formed else with_streams(value, packed=packed)
+
+
+def _decoded(data: Any, decoder: Any) -> Any:
+    """A document as structs, or why it is none: `_FAILED`, `_NOT_BYTES` or `_UNSURE`.
+
+    Errors are raised outside of `except`: msgspec's may contain text of the document.
+    """
+    try:
+        if type(data) in _SIZED and len(data) >= LARGE:
+            return without_collector(decoder.decode, data)
+        return decoder.decode(data)
+    except Unsure:
+        return _UNSURE
+    except _FAILURES:
+        return _FAILED
+    except (TypeError, ValueError, BufferError):  # not a buffer, or an unreadable one
+        return _NOT_BYTES
+
+
+def decode_plainly_valid(data: bytes, kind: Any) -> Any:
+    """A JSON document as structs with packed streams, if the typed decoder accepts it.
+
+    None says nothing: the document may have unknown fields, or an error. `decode_json` tells.
+    """
+    large = LARGE_NUMBERS.count
+    value = _decoded(data, _json_decoder(kind, packed=True))
+    if value is _FAILED or value is _UNSURE or LARGE_NUMBERS.count != large:
+        return None
+    return value if has_type(value, kind) and not graph_broken(value, kind) else None
 
 
 def _check_integers(document: Any, kind: Any) -> None:

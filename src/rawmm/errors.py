@@ -86,6 +86,8 @@ CODES: Final[dict[str, str]] = {
     "store_throttled": "an object store was too busy, also after retries",
     "store_changed": "others change or delete an image while it is written",
     "torn_read": "the answers of an object store ended early, also after retries",
+    "fetch_refused": "the fetcher does not ask for this URL, host or address",
+    "fetch_failed": "a web server did not answer with a whole image in time",
     # Reading back.
     "hash_mismatch": "bytes, a file name or a node do not match their hash",
     "missing_image": "the image is not in the image directory",

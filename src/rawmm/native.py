@@ -36,6 +36,36 @@ valid: Final[Callable[[Any], int]] = _module.valid if _module else _unknown
 """
 
 
+class _UnsureError(Exception):
+    """Without the C part."""
+
+
+Unsure: Final[type[Exception]] = _module.Unsure if _module else _UnsureError
+"""Ends a decoding that has to begin again, with the classes of the contract."""
+decoded: Final[Callable[[Any], None] | None] = _module.decoded if _module else None
+"""`__post_init__` of a class that `add_wire` was given."""
+add_wire: Final = _module.add_wire if _module else None
+"""Lets C check and pack the instances of a class. See ``_speed.pyi``."""
+
+
+def _no_fields(_: Any) -> set[str]:
+    return set()
+
+
+def _not_packed(_: Any, __: Any) -> None:
+    return None
+
+
+checkable: Final[Callable[[Any], set[str]]] = _module.checkable if _module else _no_fields
+"""Names of the fields of a class whose types C checks in full."""
+packed: Final[Callable[[Any, list[Any]], Any]] = _module.packed if _module else _not_packed
+"""A list as a packed stream of a class; None if Python has to look."""
+
+
+unique_keys: Final[Callable[[bytes], bool] | None] = _module.unique_keys if _module else None
+"""Whether each object of a valid JSON text has each key once. False says nothing."""
+
+
 def _no_switch(_: bool, /) -> None:  # noqa: FBT001
     pass
 

@@ -46,6 +46,8 @@ RUNTIME_CODES = {
     "store_throttled",
     "store_changed",
     "torn_read",
+    "fetch_refused",
+    "fetch_failed",
     "token_mismatch",
     "unknown_image_form",
     "unknown_type",

@@ -27,7 +27,7 @@ from rawmm import RawMMError, schemas
 from rawmm.model.types import TYPES, Contract
 from rawmm.values.fields import OPEN_SLOT, field_slots, slot_of
 from tests.builders import item_document, sidecar_document
-from tests.cases import each
+from tests.cases import each, every
 from tests.zoo import REFUSED, ZOO, OddObject
 
 MODULES: Final = ("rawmm", "rawmm.graph", "rawmm.layouts", "rawmm.materialize", "rawmm.trainer")
@@ -146,9 +146,7 @@ def outcome(call: Callable[[], Any]) -> Any:
     return found
 
 
-@pytest.mark.parametrize(
-    "step", [pytest.param(5, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)]
-)
+@every(10)
 @pytest.mark.parametrize("name", sorted(TYPES))
 def test_object_in_a_field_is_encoded_faithfully_or_refused(name: str, step: int) -> None:
     """Each field gets every object, or one of `step`; the next field gets the next ones."""
@@ -375,9 +373,13 @@ def test_public_callables_are_found() -> None:
     assert len(CALLABLES) >= 35
 
 
+@every(4)
 @pytest.mark.parametrize("name", sorted(CALLABLES))
 @pytest.mark.filterwarnings("ignore:.*were -inf")
-def test_object_as_an_argument_gives_a_value_or_a_rawmm_error(name: str, tmp_path: Path) -> None:
+def test_object_as_an_argument_gives_a_value_or_a_rawmm_error(
+    name: str, step: int, tmp_path: Path
+) -> None:
+    """Each argument is every object, or one of `step`; the next argument the next ones."""
     function = CALLABLES[name]
     parameters = {
         key: one
@@ -387,8 +389,8 @@ def test_object_as_an_argument_gives_a_value_or_a_rawmm_error(name: str, tmp_pat
     assert set(parameters) <= set(RECIPES), "a parameter without a recipe"
     failures = [
         failure
-        for tried in parameters
-        for label in ZOO
+        for number, tried in enumerate(parameters, sorted(CALLABLES).index(name))
+        for label in list(ZOO)[number % step :: step]
         if (failure := failure_of(lambda: call_with(function, parameters, tried, label, tmp_path)))  # noqa: B023
     ]
     assert not failures, "\n".join(failures)

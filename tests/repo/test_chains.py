@@ -25,6 +25,7 @@ OURS = {
 }
 NO_MESSAGES = {
     "AttributeError",
+    "TooLargeError",
     "TypeError",
     "UsageError",
     "pytest.UsageError",

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-TABLE: dict[str, list[Any]] = PROJECT["tool"]["rawmm"]["consumers"]
+TABLE: dict[str, list[Any]] = PROJECT["tool"]["rawmm-ci"]["consumers"]
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 NAMES = ("verifiers", "renderers")
 

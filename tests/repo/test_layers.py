@@ -24,7 +24,7 @@ LAYERS: Final = (
     ("codec",),
     ("images", "layouts", "dialects", "graph", "sidecar", "engine"),
     ("store", "offload", "describe"),
-    ("upgrades", "trainer", "materialize", "evolution"),
+    ("upgrades", "trainer", "materialize", "evolution", "view"),
     ("checks", "parallel"),
     ("batch", "cli", "testing", "integrations"),
     ("__main__",),

@@ -237,3 +237,20 @@ def test_damaged_image_is_refused(tmp_path: Path) -> None:
         describe_prompt(given, RANGES, LAYOUT, image_dir=tmp_path)
     assert caught.value.code == "hash_mismatch"
     assert caught.value.path.startswith("$.messages[0].content[1]")
+
+
+def test_placeholder_may_have_the_number_of_an_image_after_others() -> None:
+    layout = layouts.get("minicpmv4_6")
+    url = data_url(picture(size=(320, 200)))
+    first, later = (layout.describe(320, 200, index=index).num_tokens for index in (0, 10))
+    for length in (first, later):  # as these may be the new messages of a turn
+        assert describe_prompt(messages(url), [(0, length)], layout)
+    with pytest.raises(rawmm.ContractError) as caught:
+        describe_prompt(messages(url), [(0, first - 1)], layout)
+    assert caught.value.code == "geometry_mismatch"
+    urls = [url] * 11
+    ranges = [(index * 1_000, later if index > 9 else first) for index in range(11)]
+    assert describe_prompt(messages(*urls), ranges, layout)
+    ranges[10] = (10_000, first)
+    with pytest.raises(rawmm.ContractError, match=f"expected {later} tokens for image 10"):
+        describe_prompt(messages(*urls), ranges, layout)

@@ -93,6 +93,31 @@ def test_marks_between_rows_are_part_of_the_image() -> None:
     assert described.mm_token_type_id_map == {"7": 1, "8": 1, "9": 1}
 
 
+@pytest.mark.parametrize("family", ["idefics3", "minicpmv4_6"])
+def test_image_with_line_feeds_or_digits_is_refused_by_name(family: str) -> None:
+    layout = layouts.get(family)
+    geometry = layout.describe(320, 200)
+    tokens = [PAD] * geometry.num_tokens
+    for mark in layout.marks(geometry):
+        tokens[mark] = 8
+    given = rawmm.Trace(nodes=rawmm.convert([node(tokens, URLS[0])], list[rawmm.MessageNode]))
+    with pytest.raises(rawmm.ContractError, match="with line feeds or digits") as caught:
+        describe_trace(given, layout, image_token_ids=[PAD])
+    assert (caught.value.code, caught.value.path) == ("orphan_image", "$.nodes[0].token_ids")
+
+
+def test_number_of_an_image_in_its_branch_counts() -> None:
+    layout = layouts.get("minicpmv4_6", slice_mode=False)
+    lengths = [layout.describe(320, 200, index=index).num_tokens for index in range(11)]
+    assert lengths[10] == lengths[9] + 1
+    nodes = [
+        node([1, *[PAD] * length], URLS[0], parent=index - 1 if index else None)
+        for index, length in enumerate(lengths)
+    ]
+    described = describe_trace(trace(*nodes), layout)
+    assert [one and one[0][1] for one in ranges(described)] == lengths
+
+
 @pytest.mark.parametrize(
     ("tokens", "urls", "code"),
     [

@@ -13,6 +13,7 @@ HOMES: Final = {
     "EncodedArray": "rawmm.model.types",
     "Episode": "rawmm.model.types",
     "GenerateFeatures": "rawmm.model.types",
+    "HttpsFetcher": "rawmm.store",
     "ImageDecoding": "rawmm.images",
     "ImageOffloadStats": "rawmm.offload",
     "ImageStore": "rawmm.store",

@@ -60,7 +60,7 @@ extern const char *const PROCESSED_KEYS[];
 typedef struct {
     PyTypeObject *kind[SHAPES];
     Py_ssize_t at[SHAPES][MAX_FIELDS]; /* offsets of the fields in an instance */
-    PyObject *unset, *extra;
+    PyObject *unset, *extra, *raw;
     PyObject *checks, *by_itself;              /* MediaChecks: the variable, and its default */
     PyObject *in_messages, *token_types, *image; /* the tables of modalities, and one entry */
 } Setup;
@@ -145,7 +145,19 @@ int bounds(PyObject *range, int64_t *offset, int64_t *length);
 /* graph.c */
 int graph_holds(PyObject *trace);
 
+/* packing.c */
+PyObject *packed_of(int shape, PyObject *source);
+
+/* decoding.c */
+int pack_fields(int shape, PyObject *o, uint64_t fields);
+int fields_fit(int shape, PyObject *o, uint64_t fields);
+uint64_t checkable_fields(int shape);
+
+/* keys.c */
+int keys_are_unique(const char *text, Py_ssize_t size);
+
 /* types.c */
+int value_fits(const Type *type, PyObject *o);
 int struct_holds(int shape, PyObject *o, int *has_extra);
 
 #endif

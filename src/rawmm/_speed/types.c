@@ -1,6 +1,7 @@
 /* Whether values have the types of the schema: what msgspec checks when it decodes. */
 #include "speed.h"
 
+/* Without `has_extra`, structs in the value are not looked into. */
 static int fits(const Type *type, PyObject *o, int *has_extra);
 
 static int list_fits(const Type *type, PyObject *list, int *has_extra) {
@@ -46,8 +47,12 @@ static int fits(const Type *type, PyObject *o, int *has_extra) {
     if (PyList_CheckExact(o)) return (kinds & LIST) && list_fits(type, o, has_extra);
     if (PyDict_CheckExact(o)) return (kinds & DICT) && dict_fits(type, o, has_extra);
     int shape = kinds & STRUCT ? shape_of(Py_TYPE(o)) : -1;
-    return shape >= 0 && (type->structs >> shape & 1) && struct_holds(shape, o, has_extra);
+    if (shape < 0 || !(type->structs >> shape & 1)) return 0;
+    return !has_extra || struct_holds(shape, o, has_extra);
 }
+
+/* Whether a value has a type, but for the structs in it, whose classes alone are looked at. */
+int value_fits(const Type *type, PyObject *o) { return fits(type, o, NULL); }
 
 /* Whether unknown properties can stand beside the known ones of a shape. */
 static int extra_fits(int shape, PyObject *extra) {

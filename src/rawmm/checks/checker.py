@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rawmm.checks.chat_requests import request_errors
-from rawmm.checks.images import ImageChecker, NotChecked, ambiguous_items
+from rawmm.checks.images import ImageChecker, NotChecked, ambiguous_items, foreign_layouts
 from rawmm.checks.kinds import CHAT_REQUEST, detect_type
 from rawmm.errors import RawMMError
 from rawmm.model.types import SCHEMA_VERSION
@@ -14,7 +14,7 @@ from rawmm.validation import checking, iter_errors_by
 from rawmm.versions import DeprecatedField, deprecated_fields, version_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rawmm.store import Store
 
@@ -31,6 +31,7 @@ class RecordChecker:
         require_images: whether an image that cannot be checked is an error.
         checks: how to judge messages with media.
         refuse_ambiguous: whether an item whose image is ambiguous is an error.
+        layouts: the layouts that items may have, as in `foreign_layouts`; None allows all.
         version: the version of the contract that judges.
     """
 
@@ -42,12 +43,14 @@ class RecordChecker:
         require_images: bool = False,
         checks: MediaChecks = BY_ITSELF,
         refuse_ambiguous: bool = False,
+        layouts: Mapping[str, frozenset[str] | None] | None = None,
         version: str = SCHEMA_VERSION,
     ) -> None:
         self._kind = kind
         self._checks = checks
         self._images = ImageChecker(store, required=require_images)
         self._refuse_ambiguous = refuse_ambiguous
+        self._layouts = layouts
         self._version = version
 
     def findings(
@@ -82,10 +85,16 @@ class RecordChecker:
             if self._version == SCHEMA_VERSION:
                 yield from _all_errors(plain, kind, refusal, self._checks)
             return  # an earlier version accepts it; images of such a record are not found
+        yield from self.notes(value)
+
+    def notes(self, value: Any) -> Iterator[RawMMError | Note]:
+        """What there is to say about a record that is valid: its images and deprecated fields."""
         yield from deprecated_fields(value)
         yield from self._images.findings(value, is_request=False)
         if self._refuse_ambiguous:
             yield from ambiguous_items(value)
+        if self._layouts is not None:
+            yield from foreign_layouts(value, self._layouts)
 
 
 def _all_errors(

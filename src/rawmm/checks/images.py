@@ -6,10 +6,20 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from rawmm.engine import split_raw_mm_ref
-from rawmm.errors import OffloadError, RawMMError, json_path, shown_text
+from rawmm.errors import (
+    OffloadError,
+    RawMMError,
+    contract_error,
+    json_path,
+    shown,
+    shown_text,
+)
 from rawmm.locators import Problem, file_path, locator_of, scheme_of
 from rawmm.model.types import (
+    TYPES,
     ContentPart,
     Contract,
     GenerateFeatures,
@@ -19,10 +29,10 @@ from rawmm.model.types import (
 )
 from rawmm.offload import inline_url, offload_images_inplace, record_parts
 from rawmm.store import check_exists, served_schemes
-from rawmm.values.fields import iter_children
+from rawmm.values.fields import fields_holding, iter_children
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rawmm.store import Store
 
@@ -45,6 +55,13 @@ class NotChecked(NamedTuple):
         return NotChecked(self.files + other.files, self.elsewhere + other.elsewhere)
 
 
+_LOCATED: Final = frozenset(
+    kind
+    for kind in TYPES.values()
+    if "raw_image_id" in kind.__struct_fields__
+    or kind in (MMImageRef, GenerateFeatures, ContentPart)
+)
+"""The structs that name an image outside of messages."""
 _FILE: Final = NotChecked(files=1)
 _ELSEWHERE: Final = NotChecked(elsewhere=1)
 
@@ -154,6 +171,34 @@ def ambiguous_items(value: Any) -> Iterator[OffloadError]:
         stack += reversed([((*path, key), child) for key, child in iter_children(current)])
 
 
+def foreign_layouts(
+    value: Any, allowed: Mapping[str, frozenset[str] | None]
+) -> Iterator[RawMMError]:
+    """An error for each item of a record whose layout is none of the allowed ones.
+
+    Args:
+        value: the record, as structs.
+        allowed: the fingerprints of each family; None allows all of the family.
+    """
+    stack: list[tuple[Path, Any]] = [((), value)]
+    while stack:
+        path, current = stack.pop()
+        if not isinstance(current, RawMMItem | MMImageItem):
+            stack += reversed([((*path, key), child) for key, child in iter_children(current)])
+            continue
+        prints = allowed.get(current.family, frozenset())
+        given = current.layout_fingerprint
+        if prints is None or given in prints or (prints and given is None):
+            continue
+        yield contract_error(
+            "mixed_layouts",
+            (*path, "layout_fingerprint" if prints else "family"),
+            expected=f"a layout that is allowed here ({', '.join(sorted(allowed))})",
+            got=shown(given) if prints else f"the family {shown_text(current.family)}",
+            hint="describe the images with the layout of the model",
+        )
+
+
 def _required(locator: str) -> OffloadError:
     scheme = scheme_of(locator)
     if scheme in {"", *served_schemes()}:
@@ -183,20 +228,34 @@ def _descriptor_locators(value: Any) -> Iterator[tuple[Path, str]]:
     stack: list[tuple[Path, Any]] = [((), value)]
     while stack:
         path, current = stack.pop()
-        if isinstance(current, Contract) and "raw_image_id" in current.__struct_fields__:
-            locator = locator_of(current)
-            if locator is not None:
-                own = locator == current.raw_image_id  # type: ignore[attr-defined]
-                name = "raw_image_id" if own else "raw_image_uri"
-                yield (*path, name), locator
-            continue
-        if isinstance(current, MMImageRef) and locator_of(current.item) is None:
-            yield (*path, 2), current.uri
-        elif isinstance(current, GenerateFeatures):
-            yield from _slot_locators(current, path)
-        elif isinstance(current, ContentPart):
-            yield (*path, "url"), current.url
-        stack += reversed([((*path, key), child) for key, child in iter_children(current)])
+        if isinstance(current, Contract):
+            if "raw_image_id" in current.__struct_fields__:
+                locator = locator_of(current)
+                if locator is not None:
+                    own = locator == current.raw_image_id  # type: ignore[attr-defined]
+                    name = "raw_image_id" if own else "raw_image_uri"
+                    yield (*path, name), locator
+                continue
+            if isinstance(current, MMImageRef) and locator_of(current.item) is None:
+                yield (*path, 2), current.uri
+            elif isinstance(current, GenerateFeatures):
+                yield from _slot_locators(current, path)
+            elif isinstance(current, ContentPart):
+                yield (*path, "url"), current.url
+        stack += reversed([((*path, key), child) for key, child in _children(current)])
+
+
+def _children(value: Any) -> Iterator[tuple[str | int, Any]]:
+    """What `iter_children` finds and may hold one of `_LOCATED`: no messages, no streams."""
+    kind: Any = type(value)
+    if not issubclass(kind, Contract):
+        yield from iter_children(value)
+        return
+    values = msgspec.structs.astuple(value)
+    for field in fields_holding(kind, _LOCATED):
+        child = values[field.position]
+        if type(child) not in field.skipped_types:
+            yield field.key, child
 
 
 def _slot_locators(features: GenerateFeatures, path: Path) -> Iterator[tuple[Path, str]]:

@@ -41,12 +41,16 @@ def is_record_file(name: str) -> bool:
     return format_of(name) is not None
 
 
-def file_errors(path: str, image_dir: str | None = None) -> Iterator[str]:
+def file_errors(
+    path: str, image_dir: str | None = None, folder: str | None = None
+) -> Iterator[str]:
     """The errors of a file, as ``rawmm check`` prints them; images are looked for in `image_dir`.
+
+    The configuration of `folder` counts, if one is given.
 
     Raises:
         ModuleNotFoundError: the extra ``cli`` is not installed.
     """
     from rawmm.cli.commands.check import lines_of_file
 
-    return lines_of_file(path, image_dir)
+    return lines_of_file(path, image_dir, folder)

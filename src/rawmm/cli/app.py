@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
+from rich.console import Console
 
 from rawmm._version import __version__
 from rawmm.cli import output
@@ -27,9 +28,12 @@ COMMANDS: Final[dict[str, str]] = {
     "offload": "[OPTIONS] IN --output OUT",
     "upgrade": "[OPTIONS] IN --output OUT",
     "convert": "[OPTIONS] IN --output OUT",
+    "stats": "[OPTIONS] FILE...",
+    "diff": "[OPTIONS] A B",
     "relocate": "[OPTIONS] IN --output OUT --from PLACE --to PLACE",
     "inline": "[OPTIONS] IN --output OUT",
     "bundle": "[OPTIONS] IN... --output OUT",
+    "view": "[OPTIONS] FILE...",
     "fsck": "[OPTIONS] DIR [--refs FILE...]",
     "gc": "[OPTIONS] DIR --refs FILE...",
     "schema": "[--list] [NAME]",
@@ -49,8 +53,10 @@ def make_app(names: Iterable[str] = COMMANDS) -> App:
     app = App(
         name="rawmm",
         help="The data contract for raw images in the rollouts of vision-language models.",
-        help_epilogue="Exit codes: 0 no errors, 1 the data breaks the contract, 2 wrong usage or "
-        "unreadable input.",
+        help_epilogue="Every command takes --quiet (-q), which prints errors only, and "
+        "--color auto|always|never.\n\nExit codes: 0 no errors, 1 the data breaks the contract, "
+        "2 wrong usage or unreadable input.",
+        console=Console(**output.color_options()),
         version=f"rawmm {__version__} (contract {SCHEMA_VERSION})",
         version_flags=["--version", "-V"],
         help_flags=["--help", "-h"],
@@ -59,6 +65,9 @@ def make_app(names: Iterable[str] = COMMANDS) -> App:
         exit_on_error=False,
         print_error=False,
         suppress_keyboard_interrupt=False,
+    )
+    app.register_install_completion_command(
+        help="Write completions for this shell, and load them when it starts.", help_flags=[]
     )
     for name in names:
         module = import_module(f"rawmm.cli.commands.{name}")
@@ -80,10 +89,12 @@ def run(argv: Sequence[str]) -> int:
         if reconfigure is not None:
             # Any file name must be printable on a terminal of any encoding.
             reconfigure(errors="backslashreplace")
-    # Help and errors that name all commands have another first word.
-    app = make_app(argv[:1] if argv and argv[0] in COMMANDS else COMMANDS)
     code: Any = None
     try:
+        settings, argv = output.split_settings(argv)
+        output.set_up(settings)
+        # Help and errors that name all commands have another first word.
+        app = make_app(argv[:1] if argv and argv[0] in COMMANDS else COMMANDS)
         code = app([STDIO if word == "-" else word for word in argv])
         sys.stdout.flush()
     except CycloptsError as error:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rawmm.errors import RawMMError
     from rawmm.parallel import Engine, Outcome
 
-    Check: TypeAlias = Callable[[Record, Format], Iterator[RawMMError | Note]]
+    Check: TypeAlias = Callable[[Record, Format], Iterator["RawMMError | Note | Ignored"]]
     Found: TypeAlias = tuple[int | None, RawMMError | Bug]
 
 FINDINGS_AT_ONCE: Final = 1000
@@ -53,6 +53,12 @@ class Place(NamedTuple):
     line: int
     order: int
     path: str
+
+
+class Ignored(NamedTuple):
+    """An error that is none by the project's configuration, instead of the error."""
+
+    code: str
 
 
 class Codes:
@@ -102,7 +108,7 @@ class Checked(NamedTuple):
         errors: errors found.
         found: the first findings, up to a limit, and all bugs: with the line in the piece.
         codes: all errors by code.
-        not_checked, deprecated: as in the report.
+        not_checked, deprecated, ignored: as in the report.
         lines: lines of the part, if later parts do not know of them.
         size: bytes of the file that were read.
         failure: why the rest of the file could not be read.
@@ -114,6 +120,7 @@ class Checked(NamedTuple):
     codes: Codes
     not_checked: NotChecked
     deprecated: Counter[DeprecatedField]
+    ignored: Counter[str]
     lines: int
     size: int
     failure: RawMMError | UsageError | Bug | None
@@ -125,17 +132,23 @@ def work_of(
     """Return the function that checks a piece.
 
     Args:
-        make_check: called with `args`; returns the check of one record.
+        make_check: called with `args`; returns the check of one record. The first argument is the
+            type, which that of a file replaces.
         args: values that can be pickled.
         most: findings of a piece to return; 0 for all.
     """
-    check = make_check(*args)
+    checks: dict[str | None, Check] = {None: make_check(*args)}
 
     def work(piece: Piece) -> tuple[Checked, Piece | None]:
+        kind = piece.given.type_name
+        if kind not in checks:
+            checks[kind] = make_check(kind, *args[1:])
+        check = checks[kind]
         records = errors = 0
         found: list[Found] = []
         codes = Codes()
         not_checked, deprecated = NotChecked(), Counter[DeprecatedField]()
+        ignored = Counter[str]()
         with opened(piece) as reader:
             for record in reader:
                 records += 1
@@ -145,6 +158,8 @@ def work_of(
                         not_checked = not_checked.plus(finding)
                     elif isinstance(finding, DeprecatedField):
                         deprecated[finding] += 1
+                    elif isinstance(finding, Ignored):
+                        ignored[finding.code] += 1
                     elif isinstance(finding, Bug):
                         found.append((record.line, finding))
                     else:
@@ -160,14 +175,16 @@ def work_of(
                 rest = None
             failure = reader.failure if rest is None else None
             return Checked(
-                records, errors, found, codes, not_checked, deprecated,
+                records, errors, found, codes, not_checked, deprecated, ignored,
                 reader.lines, reader.done, failure,
             ), rest  # fmt: skip
 
     return work
 
 
-def findings(check: Check, record: Record, form: Format) -> Iterator[RawMMError | Note | Bug]:
+def findings(
+    check: Check, record: Record, form: Format
+) -> Iterator[RawMMError | Note | Ignored | Bug]:
     """The findings of a record. A bug ends the check of that record only."""
     try:
         yield from check(record, form)
@@ -230,6 +247,7 @@ class Audit:
             "records": report.records,
             "errors": report.errors,
             "internal_errors": report.bugs,
+            "ignored": dict(sorted(report.ignored.items())),
             "images_not_checked": sum(report.not_checked),
             "deprecated": {one.name: n for one, n in sorted(report.deprecated.items())},
             "codes": self._codes.as_json(names),
@@ -290,6 +308,7 @@ class Audit:
         ))  # fmt: skip
         report.not_checked = report.not_checked.plus(checked.not_checked)
         report.deprecated += checked.deprecated
+        report.ignored += checked.ignored
         self._codes.merge(checked.codes, file, self._lines)
         self._lines += checked.lines
         self._piece_lines += checked.lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rawmm import store as stores
 from rawmm.cli.output import UsageError
@@ -12,6 +12,7 @@ from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     from rawmm.store import Store
 
@@ -30,27 +31,39 @@ def check_dir_name(image_dir: object) -> None:
         )
 
 
-def open_store(image_dir: str | os.PathLike[str], *, durable: bool = True) -> Store:
+def open_store(
+    image_dir: str | os.PathLike[str], *, durable: bool = True, fetch: Sequence[str] = ()
+) -> Store:
     """The store in a directory, which need not exist, or at a URL whose scheme is registered.
+
+    Args:
+        image_dir: the directory or URL.
+        durable: an option of stores in directories.
+        fetch: hosts whose ``https`` images the store fetches.
 
     Raises:
         UsageError: the name is empty, no ``file://`` URL can express it, no store serves its
-            scheme, or the store has no option ``durable`` and it is False.
+            scheme, the store has no such option, or a host is none.
     """
     check_dir_name(image_dir)
+    options: dict[str, Any] = {} if durable else {"durable": False}
     try:
-        return stores.open_store(image_dir, **({} if durable else {"durable": False}))
+        if fetch:
+            options["fetcher"] = stores.HttpsFetcher(list(fetch))
+        return stores.open_store(image_dir, **options)
     except RawMMError as error:
         raise UsageError(error.message) from None
 
 
-def open_writable_store(image_dir: str | os.PathLike[str], *, durable: bool) -> Store:
+def open_writable_store(
+    image_dir: str | os.PathLike[str], *, durable: bool, fetch: Sequence[str] = ()
+) -> Store:
     """The same, for writing. A directory is created if necessary.
 
     Raises:
         UsageError: as `open_store`, or the store cannot be written.
     """
-    store = open_store(image_dir, durable=durable)
+    store = open_store(image_dir, durable=durable, fetch=fetch)
     try:
         if is_a(store, (stores.ImageStore, stores.ObjectImageStore)):
             store.probe()

@@ -12,6 +12,8 @@ from rawmm.errors import RawMMError, shown_text
 from rawmm.images import ENGINE, STORED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rawmm.layouts import Layout
 
 ImageTokens: TypeAlias = Annotated[
@@ -37,6 +39,21 @@ DECODINGS: Final = {"engine": ENGINE, "stored": STORED}
 
 _MOST_DIGITS: Final = 18
 """Decimal digits that always fit an integer of 64 bits."""
+
+
+def allowed_layouts(names: Iterable[str]) -> dict[str, frozenset[str] | None] | None:
+    """The fingerprints of layouts by family; None for a family without parameters, and for no name.
+
+    Raises:
+        UsageError: as `named_layout`.
+    """
+    allowed: dict[str, frozenset[str] | None] = {}
+    for name in names:
+        layout, before = named_layout(name), allowed.get(name.partition(",")[0], frozenset())
+        prints = {layout.fingerprint(decoding) for decoding in DECODINGS.values()}
+        is_whole = "," not in name or before is None
+        allowed[layout.family] = None if is_whole else frozenset(before or ()) | prints
+    return allowed or None
 
 
 def named_layout(text: str) -> Layout:

@@ -1,40 +1,112 @@
-"""Prints to the terminal: messages, errors and the progress bar on standard error."""
+"""Prints to the terminal: messages, errors and the progress bar on standard error.
+
+`--quiet` and `--color` hold for a whole process, so they are kept here.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _PROGRESS_DELAY: Final = 0.5
 """Seconds before a command shows a progress bar."""
+
+
+Colors: TypeAlias = Literal["auto", "always", "never"]
 
 
 class UsageError(Exception):
     """Wrong usage or unreadable input. The command prints the message and exits with code 2."""
 
 
-def console(*, stderr: bool = True) -> Console:
-    """A console on the current standard error or output, with colours only on a terminal."""
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
+class Settings(NamedTuple):
+    """The options of every command.
+
+    Attributes:
+        quiet: whether errors alone are printed: no summary, no notes and no progress.
+        color: when colours are written; ``auto`` writes them to a terminal, unless the environment
+            variable ``NO_COLOR`` is set.
+    """
+
+    quiet: bool = False
+    color: Colors = "auto"
+
+
+_settings = Settings()
+
+
+def set_up(settings: Settings) -> None:
+    """Set the options of every command for this process."""
+    global _settings  # noqa: PLW0603  (a terminal is one for the process, too)
+    _settings = settings
+
+
+def split_settings(argv: Sequence[str]) -> tuple[Settings, list[str]]:
+    """The options of every command, which may stand anywhere before ``--``, and the other words.
+
+    Raises:
+        UsageError: ``--color`` has no value, or another than `Colors`.
+    """
+    settings, rest, words = Settings(), [], iter(argv)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word in ("--quiet", "-q"):
+            settings = settings._replace(quiet=True)
+        elif name == "--color":
+            color: Any = value if equals else next(words, "")
+            if color not in get_args(Colors):
+                raise UsageError("--color takes auto, always or never")
+            settings = settings._replace(color=color)
+        else:
+            rest.append(word)
+            if word == "--":
+                break
+    return settings, [*rest, *words]
+
+
+def color_options() -> dict[str, Any]:
+    """What a console needs for ``--color``."""
+    if _settings.color == "always":
+        return {"color_system": "standard", "no_color": False}
+    return {"no_color": True} if _settings.color == "never" else {}
+
+
+def console(*, stderr: bool = True, for_errors: bool = False) -> Console:
+    """A console on the current standard error or output.
+
+    Args:
+        stderr: whether it is standard error.
+        for_errors: whether ``--quiet`` leaves it on. It silences standard error only.
+    """
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+        quiet=_settings.quiet and stderr and not for_errors,
+        **color_options(),
+    )
 
 
 def info(*parts: str | tuple[str, str]) -> None:
-    """Print a line on standard error. A part may be a pair of text and style."""
+    """Print a line on standard error, unless quiet. A part may be a pair of text and style."""
     console().print(Text.assemble(*parts))
 
 
 def error(message: str) -> None:
     """Print ``rawmm: message`` on standard error."""
-    info(("rawmm:", "bold red"), f" {message}")
+    line = Text.assemble(("rawmm:", "bold red"), f" {message}")
+    console(for_errors=True).print(line)
 
 
 def summary_table() -> Table:
@@ -67,7 +139,7 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
     The bar appears only on a terminal, and only if the command takes a while.
     """
-    if not sys.stderr.isatty():
+    if _settings.quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich import progress as columns  # slow to import
@@ -77,7 +149,7 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         columns.BarColumn(),
         columns.DownloadColumn(binary_units=True),
         columns.TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, **color_options()),
         transient=True,
         # Standard output may carry the data.
         redirect_stdout=False,

@@ -117,12 +117,14 @@ class Input(NamedTuple):
         form: the format, if given.
         option: the option for the format, for messages.
         column: the column with the records, if given.
+        type_name: the type of the records, if it is that of this file alone.
     """
 
     path: str
     form: FileFormat | None
     option: str
     column: str | None = None
+    type_name: str | None = None
 
     @property
     def name(self) -> str:

@@ -70,7 +70,7 @@ class ReferenceFiles:
 
     def refused(self, error: RawMMError) -> int:
         """Print the error that stopped the command; return the exit code."""
-        console().print(located(*self.at, error))
+        console(for_errors=True).print(located(*self.at, error))
         return 1
 
 

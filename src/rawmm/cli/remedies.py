@@ -80,6 +80,8 @@ REMEDIES: Final[dict[str, str]] = {
     "store_throttled": "Write fewer images at the same time, or ask for a higher rate.",
     "store_changed": "Try again. Keep other programs from changing the images of the store.",
     "torn_read": "Try again. If it lasts, look for a proxy between the store and this machine.",
+    "fetch_refused": "Allow the host (--fetch HOST, HttpsFetcher), or send the image itself.",
+    "fetch_failed": "Open the URL from this machine. Try again, or send the image itself.",
     # Reading back.
     "hash_mismatch": "The file or record was changed after it was written. Restore the file; "
     "`rawmm fsck DIR` finds all such files.",
@@ -129,6 +131,8 @@ SITUATIONS: Final[dict[str, str]] = {
     "image_limit": "An image has 40,000 x 40,000 pixels.",
     "no_image_dir": "offload_images_inplace(messages) runs where no run directory is set.",
     "store_failed": "The disk is full.",
+    "fetch_refused": "A message names https://169.254.169.254/, an address inside of a network.",
+    "fetch_failed": "A signed URL has expired, and the server answers with status 403.",
     "missing_image": "A record was copied to another machine without its images.",
     "geometry_mismatch": "A descriptor says 26 x 36 patches, and the processor makes 60 x 82.",
     "describe_failed": "A function given as describe= raises KeyError.",

@@ -73,6 +73,7 @@ class Report:
         self.bugs = 0
         self.not_checked = NotChecked()
         self.deprecated: Counter[DeprecatedField] = Counter()
+        self.ignored: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -82,6 +83,7 @@ class Report:
         """End the document, and print how many errors were not listed."""
         if kind is None or issubclass(kind, Exception):
             notices = [_not_checked_text(self.not_checked), *_deprecated_texts(self.deprecated)]
+            notices.append(_ignored_text(self.ignored))
             self._writer.end("; ".join(filter(None, notices)))
             sys.stdout.flush()
             if self.most and self.errors > self.most:
@@ -127,6 +129,7 @@ class Report:
     def summary(self) -> None:
         """Print what was checked, and what was not."""
         not_checked = _not_checked_text(self.not_checked)
+        ignored = _ignored_text(self.ignored)
         for text in _deprecated_texts(self.deprecated):
             output.info(f"note: {text}")
         colour = "bold red" if self.errors else "bold green"
@@ -136,6 +139,7 @@ class Report:
             (f", {self.unreadable} unreadable" if self.unreadable else "", "bold red"),
             (f", {counted(self.lost, 'part')} not checked" if self.lost else "", "bold red"),
             (f", {counted(self.bugs, 'internal error')}" if self.bugs else "", "bold red"),
+            (f", {ignored}" if ignored else "", "bold yellow"),
             (f", {not_checked}" if not_checked else "", "bold yellow"),
         )
 
@@ -149,6 +153,12 @@ def _not_checked_text(number: NotChecked) -> str:
             f"{counted(number.elsewhere, 'image')} not checked (neither inline nor a file:// URL)"
         )
     return ", ".join(parts)
+
+
+def _ignored_text(numbers: Counter[str]) -> str:
+    if not numbers:
+        return ""
+    return f"{numbers.total():,} ignored ({', '.join(sorted(numbers))})"
 
 
 def _deprecated_texts(numbers: Counter[DeprecatedField]) -> Iterator[str]:

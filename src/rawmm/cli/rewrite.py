@@ -199,13 +199,17 @@ class Rewrite:
         return None
 
     def try_all(
-        self, change: Callable[[Any], Any], refused: Callable[[RawMMError | InternalError], None]
+        self,
+        change: Callable[[Any], Any],
+        refused: Callable[[RawMMError | InternalError], None],
+        change_text: Callable[[bytes], bytes] | None = None,
     ) -> RawMMError | None:
         """Call ``change(record)`` for each record and write nothing.
 
         Args:
             change: from a record as plain data to the new one.
             refused: called with the error of each record that cannot be changed.
+            change_text: from the text of a record, used instead if the records are JSON.
 
         Returns:
             An error of a file itself, or None.
@@ -217,7 +221,10 @@ class Rewrite:
                         self.line, self.record = record.line, record
                         try:
                             with report_bugs():
-                                change(decode_record(record, source.form))
+                                if change_text is None or source.form == "msgpack":
+                                    change(decode_record(record, source.form))
+                                else:
+                                    change_text(record.data)
                         except (RawMMError, InternalError) as error:
                             refused(error)
                         else:
@@ -321,7 +328,7 @@ class Rewrite:
         if error.code in _ENVIRONMENT:
             terminal.error(error.message)
             return 2
-        console().print(located(name, line, error))
+        console(for_errors=True).print(located(name, line, error))
         return 1
 
 

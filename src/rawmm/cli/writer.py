@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -18,7 +19,7 @@ from rawmm.cli.compressed import compression_of, compressor
 from rawmm.cli.output import UsageError
 from rawmm.cli.records import STDIO
 from rawmm.errors import OffloadError, contract_error, printable, raise_alone, shown_file
-from rawmm.store import is_object_url, put_object
+from rawmm.store import is_object_url, put_object, sync_directory
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _LIST: Final = b"\xdd" + bytes(4)
 """The beginning of a MessagePack list, whose length is written at the end."""
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 
 class Target:
@@ -164,10 +165,14 @@ class Target:
             return
         self._temporary.replace(path)
         self._temporary = None
-        if self._durable:
+        if self._durable and hasattr(os, "O_DIRECTORY"):
+            # Where a directory cannot be opened, its entries are the system's affair.
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                os.fsync(folder)
+                sync_directory(folder)
+            except OSError as error:
+                if error.errno != errno.ENOTSUP:
+                    raise
             finally:
                 os.close(folder)
 

@@ -78,8 +78,10 @@ class MessageImages:
         self._decoding = checked_decoding(decoding)
         self._found: dict[str, FoundImage] = {}
 
-    def describe(self, url: str, path: Path) -> FoundImage:
+    def describe(self, url: str, path: Path, index: int = 0) -> FoundImage:
         """Describe the image at a URL of a message; `path` is that of the URL.
+
+        `index` is the number of images before it in the prompt, as for `Layout.describe`.
 
         Raises:
             OffloadError, MaterializeError, ContractError: as `describe_image`.
@@ -91,7 +93,13 @@ class MessageImages:
             except RawMMError as error:
                 raise_alone(error.at(path, path="$"))
             self._found[url] = found
-        return found
+        if not index:
+            return found
+        geometry = self.layout.describe(found.width, found.height, index=index)
+        described = found.described._replace(
+            num_tokens=geometry.num_tokens, placeholder_length=geometry.placeholder_length
+        )
+        return found._replace(described=described)
 
     def _inline(self, url: str) -> FoundImage:
         image = prepare_image(url, self._limits)

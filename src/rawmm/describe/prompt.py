@@ -92,10 +92,13 @@ def describe_prompt(
     sidecar = _placeholders(ranges, at)
     items, hashes = [], []
     for number, ((path, url), one) in enumerate(zip(found, ranges, strict=True)):
-        image = images.describe(url, ("messages", *path))
+        image = images.describe(url, ("messages", *path), number)
         described = image.described
         # An engine may leave the expansion of a placeholder to the model.
-        if one.length not in (described.num_tokens, described.placeholder_length):
+        lengths = (described.num_tokens, described.placeholder_length)
+        if one.length not in lengths and not family.accepts(
+            family.describe(image.width, image.height, index=number), one.length
+        ):
             name = f"image {number} of the prompt"
             raise wrong_length(image, name, one.length, family, (*at, number, "length"))
         items.append(described.item)

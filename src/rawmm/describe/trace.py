@@ -76,7 +76,8 @@ def describe_trace(
     Raises:
         TypeError: both `image_dir` and `store` are given.
         ContractError: ``missing_field`` if neither map nor `image_token_ids` name an image token;
-            ``orphan_image`` if images and image tokens do not match; ``geometry_mismatch`` if
+            ``orphan_image`` if images and image tokens do not match, or if an image has line feeds
+            or digits, which no map can name; ``geometry_mismatch`` if
             an image has another number of tokens than the layout computes; and any violation of
             the contract in the trace.
         MaterializeError, OffloadError: an image cannot be read or is invalid, as in
@@ -187,6 +188,7 @@ class _Sidecars:
         if any(_has_items(node) for _, node in graph):
             return None
         ends: list[int] = []
+        counts: list[int] = []
         owed: list[_Owed | None] = []
         for place, (parent, node) in enumerate(graph):
             start = 0 if parent is None else ends[parent]
@@ -197,9 +199,11 @@ class _Sidecars:
                 for (_, *inside), url in image_urls([node.message])
             ]
             ends.append(start + len(node.token_ids))
+            counts.append(len(own) + (0 if parent is None else counts[parent]))
             if len(node.token_ids):
                 owed.append(None)
-                self._place([*(before.all() if before else ()), *own], node, start, path)
+                images = [*(before.all() if before else ()), *own]
+                self._place(images, node, start, counts[-1] - len(images), path)
             else:
                 owed.append(_Owed(before, own) if own else before)
         if not self._placed:
@@ -218,8 +222,18 @@ class _Sidecars:
         )
         return node
 
-    def _place(self, images: list[_Image], node: MessageNode, start: int, path: Path) -> None:
-        """Find the images in a node's tokens; `start` is the offset of the first token."""
+    def _place(
+        self, images: list[_Image], node: MessageNode, start: int, before: int, path: Path
+    ) -> None:
+        """Find the images in a node's tokens.
+
+        Args:
+            images: of the node, and of the nodes without tokens before it.
+            node: the node.
+            start: the offset of its first token.
+            before: the number of images before these.
+            path: of the node.
+        """
         if images and not self._map_ids:
             raise contract_error(
                 "missing_field",
@@ -230,7 +244,10 @@ class _Sidecars:
             )
         typed = _image_flags(node, self._map_ids)
         count = typed.count(b"\0\1") + typed.startswith(b"\1")
-        found = [self._images.describe(one.url, one.path) for one in images]
+        found = [
+            self._images.describe(one.url, one.path, index)
+            for index, one in enumerate(images, before)
+        ]
         # Every image has as many tokens as its placeholder, or all were expanded.
         collapsed = typed.count(1) == sum(one.described.placeholder_length for one in found)
         done = 0
@@ -240,7 +257,7 @@ class _Sidecars:
             first = typed.find(1, done)
             if first < 0:
                 raise _wrong_count(len(images), count, path)
-            begin = self._begin(typed, first, done, length, one, node)
+            begin = self._begin(typed, first, done, length, one, before + number, node, path)
             run = _end_of_run(typed, first) - first
             # Images may share a run only if there are fewer runs than images.
             alone = number == len(images) - 1 or count == len(images)
@@ -270,7 +287,9 @@ class _Sidecars:
         done: int,
         length: int,
         image: FoundImage,
+        index: int,
         node: MessageNode,
+        path: Path,
     ) -> int | None:
         """Where an image begins whose first typed token is at `first`; None if it is not there.
 
@@ -278,10 +297,18 @@ class _Sidecars:
         """
         if typed.startswith(b"\1" * length, first):
             return first
-        geometry = self._layout.describe(image.width, image.height)
+        geometry = self._layout.describe(image.width, image.height, index=index)
         marks = self._layout.marks(geometry)
         if not marks or length != geometry.num_tokens:
             return None
+        if self._layout.has_text(geometry):
+            raise contract_error(
+                "orphan_image",
+                (*path, "token_ids"),
+                expected="images of tokens that a map of token types can name",
+                got=f"an image of {self._layout.family} with line feeds or digits",
+                hint="describe prompts with the engine's ranges, in traces without a map",
+            )
         pattern = bytearray(b"\1" * length)
         for mark in marks:
             pattern[mark] = 0

@@ -37,6 +37,7 @@ from rawmm.images.limits import Limits, checked_limits
 from rawmm.images.pictures import as_png
 from rawmm.images.pixels import decode_image, normalized_image
 from rawmm.images.prepare import (
+    CheckedImage,
     ImageInfo,
     ImageSource,
     PreparedImage,
@@ -44,6 +45,7 @@ from rawmm.images.prepare import (
     frozen_bytes,
     prepare_image,
 )
+from rawmm.images.thumbnails import thumbnail
 
 __all__ = [
     "ENGINE",
@@ -52,6 +54,7 @@ __all__ = [
     "HEAD_SHOWN",
     "STORED",
     "CheapKey",
+    "CheckedImage",
     "DataUrl",
     "Head",
     "ImageDecoding",
@@ -82,4 +85,5 @@ __all__ = [
     "read_head",
     "read_header",
     "signs_before",
+    "thumbnail",
 ]

@@ -39,7 +39,7 @@ _TAIL: Final = 64
 _LAST_OF_TWO_BYTES: Final = frozenset("AEIMQUYcgkosw048")
 _LAST_OF_ONE_BYTE: Final = frozenset("AQgw")
 _BASE64_HEAD: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}=*\Z")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\s-]+={0,2}\s*\Z")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\s-]++={0,2}\s*+\Z")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]+\Z")
 _SHORTEST: Final = 100
 """Characters of base64 that are more than a checksum or an identifier."""

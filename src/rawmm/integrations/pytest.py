@@ -108,7 +108,8 @@ class RecordTest(pytest.Item):
         """Fail with the errors of the file, as ``rawmm check`` lists them."""
         from rawmm.cli import file_errors
 
-        lines = file_errors(str(self.path), self.config.getoption("rawmm_image_dir"))
+        image_dir = self.config.getoption("rawmm_image_dir")
+        lines = file_errors(str(self.path), image_dir, str(self.config.rootpath))
         errors = list(islice(lines, _MOST + 1))
         if errors:
             raise BrokenRecordsError(_listed(errors))

@@ -386,7 +386,7 @@ class RawImageClientMixin:
     image_store: ImageStore | None = None
     """The store for images. None uses the directory that the environment names, as
     `rawmm.offload_images_inplace`. Set it on the class or instance, or override it with a
-    property."""
+    property. One with a ``fetcher`` also stores the images of ``https`` URLs."""
 
     @cached_property
     def image_offload_stats(self) -> ImageOffloadStats:

@@ -24,11 +24,13 @@ from rawmm.layouts.gemma4 import Gemma4
 from rawmm.layouts.glm4v import Glm4v
 from rawmm.layouts.glm5_next import Glm5Next
 from rawmm.layouts.hunyuan_vl import HunYuanVL
+from rawmm.layouts.idefics3 import Idefics3
 from rawmm.layouts.inkling import Inkling
 from rawmm.layouts.internvl import InternVL
 from rawmm.layouts.kimi_k25 import KimiK25
 from rawmm.layouts.lfm2_vl import Lfm2VL
 from rawmm.layouts.llama4 import Llama4
+from rawmm.layouts.minicpmv4_6 import MiniCPMV4_6
 from rawmm.layouts.molmo2 import Molmo2
 from rawmm.layouts.muse_glimmer import MuseGlimmer
 from rawmm.layouts.nemotron_h_omni import NemotronHOmni
@@ -36,7 +38,7 @@ from rawmm.layouts.ovis2 import Ovis2
 from rawmm.layouts.paddleocr_vl import PaddleOCRVL
 from rawmm.layouts.pixtral import Pixtral
 from rawmm.layouts.qwen_vl import QwenVL
-from rawmm.layouts.settings import NEUTRAL, Settings
+from rawmm.layouts.settings import Settings
 from rawmm.layouts.step3p7 import Step3p7
 from rawmm.real_class import is_a
 
@@ -65,11 +67,13 @@ _families: Final[dict[str, type[Layout]]] = {
         Glm4v,
         Glm5Next,
         HunYuanVL,
+        Idefics3,
         Inkling,
         InternVL,
         KimiK25,
         Lfm2VL,
         Llama4,
+        MiniCPMV4_6,
         Molmo2,
         MuseGlimmer,
         NemotronHOmni,
@@ -167,7 +171,7 @@ def layout_of(processor: Any, family: str | None = None, **call: Any) -> Layout:
     """
     settings = Settings(processor, call)
     cls = _class_of_processor(settings.image_processor) if family is None else _class_of(family)
-    settings.check_arguments(cls.settings() | NEUTRAL)
+    settings.check_arguments(cls.settings(), cls.switches())
     return cls(**cls.stated_by(settings))
 
 

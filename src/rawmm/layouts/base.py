@@ -87,10 +87,14 @@ class Layout(ABC):
         {"do_resize": True, "do_center_crop": False}
     )
     """Switches of the image processor for which the layout covers one position only."""
+    options: ClassVar[frozenset[str]] = frozenset()
+    """Switches that `stated_by` reads and that are neither parameters nor in `requires`."""
     nullable: ClassVar[frozenset[str]] = frozenset()
     """Parameters for which None is a value."""
     output_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Names that the port in transformers has for keys of the payload, where they differ."""
+    output_settings: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """For keys of the payload the switches without which image processors do not return them."""
 
     def __post_init__(self) -> None:
         """Check the parameters.
@@ -144,7 +148,13 @@ class Layout(ABC):
         """The names of the settings that `stated_by` reads."""
         named = (cls.attributes.get(name, (name,)) for name in cls.defaults())
         bases = {attribute.partition(".")[0] for group in named for attribute in group}
-        return frozenset(bases | cls.requires.keys() | {"default_to_square"})
+        return frozenset(bases | cls.switches())
+
+    @classmethod
+    def switches(cls) -> frozenset[str]:
+        """The names of the settings that are true or false."""
+        own = {field.name for field in fields(cls) if field.type == "bool"}
+        return frozenset(own | cls.requires.keys() | cls.options | {"default_to_square"})
 
     @classmethod
     def _entries(cls) -> set[tuple[str, str]]:
@@ -183,16 +193,34 @@ class Layout(ABC):
         values = self.parameters if decoding is None else self.parameters | decoding.differences
         return image_layout_fingerprint(family=self.family, **values)
 
-    def describe(self, width: int, height: int) -> Geometry:
+    def describe(
+        self, width: int, height: int, *, index: int = 0, images: int | None = None
+    ) -> Geometry:
         """Lay out an image of `width` x `height` pixels, as decoded.
 
+        The tokens of a few families depend on the other images of the prompt. All others ignore
+        `index` and `images`.
+
+        Args:
+            width: of the image.
+            height: of the image.
+            index: how many images precede it in the prompt.
+            images: how many images the prompt has, if the processor is called with a list of
+                images for each prompt, as by ``apply_chat_template`` of transformers. None for a
+                call with one list of all images, as by vLLM 0.33.
+
         Raises:
-            ContractError: ``wrong_type`` or ``out_of_range`` for an invalid size,
+            ContractError: ``wrong_type`` or ``out_of_range`` for an invalid size or number,
                 ``image_limit`` where the family's image processor raises.
         """
-        return self._lay_out(_side("width", width), _side("height", height))
+        width, height = _side("width", width), _side("height", height)
+        first = _number("index", index, 0)
+        count = None if images is None else _number("images", images, first + 1)
+        return self._lay_out_in_prompt(width, height, first, count)
 
-    def placeholder(self, width: int, height: int) -> list[Run]:
+    def placeholder(
+        self, width: int, height: int, *, index: int = 0, images: int | None = None
+    ) -> list[Run]:
         """The tokens that stand for an image in an expanded prompt, in order.
 
         Their lengths sum to `Geometry.num_tokens`.
@@ -200,7 +228,16 @@ class Layout(ABC):
         Raises:
             ContractError: as `describe` does.
         """
-        return list(self._runs(self.describe(width, height)))
+        return list(self._runs(self.describe(width, height, index=index, images=images)))
+
+    def accepts(self, geometry: Geometry, length: int) -> bool:
+        """Whether the placeholder of an image may have this length in tokens.
+
+        Args:
+            geometry: of the image, at the first place in the prompt that it may have.
+            length: of the placeholder.
+        """
+        return length in (geometry.placeholder_length, geometry.num_tokens)
 
     def marks(self, geometry: Geometry) -> Sequence[int]:
         """Positions in an image's placeholder of its row, tile, start and end marks.
@@ -215,13 +252,30 @@ class Layout(ABC):
             position += length
         return found
 
+    def has_text(self, geometry: Geometry) -> bool:
+        """Whether line feeds or digits are among an image's marks.
+
+        Outside of images they are text, so a map of token types by id cannot name them.
+        """
+        return any(token.isspace() or token.isdigit() for token, _ in self._runs(geometry))
+
     def _runs(self, geometry: Geometry) -> Iterable[Run]:
         """The tokens that stand for an image."""
         return (Run(self.image_token, geometry.num_tokens),)
 
+    def _lay_out_in_prompt(
+        self,
+        width: int,
+        height: int,
+        index: int,  # noqa: ARG002
+        images: int | None,  # noqa: ARG002
+    ) -> Geometry:
+        """`describe`, for valid numbers. For families whose tokens depend on other images."""
+        return self._lay_out(width, height)
+
     @abstractmethod
     def _lay_out(self, width: int, height: int) -> Geometry:
-        """`describe`, for a valid size."""
+        """`describe` of an image that is alone in its prompt, for a valid size."""
 
     def _check_count(self, name: str, value: object) -> None:
         if type(value) is not int:
@@ -268,14 +322,18 @@ class Layout(ABC):
 
 
 def _side(name: str, value: object) -> int:
+    return _number(name, value, 1, MAX_SIDE, "a number of pixels from 1 to 2^31-1")
+
+
+def _number(name: str, value: object, least: int, most: int = MAX_INT, expected: str = "") -> int:
     is_int = is_a(value, int) and not is_a(value, bool)
-    side = int.__index__(value) if is_int else 0  # type: ignore[arg-type]
-    if not 1 <= side <= MAX_SIDE:
+    number = int.__index__(value) if is_int else 0  # type: ignore[arg-type]
+    if not is_int or not least <= number <= most:
         raise contract_error(
             "out_of_range" if is_int else "wrong_type",
             (name,),
-            expected="a number of pixels from 1 to 2^31-1",
+            expected=expected or f"a number of images from {least}",
             got=shown(value),
             hint=None if is_int else f"pass int({name})",
         )
-    return side
+    return number

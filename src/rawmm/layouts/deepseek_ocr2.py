@@ -34,6 +34,7 @@ class DeepseekOcr2(Layout):
     )
     prompt_parameters: ClassVar[frozenset[str]] = frozenset({"patch_size", "downsample_ratio"})
     requires: ClassVar[Mapping[str, bool]] = MappingProxyType({})
+    options: ClassVar[frozenset[str]] = frozenset({"crop_to_patches"})
 
     image_size: int = 1_024
     tile_size: int = 768
@@ -56,11 +57,6 @@ class DeepseekOcr2(Layout):
         if crops is not ABSENT and not crops:
             raise settings.refused("crop_to_patches", "true")
         return super(DeepseekOcr2, cls).stated_by(settings)
-
-    @classmethod
-    def settings(cls) -> frozenset[str]:
-        """The names of the settings that `stated_by` reads."""
-        return super(DeepseekOcr2, cls).settings() | {"crop_to_patches"}
 
     def _lay_out(self, width: int, height: int) -> Geometry:
         scale = self.image_size / max(width, height)

@@ -39,6 +39,7 @@ class InternVL(Layout):
         {"image_size": ("size.height=width",)}
     )
     prompt_parameters: ClassVar[frozenset[str]] = frozenset({"image_seq_length"})
+    options: ClassVar[frozenset[str]] = frozenset({"crop_to_patches"})
 
     image_size: int = 448
     patch_size: int = 14
@@ -60,11 +61,6 @@ class InternVL(Layout):
         if found.get("max_patches") == 1 or (crops is not ABSENT and not crops):
             found |= {"min_patches": 1, "max_patches": 1}
         return found
-
-    @classmethod
-    def settings(cls) -> frozenset[str]:
-        """The names of the settings that `stated_by` reads."""
-        return super(InternVL, cls).settings() | {"crop_to_patches"}
 
     def _runs(self, geometry: Geometry) -> Iterable[Run]:
         patches = Run(self.image_token, geometry.num_tokens - _MARKS)

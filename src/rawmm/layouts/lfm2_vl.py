@@ -40,6 +40,7 @@ class Lfm2VL(Layout):
     )
     prompt_parameters: ClassVar[frozenset[str]] = frozenset({"use_image_special_tokens"})
     requires: ClassVar[Mapping[str, bool]] = MappingProxyType({"do_pad": True})
+    options: ClassVar[frozenset[str]] = frozenset({"do_image_splitting"})
 
     downsample_factor: int = 2
     min_tiles: int = 2
@@ -70,18 +71,15 @@ class Lfm2VL(Layout):
         splits = settings.get("do_image_splitting")
         return found if splits is ABSENT or splits else found | {"min_tiles": 1, "max_tiles": 1}
 
-    @classmethod
-    def settings(cls) -> frozenset[str]:
-        """The names of the settings that `stated_by` reads."""
-        return super(Lfm2VL, cls).settings() | {"do_image_splitting"}
-
-    def placeholder(self, width: int, height: int) -> list[Run]:
+    def placeholder(
+        self, width: int, height: int, *, index: int = 0, images: int | None = None
+    ) -> list[Run]:
         """The tokens that stand for an image in an expanded prompt, in order.
 
         Raises:
             ContractError: as `describe` does.
         """
-        geometry = self.describe(width, height)
+        geometry = self.describe(width, height, index=index, images=images)
         _, columns = self._tiles(int(width), int(height))
         return list(self._named_runs(geometry, columns))
 

@@ -42,6 +42,7 @@ class Ovis2(Layout):
     requires: ClassVar[Mapping[str, bool]] = MappingProxyType(
         {**Layout.requires, "use_covering_area_grid": True}
     )
+    options: ClassVar[frozenset[str]] = frozenset({"crop_to_patches"})
 
     image_size: int = 448
     patch_size: int = 14
@@ -59,11 +60,6 @@ class Ovis2(Layout):
         found = super(Ovis2, cls).stated_by(settings)
         crops = settings.get("crop_to_patches")
         return found if crops is ABSENT or crops else found | {"max_patches": 1}
-
-    @classmethod
-    def settings(cls) -> frozenset[str]:
-        """The names of the settings that `stated_by` reads."""
-        return super(Ovis2, cls).settings() | {"crop_to_patches"}
 
     def _runs(self, geometry: Geometry) -> Iterable[Run]:
         ((rows, columns),) = geometry.payload["grids"]

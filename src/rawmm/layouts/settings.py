@@ -13,23 +13,23 @@ from rawmm.values.views import field_of
 ABSENT: Final = object()
 """Stands for a setting that nothing states."""
 
-NEUTRAL: Final = frozenset(
+NEUTRAL: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
     {
-        "resample",
-        "do_rescale",
-        "rescale_factor",
-        "do_normalize",
-        "image_mean",
-        "image_std",
-        "do_convert_rgb",
-        "return_tensors",
-        "data_format",
-        "input_data_format",
-        "device",
-        "disable_grouping",
+        "resample": (int,),
+        "do_rescale": (bool,),
+        "rescale_factor": (float,),
+        "do_normalize": (bool,),
+        "image_mean": (float, list, tuple),
+        "image_std": (float, list, tuple),
+        "do_convert_rgb": (bool,),
+        "return_tensors": (str,),
+        "data_format": (str,),
+        "input_data_format": (str,),
+        "device": (object,),
+        "disable_grouping": (bool,),
     }
 )
-"""Arguments of a call that change values of pixels, but no geometry."""
+"""Arguments of a call that change values of pixels, but no geometry; their types beside None."""
 
 _SIZE_ENTRIES: Final = (
     "height",
@@ -82,6 +82,20 @@ class Settings:
             return ABSENT
         return getattr(self.image_processor, name, ABSENT)
 
+    def is_given(self, name: str) -> bool:
+        """Whether the call, or the processor for each call, states a setting."""
+        return name in self._call or name in self._around
+
+    def of_processor(self, name: str) -> Any:
+        """An attribute of the processor around the image processor; `ABSENT` if it is None."""
+        value = getattr(self._processor, name, None)
+        return ABSENT if value is None else value
+
+    def mark(self, name: str, default: str) -> str:
+        """The text of a token that the processor names; `default` if it does not."""
+        value = self.of_processor(name)
+        return value if is_a(value, str) else default
+
     def own(self, name: str) -> Any:
         """An attribute that the processor around the image processor has, or else that one."""
         for owner in (self._processor, self.image_processor):
@@ -89,6 +103,37 @@ class Settings:
             if value is not None:
                 return value
         return ABSENT
+
+    def token_counts(self, texts: list[str]) -> list[int] | None:
+        """The number of tokens of each text in the processor's tokenizer; None without one.
+
+        Raises:
+            ContractError: ``wrong_type`` for a tokenizer that cannot be called.
+        """
+        tokenizer = None if self._processor is None else field_of(self._processor, "tokenizer")
+        if tokenizer is None:
+            return None
+        try:
+            found = tokenizer(texts, add_special_tokens=False)["input_ids"]
+            return [len(one) for one in found]
+        except Exception:  # noqa: BLE001, S110  (another library's object may raise anything)
+            pass
+        raise contract_error(
+            "wrong_type",
+            ("tokenizer",),
+            expected="a tokenizer to call with a list of texts",
+            got=shown(tokenizer),
+        )
+
+    def refused_tokenizer(self, expected: str) -> Exception:
+        """The error for a tokenizer under which the family's layout is not known."""
+        return contract_error(
+            "bad_value",
+            ("tokenizer",),
+            expected=expected,
+            got="another number",
+            hint="the layout does not cover this tokenizer; pass that of the model",
+        )
 
     def read(self, attribute: str) -> Any:
         """A setting by its name, or an entry of it: ``size.longest_edge``.
@@ -125,7 +170,7 @@ class Settings:
             square = self.get("default_to_square") if name == "size" else True
             return {"height": value, "width": value} if square else {"shortest_edge": value}
         if is_a(value, list | tuple):
-            if len(value) != 2:
+            if len(value) != 2 or (name != "size" and name in self._call):
                 raise self.refused(name, "a height and a width")
             return dict(zip(("height", "width"), value, strict=True))
         if is_a(value, Mapping):
@@ -153,21 +198,34 @@ class Settings:
             hint=f"the layout does not cover this setting of {name}",
         )
 
-    def check_arguments(self, known: frozenset[str]) -> None:
+    def check_arguments(self, known: frozenset[str], switches: frozenset[str]) -> None:
         """Refuse arguments of the call other than these, or that the image processor refuses.
 
+        A call checks types, which attributes need not have: 1 is no switch there.
+
+        Args:
+            known: the arguments whose effect is known, beside `NEUTRAL`.
+            switches: those that are true or false.
+
         Raises:
-            ContractError: ``unknown_field``, or ``bad_value`` for None, which is no default in a
-                call.
+            ContractError: ``unknown_field``, or ``bad_value`` for a value of another type and for
+                None, which is no default in a call.
         """
         for name, value in self._call.items():
             if value is None and name not in NEUTRAL:
                 raise self.refused(name, "a value")
-            if name not in known or (self._names is not None and name not in self._names):
+            unread = self._names is not None and name not in self._names
+            if unread or name not in known | NEUTRAL.keys():
                 raise contract_error(
                     "unknown_field",
                     (name,),
                     expected="an argument whose effect on the layout is known",
                     got=shown_text(name),
-                    hint=f"known are {', '.join(sorted(known))}",
+                    hint=f"known are {', '.join(sorted(known | NEUTRAL.keys()))}",
                 )
+        for name, value in {**self._around, **self._call}.items():
+            types = (bool,) if name in switches else NEUTRAL.get(name, (object,))
+            numbers = value if is_a(value, list | tuple) and float in types else ()
+            fits = is_a(value, types) and all(is_a(one, float) for one in numbers)
+            if value is not None and not fits:
+                raise self.refused(name, " or ".join(kind.__name__ for kind in types))

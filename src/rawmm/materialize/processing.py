@@ -63,7 +63,7 @@ def check_described(source: Source, geometry: Geometry, layout: Layout) -> None:
             path = (*source.item_path, "payload", key)
             raise _mismatch(path, _text(wanted), _text(payload.get(key)), _laid_out(layout))
     # Engines expand a placeholder that the processor leaves at one token.
-    if source.length not in (geometry.placeholder_length, geometry.num_tokens):
+    if not layout.accepts(geometry, source.length):
         expected = f"{geometry.placeholder_length} placeholder tokens for the image"
         raise _mismatch(source.length_path, expected, str(source.length), _laid_out(layout))
 
@@ -78,12 +78,11 @@ def check_outputs(outputs: Mapping[str, Any], geometry: Geometry, layout: Layout
     for key, described in geometry.payload.items():
         got = _read(outputs.get(key, outputs.get(layout.output_names.get(key, key))), key)
         if not _same_grid(got, described):
-            raise _mismatch(
-                (key,),
-                f"{_text(got)}, as the image processor returned",
-                _text(described),
-                "the image was described with other settings of the processor",
-            )
+            hint = "the image was described with other settings of the processor"
+            if got is None and key in layout.output_settings:
+                hint = f"set {layout.output_settings[key]} = True in the image processor"
+            expected = f"{_text(got)}, as the image processor returned"
+            raise _mismatch((key,), expected, _text(described), hint)
 
 
 def _read(value: Any, key: str) -> Any:

@@ -19,7 +19,7 @@ import msgspec
 
 from rawmm.errors import contract_error, shown
 from rawmm.model.base import Ruled
-from rawmm.native import COMPILED
+from rawmm.native import COMPILED, packed
 from rawmm.real_class import is_a
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         if is_a(values, cls):
             return values
         listed: list[Any] = list(values)
+        if (found := packed(cls, listed)) is not None:
+            return found  # type: ignore[no-any-return]
         for dtype in cls.__dtypes__:
             layout = f"<{len(listed)}{_CODES[dtype]}"
             try:

@@ -41,10 +41,13 @@ from rawmm.offload.parallel import available_cpus, map_in_order
 from rawmm.offload.stats import ImageOffloadStats
 from rawmm.real_class import is_a
 from rawmm.store import (
+    WEB_SCHEMES,
     ImageStore,
     batch_writer,
     check_exists,
     checked_store,
+    fetched,
+    fetcher_of,
     open_store,
     run_image_dir,
     served_schemes,
@@ -62,6 +65,8 @@ if TYPE_CHECKING:
 
 _WORTH_THREADS: Final = 2 * 1024 * 1024
 """Characters of base64 that take much longer to hash than threads take to wake up."""
+_FETCH_THREADS: Final = 8
+"""Threads that wait for web servers."""
 _SYNC_THREADS: Final = 6
 """Threads if most of them wait for a disk. Each holds one image in memory."""
 
@@ -131,6 +136,8 @@ class OffloadBatch:
         self._local = given if is_a(given, ImageStore) else None
         self._index = None if self._local is None else self._local.url_index
         self._read = read
+        self._fetcher = None if self._opened is None else fetcher_of(self._opened)
+        self._fetched: dict[str, bytes | OffloadError] = {}
         self.limits = checked_limits(limits) or (Limits() if given is None else given.limits)
         self._written: dict[str, int] = {}
         self._staged: set[str] = set()
@@ -147,6 +154,7 @@ class OffloadBatch:
     def check(self, found: ImageParts) -> ImageOffloadStats:
         """Check every part without writing anything."""
         self._check_call(found)
+        self._fetch(found)
         checked: dict[DataUrl, tuple[ImageHeader, int]] = {}
         stats = _begun(found)
         for part in found.parts:
@@ -166,6 +174,7 @@ class OffloadBatch:
     def prepare(self, found: ImageParts) -> list[PlannedImage]:
         """Check every part, and stage its image."""
         self._check_call(found)
+        self._fetch(found)
         sources, failure = self._sources(found)
         jobs, job_indices = _distinct_jobs(found.parts, sources)
 
@@ -306,6 +315,30 @@ class OffloadBatch:
                 hint="leave it out, or allow it with Limits(other_media='accept')",
             )
 
+    def _fetch(self, found: ImageParts) -> None:
+        """Fetch the images of web URLs, each once. `_source` raises the errors."""
+        fetcher = self._fetcher
+        if fetcher is None:
+            return
+
+        def answer(url: str) -> bytes | OffloadError:
+            try:
+                return fetched(fetcher, url)
+            except OffloadError as error:
+                return error
+
+        urls: dict[str, None] = {}
+        for part in found.parts:
+            if part.fault:
+                break
+            if is_a(part.source, str):
+                url = self._read(str.__str__(part.source))
+                if is_a(url, str) and scheme_of(url) in WEB_SCHEMES and url not in self._fetched:
+                    urls[url] = None
+        if urls:
+            answers = map_in_order(answer, list(urls), threads=min(len(urls), _FETCH_THREADS))
+            self._fetched.update(zip(urls, answers, strict=True))
+
     def _sources(self, found: ImageParts) -> tuple[list[str | DataUrl], OffloadError | None]:
         """Return the sources of the parts before the first refused one, and its error."""
         sources: list[str | DataUrl] = []
@@ -345,6 +378,14 @@ class OffloadBatch:
             return _bare(part, url)
         if scheme in served_schemes():
             return url
+        if url in self._fetched:
+            answer = self._fetched[url]
+            if isinstance(answer, OffloadError):
+                raise answer
+            return _encoded(answer, part.declared)
+        if scheme in WEB_SCHEMES and self._fetcher is None:
+            hint = "encode the image as a data:image/...;base64, URL, or have it fetched: "
+            hint += 'ImageStore(..., fetcher=HttpsFetcher(["host"])), rawmm offload --fetch HOST'
         got = f"the scheme {shown_text(scheme)}" if scheme else "a string without a scheme"
         if url.strip() != url:
             got = "white space around the URL"

@@ -7,8 +7,9 @@ messages hold images, and everything else is numbers and strings that the walk w
 from __future__ import annotations
 
 from functools import cache
-from types import NoneType
-from typing import Any, Final, get_args
+from operator import itemgetter
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -64,9 +65,9 @@ def _is_plain(trace: Trace, urls: list[str]) -> bool:
     for node in trace.nodes:
         if type(node) is not MessageNode or not _adds(node.message, urls):
             return False
-        values = msgspec.structs.astuple(node)
-        if not all(_is_harmless(values[index], 0) for index in _others()):
-            return False
+        for value in _others()(msgspec.structs.astuple(node)):
+            if type(value) not in _LEAVES and not _is_harmless(value, 0):
+                return False
     return True
 
 
@@ -96,10 +97,15 @@ def _is_harmless(value: Any, depth: int) -> bool:
             return False
         value = [entries for by in by_modality for entries in by.values()]
     elif issubclass(kind, Contract) and _is_harmless_class(kind):
-        value = msgspec.structs.astuple(value)
+        inner = _inner(kind)
+        fields = msgspec.structs.astuple(value) if inner else ()
+        value = [fields[position] for position in inner]
     else:
         return False
-    return all(type(child) in _LEAVES or _is_harmless(child, depth + 1) for child in value)
+    for child in value:
+        if type(child) not in _LEAVES and not _is_harmless(child, depth + 1):
+            return False
+    return True
 
 
 @cache
@@ -110,13 +116,36 @@ def _is_harmless_class(kind: type[Contract]) -> bool:
 
 
 @cache
-def _others() -> list[int]:
-    """Positions of the fields of a node that may hold more than numbers, without its message."""
+def _inner(kind: type[Contract]) -> list[int]:
+    """Positions of the fields of a struct class that may hold containers."""
     return [
         position
-        for position, field in enumerate(msgspec.structs.fields(MessageNode))
-        if field.name not in _SKIPPED and not _holds_numbers(field.type)
+        for position, field in enumerate(msgspec.structs.fields(kind))
+        if not _holds_leaves(field.type)
     ]
+
+
+def _holds_leaves(kind: Any) -> bool:
+    """Whether all values of a type are numbers, strings, null or absent."""
+    if get_origin(kind) is Literal:
+        return True
+    if get_origin(kind) is Annotated:
+        return _holds_leaves(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return all(map(_holds_leaves, get_args(kind)))
+    return kind in (int, float, bool, str, bytes, NoneType, UnsetType)
+
+
+@cache
+def _others() -> itemgetter[Any]:
+    """Gets the fields of a node that may hold more than numbers, without its message."""
+    return itemgetter(
+        *(
+            position
+            for position, field in enumerate(msgspec.structs.fields(MessageNode))
+            if field.name not in _SKIPPED and not _holds_numbers(field.type)
+        )
+    )
 
 
 def _holds_numbers(kind: Any) -> bool:

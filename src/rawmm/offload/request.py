@@ -17,7 +17,7 @@ from rawmm.offload.forms import Within
 from rawmm.offload.image_parts import ImageParts, Strings
 from rawmm.offload.url_extractor import ObjectChange, UrlExtractor, change_objects
 from rawmm.real_class import is_a
-from rawmm.store import checked_store, served_schemes
+from rawmm.store import WEB_SCHEMES, checked_store, fetcher_of, served_schemes
 
 if TYPE_CHECKING:
     import os
@@ -64,11 +64,11 @@ def offload_request(
             is not bytes, or not a JSON object or array.
         OffloadError: as `offload_images_inplace`.
     """
-    checked_store(image_dir, store)
+    web = () if fetcher_of(checked_store(image_dir, store)) is None else WEB_SCHEMES
     raw = frozen_bytes(body)
     if raw is None:
         raise _not_bytes(body)
-    text = UrlExtractor(raw, ("data", *served_schemes()))
+    text = UrlExtractor(raw, ("data", *served_schemes(), *web))
     value = text.parsed()
     found = chat_parts(value, _Strings(text))
     indices = [text.index(part.source) for part in found.parts]

@@ -66,7 +66,10 @@ def _exactly(text: str) -> bytes:
 _REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _COLON: Final = re.compile(rb"[ \t\r\n]*+:")
 _OBJECT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}]', re.DOTALL)
-_PLAIN_DATA: Final = re.compile(rb'"(?:(?i:data:)[^"\\,]*,|iVBORw0KGgo|/9j/|_9j_|R0lGOD|UklGR)')
+_PLAIN_DATA: Final = re.compile(
+    rb'"(?:(?i:data:)[^"\\,\x00-\x1f\x80-\xff]*,|iVBORw0KGgo|/9j/|_9j_|R0lGOD|UklGR)'
+)
+"""A URL whose head is printable ASCII. The base64 after it is read strictly, so all is JSON."""
 _SHORT: Final = 4096
 _MAX_UTF8: Final = 4
 """Bytes of a character in UTF-8, at most."""

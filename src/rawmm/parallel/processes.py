@@ -143,6 +143,9 @@ class _Worker:
 @contextmanager
 def _sigint_blocked() -> Iterator[None]:
     """Block SIGINT, also in processes started meanwhile, so that Ctrl-C stops only the parent."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from rawmm.media import IMAGE, IN_MESSAGES, TOKEN_TYPES
 from rawmm.model.base import Extra
@@ -23,6 +23,7 @@ USES_C: Final = set_up is not None and set_up(
     kinds={name: (kind, _slots(kind)) for name, kind in TYPES.items()},
     unset=UNSET,
     extra=Extra,
+    raw=Raw,
     checks=CHECKS,
     by_itself=BY_ITSELF,
     in_messages=IN_MESSAGES,

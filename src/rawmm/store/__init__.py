@@ -10,6 +10,11 @@ from __future__ import annotations
 from rawmm.store.cached import CacheCounters as CacheCounters
 from rawmm.store.cached import CachedStore
 from rawmm.store.errors import STORE_FAILURES as STORE_FAILURES
+from rawmm.store.fetcher import WEB_SCHEMES as WEB_SCHEMES
+from rawmm.store.fetcher import Fetcher as Fetcher
+from rawmm.store.fetcher import HttpsFetcher
+from rawmm.store.fetcher import fetched as fetched
+from rawmm.store.files import sync_directory as sync_directory
 from rawmm.store.fsck import WRONG as WRONG
 from rawmm.store.fsck import Finding, fsck
 from rawmm.store.fsck import ImageCheck as ImageCheck
@@ -26,6 +31,7 @@ from rawmm.store.protocol import Store
 from rawmm.store.protocol import check_exists as check_exists
 from rawmm.store.protocol import check_store_arguments as check_store_arguments
 from rawmm.store.protocol import checked_store as checked_store
+from rawmm.store.protocol import fetcher_of as fetcher_of
 from rawmm.store.protocol import put_image as put_image
 from rawmm.store.protocol import read_bytes as read_bytes
 from rawmm.store.protocol import url_of as url_of
@@ -58,6 +64,7 @@ __all__ = [
     "CachedStore",
     "Finding",
     "GarbageStats",
+    "HttpsFetcher",
     "ImageStore",
     "ObjectImageStore",
     "Store",

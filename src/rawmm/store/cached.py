@@ -6,7 +6,6 @@ read an image while the others wait, and one at a time account for what is added
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import threading
@@ -19,6 +18,7 @@ from rawmm.errors import MaterializeError, OffloadError, contract_error, shown, 
 from rawmm.locators import stored_hash
 from rawmm.real_class import is_a
 from rawmm.store.errors import check_hash
+from rawmm.store.files import open_flags
 from rawmm.store.listing import is_image_name
 from rawmm.store.local import ImageStore
 from rawmm.store.protocol import checked_store, read_bytes, url_of_id
@@ -236,12 +236,17 @@ class CachedStore:
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
-        """Exclude other threads and processes. Does nothing where the directory has no locks."""
+        """Exclude other threads and processes. Does nothing where there are no locks.
+
+        Then an image may be read several times at once; each reader verifies what it gets.
+        """
         descriptor = None
-        with suppress(OSError):
+        with suppress(OSError, ImportError):
+            import fcntl
+
             folder = self._local.root / _FOLDER
             folder.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            flags = open_flags("O_RDWR", "O_CREAT", "O_CLOEXEC", "O_NOFOLLOW")
             descriptor = os.open(folder / f"{name}.lock", flags, 0o644)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:

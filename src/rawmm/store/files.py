@@ -1,7 +1,8 @@
 """File operations of an image directory: write atomically, open without following links.
 
 All paths are relative to a descriptor of the directory, so that nobody can swap the directory
-between a check and its use. The functions raise `OSError`; `errors` translates it.
+between a check and its use. A system without such descriptors, such as Windows, is refused: see
+`open_directory`. The functions raise `OSError`; `errors` translates it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+
+def open_flags(*names: str) -> int:
+    """The flags of `os.open` with these names, without those that the system does not have."""
+    return sum(getattr(os, name, 0) for name in names)
+
+
 # O_NONBLOCK: opening a FIFO in place of an image must not block.
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = open_flags("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
+_CREATE: Final = open_flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
+_DIRECTORY: Final = open_flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
+_REFUSES_LINKS: Final = hasattr(os, "O_NOFOLLOW")
+_HAS_DESCRIPTORS: Final = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd
+_CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
 _PROBE: Final = bytes(4096)
 """One block, because a full disk may still accept a smaller file."""
 
@@ -55,25 +65,77 @@ class NotRegularError(OSError):
         self.kind = kind
 
 
+class UnsupportedError(OSError):
+    """The system or the file system lacks what a store needs to keep its promises."""
+
+    def __init__(self, lacks: str, hint: str) -> None:
+        super().__init__(errno.ENOTSUP, lacks)
+        self.hint = hint
+
+
 def reason_and_hint(error: OSError) -> tuple[str, str]:
     """Return what an error of the operating system means, and a hint."""
     if isinstance(error, NotRegularError):
         return error.kind, "remove it"
+    if isinstance(error, UnsupportedError):
+        return error.strerror or "", error.hint
     number = error.errno or 0
     return _REASONS.get(number, (os.strerror(number), "choose another image directory"))
 
 
 @contextmanager
 def open_directory(path: Path, below: Sequence[str] = ()) -> Iterator[int]:
-    """Open a directory, or one below it, without following links in any component."""
+    """Open a directory, or one below it, without following links below it.
+
+    Raises:
+        UnsupportedError: the system has no descriptors of directories. Without them, a directory
+            could be swapped for a link between a check and its use.
+    """
+    if not _HAS_DESCRIPTORS:
+        raise UnsupportedError(
+            "a system without descriptors of directories",
+            "use a store in a bucket, see docs/stores.md",
+        )
     descriptor = os.open(path, _DIRECTORY)
     try:
+        _refuse_link(descriptor, path)
         for name in below:
             parent, descriptor = descriptor, os.open(name, _DIRECTORY, dir_fd=descriptor)
-            os.close(parent)
+            try:
+                _refuse_link(descriptor, name, parent)
+            finally:
+                os.close(parent)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def sync_directory(descriptor: int) -> None:
+    """Sync the entries of a directory.
+
+    Raises:
+        UnsupportedError: the file system has no such operation.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    else:
+        return
+    raise UnsupportedError(
+        "a file system that cannot sync a directory",
+        "open the store with durable=False (--no-durable), which survives no power failure",
+    )
+
+
+def _refuse_link(descriptor: int, name: str | Path, directory: int | None = None) -> None:
+    """Raise ELOOP if the open file was reached through a link, where opening does not refuse it."""
+    if _REFUSES_LINKS:
+        return
+    there = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if not os.path.samestat(os.fstat(descriptor), there):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def make_directory(path: Path, *, durable: bool) -> list[Path]:
@@ -91,7 +153,7 @@ def make_directory(path: Path, *, durable: bool) -> list[Path]:
     if durable:
         for created in missing:
             with open_directory(created.parent) as descriptor:
-                os.fsync(descriptor)
+                sync_directory(descriptor)
     return missing
 
 
@@ -100,6 +162,7 @@ def open_regular(directory: int, name: str) -> Iterator[tuple[int, int]]:
     """Open a regular file; yields its descriptor and size in bytes. Raises ELOOP for a link."""
     descriptor = os.open(name, _READ, dir_fd=directory)
     try:
+        _refuse_link(descriptor, name, directory)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise NotRegularError(_kind(status.st_mode))

@@ -63,7 +63,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rawmm.errors import ContractError, counted, shown, shown_path
 from rawmm.real_class import is_a
 from rawmm.store.errors import requesting
-from rawmm.store.files import open_regular, probe_directory
+from rawmm.store.files import open_regular, probe_directory, sync_directory
 from rawmm.store.listing import aside, list_images, move_aside, opened, put_back
 from rawmm.store.local import ImageStore
 from rawmm.store.object_client import Delete, run
@@ -306,7 +306,7 @@ def _delete(directory: int, name: str, judged: os.stat_result) -> bool:
             return True
         put_back(directory, hidden, name)
         # The writer may have synced the directory while the name was missing.
-        os.fsync(directory)
+        sync_directory(directory)
     return False
 
 

@@ -44,6 +44,7 @@ from rawmm.store.errors import (
     refused,
     stated_hash,
 )
+from rawmm.store.fetcher import Fetcher, checked_fetcher
 from rawmm.store.files import (
     NotRegularError,
     make_directory,
@@ -54,6 +55,7 @@ from rawmm.store.files import (
     read_all,
     remove,
     renew_age,
+    sync_directory,
     touch,
     write_atomically,
     write_temporary,
@@ -82,6 +84,8 @@ class ImageStore:
             `rawmm.ENGINE` decodes: upright and opaque, without loss. Its hash is that of the PNG.
             `StoreCounters.normalized` counts such images. Files that are in the directory already
             stay as they are.
+        fetcher: fetches the images of ``https`` URLs when they are offloaded, as `HttpsFetcher`
+            does. Without one, such a URL is ``bad_locator``.
 
     Raises:
         OffloadError: ``no_image_dir``, ``bad_locator``, ``path_escape`` or ``wrong_type`` if the
@@ -99,11 +103,13 @@ class ImageStore:
         limits: Limits | None = None,
         durable: bool = True,
         normalize: bool = False,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self.root = resolved_dir(root)
         self.limits = checked_limits(limits) or Limits()
         self.durable = bool(durable)
         self.normalize = bool(normalize)
+        self.fetcher = checked_fetcher(fetcher)
         self.url_index = UrlIndex()
         self._root_uri = self.root.as_uri().removesuffix("/")
         self._counters = Counters()
@@ -402,7 +408,7 @@ class ImageStore:
             return
         try:
             with open_directory(self.root) as directory:
-                os.fsync(directory)
+                sync_directory(directory)
         except OSError as error:
             raise_alone(failed(error, f"to sync {shown_path(self.root)}"))
 

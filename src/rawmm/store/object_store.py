@@ -41,6 +41,7 @@ from rawmm.store.errors import (
     requesting,
     stated_hash,
 )
+from rawmm.store.fetcher import Fetcher, checked_fetcher
 from rawmm.store.object_client import (
     LOG_IN_HINT,
     Create,
@@ -135,6 +136,7 @@ class ObjectImageStore:
             way, or whose answer was cut; after longer and longer pauses, for 30 seconds.
         timeout: seconds for one request, with all of its bytes.
         at_once: the number of requests at the same time of the methods that take many images.
+        fetcher: as that of `ImageStore`.
 
     Raises:
         OffloadError: ``bad_locator``, ``path_escape`` or ``wrong_type`` for a root that names no
@@ -151,6 +153,7 @@ class ObjectImageStore:
         retries: int = 5,
         timeout: float = 30.0,
         at_once: int = 32,
+        fetcher: Fetcher | None = None,
     ) -> None:
         location = parse_location(root)
         if isinstance(location, Problem):
@@ -158,6 +161,7 @@ class ObjectImageStore:
         self._location = location
         self.root = location.url
         self.limits = checked_limits(limits) or Limits()
+        self.fetcher = checked_fetcher(fetcher)
         self.at_once = _checked_count("at_once", at_once, 1, 1024)
         settings = _checked_config(config)
         count = _checked_count("retries", retries, 0, _MAX_RETRIES)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from rawmm.errors import MaterializeError, OffloadError, contract_error, shown, shown_text
 from rawmm.real_class import is_a
 from rawmm.store.errors import calling, missing_image
+from rawmm.store.fetcher import checked_fetcher
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
 
     from rawmm.images import ImageInfo, Limits, PreparedImage
+    from rawmm.store.fetcher import Fetcher
     from rawmm.store.stored_image import StoredImage
 
 
@@ -123,6 +125,18 @@ def checked_store(image_dir: object, store: Any) -> Store | None:
     check_store_arguments(image_dir, store, _METHODS)
     checked: Store | None = store
     return checked
+
+
+def fetcher_of(store: Any) -> Fetcher | None:
+    """Return what fetches images from the web for a store, if it has one.
+
+    Raises:
+        OffloadError: ``store_failed``.
+        ContractError: ``wrong_type``.
+    """
+    with calling("fetcher", "the fetcher of the store"):
+        fetcher = getattr(store, "fetcher", None)
+    return checked_fetcher(fetcher)
 
 
 def read_bytes(reader: ImageReader, locator: str, expected_hash: str | None = None) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import struct
+from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 _HEX: Final = "0123456789abcdef"
 _IMAGE_HASH: Final = re.compile(PATTERNS["ImageHash"]).match
+
+
+@cache
+def _fields(name: str, *drawn_apart: str) -> Strategy:
+    """Objects of the schema of a definition, without the fields that a strategy draws itself."""
+    schema = schemas.bundle()["$defs"][name]
+    if not drawn_apart:
+        return from_schema(schema)
+    kept = {key: field for key, field in schema["properties"].items() if key not in drawn_apart}
+    required = [key for key in schema["required"] if key in kept]
+    return from_schema({**schema, "properties": kept, "required": required})
 
 
 @st.composite
@@ -41,7 +53,7 @@ def _uri(draw: st.DrawFn) -> str:
 @st.composite
 def _located(draw: st.DrawFn, name: str) -> Json:
     """A descriptor with at most one locator."""
-    item = draw(from_schema(schemas.bundle()["$defs"][name]))
+    item = draw(_fields(name))
     if "raw_image_uri" in item and "raw_image_id" in item:
         del item[draw(st.sampled_from(["raw_image_uri", "raw_image_id"]))]
     return item
@@ -246,10 +258,16 @@ def _versions(draw: st.DrawFn, sampled: int) -> Json:
     return [{"version": draw(st.text(max_size=4)), "start": a, "end": b} for a, b in pairs]
 
 
+_NODE_FIELDS: Final = (
+    "parent", "token_ids", "mask", "is_content", "logprobs", "multi_modal_data",
+)  # fmt: skip
+"""What `_node` draws for every node, from its tokens and its content."""
+
+
 @st.composite
 def _node(draw: st.DrawFn, parent: int | None = None, start: int = 0) -> Json:
     """A node whose streams fit its tokens, and whose sidecar fits its message."""
-    node = draw(from_schema(schemas.bundle()["$defs"]["MessageNode"]))
+    node = draw(_fields("MessageNode", *_NODE_FIELDS))
     spans = draw(_ranges(start))
     content = node["message"].get("content")
     can_hold = node["message"]["role"] != "assistant"
@@ -296,7 +314,7 @@ def _node(draw: st.DrawFn, parent: int | None = None, start: int = 0) -> Json:
 @st.composite
 def _trace(draw: st.DrawFn) -> Json:
     """A graph of up to four nodes: parents before children, ranges in their own tokens."""
-    trace = draw(from_schema(schemas.bundle()["$defs"]["Trace"]))
+    trace = draw(_fields("Trace", "nodes", "mm_token_type_id_map"))
     trace.pop("mm_token_type_id_map", None)
     nodes: list[Json] = []
     ends: list[int] = []
@@ -326,7 +344,7 @@ def _image_refs(draw: st.DrawFn) -> Json:
 @st.composite
 def _image_ref(draw: st.DrawFn) -> Json:
     """A reference whose item, hash and URL name the same image."""
-    item, _, uri, offset, length = draw(from_schema(schemas.bundle()["$defs"]["MMImageRef"]))
+    item, _, uri, offset, length = draw(_fields("MMImageRef"))
     item["modality"] = "image"
     sha = draw(_hash_of(*_locators(item), uri))
     own = item.get("raw_image_uri", "")

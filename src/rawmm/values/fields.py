@@ -127,6 +127,18 @@ def struct_fields(kind: type[Contract]) -> tuple[FieldInfo, ...]:
 
 
 @cache
+def fields_holding(kind: Any, wanted: frozenset[Any]) -> tuple[FieldInfo, ...]:
+    """The fields of a struct class that may hold structs of the classes `wanted`, at any depth."""
+    types = [field.type for field in msgspec.structs.fields(kind)]
+
+    def may_hold(info: FieldInfo) -> bool:
+        held: set[Any] = _structs_in(types[info.position])
+        return any(one in wanted or fields_holding(one, wanted) for one in held)
+
+    return tuple(filter(may_hold, struct_fields(kind)))
+
+
+@cache
 def typed_fields(kind: type[Contract]) -> tuple[tuple[str | None, str | int, int], ...]:
     """The fields of a struct class that do not hold free JSON.
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from rawmm.model.types import Episode, MessageNode, PackedStream, Trace
 from rawmm.real_class import is_a
+from rawmm.values.wire_classes import packed_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _packed_type(kind: Any) -> type[PackedStream[Any]] | None:
-    """The packed form of a per-token stream's type; None for other types."""
-    if isinstance(kind, type) and issubclass(kind, PackedStream):
-        return kind
-    return next(filter(None, map(_packed_type, get_args(kind))), None)
-
-
 STREAMS: Final = {
     field.name: packed
     for field in msgspec.structs.fields(MessageNode)
-    if (packed := _packed_type(field.type))
+    if (packed := packed_type(field.type))
 }
 """The packed form of each per-token stream of a node."""
 

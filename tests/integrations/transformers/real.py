@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import itertools
 import math
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -19,10 +20,10 @@ import numpy as np
 import pytest
 import transformers
 from PIL import Image
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
+from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers.models import BPE, WordLevel
 from transformers import PreTrainedTokenizerFast
-from transformers.image_utils import ChannelDimension
+from transformers.image_utils import ChannelDimension, SizeDict
 from transformers.models.deepseek_ocr2 import image_processing_pil_deepseek_ocr2
 from transformers.models.deepseek_ocr2.processing_deepseek_ocr2 import DeepseekOcr2Processor
 from transformers.models.ernie4_5_vl_moe import image_processing_pil_ernie4_5_vl_moe
@@ -41,20 +42,32 @@ from transformers.models.glm46v.processing_glm46v import Glm46VProcessor
 from transformers.models.glmga import image_processing_pil_glmga
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.hunyuan_vl import image_processing_pil_hunyuan_vl
+from transformers.models.idefics3.image_processing_pil_idefics3 import (
+    Idefics3ImageProcessorPil,
+    get_resize_output_image_size,
+)
+from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from transformers.models.internvl.processing_internvl import InternVLProcessor
+from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import (
+    MiniCPMV4_6ImageProcessorPil,
+)
+from transformers.models.minicpmv4_6.processing_minicpmv4_6 import MiniCPMV4_6Processor
+from transformers.models.minicpmv4_7.processing_minicpmv4_7 import MiniCPMV4_7Processor
 from transformers.models.ovis2 import image_processing_pil_ovis2
 from transformers.models.paddleocr_vl import image_processing_pil_paddleocr_vl
 from transformers.models.paddleocr_vl.processing_paddleocr_vl import PaddleOCRVLProcessor
 from transformers.models.pixtral import image_processing_pil_pixtral
 from transformers.models.qwen2_vl import image_processing_pil_qwen2_vl
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 from transformers.models.video_llama_3 import image_processing_pil_video_llama_3
 
 from rawmm import layouts
+from rawmm.layouts import layout_of
 from tests.integrations.transformers.sizes import SIZES, SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rawmm.layouts import Layout
     from tests.integrations.transformers.sizes import Size
@@ -100,6 +113,31 @@ def tokenizer(**special: str) -> PreTrainedTokenizerFast:
     core = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     return PreTrainedTokenizerFast(
         tokenizer_object=core, extra_special_tokens=special, unk_token="[UNK]", pad_token="[UNK]"
+    )
+
+
+def byte_tokenizer(
+    *marks: str, merges: Iterable[tuple[str, str]] = (), digits: int = 1, **special: str
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer, in the format of the published vocabularies.
+
+    Args:
+        marks: special tokens.
+        merges: pairs of symbols that are one; ``Ċ`` is the line feed.
+        digits: how many digits a word has at most; 0 for words of letters and digits.
+        special: special tokens by the names that processors have for them.
+    """
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    merges = list(merges)
+    symbols = dict.fromkeys([*sorted(byte_level.alphabet()), *map("".join, merges)])
+    core = Tokenizer(BPE({one: index for index, one in enumerate(symbols)}, merges))
+    core.pre_tokenizer = byte_level
+    if digits:
+        numbers = pre_tokenizers.Split(Regex(rf"\p{{N}}{{1,{digits}}}"), "isolated")
+        core.pre_tokenizer = pre_tokenizers.Sequence([numbers, byte_level])
+    core.add_special_tokens([*special.values(), *marks, "[PAD]"])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, extra_special_tokens=special, pad_token="[PAD]"
     )
 
 
@@ -666,3 +704,202 @@ def deepseek_ocr2(**parameters: Any) -> Real:
     call = {name: own[name] for name in ("min_patches", "max_patches")}
     count = _in_prompt(DeepseekOcr2Processor, processor, "<image>", call, image_token="<image>")
     return Real(layout, grid, count, processor)
+
+
+class _Shapes:
+    """Arrays that take no memory in place of resized images."""
+
+    def resize(self, image: Any, size: Any, **_: Any) -> Any:
+        height, width = size.height, size.width
+        if size.longest_edge:
+            height, width = get_resize_output_image_size(image, size.longest_edge)
+        if not (height and width):
+            raise ValueError  # no image has such a size
+        return np.broadcast_to(np.uint8(0), (3, height, width))
+
+
+IDEFICS_MARKS: Final = ("<fake_token_around_image>", "<image>", "<global-img>")
+
+
+def idefics_tokenizer(layout: Layout) -> PreTrainedTokenizerFast:
+    """A tokenizer that has the marks of a layout, and joins line feeds as it says."""
+    own = layout.parameters
+    numbers = range(1, own["marked_tiles"] + 1)
+    tiles = [f"<row_{row}_col_{column}>" for row in numbers for column in numbers]
+    merges = (("Ċ", "Ċ"),) if own["joins_line_feeds"] else ()
+    return byte_tokenizer(*IDEFICS_MARKS, *tiles, "<end_of_utterance>", merges=merges)
+
+
+def idefics3(kind: Any = Idefics3ImageProcessorPil, **parameters: Any) -> Real:
+    layout = layouts.get("idefics3", **parameters)
+    own = layout.parameters
+    side = own["max_image_size"]
+    settings = {
+        "size": {"longest_edge": own["longest_edge"]},
+        "max_image_size": {"longest_edge": side},
+        "do_image_splitting": own["do_image_splitting"],
+        "return_row_col_info": True,
+    }
+    shapes = type("Shapes", (_Shapes, kind), {})()
+
+    def grid(width: int, height: int) -> list[int]:
+        only_sizes = dict.fromkeys(("do_rescale", "do_normalize", "do_pad"), False)
+        unused = dict.fromkeys(
+            ("resample", "rescale_factor", "image_mean", "image_std", "return_tensors")
+        )
+        out = shapes._preprocess(
+            images=[[SimpleNamespace(shape=(3, height, width))]],  # all that is read of an image
+            do_resize=True,
+            **settings | {"size": SizeDict(longest_edge=own["longest_edge"])},
+            **only_sizes,
+            **unused,
+        )
+        [tiles] = out["pixel_values"]
+        assert {tile.shape for tile in tiles} == {(3, side, side)}
+        payload = {"rows": out["rows"], "cols": out["cols"]}
+        assert layout.describe(width, height).payload == payload
+        return [len(tiles), *_grid(layout, side, side)[1:]]
+
+    image_processor = kind(**settings)
+
+    @cache
+    def written_by() -> Idefics3Processor:
+        tokens = idefics_tokenizer(layout)
+        return Idefics3Processor(image_processor, tokens, image_seq_len=own["image_seq_len"])
+
+    def count(image: Image.Image) -> int:
+        processor = written_by()
+        assert layout_of(processor).parameters == own | {"patch_size": 14}
+        out = processor(images=[image], text="<image>", return_mm_token_type_ids=True)
+        [ids], [types] = out["input_ids"], out["mm_token_type_ids"]
+        assert sum(types) == len(ids)
+        return len(ids)
+
+    return Real(layout, grid, count, image_processor)
+
+
+def smolvlm(**parameters: Any) -> Real:
+    return idefics3(SmolVLMImageProcessorPil, **parameters)
+
+
+IDEFICS_PROMPT: Final = from_source("idefics3/processing_idefics3.py", "replace_image_token")
+SMOLVLM_PROMPT: Final = from_source(
+    "smolvlm/processing_smolvlm.py",
+    "_prompt_split_image",
+    "_prompt_single_image",
+    "get_image_prompt_string",
+    "replace_image_token",
+)
+
+
+MINICPM_TOKENS: Final = MappingProxyType(
+    {
+        "image_token": "<|image_pad|>",
+        "video_token": "<|video_pad|>",
+        "image_start_token": "<image>",
+        "image_end_token": "</image>",
+        "slice_start_token": "<slice>",
+        "slice_end_token": "</slice>",
+        "image_id_start_token": "<image_id>",
+        "image_id_end_token": "</image_id>",
+    }
+)
+
+
+def numbers_tokenizer(digits: int) -> PreTrainedTokenizerFast:
+    """A tokenizer of MiniCPM with numbers of up to so many digits, at most 3, as tokens."""
+    tens = [f"{number:02}" for number in range(100)] if digits > 1 else []
+    merges = [(one[0], one[1]) for one in tens]
+    if digits > 2:
+        merges += [(one, str(last)) for one in tens for last in range(10)]
+        merges += [(str(first), one) for one in tens for first in range(10)]
+    return byte_tokenizer(merges=merges, digits=digits, **MINICPM_TOKENS)
+
+
+def minicpm_processor(image_processor: Any, tokens: PreTrainedTokenizerFast, kind: Any) -> Any:
+    """The processor, without a video processor, which exists for torchvision only."""
+    processor = object.__new__(kind)
+    vars(processor).update(
+        image_processor=image_processor,
+        tokenizer=tokens,
+        chat_template=None,
+        slice_mode=image_processor.slice_mode,
+        default_use_image_id=image_processor.use_image_id,
+        **{name: getattr(tokens, name) for name in MINICPM_TOKENS},
+        **{f"{name}_token_id": getattr(tokens, f"{name}_token_id") for name in ("image", "video")},
+    )
+    return processor
+
+
+def minicpm_ids(processor: Any, images: Sequence[Image.Image], **call: Any) -> list[int]:
+    """The tokens of a prompt that has only images."""
+    out = processor(
+        images=images,
+        text="<|image_pad|>" * len(images),
+        text_kwargs={"return_tensors": None},
+        images_kwargs={"return_tensors": "np", **call},
+    )
+    [ids] = out["input_ids"]
+    return list(ids)
+
+
+def minicpmv4_6(kind: Any = MiniCPMV4_6Processor, **parameters: Any) -> Real:
+    layout = layouts.get("minicpmv4_6", **parameters)
+    own = dict(layout.parameters)
+    digits = own.pop("digits_per_token")
+    image_processor = MiniCPMV4_6ImageProcessorPil(**own)
+    scale, patch_size = own["scale_resolution"], own["patch_size"]
+    scaling = {"scale_resolution": scale, "patch_size": patch_size} | {
+        "downsample_mode": own["downsample_mode"]
+    }
+
+    def grid(width: int, height: int) -> list[int]:
+        cut = None
+        if own["slice_mode"]:
+            most = own["max_slice_nums"]
+            cut = image_processor.get_sliced_grid((height, width), most, scale)
+        tall, wide = image_processor.find_best_resize(
+            (height, width), allow_upscale=cut is None, **scaling
+        )
+        sizes = [[tall // patch_size, wide // patch_size]]
+        if cut is not None:
+            tall, wide = image_processor.get_refine_size(
+                (height, width), cut, allow_upscale=True, **scaling
+            )
+            tall, wide = tall // cut[0], wide // cut[1]
+            sizes += [[tall // patch_size, wide // patch_size]] * math.prod(cut)
+        payload = {"target_sizes": sizes, "grids": [cut or [0, 0]]}
+        payload |= {"num_patches_per_image": [len(sizes)]}
+        assert layout.describe(width, height).payload == payload
+        return [1, *sizes[0]] if cut is None else [1, 1, sum(map(math.prod, sizes))]
+
+    @cache
+    def processor() -> Any:
+        return minicpm_processor(image_processor, numbers_tokenizer(digits), kind)
+
+    def count(image: Image.Image) -> int:
+        assert layout_of(processor()) == layout
+        return len(minicpm_ids(processor(), [image]))
+
+    return Real(layout, grid, count, image_processor)
+
+
+def minicpmv4_7(**parameters: Any) -> Real:
+    return minicpmv4_6(MiniCPMV4_7Processor, **parameters)
+
+
+_MINICPM_PROMPT: Final = from_source(
+    "minicpmv4_6/processing_minicpmv4_6.py", "replace_image_token", "_prepend_local_ids"
+)
+
+
+def minicpm_written(case: Real, image: Image.Image) -> str:
+    """What the processor writes for an image that is alone in its prompt."""
+    own = case.layout.parameters
+    writer = SimpleNamespace(**MINICPM_TOKENS, slice_mode=own["slice_mode"])
+    out = case.image_processor(images=[image], return_tensors="np")
+    divisor = 4 if own["downsample_mode"] == "4x" else 16
+    written = _MINICPM_PROMPT["replace_image_token"](writer, out, 0, image_token_divisor=divisor)
+    if own["use_image_id"]:
+        [written] = _MINICPM_PROMPT["_prepend_local_ids"](writer, ["*"], [written], "*")
+    return str(written)

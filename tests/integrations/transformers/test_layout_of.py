@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Final
 
+import numpy as np
 import pytest
+from huggingface_hub.errors import StrictDataclassFieldValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,13 +30,20 @@ from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2Im
 from transformers.models.hunyuan_vl.image_processing_pil_hunyuan_vl import (
     HunYuanVLImageProcessorPil,
 )
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 from transformers.models.internvl.processing_internvl import InternVLProcessor
+from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import (
+    MiniCPMV4_6ImageProcessorPil,
+)
+from transformers.models.minicpmv4_6.processing_minicpmv4_6 import MiniCPMV4_6Processor
 from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil
 from transformers.models.paddleocr_vl.image_processing_pil_paddleocr_vl import (
     PaddleOCRVLImageProcessorPil,
 )
 from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 from transformers.models.video_llama_3.image_processing_pil_video_llama_3 import (
     VideoLlama3ImageProcessorPil,
 )
@@ -41,7 +51,15 @@ from transformers.models.video_llama_3.image_processing_pil_video_llama_3 import
 from rawmm import ContractError, layouts
 from rawmm.layouts import layout_of
 from rawmm.testing import check_layout
-from tests.integrations.transformers.real import tokenizer
+from tests.integrations.transformers.real import (
+    IDEFICS_MARKS,
+    MINICPM_TOKENS,
+    byte_tokenizer,
+    minicpm_ids,
+    minicpm_processor,
+    numbers_tokenizer,
+    tokenizer,
+)
 
 # Qwen's image processor warns of arguments that trainers set nevertheless.
 pytestmark = pytest.mark.filterwarnings("ignore:Passing `min_pixels`:FutureWarning")
@@ -73,7 +91,11 @@ def chosen(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, 
     return st.fixed_dictionaries({}, optional=strategies)
 
 
-SWITCHES: Final = {"do_resize": st.sampled_from([True, True, True, False, None])}
+SWITCHES: Final = {
+    # Attributes of any type count as true or false; arguments of a call must be one of them.
+    "do_resize": st.sampled_from([True] * 8 + [False, None, 1, 0, "yes"]),
+    "do_normalize": st.sampled_from([True] * 12 + [1]),
+}
 PATCHES: Final = {
     "size": edges(1, 60_000),
     "min_pixels": st.one_of(st.none(), st.integers(1, 30_000)),
@@ -99,12 +121,30 @@ SETTINGS: Final[dict[type, dict[str, st.SearchStrategy[Any]]]] = {
         "max_patches": st.integers(1, 8),
         **SWITCHES,
     },
+    Idefics3ImageProcessorPil: {
+        "size": edges(4, 84),
+        "max_image_size": st.one_of(
+            edges(14, 60), st.fixed_dictionaries({"longest_edge": st.integers(14, 60)})
+        ),
+        "do_image_splitting": st.sampled_from([True, False, None]),
+        **SWITCHES,
+    },
+    MiniCPMV4_6ImageProcessorPil: {
+        "patch_size": st.integers(1, 20),
+        "scale_resolution": st.integers(20, 300),
+        "max_slice_nums": st.integers(1, 20),
+        "slice_mode": st.sampled_from([True, True, False, None, 0]),
+        "downsample_mode": st.sampled_from(["16x", "4x", "8x", 4]),
+        "use_image_id": st.booleans(),
+        **SWITCHES,
+    },
     PixtralImageProcessorPil: {
         "size": edges(4, 300),
         "patch_size": st.one_of(
             st.integers(2, 20),
             st.integers(2, 20).map(lambda one: {"height": one, "width": one}),
             st.just({"height": 4, "width": 5}),
+            st.just([9, 9]),
         ),
         "do_center_crop": st.sampled_from([False, None]),
         **SWITCHES,
@@ -119,8 +159,14 @@ OTHERS: Final = (
     HunYuanVLImageProcessorPil,
     Ovis2ImageProcessorPil,
     PaddleOCRVLImageProcessorPil,
+    SmolVLMImageProcessorPil,
     VideoLlama3ImageProcessorPil,
 )
+COUNTED: Final[dict[type, dict[str, Any]]] = {
+    Idefics3ImageProcessorPil: {"return_row_col_info": True, "size": {"longest_edge": 84}},
+}
+"""Attributes that every case has: outputs of the payload, and few tiles."""
+
 IMAGE_SIDES: Final = st.integers(1, 300)
 
 
@@ -137,9 +183,10 @@ def called(processor: Any, width: int, height: int, call: dict[str, Any]) -> dic
     """The processor's outputs other than the pixels; None if it raises."""
     try:
         out = processor(images=[Image.new("RGB", (width, height))], return_tensors="np", **call)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
-    return {key: value.tolist() for key, value in out.items() if key != "pixel_values"}
+    pixels = {"pixel_values", "pixel_attention_mask"}
+    return {key: np.asarray(value).tolist() for key, value in out.items() if key not in pixels}
 
 
 @pytest.mark.parametrize("kind", SETTINGS, ids=lambda kind: kind.__name__)
@@ -151,7 +198,7 @@ def test_layout_is_what_the_processor_does_or_refused_by_name(kind: type) -> Non
     @given(chosen(**drawn), chosen(**drawn), IMAGE_SIDES, IMAGE_SIDES)
     def agree(attributes: dict[str, Any], call: dict[str, Any], width: int, height: int) -> None:
         processor = kind()
-        for name, value in attributes.items():
+        for name, value in {**COUNTED.get(kind, {}), **attributes}.items():
             setattr(processor, name, value)
         try:
             layout = layout_of(processor, **call)
@@ -187,6 +234,34 @@ def test_smaller_max_pixels_of_the_issue() -> None:
     processor.max_pixels = 196_000
     assert called(processor, 1600, 1200, {}) == {"image_grid_thw": [[1, 26, 36]]}
     assert layout_of(processor).describe(1600, 1200).grid == [1, 26, 36]
+
+
+ODD_ARGUMENTS: Final[dict[str, tuple[Any, ...]]] = {
+    "do_resize": (1, 0, 1.0, "yes", [True]),
+    "do_rescale": (1, "", 0.0),
+    "do_convert_rgb": (1,),
+    "disable_grouping": (1,),
+    "rescale_factor": (1, "x", True, [0.5]),
+    "image_mean": ([1, 1, 1], "x", 1),
+    "image_std": ((True, 0.5, 0.5), {}),
+    "return_tensors": (1, ["pt"]),
+    "data_format": (1,),
+}
+
+
+@pytest.mark.parametrize("kind", [*SETTINGS, *OTHERS], ids=lambda kind: kind.__name__)
+def test_argument_of_another_type_is_refused_as_in_the_call(kind: type) -> None:
+    for name, values in ODD_ARGUMENTS.items():
+        for value in values:
+            call = {"images": [Image.new("RGB", (60, 90))], "return_tensors": "np"}
+            with pytest.raises((StrictDataclassFieldValidationError, TypeError)):
+                kind()(**call | {name: value})
+            with pytest.raises(ContractError) as caught:
+                layout_of(kind(), **{name: value})
+            assert (caught.value.code, caught.value.path) in {
+                ("bad_value", f"$.{name}"),
+                ("unknown_field", f"$.{name}"),
+            }
 
 
 @pytest.mark.parametrize("kind", SETTINGS, ids=lambda kind: kind.__name__)
@@ -236,6 +311,9 @@ def test_layout_of_other_processors_agrees_at_drawn_sizes(kind: type) -> None:
         call = {"size": {"height": 28, "width": 28}, "crop_to_patches": True}
     if kind is DeepseekOcr2ImageProcessorPil:
         call = {"size": {"height": 64, "width": 64}, "tile_size": 48}
+    if kind is SmolVLMImageProcessorPil:
+        tiles = {"size": {"longest_edge": 150}, "max_image_size": {"longest_edge": 28}}
+        call = {**tiles, "return_row_col_info": True}
     processor = kind()
     layout = layout_of(processor, **call)
     assert check_layout(layout, processor, count=150, max_pixels=100_000, **call) > 150
@@ -265,3 +343,79 @@ def test_processor_around_the_image_processor_counts() -> None:
             return_mm_token_type_ids=True,
         )
         assert sum(out["mm_token_type_ids"][0]) == layout.describe(*size).num_tokens
+
+
+@pytest.mark.parametrize("merges", [(), (("Ċ", "Ċ"),)])
+@pytest.mark.parametrize("digits", [0, 1, 3])
+def test_tokenizer_states_the_marks_of_idefics3(
+    merges: tuple[tuple[str, str], ...], digits: int
+) -> None:
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 6) for column in range(1, 5)]
+    tokens = byte_tokenizer(*IDEFICS_MARKS, *tiles, merges=merges, digits=digits)
+    inner = Idefics3ImageProcessorPil(
+        size={"longest_edge": 112}, max_image_size={"longest_edge": 28}
+    )
+    processor = Idefics3Processor(inner, tokens, image_seq_len=4)
+    layout = layout_of(processor)
+    sizes = {"longest_edge": 112, "max_image_size": 28, "image_seq_len": 4}
+    expected = {"joins_line_feeds": bool(merges), "marked_tiles": 4}
+    assert layout == layouts.get("idefics3", **sizes, **expected)
+    for size in ((28, 28), (300, 40), (90, 200)):
+        [ids] = processor(images=[Image.new("RGB", size)], text="<image>")["input_ids"]
+        runs = layout.placeholder(*size)
+        names = [run.token.replace("\n", "Ċ") for run in runs for _ in range(run.length)]
+        assert tokens.convert_tokens_to_ids(names) == ids
+
+
+@pytest.mark.parametrize(
+    ("inner", "around", "call", "used"),
+    [
+        ({}, {}, {}, True),
+        ({"use_image_id": False}, {}, {}, False),
+        ({}, {"default_use_image_id": False}, {}, False),
+        ({"use_image_id": False}, {"use_image_id": True}, {}, True),
+        ({}, {"use_image_id": False}, {}, False),
+        ({}, {}, {"use_image_id": False}, False),
+    ],
+)
+def test_number_of_an_image_is_written_where_the_processor_says_so(
+    inner: dict[str, Any], around: dict[str, Any], call: dict[str, Any], *, used: bool
+) -> None:
+    processor = minicpm_processor(
+        MiniCPMV4_6ImageProcessorPil(**inner), numbers_tokenizer(1), MiniCPMV4_6Processor
+    )
+    vars(processor).update(around)
+    layout = layout_of(processor, **call)
+    assert layout.parameters["use_image_id"] == used
+    for size in ((28, 28), (700, 90)):
+        ids = minicpm_ids(processor, [Image.new("RGB", size)], **call)
+        assert len(ids) == layout.describe(*size).num_tokens
+
+
+def test_slices_that_the_processor_does_not_write_are_refused() -> None:
+    inner = MiniCPMV4_6ImageProcessorPil(slice_mode=False)
+    processor = minicpm_processor(inner, numbers_tokenizer(1), MiniCPMV4_6Processor)
+    assert not layout_of(processor).parameters["slice_mode"]
+    inner.slice_mode = True
+    with pytest.raises(ContractError) as caught:
+        layout_of(processor)
+    assert (caught.value.code, caught.value.path) == ("bad_value", "$.slice_mode")
+
+
+def test_numbers_of_many_lengths_are_refused() -> None:
+    tokens = byte_tokenizer(merges=[("1", "0"), ("1", "2")], digits=0, **MINICPM_TOKENS)
+    processor = minicpm_processor(MiniCPMV4_6ImageProcessorPil(), tokens, MiniCPMV4_6Processor)
+    with pytest.raises(ContractError) as caught:
+        layout_of(processor)
+    assert (caught.value.code, caught.value.path) == ("bad_value", "$.tokenizer")
+
+
+@pytest.mark.parametrize("lost", [*IDEFICS_MARKS, "<row_1_col_1>"])
+def test_tokenizer_without_a_mark_of_idefics3_is_refused(lost: str) -> None:
+    marks = {*IDEFICS_MARKS, "<row_1_col_1>"} - {lost}
+    processor = SimpleNamespace(
+        image_processor=Idefics3ImageProcessorPil(), tokenizer=byte_tokenizer(*sorted(marks))
+    )
+    with pytest.raises(ContractError) as caught:
+        layout_of(processor)
+    assert (caught.value.code, caught.value.path) == ("bad_value", "$.tokenizer")

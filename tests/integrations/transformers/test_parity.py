@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.minicpmv4_6.image_processing_pil_minicpmv4_6 import (
+    MiniCPMV4_6ImageProcessorPil,
+)
+from transformers.models.minicpmv4_6.processing_minicpmv4_6 import MiniCPMV4_6Processor
 
 from rawmm import ContractError, layouts
 from rawmm.layouts import models
@@ -109,8 +114,29 @@ CASES: Final[dict[str, Callable[[], Real]]] = {
     ),
     "step3p7": tiled.step3p7,
     "step3p7-odd": lambda: tiled.step3p7(image_size=112, tile_size=84, max_image_size=500),
+    "idefics3": real.idefics3,
+    "idefics3-tiny": lambda: real.idefics3(
+        longest_edge=151, max_image_size=28, image_seq_len=4, joins_line_feeds=False, marked_tiles=7
+    ),
+    "idefics3-whole": lambda: real.idefics3(do_image_splitting=False),
+    "smolvlm": lambda: real.smolvlm(
+        longest_edge=2_048, max_image_size=512, patch_size=16, image_seq_len=64
+    ),
+    "minicpmv4_6": real.minicpmv4_6,
+    "minicpmv4_6-4x": lambda: real.minicpmv4_6(
+        scale_resolution=60, patch_size=4, max_slice_nums=36, downsample_mode="4x"
+    ),
+    "minicpmv4_6-whole": lambda: real.minicpmv4_6(slice_mode=False, digits_per_token=3),
+    "minicpmv4_7": lambda: real.minicpmv4_7(scale_resolution=56, use_image_id=False),
     "mistral_small": lambda: real.pixtral(**MISTRAL_SMALL),
 }
+
+SIZES_ONLY: Final[dict[str, Callable[[], Real]]] = {
+    "idefics3-larger": lambda: real.idefics3(
+        longest_edge=9_000, max_image_size=700, marked_tiles=9
+    ),
+}
+"""More cases, whose scaled images are too large to make."""
 
 CALLED: Final = [
     *SMALL[::17],
@@ -128,6 +154,7 @@ TORCHVISION_ONLY: Final = {
 UNDESCRIBED: Final = {
     "pixel_values",
     "pixel_values_local",
+    "pixel_attention_mask",  # of Idefics 3, all ones for a single image
     "image_merge_sizes",  # of VideoLLaMA 3, always the parameter
     "image_position_ids",  # of Gemma 4, they follow from the grid
 }
@@ -153,9 +180,9 @@ def real_grid(case: Real, size: Size) -> list[int] | None:
         return None
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", CASES | SIZES_ONLY)
 def test_every_size_agrees(name: str) -> None:
-    case = CASES[name]()
+    case = (CASES | SIZES_ONLY)[name]()
     grids = {size: (described(case.layout, size), real_grid(case, size)) for size in case.sizes}
     assert len(grids) >= 2_000
     mismatches = {
@@ -172,7 +199,10 @@ def test_called_with_images(name: str) -> None:
     if case.image_processor is None:
         assert case.layout.family in TORCHVISION_ONLY
         return
-    for size in CALLED if case.layout.parameters.get("image_size", 0) < 400 else CALLED[::10]:
+    own = case.layout.parameters
+    sides = ("image_size", "max_image_size", "scale_resolution")
+    large = max(own.get(name, 0) for name in sides) > 300
+    for size in CALLED[::10] if large else CALLED:
         geometry = described(case.layout, size)
         image = Image.new("RGB", size, (200, 100, 50))
         if geometry is None:
@@ -181,14 +211,14 @@ def test_called_with_images(name: str) -> None:
             continue
         out = case.image_processor(images=[image], return_tensors="np")
         assert out.keys() - geometry.payload.keys() <= UNDESCRIBED
-        payload = {key: out[key].tolist() for key in geometry.payload}
+        payload = {key: np.asarray(out[key]).tolist() for key in geometry.payload}
         assert geometry.payload == payload, size
-        frames = case.layout.parameters.get("temporal_patch_size", 1)
-        patches = math.prod(geometry.grid) * case.layout.parameters["patch_size"] ** 2
+        frames = own.get("temporal_patch_size", 1)
+        patches = math.prod(geometry.grid) * own["patch_size"] ** 2
         pixels = sum(np.asarray(out[name]).size for name in out if name.startswith("pixel_values"))
         if "image_position_ids" in out:  # of which those of padding are negative
             padded = int((out["image_position_ids"][..., 0] < 0).sum())
-            pixels -= 3 * padded * case.layout.parameters["patch_size"] ** 2
+            pixels -= 3 * padded * own["patch_size"] ** 2
         assert pixels == 3 * frames * patches, size
 
 
@@ -253,6 +283,21 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
             "max_model_len": st.integers(1, 20_000),
         }
         return draw(st.fixed_dictionaries(names))
+    if family == "minicpmv4_6":
+        return {
+            "patch_size": draw(patch),
+            "scale_resolution": draw(st.integers(1, 900)),
+            "max_slice_nums": draw(st.integers(1, 60)),
+            "slice_mode": draw(st.booleans()),
+            "downsample_mode": draw(st.sampled_from(["4x", "16x"])),
+        }
+    if family == "idefics3":
+        return {
+            "longest_edge": draw(st.integers(1, 5_000)),
+            "max_image_size": 14 * draw(st.integers(1, 60)),
+            "do_image_splitting": draw(st.booleans()),
+            "marked_tiles": 1_000,
+        }
     if family == "ovis2":
         return {
             "image_size": 14 * draw(st.integers(1, 40)),
@@ -276,7 +321,7 @@ def parameters(draw: st.DrawFn, family: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "family",
     [
-        "gemma4", "glm4v", "glm5_next", "hunyuan_vl", "internvl", "kimi_k25", "muse_glimmer",
+        "gemma4", "glm4v", "glm5_next", "hunyuan_vl", "idefics3", "internvl", "kimi_k25", "minicpmv4_6", "muse_glimmer",
         "nemotron_h_omni", "ovis2", "paddleocr_vl", "pixtral", "qwen_vl",
     ],
 )  # fmt: skip
@@ -350,6 +395,18 @@ WRITERS: dict[str, Callable[[Real, Image.Image], str]] = {
         image_token="<IMG_CONTEXT>",
         end_image_token="</img>",
     ),
+    "idefics3": _written_by(
+        real.IDEFICS_PROMPT,
+        fake_image_token="<fake_token_around_image>",
+        global_image_tag="<global-img>",
+        image_token="<image>",
+    ),
+    "smolvlm": _written_by(
+        real.SMOLVLM_PROMPT,
+        fake_image_token="<fake_token_around_image>",
+        global_image_token="<global-img>",
+        image_token="<image>",
+    ),
     "ovis2": _written_by(real.OVIS_PROMPT),
     "pixtral": _written_by(
         real.PIXTRAL_PROMPT,
@@ -358,6 +415,7 @@ WRITERS: dict[str, Callable[[Real, Image.Image], str]] = {
         image_end_token="[IMG_END]",
     ),
 }
+WRITERS |= {name: real.minicpm_written for name in CASES if name.startswith("minicpm")}
 WRITERS |= {name: tiled.written for name in CASES if name.startswith(TILED)}
 """What the processor of a family writes for an image."""
 
@@ -371,3 +429,25 @@ def test_marks_are_the_tokens_that_the_processor_writes(family: str) -> None:
         written = WRITERS[family](case, Image.new("RGB", size))
         runs = case.layout.placeholder(*size)
         assert "".join(run.token * run.length for run in runs) == written
+
+
+@pytest.mark.parametrize("digits", [1, 2, 3])
+def test_number_of_an_image_in_its_prompt_counts(digits: int) -> None:
+    tokens = real.numbers_tokenizer(digits)
+    inner = MiniCPMV4_6ImageProcessorPil(scale_resolution=28, patch_size=3)
+    processor = real.minicpm_processor(inner, tokens, MiniCPMV4_6Processor)
+    layout = layouts.layout_of(processor)
+    assert layout.parameters["digits_per_token"] == digits
+    chosen = random.Random(1)
+    sizes = [(chosen.randint(1, 90), chosen.randint(1, 90)) for _ in range(112)]
+    names = []
+    for index, size in enumerate(sizes):
+        geometry = layout.describe(*size, index=index)
+        runs = layout.placeholder(*size, index=index)
+        assert sum(run.length for run in runs) == geometry.num_tokens
+        marks = [run for run in runs if run.token != layout.image_token]
+        assert len(layout.marks(geometry)) == sum(run.length for run in marks)
+        assert layout.accepts(layout.describe(*size), geometry.num_tokens)
+        names += [run.token.replace("\n", "Ċ") for run in runs for _ in range(run.length)]
+    images = [Image.new("RGB", size) for size in sizes]
+    assert tokens.convert_tokens_to_ids(names) == real.minicpm_ids(processor, images)

@@ -44,6 +44,7 @@ from tests.integrations.verifiers.rollout import (
 )
 from tests.unit.images.pictures import assert_silent, data_url, picture, url_of
 from tests.unit.offload.form_bodies import NOT_PARTS, PARTS, filled, places
+from tests.unit.store.web import RAW, Web
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -209,6 +210,24 @@ def test_directory_comes_from_the_environment_unless_a_store_is_set(
     assert urls_of(request["messages"]) == uris(rawmm.ImageStore(tmp_path / "hook"), 0)
     assert other.image_offload_stats.images_rewritten == 1
     assert client.image_offload_stats.images_rewritten == 1
+
+
+def test_image_on_the_web_is_fetched_by_a_store_that_may(client: Any, tmp_path: Path) -> None:
+    server = Web(None)
+    address = f"http://localhost:{server.port}/image"
+    message = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": address}}]}
+    try:
+        with pytest.raises(OffloadError, match="fetcher=HttpsFetcher"):
+            asyncio.run(client.prepare_request_body(CHAT, body(copy.deepcopy(message))))
+        assert server.asked == []
+        fetcher = rawmm.HttpsFetcher([f"localhost:{server.port}"], allow_loopback=True)
+        client.image_store = rawmm.ImageStore(tmp_path / "fetched", fetcher=fetcher)
+        request = asyncio.run(client.prepare_request_body(CHAT, body(message)))
+    finally:
+        server.stop()
+    stored = client.image_store.prepare(RAW).raw_image_id
+    assert urls_of(request["messages"]) == [(tmp_path / "fetched" / stored).as_uri()]
+    assert client.image_store.read(stored) == RAW
 
 
 # --- failures, cancellation, calls at once

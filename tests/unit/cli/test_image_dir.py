@@ -92,3 +92,24 @@ def test_local_directory_is_accepted(given: str, body: Path) -> None:
     arguments = ["--image-dir", given.format(home), "-o", "out.jsonl"]
     assert run(["offload", str(body), *arguments]) == 0
     assert sorted(path.name for path in home.iterdir()) == ["images", "in.jsonl", "out.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "code", "says"),
+    [
+        ([], 1, "[bad_locator]"),
+        (["localhost:9"], 1, "[fetch_refused]"),
+        (["*.example.org", "example.org"], 1, "got the host 'localhost', port 9"),
+        (["https://localhost:9"], 2, "leave scheme and path out"),
+    ],
+)
+def test_web_image_is_fetched_from_allowed_public_hosts_only(
+    hosts: list[str], code: int, says: str, body: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "https://localhost:9/a.png?X-Amz-Signature=4f5e9c1d2b"
+    body.write_text(json.dumps({"messages": [{"role": "user", "content": [part(url)]}]}))
+    options = [word for host in hosts for word in ("--fetch", host)]
+    assert run(["offload", str(body), "-o", "out.jsonl", "--image-dir", "i", *options]) == code
+    written = capsys.readouterr().err
+    assert says in written
+    assert "Signature" not in written

@@ -178,6 +178,27 @@ DAMAGE = {
 }
 
 
+def holding(url: str, good: str) -> dict[str, Any]:
+    """Records with an image, and another one in some of them, by the path of the image."""
+    return {
+        "$.messages[0].content[1].image_url.url": request(good, url),
+        "$[0].content[0].image_url.url": [user(url)],
+        "$.nodes[0].message.content[1].image_url.url": trace(good, url),
+        "$.own[0].content[0].image_url.url": {"nodes": [], "own": [user(url)]},
+        "$.mm_items.image[0].raw_image_uri": sidecar(envelope(raw_image_uri=url)),
+    }
+
+
+@pytest.mark.parametrize("form", ["json", "msgpack"])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_whole_inline_image_passes_in_any_record(
+    kind: str, form: str, rawmm: Run, tmp_path: Path
+) -> None:
+    good = data_url(picture(kind), f"image/{kind.lower()}")
+    for at, record in holding(good, good).items():
+        assert rawmm("check", written(tmp_path / f"a.{form}", record)).code == 0, at
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_inline_image_that_is_damaged_is_found_in_any_record(
@@ -187,23 +208,15 @@ def test_inline_image_that_is_damaged_is_found_in_any_record(
     media_type = f"image/{kind.lower()}"
     url = data_url(raw, media_type)
     good = data_url(picture(kind), media_type)
-    places = {
-        "$.messages[0].content[1].image_url.url": lambda url: request(good, url),
-        "$[0].content[0].image_url.url": lambda url: [user(url)],
-        "$.nodes[0].message.content[1].image_url.url": lambda url: trace(good, url),
-        "$.own[0].content[0].image_url.url": lambda url: {"nodes": [], "own": [user(url)]},
-        "$.mm_items.image[0].raw_image_uri": lambda url: sidecar(envelope(raw_image_uri=url)),
-    }
     offloaded = written(tmp_path / "request.json", request(url))
     args = ("-o", tmp_path / "out.json", "--image-dir", tmp_path / "images")
     judgement = rawmm("offload", offloaded, *args).err.partition(": ")[2]
     assert judgement.endswith(("[not_an_image]\n", "[image_type_mismatch]\n"))
-    for at, wrap in places.items():
+    for at, record in holding(url, good).items():
         for form in ("json", "msgpack"):
-            path = written(tmp_path / f"a.{form}", wrap(url))
+            path = written(tmp_path / f"a.{form}", record)
             code, out, _ = rawmm("check", path)
             assert (code, out) == (1, f"{path}::{at}: {judgement}"), at
-            assert rawmm("check", written(path, wrap(good))).code == 0
 
 
 def test_image_url_that_no_engine_reads_is_an_error_in_a_request_alone(

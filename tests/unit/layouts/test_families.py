@@ -54,6 +54,19 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
         ("internvl", {"max_patches": 8}, (1264, 632), [3, 32, 32], 770),
         ("internvl", {"max_patches": 8}, (1268, 634), [9, 32, 32], 2306),
         ("internvl", {"max_patches": 1}, (640, 480), [1, 32, 32], 258),
+        # 3 x 4 tiles and the overview of 169 tokens and two marks, one mark more, two line feeds
+        # between rows, and the empty line.
+        ("idefics3", {}, (640, 480), [13, 26, 26], 13 * 171 + 1 + 2 + 1),
+        ("idefics3", {"joins_line_feeds": False}, (640, 480), [13, 26, 26], 13 * 171 + 1 + 2 + 2),
+        ("idefics3", {"do_image_splitting": False}, (640, 480), [1, 26, 26], 172),
+        ("idefics3", {"longest_edge": 364}, (640, 480), [1, 26, 26], 172),
+        ("idefics3", {"marked_tiles": 4}, (100, 1), [5, 26, 26], 5 * 171 + 1 + 1),
+        # 32 x 32 patches, 16 of them a token, two marks, and three tokens of the number.
+        ("minicpmv4_6", {}, (448, 448), [1, 32, 32], 64 + 2 + 3),
+        # An overview of 28 x 36 patches, and two slices of 40 x 28.
+        ("minicpmv4_6", {}, (640, 480), [1, 1, 3_248], 3 + 63 + 2 + 2 * (70 + 2)),
+        ("minicpmv4_6", {"use_image_id": False}, (448, 448), [1, 32, 32], 64 + 2),
+        ("minicpmv4_6", {"downsample_mode": "4x"}, (448, 448), [1, 32, 32], 256 + 2 + 3),
         ("pixtral", {}, (640, 480), [1, 30, 40], 30 * 41),
         ("pixtral", {}, (641, 1), [1, 1, 41], 42),
         # 2048 x 1025 scaled to 1024 x 512.5, the half dropped.
@@ -75,7 +88,16 @@ def test_grid_and_tokens(
         ("glm4v", {"image_grid_thw": [[1, 34, 46]]}),
         ("kimi_k25", {"grid_thws": [[1, 36, 46]]}),
         ("gemma3", {"num_crops": [0]}),
+        ("idefics3", {"rows": [[3]], "cols": [[4]]}),
         ("internvl", {"num_patches": [13]}),
+        (
+            "minicpmv4_6",
+            {
+                "target_sizes": [[28, 36], [40, 28], [40, 28]],
+                "grids": [[1, 2]],
+                "num_patches_per_image": [3],
+            },
+        ),
         ("pixtral", {"image_sizes": [[480, 640]]}),
     ],
 )
@@ -111,6 +133,63 @@ def test_shape_that_the_processor_refuses_is_refused(
         layout.describe(*refused)
     assert (caught.value.code, caught.value.path) == ("image_limit", "$")
     assert f"got {refused[0]} x {refused[1]} pixels" in str(caught.value)
+
+
+def test_image_after_ten_others_has_one_token_more() -> None:
+    layout = layouts.get("minicpmv4_6")
+    lengths = [layout.describe(640, 480, index=index).num_tokens for index in (0, 9, 10, 100)]
+    assert [one - lengths[0] for one in lengths] == [0, 0, 1, 2]
+    assert [run.token for run in layout.placeholder(640, 480, index=12)][:4] == [
+        "<image_id>",
+        "1",
+        "2",
+        "</image_id>",
+    ]
+    first = layout.describe(640, 480)
+    assert [layout.accepts(first, lengths[0] + more) for more in (-1, 0, 1, 3, 4)] == [
+        *(False, True, True),
+        *(True, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code", "path"),
+    [
+        ({"index": -1}, "out_of_range", "$.index"),
+        ({"index": True}, "wrong_type", "$.index"),
+        ({"index": "1"}, "wrong_type", "$.index"),
+        ({"images": 0}, "out_of_range", "$.images"),
+        ({"index": 2, "images": 2}, "out_of_range", "$.images"),
+        ({"images": 1.0}, "wrong_type", "$.images"),
+    ],
+)
+@pytest.mark.parametrize("family", ["qwen_vl", "lfm2_vl", "minicpmv4_6"])
+def test_invalid_number_of_images_is_refused(
+    family: str, numbers: dict[str, Any], code: str, path: str
+) -> None:
+    layout = layouts.get(family)
+    for method in (layout.describe, layout.placeholder):
+        with pytest.raises(ContractError) as caught:
+            method(640, 480, **numbers)
+        assert (caught.value.code, caught.value.path) == (code, path)
+
+
+@each("family", sorted(set(layouts.FAMILIES) - {"minicpmv4_6", "llava_onevision"}))
+def test_other_images_of_the_prompt_change_nothing(family: str) -> None:
+    layout = layouts.get(family)
+    alone = layout.describe(640, 480)
+    assert layout.describe(640, 480, index=12, images=99) == alone
+    assert layout.placeholder(640, 480, index=12, images=99) == layout.placeholder(640, 480)
+    assert layout.accepts(alone, alone.num_tokens)
+    assert not layout.accepts(alone, alone.num_tokens + 1)
+
+
+def test_tiles_without_marks_are_refused() -> None:
+    layout = layouts.get("idefics3", marked_tiles=3)
+    assert layouts.get("idefics3", marked_tiles=4).describe(640, 480).num_tokens
+    with pytest.raises(ContractError, match="at most 3 rows and columns of tiles") as caught:
+        layout.describe(640, 480)
+    assert (caught.value.code, caught.value.path) == ("image_limit", "$")
 
 
 @each("family", layouts.FAMILIES)

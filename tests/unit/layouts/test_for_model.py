@@ -19,6 +19,12 @@ PREPROCESSOR = {
     "size": {"shortest_edge": 65_536, "longest_edge": 1_000_000},
     "image_mean": [0.5, 0.5, 0.5],
 }
+SMOLVLM = {
+    "image_processor_type": "SmolVLMImageProcessor",
+    "size": {"longest_edge": 2_048},
+    "max_image_size": {"longest_edge": 512},
+    "do_image_splitting": True,
+}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +100,24 @@ PREPROCESSOR = {
             "kimi_k25",
             {"in_patch_limit": 65_536},
         ),
+        (
+            {"model_type": "smolvlm", "scale_factor": 4, "vision_config": {"patch_size": 16}}
+            | SMOLVLM,
+            "idefics3",
+            {"longest_edge": 2_048, "max_image_size": 512, "patch_size": 16, "image_seq_len": 64},
+        ),
+        (
+            {"image_processor": SMOLVLM, "image_seq_len": 64},
+            "idefics3",
+            {"longest_edge": 2_048, "max_image_size": 512, "image_seq_len": 64},
+        ),
+        ({"model_type": "minicpmv4_7"}, "minicpmv4_6", {}),
+        (
+            {"image_processor_type": "MiniCPMV4_6ImageProcessorFast", "max_slice_nums": 36},
+            "minicpmv4_6",
+            {"max_slice_nums": 36},
+        ),
+        ("openbmb/MiniCPM-V-4.6", "minicpmv4_6", {}),
         ("Qwen/Qwen3-VL-8B-Instruct", "qwen_vl", {}),
         ("Qwen/Qwen3.6-35B-A3B", "qwen_vl", {}),
         ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen_vl", QWEN2),
@@ -114,6 +138,8 @@ def test_model_has_the_layout_of_its_processor(
         ({"model_type": "llama"}, "bad_value", "$.model_type"),
         ({"model_type": ["llama"]}, "bad_value", "$.model_type"),
         ({"model_type": "lfm3_vl"}, "bad_value", "$"),
+        ({"model_type": "smolvlm"}, "bad_value", "$"),
+        (SMOLVLM | {"scale_factor": 0}, "bad_value", "$.scale_factor"),
         ({}, "bad_value", "$"),
         ({"image_processor_type": "HouseImageProcessor"}, "bad_value", "$"),
         (None, "wrong_type", "$"),

@@ -153,6 +153,10 @@ def test_images_kwargs_of_the_processor_count_before_attributes() -> None:
     assert layout_of(inner, "internvl").parameters["max_patches"] == 1
     assert layout_of(around, "internvl").parameters["max_patches"] == 12
     assert layout_of(around, "internvl", crop_to_patches=False).parameters["max_patches"] == 1
+    around.images_kwargs = {"crop_to_patches": 1}
+    with pytest.raises(ContractError) as caught:
+        layout_of(around, "internvl")
+    assert caught.value.path == "$.crop_to_patches"
 
 
 @pytest.mark.parametrize(
@@ -161,6 +165,12 @@ def test_images_kwargs_of_the_processor_count_before_attributes() -> None:
         ("qwen_vl", {"do_resize": False}, {}, "do_resize"),
         ("qwen_vl", {"do_resize": None}, {}, "do_resize"),
         ("qwen_vl", {}, {"do_resize": False}, "do_resize"),
+        ("qwen_vl", {}, {"do_resize": 1}, "do_resize"),
+        ("qwen_vl", {}, {"do_normalize": 1}, "do_normalize"),
+        ("qwen_vl", {}, {"rescale_factor": 1}, "rescale_factor"),
+        ("qwen_vl", {}, {"image_mean": [0, 0, 0]}, "image_mean"),
+        ("internvl", {}, {"crop_to_patches": 1}, "crop_to_patches"),
+        ("lfm2_vl", {}, {"use_thumbnail": 1}, "use_thumbnail"),
         ("qwen_vl", {"do_center_crop": True}, {}, "do_center_crop"),
         ("qwen_vl", {"size": {"height": 9, "width": 9}}, {}, "size"),
         ("qwen_vl", {"size": {"longest_edge": 9}}, {}, "size"),

@@ -30,7 +30,7 @@ def described(layout: Layout, width: int, height: int) -> Geometry | None:
         return None
 
 
-TILED = ("lfm2_vl", "llama4", "molmo2", "step3p7")
+TILED = ("idefics3", "lfm2_vl", "llama4", "minicpmv4_6", "molmo2", "step3p7")
 """Families whose tiles and marks `Layout.placeholder` lists; their grid does not say them."""
 
 

@@ -13,6 +13,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import rawmm.errors
@@ -45,6 +46,23 @@ def uri(store: ImageStore) -> str:
 
 def changed(text: str, store: ImageStore) -> str:
     return offload_request(text.encode(), store=store).body.decode()
+
+
+def is_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError):
+        return False
+    return True
+
+
+def refused_as(body: bytes, store: ImageStore) -> str:
+    """The code of the error, or an empty string if there is none."""
+    try:
+        offload_request(body, store=store)
+    except (ContractError, OffloadError) as error:
+        return error.code
+    return ""
 
 
 class TestBytes:
@@ -209,6 +227,19 @@ class TestErrors:
         assert (caught.value.code, caught.value.path) == (code, path)
         assert_silent(caught.value, URL)
         assert not store.root.exists()
+
+    @pytest.mark.parametrize("place", ["head", "base64"])
+    def test_byte_that_json_forbids_in_a_string_is_malformed(
+        self, store: ImageStore, place: str
+    ) -> None:
+        """A URL is stored without parsing its string. Each byte is judged as a JSON parser does."""
+        before, after = URL.encode().split(b";" if place == "head" else b"iVBOR")
+        middle = b";a=%sb;" if place == "head" else b"iVBOR%s"
+        for value in (b"data:image/png", b"DATA:image/png"):
+            head = value + before[len(value) :]
+            for byte in (*(bytes([number]) for number in range(256)), b"\xc3\xa9", b"\xed\xa0\x80"):
+                body = b'[{"image_url":{"url":"' + head + middle % byte + after + b'"}}]'
+                assert (refused_as(body, store) != "malformed") == is_json(body), byte
 
     def test_location_is_that_in_the_whole_text(self, store: ImageStore) -> None:
         text = json.dumps([part(URL)])[:-1] + "!"

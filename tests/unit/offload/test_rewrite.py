@@ -267,7 +267,8 @@ def test_https_url_is_refused_with_advice(root: Path) -> None:
     assert str(caught.value) == (
         "$.image_url.url: expected a data:image/...;base64, URL, or a URL of an image in the "
         "store (az://, file://, gs://, memory://, s3://), got the scheme 'https'; encode the image "
-        "as a data:image/...;base64, URL, or write it into the image directory and refer to it by file:// URL [bad_locator]"
+        'as a data:image/...;base64, URL, or have it fetched: ImageStore(..., fetcher=HttpsFetcher(["host"])), '
+        "rawmm offload --fetch HOST [bad_locator]"
     )
 
 

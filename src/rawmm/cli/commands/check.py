@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from rawmm import layouts
-from rawmm.checks import RecordChecker
+from rawmm.checks import CHAT_REQUEST, RecordChecker
 from rawmm.cli import output
-from rawmm.cli.audit import Audit, write_summary
+from rawmm.cli.audit import Audit, Ignored, write_summary
+from rawmm.cli.config import Config, find_config, read_config
 from rawmm.cli.documents import decode_plain, key_errors
 from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.foreign import type_hint_of
 from rawmm.cli.image_dir import open_store
 from rawmm.cli.inputs import Column, all_inputs
+from rawmm.cli.layout import allowed_layouts
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError
 from rawmm.cli.record_types import named_type
-from rawmm.cli.records import FileFormat, Input, open_source
+from rawmm.cli.records import STDIO, FileFormat, Input, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.cli.schema_version import named_version
-from rawmm.codec import decode_msgpack, from_decoded
+from rawmm.codec import decode_msgpack, decode_plainly_valid, from_decoded
 from rawmm.errors import RawMMError
-from rawmm.model.types import SCHEMA_VERSION
+from rawmm.model.types import SCHEMA_VERSION, Episode, MessageNode, Trace
+from rawmm.native import unique_keys
 from rawmm.rules import BY_ITSELF, MediaChecks
-from rawmm.validation import media_checks
+from rawmm.store import is_object_url
+from rawmm.validation import checking, media_checks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rawmm.checks import Note
     from rawmm.cli.audit import Check
     from rawmm.cli.records import Format, Record
     from rawmm.store import Store
+
+
+_FIRST: Final = (Trace, Episode, MessageNode)
+"""Types that records are decoded as before they are identified."""
 
 
 def check(
@@ -101,6 +109,22 @@ def check(
             "rows of an image.",
         ),
     ] = None,
+    require_layout: Annotated[
+        list[str] | None,
+        Parameter(
+            negative=(),
+            help="Layout that items must have: FAMILY, or FAMILY,NAME=INTEGER,... Repeat it to "
+            "allow several.",
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        Parameter(
+            help="File whose table [tool.rawmm] says how to check. By default the nearest "
+            "pyproject.toml that has one.",
+        ),
+    ] = None,
+    no_config: Annotated[bool, Parameter(negative=(), help="Read no configuration.")] = False,
     schema_version: Annotated[
         str | None,
         Parameter(
@@ -129,9 +153,22 @@ def check(
         raise UsageError("nothing to check: give one or more files, or - for standard input")
     checks = _media_checks(image_tokens or [], layout, require_sidecars=require_sidecars)
     version = named_version(schema_version, "--schema-version")
-    args = (type_name, image_dir, require_images, checks, refuse_ambiguous, version)
+    settings = _settings(config, no_config=no_config)
+    args = (
+        type_name,
+        image_dir or settings.image_dir,
+        require_images,
+        checks,
+        refuse_ambiguous,
+        version,
+        tuple(require_layout or settings.layouts),
+        frozenset(code for code, _ in settings.ignored),
+    )
     checker_of(*args)  # says what is wrong with the options
-    inputs = list(all_inputs(files, input_format_name, "--input-format", column))
+    inputs = [
+        (name, _with_type(given, settings) if type_name is None else given)
+        for name, given in all_inputs(files, input_format_name, "--input-format", column)
+    ]
     with Report(style, max_errors) as report, open_engine(engine, jobs, address) as opened_engine:
         audit = Audit(inputs, opened_engine, report)
         try:
@@ -143,6 +180,20 @@ def check(
     if summary is not None:
         write_summary(summary, audit.as_json())
     return 2 if report.unreadable or report.bugs or report.lost else 1 if report.errors else 0
+
+
+def _settings(config: str | None, *, no_config: bool) -> Config:
+    if config is not None and no_config:
+        raise UsageError("--config and --no-config are opposites; give one of them")
+    if no_config:
+        return Config()
+    return find_config() if config is None else read_config(config)
+
+
+def _with_type(given: Input | UsageError, settings: Config) -> Input | UsageError:
+    if isinstance(given, UsageError) or given.path == STDIO or is_object_url(given.path):
+        return given
+    return given._replace(type_name=settings.type_of(given.path))
 
 
 def _media_checks(
@@ -172,6 +223,8 @@ def checker_of(
     checks: MediaChecks = BY_ITSELF,
     refuse_ambiguous: bool = False,  # noqa: FBT001, FBT002
     version: str = SCHEMA_VERSION,
+    required_layouts: Sequence[str] = (),
+    ignored: frozenset[str] = frozenset(),
 ) -> Check:
     """The check of one record, for the options of the command. Worker processes call this.
 
@@ -184,14 +237,29 @@ def checker_of(
         require_images=require_images,
         checks=checks,
         refuse_ambiguous=refuse_ambiguous,
+        layouts=allowed_layouts(required_layouts),
         version=version,
+        ignored=ignored,
     ).findings
 
 
-def lines_of_file(path: str, image_dir: str | None) -> Iterator[str]:
-    """Each error of a file as a line of text, or why the file cannot be read."""
+def lines_of_file(path: str, image_dir: str | None, folder: str | None = None) -> Iterator[str]:
+    """Each error of a file as a line of text, or why the file cannot be read.
+
+    Args:
+        path: the file.
+        image_dir: where its images must be.
+        folder: a folder whose configuration counts.
+    """
     try:
-        check_record = checker_of(None, image_dir, require_images=False)
+        settings = Config() if folder is None else find_config(folder)
+        check_record = checker_of(
+            settings.type_of(path),
+            image_dir or settings.image_dir,
+            require_images=False,
+            required_layouts=settings.layouts,
+            ignored=frozenset(code for code, _ in settings.ignored),
+        )
         with open_source(Input(path, None, "--input-format")) as source:
             for record in source.records(may_be_empty=True):
                 for found in check_record(record, source.form):
@@ -204,13 +272,39 @@ def lines_of_file(path: str, image_dir: str | None) -> Iterator[str]:
 
 
 class Checker:
-    """Checks records that are bytes. The arguments are those of `RecordChecker`."""
+    """Checks records that are bytes. The arguments are those of `RecordChecker`.
 
-    def __init__(self, kind: Any, store: Store | None, **options: Any) -> None:
-        self._checker = RecordChecker(kind, store, **options)
+    Args:
+        ignored: codes of errors that are none; each is an `Ignored` instead.
+    """
 
-    def findings(self, record: Record, form: Format) -> Iterator[RawMMError | Note]:
+    def __init__(
+        self,
+        kind: Any,
+        store: Store | None,
+        *,
+        checks: MediaChecks = BY_ITSELF,
+        version: str = SCHEMA_VERSION,
+        ignored: frozenset[str] = frozenset(),
+        **options: Any,
+    ) -> None:
+        self._checker = RecordChecker(kind, store, checks=checks, version=version, **options)
+        self._kind = kind
+        self._checks = checks
+        self._version = version
+        self._ignored = ignored
+        self._guess: Any = Trace
+        """The type of the last record that was decoded before it was identified."""
+
+    def findings(self, record: Record, form: Format) -> Iterator[RawMMError | Note | Ignored]:
         """Every error of one record, its deprecated fields, the number of unchecked images."""
+        for found in self._all_findings(record, form):
+            if isinstance(found, RawMMError) and found.code in self._ignored:
+                yield Ignored(found.code)
+            else:
+                yield found
+
+    def _all_findings(self, record: Record, form: Format) -> Iterator[RawMMError | Note]:
         try:
             yield from self._findings(record.data, form)
         except RawMMError as error:
@@ -220,11 +314,31 @@ class Checker:
                 yield with_fault(error, record.data, form)
 
     def _findings(self, data: bytes, form: Format) -> Iterator[RawMMError | Note]:
+        binary = form == "msgpack"
+        if not binary and (value := self._decoded_at_once(data)) is not None:
+            yield from self._checker.notes(value)
+            return
         plain = decode_plain(data, form)
         yield from key_errors(data, form, plain)
-        # JSON is parsed only once. MessagePack is decoded again, because its plain data has
-        # dates and extension types where the structs have others.
-        binary = form == "msgpack"
-        yield from self._checker.findings(
-            plain, (lambda _, kind: decode_msgpack(data, kind)) if binary else from_decoded
-        )
+
+        def structs(plain: Any, kind: Any) -> Any:
+            # JSON is parsed only once. MessagePack is decoded again, because its plain data has
+            # dates and extension types where the structs have others.
+            value = decode_msgpack(data, kind) if binary else from_decoded(plain, kind)
+            if self._kind is None and kind in _FIRST:
+                self._guess = kind
+            return value
+
+        yield from self._checker.findings(plain, structs)
+
+    def _decoded_at_once(self, data: bytes) -> Any:
+        """A valid JSON record, straight from its bytes; None if only its plain data tells.
+
+        The report is that of the plain data. A record without unknown fields that decodes as one
+        of `_FIRST` has the keys by which it would be identified, and no others.
+        """
+        if unique_keys is None or self._version != SCHEMA_VERSION or self._kind == CHAT_REQUEST:
+            return None
+        with checking(self._checks):
+            value = decode_plainly_valid(data, self._kind or self._guess)
+        return value if value is not None and unique_keys(data) else None

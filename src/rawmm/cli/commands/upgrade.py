@@ -256,7 +256,7 @@ class _Upgrader:
             return
         self.refused += 1
         if not self._most or self.refused <= self._most:
-            console().print(located(self._run.source.name, self._run.line, error))
+            console(for_errors=True).print(located(self._run.source.name, self._run.line, error))
 
     def _check(self, value: Any, kind: Any) -> None:
         """Raise the error that a reader of the written record would raise."""
