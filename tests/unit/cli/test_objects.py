@@ -112,6 +112,8 @@ def test_run_over_objects_goes_on(rawmm: Run, bucket: str, tmp_path: Path) -> No
         f"{bucket}-out",
         "--image-dir",
         tmp_path / "i",
+        "--manifest",
+        tmp_path / "manifest",
     )
     good = get(f"{bucket}/c/2.jsonl")
     put(f"{bucket}/c/2.jsonl", b"{", tmp_path)
