@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from rawmm.offload import available_cpus
 from rawmm.parallel import processes
 from rawmm.values.json_fault import JsonFault
 from tests.unit.cli.test_process import HANGS, INTERRUPTIBLE
+from tests.unit.parallel.work import make_dying_check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +84,16 @@ def test_messagepack_streams_are_shared_out_too(tmp_path: Path, rawmm: Run) -> N
     serial = rawmm("check", path, "--max-errors=0")
     assert serial.out.count("\n") == 801
     assert rawmm("check", path, "--max-errors=0", "-j2") == serial
+
+
+def test_report_is_the_serial_one_when_a_worker_is_killed(
+    many: Path, rawmm: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serial = rawmm("check", many, "--max-errors=0")
+    dying = partial(make_dying_check, str(tmp_path))
+    monkeypatch.setattr("rawmm.cli.commands.check.checker_of", dying)
+    assert rawmm("check", many, "--max-errors=0", "--jobs=2") == serial
+    assert (tmp_path / "died").exists()
 
 
 def everything(folder: Path) -> list[Path]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rawmm.cli.commands.check import checker_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,3 +36,17 @@ def make_square(folder: str) -> Callable[[Any], tuple[Any, Any]]:
         return piece**2, None
 
     return square
+
+
+def make_dying_check(folder: str, *args: Any) -> Any:
+    """The check of the command. Its process dies once, at the second record of a piece."""
+    check = checker_of(*args)
+
+    def dying(record: Any, form: Any) -> Any:
+        if record.line == 2:
+            with suppress(FileExistsError):
+                (Path(folder) / "died").touch(exist_ok=False)
+                os.kill(os.getpid(), signal.SIGKILL)
+        return check(record, form)
+
+    return dying
