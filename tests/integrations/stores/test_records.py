@@ -1,0 +1,77 @@
+"""Records in S3: commands find, read and write them, and go on where a run stopped."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+
+import obstore
+import pytest
+from obstore.store import from_url
+
+from rawmm.cli import main
+from tests.unit.images.pictures import data_url, part, picture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORDS = 200
+
+
+def body(seed: int) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [part(data_url(picture(seed=seed)))]}]}
+
+
+def lines(count: int, first: int = 0) -> bytes:
+    return b"".join(json.dumps(body(first + i % 7)).encode() + b"\n" for i in range(count))
+
+
+@pytest.fixture
+def run(bucket: str) -> str:
+    """The URL of a folder with three objects of records, one of which has an error."""
+    url = bucket.removesuffix("/images")
+    store = from_url(url)
+    obstore.put(store, "a/traces.jsonl", lines(RECORDS))
+    obstore.put(store, "b/c/traces.jsonl.gz", gzip.compress(lines(RECORDS, 3)))
+    obstore.put(store, "b/bad.jsonl", lines(2) + b'{"nodes": 1}\n' + lines(1))
+    return url
+
+
+@pytest.mark.parametrize("options", [(), ("--jobs", "2")])
+def test_check_reads_objects_by_pattern(
+    run: str, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", f"{run}/**/*.jsonl*", *options]) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[0].startswith(f"{run}/b/bad.jsonl:3::$.nodes")
+    assert f"3 files, {2 * RECORDS + 4} records, 1 error" in said.err
+    assert main(["check", f"{run}/**/traces.jsonl*", *options]) == 0
+
+
+def test_offload_goes_on_where_it_stopped(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, manifest = f"{run}/images", str(tmp_path / "manifest.jsonl")
+    argv = ["offload", f"{run}/**/*.jsonl*", "-o", f"{run}-out", "--image-dir", images]
+    argv += ["--manifest", manifest]
+    obstore.put(from_url(run), "b/bad.jsonl", lines(2) + b'{"nodes": [')
+    assert main(argv) == 1
+    assert "[malformed]" in capsys.readouterr().err
+    obstore.put(from_url(run), "b/bad.jsonl", lines(3))
+    assert main(argv) == 0
+    assert "3 files (2 by an earlier run)" in capsys.readouterr().err
+    assert main(["check", f"{run}-out/**", "--image-dir", images, "--require-images"]) == 0
+    assert main(["stats", f"{run}-out/**", "--image-dir", images, "--json"]) == 0
+    total = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (total["records"], total["images"]) == (2 * RECORDS + 3, 2 * RECORDS + 3)
+
+
+def test_missing_bucket_is_named_without_credentials(
+    server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert server
+    assert main(["check", "s3://no-such-bucket/run/**/*.jsonl"]) == 2
+    said = capsys.readouterr().err
+    assert "no-such-bucket" in said
+    assert "CANARY" not in said.upper()
