@@ -120,6 +120,23 @@ LOSSES: Final[dict[str, tuple[Callable[[dict[str, Any], int], None], int, str]]]
 }
 
 
+def may_hold_more(nodes: list[dict[str, Any]], index: int) -> bool:
+    """Whether runs of a tool's node may be those of later messages, which have no tokens.
+
+    verifiers gives the tokens of several tools' results to the first one.
+    """
+    if nodes[index]["message"]["role"] != "tool":
+        return False
+    below = {index}
+    for number, node in enumerate(nodes):
+        if node["parent"] in below and (
+            not node["token_ids"] or node["message"]["role"] == "tool"
+        ):
+            below.add(number)
+    bare = (nodes[number] for number in below if not nodes[number]["token_ids"])
+    return any(len(node["message"]["content"]) > 1 for node in bare)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 @given(data=st.data())
 def test_loss_is_refused_at_its_node(name: str, data: st.DataObject) -> None:
@@ -133,6 +150,7 @@ def test_loss_is_refused_at_its_node(name: str, data: st.DataObject) -> None:
     assume(places)
     index, at = data.draw(st.sampled_from(places))
     node = drawn.trace["nodes"][index]
+    assume(change is not add or not may_hold_more(drawn.trace["nodes"], index))
     change(node, at)
     errors = drawn.errors()
     assert (code, f"$.nodes[{index}].token_ids") in errors
