@@ -129,9 +129,7 @@ def may_hold_more(nodes: list[dict[str, Any]], index: int) -> bool:
         return False
     below = {index}
     for number, node in enumerate(nodes):
-        if node["parent"] in below and (
-            not node["token_ids"] or node["message"]["role"] == "tool"
-        ):
+        if node["parent"] in below and (not node["token_ids"] or node["message"]["role"] == "tool"):
             below.add(number)
     bare = (nodes[number] for number in below if not nodes[number]["token_ids"])
     return any(len(node["message"]["content"]) > 1 for node in bare)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rawmm as package
+from rawmm.cli import pieces
 from rawmm.cli.statistics import Counting, Statistics
 from tests.unit.images.pictures import part, picture, url_of
 
@@ -170,6 +172,23 @@ def test_unreadable_and_damaged_files_set_the_exit_code(rawmm: Run, tmp_path: Pa
 
 
 # --- diff
+
+
+@pytest.mark.parametrize("engine", [("--jobs", "2"), ("--engine", "processes")])
+def test_counts_are_the_same_on_every_engine(
+    engine: tuple[str, str], rawmm: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 4000)
+    line = json.dumps({"nodes": [user(None, url_of()), answer(0)]})
+    (tmp_path / "a.jsonl").write_text(f"{line}\n" * 30 + '{"nodes": 1}\n' + f"{line}\n" * 5)
+    (tmp_path / "b.jsonl").write_text("")
+    (tmp_path / "c.jsonl.gz").write_bytes(gzip.compress(f"{line}\n".encode() * 4)[:-9])
+    (tmp_path / "d.json").write_text(line)
+    files = [*(tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.jsonl.gz", "d.json", "e"))]
+    for form in ((), ("--json",)):
+        serial = rawmm("stats", *files, *form)
+        assert serial.code == 2  # there is no file e
+        assert rawmm("stats", *files, *form, *engine) == serial
 
 
 @pytest.fixture

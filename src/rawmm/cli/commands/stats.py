@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import msgspec
 from cyclopts import Parameter
@@ -12,19 +12,22 @@ from rawmm.cli import output
 from rawmm.cli.bugs import bug_of
 from rawmm.cli.commands.check import checker_of
 from rawmm.cli.documents import decode_plain
+from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.image_dir import open_store
 from rawmm.cli.inputs import Column, all_inputs
-from rawmm.cli.output import UsageError, console, progress, size
-from rawmm.cli.records import FileFormat, open_source
+from rawmm.cli.output import UsageError, console, run_progress, size
+from rawmm.cli.pieces import Piece, opened, pieces_of, size_of
+from rawmm.cli.records import FileFormat, Input
 from rawmm.cli.report import located
 from rawmm.cli.statistics import Counting, Statistics
 from rawmm.errors import RawMMError
+from rawmm.parallel import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from rawmm.cli.audit import Check
-    from rawmm.cli.records import Input, Source
+    from rawmm.cli.bugs import Bug
+    from rawmm.parallel import Engine
 
 _HEAD: Final = (
     "records",
@@ -58,6 +61,9 @@ def stats(
         ),
     ] = None,
     column: Column = None,
+    engine: EngineName = None,
+    jobs: Jobs = None,
+    address: Address = None,
 ) -> int:
     """Count the records, turns, tokens, images, forks and errors of files.
 
@@ -68,75 +74,139 @@ def stats(
     """
     if not files:
         raise UsageError("nothing to count: give one or more files, or - for standard input")
-    store = None if image_dir is None else open_store(image_dir)
-    counter = _Counter(checker_of(None, image_dir, require_images=False), Counting(store))
-    total, rows, failed = Statistics(), list[tuple[str, Statistics]](), 0
-    for name, given in all_inputs(files, input_format_name, "--input-format", column):
-        try:
-            found = counter.of_file(given)
-        except UsageError as error:
-            output.error(str(error))
-            failed = 2
-            continue
-        except RawMMError as error:
-            console(for_errors=True).print(located(name, None, error))
-            failed = failed or 1
-            continue
-        total.add(found)
-        rows.append((name, found))
-        if as_json:
-            _write_json({"file": name} | found.as_dict())
+    work_of(image_dir)  # says what is wrong with the option
+    inputs = list(all_inputs(files, input_format_name, "--input-format", column))
+    total, rows, code = Statistics(), list[tuple[str, Statistics]](), 0
+    with open_engine(engine, jobs, address) as opened_engine:
+        for name, counted in _counted(inputs, opened_engine, image_dir):
+            for error in counted.failures:
+                code = max(code, _say(name, error))
+            if counted.is_read:
+                total.add(counted.found)
+                rows.append((name, counted.found))
+                if as_json:
+                    _write_json({"file": name} | counted.found.as_dict())
     if as_json:
         _write_json({"files": len(rows)} | total.as_dict())
     else:
         if len(rows) > 1:
             rows.append((f"{len(rows)} files", total))
         _write_table(rows, total)
-    return 2 if counter.bugs else failed
+    return code
 
 
-class _Counter:
-    """Counts what the files hold. `bugs` counts records that could not be checked."""
+class Counted(NamedTuple):
+    """What a piece of a file, or a file, holds.
 
-    def __init__(self, check: Check, counting: Counting) -> None:
-        self.bugs = 0
-        self._check = check
-        self._counting = counting
+    Attributes:
+        found: the counts.
+        failures: why the rest of it could not be read or counted; a bug in a record with its line.
+        is_read: whether records of it were counted.
+        lines, size: lines and bytes that were read.
+    """
 
-    def of_file(self, given: Input | UsageError) -> Statistics:
-        """What a file holds.
+    found: Statistics
+    failures: list[RawMMError | UsageError | tuple[int | None, Bug]]
+    is_read: bool
+    lines: int
+    size: int
 
-        Raises:
-            UsageError: it cannot be read.
-            RawMMError: it is damaged, or of another type.
-        """
-        if isinstance(given, UsageError):
-            raise given
-        found = Statistics()
-        with open_source(given) as source, progress(given.name, source.size) as advance:
-            for _ in self._counted(source, found):
-                advance(source.done)
-        return found
 
-    def _counted(self, source: Source, found: Statistics) -> Iterator[None]:
-        for record in source.records(may_be_empty=True):
-            found.records += 1
-            codes = []
-            try:
-                codes = [
-                    one.code
-                    for one in self._check(record, source.form)
-                    if isinstance(one, RawMMError)
-                ]
-                self._counting.count(decode_plain(record.data, source.form), found)
-            except RawMMError:
-                pass  # malformed, which the check has said
-            except Exception as error:  # noqa: BLE001  (a bug in one record does not affect others)
-                self.bugs += 1
-                output.error(f"{source.name}:{record.line or 1}: {bug_of(error)}")
-            found.errors.update(codes)
-            found.with_errors += bool(codes)
-            yield
+def work_of(image_dir: str | None) -> Callable[[Piece], tuple[Counted, None]]:
+    """Return the function that counts what a piece holds. Runs in the processes of an engine.
+
+    Raises:
+        UsageError: `image_dir` names no store.
+    """
+    store = None if image_dir is None else open_store(image_dir)
+    check, counting = checker_of(None, image_dir, require_images=False), Counting(store)
+
+    def work(piece: Piece) -> tuple[Counted, None]:
+        found, failures = Statistics(), list[Any]()
+        with opened(piece) as reader:
+            for record in reader:
+                found.records += 1
+                codes = []
+                try:
+                    codes = [
+                        one.code
+                        for one in check(record, reader.form)
+                        if isinstance(one, RawMMError)
+                    ]
+                    counting.count(decode_plain(record.data, reader.form), found)
+                except RawMMError:
+                    pass  # malformed, which the check has said
+                except Exception as error:  # noqa: BLE001  (a bug in a record does not affect others)
+                    failures.append((record.line, bug_of(error)))
+                found.errors.update(codes)
+                found.with_errors += bool(codes)
+            if reader.failure is not None:
+                failures.append(reader.failure)
+            is_read = reader.failure is None or found.records > 0
+            return Counted(found, failures, is_read, reader.lines, reader.done), None
+
+    return work
+
+
+def _counted(
+    inputs: list[tuple[str, Input | UsageError]], engine: Engine, image_dir: str | None
+) -> Iterator[tuple[str, Counted]]:
+    """What each file holds, in order."""
+    begun: list[int] = []
+
+    def pieces() -> Iterator[Piece]:
+        for number, (name, given) in enumerate(inputs):
+            if isinstance(given, UsageError):
+                begun.append(number)
+                yield Piece(Input(name, None, ""), shipped=(), failure=given)
+                continue
+            for piece in pieces_of(given, alone=engine.workers == 1):
+                begun.append(number)
+                yield piece
+
+    total = sum(size_of(given) for _, given in inputs if not isinstance(given, UsageError))
+    done = records = 0
+    current = Counted(Statistics(), [], is_read=False, lines=0, size=0)
+    at = 0
+    with run_progress("stats", total) as advance:
+        for outcome in in_order(engine.map(work_of, (image_dir,), pieces())):
+            while at < begun[outcome.number]:
+                yield inputs[at][0], current
+                current, at = Counted(Statistics(), [], is_read=False, lines=0, size=0), at + 1
+            part: Counted | None = outcome.result
+            if part is None:
+                current.failures.append(UsageError(f"{inputs[at][0]}: {outcome.lost}"))
+                continue
+            current.found.add(part.found)
+            for failure in part.failures:
+                if isinstance(failure, tuple) and failure[0] is not None:
+                    current.failures.append((failure[0] + current.lines, failure[1]))
+                else:
+                    current.failures.append(failure)
+            current = current._replace(
+                is_read=current.is_read or part.is_read, lines=current.lines + part.lines
+            )
+            done += part.size
+            records += part.found.records
+            advance(done, records, 0)
+    for name, _ in inputs[at:]:
+        yield name, current
+        current = Counted(Statistics(), [], is_read=False, lines=0, size=0)
+
+
+def _say(name: str, error: Any) -> int:
+    """Print a failure; return the exit code that it demands."""
+    if isinstance(error, RawMMError):
+        console(for_errors=True).print(located(name, None, error))
+        return 1
+    if isinstance(error, UsageError):
+        output.error(str(error))
+    elif isinstance(error, tuple):
+        line, bug = error
+        output.error(f"{name}:{line or 1}: {bug}")
+    else:
+        output.error(f"{name}: {error}")
+    return 2
 
 
 def _write_json(value: object) -> None:
