@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from rawmm.cli import output
 from rawmm.cli.commands.check import Checker
+from rawmm.cli.compressed import inner_name
 from rawmm.cli.documents import decode_plain
 from rawmm.cli.image_dir import open_store
 from rawmm.cli.layout import named_layout
@@ -163,7 +164,7 @@ def _target(first: str, to: str | None) -> str:
         return to
     if first == STDIO:
         raise UsageError("standard input has no name for the page; give --output")
-    path = Path(f"{PurePath(first).stem}.html")
+    path = Path(f"{PurePath(inner_name(first)).stem}.html")
     if path.exists():
         with path.open("rb") as file:
             if not is_page(file.read(4096)):
