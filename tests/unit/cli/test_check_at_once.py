@@ -106,7 +106,7 @@ def test_types_that_take_turns_have_the_same_findings() -> None:
         b'{"nodes":[],"nodes":[]}',
         b'{"nodes":[],"\\u006eodes":[]}',
         b'{"nodes":[],"task":{"a":1,"b":{"a":1},"a":2}}',
-        b'{"nodes":[],"task":{"x":"\\"","a":1,"a":2}}',
+        b'{"nodes":[],"task":{"a":1,"b":"\\"","a":2,"c":"\\""}}',
         b'{"nodes":[],"task":[{"a":1},{"a":1}]}',
         b'{"nodes":[],"task":"{\\"a\\":1,\\"a\\":2}"}',
         b'{"nodes":[] , "task" : {"a" : "}" , "b":"\\\\" , "a" : 1}}',
