@@ -29,6 +29,9 @@ SUBJECTS: Final = (
 _README: Final = Path(__file__).with_name("README.md")
 _BEGIN: Final = "<!-- results -->\n"
 _END: Final = "<!-- end -->\n"
+_PURE_BEGIN: Final = "<!-- results, pure -->\n"
+_PURE_END: Final = "<!-- end, pure -->\n"
+"""Around the table of the Python code alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,9 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(report.as_json(rows), "utf-8")
     if options.write:
-        before, _, rest = _README.read_text("utf-8").partition(_BEGIN)
-        after = rest.partition(_END)[2]
-        _README.write_text(f"{before}{_BEGIN}{report.markdown(rows)}{_END}{after}", "utf-8")
+        from rawmm import native
+
+        begins, ends = (_BEGIN, _END) if native.COMPILED else (_PURE_BEGIN, _PURE_END)
+        before, _, rest = _README.read_text("utf-8").partition(begins)
+        after = rest.partition(ends)[2]
+        _README.write_text(f"{before}{begins}{report.markdown(rows)}{ends}{after}", "utf-8")
     return 0
 
 

@@ -15,6 +15,7 @@ import rawmm
 from benchmarks import __main__ as command
 from benchmarks import baseline, harness, reference, rules
 from benchmarks.data import body, screenshot, trace, variation
+from rawmm import native
 from rawmm.rules.registry import RULES
 
 if TYPE_CHECKING:
@@ -42,14 +43,17 @@ def test_command_writes_its_measurements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- results -->\nold\n<!-- end -->\nafter\n")
+    begins, ends = command._BEGIN, command._END
+    if not native.COMPILED:
+        begins, ends = command._PURE_BEGIN, command._PURE_END
+    readme.write_text(f"before\n{begins}old\n{ends}after\n")
     monkeypatch.setattr(command, "_README", readme)
     out = tmp_path / "out.json"
     argv = ["--quick", "--only", "packed", "--only", "rules", "--write", "--json", str(out)]
     assert command.main(argv) == 0
     text = readme.read_text()
-    assert text.startswith("before\n<!-- results -->\n| ")
-    assert text.endswith(".\n<!-- end -->\nafter\n")
+    assert text.startswith(f"before\n{begins}| ")
+    assert text.endswith(f".\n{ends}after\n")
     assert "old" not in text
     found = json.loads(out.read_text())
     assert {row["subject"] for row in found["rows"]} == {"packed", "rules", "walk"}
@@ -62,6 +66,7 @@ def test_command_writes_its_measurements(
 def test_readme_has_markers_for_the_table() -> None:
     text = Path(command._README).read_text("utf-8")
     assert text.count(command._BEGIN) == text.count(command._END) == 1
+    assert text.count(command._PURE_BEGIN) == text.count(command._PURE_END) == 1
     for name in command.SUBJECTS:
         assert f"| {name} |" in text
 

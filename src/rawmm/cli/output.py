@@ -174,7 +174,7 @@ def run_progress(what: str, total: int) -> Iterator[Callable[[int, int, int], No
 
     Shows bytes a minute and the time left, too. Appears when `progress` does.
     """
-    if not sys.stderr.isatty():
+    if _settings.quiet or not sys.stderr.isatty():
         yield lambda *_: None
         return
     from rich import progress as columns  # slow to import
@@ -184,7 +184,7 @@ def run_progress(what: str, total: int) -> Iterator[Callable[[int, int, int], No
         columns.BarColumn(),
         columns.TextColumn("{task.fields[counts]}"),
         columns.TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, **color_options()),
         transient=True,
         redirect_stdout=False,
     )
