@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm.cli import pieces
+from rawmm.cli.audit import Audit
+from rawmm.cli.engines import open_engine
+from rawmm.cli.records import Input
+from rawmm.cli.report import Report
 from rawmm.store import ImageStore, ObjectImageStore, collect_garbage, fsck, open_store
 from tests.unit.images.pictures import picture
+from tests.unit.parallel.work import make_poisoned_check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +59,26 @@ def test_engines_report_the_same(command: str, run_dir: Path, rawmm: Run) -> Non
     assert whole.out.count("\n") >= (8 if command == "fsck" else 3)
     for engine in ENGINES:
         assert rawmm(*argv, *engine) == whole
+
+
+def test_piece_that_kills_its_workers_is_reported_and_the_lines_after_it_keep_their_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ['{"nodes": []}'] * 400
+    lines[200] = '{"nodes": [], "id": "poison"}'
+    lines[399] = '{"nodes": 1}'
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    with Report("text", None) as report, open_engine("processes", 2, None) as engine:
+        audit = Audit([(str(path), Input(str(path), None, "--input-format"))], engine, report)
+        audit.run(make_poisoned_check, (None, None, False))
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{path}:400::$.nodes")
+    assert "worker processes were killed" in said.err
+    assert "bytes " in said.err
+    assert (report.lost, report.errors) == (1, 1)
+    assert 200 < report.records < 400
+    assert audit.as_json()["lost"] == 1
 
 
 @pytest.mark.parametrize("command", ["fsck", "gc"])

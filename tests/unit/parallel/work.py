@@ -50,3 +50,15 @@ def make_dying_check(folder: str, *args: Any) -> Any:
         return check(record, form)
 
     return dying
+
+
+def make_poisoned_check(*args: Any) -> Any:
+    """The check of the command. Its process dies whenever a record has the word poison."""
+    check = checker_of(*args)
+
+    def poisoned(record: Any, form: Any) -> Any:
+        if b"poison" in record.data:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return check(record, form)
+
+    return poisoned
