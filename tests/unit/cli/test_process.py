@@ -253,8 +253,8 @@ def test_memory_does_not_grow_with_the_number_of_records(
         process(
             "offload", examples / "rollout.jsonl", "-o", few, "--mode=inline"
         ).check_returncode()
-    few.write_bytes(few.read_bytes() * 12)
-    many.write_bytes(few.read_bytes() * 8)
+    few.write_bytes(few.read_bytes() * 48)  # more than two pieces
+    many.write_bytes(few.read_bytes() * 4)
     options: list[str | Path] = []
     if command == "offload":
         options = ["-o", tmp_path / f"out.{form}", "--image-dir", tmp_path, "--no-durable"]
