@@ -126,11 +126,28 @@ def one_line(text: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    "style",
-    ["text", *(pytest.param(one, marks=pytest.mark.slow) for one in WRITERS if one != "text")],
+    ("style", "limits", "sizes"),
+    [
+        pytest.param("text", ("--max-errors=70",), ((300, 1),), id="some"),
+        *(
+            pytest.param(
+                style,
+                ("--max-errors=0", "--max-errors=70"),
+                ((1, 10), (300, 1), (20_000, 7)),
+                id=style,
+                marks=pytest.mark.slow,
+            )
+            for style in WRITERS
+        ),
+    ],
 )
 def test_pieces_of_any_size_give_the_report_of_whole_files(
-    style: str, tmp_path: Path, rawmm: Run, monkeypatch: pytest.MonkeyPatch
+    style: str,
+    limits: tuple[str, ...],
+    sizes: tuple[tuple[int, int], ...],
+    tmp_path: Path,
+    rawmm: Run,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     files = everything(tmp_path)
     place = tmp_path / "summary.json"
@@ -141,11 +158,11 @@ def test_pieces_of_any_size_give_the_report_of_whole_files(
         argv = ("check", *files, "--format", style, "--summary", place, *more)
         return rawmm(*argv), place.read_bytes()
 
-    for most in ("--max-errors=0", "--max-errors=70"):
+    for most in limits:
         whole = report(1 << 40, 1 << 40, most)
         assert whole[0].code == 2
         assert "no records" in whole[0].err
-        for size, at_once in ((1, 10), (300, 1), (20_000, 7)):
+        for size, at_once in sizes:
             assert report(size, at_once, most) == whole
     if style == "text":
         assert report(4096, 1000, "--max-errors=70", "--engine=processes", "--jobs=2") == whole
