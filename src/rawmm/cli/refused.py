@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
 from rawmm.cli.documents import decode_strict
+from rawmm.cli.output import UsageError
 from rawmm.cli.records import STDIO
 from rawmm.cli.report import location_of
 from rawmm.cli.writer import Target
@@ -61,6 +63,14 @@ class RefusedRecords:
             "message": error.message,
         }
         self._target.write(msgspec.json.encode(line | _content(record, source)) + b"\n")
+
+    def discard(self) -> None:
+        """Write no file, because the command stops."""
+        if self._target is not None:
+            stopped = UsageError("the command stopped")
+            with suppress(UsageError):
+                self._target.__exit__(UsageError, stopped, None)
+            self._target = None
 
     def __exit__(
         self,

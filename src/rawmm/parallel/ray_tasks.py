@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -24,6 +26,25 @@ _QUEUED: Final = 2
 
 class RayMissingError(Exception):
     """Ray is not installed, or there is no cluster. The text says which."""
+
+
+class _WithoutRay:
+    """Standard output without what the threads of Ray write to it.
+
+    Ray reports there that a worker died, whatever its log level, and would be in the report.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if threading.current_thread().name.startswith("ray_"):
+            return len(text)
+        written: int = self._stream.write(text)
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class RayEngine:
@@ -87,16 +108,21 @@ class RayEngine:
         yield from run(self._start, make, args, pieces, workers=self.workers, max_retries=0)
 
     def __enter__(self) -> Self:
-        """Return the engine."""
+        """Keep the messages of Ray off standard output; return the engine."""
+        self._stdout = sys.stdout
+        sys.stdout = _WithoutRay(self._stdout)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Cancel what runs; stop the cluster if this engine started it."""
-        for task in self._running:
-            self._ray.cancel(task, force=True)
-        self._running = {}
-        if self._started:
-            self._ray.shutdown()
+        try:
+            for task in self._running:
+                self._ray.cancel(task, force=True)
+            self._running = {}
+            if self._started:
+                self._ray.shutdown()
+        finally:
+            sys.stdout = self._stdout
 
     # The pool of `schedule`.
 

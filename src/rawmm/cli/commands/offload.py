@@ -164,8 +164,8 @@ def offload(
                 failure, counts = _tried_file(run, options, store, listed)
             else:
                 failure, counts = _offload_file(run, options, store, listed)
-            if failure is not None:
-                stack.pop_all().__exit__(UsageError, None, None)  # removes the file
+            if failure is not None and listed.file is not None:
+                listed.file.discard()
         if failure is not None:
             return run.failed(failure)
         listed.summary()
