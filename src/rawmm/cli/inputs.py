@@ -16,6 +16,12 @@ from rawmm.store import fixed_part, is_object_url, is_pattern, list_objects
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+FilesFormat: TypeAlias = Annotated[
+    FileFormat | None,
+    Parameter(
+        name="--input-format", help="Format of the files, by default that of their extension."
+    ),
+]
 Column: TypeAlias = Annotated[
     str | None,
     Parameter(

@@ -15,7 +15,7 @@ from rawmm.cli.bugs import InternalError, report_bugs
 from rawmm.cli.bundles import Bundle, BundleWriter, is_bundle
 from rawmm.cli.compressed import inner_name
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.inputs import Column, all_inputs
+from rawmm.cli.inputs import Column, FilesFormat, all_inputs
 from rawmm.cli.moving import Images, verified
 from rawmm.cli.output import UsageError, console, counted, progress, size
 from rawmm.cli.records import STDIO, FileFormat, open_source
@@ -62,12 +62,7 @@ def bundle(
             help="Read bundles, compare all of them with their hashes, and write nothing.",
         ),
     ] = False,
-    form: Annotated[
-        FileFormat | None,
-        Parameter(
-            name="--input-format", help="Format of the files, by default that of their extension."
-        ),
-    ] = None,
+    form: FilesFormat = None,
     column: Column = None,
 ) -> int:
     """Put records and all their images into one folder or ZIP file, which may be moved anywhere.

@@ -15,12 +15,12 @@ from rawmm.cli.documents import decode_plain, key_errors
 from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.foreign import type_hint_of
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.inputs import Column, all_inputs
+from rawmm.cli.inputs import Column, FilesFormat, all_inputs
 from rawmm.cli.layout import allowed_layouts
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError
 from rawmm.cli.record_types import named_type
-from rawmm.cli.records import STDIO, FileFormat, Input, open_source
+from rawmm.cli.records import STDIO, Input, open_source
 from rawmm.cli.report import MaxErrors, Report, ReportFormat, location_of
 from rawmm.cli.schema_version import named_version
 from rawmm.codec import decode_msgpack, decode_plainly_valid, from_decoded
@@ -54,12 +54,7 @@ def check(
             "Detected from each record by default.",
         ),
     ] = None,
-    input_format_name: Annotated[
-        FileFormat | None,
-        Parameter(
-            name="--input-format", help="Format of the files, by default that of their extension."
-        ),
-    ] = None,
+    input_format_name: FilesFormat = None,
     column: Column = None,
     style: ReportFormat = "text",
     max_errors: MaxErrors = None,

@@ -11,10 +11,11 @@ from cyclopts import Parameter
 
 from rawmm.cli import output
 from rawmm.cli.array_bytes import to_json
+from rawmm.cli.inputs import Column, FilesFormat  # noqa: TC001  (cyclopts reads them)
 from rawmm.cli.output import UsageError, console, counted
-from rawmm.cli.records import STDIO, FileFormat, Input, open_source
+from rawmm.cli.records import STDIO, Input, open_source
 from rawmm.cli.report import located, location_of
-from rawmm.cli.rewrite import Column, decode_record
+from rawmm.cli.rewrite import decode_record
 from rawmm.errors import RawMMError, json_path, shown
 from rawmm.values.difference import MISSING, differences
 
@@ -40,12 +41,7 @@ def diff(
     as_json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Write one JSON object a difference.")
     ] = False,
-    input_format_name: Annotated[
-        FileFormat | None,
-        Parameter(
-            name="--input-format", help="Format of the files, by default that of their extension."
-        ),
-    ] = None,
+    input_format_name: FilesFormat = None,
     column: Column = None,
 ) -> int:
     """List the first difference of each record of two files, as A:LINE::$.path: old became new.

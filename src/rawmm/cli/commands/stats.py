@@ -14,10 +14,10 @@ from rawmm.cli.commands.check import checker_of
 from rawmm.cli.documents import decode_plain
 from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.inputs import Column, all_inputs
+from rawmm.cli.inputs import Column, FilesFormat, all_inputs
 from rawmm.cli.output import UsageError, console, run_progress, size
 from rawmm.cli.pieces import Piece, opened, pieces_of, size_of
-from rawmm.cli.records import FileFormat, Input
+from rawmm.cli.records import Input
 from rawmm.cli.report import located
 from rawmm.cli.statistics import Counting, Statistics
 from rawmm.errors import RawMMError
@@ -54,12 +54,7 @@ def stats(
             name="--json", negative=(), help="Write one JSON object for each file, and one for all."
         ),
     ] = False,
-    input_format_name: Annotated[
-        FileFormat | None,
-        Parameter(
-            name="--input-format", help="Format of the files, by default that of their extension."
-        ),
-    ] = None,
+    input_format_name: FilesFormat = None,
     column: Column = None,
     engine: EngineName = None,
     jobs: Jobs = None,
