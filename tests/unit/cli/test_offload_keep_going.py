@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from tests.unit.images.pictures import part, url_of
+from rawmm.store import ImageStore
+from tests.unit.cli.test_process import on_terminal
+from tests.unit.images.pictures import part, picture, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,3 +187,32 @@ def test_wrong_options_are_refused(
     code, _, err = rawmm("offload", source.name, "--image-dir", "i", *argv)
     assert code == 2
     assert says in err
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_summary_on_a_terminal_counts_what_was_refused_damaged_and_left(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    body = {"messages": [{"role": "user", "content": [part(url_of())]}]}
+    told = {"messages": [{"role": "user", "content": "see data:image/png;base64,AAAA"}]}
+    for name in ("a", "b"):
+        lines = [json.dumps(body), json.dumps(told), '{"messages": 1'] if name == "a" else []
+        path = tmp_path / "in" / f"{name}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join([*lines, json.dumps(body)]) + "\n")
+    damaged = ImageStore(images).put(picture())
+    damaged.path.write_bytes(b"damaged")
+    argv = ["offload", str(tmp_path / "in" / "a.jsonl"), "-o", str(tmp_path / "out.jsonl")]
+    argv += ["--image-dir", str(images), "--keep-going"]
+    shown = rows(on_terminal(argv, {"COLUMNS": "200"}))
+    assert ["refused", "1", str(tmp_path / "out.jsonl.refused.jsonl")] in shown
+    assert ["damaged,", "replaced", "1"] in shown
+    assert ["data", "URLs", "in", "text", "1"] in shown
+    many = ["offload", str(tmp_path / "in" / "b*.jsonl"), "-o", str(tmp_path / "many"), "--jobs=1"]
+    shown = rows(on_terminal([*many, "--image-dir", str(images)], {"COLUMNS": "200"}))
+    assert ["files", "1", "1", "file"] in shown
+    assert ["deduplicated", "1"] in shown
+
+
+def rows(shown: str) -> list[list[str]]:
+    """The words of each line, without colours."""
+    return [line.split() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).splitlines()]
