@@ -83,6 +83,11 @@ def text_hash() -> TextHash | None:
     return _Blake3(blake3)
 
 
+def is_fast() -> bool:
+    """Whether a text is hashed before another thread could wake up to do it."""
+    return text_hash() is native.text_digest
+
+
 class _Blake3:
     """BLAKE3 of a text."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rawmm.store.text_hash import text_hash
+from rawmm.store.text_hash import is_fast, text_hash
 
 if TYPE_CHECKING:
     from rawmm.images import CheapKey, DataUrl, ImageInfo
@@ -45,6 +45,11 @@ class UrlIndex:
     def __contains__(self, data_url: DataUrl) -> bool:
         """Whether there may be an entry. Cheap, with false positives; `get` is exact."""
         return data_url.cheap_key in self._entries
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether looking up a text takes less time than waking a thread."""
+        return is_fast()
 
     def get(self, data_url: DataUrl) -> ImageInfo | None:
         """Return the info of the image with exactly this text and declared type, or None.
