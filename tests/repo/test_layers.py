@@ -42,7 +42,7 @@ HEAVY = {
 }  # fmt: skip
 ONLY_IN = {
     "backports": {"cli/compressed.py"},
-    "blake3": {"store/url_index.py"},
+    "blake3": {"store/text_hash.py"},
     "cyclopts": {"cli"},
     "jsonschema": {"evolution/engine.py"},
     "jsonschema_rs": {"evolution/engine.py"},

@@ -34,8 +34,8 @@ from rawmm.store.protocol import checked_store as checked_store
 from rawmm.store.protocol import fetcher_of as fetcher_of
 from rawmm.store.protocol import put_image as put_image
 from rawmm.store.protocol import read_bytes as read_bytes
-from rawmm.store.protocol import url_of as url_of
 from rawmm.store.protocol import url_of_id as url_of_id
+from rawmm.store.protocol import urls_of as urls_of
 from rawmm.store.record_objects import ObjectReader as ObjectReader
 from rawmm.store.record_objects import RecordObject as RecordObject
 from rawmm.store.record_objects import fixed_part as fixed_part
