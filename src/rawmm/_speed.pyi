@@ -10,7 +10,7 @@ def post_init(struct: Any, /) -> None:
 def valid(struct: Any, /) -> int:
     """Whether a struct obeys the schema and every rule: 0 if Python has to look.
 
-    2 if so and an open object in it has unknown properties, else 1.
+    Else 1, and `HAS_EXTRA`, `HAS_LISTS` and `HAS_PACKED` of `rawmm.native` for what is in it.
     """
 
 class Unsure(Exception):  # noqa: N818

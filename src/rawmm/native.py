@@ -32,8 +32,14 @@ post_init: Final[Callable[[Any], None] | None] = _module.post_init if _module el
 valid: Final[Callable[[Any], int]] = _module.valid if _module else _unknown
 """Whether a struct obeys the schema and every rule. 0 says nothing: Python has to look.
 
-2 if an open object in it has unknown properties, else 1.
+Else 1, and the next three for what is in the struct.
 """
+HAS_EXTRA: Final = 2
+"""An open object has unknown properties."""
+HAS_LISTS: Final = 4
+"""A per-token stream is a list."""
+HAS_PACKED: Final = 8
+"""A per-token stream is packed."""
 
 
 class _UnsureError(Exception):

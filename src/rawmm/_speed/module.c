@@ -152,9 +152,9 @@ static PyObject *unique_keys(PyObject *Py_UNUSED(module), PyObject *text) {
 }
 
 static PyObject *valid(PyObject *Py_UNUSED(module), PyObject *o) {
-    int shape = ready && enabled ? shape_of(Py_TYPE(o)) : -1, has_extra = 0;
-    int fine = shape >= 0 && struct_holds(shape, o, &has_extra);
-    int answer = fine ? 1 + has_extra : 0;
+    int shape = ready && enabled ? shape_of(Py_TYPE(o)) : -1, seen = 0;
+    int fine = shape >= 0 && struct_holds(shape, o, &seen);
+    int answer = fine ? VALID | seen : 0;
     if (shape >= 0 && observed(o, "struct", answer) < 0) return NULL;
     return PyLong_FromLong(answer);
 }
