@@ -49,7 +49,8 @@ def measured(
     Args:
         command: its words.
         environment: of its process.
-        server, cluster: ids of processes that work for it, with all that they started.
+        server: the id of a process that works for it, with all that it started.
+        cluster: the same.
     """
     with _Watch(server) as served, _Watch(cluster) as clustered:
         begin = time.perf_counter()
@@ -122,6 +123,6 @@ class _Watch:
 def _tree(root: int) -> Iterator[int]:
     yield root
     with suppress(OSError):
-        for task in os.listdir(f"/proc/{root}/task"):
-            for pid in Path(f"/proc/{root}/task/{task}/children").read_text().split():
+        for task in Path(f"/proc/{root}/task").iterdir():
+            for pid in (task / "children").read_text().split():
                 yield from _tree(int(pid))
