@@ -7,6 +7,13 @@ store, and `collect_garbage` deletes the images that no record names.
 
 from __future__ import annotations
 
+from rawmm.store.bundle_images import IMAGES as IMAGES
+from rawmm.store.bundle_images import MANIFEST as MANIFEST
+from rawmm.store.bundle_images import RECORDS as RECORDS
+from rawmm.store.bundle_images import ZIP as ZIP
+from rawmm.store.bundle_images import ZIP_DAMAGE as ZIP_DAMAGE
+from rawmm.store.bundle_images import BundleImages as BundleImages
+from rawmm.store.bundle_images import is_bundle as is_bundle
 from rawmm.store.cached import CacheCounters as CacheCounters
 from rawmm.store.cached import CachedStore
 from rawmm.store.errors import STORE_FAILURES as STORE_FAILURES
