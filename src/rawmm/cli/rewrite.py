@@ -20,6 +20,7 @@ from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, progress
 from rawmm.cli.records import (
     STDIO,
+    Digest,
     FileFormat,
     format_of,
     is_micro_batches,
@@ -107,6 +108,7 @@ class Rewrite:
         written: bytes of the records written.
         line: the place of the current record, as `Record.line`.
         record: the current record.
+        digest: hashes the current file as it is read, if it is the only one.
     """
 
     def __init__(
@@ -122,13 +124,14 @@ class Rewrite:
         self.inputs = find_inputs(path, form, "--input-format", column)
         self.output: str | None = None
         self.output_format: FileFormat | None = None
+        self.digest: Digest | None = None
         self._open = ExitStack()
 
     @classmethod
     def of(cls, found: Found, what: str, output: str, output_format: FileFormat | None) -> Self:
         """One pass over one file, to the OUT of many."""
         run = cls(found.input.path, found.input.form, what, found.input.column)
-        run.inputs = [found]
+        run.inputs, run.digest = [found], Digest()
         run.output, run.output_format = output, output_format
         return run
 
@@ -138,7 +141,9 @@ class Rewrite:
         Raises:
             UsageError: it cannot be read.
         """
-        self.source: Source = self._open.enter_context(open_source(self.inputs[0].input))
+        self.source: Source = self._open.enter_context(
+            open_source(self.inputs[0].input, self.digest)
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
