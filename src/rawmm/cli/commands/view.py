@@ -97,7 +97,8 @@ def view(
         raise UsageError("--image-megabytes and --max-records take 0 or a positive number")
     target = _target(files[0], to)
     reader = _Reader(type_name, input_format_name)
-    place = image_dir or next((path for path in files if is_bundle(path)), None)
+    bundles = (path for path in files if is_bundle(path))
+    place = next(bundles, None) if image_dir is None else image_dir
     store = None if place is None else open_store(place)
     family = None if layout is None else named_layout(layout)
     named = files if compare is None else (*files, compare)
