@@ -149,8 +149,8 @@ class _Reader:
             yield from self._of_file(given)
 
     def _of_file(self, given: Input) -> Iterator[ViewedRecord]:
-        with open_source(given) as source:
-            try:
+        try:
+            with open_source(given) as source:
                 for record in source.records(may_be_empty=True):
                     value: Any = None
                     errors = [
@@ -161,8 +161,8 @@ class _Reader:
                     with suppress(RawMMError):  # the checker has found it, too
                         value = decode_plain(record.data, source.form)
                     yield ViewedRecord(given.name, record.line, value, errors)
-            except RawMMError as error:
-                yield ViewedRecord(given.name, None, None, [error])
+        except RawMMError as error:
+            yield ViewedRecord(given.name, None, None, [error])
 
 
 def _target(first: str, to: str | None) -> str:
