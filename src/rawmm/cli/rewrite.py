@@ -20,6 +20,7 @@ from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, progress
 from rawmm.cli.records import (
     STDIO,
+    BrokenSourceError,
     Digest,
     FileFormat,
     format_of,
@@ -141,21 +142,26 @@ class Rewrite:
         Raises:
             UsageError: it cannot be read.
         """
-        self.source: Source = self._open.enter_context(
-            open_source(self.inputs[0].input, self.digest)
-        )
+        self.source: Source = self._opened(self.inputs[0].input)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._open.close()
 
+    def _opened(self, given: Input) -> Source:
+        try:
+            return self._open.enter_context(open_source(given, self.digest))
+        except BrokenSourceError as error:  # of a bundle
+            failure = f"{given.name}: {error.message}"
+        raise UsageError(failure)
+
     def sources(self) -> Iterator[tuple[Source, Found]]:
         """Each file, open, and its name. The file before is closed."""
         for number, found in enumerate(self.inputs):
             if number:
                 self._open.close()
-                self.source = self._open.enter_context(open_source(found.input))
+                self.source = self._opened(found.input)
             yield self.source, found
             self.content += self.source.content
             self.files += 1

@@ -199,8 +199,8 @@ def test_run_in_which_every_file_fails_is_summed_up(rawmm: Run, folder: Path) ->
 
 def test_bundle_is_rewritten_once(rawmm: Run, tmp_path: Path) -> None:
     bundle, out, flow = tmp_path / "b.zip", tmp_path / "out", DATA / "wire/flow-0.4.0"
-    argv = ("bundle", flow / "offloaded.trace.json", flow / "inline.trace.json", "-o", bundle)
-    assert rawmm(*argv, "--image-dir", flow / "images").code == 0
+    files = (flow / "offloaded.trace.json", flow / "inline.trace.json")
+    assert rawmm("bundle", *files, "-o", bundle, "--image-dir", flow / "images").code == 0
     argv = ("upgrade", bundle, "-o", out, "--manifest", tmp_path / "manifest")
     assert rawmm(*argv).err.startswith("2 files, 2 records")
     assert {one.name for one in (out / "records").iterdir()} == {
