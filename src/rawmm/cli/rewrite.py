@@ -20,9 +20,9 @@ from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, progress
 from rawmm.cli.records import (
     STDIO,
-    BrokenSourceError,
     Digest,
     FileFormat,
+    check_location,
     format_of,
     is_micro_batches,
     known_extensions,
@@ -142,26 +142,21 @@ class Rewrite:
         Raises:
             UsageError: it cannot be read.
         """
-        self.source: Source = self._opened(self.inputs[0].input)
+        self.source: Source = self._open.enter_context(
+            open_source(self.inputs[0].input, self.digest)
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._open.close()
 
-    def _opened(self, given: Input) -> Source:
-        try:
-            return self._open.enter_context(open_source(given, self.digest))
-        except BrokenSourceError as error:  # of a bundle
-            failure = f"{given.name}: {error.message}"
-        raise UsageError(failure)
-
     def sources(self) -> Iterator[tuple[Source, Found]]:
         """Each file, open, and its name. The file before is closed."""
         for number, found in enumerate(self.inputs):
             if number:
                 self._open.close()
-                self.source = self._opened(found.input)
+                self.source = self._open.enter_context(open_source(found.input))
             yield self.source, found
             self.content += self.source.content
             self.files += 1
@@ -369,11 +364,12 @@ def check_output(source: str, output: str, given: FileFormat | None) -> None:
     """Check the name of OUT.
 
     Raises:
-        UsageError: the name is empty, or has the extension of a format that rawmm does not write,
-            or an unknown extension without a `given` format.
+        UsageError: the name is empty, a URL of no store, or has the extension of a format that
+            rawmm does not write, or an unknown extension without a `given` format.
     """
     if not output:
         raise UsageError("the name after --output is empty; is a variable unset?")
+    check_location(output)
     if _is_same(source, output) or format_of(output) is not None:
         return
     why_not = unwritable(output)

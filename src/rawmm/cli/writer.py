@@ -17,7 +17,7 @@ import msgspec
 from rawmm.cli.array_bytes import from_json, to_json
 from rawmm.cli.compressed import compression_of, compressor
 from rawmm.cli.output import UsageError
-from rawmm.cli.records import STDIO
+from rawmm.cli.records import STDIO, check_location
 from rawmm.errors import OffloadError, contract_error, printable, raise_alone, shown_file
 from rawmm.store import is_object_url, put_object, sync_directory
 
@@ -44,10 +44,16 @@ class Target:
         durable: sync the file and its directory, so that it survives a power failure.
 
     What is written is compressed if the extension names a compression. `written` counts the bytes
-    before.
+    before. `closed` tells that nothing is written any more.
+
+    Raises:
+        UsageError: the name is empty, or a URL of no store.
     """
 
     def __init__(self, path: str, *, durable: bool) -> None:
+        if not path:
+            raise UsageError("the name of a file to write is empty; is a variable unset?")
+        check_location(path)
         self._durable = durable
         self._name = "standard output" if path == STDIO else printable(path)
         self._url = path if is_object_url(path) else None
@@ -60,6 +66,7 @@ class Target:
         compression = None if path == STDIO else compression_of(path)
         self._compressor = None if compression is None else compressor(compression)
         self.written = 0
+        self.closed = False
 
     def __enter__(self) -> Self:
         """Open the file.
@@ -131,6 +138,7 @@ class Target:
     ) -> None:
         """Put the file in place; after an error remove it."""
         refused: str | None = None
+        self.closed = True
         if self._path is None:
             if kind is None:
                 self._file.flush()

@@ -15,7 +15,7 @@ from rawmm.cli.documents import decode_plain, key_errors
 from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.foreign import type_hint_of
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.inputs import Column, FilesFormat, all_inputs
+from rawmm.cli.inputs import Column, FilesFormat, all_inputs, check_not_read
 from rawmm.cli.layout import allowed_layouts
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError
@@ -170,6 +170,8 @@ def check(
         )
         for name, given in all_inputs(files, input_format_name, "--input-format", column)
     ]
+    if summary is not None:
+        check_not_read(summary, "--summary", (given for _, given in inputs))
     with Report(style, max_errors) as report, open_engine(engine, jobs, address) as opened_engine:
         audit = Audit(inputs, opened_engine, report)
         try:
