@@ -112,6 +112,15 @@ def format_of(path: str) -> FileFormat | None:
     return None if inner == ".parquet" else EXTENSIONS.get(inner)
 
 
+def named_as(name: str, form: FileFormat) -> str:
+    """The name of a file in another format: another extension, before that of a compression."""
+    inner = inner_name(name)
+    extension = next(known for known, of in EXTENSIONS.items() if of == form)
+    stem = PurePath(inner).stem if format_of(name) is not None else inner
+    compression = "" if form == "parquet" else name[len(inner) :]
+    return f"{stem}{extension}{compression}"
+
+
 class Input(NamedTuple):
     """A file to read as the user named it.
 

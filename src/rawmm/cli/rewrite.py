@@ -26,6 +26,7 @@ from rawmm.cli.records import (
     format_of,
     is_micro_batches,
     known_extensions,
+    named_as,
     open_source,
 )
 from rawmm.cli.report import located, location_of
@@ -34,7 +35,7 @@ from rawmm.errors import RawMMError, printable, shown_names
 from rawmm.store import STORE_FAILURES, is_object_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rawmm.cli.inputs import Found
     from rawmm.cli.records import Format, Input, Record, Source
@@ -189,8 +190,9 @@ class Rewrite:
         Raises:
             UsageError: a file cannot be read or written.
         """
+        targets = iter(self.targets_of(output, self.inputs, form))
         for source, found in self.sources():
-            target = self.target_of(output, found, form)
+            target = next(targets)
             self._check_columns(source, found.input)
             error = self._write_one(
                 target,
@@ -288,13 +290,26 @@ class Rewrite:
         self.written += writer.content
         return None
 
-    @staticmethod
-    def target_of(output: str, found: Found, form: FileFormat | None) -> str:
-        """The file to write for a file of IN.
+    @classmethod
+    def targets_of(cls, output: str, inputs: Iterable[Found], form: FileFormat | None) -> list[str]:
+        """The file to write for each file of IN.
 
         Raises:
-            UsageError: IN names several files, and OUT is one.
+            UsageError: IN names several files, and OUT is one; or two would have one name.
         """
+        targets: dict[str, Found] = {}
+        for found in inputs:
+            target = cls._target_of(output, found, form)
+            other = targets.setdefault(target, found)
+            if other is not found:
+                raise UsageError(
+                    f"{other.input.name} and {found.input.name} would both be written to "
+                    f"{printable(target)}; write them to different folders"
+                )
+        return list(targets)
+
+    @staticmethod
+    def _target_of(output: str, found: Found, form: FileFormat | None) -> str:
         if found.relative is None:
             check_output(found.input.path, output, form)
             return output
@@ -305,9 +320,12 @@ class Rewrite:
             or (not is_url and Path(output).is_file())
         ):
             raise UsageError("IN may name several files, so --output takes a folder")
+        relative = found.relative
+        if form is not None and form != format_of(relative.name):
+            relative = relative.with_name(named_as(relative.name, form))
         if is_url:
-            return f"{output.removesuffix('/')}/{found.relative.as_posix()}"
-        return str(Path(output, found.relative))
+            return f"{output.removesuffix('/')}/{relative.as_posix()}"
+        return str(Path(output, relative))
 
     def _check_columns(self, source: Source, given: Input) -> None:
         """Check that no column is lost, unless the one to keep was named.
