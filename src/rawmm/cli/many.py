@@ -239,6 +239,7 @@ def rewrite_many(
     if manifest.path is not None:
         place = os.path.realpath(manifest.path)
         if any(place == os.path.realpath(name) for name in targets):
+            manifest.close()
             raise UsageError("--manifest names a file that is written; give another name")
     before = [manifest.has(one.input, target) for one, target in zip(found, targets, strict=True)]
     jobs = [

@@ -106,7 +106,7 @@ class Rewrite:
         source: the current file.
         files: files written.
         records: records written.
-        content: bytes of the records read.
+        content: bytes of the records read, without those of records that were left out.
         written: bytes of the records written.
         line: the place of the current record, as `Record.line`.
         record: the current record.
@@ -260,6 +260,7 @@ class Rewrite:
             try:
                 with Target(output, durable=durable) as target:
                     writer = Writer(target, form, source.form, listed=is_micro_batches(output))
+                    left_out = 0
                     for record in source.records(
                         may_be_empty=True, keep_blank=change_text is not None
                     ):
@@ -275,6 +276,8 @@ class Rewrite:
                             if refused is None or error.code in _ENVIRONMENT:
                                 raise
                             refused(record, error)
+                            left_out += 1
+                            self.content -= len(record.data)
                         else:
                             with report_bugs():
                                 if change_text is None:
@@ -284,7 +287,10 @@ class Rewrite:
                             self.records += 1
                         self.line = None
                         advance(source.done)
-                    writer.finish(b"" if change_text is None else source.blank_lines())
+                    if form == "json" and left_out and not writer.content:
+                        target.give_up()  # its only document is left out
+                    else:
+                        writer.finish(b"" if change_text is None else source.blank_lines())
             except (RawMMError, InternalError) as error:
                 return error
         self.written += writer.content

@@ -67,6 +67,7 @@ class Target:
         self._compressor = None if compression is None else compressor(compression)
         self.written = 0
         self.closed = False
+        self._given_up = False
 
     def __enter__(self) -> Self:
         """Open the file.
@@ -115,6 +116,10 @@ class Target:
             raise self._failed(error) from None
         self.written += len(data)
 
+    def give_up(self) -> None:
+        """Leave the file as it was, or absent."""
+        self._given_up = True
+
     def patch(self, at: int, data: bytes) -> None:
         """Write over bytes that were written before.
 
@@ -144,7 +149,7 @@ class Target:
                 self._file.flush()
             return
         try:
-            if kind is None:
+            if kind is None and not self._given_up:
                 self._finish(self._path)
         except OSError as failure:
             raise self._failed(failure) from None
