@@ -103,7 +103,8 @@ class Rewrite:
         column: the column with the records, if given.
 
     Attributes:
-        source: the current file.
+        source: the current file, open.
+        found: the current file, as it was named.
         files: files written.
         records: records written.
         content: bytes of the records read, without those of records that were left out.
@@ -143,6 +144,7 @@ class Rewrite:
         Raises:
             UsageError: it cannot be read.
         """
+        self.found = self.inputs[0]
         self.source: Source = self._open.enter_context(
             open_source(self.inputs[0].input, self.digest)
         )
@@ -157,6 +159,7 @@ class Rewrite:
         for number, found in enumerate(self.inputs):
             if number:
                 self._open.close()
+                self.found = found
                 self.source = self._open.enter_context(open_source(found.input))
             yield self.source, found
             self.content += self.source.content
@@ -394,6 +397,7 @@ def check_output(source: str, output: str, given: FileFormat | None) -> None:
     if not output:
         raise UsageError("the name after --output is empty; is a variable unset?")
     check_location(output)
+    terminal.note_memory(output)
     if _is_same(source, output) or format_of(output) is not None:
         return
     why_not = unwritable(output)

@@ -143,9 +143,10 @@ def check(
 ) -> int:
     """Check files against the contract and list every error as FILE:LINE:COLUMN::$.path: message.
 
-    Files are JSON, JSON Lines or MessagePack, and contain traces, nodes, messages, sidecars,
-    references or OpenAI chat requests. LINE is the line in JSON Lines, or the number of the
-    document in a MessagePack stream. For malformed JSON, LINE and COLUMN locate the first fault.
+    Files are JSON, JSON Lines, MessagePack or Parquet, and contain traces, nodes, messages,
+    sidecars, references or OpenAI chat requests. LINE is the line in JSON Lines, or the number of
+    the document in a MessagePack stream. For malformed JSON, LINE and COLUMN locate the first
+    fault.
     """
     if not files:
         raise UsageError("nothing to check: give one or more files, or - for standard input")
