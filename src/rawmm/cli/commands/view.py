@@ -23,7 +23,7 @@ from rawmm.cli.output import UsageError, counted
 from rawmm.cli.record_types import named_type
 from rawmm.cli.records import STDIO, FileFormat, Input, open_source
 from rawmm.cli.writer import Target
-from rawmm.errors import RawMMError
+from rawmm.errors import RawMMError, printable
 from rawmm.view import DEFAULT_BUDGET, Page, ViewedRecord, is_page
 
 if TYPE_CHECKING:
@@ -200,12 +200,14 @@ def _target(first: str, inputs: list[Input], to: str | None) -> str:
     if path.exists():
         with path.open("rb") as file:
             if not is_page(file.read(4096)):
-                raise UsageError(f"{path} exists and is no page of rawmm view; give --output")
+                raise UsageError(
+                    f"{printable(str(path))} exists and is no page of rawmm view; give --output"
+                )
     return str(path)
 
 
 def _summary(page: Page, target: str, size: int) -> None:
-    name = "standard output" if target == STDIO else target
+    name = "standard output" if target == STDIO else printable(target)
     colour = "bold red" if page.violations else "bold green"
     output.info(
         f"{name}: {counted(page.records, 'record')}, {counted(page.messages, 'message')}, "
