@@ -17,7 +17,7 @@ from rawmm.cli.commands.check import Checker
 from rawmm.cli.compressed import inner_name
 from rawmm.cli.documents import decode_plain
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.inputs import Column, FilesFormat, check_not_read, find_inputs
+from rawmm.cli.inputs import Column, FilesFormat, check_not_read, check_once, find_inputs
 from rawmm.cli.layout import named_layout
 from rawmm.cli.output import UsageError, counted
 from rawmm.cli.record_types import named_type
@@ -94,6 +94,7 @@ def view(
         raise UsageError("--compare takes one file to compare with one other")
     if not 0 <= image_megabytes < inf or max_records < 0:
         raise UsageError("--image-megabytes and --max-records take 0 or a positive number")
+    check_once([*files, *([] if compare is None else [compare])])
     shown = _inputs(files, form, column)
     others = [] if compare is None else _inputs([compare], form, column)
     target = _target(files[0], shown, to)
