@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from rawmm.batch import check_batch
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-pytestmark = pytest.mark.xdist_group("ray")  # one cluster at a time
+pytestmark = [
+    pytest.mark.xdist_group("ray"),  # one cluster at a time
+    pytest.mark.filterwarnings("ignore"),  # of the libraries
+]
 
 ROOT = Path(__file__).parents[3]
 NODE = {"message": {"role": "user", "content": "hi"}, "token_ids": [1, 2], "mask": [False, False]}
@@ -42,7 +42,6 @@ def run_page(name: str) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.filterwarnings("ignore")  # of the libraries
 def test_page_on_datasets_finds_each_error(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,24 +54,6 @@ def test_page_on_datasets_finds_each_error(
     assert capsys.readouterr().out.endswith("4 of 8 records are valid\n")
 
 
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A local cluster."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        _node_ip_address="127.0.0.1",
-        object_store_memory=100 * 2**20,
-    )
-    yield ray
-    ray.shutdown()
-
-
-@pytest.mark.filterwarnings("ignore")
 def test_page_on_ray_data_finds_each_error(
     ray: Any, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
