@@ -17,9 +17,10 @@ class Unsure(Exception):  # noqa: N818
     """C does not say yes to a struct of a class that `add_wire` was given."""
 
 def decoded(struct: Any, /) -> None:
-    """Pack and check a new struct of such a class, then make it one of the contract's class.
+    """Check a new struct of such a class, read its streams, then make it of the contract's class.
 
-    Where C cannot pack a stream, it calls `__pack_rest__`.
+    The cyclic collector does not track the lists of its streams, which hold scalars. Where C
+    cannot read a stream, it calls `__read_rest__`.
 
     Raises:
         Unsure: Python has to look at a field.
@@ -30,7 +31,8 @@ def add_wire(
     kind: type,
     slots: tuple[Any, ...],
     loose: tuple[str, ...],
-    packed: tuple[str, ...],
+    bare: tuple[str, ...],
+    as_lists: bool,
     /,
 ) -> bool:
     """Have `decoded` serve a class. False if it cannot.
@@ -40,7 +42,8 @@ def add_wire(
         kind: the class of the contract.
         slots: the slot of each field in order.
         loose: the fields to check.
-        packed: the fields to pack: streams, and dicts of streams.
+        bare: the fields with the bytes of streams to read, or dicts of them.
+        as_lists: whether these become lists; if not, they are packed.
     """
 
 def checkable(kind: type, /) -> set[str]:

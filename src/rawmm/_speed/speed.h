@@ -150,9 +150,12 @@ int graph_holds(PyObject *trace);
 
 /* packing.c */
 PyObject *packed_of(int shape, PyObject *source);
+PyObject *list_of(int shape, PyObject *source);
 
 /* decoding.c */
-int pack_fields(int shape, PyObject *o, uint64_t fields);
+int read_streams(int shape, PyObject *o, uint64_t fields, int as_lists);
+uint64_t stream_fields(int shape);
+void untrack_streams(int shape, PyObject *o, uint64_t fields);
 int fields_fit(int shape, PyObject *o, uint64_t fields);
 uint64_t checkable_fields(int shape);
 
