@@ -55,6 +55,25 @@ def packed(kind: type, elements: list[Any], /) -> Any:
 def unique_keys(text: bytes, /) -> bool:
     """Whether each object of a valid JSON text has each key once. False says nothing."""
 
+TEXT_HASH_WIDTH: int
+"""Bytes that the processor multiplies at a time without carries; 0 if it cannot."""
+
+def text_digest(text: str | bytes | memoryview, start: int, /) -> bytes | None:
+    """The digest of a text from `start` on, with the secret key of this process: 16 bytes.
+
+    `rawmm.store.text_hash` defines it. None for a string that is not ASCII, and without the
+    instruction.
+    """
+
+def keyed_digest(
+    key: bytes, width: int, text: str | bytes | memoryview, start: int, /
+) -> bytes | None:
+    """The same with a key of 1,040 bytes and a width, 16 or 32, that the processor has.
+
+    Raises:
+        ValueError: another size of the key, or another width.
+    """
+
 def set_up(
     *,
     kinds: Mapping[str, tuple[type, tuple[tuple[str, Any], ...]]],

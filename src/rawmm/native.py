@@ -72,6 +72,18 @@ unique_keys: Final[Callable[[bytes], bool] | None] = _module.unique_keys if _mod
 """Whether each object of a valid JSON text has each key once. False says nothing."""
 
 
+text_digest: Final[Callable[[str | memoryview, int], bytes | None] | None] = (
+    _module.text_digest if _module else None
+)
+"""The keyed digest of a text. See ``_speed.pyi`` and `rawmm.store.text_hash`."""
+keyed_digest: Final[Callable[[bytes, int, Any, int], bytes | None] | None] = (
+    _module.keyed_digest if _module else None
+)
+"""The same with a given key."""
+TEXT_HASH_WIDTH: Final[int] = _module.TEXT_HASH_WIDTH if _module else 0
+"""Bytes that the processor multiplies at a time without carries; 0 if it cannot."""
+
+
 def _no_switch(_: bool, /) -> None:  # noqa: FBT001
     pass
 

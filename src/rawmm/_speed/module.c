@@ -231,6 +231,8 @@ static PyMethodDef METHODS[] = {
     {"packed", packed, METH_VARARGS, NULL},
     {"unique_keys", unique_keys, METH_O, NULL},
     {"valid", valid, METH_O, NULL},
+    {"text_digest", text_digest, METH_VARARGS, NULL},
+    {"keyed_digest", keyed_digest, METH_VARARGS, NULL},
     {"observe", observe, METH_O, NULL},
     {"enable", enable, METH_O, NULL},
     {NULL, NULL, 0, NULL}};
@@ -252,7 +254,8 @@ PyMODINIT_FUNC PyInit__speed(void) {
              *decodes = PyDescr_NewMethod(&PyBaseObject_Type, &DECODED);
     if (!module || !checks || !decodes || PyModule_AddObjectRef(module, "post_init", checks) < 0 ||
         PyModule_AddObjectRef(module, "decoded", decodes) < 0 ||
-        PyModule_AddObjectRef(module, "Unsure", Unsure) < 0)
+        PyModule_AddObjectRef(module, "Unsure", Unsure) < 0 ||
+        PyModule_AddIntConstant(module, "TEXT_HASH_WIDTH", text_hash_width()) < 0)
         Py_CLEAR(module);
     Py_XDECREF(checks);
     Py_XDECREF(decodes);

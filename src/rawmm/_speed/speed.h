@@ -162,6 +162,12 @@ uint64_t checkable_fields(int shape);
 /* keys.c */
 int keys_are_unique(const char *text, Py_ssize_t size);
 
+/* text_hash.c */
+enum { TEXT_GROUP = 1024, TEXT_KEY = TEXT_GROUP + 16 }; /* bytes */
+int text_hash_width(void);
+PyObject *text_digest(PyObject *module, PyObject *args);
+PyObject *keyed_digest(PyObject *module, PyObject *args);
+
 /* types.c */
 int value_fits(const Type *type, PyObject *o);
 int struct_holds(int shape, PyObject *o, int *seen);
