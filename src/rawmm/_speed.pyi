@@ -65,7 +65,7 @@ def text_digest(text: str | bytes | memoryview, start: int, /) -> bytes | None:
 def keyed_digest(
     key: bytes, width: int, text: str | bytes | memoryview, start: int, /
 ) -> bytes | None:
-    """The same with a key of 1,040 bytes and a width, 16 or 32, that the processor has.
+    """The same with a key of 1,040 bytes and a width, 16, 32 or 64, that the processor has.
 
     Raises:
         ValueError: another size of the key, or another width.

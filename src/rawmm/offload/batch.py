@@ -200,6 +200,13 @@ class OffloadBatch:
         for part, (_, image) in zip(found.parts, planned, strict=True):
             if image is not None and image.info.sha256 not in self._written:
                 first.setdefault(image.info.sha256, (part, image))
+        if not first:
+            return
+        there = self._writer.renew(
+            [image.info for _, image in first.values() if image.staged is None]
+        )
+        self._written.update(dict.fromkeys(there, 0))
+        jobs = [job for sha256, job in first.items() if sha256 not in there]
 
         def place(job: tuple[ImagePart, InlineImage]) -> bool:
             part, image = job
@@ -210,8 +217,7 @@ class OffloadBatch:
             self._written[image.info.sha256] = image.info.size if new else 0
             return new
 
-        threads = self._writer.placed_at_once if first else 1
-        if any(map_in_order(place, list(first.values()), threads=threads)):
+        if any(map_in_order(place, jobs, threads=self._writer.placed_at_once)):
             with error_path(found, found.parts[0]):
                 self._writer.sync()
 

@@ -70,6 +70,7 @@ _PLAIN_DATA: Final = re.compile(
     rb'"(?:(?i:data:)[^"\\,\x00-\x1f\x80-\xff]*,|iVBORw0KGgo|/9j/|_9j_|R0lGOD|UklGR)'
 )
 """A URL whose head is printable ASCII. The base64 after it is read strictly, so all is JSON."""
+_BACKSLASH: Final = ord("\\")
 _SHORT: Final = 4096
 _MAX_UTF8: Final = 4
 """Bytes of a character in UTF-8, at most."""
@@ -187,6 +188,8 @@ class UrlExtractor:
                 self.decoded(index)
             else:
                 short.append(self._literal(index))
+        if not short:
+            return
         # Decoded at once, because there may be one in every ten bytes of the text.
         with suppress(*_NOT_JSON):
             msgspec.json.decode(b"[" + b",".join(short) + b"]", type=list[str])
@@ -209,10 +212,11 @@ class UrlExtractor:
 
     def _extract(self, text: bytes, url: re.Pattern[bytes]) -> bytes:
         pieces: list[bytes | memoryview] = []
+        prefix = self.mark.encode()
         size = done = position = 0
         while match := url.search(text, position):
             start = match.start()
-            if text[start - 1 : start] == b"\\":
+            if start and text[start - 1] == _BACKSLASH:
                 position = start + 1  # an escaped quote inside of a string
                 continue
             position = end = _end_of_string(text, start)
@@ -220,7 +224,7 @@ class UrlExtractor:
                 break
             if _COLON.match(text, end):
                 continue  # a key
-            mark = f'"{self.mark}:{len(self.spans)}"'.encode()
+            mark = b'"%b:%d"' % (prefix, len(self.spans))
             pieces += self._view[done:start], mark
             size += start - done
             self.spans.append(Span(start, end, size))
@@ -235,7 +239,7 @@ class UrlExtractor:
 def _end_of_string(text: bytes, start: int) -> int:
     """Return the end of the string that begins at `start`, or -1 if it is not closed."""
     quote = text.find(b'"', start + 1)
-    if quote < 0 or text[quote - 1 : quote] != b"\\":
+    if quote < 0 or text[quote - 1] != _BACKSLASH:
         return quote + 1 or -1
     match = _REST_OF_STRING.match(text, start + 1)
     return match.end() if match else -1

@@ -111,7 +111,7 @@ TEST_DIGESTS: Final = {
     3000: "3c40d0a1e25730d3178eea53a2bb1623",
 }
 """Digests of the first bytes of the text, by their number, from the definition in the tests."""
-WIDTHS: Final = (16, 32)
+WIDTHS: Final = (16, 32, 64)
 """Bytes that are multiplied at a time."""
 
 
