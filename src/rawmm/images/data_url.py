@@ -184,7 +184,7 @@ def parse_data_url(url: str | memoryview) -> DataUrl:
 
 @lru_cache(maxsize=32)
 def _media_type(head: str) -> str | None:
-    """The media type of a data URL that can be an image's, in lower case, from all up to a comma."""
+    """The media type of a data URL, from all up to its first comma, if it can be an image's."""
     match = _HEAD.fullmatch(head)
     media_type = match[1].lower() if match else "none"
     return media_type if may_be_image(media_type) else None
