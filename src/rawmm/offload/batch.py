@@ -68,7 +68,7 @@ _WORTH_THREADS: Final = 2 * 1024 * 1024
 """Characters of base64 that take much longer to hash than threads take to wake up."""
 _FETCH_THREADS: Final = 8
 """Threads that wait for web servers."""
-_SYNC_THREADS: Final = 6
+_SYNC_THREADS: Final = 10
 """Threads if most of them wait for a disk. Each holds one image in memory."""
 
 
