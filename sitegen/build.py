@@ -66,6 +66,7 @@ def all_pages() -> dict[str, str]:
 
 def navigation() -> list[Any]:
     """The navigation: titles with a page or with more of these."""
+    types = [page for page in schemas.pages() if page != "schemas/types.md"]
     decisions = sorted(page for page in pages.written().values() if re.match(r"decisions/\d", page))
     return [
         {"Start": ["index.md", "start.md", "concepts.md"]},
@@ -86,11 +87,10 @@ def navigation() -> list[Any]:
         {
             "Schemas": [
                 "schemas/index.md",
-                "schemas/types.md",
+                {"Types": ["schemas/types.md", *types]},
                 "error-codes.md",
                 "versions.md",
                 "evolution.md",
-                {"Types": [page for page in schemas.pages() if page != "schemas/types.md"]},
             ]
         },
         {

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 FOLDER: Final = "schemas"
 _REF: Final = "#/$defs/"
 _LINES: Final = 120
+_EXACT: Final = 2**53 - 1
+"""The largest integer that every JSON parser reads exactly."""
 _BOUNDS: Final = {
     "minimum": "at least {}",
     "maximum": "at most {}",
@@ -71,18 +73,13 @@ def _page(name: str, definition: Mapping[str, Any]) -> Iterator[str]:
 
 def _fields(definition: Mapping[str, Any]) -> Iterator[str]:
     required = set(definition.get("required", ()))
-    yield "| field | type | | meaning |\n|---|---|---|---|\n"
+    yield "| field | type | meaning |\n|---|---|---|\n"
     for field, schema in definition["properties"].items():
-        if field in required:
-            need = "required"
-        elif "default" in schema:
-            need = f"default `{json.dumps(schema['default'])}`"
-        else:
-            need = ""
-        yield (
-            f"| `{field}` | {_cell(_type(schema))} | {need} | "
-            f"{_cell(schema.get('description', ''))} |\n"
-        )
+        name = f"`{field}`<br>required" if field in required else f"`{field}`"
+        kind = _type(schema)
+        if "default" in schema:
+            kind += f", default `{json.dumps(schema['default'])}`"
+        yield f"| {name} | {_cell(kind)} | {_cell(schema.get('description', ''))} |\n"
     more = definition.get("additionalProperties", True)
     if more is False:
         yield "\nThe object is closed: other fields are refused.\n\n"
@@ -121,10 +118,14 @@ def _type(schema: Any) -> str:
     values = schema.get("additionalProperties")
     if "object" in kinds and isinstance(values, dict) and "properties" not in schema:
         words = f"{words} of {_type(values)}"
-    limits = [text.format(schema[key]) for key, text in _BOUNDS.items() if key in schema]
+    limits = [text.format(_number(schema[key])) for key, text in _BOUNDS.items() if key in schema]
     if "pattern" in schema:
         limits.insert(0, f"pattern `{schema['pattern']}`")
     return f"{words}, {', '.join(limits)}" if limits else words
+
+
+def _number(value: float) -> str:
+    return "2⁵³ - 1" if value == _EXACT else f"{value:,}"
 
 
 def _examples(vectors: list[Vector]) -> Iterator[str]:
