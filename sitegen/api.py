@@ -30,6 +30,11 @@ PUBLIC: Final = {
 }
 """Modules all of whose public names are documented, and the names that programs import them by."""
 
+TYPES: Final = "rawmm.model.types"
+_NO_VALUES: Final = (
+    "    options:\n      show_attribute_values: false\n"  # how msgspec writes defaults
+)
+
 MORE: Final = {"rawmm.errors": ("CODES",), "rawmm.store": ("register_scheme",)}
 """Names that are public and that no `__all__` has."""
 
@@ -61,7 +66,8 @@ def pages() -> dict[str, str]:
     out = {}
     rows = []
     for module in modules():
-        body = "".join(f"\n::: {name}\n" for name in module.names)
+        options = _NO_VALUES if module.home == TYPES else ""
+        body = "".join(f"\n::: {name}\n{options}" for name in module.names)
         first, _, rest = module.text.partition("\n")
         out[module.page] = f"# {module.path}\n\n{first}\n{rest.replace('::', ':')}\n{body}"
         rows.append(f"| [`{module.path}`]({module.page.partition('/')[2]}) | {first} |")
