@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import platform
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _PACKAGES: Final = (
     "rawmm", "msgspec", "pybase64", "pillow", "pydantic", "numpy", "jsonschema", "jsonschema-rs",
     "msgpack",
-    "check-jsonschema",
+    "check-jsonschema", "obstore", "ray", "moto",
 )  # fmt: skip
 
 
@@ -28,10 +29,8 @@ def environment() -> dict[str, Any]:
     """Python, cores and packages, but nothing that identifies the machine."""
     packages = {}
     for name in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = "-"
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.machine()}",

@@ -10,7 +10,7 @@ def post_init(struct: Any, /) -> None:
 def valid(struct: Any, /) -> int:
     """Whether a struct obeys the schema and every rule: 0 if Python has to look.
 
-    2 if so and an open object in it has unknown properties, else 1.
+    Else 1, and `HAS_EXTRA`, `HAS_LISTS` and `HAS_PACKED` of `rawmm.native` for what is in it.
     """
 
 class Unsure(Exception):  # noqa: N818
@@ -51,6 +51,25 @@ def packed(kind: type, elements: list[Any], /) -> Any:
 
 def unique_keys(text: bytes, /) -> bool:
     """Whether each object of a valid JSON text has each key once. False says nothing."""
+
+TEXT_HASH_WIDTH: int
+"""Bytes that the processor multiplies at a time without carries; 0 if it cannot."""
+
+def text_digest(text: str | bytes | memoryview, start: int, /) -> bytes | None:
+    """The digest of a text from `start` on, with the secret key of this process: 16 bytes.
+
+    `rawmm.store.text_hash` defines it. None for a string that is not ASCII, and without the
+    instruction.
+    """
+
+def keyed_digest(
+    key: bytes, width: int, text: str | bytes | memoryview, start: int, /
+) -> bytes | None:
+    """The same with a key of 1,040 bytes and a width, 16 or 32, that the processor has.
+
+    Raises:
+        ValueError: another size of the key, or another width.
+    """
 
 def set_up(
     *,

@@ -18,7 +18,7 @@ from rawmm.collector import LARGE, without_collector
 from rawmm.errors import RawMMError, contract_error, shown
 from rawmm.model.kinds import decoded_as, has_type, schema_of
 from rawmm.model.types import MAX_DEPTH, Contract, MessageNode
-from rawmm.native import Unsure, valid
+from rawmm.native import HAS_EXTRA, HAS_LISTS, HAS_PACKED, Unsure, valid
 from rawmm.real_class import is_a
 from rawmm.rules import LARGE_NUMBERS
 from rawmm.validation import (
@@ -425,14 +425,16 @@ def _encode(
     packed: bool | None,  # noqa: FBT001
     version: str | None,
 ) -> bytes:
-    plainly = packed is None and version is None and _is_writable(obj)
-    if not plainly:
+    seen = _seen_valid(obj)
+    if not seen:
         check_writable(obj, mode)
     too_big = False
-    form = obj if plainly else for_version(obj, version, packed=packed)
+    other = 0 if packed is None else HAS_LISTS if packed else HAS_PACKED
+    formed = seen and version is None and not seen & other
+    form = obj if formed else for_version(obj, version, packed=packed)
     warn_of_deprecated(obj)
     try:
-        encoded: bytes = encoder.encode(obj if plainly else merge_extras(form))
+        encoded: bytes = encoder.encode(form if seen else merge_extras(form))
     except OverflowError:
         too_big = True
     except (TypeError, ValueError, RecursionError):
@@ -451,10 +453,14 @@ def _encode(
     )
 
 
-def _is_writable(obj: Any) -> bool:
-    """Fast check that `obj` can be written as it is, in every format."""
+def _seen_valid(obj: Any) -> int:
+    """What is in `obj`, by `valid`, if it can be written in every format and has no extra fields.
+
+    0 says nothing.
+    """
     # The rule of the graph judges a trace. It does not see nodes outside of one.
-    return valid(obj) == 1 and type(obj) is not MessageNode
+    seen = valid(obj) if type(obj) is not MessageNode else 0
+    return 0 if seen & HAS_EXTRA else seen
 
 
 def to_builtins(obj: Any, *, packed: bool | None = None, version: str | None = None) -> Any:

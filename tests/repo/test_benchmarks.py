@@ -67,7 +67,8 @@ def test_readme_has_markers_for_the_table() -> None:
     text = Path(command._README).read_text("utf-8")
     assert text.count(command._BEGIN) == text.count(command._END) == 1
     assert text.count(command._PURE_BEGIN) == text.count(command._PURE_END) == 1
-    for name in command.SUBJECTS:
+    assert text.count(command._SERVERS_BEGIN) == text.count(command._SERVERS_END) == 1
+    for name in (*command.SUBJECTS, *command.ON_SERVERS):
         assert f"| {name} |" in text
 
 

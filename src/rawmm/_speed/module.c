@@ -152,9 +152,9 @@ static PyObject *unique_keys(PyObject *Py_UNUSED(module), PyObject *text) {
 }
 
 static PyObject *valid(PyObject *Py_UNUSED(module), PyObject *o) {
-    int shape = ready && enabled ? shape_of(Py_TYPE(o)) : -1, has_extra = 0;
-    int fine = shape >= 0 && struct_holds(shape, o, &has_extra);
-    int answer = fine ? 1 + has_extra : 0;
+    int shape = ready && enabled ? shape_of(Py_TYPE(o)) : -1, seen = 0;
+    int fine = shape >= 0 && struct_holds(shape, o, &seen);
+    int answer = fine ? VALID | seen : 0;
     if (shape >= 0 && observed(o, "struct", answer) < 0) return NULL;
     return PyLong_FromLong(answer);
 }
@@ -226,6 +226,8 @@ static PyMethodDef METHODS[] = {
     {"packed", packed, METH_VARARGS, NULL},
     {"unique_keys", unique_keys, METH_O, NULL},
     {"valid", valid, METH_O, NULL},
+    {"text_digest", text_digest, METH_VARARGS, NULL},
+    {"keyed_digest", keyed_digest, METH_VARARGS, NULL},
     {"observe", observe, METH_O, NULL},
     {"enable", enable, METH_O, NULL},
     {NULL, NULL, 0, NULL}};
@@ -247,7 +249,8 @@ PyMODINIT_FUNC PyInit__speed(void) {
              *decodes = PyDescr_NewMethod(&PyBaseObject_Type, &DECODED);
     if (!module || !checks || !decodes || PyModule_AddObjectRef(module, "post_init", checks) < 0 ||
         PyModule_AddObjectRef(module, "decoded", decodes) < 0 ||
-        PyModule_AddObjectRef(module, "Unsure", Unsure) < 0)
+        PyModule_AddObjectRef(module, "Unsure", Unsure) < 0 ||
+        PyModule_AddIntConstant(module, "TEXT_HASH_WIDTH", text_hash_width()) < 0)
         Py_CLEAR(module);
     Py_XDECREF(checks);
     Py_XDECREF(decodes);

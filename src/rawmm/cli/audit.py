@@ -132,18 +132,20 @@ def work_of(
     """Return the function that checks a piece.
 
     Args:
-        make_check: called with `args`; returns the check of one record. The first argument is the
-            type, which that of a file replaces.
+        make_check: called with `args`; returns the check of one record. The first two arguments
+            are the type and the image directory, which those of a file replace.
         args: values that can be pickled.
         most: findings of a piece to return; 0 for all.
     """
-    checks: dict[str | None, Check] = {None: make_check(*args)}
+    kind, image_dir, *options = args
+    checks: dict[tuple[str | None, str | None], Check] = {(kind, image_dir): make_check(*args)}
 
     def work(piece: Piece) -> tuple[Checked, Piece | None]:
-        kind = piece.given.type_name
-        if kind not in checks:
-            checks[kind] = make_check(kind, *args[1:])
-        check = checks[kind]
+        given = piece.given
+        own = given.type_name or kind, given.image_dir or image_dir
+        if own not in checks:
+            checks[own] = make_check(*own, *options)
+        check = checks[own]
         records = errors = 0
         found: list[Found] = []
         codes = Codes()

@@ -1,12 +1,7 @@
 """Bundles: records and their images in one folder or ZIP file, which may be moved anywhere.
 
-::
-
-    bundle.manifest      JSON: kind, version, the hash and number of records of each file
-    records/NAME.jsonl   records, which name images by file name alone
-    images/HASH.EXT      images, named as in an image directory
-
-The folder is also an image directory with records beside it, so every command reads it.
+`rawmm.store.BundleImages` has the files of a bundle. The manifest is JSON: kind, version, the hash
+and number of records of each file.
 """
 
 from __future__ import annotations
@@ -16,9 +11,8 @@ import os
 import secrets
 import shutil
 import zipfile
-import zlib
-from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Self, cast
 
 import msgspec
@@ -26,9 +20,8 @@ import msgspec
 from rawmm.cli.compressed import DamagedStreamError
 from rawmm.cli.output import UsageError
 from rawmm.cli.records import BrokenSourceError, Source
-from rawmm.errors import MaterializeError, printable, raise_alone, shown_file
-from rawmm.images import Limits
-from rawmm.store import ImageStore
+from rawmm.errors import printable, raise_alone, shown_file
+from rawmm.store import IMAGES, MANIFEST, RECORDS, ZIP, ZIP_DAMAGE, BundleImages, ImageStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,18 +29,11 @@ if TYPE_CHECKING:
 
     from rawmm.cli.records import Record
 
-MANIFEST: Final = "bundle.manifest"
-IMAGES: Final = "images"
-RECORDS: Final = "records"
-ZIP: Final = ".zip"
-
 _KIND: Final = "rawmm_bundle"
 _VERSION: Final = 1
 _LARGEST_MANIFEST: Final = 64 << 20
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """The time of every file in a ZIP file, so that equal bundles are equal files."""
-_DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-"""What zipfile raises for a damaged file, and for one that is encrypted or of another method."""
 
 
 class RecordsFile(msgspec.Struct, frozen=True):
@@ -66,16 +52,16 @@ class Manifest(msgspec.Struct, frozen=True):
     images: int
 
 
-def is_bundle(path: str) -> bool:
-    """Whether a path names a bundle: a ZIP file, or a folder with a manifest."""
-    return Path(path).suffix.lower() == ZIP or Path(path, MANIFEST).is_file()
-
-
 class Bundle:
-    """A bundle that is read. It is an `ImageReader` of its images. Use it as a context.
+    """A bundle that is read. Use it as a context.
 
     Args:
         path: the folder or ZIP file.
+
+    Attributes:
+        name: the name in messages.
+        manifest: what is in it.
+        images: the store of its images.
 
     Raises:
         UsageError: it cannot be read.
@@ -86,16 +72,16 @@ class Bundle:
         self.name = printable(path)
         self._path = Path(path)
         self._zip: zipfile.ZipFile | None = None
-        self._limits = Limits()
         if not self._path.is_dir():
             try:
                 self._zip = zipfile.ZipFile(path)
             except OSError as error:
                 reason = (error.strerror or "").lower()
                 raise UsageError(f"{shown_file(self.name)}: cannot be read: {reason}") from None
-            except (*_DAMAGE, ValueError):
+            except ZIP_DAMAGE:
                 raise_alone(_broken("a complete ZIP file", "another file, or a damaged one"))
         self.manifest = self._read_manifest()
+        self.images = BundleImages(path)
 
     def __enter__(self) -> Self:
         """Return the bundle, which is open."""
@@ -103,52 +89,28 @@ class Bundle:
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
+        self.images.close()
         if self._zip is not None:
             self._zip.close()
 
-    def records(self, name: str) -> Iterator[Record]:
-        """The records of a file. After the last, the file is compared with the manifest.
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each file of records, by its name."""
+        return {name: self._size(f"{RECORDS}/{name}") for name in self.manifest.records}
+
+    @contextmanager
+    def source(self, name: str) -> Iterator[Source]:
+        """Open a file of records. After the last one, it is compared with the manifest.
 
         Raises:
-            BrokenSourceError: the file is missing or damaged.
+            BrokenSourceError: the file is missing or damaged; also of the records of the source.
         """
-        said = self.manifest.records[name]
-        count = 0
+        said = self.manifest.records.get(name)
+        if said is None:
+            raise _broken("the records of a bundle", "a bundle without them")
         with self._open(f"{RECORDS}/{name}") as file:
-            hashed = _Hashing(file)
-            source = Source(cast("BinaryIO", hashed), f"{self.name}/{name}", "jsonl", bounded=True)
-            for record in source.records(may_be_empty=True):
-                count += 1
-                yield record
-        if hashed.hexdigest() != said.sha256 or count != said.count:
-            raise _broken(
-                f"{said.count} records with the hash in the manifest",
-                f"{count} records" + ("" if count != said.count else " that were changed"),
+            yield _BundledSource(
+                file, f"{self.name}/{RECORDS}/{name}", said, self._size(f"{RECORDS}/{name}")
             )
-
-    def read(self, locator: str, expected_hash: str | None = None) -> bytes:
-        """The bytes of an image, by its file name. The caller compares the hash."""
-        del expected_hash
-        name = locator.rpartition("/")[2]
-        try:
-            file = self._open(f"{IMAGES}/{name}")
-        except BrokenSourceError:
-            file = None
-        if file is None:
-            raise MaterializeError(
-                "missing_image", expected="an image of the bundle", got="a name that it lacks"
-            )
-        with file:
-            try:
-                raw = _Hashing(file).read(self._limits.max_bytes + 1)
-            except DamagedStreamError:
-                raw = b""
-        if not raw:
-            raise MaterializeError(
-                "hash_mismatch", expected="the bytes of an image", got="damaged data"
-            )
-        self._limits.check_bytes(len(raw))
-        return raw
 
     def image_names(self) -> list[str]:
         """The file names of the images, sorted.
@@ -156,15 +118,17 @@ class Bundle:
         Raises:
             BrokenSourceError: there are more or fewer than the manifest says.
         """
-        if self._zip is None:
-            folder = self._path / IMAGES
-            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        else:
-            paths = map(PurePosixPath, self._zip.namelist())
-            names = [path.name for path in paths if path.parent == PurePosixPath(IMAGES)]
+        names = self.images.names()
         if len(names) != self.manifest.images:
             raise _broken(f"{self.manifest.images} images, as in the manifest", f"{len(names)}")
-        return sorted(names)
+        return names
+
+    def _size(self, name: str) -> int:
+        with suppress(OSError, KeyError, ValueError):
+            if self._zip is None:
+                return (self._path / name).stat().st_size
+            return self._zip.getinfo(name).file_size
+        return 0
 
     def _open(self, name: str) -> BinaryIO:
         try:
@@ -175,7 +139,7 @@ class Bundle:
             if not isinstance(error, FileNotFoundError):
                 reason = (error.strerror or "").lower()
                 raise UsageError(f"{self.name}: cannot be read: {reason}") from None
-        except (*_DAMAGE, KeyError, ValueError):
+        except (*ZIP_DAMAGE, KeyError):
             pass
         raise _broken(f"the file {printable(name)}", "a bundle without it, or a damaged one")
 
@@ -197,6 +161,29 @@ class Bundle:
         return manifest
 
 
+class _BundledSource(Source):
+    """The records of a bundle's file, which must be those of the manifest."""
+
+    def __init__(self, file: BinaryIO, name: str, said: RecordsFile, size: int) -> None:
+        self._hashing = _Hashing(file)
+        self._said = said
+        super().__init__(cast("BinaryIO", self._hashing), name, "jsonl", size=size, bounded=True)
+
+    def records(self, *, may_be_empty: bool = True, keep_blank: bool = False) -> Iterator[Record]:
+        """The records. See `Source.records`; a bundle may have files without any."""
+        del may_be_empty
+        count = 0
+        for record in super().records(may_be_empty=True, keep_blank=keep_blank):
+            count += 1
+            yield record
+        said = self._said
+        if self._hashing.hexdigest() != said.sha256 or count != said.count:
+            raise _broken(
+                f"{said.count} records with the hash in the manifest",
+                f"{count} records" + ("" if count != said.count else " that were changed"),
+            )
+
+
 class _Hashing:
     """A stream that hashes what is read, and raises zipfile's errors as `DamagedStreamError`."""
 
@@ -208,7 +195,7 @@ class _Hashing:
         """Read up to `size` bytes."""
         try:
             data = self._file.read(size)
-        except _DAMAGE:
+        except ZIP_DAMAGE:
             data = None
         if data is None:
             raise DamagedStreamError("damaged data")

@@ -18,6 +18,14 @@ _LOGS: Final[tuple[tuple[frozenset[str], str], ...]] = (
     (frozenset({"conversations"}), f"this looks like ShareGPT; of each conversation, {_AS_LINES}"),
     (frozenset({"custom_id", "body"}), "this is a line of a batch; its body is the chat request"),
     (frozenset({"custom_id", "response"}), "this is an answer of a batch, which has no images"),
+    (
+        frozenset({"input_ids", "loss_mask"}),
+        "this is a micro-batch, which is no type of the contract; check the traces before packing",
+    ),
+    (
+        frozenset({"token_ids", "mask", "env_name"}),
+        "this is a training sample, which is no type of the contract; check the trace it is from",
+    ),
 )
 """Keys of a document, and what to do with it."""
 

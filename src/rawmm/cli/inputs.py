@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeAlias
 from cyclopts import Parameter
 
 from rawmm.cli.output import UsageError
-from rawmm.cli.records import STDIO, FileFormat, Input, format_of
+from rawmm.cli.records import STDIO, BrokenSourceError, FileFormat, Input, format_of
 from rawmm.errors import RawMMError, printable, shown_file
-from rawmm.store import fixed_part, is_object_url, is_pattern, list_objects
+from rawmm.store import (
+    RECORDS,
+    ZIP,
+    fixed_part,
+    is_bundle,
+    is_object_url,
+    is_pattern,
+    list_objects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,13 +53,15 @@ def find_inputs(path: str, form: FileFormat | None, option: str, column: str | N
     """The files that `path` names, sorted by name.
 
     In a folder, and for a pattern, these are the files of records by extension, in all folders
-    below. With a `form`, a pattern names every file.
+    below. With a `form`, a pattern names every file. Those of a bundle are in its manifest.
 
     Raises:
         UsageError: there is none.
     """
     if is_object_url(path):
         return _objects(path, form, option, column)
+    if path not in {"", STDIO} and (is_bundle(path) or _ends_in_zip(path)):
+        return _bundled(path, option)
     is_folder = path not in {"", STDIO} and Path(path).is_dir()
     if not is_folder and not _is_pattern(path):
         return [Found(Input(path, form, option, column), None)]
@@ -68,6 +78,32 @@ def find_inputs(path: str, form: FileFormat | None, option: str, column: str | N
     return found
 
 
+def _ends_in_zip(path: str) -> bool:
+    return PurePath(path).suffix.lower() == ZIP and not _is_pattern(path)
+
+
+def _bundled(path: str, option: str) -> list[Found]:
+    """The files of records of a bundle. If it is damaged, reading the one that it names says so.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    from rawmm.cli.bundles import Bundle
+
+    try:
+        with Bundle(path) as bundle:
+            sizes = bundle.sizes()
+    except BrokenSourceError:
+        return [Found(Input(path, "jsonl", option, bundle=path), PurePath(PurePath(path).name))]
+    return [
+        Found(
+            Input(f"{path}/{RECORDS}/{name}", "jsonl", option, size=size, bundle=path),
+            PurePath(RECORDS, name),
+        )
+        for name, size in sorted(sizes.items())
+    ]
+
+
 def _objects(url: str, form: FileFormat | None, option: str, column: str | None) -> list[Found]:
     """The objects that a URL names: one, or with wildcards, or a slash at the end, many."""
     if url.endswith("/"):
@@ -76,14 +112,17 @@ def _objects(url: str, form: FileFormat | None, option: str, column: str | None)
         return [Found(Input(url, form, option, column), None)]
     failure = f"{shown_file(printable(url))}: matches no file of records"
     try:
-        names = [one.url for one in list_objects(url)]
+        objects = list(list_objects(url))
     except RawMMError as error:
-        names, failure = [], f"{shown_file(printable(url))}: {error.message}"
+        objects, failure = [], f"{shown_file(printable(url))}: {error.message}"
     base = fixed_part(url)
     found = [
-        Found(Input(name, form, option, column), PurePath(name.removeprefix(base)))
-        for name in names
-        if form is not None or format_of(name) is not None
+        Found(
+            Input(one.url, form, option, column, size=one.size),
+            PurePath(one.url.removeprefix(base)),
+        )
+        for one in objects
+        if form is not None or format_of(one.url) is not None
     ]
     if not found:
         raise UsageError(failure)

@@ -17,6 +17,7 @@ import msgspec
 from rawmm.cli import output as terminal
 from rawmm.cli.bugs import Bug, InternalError
 from rawmm.cli.output import UsageError, counted, run_progress
+from rawmm.cli.pieces import size_of
 from rawmm.cli.records import open_bytes
 from rawmm.cli.rewrite import Rewrite
 from rawmm.errors import RawMMError, printable, shown_file
@@ -234,7 +235,7 @@ def rewrite_many(
         manifest.finished[one.input.path] for one, had in zip(found, before, strict=True) if had
     ]
     earlier = len(done)
-    sizes = [_size(one.input) for one, _ in jobs]
+    sizes = [size_of(one.input) for one, _ in jobs]
     failed = code = size = 0
     try:
         with engine, run_progress(what, sum(sizes)) as advance:
@@ -275,12 +276,6 @@ def files_text(totals: Totals) -> str:
     before = f" ({totals.before} by an earlier run)" if totals.before else ""
     failed = f", {totals.failed} not written" if totals.failed else ""
     return f"{counted(totals.files, 'file')}{before}{failed}, "
-
-
-def _size(given: Input) -> int:
-    with suppress(OSError, ValueError):
-        return os.stat(given.path).st_size  # noqa: PTH116  (the name may be anything)
-    return 0
 
 
 def _work_of(

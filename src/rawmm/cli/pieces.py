@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from rawmm.cli.bugs import Bug, InternalError, report_bugs
@@ -28,7 +28,7 @@ from rawmm.cli.records import (
 )
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError, RawMMError
-from rawmm.store import is_object_url
+from rawmm.store import is_object_url, object_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,9 +83,11 @@ def pieces_of(given: Input, *, alone: bool = False, may_be_empty: bool = True) -
         return
     cut = False
     try:
-        # The files of prime-rl are one list, and Parquet files have an index.
+        # The files of prime-rl are one list, Parquet files have an index, and those of bundles are
+        # compared with their hash.
         if (
             given.compression is None
+            and given.bundle is None
             and not is_micro_batches(given.path)
             and given.format() in _CUT
         ):
@@ -109,6 +111,13 @@ def lines_of(piece: Piece) -> int:
 
 def size_of(given: Input) -> int:
     """Bytes of a file, for the progress; 0 if it is not known."""
+    if given.size is not None:
+        return given.size
+    if is_object_url(given.path):
+        with suppress(RawMMError):  # reading it says why
+            found = object_state(given.path)
+            return 0 if found is None else found.size
+        return 0
     with suppress(OSError, ValueError):
         return os.stat(given.path).st_size  # noqa: PTH116  (the name may be anything)
     return 0
@@ -191,11 +200,14 @@ def opened(piece: Piece, *, may_be_empty: bool = True) -> Iterator[Reader]:
     if piece.shipped is not None:
         yield Reader(piece, None)
         return
-    try:
-        with _source(piece) as source:
-            yield Reader(piece, source, may_be_empty=may_be_empty)
-    except UsageError as error:
-        yield Reader(piece._replace(shipped=(), failure=error), None)
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(_source(piece))
+        except (RawMMError, UsageError) as error:
+            reader = Reader(piece._replace(shipped=(), failure=error), None)
+        else:
+            reader = Reader(piece, source, may_be_empty=may_be_empty)
+        yield reader
 
 
 @contextmanager

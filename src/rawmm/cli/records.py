@@ -118,6 +118,10 @@ class Input(NamedTuple):
         option: the option for the format, for messages.
         column: the column with the records, if given.
         type_name: the type of the records, if it is that of this file alone.
+        image_dir: the store of its images, if it is that of this file alone.
+        size: its bytes, if a listing told them.
+        bundle: the bundle that it is a file of. `path` is then the path of the bundle, ``records``
+            and its name there, also in a ZIP file; of a bundle that cannot be read, the bundle's.
     """
 
     path: str
@@ -125,11 +129,21 @@ class Input(NamedTuple):
     option: str
     column: str | None = None
     type_name: str | None = None
+    image_dir: str | None = None
+    size: int | None = None
+    bundle: str | None = None
 
     @property
     def name(self) -> str:
         """The name in messages."""
         return "<stdin>" if self.path == STDIO else printable(self.path)
+
+    @property
+    def file(self) -> str:
+        """The path of the file that has its bytes: the ZIP file, of a file in a bundle."""
+        if self.bundle is None or Path(self.bundle).is_dir():
+            return self.path
+        return self.bundle
 
     @property
     def compression(self) -> Compression | None:
@@ -411,9 +425,16 @@ def open_source(given: Input) -> Iterator[Source]:
 
     Raises:
         UsageError: the file does not exist, is a directory, cannot be read, or has no known format.
+        BrokenSourceError: it is of a bundle that is damaged.
     """
     if not given.path:
         raise UsageError("a file name is empty; is a variable unset?")
+    if given.bundle is not None:
+        from rawmm.cli.bundles import Bundle
+
+        with Bundle(given.bundle) as bundle, bundle.source(PurePath(given.path).name) as source:
+            yield source
+        return
     if given.path == STDIO:
         if sys.stdin is None:
             raise UsageError("standard input is closed")

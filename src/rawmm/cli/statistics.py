@@ -15,7 +15,7 @@ from rawmm.cli.moving import file_name_of
 from rawmm.locators import scheme_of
 from rawmm.offload import inline_url, record_parts
 from rawmm.real_class import is_a
-from rawmm.store import ImageStore
+from rawmm.store import BundleImages, ImageStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +106,7 @@ class Counting:
 
     def __init__(self, store: Store | None) -> None:
         self._root = Path(store.root) if store is not None and is_a(store, ImageStore) else None
+        self._bundle: Any = store if is_a(store, BundleImages) else None
 
     def count(self, value: Any, found: Statistics) -> None:
         """Add what a record holds, given as plain data. Any other shape counts nothing."""
@@ -139,6 +140,8 @@ class Counting:
         found.referred_bytes += (size + 2) // 3 * 4
 
     def _size(self, name: str) -> int:
+        if self._bundle is not None:
+            return int(self._bundle.size(name))
         if self._root is None or "/" in name or "\0" in name or not name:
             return 0
         try:

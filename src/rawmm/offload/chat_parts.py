@@ -82,7 +82,11 @@ def _is_plain(value: Any, mark: str, urls: list[str]) -> bool:
         if type(content) is str:
             if _may_have_url(content, mark):
                 return False
-        elif type(content) is not list or not all(_adds(part, mark, urls) for part in content):
+        elif type(content) is list:
+            for part in content:
+                if not _adds(part, mark, urls):
+                    return False
+        else:
             return False
     return True
 

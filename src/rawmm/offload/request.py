@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rawmm.errors import RawMMError
     from rawmm.images import Limits
     from rawmm.offload.batch import PlannedImage
-    from rawmm.offload.image_parts import ImagePart
     from rawmm.offload.stats import ImageOffloadStats
     from rawmm.store import Store
 
@@ -78,8 +77,14 @@ def offload_request(
         got = "a string" if is_a(value, str) else shown(value)
         raise contract_error("wrong_type", (), expected="a JSON object or array", got=got)
 
+    marks = {
+        part.source: index
+        for part, index in zip(found.parts, indices, strict=True)
+        if index is not None
+    }
+
     def read(url: str) -> str | memoryview:
-        index = text.index(url)
+        index = marks.get(url)
         return url if index is None else urls[index]
 
     with OffloadBatch(image_dir, store, limits, read) as batch:
@@ -94,7 +99,7 @@ def offload_request(
                 raise
             urls |= unescaped
             planned = batch.prepare(found)
-        rewritten = _rewritten(text, found, planned)
+        rewritten = _rewritten(text, found, indices, planned)
         batch.write(found, planned)
     return OffloadedRequest(rewritten, batch.stats(found, planned))
 
@@ -153,12 +158,17 @@ class _Strings(Strings):
         return text if index is None else self._text.decoded(index)
 
 
-def _rewritten(text: UrlExtractor, found: ImageParts, planned: list[PlannedImage]) -> bytes:
+def _rewritten(
+    text: UrlExtractor,
+    found: ImageParts,
+    indices: list[int | None],
+    planned: list[PlannedImage],
+) -> bytes:
     """Return the text with new URLs, and with the objects of forms changed."""
     new: dict[int, bytes] = {}
     changes: dict[int, ObjectChange] = {}
-    for part, image in zip(found.parts, planned, strict=True):
-        index = _index(text, part)
+    for part, index, image in zip(found.parts, indices, planned, strict=True):
+        assert index is not None, "other URLs, and base64 that begins as no image, were refused"
         if image.image is not None:
             new[index] = msgspec.json.encode(image.url)
         if found.has_shape(part):
@@ -172,12 +182,6 @@ def _rewritten(text: UrlExtractor, found: ImageParts, planned: list[PlannedImage
     if not new and not changes:
         return text.whole
     return text.splice(change_objects(text.rest, changes) if changes else text.rest, new)
-
-
-def _index(text: UrlExtractor, part: ImagePart) -> int:
-    index = text.index(part.source)
-    assert index is not None, "other URLs, and base64 that begins as no image, were refused"
-    return index
 
 
 def _changed(json_object: bytes | memoryview, patch: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,13 @@ store, and `collect_garbage` deletes the images that no record names.
 
 from __future__ import annotations
 
+from rawmm.store.bundle_images import IMAGES as IMAGES
+from rawmm.store.bundle_images import MANIFEST as MANIFEST
+from rawmm.store.bundle_images import RECORDS as RECORDS
+from rawmm.store.bundle_images import ZIP as ZIP
+from rawmm.store.bundle_images import ZIP_DAMAGE as ZIP_DAMAGE
+from rawmm.store.bundle_images import BundleImages as BundleImages
+from rawmm.store.bundle_images import is_bundle as is_bundle
 from rawmm.store.cached import CacheCounters as CacheCounters
 from rawmm.store.cached import CachedStore
 from rawmm.store.errors import STORE_FAILURES as STORE_FAILURES
@@ -34,8 +41,8 @@ from rawmm.store.protocol import checked_store as checked_store
 from rawmm.store.protocol import fetcher_of as fetcher_of
 from rawmm.store.protocol import put_image as put_image
 from rawmm.store.protocol import read_bytes as read_bytes
-from rawmm.store.protocol import url_of as url_of
 from rawmm.store.protocol import url_of_id as url_of_id
+from rawmm.store.protocol import urls_of as urls_of
 from rawmm.store.record_objects import ObjectReader as ObjectReader
 from rawmm.store.record_objects import RecordObject as RecordObject
 from rawmm.store.record_objects import fixed_part as fixed_part

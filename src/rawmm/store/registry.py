@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import OffloadError, contract_error, shown_text
 from rawmm.locators import Problem, file_path, scheme_of
+from rawmm.store.bundle_images import BundleImages, is_bundle
 from rawmm.store.errors import calling
 from rawmm.store.local import ImageStore
 from rawmm.store.object_store import OBJECT_SCHEMES, ObjectImageStore
@@ -67,9 +68,10 @@ def open_store(url_or_path: str | os.PathLike[str], **options: Any) -> Store:
     """Open the store at a location.
 
     Args:
-        url_or_path: a directory, absolute or relative to the working directory, or a URL whose
-            scheme is served: ``file`` is, and with the extra ``stores`` also ``s3``, ``gs``,
-            ``az`` and ``memory``.
+        url_or_path: a directory, absolute or relative to the working directory; a bundle, a ZIP
+            file or folder of ``rawmm bundle``, which is read only; or a URL whose scheme is
+            served: ``file`` is, and with the extra ``stores`` also ``s3``, ``gs``, ``az`` and
+            ``memory``.
         options: passed to the store, e.g. those of `ImageStore` for a directory and of
             `ObjectImageStore` for a bucket.
 
@@ -79,6 +81,8 @@ def open_store(url_or_path: str | os.PathLike[str], **options: Any) -> Store:
     """
     scheme = location_scheme(url_or_path) or "file"
     open_ = _entry(scheme, "a path").open
+    if open_ is ImageStore and is_bundle(url_or_path):
+        open_ = BundleImages
     _, *parameters = signature(open_).parameters.values()
     accepted = [one.name for one in parameters]
     takes_any = any(one.kind is one.VAR_KEYWORD for one in parameters)

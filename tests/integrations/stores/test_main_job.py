@@ -1,4 +1,4 @@
-"""The README's main job runs unchanged with its images in S3."""
+"""The README's main job runs unchanged with its images in each cloud."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_main_job_with_images_in_s3(
-    tmp_path: Path, bucket: str, capsys: pytest.CaptureFixture[str]
+def test_main_job_with_images_in_a_bucket(
+    tmp_path: Path, any_bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    do_main_job(bucket, tmp_path, capsys)
+    do_main_job(any_bucket, tmp_path, capsys)

@@ -1,4 +1,4 @@
-"""Records in S3: commands find, read and write them, and go on where a run stopped."""
+"""Records in each cloud: commands find, read and write them, and go on where a run stopped."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def lines(count: int, first: int = 0) -> bytes:
 
 
 @pytest.fixture
-def run(bucket: str) -> str:
+def run(any_bucket: str) -> str:
     """The URL of a folder with three objects of records, one of which has an error."""
-    url = bucket.removesuffix("/images")
+    url = any_bucket.removesuffix("/images")
     store = from_url(url)
     obstore.put(store, "a/traces.jsonl", lines(RECORDS))
     obstore.put(store, "b/c/traces.jsonl.gz", gzip.compress(lines(RECORDS, 3)))

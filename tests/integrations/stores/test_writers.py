@@ -44,27 +44,27 @@ def write_all(root: str, images: Sequence[bytes], seed: int) -> tuple[int, int]:
     return store.counters.seen, store.counters.stored
 
 
-def test_eight_writers_of_twenty_images_store_twenty(bucket: str) -> None:
+def test_eight_writers_of_twenty_images_store_twenty(any_bucket: str) -> None:
     with ProcessPoolExecutor(WRITERS, CONTEXT) as pool:
-        running = [pool.submit(write_all, bucket, IMAGES, seed) for seed in range(WRITERS)]
+        running = [pool.submit(write_all, any_bucket, IMAGES, seed) for seed in range(WRITERS)]
         done = [one.result() for one in running]
     assert sum(seen for seen, _ in done) == WRITERS * len(IMAGES)
     assert sum(written for _, written in done) == len(IMAGES)
-    store = ObjectImageStore(bucket)
+    store = ObjectImageStore(any_bucket)
     assert len(store.names()) == len(IMAGES)
     assert store.verify() == []
-    assert fsck(bucket) == []
+    assert fsck(any_bucket) == []
 
 
-def test_garbage_is_marked_then_deleted_unless_it_is_written_again(bucket: str) -> None:
-    store = ObjectImageStore(bucket)
+def test_garbage_is_marked_then_deleted_unless_it_is_written_again(any_bucket: str) -> None:
+    store = ObjectImageStore(any_bucket)
     kept, again, garbage = (store.put(raw) for raw in IMAGES[:3])
     records = [kept.uri]
     # Times of S3 are whole seconds, so that the first run may find the images too young.
     grace = timedelta(seconds=1)
     marked = 0
     for _ in range(100):
-        stats = collect_garbage(bucket, records, grace=grace)
+        stats = collect_garbage(any_bucket, records, grace=grace)
         assert stats.deleted == []
         marked += stats.marked
         if marked:
@@ -74,7 +74,7 @@ def test_garbage_is_marked_then_deleted_unless_it_is_written_again(bucket: str) 
     assert not store.put(IMAGES[1]).written
     assert store.exists(again.raw_image_id, renew=True)
     for _ in range(100):
-        stats = collect_garbage(bucket, [*records, again.uri], grace=grace)
+        stats = collect_garbage(any_bucket, [*records, again.uri], grace=grace)
         if stats.deleted:
             break
         asyncio.run(asyncio.sleep(0.1))

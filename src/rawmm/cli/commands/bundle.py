@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from rawmm.cli import output as terminal
 from rawmm.cli.array_bytes import to_json
 from rawmm.cli.bugs import InternalError, report_bugs
-from rawmm.cli.bundles import Bundle, BundleWriter, is_bundle
+from rawmm.cli.bundles import Bundle, BundleWriter
 from rawmm.cli.compressed import inner_name
 from rawmm.cli.image_dir import open_store
 from rawmm.cli.inputs import Column, FilesFormat, all_inputs
@@ -24,7 +24,7 @@ from rawmm.cli.rewrite import decode_text
 from rawmm.errors import OffloadError, RawMMError
 from rawmm.locators import scheme_of
 from rawmm.offload import offload_images_inplace, replace_locators
-from rawmm.store import put_image, url_of_id
+from rawmm.store import is_bundle, put_image, url_of_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,7 +113,7 @@ def _verify(files: tuple[str, ...], place: _Place) -> int:
                 records += 1
             place.file, place.line = path, None
             for name in found.image_names():
-                verified(found, name)
+                verified(found.images, name)
                 images += 1
     terminal.info(f"{counted(records, 'record')}, {counted(images, 'image')}: no errors")
     return 0
@@ -155,7 +155,7 @@ def _sources(
         with Bundle(path) as found:
             for name in found.manifest.records:
                 writer.begin(name)
-                yield (record.data for record in _named(found, name, place)), found, "jsonl"
+                yield (record.data for record in _named(found, name, place)), found.images, "jsonl"
         return
     for name, given in all_inputs([path], form, "--input-format", column):
         if isinstance(given, UsageError):
@@ -183,10 +183,11 @@ def _bundled(found: Bundle, place: _Place) -> Iterator[Any]:
 
 def _named(found: Bundle, name: str, place: _Place) -> Iterator[Any]:
     place.file, place.line = f"{found.name}/records/{name}", None
-    for record in found.records(name):
-        place.line = record.line
-        yield record
-        place.line = None
+    with found.source(name) as source:
+        for record in source.records():
+            place.line = record.line
+            yield record
+            place.line = None
 
 
 class _Packer:

@@ -45,7 +45,9 @@ _FIRST: Final = (Trace, Episode, MessageNode)
 
 
 def check(
-    *files: Annotated[str, Parameter(help="Files, folders or patterns; - is standard input.")],
+    *files: Annotated[
+        str, Parameter(help="Files, folders, patterns or bundles; - is standard input.")
+    ],
     type_name: Annotated[
         str | None,
         Parameter(
@@ -64,7 +66,8 @@ def check(
             help="Directory, or URL of another store, of the images that records refer to; each "
             "image must exist there. "
             "Without it, the summary counts the images that were not checked. Inline images are "
-            "always checked. To verify the content of stored images, use rawmm fsck.",
+            "always checked, and those of a bundle are read and compared with their hash. To "
+            "verify the content of other stored images, use rawmm fsck.",
         ),
     ] = None,
     require_images: Annotated[
@@ -161,7 +164,10 @@ def check(
     )
     checker_of(*args)  # says what is wrong with the options
     inputs = [
-        (name, _with_type(given, settings) if type_name is None else given)
+        (
+            name,
+            given if isinstance(given, UsageError) else _own(given, settings, type_name, image_dir),
+        )
         for name, given in all_inputs(files, input_format_name, "--input-format", column)
     ]
     with Report(style, max_errors) as report, open_engine(engine, jobs, address) as opened_engine:
@@ -185,8 +191,15 @@ def _settings(config: str | None, *, no_config: bool) -> Config:
     return find_config() if config is None else read_config(config)
 
 
-def _with_type(given: Input | UsageError, settings: Config) -> Input | UsageError:
-    if isinstance(given, UsageError) or given.path == STDIO or is_object_url(given.path):
+def _own(
+    given: Input | UsageError, settings: Config, type_name: str | None, image_dir: str | None
+) -> Input | UsageError:
+    """A file with the type and the image directory that it has for itself."""
+    if isinstance(given, UsageError):
+        return given
+    if image_dir is None and given.bundle is not None:
+        given = given._replace(image_dir=given.bundle)
+    if type_name is not None or given.path == STDIO or is_object_url(given.path):
         return given
     return given._replace(type_name=settings.type_of(given.path))
 

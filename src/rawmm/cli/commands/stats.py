@@ -26,6 +26,7 @@ from rawmm.parallel import in_order
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rawmm.cli.audit import Check
     from rawmm.cli.bugs import Bug
     from rawmm.parallel import Engine
 
@@ -43,7 +44,9 @@ _HEAD: Final = (
 
 
 def stats(
-    *files: Annotated[str, Parameter(help="Files, folders or patterns; - is standard input.")],
+    *files: Annotated[
+        str, Parameter(help="Files, folders, patterns or bundles; - is standard input.")
+    ],
     image_dir: Annotated[
         str | None,
         Parameter(help="The image directory, to count what stored images save, too."),
@@ -113,11 +116,14 @@ def work_of(image_dir: str | None) -> Callable[[Piece], tuple[Counted, None]]:
     Raises:
         UsageError: `image_dir` names no store.
     """
-    store = None if image_dir is None else open_store(image_dir)
-    check, counting = checker_of(None, image_dir, require_images=False), Counting(store)
+    makers: dict[str | None, tuple[Check, Counting]] = {image_dir: _counting(image_dir)}
 
     def work(piece: Piece) -> tuple[Counted, None]:
         found, failures = Statistics(), list[Any]()
+        place = piece.given.bundle if image_dir is None else image_dir
+        if place not in makers:
+            makers[place] = _counting(place)
+        check, counting = makers[place]
         with opened(piece) as reader:
             for record in reader:
                 found.records += 1
@@ -141,6 +147,11 @@ def work_of(image_dir: str | None) -> Callable[[Piece], tuple[Counted, None]]:
             return Counted(found, failures, is_read, reader.lines, reader.done), None
 
     return work
+
+
+def _counting(image_dir: str | None) -> tuple[Check, Counting]:
+    store = None if image_dir is None else open_store(image_dir)
+    return checker_of(None, image_dir, require_images=False), Counting(store)
 
 
 def _counted(

@@ -15,12 +15,14 @@ from rawmm.cli.commands.check import Checker
 from rawmm.cli.compressed import inner_name
 from rawmm.cli.documents import decode_plain
 from rawmm.cli.image_dir import open_store
+from rawmm.cli.inputs import find_inputs
 from rawmm.cli.layout import named_layout
 from rawmm.cli.output import UsageError, counted
 from rawmm.cli.record_types import named_type
 from rawmm.cli.records import STDIO, Format, Input, open_source
 from rawmm.cli.writer import Target
 from rawmm.errors import RawMMError
+from rawmm.store import is_bundle
 from rawmm.view import DEFAULT_BUDGET, Page, ViewedRecord, is_page
 
 if TYPE_CHECKING:
@@ -30,12 +32,13 @@ _MAX_RECORDS: Final = 1_000
 
 
 def view(
-    *files: Annotated[str, Parameter(help="Files to show; - is standard input.")],
+    *files: Annotated[str, Parameter(help="Files or bundles to show; - is standard input.")],
     image_dir: Annotated[
         str | None,
         Parameter(
             help="Directory, or URL of another store, of the images that records refer to. A file "
-            "named by its hash is found there wherever the record says that it is."
+            "named by its hash is found there wherever the record says that it is. By default "
+            "the first bundle of FILE."
         ),
     ] = None,
     to: Annotated[
@@ -94,7 +97,8 @@ def view(
         raise UsageError("--image-megabytes and --max-records take 0 or a positive number")
     target = _target(files[0], to)
     reader = _Reader(type_name, input_format_name)
-    store = None if image_dir is None else open_store(image_dir)
+    place = image_dir or next((path for path in files if is_bundle(path)), None)
+    store = None if place is None else open_store(place)
     family = None if layout is None else named_layout(layout)
     named = files if compare is None else (*files, compare)
     title = ", ".join(Input(path, input_format_name, "").name for path in named[:3])
@@ -137,7 +141,13 @@ class _Reader:
         Raises:
             UsageError: it cannot be read.
         """
-        given = Input(path, self._form, "--input-format")
+        inputs = [Input(path, self._form, "--input-format")]
+        if is_bundle(path):
+            inputs = [found.input for found in find_inputs(path, self._form, "", None)]
+        for given in inputs:
+            yield from self._of_file(given)
+
+    def _of_file(self, given: Input) -> Iterator[ViewedRecord]:
         with open_source(given) as source:
             try:
                 for record in source.records(may_be_empty=True):
