@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from rawmm import native
 from rawmm.model.kinds import schema_of
+from rawmm.model.types import Contract, PackedStream
 from rawmm.rules import own_errors
 from rawmm.validation import revalidate, shape_errors
 from rawmm.values.extras import merge_extras
 from rawmm.values.payload import Mode, is_clean
+from rawmm.values.wire_classes import packed_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ANSWERS: Final[Counter[str]] = Counter()
 """Numbers of questions and of answers."""
@@ -93,10 +100,28 @@ def _shape_problem(struct: Any) -> str | None:
 
 
 def _problem(struct: Any, answer: int) -> str | None:
-    """Why Python would not write a struct as it is."""
+    """Why Python would not write a struct as it is, or sees something else in it."""
     revalidate(struct)
-    merged = merge_extras(struct) is not struct
-    return None if merged == (answer == 2) else f"unknown properties: {merged}"
+    seen = 1
+    if merge_extras(struct) is not struct:
+        seen |= native.HAS_EXTRA
+    for stream in _streams(struct):
+        seen |= native.HAS_PACKED if type(stream) is not list else native.HAS_LISTS
+    return None if seen == answer else f"{answer}, and Python sees {seen}"
+
+
+def _streams(value: Any) -> Iterator[Any]:
+    """Each per-token stream in a struct, and the struct if it is a packed one."""
+    if isinstance(value, Contract) and not isinstance(value, PackedStream):
+        for field in msgspec.structs.fields(type(value)):
+            child = getattr(value, field.name)
+            if not packed_type(field.type):
+                yield from _streams(child)
+            elif child is not None:
+                yield from child.values() if type(child) is dict else [child]
+    elif type(value) in (list, dict):
+        for child in value.values() if type(value) is dict else value:
+            yield from _streams(child)
 
 
 def report() -> str:

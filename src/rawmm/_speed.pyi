@@ -10,16 +10,17 @@ def post_init(struct: Any, /) -> None:
 def valid(struct: Any, /) -> int:
     """Whether a struct obeys the schema and every rule: 0 if Python has to look.
 
-    2 if so and an open object in it has unknown properties, else 1.
+    Else 1, and `HAS_EXTRA`, `HAS_LISTS` and `HAS_PACKED` of `rawmm.native` for what is in it.
     """
 
 class Unsure(Exception):  # noqa: N818
     """C does not say yes to a struct of a class that `add_wire` was given."""
 
 def decoded(struct: Any, /) -> None:
-    """Pack and check a new struct of such a class, then make it one of the contract's class.
+    """Check a new struct of such a class, read its streams, then make it of the contract's class.
 
-    Where C cannot pack a stream, it calls `__pack_rest__`.
+    The cyclic collector does not track the lists of its streams, which hold scalars. Where C
+    cannot read a stream, it calls `__read_rest__`.
 
     Raises:
         Unsure: Python has to look at a field.
@@ -30,7 +31,8 @@ def add_wire(
     kind: type,
     slots: tuple[Any, ...],
     loose: tuple[str, ...],
-    packed: tuple[str, ...],
+    bare: tuple[str, ...],
+    as_lists: bool,
     /,
 ) -> bool:
     """Have `decoded` serve a class. False if it cannot.
@@ -40,7 +42,8 @@ def add_wire(
         kind: the class of the contract.
         slots: the slot of each field in order.
         loose: the fields to check.
-        packed: the fields to pack: streams, and dicts of streams.
+        bare: the fields with the bytes of streams to read, or dicts of them.
+        as_lists: whether these become lists; if not, they are packed.
     """
 
 def checkable(kind: type, /) -> set[str]:
@@ -51,6 +54,33 @@ def packed(kind: type, elements: list[Any], /) -> Any:
 
 def unique_keys(text: bytes, /) -> bool:
     """Whether each object of a valid JSON text has each key once. False says nothing."""
+
+TEXT_HASH_WIDTH: int
+"""Bytes that the processor multiplies at a time without carries; 0 if it cannot."""
+
+def text_digest(text: str | bytes | memoryview, start: int, /) -> bytes | None:
+    """The digest of a text from `start` on, with the secret key of this process: 16 bytes.
+
+    `rawmm.store.text_hash` defines it. None for a string that is not ASCII, and without the
+    instruction.
+    """
+
+def digest_to_quote(text: bytes, start: int, /) -> tuple[int, bytes] | None:
+    """The index of the first ``"`` from `start` on, and the digest of the text before it.
+
+    None if there is no quote, and without the instruction.
+    """
+
+def keyed_digest(
+    key: bytes, width: int, text: str | bytes | memoryview, start: int, to_quote: int, /
+) -> Any:
+    """What `text_digest` or `digest_to_quote` returns, with a key of 1,040 bytes.
+
+    The width is 16, 32 or 64, and the processor must have it.
+
+    Raises:
+        ValueError: another size of the key, or another width.
+    """
 
 def set_up(
     *,

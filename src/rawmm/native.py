@@ -32,8 +32,14 @@ post_init: Final[Callable[[Any], None] | None] = _module.post_init if _module el
 valid: Final[Callable[[Any], int]] = _module.valid if _module else _unknown
 """Whether a struct obeys the schema and every rule. 0 says nothing: Python has to look.
 
-2 if an open object in it has unknown properties, else 1.
+Else 1, and the next three for what is in the struct.
 """
+HAS_EXTRA: Final = 2
+"""An open object has unknown properties."""
+HAS_LISTS: Final = 4
+"""A per-token stream is a list."""
+HAS_PACKED: Final = 8
+"""A per-token stream is packed."""
 
 
 class _UnsureError(Exception):
@@ -64,6 +70,22 @@ packed: Final[Callable[[Any, list[Any]], Any]] = _module.packed if _module else 
 
 unique_keys: Final[Callable[[bytes], bool] | None] = _module.unique_keys if _module else None
 """Whether each object of a valid JSON text has each key once. False says nothing."""
+
+
+text_digest: Final[Callable[[str | memoryview, int], bytes | None] | None] = (
+    _module.text_digest if _module else None
+)
+"""The keyed digest of a text. See ``_speed.pyi`` and `rawmm.store.text_hash`."""
+digest_to_quote: Final[Callable[[bytes, int], tuple[int, bytes] | None] | None] = (
+    _module.digest_to_quote if _module else None
+)
+"""The end of a JSON string without escapes, and the keyed digest of its text."""
+keyed_digest: Final[Callable[[bytes, int, Any, int, int], Any] | None] = (
+    _module.keyed_digest if _module else None
+)
+"""Both with a given key."""
+TEXT_HASH_WIDTH: Final[int] = _module.TEXT_HASH_WIDTH if _module else 0
+"""Bytes that the processor multiplies at a time without carries; 0 if it cannot."""
 
 
 def _no_switch(_: bool, /) -> None:  # noqa: FBT001

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rawmm.errors import OffloadError
-from rawmm.images.header import ImageHeader, opened_by_pillow, read_header
+from rawmm.images.header import (
+    CompleteImage,
+    ImageHeader,
+    check_complete,
+    complete_by_pillow,
+    read_header,
+)
 from rawmm.images.plain_png import plain_png_transparency
 from tests.unit.images.pictures import exif_of, picture, png_chunk
 
@@ -54,18 +60,11 @@ def files(draw: st.DrawFn) -> bytes:
     return MAGIC + b"".join(pieces)
 
 
-def judged(raw: bytes, judge: Callable[[bytes, ImageHeader], ImageHeader]) -> ImageHeader | str:
+def judged(raw: bytes, judge: Callable[[bytes, ImageHeader], CompleteImage]) -> CompleteImage | str:
     try:
         return judge(raw, read_header(raw))
     except OffloadError as error:
         return error.code
-
-
-def quick(raw: bytes, header: ImageHeader) -> ImageHeader:
-    transparent = plain_png_transparency(raw)
-    if transparent is None:
-        return opened_by_pillow(raw, header)
-    return replace(header, transparent=transparent)
 
 
 @given(files())
@@ -76,7 +75,19 @@ def quick(raw: bytes, header: ImageHeader) -> ImageHeader:
     + png_chunk(b"IEND", b"")
 )  # fmt: skip
 def test_plain_file_is_judged_as_pillow_judges_it(raw: bytes) -> None:
-    assert judged(raw, quick) == judged(raw, opened_by_pillow)
+    assert judged(raw, check_complete) == judged(raw, complete_by_pillow)
+
+
+@given(files(), st.integers(0, 40))
+def test_cut_file_is_judged_as_pillow_judges_it(raw: bytes, cut: int) -> None:
+    raw = raw[: len(raw) - cut]
+    assert judged(raw, check_complete) == judged(raw, complete_by_pillow)
+
+
+@pytest.mark.parametrize("number", [5000, 70_000])
+def test_file_of_too_many_blocks_is_not_plain(number: int) -> None:
+    raw = MAGIC + ihdr() + png_chunk(b"IDAT", b"") * number + png_chunk(b"IEND", b"")
+    assert plain_png_transparency(raw) is None
 
 
 @given(st.integers(0, 80))

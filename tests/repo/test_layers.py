@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,7 @@ HEAVY = {
 }  # fmt: skip
 ONLY_IN = {
     "backports": {"cli/compressed.py"},
-    "blake3": {"store/url_index.py"},
+    "blake3": {"store/text_hash.py"},
     "cyclopts": {"cli"},
     "jsonschema": {"evolution/engine.py"},
     "jsonschema_rs": {"evolution/engine.py"},
@@ -75,11 +76,12 @@ def sources() -> list[Path]:
     return sorted(p for p in PACKAGE.rglob("*.py*") if p.suffix in {".py", ".pyi"} and p != INIT)
 
 
-def imports(path: Path, *, top_only: bool = False) -> list[str]:
+@functools.cache
+def imports(path: Path) -> list[str]:
     """Dotted names a module imports, at any depth; type-checking blocks included."""
     tree = ast.parse(path.read_text("utf-8"))
     found = []
-    for node in tree.body if top_only else ast.walk(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

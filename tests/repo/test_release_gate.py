@@ -60,6 +60,7 @@ def add_field(data: Any) -> None:
     data["$defs"]["PlaceholderRange"]["properties"]["note"] = {"type": "string", "description": "d"}
 
 
+@pytest.mark.slow  # `codegen --check` asks the same
 def test_schemas_are_compatible_with_their_releases() -> None:
     assert gate.problems(ROOT) == []
 

@@ -20,6 +20,8 @@ enum {
     NEVER = 8192    /* Python has to look at any value */
 };
 enum { DESCRIPTOR = 1, FREE = 2, NUMBERS = 4 }; /* flags of fields that rules read */
+/* What `valid` answers: that a struct is, and what is in it. */
+enum { VALID = 1, HAS_EXTRA = 2, HAS_LISTS = 4, HAS_PACKED = 8 };
 
 /* Texts of ASCII: tables of the first character and of the others, and lengths. */
 typedef struct {
@@ -54,6 +56,7 @@ typedef struct {
 
 #include "tables.h"
 extern const Shape SHAPE[SHAPES];
+static const uint64_t PACKED_SHAPES = 1 << S_PackedTokenIds | 1 << S_PackedFlags | 1 << S_PackedFloats;
 extern const char *const PROCESSED_KEYS[];
 
 /* What `setup` was given. */
@@ -147,17 +150,27 @@ int graph_holds(PyObject *trace);
 
 /* packing.c */
 PyObject *packed_of(int shape, PyObject *source);
+PyObject *list_of(int shape, PyObject *source);
 
 /* decoding.c */
-int pack_fields(int shape, PyObject *o, uint64_t fields);
+int read_streams(int shape, PyObject *o, uint64_t fields, int as_lists);
+uint64_t stream_fields(int shape);
+void untrack_streams(int shape, PyObject *o, uint64_t fields);
 int fields_fit(int shape, PyObject *o, uint64_t fields);
 uint64_t checkable_fields(int shape);
 
 /* keys.c */
 int keys_are_unique(const char *text, Py_ssize_t size);
 
+/* text_hash.c */
+enum { TEXT_GROUP = 1024, TEXT_KEY = TEXT_GROUP + 16 }; /* bytes */
+int text_hash_width(void);
+PyObject *text_digest(PyObject *module, PyObject *args);
+PyObject *digest_to_quote(PyObject *module, PyObject *args);
+PyObject *keyed_digest(PyObject *module, PyObject *args);
+
 /* types.c */
 int value_fits(const Type *type, PyObject *o);
-int struct_holds(int shape, PyObject *o, int *has_extra);
+int struct_holds(int shape, PyObject *o, int *seen);
 
 #endif

@@ -1,31 +1,32 @@
 /* Whether values have the types of the schema: what msgspec checks when it decodes. */
 #include "speed.h"
 
-/* Without `has_extra`, structs in the value are not looked into. */
-static int fits(const Type *type, PyObject *o, int *has_extra);
+/* Adds to `seen` what is in the value. Without it, structs in the value are not looked into. */
+static int fits(const Type *type, PyObject *o, int *seen);
 
-static int list_fits(const Type *type, PyObject *list, int *has_extra) {
+static int list_fits(const Type *type, PyObject *list, int *seen) {
     const Type *item = type->item;
     if (type->most && PyList_GET_SIZE(list) > type->most) return 0;
+    if (seen && type->structs & PACKED_SHAPES) *seen |= HAS_LISTS;
     if (item->kinds == INT) return ints_of(list, item->low, item->high);
     if (item->kinds == (TRUE | FALSE)) return flags_of(list);
     if (item->kinds == FLOAT) return numbers_of(list);
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++)
-        if (!fits(item, PyList_GET_ITEM(list, i), has_extra)) return 0;
+        if (!fits(item, PyList_GET_ITEM(list, i), seen)) return 0;
     return 1;
 }
 
-static int dict_fits(const Type *type, PyObject *dict, int *has_extra) {
+static int dict_fits(const Type *type, PyObject *dict, int *seen) {
     Py_ssize_t i = 0;
     PyObject *key, *value;
     while (PyDict_Next(dict, &i, &key, &value)) {
-        if (!PyUnicode_CheckExact(key) || (type->key && !fits(type->key, key, has_extra))) return 0;
-        if (!fits(type->item, value, has_extra)) return 0;
+        if (!PyUnicode_CheckExact(key) || (type->key && !fits(type->key, key, seen))) return 0;
+        if (!fits(type->item, value, seen)) return 0;
     }
     return 1;
 }
 
-static int fits(const Type *type, PyObject *o, int *has_extra) {
+static int fits(const Type *type, PyObject *o, int *seen) {
     unsigned kinds = type->kinds;
     if (kinds & ANY) return 1;
     if (o == setup.unset) return (kinds & UNSET) != 0;
@@ -44,11 +45,12 @@ static int fits(const Type *type, PyObject *o, int *has_extra) {
     }
     if (PyFloat_CheckExact(o)) return (kinds & FLOAT) && number(o);
     if (PyBytes_CheckExact(o)) return (kinds & BYTES) != 0;
-    if (PyList_CheckExact(o)) return (kinds & LIST) && list_fits(type, o, has_extra);
-    if (PyDict_CheckExact(o)) return (kinds & DICT) && dict_fits(type, o, has_extra);
+    if (PyList_CheckExact(o)) return (kinds & LIST) && list_fits(type, o, seen);
+    if (PyDict_CheckExact(o)) return (kinds & DICT) && dict_fits(type, o, seen);
     int shape = kinds & STRUCT ? shape_of(Py_TYPE(o)) : -1;
     if (shape < 0 || !(type->structs >> shape & 1)) return 0;
-    return !has_extra || struct_holds(shape, o, has_extra);
+    if (seen && PACKED_SHAPES >> shape & 1) *seen |= HAS_PACKED;
+    return !seen || struct_holds(shape, o, seen);
 }
 
 /* Whether a value has a type, but for the structs in it, whose classes alone are looked at. */
@@ -67,18 +69,17 @@ static int extra_fits(int shape, PyObject *extra) {
     return clean(extra, 0, 0);
 }
 
-/* Whether a struct, and those in it, can be written as they are. Sets `has_extra` if one has
- * unknown properties. */
-int struct_holds(int shape, PyObject *o, int *has_extra) {
+/* Whether a struct, and those in it, obey the contract. Adds to `seen` what is in them. */
+int struct_holds(int shape, PyObject *o, int *seen) {
     const Shape *s = &SHAPE[shape];
     for (int i = 0; i < s->size; i++) {
         PyObject *value = AT(o, shape, i);
         if (!value) return 0;
         if (s->fields[i].type->kinds != UNKNOWN) {
-            if (!fits(s->fields[i].type, value, has_extra)) return 0;
+            if (!fits(s->fields[i].type, value, seen)) return 0;
         } else if (value != setup.unset) {
             if (!extra_fits(shape, value)) return 0;
-            if (PyDict_GET_SIZE(value)) *has_extra = 1;
+            if (PyDict_GET_SIZE(value)) *seen |= HAS_EXTRA;
         }
     }
     return rules_hold(shape, o, 1);

@@ -146,12 +146,26 @@ def check_complete(raw: bytes, header: ImageHeader) -> CompleteImage:
         OffloadError: ``not_an_image``, or ``image_limit`` for a file over a budget of
             `rawmm.images.blocks`.
     """
+    if header.media_type == "image/png":
+        transparent = plain_png_transparency(raw)
+        if transparent is not None:
+            whole = replace(header, transparent=True) if transparent else header
+            return CompleteImage(whole, has_end=True)
+    return complete_by_pillow(raw, header)
+
+
+def complete_by_pillow(raw: bytes, header: ImageHeader) -> CompleteImage:
+    """`check_complete`, with Pillow for every file.
+
+    Raises:
+        OffloadError: as `check_complete`.
+    """
     has_end = False
     with suppress(struct.error, IndexError):
         has_end = ENDS[header.media_type](raw)
     if not has_end and not has_all_frames(raw, header.media_type, header.width, header.height):
         raise incomplete(header.media_type, "a truncated or damaged file")
-    return CompleteImage(_opened(raw, header), has_end)
+    return CompleteImage(opened_by_pillow(raw, header), has_end)
 
 
 def check_end(header: ImageHeader, *, has_end: bool) -> None:
@@ -204,15 +218,6 @@ def _sniff(raw: bytes) -> str:
             hint="convert the image to one of these formats first",
         )
     return media_type
-
-
-def _opened(raw: bytes, header: ImageHeader) -> ImageHeader:
-    """The header with what Pillow reads from it. Plain PNG files do not need Pillow."""
-    if header.media_type == "image/png":
-        transparent = plain_png_transparency(raw)
-        if transparent is not None:
-            return replace(header, transparent=transparent)
-    return opened_by_pillow(raw, header)
 
 
 def opened_by_pillow(raw: bytes, header: ImageHeader) -> ImageHeader:

@@ -33,12 +33,13 @@ _KEYWORDS: Final = frozenset(
 _MAX_TEXT: Final = 4096
 _MAX_CHUNKS: Final = 16
 """The most chunks, except those with pixels."""
+_MAX_ALL: Final = 4096
 
 
 def plain_png_transparency(raw: bytes) -> bool | None:
     """Whether a plain PNG has an alpha channel; None for any other file.
 
-    A plain PNG is upright, and Pillow can open it. The pixels are not examined.
+    A plain PNG is upright and complete, and Pillow can open it. The pixels are not examined.
     """
     try:
         return _transparency(raw)
@@ -49,7 +50,7 @@ def plain_png_transparency(raw: bytes) -> bool | None:
 def _transparency(raw: bytes) -> bool | None:
     position, others, has_pixels = len(PNG_MAGIC), 0, False
     transparent = None
-    while True:
+    for _ in range(_MAX_ALL):
         length, kind = _CHUNK.unpack_from(raw, position)
         begin = position + 8
         position = begin + length + 4
@@ -81,3 +82,4 @@ def _transparency(raw: bytes) -> bool | None:
         checksum = zlib.crc32(memoryview(raw)[begin - 4 : begin + length])
         if checksum != int.from_bytes(raw[begin + length : position], "big"):
             return None
+    return None

@@ -51,7 +51,7 @@ from rawmm.store import (
     open_store,
     run_image_dir,
     served_schemes,
-    url_of,
+    urls_of,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from rawmm.errors import RawMMError
     from rawmm.images import CheapKey, ImageHeader, ImageInfo
     from rawmm.offload.image_parts import ImagePart, ImageParts
     from rawmm.store import BatchWriter, Store
@@ -67,7 +68,7 @@ _WORTH_THREADS: Final = 2 * 1024 * 1024
 """Characters of base64 that take much longer to hash than threads take to wake up."""
 _FETCH_THREADS: Final = 8
 """Threads that wait for web servers."""
-_SYNC_THREADS: Final = 6
+_SYNC_THREADS: Final = 10
 """Threads if most of them wait for a disk. Each holds one image in memory."""
 
 
@@ -108,7 +109,8 @@ def open_image_dir(image_dir: str | os.PathLike[str] | None) -> Store:
 class OffloadBatch:
     """The store, limits and images of one offload call.
 
-    As a context manager, removes on exit whatever was staged and not written.
+    As a context manager, removes on exit whatever was staged and not written, and closes what it
+    has opened.
 
     Args:
         image_dir: the image directory; `run_image_dir` by default.
@@ -116,6 +118,7 @@ class OffloadBatch:
             because it may be used again.
         limits: the limits; those of the store by default.
         read: returns the URL of a part, given the string in its place.
+        digest: returns the digest of the base64 that `read` returns a view of, if it is known.
 
     Raises:
         TypeError: both `image_dir` and `store` are given.
@@ -128,6 +131,7 @@ class OffloadBatch:
         store: Store | None,
         limits: Limits | None,
         read: Callable[[str], str | memoryview] = lambda url: url,
+        digest: Callable[[str], bytes | None] = lambda _: None,
     ) -> None:
         given = checked_store(image_dir, store)
         # An invalid directory is refused here, even if there are no images.
@@ -136,6 +140,7 @@ class OffloadBatch:
         self._local = given if is_a(given, ImageStore) else None
         self._index = None if self._local is None else self._local.url_index
         self._read = read
+        self._digest = digest
         self._fetcher = None if self._opened is None else fetcher_of(self._opened)
         self._fetched: dict[str, bytes | OffloadError] = {}
         self.limits = checked_limits(limits) or (Limits() if given is None else given.limits)
@@ -147,9 +152,12 @@ class OffloadBatch:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._opened_writer is None:
+            return
         if self._staged or self._made:
-            self._writer.discard(self._staged, () if self._written else self._made)
+            self._opened_writer.discard(self._staged, () if self._written else self._made)
             self._staged.clear()
+        self._opened_writer.close()
 
     def check(self, found: ImageParts) -> ImageOffloadStats:
         """Check every part without writing anything."""
@@ -181,14 +189,13 @@ class OffloadBatch:
         images = self._examined(found, jobs, write=failure is None)
         if failure is not None:
             raise failure
-        planned = []
-        for source, index in zip(sources, job_indices, strict=True):
-            if is_a(source, str):
-                planned.append(PlannedImage(source, None))
-            else:
-                image = images[index]
-                planned.append(PlannedImage(url_of(self._store, image.info), image))
-        return planned
+        urls = urls_of(self._store, [image.info for image in images]) if images else []
+        return [
+            PlannedImage(source, None)
+            if is_a(source, str)
+            else PlannedImage(urls[index], images[index])
+            for source, index in zip(sources, job_indices, strict=True)
+        ]
 
     def write(self, found: ImageParts, planned: list[PlannedImage]) -> None:
         """Write every image that this batch has not written yet."""
@@ -196,16 +203,24 @@ class OffloadBatch:
         for part, (_, image) in zip(found.parts, planned, strict=True):
             if image is not None and image.info.sha256 not in self._written:
                 first.setdefault(image.info.sha256, (part, image))
+        if not first:
+            return
+        there = self._writer.renew(
+            [image.info for _, image in first.values() if image.staged is None]
+        )
+        self._written.update(dict.fromkeys(there, 0))
+        jobs = [job for sha256, job in first.items() if sha256 not in there]
 
         def place(job: tuple[ImagePart, InlineImage]) -> bool:
             part, image = job
-            with error_path(found, part):
+            try:
                 new = self._placed(image)
+            except OffloadError as error:
+                raise_alone(error.at(path=found.path(part)))
             self._written[image.info.sha256] = image.info.size if new else 0
             return new
 
-        threads = self._writer.placed_at_once if first else 1
-        if any(map_in_order(place, list(first.values()), threads=threads)):
+        if any(map_in_order(place, jobs, threads=self._writer.placed_at_once)):
             with error_path(found, found.parts[0]):
                 self._writer.sync()
 
@@ -221,12 +236,12 @@ class OffloadBatch:
         fresh = {sha256: written for sha256, written in self._written.items() if written}
         stats = _begun(found)
         stats.bytes_written = sum(fresh.values())
-        for _, image in planned:
-            if image is not None:
-                stats.images_rewritten += 1
-                stats.images_mislabelled += image.info.mislabelled(image.source.media_type)
-                stats.bytes_in += image.info.size
-                stats.images_deduplicated += fresh.pop(image.info.sha256, None) is None
+        images = [image for _, image in planned if image is not None]
+        stats.images_rewritten = len(images)
+        for source, info, _ in images:
+            stats.images_mislabelled += info.mislabelled(source.media_type)
+            stats.bytes_in += info.size
+            stats.images_deduplicated += fresh.pop(info.sha256, None) is None
         return stats
 
     @property
@@ -247,25 +262,32 @@ class OffloadBatch:
         index = self._index
 
         def image_of(job: _Job) -> InlineImage:
-            with error_path(found, job.part):
-                info = index.get(job.source) if index is not None else None
+            part, source = job
+            digest = None
+            if is_a(source.url, memoryview) and is_a(part.source, str):
+                digest = self._digest(part.source)
+            try:
+                info = index.get(source, digest) if index is not None else None
                 if info is None:
-                    return self._staged_image(job.source, write=write)
-                info.check(self.limits, job.source.media_type)
-            return InlineImage(job.source, info)
+                    return self._staged_image(source, digest, write=write)
+                info.check(self.limits, source.media_type)
+            except OffloadError as error:
+                raise_alone(error.at(path=found.path(part)))
+            return InlineImage(source, info)
 
         new = [job for job in jobs if index is None or job.source not in index]
         if write and new:
             with suppress(OffloadError):  # no directory is named; each image raises that error
                 self._made = self._writer.make()
         threads = 1
-        if sum(len(job.source.url) for job in jobs) > _WORTH_THREADS:
+        slow = new if index is not None and index.is_fast else jobs
+        if sum(len(job.source.url) for job in slow) > _WORTH_THREADS:
             threads = available_cpus()
         if self._opened is not None and self._writer.durable:
             threads = max(threads, min(len(new), _SYNC_THREADS))
         return map_in_order(image_of, jobs, threads=threads)
 
-    def _staged_image(self, source: DataUrl, *, write: bool) -> InlineImage:
+    def _staged_image(self, source: DataUrl, digest: bytes | None, *, write: bool) -> InlineImage:
         given = prepare_image(source, self.limits)
         image = given if self._local is None else self._local.normalized(given, self.limits)
         writer, staged = self._writer, None
@@ -278,7 +300,7 @@ class OffloadBatch:
             self._staged.add(staged)
         # The index returns what a URL holds, so what is stored for it must be that.
         if self._index is not None and image is given:
-            self._index.put(source, image.info)
+            self._index.put(source, image.info, digest)
         return InlineImage(source, image.info, staged)
 
     def _load(self, image: InlineImage) -> bytes:
@@ -339,31 +361,28 @@ class OffloadBatch:
             answers = map_in_order(answer, list(urls), threads=min(len(urls), _FETCH_THREADS))
             self._fetched.update(zip(urls, answers, strict=True))
 
-    def _sources(self, found: ImageParts) -> tuple[list[str | DataUrl], OffloadError | None]:
+    def _sources(self, found: ImageParts) -> tuple[list[str | DataUrl], RawMMError | None]:
         """Return the sources of the parts before the first refused one, and its error."""
         sources: list[str | DataUrl] = []
         for part in found.parts:
             try:
-                with error_path(found, part):
-                    source = self._source(part)
-                    if is_a(source, str):
-                        check_exists(self._store, source, renew=True)
-                    sources.append(source)
+                source = self._source(part)
+                if is_a(source, str):
+                    check_exists(self._store, source, renew=True)
             except OffloadError as error:
-                return sources, error
+                return sources, error.at(path=found.path(part))
+            sources.append(source)
         return sources, None
 
     def _source(self, part: ImagePart) -> str | DataUrl:
         """Return the image of a part, or its URL if the scheme is served."""
-        hint = "encode the image as a data:image/...;base64, URL, or write it into the image "
-        hint += "directory and refer to it by file:// URL"
         if part.fault:
             code, expected, got = part.fault
-            hint = part.hint or _HINTS.get(code, hint)
+            hint = part.hint or _HINTS.get(code, _AS_DATA_URL)
             raise OffloadError(code, expected=expected, got=got, hint=hint)
-        if is_picture(part.source):
-            return _encoded(as_png(part.source), "")
         if not is_a(part.source, str):
+            if is_picture(part.source):
+                return _encoded(as_png(part.source), "")
             raw = frozen_bytes(part.source, self.limits)
             return _encoded(raw or b"", part.declared)
         url = self._read(str.__str__(part.source))
@@ -383,6 +402,7 @@ class OffloadBatch:
             if isinstance(answer, OffloadError):
                 raise answer
             return _encoded(answer, part.declared)
+        hint = _AS_DATA_URL
         if scheme in WEB_SCHEMES and self._fetcher is None:
             hint = "encode the image as a data:image/...;base64, URL, or have it fetched: "
             hint += 'ImageStore(..., fetcher=HttpsFetcher(["host"])), rawmm offload --fetch HOST'
@@ -422,6 +442,10 @@ def _is_base64(part: ImagePart, text: str) -> bool:
     return holds_base64 or is_image_base64(text[:HEAD_SHOWN])
 
 
+_AS_DATA_URL: Final = (
+    "encode the image as a data:image/...;base64, URL, or write it into the image directory and "
+    "refer to it by file:// URL"
+)
 _HINTS: Final = {
     "unknown_image_form": "rewrite it as a part of type image_url; docs/image-forms.md lists all "
     "forms, and text may contain anything",
@@ -433,7 +457,9 @@ def _begun(found: ImageParts) -> ImageOffloadStats:
     """What is known of a call before its images are read."""
     return ImageOffloadStats(
         images_seen=len(found.parts),
-        images_encoded=sum(is_picture(part.source) for part in found.parts),
+        images_encoded=sum(
+            not is_a(part.source, str) and is_picture(part.source) for part in found.parts
+        ),
         other_media=len(found.other),
         text_data_urls=found.text_data_urls,
     )

@@ -47,6 +47,8 @@ def map_in_order(function: Callable[[T], R], items: Sequence[T], *, threads: int
         Exception: that of the first item in order, of those that raised. Items before it were all
             processed; items after it are not started any more.
     """
+    if min(threads, len(items)) < 2:
+        return [function(item) for item in items]
     work = _Work(function, items)
     helpers = []
     try:

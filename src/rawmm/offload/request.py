@@ -17,7 +17,14 @@ from rawmm.offload.forms import Within
 from rawmm.offload.image_parts import ImageParts, Strings
 from rawmm.offload.url_extractor import ObjectChange, UrlExtractor, change_objects
 from rawmm.real_class import is_a
-from rawmm.store import WEB_SCHEMES, checked_store, fetcher_of, served_schemes
+from rawmm.store import (
+    WEB_SCHEMES,
+    ImageStore,
+    checked_store,
+    digest_to_quote,
+    fetcher_of,
+    served_schemes,
+)
 
 if TYPE_CHECKING:
     import os
@@ -26,7 +33,6 @@ if TYPE_CHECKING:
     from rawmm.errors import RawMMError
     from rawmm.images import Limits
     from rawmm.offload.batch import PlannedImage
-    from rawmm.offload.image_parts import ImagePart
     from rawmm.offload.stats import ImageOffloadStats
     from rawmm.store import Store
 
@@ -68,21 +74,28 @@ def offload_request(
     raw = frozen_bytes(body)
     if raw is None:
         raise _not_bytes(body)
-    text = UrlExtractor(raw, ("data", *served_schemes(), *web))
+    to_quote = digest_to_quote() if is_a(store, ImageStore) else None
+    text = UrlExtractor(raw, ("data", *served_schemes(), *web), to_quote)
     value = text.parsed()
     found = chat_parts(value, _Strings(text))
-    indices = [text.index(part.source) for part in found.parts]
-    urls = {index: text.url(index) for index in indices if index is not None}
+    indices = {
+        part.source: index for part in found.parts if (index := text.index(part.source)) is not None
+    }
+    urls = {index: text.url(index) for index in indices.values()}
     text.check(index for index in range(len(text.spans)) if index not in urls)
     if not is_a(value, dict | list):
         got = "a string" if is_a(value, str) else shown(value)
         raise contract_error("wrong_type", (), expected="a JSON object or array", got=got)
 
     def read(url: str) -> str | memoryview:
-        index = text.index(url)
+        index = indices.get(url)
         return url if index is None else urls[index]
 
-    with OffloadBatch(image_dir, store, limits, read) as batch:
+    def digest(url: str) -> bytes | None:
+        index = indices.get(url)
+        return None if index is None else text.digests.get(index)
+
+    with OffloadBatch(image_dir, store, limits, read, digest) as batch:
         try:
             planned = batch.prepare(found)
         except OffloadError:
@@ -94,7 +107,7 @@ def offload_request(
                 raise
             urls |= unescaped
             planned = batch.prepare(found)
-        rewritten = _rewritten(text, found, planned)
+        rewritten = _rewritten(text, found, indices, planned)
         batch.write(found, planned)
     return OffloadedRequest(rewritten, batch.stats(found, planned))
 
@@ -153,12 +166,17 @@ class _Strings(Strings):
         return text if index is None else self._text.decoded(index)
 
 
-def _rewritten(text: UrlExtractor, found: ImageParts, planned: list[PlannedImage]) -> bytes:
+def _rewritten(
+    text: UrlExtractor,
+    found: ImageParts,
+    indices: Mapping[str, int],
+    planned: list[PlannedImage],
+) -> bytes:
     """Return the text with new URLs, and with the objects of forms changed."""
     new: dict[int, bytes] = {}
     changes: dict[int, ObjectChange] = {}
     for part, image in zip(found.parts, planned, strict=True):
-        index = _index(text, part)
+        index = indices[part.source]  # other URLs, and base64 of no image, were refused
         if image.image is not None:
             new[index] = msgspec.json.encode(image.url)
         if found.has_shape(part):
@@ -172,12 +190,6 @@ def _rewritten(text: UrlExtractor, found: ImageParts, planned: list[PlannedImage
     if not new and not changes:
         return text.whole
     return text.splice(change_objects(text.rest, changes) if changes else text.rest, new)
-
-
-def _index(text: UrlExtractor, part: ImagePart) -> int:
-    index = text.index(part.source)
-    assert index is not None, "other URLs, and base64 that begins as no image, were refused"
-    return index
 
 
 def _changed(json_object: bytes | memoryview, patch: Mapping[str, Any]) -> bytes:

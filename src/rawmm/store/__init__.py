@@ -41,8 +41,8 @@ from rawmm.store.protocol import checked_store as checked_store
 from rawmm.store.protocol import fetcher_of as fetcher_of
 from rawmm.store.protocol import put_image as put_image
 from rawmm.store.protocol import read_bytes as read_bytes
-from rawmm.store.protocol import url_of as url_of
 from rawmm.store.protocol import url_of_id as url_of_id
+from rawmm.store.protocol import urls_of as urls_of
 from rawmm.store.record_objects import ObjectReader as ObjectReader
 from rawmm.store.record_objects import RecordObject as RecordObject
 from rawmm.store.record_objects import fixed_part as fixed_part
@@ -62,6 +62,7 @@ from rawmm.store.registry import store_for as store_for
 from rawmm.store.run_dir import raw_image_path, run_image_dir
 from rawmm.store.run_dir import resolved_dir as resolved_dir
 from rawmm.store.stored_image import StoredImage
+from rawmm.store.text_hash import digest_to_quote as digest_to_quote
 from rawmm.store.writer import BatchWriter as BatchWriter
 from rawmm.store.writer import batch_writer as batch_writer
 

@@ -83,9 +83,8 @@ def reason_and_hint(error: OSError) -> tuple[str, str]:
     return _REASONS.get(number, (os.strerror(number), "choose another image directory"))
 
 
-@contextmanager
-def open_directory(path: Path, below: Sequence[str] = ()) -> Iterator[int]:
-    """Open a directory, or one below it, without following links below it.
+def directory_descriptor(path: Path) -> int:
+    """Open a directory that is no link. The caller closes it.
 
     Raises:
         UnsupportedError: the system has no descriptors of directories. Without them, a directory
@@ -96,9 +95,29 @@ def open_directory(path: Path, below: Sequence[str] = ()) -> Iterator[int]:
             "a system without descriptors of directories",
             "use a store in a bucket, see docs/stores.md",
         )
-    descriptor = os.open(path, _DIRECTORY)
+    try:
+        descriptor = os.open(path, _DIRECTORY)
+    except NotADirectoryError:
+        if path.is_symlink():  # Linux calls it no directory
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        raise
     try:
         _refuse_link(descriptor, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def open_directory(path: Path, below: Sequence[str] = ()) -> Iterator[int]:
+    """Open a directory, or one below it, without following links below it.
+
+    Raises:
+        UnsupportedError: as `directory_descriptor`.
+    """
+    descriptor = directory_descriptor(path)
+    try:
         for name in below:
             parent, descriptor = descriptor, os.open(name, _DIRECTORY, dir_fd=descriptor)
             try:
@@ -157,16 +176,29 @@ def make_directory(path: Path, *, durable: bool) -> list[Path]:
     return missing
 
 
-@contextmanager
-def open_regular(directory: int, name: str) -> Iterator[tuple[int, int]]:
-    """Open a regular file; yields its descriptor and size in bytes. Raises ELOOP for a link."""
+def regular_descriptor(directory: int, name: str) -> tuple[int, int]:
+    """Open a regular file; return its descriptor, which the caller closes, and its size in bytes.
+
+    Raises ELOOP for a link.
+    """
     descriptor = os.open(name, _READ, dir_fd=directory)
     try:
         _refuse_link(descriptor, name, directory)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise NotRegularError(_kind(status.st_mode))
-        yield descriptor, status.st_size
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, status.st_size
+
+
+@contextmanager
+def open_regular(directory: int, name: str) -> Iterator[tuple[int, int]]:
+    """`regular_descriptor`, closed at the end."""
+    descriptor, size = regular_descriptor(directory, name)
+    try:
+        yield descriptor, size
     finally:
         os.close(descriptor)
 
@@ -234,11 +266,7 @@ def renew_age(directory: int, name: str, descriptor: int) -> bool:
     except PermissionError:
         if os.access(".", os.W_OK, dir_fd=directory, effective_ids=True):
             return False
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+    return os.access(name, os.F_OK, dir_fd=directory)
 
 
 def probe_directory(path: Path, *, durable: bool) -> int:

@@ -11,7 +11,7 @@ import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rawmm.errors import (
     MaterializeError,
@@ -36,6 +36,7 @@ from rawmm.images import (
 )
 from rawmm.locators import Problem, file_path, scheme_of, stored_hash
 from rawmm.real_class import is_a
+from rawmm.store.directory_writer import DirectoryWriter
 from rawmm.store.errors import (
     ErrorClass,
     check_hash,
@@ -47,18 +48,11 @@ from rawmm.store.errors import (
 from rawmm.store.fetcher import Fetcher, checked_fetcher
 from rawmm.store.files import (
     NotRegularError,
-    make_directory,
     open_directory,
     open_regular,
     probe_directory,
-    put_in_place,
     read_all,
-    remove,
-    renew_age,
-    sync_directory,
     touch,
-    write_atomically,
-    write_temporary,
 )
 from rawmm.store.listing import list_images
 from rawmm.store.run_dir import MAX_PATH, is_utf8, raw_image_id_problem, resolved_dir
@@ -66,7 +60,7 @@ from rawmm.store.stored_image import Counters, StoreCounters, StoredImage
 from rawmm.store.url_index import UrlIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -319,131 +313,19 @@ class ImageStore:
                 errors.append(error)
         return errors
 
-    # The methods of `BatchWriter`.
-
-    placed_at_once: Final = 1
-
-    def make(self) -> list[Path]:
-        """Create the root if it is missing; return the created directories, for `discard`.
-
-        Never raises: if it fails, `stage` raises the error.
-        """
-        with suppress(OSError):
-            return make_directory(self.root, durable=self.durable)
-        return []
-
-    def stage(self, prepared: PreparedImage) -> str | None:
-        """Write a prepared image to a temporary file, for `place` to rename.
-
-        Returns:
-            The name of the file, or None if the image exists.
-
-        Raises:
-            OffloadError: as `put`.
-        """
-        info = prepared.info
-
-        def write(directory: int) -> str | None:
-            if self._has(directory, info):
-                return None
-            return write_temporary(directory, prepared.raw, durable=self.durable)
-
-        return self._in_root(info, write)
-
-    def place(
-        self,
-        info: ImageInfo,
-        load: Callable[[], bytes],
-        *,
-        staged: str | None = None,
-        verify: bool = False,
-    ) -> bool:
-        """Give an image its name, as `put` does, without syncing the directory.
-
-        Args:
-            info: of the image.
-            load: returns the bytes; called only if they have to be written or compared.
-            staged: the temporary file from `stage`.
-            verify: as in `put`.
-
-        Returns:
-            Whether the file was written. If so, call `sync` afterwards.
-
-        Raises:
-            OffloadError: as `put`.
-        """
-
-        def write(directory: int) -> bool:
-            if staged is not None:
-                # The file may be gone: a cleaner removed it, or the directory was replaced.
-                with suppress(FileNotFoundError):
-                    put_in_place(directory, staged, info.raw_image_id)
-                    return True
-            if self._has(directory, info, load if verify else None):
-                return False
-            write_atomically(directory, info.raw_image_id, load(), durable=self.durable)
-            return True
-
-        written = self._in_root(info, write)
-        outcome = {"stored": 1, "bytes_written": info.size} if written else {"deduplicated": 1}
-        self._counters.add(seen=1, bytes_in=info.size, **outcome)
-        return written
-
-    def discard(self, staged: Iterable[str], made: Iterable[Path] = ()) -> None:
-        """Remove temporary files, then created directories that are empty. Ignores failures."""
-        with suppress(OSError), open_directory(self.root) as directory:
-            for name in staged:
-                remove(directory, name)
-        with suppress(OSError):
-            for path in made:
-                path.rmdir()
-
-    def sync(self) -> None:
-        """Sync the directory if the store is durable.
-
-        Raises:
-            OffloadError: ``store_failed``.
-        """
-        if not self.durable:
-            return
-        try:
-            with open_directory(self.root) as directory:
-                sync_directory(directory)
-        except OSError as error:
-            raise_alone(failed(error, f"to sync {shown_path(self.root)}"))
+    def writer(self) -> DirectoryWriter:
+        """Return what writes the images of one call."""
+        return DirectoryWriter(self.root, self._counters, durable=self.durable)
 
     def _stored(self, info: ImageInfo, *, written: bool) -> StoredImage:
         return StoredImage.of(info, self.uri(info), written=written, root=self.root)
 
     def _placed(self, info: ImageInfo, load: Callable[[], bytes], *, verify: bool = False) -> bool:
-        written = self.place(info, load, verify=verify)
-        if written:
-            self.sync()
+        with self.writer() as writer:
+            written = writer.place(info, load, verify=verify)
+            if written:
+                writer.sync()
         return written
-
-    def _in_root(self, info: ImageInfo, write: Callable[[int], T]) -> T:
-        """Call `write` with a descriptor of the root, which is created if it is missing."""
-        try:
-            with suppress(FileNotFoundError), open_directory(self.root) as directory:
-                return write(directory)
-            # The first write, or the directory was removed since then.
-            make_directory(self.root, durable=self.durable)
-            with open_directory(self.root) as directory:
-                return write(directory)
-        except OSError as error:
-            what = f"to write {info.raw_image_id} into {shown_path(self.root)}"
-            raise_alone(failed(error, what))
-
-    def _has(
-        self, directory: int, info: ImageInfo, load: Callable[[], bytes] | None = None
-    ) -> bool:
-        """Whether the image exists, and renew its age. With `load`, compare the bytes."""
-        with suppress(FileNotFoundError):
-            with open_regular(directory, info.raw_image_id) as (descriptor, size):
-                if size == info.size and (load is None or read_all(descriptor) == load()):
-                    return renew_age(directory, info.raw_image_id, descriptor)
-            self._counters.add(verify_failures=1)
-        return False
 
     def _with_file(
         self,

@@ -163,14 +163,14 @@ def put_image(store: Store, image: bytes | PreparedImage) -> StoredImage:
         return store.put(image)
 
 
-def url_of(store: Store, info: ImageInfo) -> str:
-    """Return the URL of an image in a store.
+def urls_of(store: Store, infos: Iterable[ImageInfo]) -> list[str]:
+    """Return the URLs of images in a store.
 
     Raises:
         OffloadError: ``store_failed``.
     """
     with calling("uri", "the URL of an image in the store"):
-        return store.uri(info)
+        return [store.uri(info) for info in infos]
 
 
 def url_of_id(store: Store, raw_image_id: str) -> str:

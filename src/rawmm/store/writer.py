@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class BatchWriter(Protocol):
-    """Writes images in two phases: stages them, then places them."""
+    """Writes the images of one call in two phases: stages them, then places them."""
 
     @property
     def durable(self) -> bool:
@@ -31,31 +31,39 @@ class BatchWriter(Protocol):
         ...
 
     def make(self) -> list[Path]:
-        """As `ImageStore.make`."""
+        """As `DirectoryWriter.make`."""
         ...
 
     def stage(self, prepared: PreparedImage) -> str | None:
-        """As `ImageStore.stage`."""
+        """As `DirectoryWriter.stage`."""
+        ...
+
+    def renew(self, infos: Iterable[ImageInfo]) -> set[str]:
+        """As `DirectoryWriter.renew`."""
         ...
 
     def place(
         self, info: ImageInfo, load: Callable[[], bytes], *, staged: str | None = None
     ) -> bool:
-        """As `ImageStore.place`."""
+        """As `DirectoryWriter.place`."""
         ...
 
     def discard(self, staged: Iterable[str], made: Iterable[Path] = ()) -> None:
-        """As `ImageStore.discard`."""
+        """As `DirectoryWriter.discard`."""
         ...
 
     def sync(self) -> None:
-        """As `ImageStore.sync`."""
+        """As `DirectoryWriter.sync`."""
+        ...
+
+    def close(self) -> None:
+        """As `DirectoryWriter.close`."""
         ...
 
 
 def batch_writer(store: Store) -> BatchWriter:
-    """Return a writer for a store."""
-    return store if is_a(store, ImageStore) else _DirectWriter(store)
+    """Return a writer for a call on a store."""
+    return store.writer() if is_a(store, ImageStore) else _DirectWriter(store)
 
 
 class _DirectWriter:
@@ -75,6 +83,10 @@ class _DirectWriter:
         del prepared
         return None
 
+    def renew(self, infos: Iterable[ImageInfo]) -> set[str]:
+        del infos
+        return set()
+
     def place(
         self, info: ImageInfo, load: Callable[[], bytes], *, staged: str | None = None
     ) -> bool:
@@ -85,4 +97,7 @@ class _DirectWriter:
         pass
 
     def sync(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass

@@ -68,9 +68,9 @@ def read_inline(url: Any, sha256: Any, path: Path, store: Store | None) -> Inlin
             hint="images and hashes are in different orders, or one was replaced",
         )
     if store is not None:
-        from rawmm.store import url_of  # an error that only names a form skips this import
+        from rawmm.store import urls_of  # an error that only names a form skips this import
 
-        uri = url_of(store, image.info)
+        (uri,) = urls_of(store, [image.info])
         return InlineImage(image, {"raw_image_id": image.raw_image_id}, uri, (image,))
     # Readers ignore case, parameters and wrong types in the head; the contract has none of them.
     uri = f"data:{image.header.media_type};base64,{parse_data_url(url).text}"

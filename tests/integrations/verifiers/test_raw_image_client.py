@@ -32,6 +32,7 @@ from verifiers.v1.session import RolloutSession
 import rawmm
 from rawmm.errors import OffloadError
 from rawmm.integrations.verifiers import RawImageClientMixin
+from rawmm.store.directory_writer import DirectoryWriter
 from tests.integrations.verifiers.objects import same
 from tests.integrations.verifiers.rollout import (
     ask,
@@ -268,9 +269,18 @@ class GatedStore(rawmm.ImageStore):
         self.reached = threading.Event()
         self.gate = threading.Event()
 
+    def writer(self) -> DirectoryWriter:
+        return GatedWriter(self)
+
+
+class GatedWriter(DirectoryWriter):
+    def __init__(self, store: GatedStore) -> None:
+        super().__init__(store.root, store._counters, durable=True)
+        self.store = store
+
     def place(self, *args: Any, **kwargs: Any) -> bool:
-        self.reached.set()
-        assert self.gate.wait(600), "the event loop made no progress"
+        self.store.reached.set()
+        assert self.store.gate.wait(600), "the event loop made no progress"
         return super().place(*args, **kwargs)
 
 

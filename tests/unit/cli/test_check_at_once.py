@@ -61,7 +61,10 @@ def test_vectors_have_the_same_findings(kind: str) -> None:
     check_both(records, require_images=True, refuse_ambiguous=True)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(
+    "style",
+    ["text", *(pytest.param(one, marks=pytest.mark.slow) for one in STYLES if one != "text")],
+)
 def test_report_of_files_is_the_same_byte_for_byte(style: str, rawmm: Run, tmp_path: Path) -> None:
     lines = tmp_path / "vectors.jsonl"
     documents = [one["document"].replace("\n", " ") for one in VECTORS]

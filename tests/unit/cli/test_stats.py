@@ -174,7 +174,10 @@ def test_unreadable_and_damaged_files_set_the_exit_code(rawmm: Run, tmp_path: Pa
 # --- diff
 
 
-@pytest.mark.parametrize("engine", [("--jobs", "2"), ("--engine", "processes")])
+@pytest.mark.parametrize(
+    "engine",
+    [("--jobs", "2"), pytest.param(("--engine", "processes"), marks=pytest.mark.slow)],
+)
 def test_counts_are_the_same_on_every_engine(
     engine: tuple[str, str], rawmm: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from rawmm.offload import offload_images_inplace, offload_request
 from rawmm.offload.parallel import map_in_order
 from rawmm.offload.url_extractor import UrlExtractor
 from rawmm.store import ImageStore
+from rawmm.store.directory_writer import DirectoryWriter
 from tests.unit.images.pictures import (
     assert_silent,
     data_url,
@@ -305,7 +306,7 @@ class TestErrors:
         self, store: ImageStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         staged: list[Any] = []
-        monkeypatch.setattr(store, "stage", staged.append)
+        monkeypatch.setattr(DirectoryWriter, "stage", lambda _, image: staged.append(image))
         with pytest.raises(OffloadError):
             offload_request(json.dumps([part(URL), part("https://x.y")]).encode(), store=store)
         assert staged == []
@@ -369,15 +370,15 @@ class TestParallel:
     def test_temporary_file_that_someone_removes_is_written_again(
         self, store: ImageStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        stage = store.stage
+        stage = DirectoryWriter.stage
 
-        def removed(image: Any) -> str | None:
-            name = stage(image)
+        def removed(writer: DirectoryWriter, image: Any) -> str | None:
+            name = stage(writer, image)
             assert name is not None
             (store.root / name).unlink()
             return name
 
-        monkeypatch.setattr(store, "stage", removed)
+        monkeypatch.setattr(DirectoryWriter, "stage", removed)
         body = json.dumps([part(URL), part(url_of())]).encode()
         assert offload_request(body, store=store).stats.images_deduplicated == 0
         assert len(list(store.root.iterdir())) == 2

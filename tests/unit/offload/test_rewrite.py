@@ -23,6 +23,7 @@ from rawmm.offload import (
     offload_request,
 )
 from rawmm.store import ImageStore
+from rawmm.store.directory_writer import DirectoryWriter
 from tests.unit.images.pictures import (
     assert_silent,
     data_url,
@@ -442,12 +443,13 @@ class SmallStore(ImageStore):
     The first image that is staged finds no room, as others were faster.
     """
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root, durable=True)
-        self.first = picture(seed=0)
+    def writer(self) -> DirectoryWriter:
+        return SmallWriter(self.root, self._counters, durable=True)
 
+
+class SmallWriter(DirectoryWriter):
     def stage(self, image: PreparedImage) -> str | None:
-        if image.raw == self.first:
+        if image.raw == picture(seed=0):
             raise full
         self._check_room()
         return super().stage(image)

@@ -15,6 +15,7 @@ from rawmm.errors import OffloadError
 from rawmm.images import Limits
 from rawmm.offload import ImageOffloadStats, offload_images_async, offload_images_inplace
 from rawmm.store import ImageStore
+from rawmm.store.directory_writer import DirectoryWriter
 from tests.unit.images.pictures import assert_silent, part, picture, url_of
 
 if TYPE_CHECKING:
@@ -40,10 +41,19 @@ class GatedStore(ImageStore):
         self.gate = threading.Event()
         self.threads: set[int] = set()
 
+    def writer(self) -> DirectoryWriter:
+        return GatedWriter(self)
+
+
+class GatedWriter(DirectoryWriter):
+    def __init__(self, store: GatedStore) -> None:
+        super().__init__(store.root, store._counters, durable=True)
+        self.store = store
+
     def place(self, *args: Any, **kwargs: Any) -> bool:
-        self.threads.add(threading.get_ident())
-        self.reached.set()
-        assert self.gate.wait(PATIENCE), "the event loop made no progress"
+        self.store.threads.add(threading.get_ident())
+        self.store.reached.set()
+        assert self.store.gate.wait(PATIENCE), "the event loop made no progress"
         return super().place(*args, **kwargs)
 
 

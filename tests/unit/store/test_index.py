@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -9,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from rawmm import native
 from rawmm.errors import OffloadError
 from rawmm.images import Limits, prepare
 from rawmm.images.data_url import DataUrl, parse_data_url
 from rawmm.images.prepare import ImageInfo, prepare_image
 from rawmm.offload import offload_images_inplace, offload_request
-from rawmm.store import ImageStore, url_index
+from rawmm.store import ImageStore
+from rawmm.store.text_hash import text_hash
 from rawmm.store.url_index import UrlIndex
 from tests.unit.images.pictures import data_url, part, picture, temporary_files, url_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ROUTES = ["request", "inplace", "put"]
@@ -105,6 +111,32 @@ class TestIndex:
         index.put(odd, info_of(url_of()))
         assert index.get(odd) is None
 
+    @pytest.mark.parametrize(
+        "copied", [copy.copy, copy.deepcopy, lambda index: pickle.loads(pickle.dumps(index))]
+    )
+    def test_copy_of_an_index_has_no_digests(self, copied: Callable[[UrlIndex], UrlIndex]) -> None:
+        index = UrlIndex(max_entries=3)
+        index.put(view(url_of()), info_of(url_of()))
+        other = copied(index)
+        assert (len(index), len(other)) == (1, 0)
+        assert other.get(view(url_of())) is None
+
+    def test_digest_is_not_shown(self) -> None:
+        index = UrlIndex()
+        index.put(view(url_of()), info_of(url_of()))
+        digest = next(iter(index._entries.values())).digest
+        shown = repr(index) + str(index) + pickle.dumps(index).decode("latin-1")
+        assert repr(digest)[2:-1] not in shown
+        assert digest.hex() not in shown
+
+    def test_child_of_a_fork_knows_what_its_parent_stored(self) -> None:
+        index = UrlIndex()
+        index.put(view(url_of()), info_of(url_of()))
+        child = os.fork()
+        if not child:
+            os._exit(index.get(view(url_of())) is None)
+        assert os.waitpid(child, 0)[1] == 0
+
     def test_threads_share_an_index(self) -> None:
         index = UrlIndex(max_entries=5)
         urls = [url_of(seed=seed) for seed in range(20)]
@@ -137,16 +169,19 @@ class TestStore:
         assert (counters.seen, counters.stored, counters.deduplicated) == (4, 1, 3)
         assert (counters.bytes_in, counters.bytes_written) == (4 * size, size)
 
-    def test_results_are_equal_without_blake3(
-        self, store: ImageStore, route: str, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("lacks", [["keyed"], ["keyed", "blake3"]])
+    def test_results_are_equal_with_another_hash_or_none(
+        self, store: ImageStore, route: str, lacks: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(sys.modules, "blake3", None)
-        url_index._blake3.cache_clear()
+        monkeypatch.setattr(native, "text_digest", None)
+        if "blake3" in lacks:
+            monkeypatch.setitem(sys.modules, "blake3", None)
+        text_hash.cache_clear()
         try:
             assert put(store, route, url_of()) == put(store, route, url_of())
-            assert len(store.url_index) == 0
+            assert len(store.url_index) == (0 if "blake3" in lacks else 1)
         finally:
-            url_index._blake3.cache_clear()
+            text_hash.cache_clear()
         assert store.counters.deduplicated == 1
         assert store.verify() == []
 

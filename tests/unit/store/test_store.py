@@ -261,8 +261,10 @@ def test_link_in_place_of_the_root_is_not_followed(store: ImageStore, tmp_path: 
     store.root.symlink_to("elsewhere")
     with pytest.raises(MaterializeError):
         store.read(stored.raw_image_id)
-    with pytest.raises(OffloadError):
-        store.put(picture())
+    for write in (lambda: store.put(picture()), store.probe):
+        with pytest.raises(OffloadError) as caught:
+            write()
+        assert caught.value.code == "path_escape"
 
 
 # --- reading
