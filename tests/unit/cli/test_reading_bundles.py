@@ -52,7 +52,9 @@ def test_check_finds_records_and_images(rawmm: Run, bundle: Path, options: Any) 
 
 def test_error_of_a_record_is_at_its_line_in_the_bundle(rawmm: Run, tmp_path: Path) -> None:
     source, out = tmp_path / "x.jsonl", tmp_path / "b.zip"
-    source.write_text('{"nodes": []}\n{"nodes": [{"message": {"role": "user", "content": ""}, "parent": 3}]}\n')
+    source.write_text(
+        '{"nodes": []}\n{"nodes": [{"message": {"role": "user", "content": ""}, "parent": 3}]}\n'
+    )
     assert rawmm("bundle", source, "-o", out).code == 0
     code, said, _ = rawmm("check", out)
     assert code == 1
