@@ -65,10 +65,18 @@ def text_digest(text: str | bytes | memoryview, start: int, /) -> bytes | None:
     instruction.
     """
 
+def digest_to_quote(text: bytes, start: int, /) -> tuple[int, bytes] | None:
+    """The index of the first ``"`` from `start` on, and the digest of the text before it.
+
+    None if there is no quote, and without the instruction.
+    """
+
 def keyed_digest(
-    key: bytes, width: int, text: str | bytes | memoryview, start: int, /
-) -> bytes | None:
-    """The same with a key of 1,040 bytes and a width, 16 or 32, that the processor has.
+    key: bytes, width: int, text: str | bytes | memoryview, start: int, to_quote: int, /
+) -> Any:
+    """What `text_digest` or `digest_to_quote` returns, with a key of 1,040 bytes.
+
+    The width is 16, 32 or 64, and the processor must have it.
 
     Raises:
         ValueError: another size of the key, or another width.

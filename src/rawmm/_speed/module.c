@@ -232,6 +232,7 @@ static PyMethodDef METHODS[] = {
     {"unique_keys", unique_keys, METH_O, NULL},
     {"valid", valid, METH_O, NULL},
     {"text_digest", text_digest, METH_VARARGS, NULL},
+    {"digest_to_quote", digest_to_quote, METH_VARARGS, NULL},
     {"keyed_digest", keyed_digest, METH_VARARGS, NULL},
     {"observe", observe, METH_O, NULL},
     {"enable", enable, METH_O, NULL},

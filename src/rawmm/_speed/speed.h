@@ -166,6 +166,7 @@ int keys_are_unique(const char *text, Py_ssize_t size);
 enum { TEXT_GROUP = 1024, TEXT_KEY = TEXT_GROUP + 16 }; /* bytes */
 int text_hash_width(void);
 PyObject *text_digest(PyObject *module, PyObject *args);
+PyObject *digest_to_quote(PyObject *module, PyObject *args);
 PyObject *keyed_digest(PyObject *module, PyObject *args);
 
 /* types.c */
