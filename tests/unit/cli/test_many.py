@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -221,3 +222,59 @@ def test_sizes_of_objects_are_known_from_the_listing(rawmm: Run, tmp_path: Path)
     assert one.input.size is None
     assert size_of(one.input) == path.stat().st_size
     assert size_of(one.input._replace(path=f"{url}/none.jsonl")) == 0
+
+
+@pytest.mark.parametrize("text", ['{"nodes": []}', '{"nodes": []}\n{"nodes": []}', "[]\n", "x"])
+@pytest.mark.parametrize("name", ["other.jsonl", "in/step_0/0.jsonl"])
+def test_file_that_is_no_manifest_is_refused_and_stays(
+    rawmm: Run, folder: Path, text: str, name: str
+) -> None:
+    (folder / name).write_text(text)
+    done = offload(rawmm, folder, "--manifest", folder / name)
+    assert done.code == 2
+    assert "is not a manifest of rawmm" in done.err
+    assert (folder / name).read_text() == text
+
+
+def test_manifest_is_none_of_the_files_that_are_written(rawmm: Run, folder: Path) -> None:
+    (folder / "out/step_0").mkdir(parents=True)
+    done = offload(rawmm, folder, "--manifest", folder / "out/step_0/0.jsonl")
+    assert done.code == 2
+    assert "--manifest names a file that is written" in done.err
+
+
+@pytest.mark.parametrize("more", [[], ["--jobs=1"]])
+@pytest.mark.parametrize("form", ["jsonl", "json", "msgpack", "parquet"])
+def test_folder_in_another_format_has_the_extensions_of_it(
+    rawmm: Run, tmp_path: Path, form: str, more: list[str]
+) -> None:
+    trace = b'{"nodes":[]}\n'
+    (tmp_path / "in").mkdir()
+    for name in ("a.json", "b.ndjson", "c.jsonl.gz", "rank_0.bin"):
+        data = gzip.compress(trace) if name.endswith("gz") else trace
+        (tmp_path / "in" / name).write_bytes(b"\x91\x81\xa5nodes\x90" if "rank" in name else data)
+    out = tmp_path / "out"
+    argv = ("-o", out, "--image-dir", tmp_path / "i", "--output-format", form, *more)
+    assert rawmm("upgrade", tmp_path / "in", *argv).code == 0
+    assert rawmm("check", out).err == "4 files, 4 records, no errors\n"
+    names = {
+        "jsonl": ["a.jsonl", "b.ndjson", "c.jsonl.gz", "rank_0.jsonl"],
+        "json": ["a.json", "b.json", "c.json.gz", "rank_0.json"],
+        "msgpack": ["a.msgpack", "b.msgpack", "c.msgpack.gz", "rank_0.bin"],
+        "parquet": ["a.parquet", "b.parquet", "c.parquet", "rank_0.parquet"],
+    }
+    assert sorted(path.name for path in out.iterdir()) == names[form]
+
+
+@pytest.mark.parametrize("more", [[], ["--jobs=1"]])
+def test_two_files_of_one_name_are_refused_before_anything_is_written(
+    rawmm: Run, tmp_path: Path, more: list[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.json", "a.jsonl"):
+        (tmp_path / "in" / name).write_text('{"nodes":[]}\n')
+    argv = ("-o", tmp_path / "out", "--output-format", "msgpack", *more)
+    code, _, err = rawmm("upgrade", tmp_path / "in", *argv)
+    assert code == 2
+    assert "would both be written to" in err
+    assert not (tmp_path / "out").exists()

@@ -216,3 +216,47 @@ def test_summary_on_a_terminal_counts_what_was_refused_damaged_and_left(tmp_path
 def rows(shown: str) -> list[list[str]]:
     """The words of each line, without colours."""
     return [line.split() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).splitlines()]
+
+
+def test_refused_document_of_a_folder_does_not_stop_the_others(rawmm: Run, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name, url in (("a", url_of()), ("b", BROKEN), ("c", url_of())):
+        (folder / f"{name}.json").write_text(json.dumps(request(url)))
+    argv = ("-o", out, "--image-dir", tmp_path / "i", "--keep-going")
+    code, _, err = rawmm("offload", folder, *argv)
+    assert code == 1
+    assert err.splitlines()[-1].startswith("2 records, 2 images seen, 1 stored")
+    assert sorted(path.name for path in out.iterdir()) == ["a.json", "c.json"]
+    (refused,) = map(json.loads, (tmp_path / "out.refused.jsonl").read_text().splitlines())
+    assert refused["record"] == request(BROKEN)
+    (out / "b.json").write_text("as it was")
+    assert rawmm("offload", folder / "b.json", "-o", out / "b.json", *argv[2:]).code == 1
+    assert (out / "b.json").read_text() == "as it was"
+
+
+def test_refused_records_save_nothing(rawmm: Run, tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(f"{json.dumps(request(BROKEN))}\n" * 3)
+    argv = ("-o", tmp_path / "out.jsonl", "--image-dir", tmp_path / "i", "--keep-going")
+    assert ", nothing saved, 3 refused" in rawmm("offload", source, *argv).err
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_refused_records_never_replace_a_file_that_is_read(
+    rawmm: Run, tmp_path: Path, *, given: bool
+) -> None:
+    source = tmp_path / "in" / "out.jsonl.refused.jsonl"
+    source.parent.mkdir()
+    text = f"{json.dumps(request(BROKEN))}\n"
+    source.write_text(text)
+    argv = ["-o", tmp_path / "out.jsonl", "--image-dir", tmp_path / "i", "--keep-going"]
+    if given:
+        argv = ["-o", tmp_path / "out", *argv[2:], "--refused", source]
+        names = source.parent
+    else:
+        names = source.rename(tmp_path / source.name)
+        source = names
+    code, _, err = rawmm("offload", names, *argv)
+    assert (code, err) == (2, "rawmm: --refused names a file that is read; give another name\n")
+    assert source.read_text() == text
