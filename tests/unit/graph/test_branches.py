@@ -165,10 +165,10 @@ class TestStreams:
         trace.nodes[1].advantages = values
         with pytest.raises(ContractError) as caught:
             branches(trace)[0].spread("advantages")
-        assert str(caught.value) == (
-            f"$.nodes[1].advantages: expected none or {mask.count(True)}, one per sampled token, "
-            f"got {len(values)}; the stream is that of other tokens, or was cut [stream_length]"
-        )
+        error = caught.value
+        assert (error.code, error.path) == ("stream_length", "$.nodes[1].advantages")
+        assert error.expected == f"none or {mask.count(True)}, one per sampled token"
+        assert error.got == str(len(values))
 
     def test_types_of_several_media_are_read(self) -> None:
         trace = Trace(nodes=[node(token_ids=[5, 8, PAD, 6, 9], mask=[False] * 5)])

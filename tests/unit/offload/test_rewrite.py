@@ -370,7 +370,7 @@ def test_store_and_image_dir_together_are_a_type_error(root: Path) -> None:
         lambda: offload_request(body, store=store, image_dir=root),
         lambda: offload_request(b"[]", store=store, image_dir=root),
     ):
-        with pytest.raises(TypeError, match=r"^pass image_dir or store, not both: a store has"):
+        with pytest.raises(TypeError, match="not both: a store has"):
             action()
     assert not root.exists()
 
@@ -471,7 +471,7 @@ class SmallWriter(DirectoryWriter):
             raise full
 
 
-full = OffloadError("store_failed", expected="to write", got="no space left on the device")
+full = OffloadError("store_failed", expected="to write", got="no space left")
 
 
 def test_on_a_full_disk_the_first_images_get_the_room_of_later_ones(root: Path) -> None:

