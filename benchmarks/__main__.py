@@ -24,6 +24,7 @@ SUBJECTS: Final = (
     "memory",
     "rules",
     "check",
+    "formats",
     "footprint",
 )
 ON_SERVERS: Final = ("scale",)

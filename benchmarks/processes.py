@@ -59,7 +59,8 @@ def measured(
         )
         with _Watch(process.pid) as watched:
             assert process.stdout is not None
-            out = process.stdout.read()
+            with process.stdout as stream:
+                out = stream.read()
             _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -31,7 +31,8 @@ def lines(first: int, count: int, images: list[str] | None = None) -> Iterator[b
     Args:
         first: the number of the first one.
         count: how many.
-        images: data URLs that take turns, instead of a stored image for each trace.
+        images: data URLs that take turns, instead of a stored image for each trace. Then no trace
+            breaks a rule.
     """
     texts, counts = _template(inline=images is not None)
     words = [str(number) for number in range(1000, 150_000)]
@@ -39,7 +40,8 @@ def lines(first: int, count: int, images: list[str] | None = None) -> Iterator[b
         rng = random.Random(number)
         digest = hashlib.sha256(number.to_bytes(8)).hexdigest()
         image = images[number % len(images)] if images else f"file:///data/images/{digest}.jpg"
-        parent = "9" if number % _WITH_ERROR == _WITH_ERROR - 1 else "1"
+        breaks = images is None and number % _WITH_ERROR == _WITH_ERROR - 1
+        parent = "9" if breaks else "1"
         tokens = iter([",".join(rng.choices(words, k=each)) for each in counts])
         own = {_IMAGE: image, _HASH: digest, _KEY: digest[:32], str(_PARENT): parent}
         line = "".join(next(tokens) if text == _TOKENS else own.get(text, text) for text in texts)

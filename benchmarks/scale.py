@@ -96,7 +96,7 @@ class Setup(NamedTuple):
 
 def run(settings: Settings) -> Iterator[Row]:
     """Time, CPU seconds and memory of each engine; reports must be equal."""
-    records = settings.pick(200_000, 400)
+    records = settings.pick(200_000, 4_000)
     with set_up(records) as setup:
         yield from _times(setup, records, settings.pick(3, 1))
         yield from _growth(setup)
@@ -185,6 +185,7 @@ def _times(setup: Setup, records: int, rounds: int) -> Iterator[Row]:
         yield _ratio(f"{place}: Ray times as fast as serial", "wall", serial, ray)
         yield _ratio(f"{place}: CPU of processes over that of serial", "cpu", processes, serial)
         yield _ratio(f"{place}: CPU of Ray over that of serial", "cpu", ray, serial, 1.3)
+        yield _ratio(f"{place}: CPU of Ray over that of processes", "cpu", ray, processes)
 
 
 def _named(place: str) -> str:

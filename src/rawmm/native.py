@@ -76,10 +76,14 @@ text_digest: Final[Callable[[str | memoryview, int], bytes | None] | None] = (
     _module.text_digest if _module else None
 )
 """The keyed digest of a text. See ``_speed.pyi`` and `rawmm.store.text_hash`."""
-keyed_digest: Final[Callable[[bytes, int, Any, int], bytes | None] | None] = (
+digest_to_quote: Final[Callable[[bytes, int], tuple[int, bytes] | None] | None] = (
+    _module.digest_to_quote if _module else None
+)
+"""The end of a JSON string without escapes, and the keyed digest of its text."""
+keyed_digest: Final[Callable[[bytes, int, Any, int, int], Any] | None] = (
     _module.keyed_digest if _module else None
 )
-"""The same with a given key."""
+"""Both with a given key."""
 TEXT_HASH_WIDTH: Final[int] = _module.TEXT_HASH_WIDTH if _module else 0
 """Bytes that the processor multiplies at a time without carries; 0 if it cannot."""
 

@@ -76,10 +76,19 @@ def check_forms(form: str, wire: bytes, kind: Any) -> None:
     listed = outcome(decode, wire, kind)
     packed = outcome(decode, wire, kind, packed=True)
     unpacked = outcome(decode, wire, kind, packed=False)
+    native.enable(False)
+    try:
+        python = outcome(decode, wire, kind)
+    finally:
+        native.enable(True)
     assert packed == listed
     assert unpacked == listed
+    assert python == listed
     if isinstance(listed, tuple):
         return
+    assert [exactly(one) for _, one in streams(python)] == [
+        exactly(one) for _, one in streams(listed)
+    ]
     assert all(type(stream) is STREAMS[name] for name, stream in streams(packed))
     assert all(type(stream) is list for _, stream in streams(unpacked))
     again = decode(encode(listed, packed=True), kind)

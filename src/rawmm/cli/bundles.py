@@ -145,6 +145,11 @@ class Bundle:
 
     def _read_manifest(self) -> Manifest:
         manifest = None
+        if self._zip is not None and MANIFEST not in self._zip.namelist():
+            raise BrokenSourceError.at_line(
+                None, f"a bundle, which has the file {MANIFEST}", "a ZIP file without it",
+                "unpack it, and give the files in it",
+            )  # fmt: skip
         with (
             self._open(MANIFEST) as file,
             suppress(DamagedStreamError, msgspec.DecodeError, UnicodeDecodeError, RecursionError),

@@ -46,6 +46,8 @@ _FOREIGN: Final[dict[str, str]] = {
 def unreadable(path: str) -> str | None:
     """Why a file of this name is not read, and what to do; None for other extensions."""
     suffix = PurePath(path).suffix.lower()
+    if suffix == ".zip":
+        return "rawmm does not read ZIP files here; unpack it first, and give the files in it"
     if suffix in _COMPRESSED:
         tool = _COMPRESSED[suffix]
         how = f": {tool} -dc FILE | rawmm COMMAND - --input-format jsonl" if tool else ""

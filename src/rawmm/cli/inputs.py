@@ -53,25 +53,30 @@ def find_inputs(path: str, form: FileFormat | None, option: str, column: str | N
     """The files that `path` names, sorted by name.
 
     In a folder, and for a pattern, these are the files of records by extension, in all folders
-    below. With a `form`, a pattern names every file. Those of a bundle are in its manifest.
+    below. With a `form`, a pattern names every file. Those of a bundle are in its manifest; a
+    pattern may name ZIP files.
 
     Raises:
         UsageError: there is none.
     """
     if is_object_url(path):
         return _objects(path, form, option, column)
-    if path not in {"", STDIO} and (is_bundle(path) or _ends_in_zip(path)):
+    if form is None and path not in {"", STDIO} and (is_bundle(path) or _ends_in_zip(path)):
         return _bundled(path, option)
     is_folder = path not in {"", STDIO} and Path(path).is_dir()
     if not is_folder and not _is_pattern(path):
         return [Found(Input(path, form, option, column), None)]
     base, pattern = (path, "") if is_folder else _split(path)
     names = set(_below(path) if is_folder else _matches(base, pattern))
-    found = [
-        Found(Input(name, form, option, column), PurePath(os.path.relpath(name, base)))
-        for name in sorted(names)
-        if format_of(name) is not None or (form is not None and not is_folder)
-    ]
+    found = []
+    for name in sorted(names):
+        relative = PurePath(os.path.relpath(name, base))
+        if format_of(name) is not None or (form is not None and not is_folder):
+            found.append(Found(Input(name, form, option, column), relative))
+        elif _ends_in_zip(name) and not is_folder:
+            found += [
+                Found(one.input, relative / (one.relative or "")) for one in _bundled(name, option)
+            ]
     if not found:
         what = "has" if is_folder else "matches"
         raise UsageError(f"{shown_file(printable(path))}: {what} no file of records")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
@@ -95,7 +96,7 @@ class Totals(NamedTuple):
     records: int
     content: int
     written: int
-    counts: dict[str, int]
+    counts: Counter[str]
     code: int
 
 
@@ -165,7 +166,7 @@ class Manifest:
         written = state_of(output)
         if written is None or written.size != one.output_size:
             return False
-        now = state_of(given.path)
+        now = state_of(given.file)
         if now is None or now.size != one.size:
             return False
         return now.tag == one.tag or sha256_of(given) == one.sha256
@@ -255,10 +256,9 @@ def rewrite_many(
         raise
     finally:
         manifest.close()
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()  # without files, all are 0
     for one in done:
-        for name, number in one.counts.items():
-            counts[name] = counts.get(name, 0) + number
+        counts.update(one.counts)
     return Totals(
         len(done),
         earlier,
@@ -300,18 +300,22 @@ def _work_of(
 
 def _rewritten(rewrite: Pass, run: Rewrite, target: str) -> Finished | _Failed:
     (found,) = run.inputs
-    state = state_of(found.input.path)
+    state = state_of(found.input.file)
     with run:
         failure, counts = rewrite(run)
     if isinstance(failure, InternalError):
         return _Failed(found.input.name, run.line, failure.bug)
     if failure is not None:
         return _Failed(found.input.name, run.line, failure)
-    sha256, written = sha256_of(found.input), state_of(target)
+    written, digest = state_of(target), run.digest
     if target == found.input.path:
-        state = written  # the input is what was written
-    if state is None or state != state_of(found.input.path) or written is None:
+        state, digest = written, None  # the input is what was written
+    if state is None or state != state_of(found.input.file) or written is None:
         raise UsageError(f"{found.input.name}: changed while it was read")
+    if digest is not None and digest.size == state.size:
+        sha256 = digest.hexdigest()
+    else:
+        sha256 = sha256_of(found.input)
     return Finished(
         input=found.input.path,
         sha256=sha256,

@@ -6,6 +6,7 @@ binary stream, such as an object of a store; `open_source` opens files.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from contextlib import contextmanager
@@ -395,6 +396,43 @@ class Source:
         return ContractError("malformed", expected=NAMES[self.form], got=got, hint=hint)
 
 
+class Digest:
+    """The SHA-256 of a file, while it is read from its beginning to its end.
+
+    Attributes:
+        size: bytes so far.
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def add(self, data: memoryview) -> None:
+        """Add the next bytes."""
+        self._hash.update(data)
+        self.size += len(data)
+
+    def hexdigest(self) -> str:
+        """The hash of what was read, in hex."""
+        return self._hash.hexdigest()
+
+
+class _Digested(RawIOBase):
+    """Another stream, whose bytes are added to a digest as they are read."""
+
+    def __init__(self, file: RawIOBase, digest: Digest) -> None:
+        self._stream = file
+        self._digest = digest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        size = self._stream.readinto(buffer)
+        self._digest.add(memoryview(buffer)[: size or 0])
+        return size
+
+
 class _Stream(RawIOBase):
     """A stream that only has ``read(n)``."""
 
@@ -420,8 +458,13 @@ def _size_of(file: BinaryIO) -> int | None:
 
 
 @contextmanager
-def open_source(given: Input) -> Iterator[Source]:
+def open_source(given: Input, digest: Digest | None = None) -> Iterator[Source]:
     """Open a file, or standard input.
+
+    Args:
+        given: the file.
+        digest: what hashes the file as it is read. It has fewer bytes than the file if that is not
+            read in order: Parquet, and a file in a bundle.
 
     Raises:
         UsageError: the file does not exist, is a directory, cannot be read, or has no known format.
@@ -441,7 +484,7 @@ def open_source(given: Input) -> Iterator[Source]:
         yield _source_of(sys.stdin.buffer, given)
         return
     with open_bytes(given) as file:
-        yield _source_of(file, given)
+        yield _source_of(file, given, digest)
 
 
 def open_bytes(given: Input) -> BufferedReader:
@@ -455,7 +498,7 @@ def open_bytes(given: Input) -> BufferedReader:
     try:
         if is_object_url(given.path):
             return BufferedReader(ObjectReader(given.path), _BUFFER)
-        return Path(given.path).open("rb")
+        return Path(given.file).open("rb")
     except IsADirectoryError:
         failure = f"{name}: is a directory; give the files in it, e.g. {name}/*"
     except (OSError, ValueError) as error:
@@ -484,11 +527,13 @@ def reading(what: Source | Input) -> Iterator[None]:
     raise UsageError(f"{what.name}: cannot be read: {reason}")
 
 
-def _source_of(file: BinaryIO, given: Input) -> Source:
+def _source_of(file: BinaryIO, given: Input, digest: Digest | None = None) -> Source:
     form = given.format()
     raw = getattr(file, "raw", None)
-    size = raw.size if is_a(raw, ObjectReader) else None
+    size = raw.size if is_a(raw, ObjectReader) else _size_of(file)
     if form != "parquet":
+        if digest is not None and raw is not None:
+            file = BufferedReader(_Digested(raw, digest), _BUFFER)
         return Source(
             file,
             given.name,

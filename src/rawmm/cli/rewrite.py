@@ -20,6 +20,8 @@ from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, progress
 from rawmm.cli.records import (
     STDIO,
+    BrokenSourceError,
+    Digest,
     FileFormat,
     format_of,
     is_micro_batches,
@@ -107,6 +109,7 @@ class Rewrite:
         written: bytes of the records written.
         line: the place of the current record, as `Record.line`.
         record: the current record.
+        digest: hashes the current file as it is read, if it is the only one.
     """
 
     def __init__(
@@ -122,13 +125,14 @@ class Rewrite:
         self.inputs = find_inputs(path, form, "--input-format", column)
         self.output: str | None = None
         self.output_format: FileFormat | None = None
+        self.digest: Digest | None = None
         self._open = ExitStack()
 
     @classmethod
     def of(cls, found: Found, what: str, output: str, output_format: FileFormat | None) -> Self:
         """One pass over one file, to the OUT of many."""
         run = cls(found.input.path, found.input.form, what, found.input.column)
-        run.inputs = [found]
+        run.inputs, run.digest = [found], Digest()
         run.output, run.output_format = output, output_format
         return run
 
@@ -138,19 +142,26 @@ class Rewrite:
         Raises:
             UsageError: it cannot be read.
         """
-        self.source: Source = self._open.enter_context(open_source(self.inputs[0].input))
+        self.source: Source = self._opened(self.inputs[0].input)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._open.close()
 
+    def _opened(self, given: Input) -> Source:
+        try:
+            return self._open.enter_context(open_source(given, self.digest))
+        except BrokenSourceError as error:  # of a bundle
+            failure = f"{given.name}: {error.message}"
+        raise UsageError(failure)
+
     def sources(self) -> Iterator[tuple[Source, Found]]:
         """Each file, open, and its name. The file before is closed."""
         for number, found in enumerate(self.inputs):
             if number:
                 self._open.close()
-                self.source = self._open.enter_context(open_source(found.input))
+                self.source = self._opened(found.input)
             yield self.source, found
             self.content += self.source.content
             self.files += 1

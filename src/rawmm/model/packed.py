@@ -159,7 +159,7 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         """
         if is_a(values, cls):
             return values
-        listed: list[Any] = list(values)
+        listed: list[Any] = values if type(values) is list else list(values)
         if (found := packed(cls, listed)) is not None:
             return found  # type: ignore[no-any-return]
         for dtype in cls.__dtypes__:

@@ -93,7 +93,8 @@ class RayEngine:
         try:
             self._ray.init(**how, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            failure = type(error).__name__
+            # Ray wraps the reason, such as AuthenticationError.
+            failure = type(error.__cause__ or error).__name__
         if failure is not None:
             where = "a cluster on this machine cannot be started"
             if address is not None:

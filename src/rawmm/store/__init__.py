@@ -51,7 +51,6 @@ from rawmm.store.record_objects import is_pattern as is_pattern
 from rawmm.store.record_objects import list_objects as list_objects
 from rawmm.store.record_objects import object_state as object_state
 from rawmm.store.record_objects import put_object as put_object
-from rawmm.store.record_objects import sha256_of as sha256_of
 from rawmm.store.references import Mention as Mention
 from rawmm.store.references import Mentions as Mentions
 from rawmm.store.references import RecordSearch as RecordSearch
@@ -63,6 +62,7 @@ from rawmm.store.registry import store_for as store_for
 from rawmm.store.run_dir import raw_image_path, run_image_dir
 from rawmm.store.run_dir import resolved_dir as resolved_dir
 from rawmm.store.stored_image import StoredImage
+from rawmm.store.text_hash import digest_to_quote as digest_to_quote
 from rawmm.store.writer import BatchWriter as BatchWriter
 from rawmm.store.writer import batch_writer as batch_writer
 

@@ -5,7 +5,6 @@ Images have stores of their own, see `object_store`; a file of records has any k
 
 from __future__ import annotations
 
-import hashlib
 import re
 from io import SEEK_CUR, SEEK_SET, RawIOBase, UnsupportedOperation
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -184,18 +183,6 @@ class ObjectReader(RawIOBase):
                 )
             )
         return bytes(data)
-
-
-def sha256_of(url: str) -> str:
-    """Return the SHA-256 of the bytes of an object, in hex.
-
-    Raises:
-        OffloadError: as `ObjectReader`.
-    """
-    digest, reader = hashlib.sha256(), ObjectReader(url)
-    while data := reader.read(CHUNK):
-        digest.update(data)
-    return digest.hexdigest()
 
 
 def _location(url: str) -> Location:

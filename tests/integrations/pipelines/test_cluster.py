@@ -54,7 +54,7 @@ def test_report_is_the_serial_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pieces, "PIECE_BYTES", 20_000)
-    files = everything(tmp_path)
+    files = everything(tmp_path, 1)
     summaries = []
     reports = []
     for engine in ("serial", "ray"):

@@ -16,6 +16,8 @@ from tests.unit.images.pictures import data_url, part, picture
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.integrations.stores.proxy import Proxy
+
 RECORDS = 200
 
 
@@ -65,6 +67,24 @@ def test_offload_goes_on_where_it_stopped(
     assert main(["stats", f"{run}-out/**", "--image-dir", images, "--json"]) == 0
     total = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (total["records"], total["images"]) == (2 * RECORDS + 3, 2 * RECORDS + 3)
+
+
+def test_input_is_fetched_once(
+    bucket: str, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = bucket.removesuffix("/images")
+    obstore.put(from_url(url), "in/a.jsonl", lines(20))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+    argv = [
+        "offload",
+        f"{url}/in/*",
+        "-o",
+        str(tmp_path / "out"),
+        "--image-dir",
+        str(tmp_path / "i"),
+    ]
+    assert main([*argv, "--manifest", str(tmp_path / "manifest")]) == 0
+    assert proxy.counts["GET"] == 2  # the listing and the object
 
 
 def test_missing_bucket_is_named_without_credentials(

@@ -48,7 +48,7 @@ def test_name_that_promises_another_format_is_not_written(
         assert [path.name for path in source.parent.iterdir()] == ["in.jsonl"]
 
 
-@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("name", [name for name in FOREIGN if name != "x.zip"])  # may be a bundle
 @pytest.mark.parametrize("command", ["check", "offload", "upgrade"])
 def test_name_that_promises_another_format_is_not_read(
     command: str, name: str, rawmm: Run, source: Path

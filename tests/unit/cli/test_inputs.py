@@ -125,6 +125,24 @@ def test_micro_batches_of_a_rank_are_records(rawmm: Run, tmp_path: Path) -> None
     assert (tmp_path / "rank_7.bin").read_bytes() == out.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ({"input_ids": [1], "loss_mask": [True], "position_ids": [0]}, "this is a micro-batch"),
+        ({"token_ids": [1], "mask": [True], "env_name": "e"}, "this is a training sample"),
+    ],
+)
+def test_what_the_trainer_has_is_named_with_what_to_check(
+    rawmm: Run, tmp_path: Path, record: dict[str, Any], says: str
+) -> None:
+    source = tmp_path / "rank_0.bin"
+    source.write_bytes(msgspec.msgpack.encode([record]))
+    code, out, _ = rawmm("check", source)
+    assert code == 1
+    assert f"{says}, which is no type of the contract; check the trace" in out
+    assert "[unknown_type]" in out
+
+
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 70_000])
 def test_list_of_any_length_is_split(size: int, tmp_path: Path) -> None:
     path = tmp_path / "rank_12.bin"

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rawmm.cli import many
+from rawmm.cli.inputs import find_inputs
+from rawmm.cli.pieces import size_of
+from rawmm.store import put_object
 from tests.unit.cli.test_process import HANGS
 from tests.unit.images.pictures import data_url, part, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., Any]
+
+
+DATA = Path(__file__).resolve().parents[2] / "data"
 
 
 def request(seed: int) -> dict[str, Any]:
@@ -147,3 +155,69 @@ def test_upgrade_goes_on_too(rawmm: Run, folder: Path) -> None:
 def test_file_for_many_outputs_is_wrong_usage(rawmm: Run, folder: Path) -> None:
     argv = ("offload", folder / "in", "-o", folder / "out.jsonl", "--image-dir", folder / "images")
     assert rawmm(*argv, "--jobs", "2").code == 2
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "jsonl.gz", "jsonl.zst", "msgpack", "parquet"])
+def test_input_is_read_once(
+    rawmm: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    folder, manifest = tmp_path / "in", tmp_path / "manifest"
+    folder.mkdir()
+    (tmp_path / "a.json").write_text(json.dumps(request(1)))
+    assert (
+        rawmm(
+            "offload",
+            tmp_path / "a.json",
+            "--image-dir",
+            tmp_path / "i",
+            "-o",
+            folder / f"a.{form}",
+        ).code
+        == 0
+    )
+
+    def again(given: Any) -> str:
+        assert form == "parquet", "read twice"
+        return str(read_again(given))
+
+    read_again = many.sha256_of
+    monkeypatch.setattr(many, "sha256_of", again)
+    argv = (folder, "-o", tmp_path / "out", "--image-dir", tmp_path / "i", "--manifest", manifest)
+    assert rawmm("offload", *argv).code == 0
+    line = json.loads(manifest.read_text().splitlines()[1])
+    data = (folder / f"a.{form}").read_bytes()
+    assert (line["sha256"], line["size"]) == (hashlib.sha256(data).hexdigest(), len(data))
+
+
+def test_run_in_which_every_file_fails_is_summed_up(rawmm: Run, folder: Path) -> None:
+    for path in (folder / "in").rglob("*.jsonl"):
+        path.write_bytes(b'{"messages": [')
+    found = offload(rawmm, folder, "--manifest", folder / "manifest")
+    assert found.code == 1
+    assert found.err.splitlines()[-1].startswith("no files, 6 not written, no records, no images")
+
+
+def test_bundle_is_rewritten_once(rawmm: Run, tmp_path: Path) -> None:
+    bundle, out, flow = tmp_path / "b.zip", tmp_path / "out", DATA / "wire/flow-0.4.0"
+    files = (flow / "offloaded.trace.json", flow / "inline.trace.json")
+    assert rawmm("bundle", *files, "-o", bundle, "--image-dir", flow / "images").code == 0
+    argv = ("upgrade", bundle, "-o", out, "--manifest", tmp_path / "manifest")
+    assert rawmm(*argv).err.startswith("2 files, 2 records")
+    assert {one.name for one in (out / "records").iterdir()} == {
+        "offloaded.trace.jsonl", "inline.trace.jsonl",
+    }  # fmt: skip
+    assert rawmm(*argv).err.startswith("2 files (2 by an earlier run), 2 records")
+
+
+def test_sizes_of_objects_are_known_from_the_listing(rawmm: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(request(1)) + "\n")
+    url = f"memory://{tmp_path.name}/run"
+    for name in ("a", "b/c"):
+        put_object(f"{url}/{name}.jsonl", path)
+    found = find_inputs(f"{url}/**", None, "", None)
+    assert [one.input.size for one in found] == [path.stat().st_size] * 2
+    (one,) = find_inputs(f"{url}/a.jsonl", None, "", None)
+    assert one.input.size is None
+    assert size_of(one.input) == path.stat().st_size
+    assert size_of(one.input._replace(path=f"{url}/none.jsonl")) == 0

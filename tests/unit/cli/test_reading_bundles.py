@@ -50,9 +50,21 @@ def test_check_finds_records_and_images(rawmm: Run, bundle: Path, options: Any) 
     assert done == (0, "", "2 files, 2 records, no errors\n")
 
 
+def test_pattern_names_bundles(rawmm: Run, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text('{"nodes": []}\n')
+        out = tmp_path / "runs" / f"{name}.zip"
+        assert rawmm("bundle", tmp_path / f"{name}.jsonl", "-o", out).code == 0
+    assert rawmm("check", tmp_path / "runs/*.zip").err == "2 files, 2 records, no errors\n"
+    assert rawmm("upgrade", tmp_path / "runs/*.zip", "-o", tmp_path / "out").code == 0
+    assert (tmp_path / "out/b.zip/records/b.jsonl").is_file()
+
+
 def test_error_of_a_record_is_at_its_line_in_the_bundle(rawmm: Run, tmp_path: Path) -> None:
     source, out = tmp_path / "x.jsonl", tmp_path / "b.zip"
-    source.write_text('{"nodes": []}\n{"nodes": [{"message": {"role": "user", "content": ""}, "parent": 3}]}\n')
+    source.write_text(
+        '{"nodes": []}\n{"nodes": [{"message": {"role": "user", "content": ""}, "parent": 3}]}\n'
+    )
     assert rawmm("bundle", source, "-o", out).code == 0
     code, said, _ = rawmm("check", out)
     assert code == 1
@@ -115,6 +127,29 @@ def test_image_directory_that_is_given_counts(rawmm: Run, bundle: Path, tmp_path
     records = tmp_path / "a.json"
     assert rawmm("check", records, "--image-dir", bundle, "--no-config").code == 1  # full URLs
     assert rawmm("check", bundle, "--image-dir", bundle).code == 0
+
+
+@pytest.mark.parametrize("command", ["offload", "upgrade", "convert", "inline", "view"])
+@pytest.mark.parametrize("content", [b"PK\x03\x04", b"{}"])
+def test_damaged_bundle_is_no_bug(rawmm: Run, tmp_path: Path, command: str, content: bytes) -> None:
+    (tmp_path / "b.zip").write_bytes(content)
+    more = ["--image-dir", tmp_path / "i"] if command in {"offload", "inline"} else []
+    code, out, err = rawmm(command, tmp_path / "b.zip", "-o", tmp_path / "out", *more)
+    if command == "view":
+        assert code == 0
+        assert "a complete ZIP file" in (tmp_path / "out").read_text()
+        return
+    assert (code, out) == (2, "")
+    assert "b.zip: expected a complete ZIP file" in err
+    assert err.count("\n") == 1
+
+
+def test_other_zip_file_is_named_with_what_to_do(rawmm: Run, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.jsonl", "{}")
+    code, out, _ = rawmm("check", tmp_path / "x.zip")
+    assert code == 1
+    assert "got a ZIP file without it; unpack it, and give the files in it [malformed]" in out
 
 
 @pytest.mark.parametrize(

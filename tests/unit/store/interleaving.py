@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Choose = Callable[[Sequence[str]], str]
 
-STEPS = ("open", "stat", "utime", "rename", "replace", "link", "unlink")
+STEPS = ("open", "stat", "access", "utime", "rename", "replace", "link", "unlink")
 
 
 class Stopped(BaseException):

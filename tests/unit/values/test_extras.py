@@ -394,7 +394,7 @@ class TestConstruction:
         assert Trace().nodes == []
         assert refused(lambda: decode_json(b"{}", Trace)).code == "missing_field"
 
-    def test_structs_can_be_weakly_referenced(self) -> None:
+    def test_traces_can_be_weakly_referenced(self) -> None:
         trace = Trace()
         held = weakref.ref(trace)
         assert held() is trace

@@ -68,9 +68,9 @@ def bundle(
     """Put records and all their images into one folder or ZIP file, which may be moved anywhere.
 
     Each image is stored once and named by its hash, and the records, as JSON Lines, refer to it by
-    its file name alone: rawmm check DIR --image-dir DIR/images. Bundles given as IN are joined.
-    Every byte that is read is compared with its hash. An engine that reads URLs needs them back:
-    rawmm relocate DIR -o OUT --from DIR/images --to DIR/images.
+    its file name alone. rawmm check, stats and view read bundles, and --image-dir takes one.
+    Bundles given as IN are joined. Every byte that is read is compared with its hash. An engine
+    that reads URLs needs them back: rawmm relocate DIR -o OUT --from DIR/images --to DIR/images.
     """
     if not files:
         raise UsageError("nothing to bundle: give one or more files or bundles")

@@ -97,7 +97,8 @@ def view(
         raise UsageError("--image-megabytes and --max-records take 0 or a positive number")
     target = _target(files[0], to)
     reader = _Reader(type_name, input_format_name)
-    place = image_dir or next((path for path in files if is_bundle(path)), None)
+    bundles = (path for path in files if is_bundle(path))
+    place = next(bundles, None) if image_dir is None else image_dir
     store = None if place is None else open_store(place)
     family = None if layout is None else named_layout(layout)
     named = files if compare is None else (*files, compare)
@@ -148,8 +149,8 @@ class _Reader:
             yield from self._of_file(given)
 
     def _of_file(self, given: Input) -> Iterator[ViewedRecord]:
-        with open_source(given) as source:
-            try:
+        try:
+            with open_source(given) as source:
                 for record in source.records(may_be_empty=True):
                     value: Any = None
                     errors = [
@@ -160,8 +161,8 @@ class _Reader:
                     with suppress(RawMMError):  # the checker has found it, too
                         value = decode_plain(record.data, source.form)
                     yield ViewedRecord(given.name, record.line, value, errors)
-            except RawMMError as error:
-                yield ViewedRecord(given.name, None, None, [error])
+        except RawMMError as error:
+            yield ViewedRecord(given.name, None, None, [error])
 
 
 def _target(first: str, to: str | None) -> str:
