@@ -345,7 +345,7 @@ def pixtral(**parameters: Any) -> Real:
             ChannelDimension.FIRST,
         )
         if not (rows and columns):
-            raise ValueError  # as the resize does; test_called_with_images shows it
+            raise ValueError  # as the resize does; test_processor_that_is_called_agrees shows it
         return _grid(layout, columns, rows)
 
     def count(image: Image.Image) -> int:
@@ -697,7 +697,7 @@ def deepseek_ocr2(**parameters: Any) -> Real:
     def grid(width: int, height: int) -> list[int]:
         scale = own["image_size"] / max(width, height)
         if not (round(width * scale) and round(height * scale)):
-            raise ValueError  # as the resize does; test_called_with_images shows it
+            raise ValueError  # as the resize does; test_processor_that_is_called_agrees shows it
         tiles = 0
         if max(width, height) > tile:
             tiles = math.prod(

@@ -247,7 +247,7 @@ def test_max_pixels_set_after_construction_counts(*, by_call: bool) -> None:
     assert before == [1, 60, 82]
 
 
-def test_smaller_max_pixels_of_the_issue() -> None:
+def test_smaller_max_pixels_give_the_smaller_grid() -> None:
     processor = Qwen2VLImageProcessorPil()
     processor.max_pixels = 196_000
     assert called(processor, 1600, 1200, {}) == {"image_grid_thw": [[1, 26, 36]]}

@@ -312,7 +312,9 @@ def test_loop_goes_on_and_a_cancelled_call_changes_nothing_later(
     assert len(list(store.root.iterdir())) == 1
 
 
-def test_many_calls_at_once_with_the_same_images(client: Any, store: rawmm.ImageStore) -> None:
+def test_calls_at_once_with_the_same_images_rewrite_each_part_once(
+    client: Any, store: rawmm.ImageStore
+) -> None:
     requests = [body(ask("a", 0), ask("b", 1), ask("c", index)) for index in range(4)]
     shared = CHAT.parse_request(requests[0]).messages
 
@@ -357,7 +359,7 @@ def test_each_turn_reuses_the_whole_prefix(client: Any, store: rawmm.ImageStore)
     assert client.image_offload_stats.images_deduplicated == 10
 
 
-def test_after_parse_request_it_would_be_too_late(client: Any) -> None:
+def test_offload_after_parse_request_forks_the_next_turn(client: Any) -> None:
     """Shows why the call comes first: a stored reference does not match inline images."""
     trace = wire_trace()
     (first, answer), (second, _) = conversation(2)

@@ -411,7 +411,7 @@ def test_max_errors_counts_over_all_files(rawmm: Run, tmp_path: Path) -> None:
     assert err == "2 files, 60 records, 60 errors\n"
 
 
-def test_large_numbers_are_no_matter(rawmm: Run, tmp_path: Path) -> None:
+def test_number_is_accepted_if_a_double_holds_it(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"nodes": [], "big": 123456789012345678901234567890, "f": 1e-300}')
     assert rawmm("check", path).code == 0

@@ -148,7 +148,7 @@ def test_dry_run_writes_nothing_and_counts_the_same(
 
 
 @pytest.mark.parametrize("place", ["image directory", "memory"])
-def test_dry_run_of_a_folder_and_of_a_store(
+def test_dry_run_with_a_folder_or_a_store_makes_neither(
     rawmm: Run, source: Path, tmp_path: Path, place: str
 ) -> None:
     source.write_text(source.read_text().splitlines()[0] + "\n")

@@ -118,7 +118,7 @@ class TestEmit:
 class TestRunIds:
     """Old forms contain the run id, which is dropped."""
 
-    def test_v3_with_a_run_id(self) -> None:
+    def test_run_id_of_v3_is_accepted(self) -> None:
         ref = "mmraw:v3:" + urlsafe_base64(as_json(run_id="run_a.b-1", raw_image_id=ID))
         assert split_raw_mm_ref(ref) == RawMMRef(**FIELDS, raw_image_id=ID)
 

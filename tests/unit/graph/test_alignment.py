@@ -29,7 +29,7 @@ RANGES = [(1, 3), (5, 1), (6, 2)]
 ENGINE = [1, PAD, PAD, PAD, 2, PAD, PAD, PAD, 3]
 
 
-def test_positions_between_tokens() -> None:
+def test_positions_between_tokens_are_mapped() -> None:
     alignment = Alignment(RENDERED, ENGINE, [PAD], RANGES)
     assert not alignment.same
     assert [alignment.at(position) for position in range(7)] == [0, 1, 4, 5, 6, 8, 9]
@@ -56,7 +56,7 @@ def test_equal_tokens_need_no_ranges(engine: list[int]) -> None:
     assert alignment.flags(flags) is flags
 
 
-def test_several_kinds_of_media() -> None:
+def test_several_kinds_of_media_are_aligned() -> None:
     alignment = Alignment(
         [PAD, VIDEO, PAD], [PAD, PAD, 30, 31, 32, PAD], [VIDEO, PAD], [(0, 2), (2, 3), (5, 1)]
     )

@@ -413,7 +413,7 @@ SOURCES = os.pathsep.join(
 )
 
 
-def test_child_of_a_fork_and_the_end_of_the_interpreter(tmp_path: Path) -> None:
+def test_child_of_a_fork_offloads_and_the_interpreter_ends(tmp_path: Path) -> None:
     """While other threads offload, and count, all the time."""
     code = """
 import atexit, json, os, sys, threading, warnings

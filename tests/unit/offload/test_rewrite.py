@@ -227,7 +227,7 @@ NOISE = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
     ],
 )
 @pytest.mark.parametrize("mode", ["offload", "inline"])
-def test_sources_that_are_refused(
+def test_source_that_is_no_image_is_refused(
     url: str, code: str, got: str | None, mode: str, root: Path
 ) -> None:
     import os
@@ -385,7 +385,7 @@ def test_file_with_the_wrong_size_is_replaced(root: Path) -> None:
     assert store.read(value[0]["image_url"]["url"]) == picture()
 
 
-def test_one_image_for_the_run(root: Path) -> None:
+def test_one_image_is_stored_or_refused(root: Path) -> None:
     answer = offload_image_to_run_assets(url_of(), root)
     assert answer == (reference(root), len(picture()))
     assert offload_image_to_run_assets(url_of(), str(root)) == answer
@@ -401,7 +401,7 @@ def test_one_image_for_the_run(root: Path) -> None:
         assert caught.value.code == code
 
 
-def test_one_image_for_the_run_by_its_environment(
+def test_one_image_is_stored_in_the_directory_of_the_environment(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VF_RENDERER_IMAGE_OFFLOAD_DIR", str(root))

@@ -63,7 +63,7 @@ def test_image_that_was_stored_is_there_in_every_order(
         assert outcomes["deleted"] == 0
 
 
-def test_two_collectors_and_a_writer_in_some_orders() -> None:
+def test_two_collectors_lose_no_image_of_a_writer() -> None:
     for seed in range(300):
         world = scene()
         kinds = {"writer": "writer", "one": "collector", "other": "collector"}

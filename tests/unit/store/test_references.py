@@ -172,7 +172,7 @@ def test_names_in_open_fields_of_structs_are_found() -> None:
     ]
 
 
-def test_values_that_hold_no_text() -> None:
+def test_values_without_text_keep_no_image() -> None:
     moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     assert named([1, 1.5, None, True, moment, moment.date(), msgspec.UNSET, 1j]) == set()
 

@@ -176,7 +176,7 @@ def test_offload_refuses_an_image_that_the_store_lacks(store: Store) -> None:
     assert list(store.names()) == []
 
 
-def test_offload_to_run_assets_and_describe_and_materialize(store: Store) -> None:
+def test_run_assets_are_described_and_materialized(store: Store) -> None:
     stored = rawmm.offload_image_to_run_assets(data_url(picture()), PLACE)
     assert stored is not None
     uri, size = stored

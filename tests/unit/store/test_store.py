@@ -348,7 +348,9 @@ def test_truncated_file_is_reported(store: ImageStore) -> None:
         ("file:{root}/x.png", "bad_locator"),
     ],
 )
-def test_locators_that_are_refused(store: ImageStore, locator: str, code: str) -> None:
+def test_locator_that_names_no_image_of_the_store_is_refused(
+    store: ImageStore, locator: str, code: str
+) -> None:
     store.put(picture())
     (store.root.parent / "secret.png").write_bytes(picture())
     with pytest.raises(MaterializeError) as caught:

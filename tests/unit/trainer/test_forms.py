@@ -221,13 +221,13 @@ class TestReferences:
         one = sample(4, (1, 2))
         assert decode_sample(encode_sample(one)) == one
 
-    def test_urls(self, stored: TrainingSample) -> None:
+    def test_references_become_urls(self, stored: TrainingSample) -> None:
         refs = as_read(encode_sample(stored, form="urls"), "urls")
         assert [(one.url, one.offset, one.length) for one in refs.images] == [
             (one.uri, one.offset, one.length) for one in images_of(stored)
         ]
 
-    def test_descriptor_and_uris(self, stored: TrainingSample) -> None:
+    def test_references_become_a_descriptor_and_uris(self, stored: TrainingSample) -> None:
         refs = as_read(encode_sample(stored, form="descriptor_and_uris"), "descriptor_and_uris")
         assert refs.uris == [one.uri for one in images_of(stored)]
         assert {item["version"] for item in refs.descriptor["mm_items"]["image"]} == {1}

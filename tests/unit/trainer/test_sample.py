@@ -104,7 +104,7 @@ class TestAccepted:
     def test_routing_is_accepted(self, routed: Any) -> None:
         assert as_sample(plain(SAMPLE) | {"routed_experts": routed}).routed_experts == experts(9)
 
-    def test_numbers_of_the_right_type(self) -> None:
+    def test_integers_become_floats(self) -> None:
         taken = as_sample(plain(SAMPLE) | {"logprobs": tuple(range(9))})
         assert taken.logprobs == [float(i) for i in range(9)]
         assert type(taken.logprobs) is list

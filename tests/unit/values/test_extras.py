@@ -430,7 +430,7 @@ class TestTrace:
         error = refused(lambda: decode_json(json.dumps(nodes), list[MessageNode]))
         assert (error.code, error.path) == ("parent_order", "$[1].parent")
 
-    def test_trace_with_extra_fields_in_lists_and_dicts(self) -> None:
+    def test_trace_in_lists_and_dicts_keeps_its_extra_fields(self) -> None:
         trace = convert({"nodes": [USER], "future": 1}, Trace)
         assert refused(lambda: encode_json({"a": {1: trace}})).path == "$.a"
         written = json.loads(encode_json({"a": [trace, 1], "b": "x"}))
