@@ -50,7 +50,7 @@ from rawmm import (
 )
 from rawmm.model.types import TYPES
 from rawmm.validation import detect
-from tests.builders import item_document
+from tests.builders import item_document, refused
 from tests.cases import each
 
 USER = {"message": {"role": "user", "content": "x"}}
@@ -66,12 +66,6 @@ def numbered(place: str, number: float) -> tuple[dict[str, Any], str]:
         return node | {"usage": usage}, "$.usage.cost"
     stream = {"token_ids": [1, 2], "mask": [True, True], place: [0.5, number]}
     return node | stream, f"$.{place}[1]"
-
-
-def refused(call: Any) -> RawMMError:
-    with pytest.raises(RawMMError) as caught:
-        call()
-    return caught.value
 
 
 class TestInvalidBytes:

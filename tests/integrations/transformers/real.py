@@ -147,6 +147,17 @@ def byte_tokenizer(
     )
 
 
+def images_only(processor_class: Any) -> Any:
+    """The class without its video processor, which exists for torchvision only."""
+
+    class ImagesOnly(processor_class):
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return ["image_processor", "tokenizer"]
+
+    return ImagesOnly
+
+
 def _in_prompt(
     processor_class: Any,
     image_processor: Any,
@@ -159,14 +170,7 @@ def _in_prompt(
     `call` are arguments that override the processor's own ones for images.
     """
 
-    class ImagesOnly(processor_class):
-        """Without a video processor, which exists for torchvision only."""
-
-        @classmethod
-        def get_attributes(cls) -> list[str]:
-            return ["image_processor", "tokenizer"]
-
-    processor = ImagesOnly(image_processor, tokenizer(**special))
+    processor = images_only(processor_class)(image_processor, tokenizer(**special))
 
     def count(image: Image.Image) -> int:
         out = processor(images=[image], text=placeholder, return_mm_token_type_ids=True, **call)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import threading
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -32,7 +31,6 @@ from verifiers.v1.session import RolloutSession
 import rawmm
 from rawmm.errors import OffloadError
 from rawmm.integrations.verifiers import RawImageClientMixin
-from rawmm.store.directory_writer import DirectoryWriter
 from tests.integrations.verifiers.objects import same
 from tests.integrations.verifiers.rollout import (
     ask,
@@ -45,6 +43,7 @@ from tests.integrations.verifiers.rollout import (
 )
 from tests.unit.images.pictures import assert_silent, data_url, picture, url_of
 from tests.unit.offload.form_bodies import NOT_PARTS, PARTS, filled, places
+from tests.unit.offload.gated_store import GatedStore
 from tests.unit.store.web import RAW, Web
 
 if TYPE_CHECKING:
@@ -259,29 +258,6 @@ def test_failure_names_the_part_and_leaves_the_rest(
     assert_silent(caught.value, bad, url_of())
     assert not store.root.exists()
     assert client.image_offload_stats == rawmm.ImageOffloadStats()
-
-
-class GatedStore(rawmm.ImageStore):
-    """A store whose writes wait until the event loop lets them through."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.reached = threading.Event()
-        self.gate = threading.Event()
-
-    def writer(self) -> DirectoryWriter:
-        return GatedWriter(self)
-
-
-class GatedWriter(DirectoryWriter):
-    def __init__(self, store: GatedStore) -> None:
-        super().__init__(store.root, store._counters, durable=True)
-        self.store = store
-
-    def place(self, *args: Any, **kwargs: Any) -> bool:
-        self.store.reached.set()
-        assert self.store.gate.wait(600), "the event loop made no progress"
-        return super().place(*args, **kwargs)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

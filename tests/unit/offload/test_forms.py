@@ -28,7 +28,6 @@ from rawmm.offload import (
 )
 from rawmm.offload.forms import FORMS
 from rawmm.offload.image_parts import ImageParts
-from rawmm.store import ImageStore
 from rawmm.store.references import Referenced
 from tests.cases import each, every
 from tests.unit.images.pictures import assert_silent, data_url
@@ -49,6 +48,8 @@ from tests.unit.offload.form_bodies import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rawmm.store import ImageStore
 
     Door = Callable[[Any, ImageStore, Limits | None], tuple[Any, ImageOffloadStats]]
 
@@ -116,11 +117,6 @@ OPAQUE: dict[str, Callable[[Any], Any]] = {
     "object": Attributes,
 }
 """Values of Python in which an image is not found."""
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images", durable=False)
 
 
 @pytest.fixture(params=DOORS)

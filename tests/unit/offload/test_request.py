@@ -36,11 +36,6 @@ RAW = picture() + b"!"  # so that the base64 text is padded
 URL = data_url(RAW)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images", durable=False)
-
-
 def uri(store: ImageStore) -> str:
     return store.put(RAW).uri
 

@@ -41,11 +41,6 @@ if TYPE_CHECKING:
     from rawmm.images.prepare import ImageInfo, PreparedImage
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path.resolve() / "images"
-
-
 def reference(root: Path, seed: int = 0, kind: str = "PNG") -> str:
     return ImageStore(root).put(picture(kind, seed=seed)).uri
 

@@ -46,11 +46,6 @@ if TYPE_CHECKING:
 PARTS = TYPED | DICTS
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path.resolve() / "images"
-
-
 def all_parts() -> list[Any]:
     return [make(url_of(seed=seed)) for seed, make in enumerate(PARTS.values())]
 

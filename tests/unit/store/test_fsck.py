@@ -24,11 +24,6 @@ REF = (
 )
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images", durable=False)
-
-
 def told(found: list[Finding]) -> list[tuple[str, str, str]]:
     return [(one.kind, one.file.name, one.error.code) for one in found]
 

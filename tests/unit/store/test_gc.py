@@ -31,11 +31,6 @@ NOW = timedelta(0)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images", durable=False)
-
-
 def let_time_pass(root: Path) -> None:
     """Until what is there is older than a file that is written now."""
     newest = max(path.lstat().st_ctime_ns for path in root.iterdir())

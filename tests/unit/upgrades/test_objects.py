@@ -42,6 +42,7 @@ from tests.unit.upgrades.forms import (
     sidecar,
     without_version,
 )  # fmt: skip
+from tests.zoo import BatchFeature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,16 +100,6 @@ class Number(enum.IntEnum):
 
 class Plain(enum.Enum):
     IMAGE = "image"
-
-
-class BatchFeature(UserDict):  # type: ignore[type-arg]
-    """The output of an image processor."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.data[name]
-        except KeyError:
-            raise AttributeError(name) from None
 
 
 class Getter:
