@@ -73,7 +73,7 @@ _CONTENT: Final = frozenset(
 )
 
 
-@lru_cache(maxsize=1000)  # one cause leads to the same text by several ways
+@lru_cache(maxsize=1000)  # texts are searched several times
 def leaked(text: str) -> list[str]:
     """The runs of 17 characters of the image in a text, ignoring separators."""
     # A shortened text is followed by its length.

@@ -57,7 +57,7 @@ class TestDamagedFile:
         for size in range(len(raw)):
             stored.path.write_bytes(raw[:size])
             _assert_found(store, stored)
-            # Another size: whoever has the image puts it right without being asked.
+            # Of another size: the next offload of the image replaces the file.
             if size % 2:
                 rawmm.offload_request(text, store=store)
             else:

@@ -158,7 +158,7 @@ class TestEveryEntryPoint:
         remover = threading.Thread(target=remove)
         remover.start()
         refused = done = 0
-        calls = 0  # a store that makes its directory again is seldom caught
+        calls = 0  # a store makes its directory again, so it rarely fails
         try:
             while calls < MOST_CALLS and not (removed >= 20 and refused and done >= 50):
                 calls += 1

@@ -43,7 +43,7 @@ IMAGES: Final = 6
 PIXELS: Final = (320, 240)
 LONG_AGO: Final = timedelta(hours=2).total_seconds()
 GOLDEN: Final = (5**0.5 - 1) / 2
-"""Multiples of it, less their whole part, are spread evenly however many there are."""
+"""The fractional parts of its multiples are spread evenly, however many there are."""
 COLLECTIONS: Final = 40
 UNDISTURBED: Final = 3
 """The first of them, to see how long one takes."""

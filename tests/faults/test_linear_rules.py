@@ -1,7 +1,7 @@
 """Rules take time and memory proportional to their input.
 
 CPU time is measured over three sizes. From the first to the last it may grow three times as much
-as the input does; what was quadratic grew as much as the square.
+as the input does; quadratic work grows with its square.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Relay(RawImageClientMixin, EvalClient):
 
 
 class OwnRelay(RawImageClientMixin, TrainClient):
-    """Renders, and relays streams: what the class does counts, not whose child it is."""
+    """Renders, and relays streams. Its methods count, not its base class."""
 
     async def relay(self, *_args: Any, **_kwargs: Any) -> Any:
         raise NotImplementedError

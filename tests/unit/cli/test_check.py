@@ -193,7 +193,7 @@ def test_file_without_permission_is_unreadable(rawmm: Run, tmp_path: Path) -> No
     path.touch(mode=0)
     own = os.geteuid()
     if own == 0:
-        os.seteuid(65534)  # root may read everything, so it is somebody else for a moment
+        os.seteuid(65534)  # root may read every file, so become another user
     try:
         code, _, err = rawmm("check", path)
     finally:

@@ -169,7 +169,7 @@ def test_other_bodies_are_refused(body: Any, code: str) -> None:
 
 
 class Hostile:
-    """Fails whatever is asked of it."""
+    """Every access raises."""
 
     def __getattribute__(self, name: str) -> Any:
         raise ZeroDivisionError(name)

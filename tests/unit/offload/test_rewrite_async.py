@@ -42,7 +42,7 @@ def urls_of(value: dict[str, Any]) -> list[str]:
 async def while_storing(
     value: Any, store: GatedStore, change: Callable[[], None]
 ) -> ImageOffloadStats:
-    """Offload `value`; `change` runs on the loop between the look at it and the rewrite."""
+    """Offload `value`; `change` runs on the loop between the search and the rewrite."""
     task = asyncio.create_task(offload_images_async(value, store=store))
     await until(store.reached)
     change()

@@ -69,7 +69,7 @@ def test_every_part_in_every_container_is_rewritten(
 
 
 class _Refusing(dict[str, Any]):
-    """Takes no reference; quotes what it has."""
+    """Refuses assignment, and quotes its value in the message."""
 
     def __setitem__(self, key: str, value: Any) -> None:
         if str(value).startswith("file:"):
@@ -358,7 +358,7 @@ def test_list_that_took_a_copy_gets_the_frozen_part_back(root: Path) -> None:
             raise TypeError("no")
 
     parts = [FrozenPart(image_url=FrozenSource(url=url_of(seed=seed))) for seed in range(4)]
-    # Which list is changed first is not said, so there is one on either side.
+    # The order of changes is unspecified, so there is a list on either side.
     value: list[Any] = [[parts[0]], (Message((parts[1],)), Refusing([parts[2]])), [parts[3]]]
     with pytest.raises(OffloadError) as caught:
         offload_images_inplace(value, image_dir=root)

@@ -266,7 +266,7 @@ class TestHosts:
     def test_name_that_leads_into_a_network_is_refused(
         self, monkeypatch: pytest.MonkeyPatch, address: str
     ) -> None:
-        """One address in private is enough, whichever the connection would use."""
+        """One private address is enough, whichever the connection would use."""
         found = [(0, 0, 0, "", (one, 443)) for one in ("93.184.216.34", address)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         monkeypatch.setattr(socket, "create_connection", None)

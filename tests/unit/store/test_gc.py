@@ -304,7 +304,7 @@ HANGS = 300
 
 
 class Gates(NamedTuple):
-    """Where the processes of a test wait for each other, so that it asks no clock.
+    """Barriers for the processes of a test, which therefore needs no clock.
 
     In each round all files are old at first. The collectors read the clock and the directory,
     then everybody starts: writers store, collectors judge and delete.

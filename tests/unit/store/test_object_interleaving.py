@@ -167,7 +167,7 @@ def lives(seeds: Sequence[int]) -> Counter[str]:
 
 
 def assert_eventful(counts: Counter[str], lived: int) -> None:
-    """The lives hold what the test is about."""
+    """Shows that the random lives reach every event."""
     for event in ("writer", "keeper", "collector", "deleted", "marked", "young", "died"):
         assert counts[event] > lived // 20, counts
     assert counts["refused"] > 0

@@ -603,7 +603,7 @@ class Decorated:
 
 
 class Inherited(Typed):
-    """A class below a dataclass, and none itself."""
+    """A subclass of a dataclass that is not a dataclass itself."""
 
 
 @dataclasses.dataclass
@@ -676,7 +676,7 @@ class Tree(BaseModel):
 
 
 class BinaryBeside(BaseModel):
-    """Bytes that have no JSON do not hide what stands beside them."""
+    """Bytes without a JSON form do not hide the values beside them."""
 
     raw: Annotated[int, PlainSerializer(lambda _: b"\xff\x00")] = 1
     odd: Annotated[int, PlainSerializer(lambda _: np.zeros(2))] = 1

@@ -110,7 +110,7 @@ class Getter:
 
 
 class Hostile:
-    """Fails in whatever is asked of it."""
+    """Every access raises."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("a secret")
