@@ -12,7 +12,7 @@ import pytest
 from rawmm.cli import output
 from rawmm.cli.app import COMMANDS, run
 from rawmm.cli.output import Settings, UsageError, split_settings
-from tests.unit.images.pictures import chat_request, url_of
+from tests.unit.images.pictures import part, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def restored() -> Iterator[None]:
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     file = tmp_path / "good.jsonl"
-    file.write_text(json.dumps(chat_request(url_of())))
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": [part(url_of())]}]}))
     return file
 
 
