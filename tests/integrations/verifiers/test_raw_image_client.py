@@ -381,7 +381,7 @@ def test_messages_of_an_inline_trace_change_in_it_once(
 # --- the real server, and who reads the references
 
 
-class StandIn(RawImageClientMixin, Client):
+class OffloadingClient(RawImageClientMixin, Client):
     """A train client whose engine is a function; what it saw is kept."""
 
     def __init__(self, store: rawmm.ImageStore) -> None:
@@ -417,7 +417,7 @@ class Server(InterceptionServer):
 
 def test_real_server_keeps_one_branch(store: rawmm.ImageStore) -> None:
     trace = wire_trace()
-    client = StandIn(store)
+    client = OffloadingClient(store)
     config = TrainClientConfig(base_url="http://127.0.0.1:9/v1")
     session = RolloutSession(ctx=ModelContext(model="m", client=config), trace=trace)
 
