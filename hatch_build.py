@@ -1,11 +1,13 @@
-"""Adds `rawmm._speed` to a wheel, if there is a C compiler; otherwise the wheel is pure Python.
+"""Adds `rawmm._speed` to a wheel, and the README to the metadata.
 
-RAWMM_PURE=1 builds a pure wheel. RAWMM_PURE=0 makes a missing compiler an error.
+Without a C compiler the wheel is pure Python. RAWMM_PURE=1 builds a pure wheel, RAWMM_PURE=0 makes
+a missing compiler an error.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import subprocess
 import tempfile
@@ -13,6 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
+
+_LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)]+)(\))")
+
+
+class ReadmeHook(MetadataHookInterface):
+    """The README as the long description, for pages that do not have the repository's files."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Make relative links lead to the repository."""
+        files = f"{metadata['urls']['Repository']}/blob/main/"
+        text = (Path(self.root) / "README.md").read_text("utf-8")
+        text = _LINK.sub(rf"\g<1>{files}\g<2>\g<3>", text)
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}
 
 
 class SpeedHook(BuildHookInterface[Any]):

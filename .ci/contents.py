@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -27,13 +28,17 @@ ADDED_TO_SDIST = {"PKG-INFO"}
 
 def main(wheel: str, sdist: str) -> int:
     """0 when both hold what they must: the sdist, every file that git tracks and no other."""
-    names = set(zipfile.ZipFile(wheel).namelist())
+    archive_of_wheel = zipfile.ZipFile(wheel)
+    names = set(archive_of_wheel.namelist())
     wrong = [f"wheel lacks {name}" for name in IN_WHEEL if name not in names]
     wrong += [f"wheel holds {name}" for name in names if not name.startswith(("rawmm/", "rawmm-"))]
     wrong += [f"wheel holds {name}" for name in names if name.endswith((".c", ".h"))]
     compiled = {name for name in names if name.startswith(COMPILED) and not name.endswith(".pyi")}
     if bool(compiled) == wheel.endswith("-none-any.whl"):
         wrong.append(f"the wheel's name and its compiled modules differ: {sorted(compiled)}")
+    (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+    relative = re.findall(r"\]\((?!https://)[^)]*\)", archive_of_wheel.read(metadata).decode())
+    wrong += [f"the description has a relative link: {link}" for link in relative]
     with tarfile.open(sdist) as archive:
         inside = {member.name.partition("/")[2] for member in archive if not member.isdir()}
     listed = subprocess.run(

@@ -9,7 +9,8 @@ import msgspec
 
 import rawmm
 from benchmarks import baseline, data, reference
-from benchmarks.harness import at_least, at_most, growth, race
+from benchmarks.growth import growth
+from benchmarks.harness import at_least, at_most, race
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Type
 
 from msgspec import Meta, field
 
-from rawmm.model.base import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Ruled
+from rawmm.model.base import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Referable, Ruled
 from rawmm.model.packed import PackedStream
 '''
 
@@ -38,6 +38,7 @@ _FREE = {
 _PROCESSED: Final = "ProcessedKey"
 """The definition that becomes `PROCESSED_KEYS`."""
 _ELEMENTS: Final = {"integer": "int", "boolean": "bool", "number": "float"}
+_SCALARS: Final = frozenset({"null", "boolean", "integer", "number", "string"})
 _WIDTH = 96
 _IMPLIED: Final = {
     "__descriptor_fields__": ("payload", {"DescriptorObject", "DescriptorValue"}),
@@ -162,6 +163,8 @@ class Emitter:
         )
         lists = self._lists(schema, fields)
         base = "Ruled" if lists["__rules__"] else "Contract"
+        if "graph" in lists["__rules__"]:
+            base = "Referable"  # the index of a graph lives as long as it
         if element := schema.get("x-rawmm-items"):
             resolved = self.defs[target_of(element)] if "$ref" in element else element
             base = f"PackedStream[{_ELEMENTS[resolved['type']]}]"
@@ -169,6 +172,8 @@ class Emitter:
         if name in self.tags:
             tag, value = self.tags[name]
             options += f', tag_field="{tag}", tag="{value}"'
+        if self._is_leaf(schema):
+            options += ", gc=False"
         head = f"class {name}({base}, {options}):"
         if "frozen" in options:
             head += "  # type: ignore[misc]  # its base is mutable"
@@ -225,6 +230,23 @@ class Emitter:
             rules.append("packed")
         lists["__rules__"] = rules + schema.get("x-rawmm-rules", [])
         return lists
+
+    def _is_leaf(self, schema: dict[str, Any]) -> bool:
+        """Whether a value holds scalars, arrays of scalars, and structs that do: never a cycle."""
+        if "$ref" in schema:
+            name = target_of(schema)
+            return name not in FREE_JSON and self._is_leaf(self.defs[name])
+        if members := (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+            return all(map(self._is_leaf, members))
+        if "prefixItems" in schema:
+            return all(map(self._is_leaf, schema["prefixItems"]))
+        if "properties" in schema:
+            return not is_open(schema) and all(map(self._is_leaf, schema["properties"].values()))
+        if schema["type"] == "array":
+            item = schema["items"]
+            item = self.defs[target_of(item)] if "$ref" in item else item
+            return item.get("type") in _SCALARS
+        return schema["type"] in _SCALARS
 
     def _held(self, schema: dict[str, Any]) -> set[str]:
         """The definitions of free JSON and the JSON types in a field, outside of other structs."""

@@ -1,4 +1,4 @@
-"""The C part: checks that only say yes. `rawmm.native` loads it."""
+"""The C part: checks that only say yes, and a hash. `rawmm.native` loads it."""
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -6,6 +6,10 @@ from typing import Any
 
 def post_init(struct: Any, /) -> None:
     """Check the rules of a new struct; where C does not say yes, ask its `__check_rules__`."""
+
+HAS_EXTRA: int
+HAS_LISTS: int
+HAS_PACKED: int
 
 def valid(struct: Any, /) -> int:
     """Whether a struct obeys the schema and every rule: 0 if Python has to look.
@@ -17,9 +21,10 @@ class Unsure(Exception):  # noqa: N818
     """C does not say yes to a struct of a class that `add_wire` was given."""
 
 def decoded(struct: Any, /) -> None:
-    """Pack and check a new struct of such a class, then make it one of the contract's class.
+    """Check a new struct of such a class, read its streams, then make it of the contract's class.
 
-    Where C cannot pack a stream, it calls `__pack_rest__`.
+    The cyclic collector does not track the lists of its streams, which hold scalars. Where C
+    cannot read a stream, it calls `__read_rest__`.
 
     Raises:
         Unsure: Python has to look at a field.
@@ -30,7 +35,8 @@ def add_wire(
     kind: type,
     slots: tuple[Any, ...],
     loose: tuple[str, ...],
-    packed: tuple[str, ...],
+    bare: tuple[str, ...],
+    as_lists: bool,
     /,
 ) -> bool:
     """Have `decoded` serve a class. False if it cannot.
@@ -40,7 +46,8 @@ def add_wire(
         kind: the class of the contract.
         slots: the slot of each field in order.
         loose: the fields to check.
-        packed: the fields to pack: streams, and dicts of streams.
+        bare: the fields with the bytes of streams to read, or dicts of them.
+        as_lists: whether these become lists; if not, they are packed.
     """
 
 def checkable(kind: type, /) -> set[str]:
@@ -62,10 +69,18 @@ def text_digest(text: str | bytes | memoryview, start: int, /) -> bytes | None:
     instruction.
     """
 
+def digest_to_quote(text: bytes, start: int, /) -> tuple[int, bytes] | None:
+    """The index of the first ``"`` from `start` on, and the digest of the text before it.
+
+    None if there is no quote, and without the instruction.
+    """
+
 def keyed_digest(
-    key: bytes, width: int, text: str | bytes | memoryview, start: int, /
-) -> bytes | None:
-    """The same with a key of 1,040 bytes and a width, 16 or 32, that the processor has.
+    key: bytes, width: int, text: str | bytes | memoryview, start: int, to_quote: int, /
+) -> Any:
+    """What `text_digest` or `digest_to_quote` returns, with a key of 1,040 bytes.
+
+    The width is 16, 32 or 64, and the processor must have it.
 
     Raises:
         ValueError: another size of the key, or another width.

@@ -42,7 +42,7 @@ from rawmm.values.payload import Mode, payload_errors
 from rawmm.values.plain import contains_struct, has_large_integer, plain_copy
 from rawmm.values.strict_json import malformed, too_deep
 from rawmm.values.views import as_mapping, as_sequence
-from rawmm.values.wire_classes import packs_all, wire_type
+from rawmm.values.wire_classes import Streams, packs_all, wire_type
 from rawmm.versions import for_version, warn_of_deprecated, with_streams
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 _FAILED: Final = object()
 _NOT_BYTES: Final = object()
 _UNSURE: Final = object()
+_PACKED: Final = b"token_ids\x84"
+"""How a packed stream begins in MessagePack."""
+_HEAD: Final = 4_096
+"""Bytes of a document that are searched for one."""
 _SIZED: Final = frozenset({bytes, bytearray, str})
 
 
@@ -76,19 +80,29 @@ _MSGPACK: Final = msgspec.msgpack.Encoder(enc_hook=enc_hook)
 
 
 @cache
-def _json_decoder(kind: Any, *, packed: bool | None) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(_decoded_type(kind, packed=packed), dec_hook=wire_hook)
+def _json_decoder(kind: Any, streams: Streams | None) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_decoded_type(kind, streams), dec_hook=wire_hook)
 
 
 @cache
-def _msgpack_decoder(kind: Any, *, packed: bool | None) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(_decoded_type(kind, packed=packed), dec_hook=wire_hook)
+def _msgpack_decoder(kind: Any, streams: Streams | None) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(_decoded_type(kind, streams), dec_hook=wire_hook)
 
 
-def _decoded_type(kind: Any, *, packed: bool | None) -> Any:
+def _decoded_type(kind: Any, streams: Streams | None) -> Any:
     """The type to decode for `kind`, by `wire_type`; with None, that of the contract."""
     schema_of(kind)  # raises for a type that is not of the contract
-    return decoded_as(kind) if packed is None else wire_type(kind, packed=packed)
+    return decoded_as(kind) if streams is None else wire_type(kind, streams)
+
+
+def _streams_of(data: Any, reader: _Reader) -> Streams:
+    """How to read the lists of a document. The first stream tells; a wrong guess only takes longer.
+
+    In JSON, finding the end of a list takes what reading it in C saves.
+    """
+    if reader is _JSON_READER or type(data) is not bytes:
+        return Streams.TYPED
+    return Streams.LISTS if data.find(_PACKED, 0, _HEAD) < 0 else Streams.TYPED
 
 
 @overload
@@ -194,7 +208,7 @@ class _Reader(NamedTuple):
     """The functions that read a format."""
 
     name: str
-    decoder: Callable[..., Any]
+    decoder: Callable[[Any, Streams | None], Any]
     plain: Callable[[Any], Any]
     floored: Callable[[Any, Any, float], Any]
 
@@ -214,10 +228,11 @@ def _decode(
 ) -> Any:
     large = LARGE_NUMBERS.count
     wanted = kind or MessageNode
-    value = _decoded(data, reader.decoder(wanted, packed=packed is True))
+    streams = Streams.PACKED if packed is True else _streams_of(data, reader)
+    value = _decoded(data, reader.decoder(wanted, streams))
     formed = packed is True and packs_all(wanted)
     if value is _UNSURE:
-        value = _decoded(data, reader.decoder(wanted, packed=None))
+        value = _decoded(data, reader.decoder(wanted, None))
         formed = False
     if value is _NOT_BYTES:
         raise contract_error(
@@ -260,7 +275,7 @@ def decode_plainly_valid(data: bytes, kind: Any) -> Any:
     None says nothing: the document may have unknown fields, or an error. `decode_json` tells.
     """
     large = LARGE_NUMBERS.count
-    value = _decoded(data, _json_decoder(kind, packed=True))
+    value = _decoded(data, _json_decoder(kind, Streams.PACKED))
     if value is _FAILED or value is _UNSURE or LARGE_NUMBERS.count != large:
         return None
     return value if has_type(value, kind) and not graph_broken(value, kind) else None

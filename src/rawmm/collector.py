@@ -1,7 +1,8 @@
 """Pauses the cyclic garbage collector while a large document is decoded.
 
 Decoding makes many containers and no cycle. The collector runs for every 700 new containers, and
-its older generations walk through the same token lists again. Small documents gain nothing.
+walks again through those that are already there. Small documents gain nothing. The C part has it
+not track the lists of streams, which it would walk otherwise as soon as the pause ends.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 R = TypeVar("R")
 
-LARGE: Final = 1_048_576
+LARGE: Final = 262_144
 """Bytes of a document from which pausing saves time."""
 
 _pausing: Final[set[int]] = set()

@@ -1,7 +1,8 @@
 """The C part, if there is one: `rawmm._speed`, which only says yes.
 
-Where it does not say yes, the Python code looks, and the Python code alone refuses. Without the
-C part, or with ``RAWMM_PURE=1`` in the environment, the Python code does all.
+Where it does not say yes, the Python code looks, and the Python code alone refuses. It also hashes
+texts, see `rawmm.store.text_hash`. Without the C part, or with ``RAWMM_PURE=1`` in the environment,
+the Python code does all.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ valid: Final[Callable[[Any], int]] = _module.valid if _module else _unknown
 
 Else 1, and the next three for what is in the struct.
 """
-HAS_EXTRA: Final = 2
+HAS_EXTRA: Final[int] = _module.HAS_EXTRA if _module else 0
 """An open object has unknown properties."""
-HAS_LISTS: Final = 4
+HAS_LISTS: Final[int] = _module.HAS_LISTS if _module else 0
 """A per-token stream is a list."""
-HAS_PACKED: Final = 8
+HAS_PACKED: Final[int] = _module.HAS_PACKED if _module else 0
 """A per-token stream is packed."""
 
 
@@ -76,10 +77,14 @@ text_digest: Final[Callable[[str | memoryview, int], bytes | None] | None] = (
     _module.text_digest if _module else None
 )
 """The keyed digest of a text. See ``_speed.pyi`` and `rawmm.store.text_hash`."""
-keyed_digest: Final[Callable[[bytes, int, Any, int], bytes | None] | None] = (
+digest_to_quote: Final[Callable[[bytes, int], tuple[int, bytes] | None] | None] = (
+    _module.digest_to_quote if _module else None
+)
+"""The end of a JSON string without escapes, and the keyed digest of its text."""
+keyed_digest: Final[Callable[[bytes, int, Any, int, int], Any] | None] = (
     _module.keyed_digest if _module else None
 )
-"""The same with a given key."""
+"""Both with a given key."""
 TEXT_HASH_WIDTH: Final[int] = _module.TEXT_HASH_WIDTH if _module else 0
 """Bytes that the processor multiplies at a time without carries; 0 if it cannot."""
 

@@ -1,11 +1,11 @@
-"""The commands of the README and the examples of the guides run as they are shown."""
+"""The commands of the README, and the tables of the guides."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,47 +20,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-USAGE = (ROOT / "docs" / "usage.md").read_text("utf-8")
-STORES = (ROOT / "docs" / "stores.md").read_text("utf-8")
 COMMAND_LINE = (ROOT / "docs" / "command-line.md").read_text("utf-8")
 
 
 def fenced(text: str, language: str) -> Sequence[re.Match[str]]:
     return list(re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
-
-
-def run_examples(
-    text: str, name: str, count: int, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, Any]:
-    """The names after the Python examples of a document ran in order, in a new folder."""
-    (folder / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.chdir(folder)
-    names: dict[str, Any] = {}
-    examples = fenced(text, "python")
-    assert len(examples) == count
-    for example in examples:
-        line = text[: example.start(1)].count("\n")
-        exec(compile("\n" * line + example[1], name, "exec"), names)
-    return names
-
-
-def test_examples_of_the_usage_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_examples(USAGE, "docs/usage.md", 6, tmp_path, monkeypatch)
-
-
-def test_examples_of_the_guide_to_stores_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = run_examples(STORES, "docs/stores.md", 2, tmp_path, monkeypatch)
-    assert isinstance(names["store"], rawmm.CachedStore)
-
-
-def test_example_of_the_readme_gives_samples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = run_examples(README, "README.md", 1, tmp_path, monkeypatch)
-    (sample,) = names["samples"]
-    assert len(sample.mm_refs.images) == len(list((tmp_path / "out" / "images").iterdir())) == 4
 
 
 @pytest.mark.parametrize("marker", ["main", "tests"])

@@ -48,7 +48,9 @@ def test_newest_admits_pre_releases_of_the_two_alone() -> None:
     assert "--pre" not in (ROOT / ".ci" / "run").read_text("utf-8").split()
 
 
-@pytest.mark.parametrize("name", ["docs/adopting.md", "src/rawmm/integrations/verifiers.py"])
+@pytest.mark.parametrize(
+    "name", ["docs/guides/verifiers.md", "src/rawmm/integrations/verifiers.py"]
+)
 def test_documents_name_the_tested_versions(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     for pair in TABLE["tested"]:

@@ -22,43 +22,64 @@ static int is_null(PyObject *value) {
     return found;
 }
 
-/* Pack a value of the wire, in place. `*rest` counts those that Python has to pack. */
-static void pack(PyObject **slot, const Type *type, int *rest) {
+typedef PyObject *(*Reader)(int shape, PyObject *source);
+
+/* Read a value of the wire, in place. `*rest` counts those that Python has to read. */
+static void read_value(PyObject **slot, const Type *type, Reader reader, int *rest) {
     if ((PyObject *)Py_TYPE(*slot) != setup.raw && !PyList_CheckExact(*slot)) return;
-    PyObject *before = *slot, *packed = packed_of(stream_shape(type), before);
-    if (!packed && type->kinds & NONE && is_null(before)) packed = Py_NewRef(Py_None);
-    if (packed) {
-        *slot = packed;
+    PyObject *before = *slot, *found = reader(stream_shape(type), before);
+    if (!found && type->kinds & NONE && is_null(before)) found = Py_NewRef(Py_None);
+    if (found) {
+        *slot = found;
         Py_DECREF(before);
     } else ++*rest;
 }
 
-static void pack_values(PyObject *dict, int shape, int *rest) {
+static void read_values(PyObject *dict, int shape, Reader reader, int *rest) {
     Py_ssize_t i = 0;
     PyObject *key, *value;
     while (PyDict_Next(dict, &i, &key, &value)) {
-        PyObject *packed = packed_of(shape, value);
+        PyObject *found = reader(shape, value);
         /* The value of a key that is there: the dict keeps its size. */
-        if (!packed || PyDict_SetItem(dict, key, packed) < 0) {
+        if (!found || PyDict_SetItem(dict, key, found) < 0) {
             PyErr_Clear();
             ++*rest;
         }
-        Py_XDECREF(packed);
+        Py_XDECREF(found);
     }
 }
 
-/* The number of streams that are not packed yet. */
-int pack_fields(int shape, PyObject *o, uint64_t fields) {
+/* Read the streams of an instance. Returns the number of those that are left. */
+int read_streams(int shape, PyObject *o, uint64_t fields, int as_lists) {
+    Reader reader = as_lists ? list_of : packed_of;
     int rest = 0;
     for (int i = 0; i < SHAPE[shape].size; i++) {
         const Type *type = SHAPE[shape].fields[i].type;
         PyObject **slot = &AT(o, shape, i);
         if (!(fields >> i & 1) || !*slot) continue;
-        if (stream_shape(type) >= 0) pack(slot, type, &rest);
+        if (stream_shape(type) >= 0) read_value(slot, type, reader, &rest);
         else if (type->item && stream_shape(type->item) >= 0 && PyDict_CheckExact(*slot))
-            pack_values(*slot, stream_shape(type->item), &rest);
+            read_values(*slot, stream_shape(type->item), reader, &rest);
     }
     return rest;
+}
+
+/* The fields of a shape that may hold a stream. */
+uint64_t stream_fields(int shape) {
+    uint64_t fields = 0;
+    for (int i = 0; i < SHAPE[shape].size; i++)
+        fields |= (uint64_t)(stream_shape(SHAPE[shape].fields[i].type) >= 0) << i;
+    return fields;
+}
+
+/* Have the collector not walk the streams of a new instance. Their elements refer to nothing. */
+void untrack_streams(int shape, PyObject *o, uint64_t fields) {
+    for (int i = 0; fields >> i; i++) {
+        PyObject *value = fields >> i & 1 ? AT(o, shape, i) : NULL;
+        int packed = value ? shape_of(Py_TYPE(value)) : -1;
+        if (packed >= 0 && PACKED_SHAPES >> packed & 1) value = AT(value, packed, PackedTokenIds_shape);
+        if (value && PyList_CheckExact(value)) PyObject_GC_UnTrack(value);
+    }
 }
 
 /* Whether fields have the types of the schema. Structs in them have checked themselves. */

@@ -6,7 +6,7 @@
 Setup setup;
 static int ready, enabled = 1;
 static PyObject *observer;
-static PyObject *CHECK, *PACK, *CLASS; /* names of methods in Python, and `__class__` */
+static PyObject *CHECK, *READ, *CLASS; /* names of methods in Python, and `__class__` */
 static PyObject *Unsure;
 
 /* Shapes by class: a table with open addressing. */
@@ -15,7 +15,9 @@ typedef struct {
     PyTypeObject *kind;
     int shape;
     int is_wire;            /* a class that decoders fill; instances become of the shape's class */
-    uint64_t loose, packed; /* fields of such a class: to check, to pack */
+    uint64_t loose, bare;   /* fields of such a class: to check, to read from bytes */
+    int as_lists;           /* whether streams are read as lists, not packed */
+    uint64_t streams;       /* all fields that may hold a stream */
 } Slot;
 static Slot slots[SLOTS];
 static int used;
@@ -72,7 +74,7 @@ static PyObject *post_init(PyObject *self, PyObject *Py_UNUSED(none)) {
     return PyObject_CallMethodNoArgs(self, CHECK);
 }
 
-/* Pack and check a new instance of a class of the wire, and make it one of the contract's class. */
+/* Read the streams of and check a new instance of a class of the wire, and make it one of the contract's class. */
 static PyObject *decoded(PyObject *self, PyObject *Py_UNUSED(none)) {
     const Slot *found = ready && enabled ? find(Py_TYPE(self)) : NULL;
     if (!found || !found->is_wire) {
@@ -80,8 +82,8 @@ static PyObject *decoded(PyObject *self, PyObject *Py_UNUSED(none)) {
         return NULL;
     }
     int shape = found->shape;
-    if (found->packed && pack_fields(shape, self, found->packed)) {
-        PyObject *done = PyObject_CallMethodNoArgs(self, PACK);
+    if (found->bare && read_streams(shape, self, found->bare, found->as_lists)) {
+        PyObject *done = PyObject_CallMethodNoArgs(self, READ);
         if (!done) return NULL;
         Py_DECREF(done);
     }
@@ -89,6 +91,7 @@ static PyObject *decoded(PyObject *self, PyObject *Py_UNUSED(none)) {
         PyErr_SetNone(Unsure);
         return NULL;
     }
+    untrack_streams(shape, self, found->streams);
     if (PyObject_GenericSetAttr(self, CLASS, (PyObject *)setup.kind[shape]) < 0) return NULL;
     PyObject *checked = post_init(self, NULL);
     if (checked && observed(self, "shape", 1) < 0) Py_CLEAR(checked);
@@ -111,17 +114,19 @@ static int read_fields(PyObject *names, int shape, uint64_t *fields) {
 
 static PyObject *add_wire(PyObject *Py_UNUSED(module), PyObject *args) {
     PyTypeObject *wire, *kind;
-    PyObject *members, *loose, *packed;
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!", &PyType_Type, &wire, &PyType_Type, &kind, &PyTuple_Type,
-                          &members, &PyTuple_Type, &loose, &PyTuple_Type, &packed))
+    PyObject *members, *loose, *bare;
+    int as_lists;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!p", &PyType_Type, &wire, &PyType_Type, &kind, &PyTuple_Type,
+                          &members, &PyTuple_Type, &loose, &PyTuple_Type, &bare, &as_lists))
         return NULL;
-    Slot slot = {.kind = wire, .shape = ready ? shape_of(kind) : -1, .is_wire = 1};
+    Slot slot = {.kind = wire, .shape = ready ? shape_of(kind) : -1, .is_wire = 1, .as_lists = as_lists};
     if (slot.shape < 0 || PyTuple_GET_SIZE(members) != SHAPE[slot.shape].size ||
         wire->tp_basicsize != kind->tp_basicsize || !read_fields(loose, slot.shape, &slot.loose) ||
-        !read_fields(packed, slot.shape, &slot.packed))
+        !read_fields(bare, slot.shape, &slot.bare))
         Py_RETURN_FALSE;
     for (int i = 0; i < SHAPE[slot.shape].size; i++)
         if (offset_of(PyTuple_GET_ITEM(members, i), wire) != setup.at[slot.shape][i]) Py_RETURN_FALSE;
+    slot.streams = stream_fields(slot.shape);
     return PyBool_FromLong(add(slot));
 }
 
@@ -218,7 +223,7 @@ static PyObject *set_up(PyObject *Py_UNUSED(module), PyObject *args, PyObject *k
 static PyMethodDef POST_INIT = {"__post_init__", post_init, METH_NOARGS,
                                 "Check the rules of a new struct."};
 static PyMethodDef DECODED = {"__post_init__", decoded, METH_NOARGS,
-                              "Pack and check a new struct of the wire, and change its class."};
+                              "Check a new struct of the wire, read its streams, and change its class."};
 static PyMethodDef METHODS[] = {
     {"set_up", (PyCFunction)(void (*)(void))set_up, METH_VARARGS | METH_KEYWORDS, NULL},
     {"add_wire", add_wire, METH_VARARGS, NULL},
@@ -227,6 +232,7 @@ static PyMethodDef METHODS[] = {
     {"unique_keys", unique_keys, METH_O, NULL},
     {"valid", valid, METH_O, NULL},
     {"text_digest", text_digest, METH_VARARGS, NULL},
+    {"digest_to_quote", digest_to_quote, METH_VARARGS, NULL},
     {"keyed_digest", keyed_digest, METH_VARARGS, NULL},
     {"observe", observe, METH_O, NULL},
     {"enable", enable, METH_O, NULL},
@@ -241,7 +247,7 @@ PyMODINIT_FUNC PyInit__speed(void) {
         return NULL;
     }
     if (!CHECK && !(CHECK = PyUnicode_InternFromString("__check_rules__"))) return NULL;
-    if (!PACK && !(PACK = PyUnicode_InternFromString("__pack_rest__"))) return NULL;
+    if (!READ && !(READ = PyUnicode_InternFromString("__read_rest__"))) return NULL;
     if (!CLASS && !(CLASS = PyUnicode_InternFromString("__class__"))) return NULL;
     if (!Unsure && !(Unsure = PyErr_NewException("rawmm._speed.Unsure", NULL, NULL))) return NULL;
     PyObject *module = PyModule_Create(&MODULE),
@@ -250,6 +256,8 @@ PyMODINIT_FUNC PyInit__speed(void) {
     if (!module || !checks || !decodes || PyModule_AddObjectRef(module, "post_init", checks) < 0 ||
         PyModule_AddObjectRef(module, "decoded", decodes) < 0 ||
         PyModule_AddObjectRef(module, "Unsure", Unsure) < 0 ||
+        PyModule_AddIntMacro(module, HAS_EXTRA) < 0 || PyModule_AddIntMacro(module, HAS_LISTS) < 0 ||
+        PyModule_AddIntMacro(module, HAS_PACKED) < 0 ||
         PyModule_AddIntConstant(module, "TEXT_HASH_WIDTH", text_hash_width()) < 0)
         Py_CLEAR(module);
     Py_XDECREF(checks);

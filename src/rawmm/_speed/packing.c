@@ -1,5 +1,5 @@
-/* Per-token streams as the bytes of one array, from lists and from lists as they stand in JSON and
- * MessagePack. NULL without an exception: Python has to look. */
+/* Per-token streams as the bytes of one array or as lists, from lists and from lists as they stand in
+ * JSON and MessagePack. NULL without an exception: Python has to look. */
 #include "speed.h"
 
 typedef struct {
@@ -349,25 +349,69 @@ static PyObject *filled(int shape, PyObject *list, Wire *w, int is_json) {
     return data ? new_stream(shape, w->length, is_wide, data) : NULL;
 }
 
+/* A list of elements. Equal ids in a row, such as those of an image, are one object. */
+static PyObject *listed(int shape, Wire *w, int is_json) {
+    enum { FEW = 2048 };
+    char few[FEW];
+    Py_ssize_t length = w->length;
+    int size = shape == S_PackedTokenIds ? 4 : shape == S_PackedFlags ? 1 : 8;
+    if (length > PY_SSIZE_T_MAX / 16) return NULL;
+    void *from = length * size <= FEW ? few : PyMem_Malloc((size_t)length * size);
+    PyObject *list = from && elements_of(shape, NULL, w, is_json, from) ? PyList_New(length) : NULL;
+    PyObject *last = NULL;
+    for (Py_ssize_t i = 0; list && i < length; i++) {
+        int32_t id;
+        double number;
+        if (shape == S_PackedTokenIds) {
+            memcpy(&id, (char *)from + 4 * i, 4);
+            if (last && !memcmp((char *)from + 4 * i, (char *)from + 4 * i - 4, 4)) Py_INCREF(last);
+            else last = PyLong_FromLong(id);
+        } else if (shape == S_PackedFlags) {
+            last = Py_NewRef(((char *)from)[i] ? Py_True : Py_False);
+        } else {
+            memcpy(&number, (char *)from + 8 * i, 8);
+            last = PyFloat_FromDouble(number);
+        }
+        if (last) PyList_SET_ITEM(list, i, last);
+        else Py_CLEAR(list);
+    }
+    if (from != few) PyMem_Free(from);
+    return list;
+}
+
+/* The list at which the bytes of the wire stand, packed or as a list of Python. */
+static PyObject *read_raw(int shape, PyObject *raw, int as_list) {
+    PyObject *found = NULL;
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(raw, &buffer, PyBUF_SIMPLE) < 0) return NULL;
+    Wire w = {.at = buffer.buf, .end = (unsigned char *)buffer.buf + buffer.len};
+    int is_json = buffer.len && *w.at == '[';
+    if (is_json ? open_json(&w) : open_msgpack(&w))
+        found = as_list ? listed(shape, &w, is_json) : filled(shape, NULL, &w, is_json);
+    PyBuffer_Release(&buffer);
+    return found;
+}
+
+static int is_raw(PyObject *o) { return (PyObject *)Py_TYPE(o) == setup.raw; }
+static int can_read(int shape) { return !PY_BIG_ENDIAN && shape >= 0 && shape <= S_PackedFloats; }
+
 /* A packed stream of a list, or of the bytes of one. Its elements are those of the list, in the
  * narrowest type of the shape. */
 PyObject *packed_of(int shape, PyObject *source) {
     PyObject *found = NULL;
-    Wire w = {0};
-    if (PY_BIG_ENDIAN || shape < 0 || shape > S_PackedFloats) return NULL;
+    if (!can_read(shape)) return NULL;
     if (PyList_CheckExact(source)) {
-        w.length = PyList_GET_SIZE(source);
+        Wire w = {.length = PyList_GET_SIZE(source)};
         found = filled(shape, source, &w, 0);
-    } else if ((PyObject *)Py_TYPE(source) == setup.raw) {
-        Py_buffer buffer;
-        if (PyObject_GetBuffer(source, &buffer, PyBUF_SIMPLE) == 0) {
-            w.at = buffer.buf;
-            w.end = w.at + buffer.len;
-            int is_json = buffer.len && *w.at == '[';
-            if (is_json ? open_json(&w) : open_msgpack(&w)) found = filled(shape, NULL, &w, is_json);
-            PyBuffer_Release(&buffer);
-        }
-    }
+    } else if (is_raw(source)) found = read_raw(shape, source, 0);
+    if (!found) PyErr_Clear();
+    return found;
+}
+
+/* A list, or one of the bytes of a list. */
+PyObject *list_of(int shape, PyObject *source) {
+    if (PyList_CheckExact(source)) return Py_NewRef(source);
+    PyObject *found = can_read(shape) && is_raw(source) ? read_raw(shape, source, 1) : NULL;
     if (!found) PyErr_Clear();
     return found;
 }

@@ -2,7 +2,7 @@
  *
  * A function that returns 1 says that the Python code would find nothing wrong. 0 says nothing:
  * the Python code, which alone refuses, has to look. No function here runs Python code, so the
- * checked objects do not change meanwhile, and none keeps a reference. */
+ * checked objects do not change meanwhile, and none keeps a reference. text_hash.c checks nothing. */
 #ifndef RAWMM_SPEED_H
 #define RAWMM_SPEED_H
 
@@ -150,9 +150,12 @@ int graph_holds(PyObject *trace);
 
 /* packing.c */
 PyObject *packed_of(int shape, PyObject *source);
+PyObject *list_of(int shape, PyObject *source);
 
 /* decoding.c */
-int pack_fields(int shape, PyObject *o, uint64_t fields);
+int read_streams(int shape, PyObject *o, uint64_t fields, int as_lists);
+uint64_t stream_fields(int shape);
+void untrack_streams(int shape, PyObject *o, uint64_t fields);
 int fields_fit(int shape, PyObject *o, uint64_t fields);
 uint64_t checkable_fields(int shape);
 
@@ -163,6 +166,7 @@ int keys_are_unique(const char *text, Py_ssize_t size);
 enum { TEXT_GROUP = 1024, TEXT_KEY = TEXT_GROUP + 16 }; /* bytes */
 int text_hash_width(void);
 PyObject *text_digest(PyObject *module, PyObject *args);
+PyObject *digest_to_quote(PyObject *module, PyObject *args);
 PyObject *keyed_digest(PyObject *module, PyObject *args);
 
 /* types.c */

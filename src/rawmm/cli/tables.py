@@ -83,7 +83,7 @@ class TableSource(Source):
         """The records, one at a time; `Record.line` counts rows.
 
         Raises:
-            BrokenSourceError: the file is no Parquet file or damaged, or a row has no record.
+            BrokenSourceError: not a Parquet file, damaged, or a row has no record.
         """
         del may_be_empty, keep_blank  # a table without rows is a table
         if self._fault is not None:

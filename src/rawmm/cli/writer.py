@@ -179,7 +179,7 @@ class Target:
         self._temporary.replace(path)
         self._temporary = None
         if self._durable and hasattr(os, "O_DIRECTORY"):
-            # Where a directory cannot be opened, its entries are the system's affair.
+            # Elsewhere a directory cannot be opened, and its entries cannot be synced.
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 sync_directory(folder)

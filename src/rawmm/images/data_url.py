@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
@@ -167,16 +168,26 @@ def parse_data_url(url: str | memoryview) -> DataUrl:
     if is_a(url, str):
         url = str.__str__(url)  # ignore what a subclass overrides
     # Most heads are short.
-    match = _HEAD.match(_as_str(url[:_TAIL])) or _HEAD.match(_as_str(url[: HEAD_SHOWN + 1]))
-    media_type = match[1].lower() if match else "none"
-    if match is None or not may_be_image(media_type):
+    shown, comma, _ = _as_str(url[:_TAIL]).partition(",")
+    if not comma:
+        shown, comma, _ = _as_str(url[: HEAD_SHOWN + 1]).partition(",")
+    media_type = _media_type(shown + comma)
+    if media_type is None:
         raise OffloadError(
             "bad_locator",
             expected="a URL that begins with data:image/<subtype>;base64,",
             got=shown_text(_as_str(url)),
             hint="encode the raw image file with base64 and declare its media type",
         )
-    return _data_url(url, media_type, match.end())
+    return _data_url(url, media_type, len(shown) + 1)
+
+
+@lru_cache(maxsize=32)
+def _media_type(head: str) -> str | None:
+    """The media type of a data URL, from all up to its first comma, if it can be an image's."""
+    match = _HEAD.fullmatch(head)
+    media_type = match[1].lower() if match else "none"
+    return media_type if may_be_image(media_type) else None
 
 
 def bare_base64(text: str | memoryview, media_type: str = "", *, url_safe: bool = False) -> DataUrl:

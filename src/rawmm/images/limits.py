@@ -93,25 +93,27 @@ class Limits:
         Raises:
             OffloadError: ``image_limit``.
         """
+        shorter, longer = (width, height) if width < height else (height, width)
+        if self.min_edge <= shorter and longer <= self.max_edge:
+            if width * height <= self.max_pixels:
+                return
+            raise _over_limit(
+                f"at most {self.max_pixels} pixels in an image",
+                f"{width * height} ({width} x {height} pixels)",
+                "resize the image, or raise Limits.max_pixels",
+            )
         got = f"{width} x {height} pixels"
-        if min(width, height) < self.min_edge:
+        if shorter < self.min_edge:
             raise _over_limit(
                 f"sides of at least {self.min_edge} pixels",
                 got,
                 "leave the image out or enlarge it, or lower Limits.min_edge",
             )
-        if max(width, height) > self.max_edge:
-            raise _over_limit(
-                f"sides of at most {self.max_edge} pixels",
-                got,
-                "resize the image, or raise Limits.max_edge",
-            )
-        if width * height > self.max_pixels:
-            raise _over_limit(
-                f"at most {self.max_pixels} pixels in an image",
-                f"{width * height} ({got})",
-                "resize the image, or raise Limits.max_pixels",
-            )
+        raise _over_limit(
+            f"sides of at most {self.max_edge} pixels",
+            got,
+            "resize the image, or raise Limits.max_edge",
+        )
 
     def check_count(self, images: int) -> None:
         """Check the number of image parts in a call.

@@ -70,6 +70,13 @@ class Hooks:
 class ContractMeta(msgspec.StructMeta):
     """The metaclass of the structs; see the module's docstring."""
 
+    def __new__(
+        mcls: type[Any], name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kw: Any
+    ) -> Any:
+        """Have the collector track instances, also of a subclass of a leaf, unless told not to."""
+        kw.setdefault("gc", True)
+        return super().__new__(mcls, name, bases, namespace, **kw)
+
     def __init__(
         cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kw: Any
     ) -> None:
@@ -137,7 +144,6 @@ class Contract(
     metaclass=ContractMeta,
     forbid_unknown_fields=True,
     repr_omit_defaults=True,
-    weakref=True,
 ):
     """The base of the generated structs."""
 
@@ -205,6 +211,10 @@ class Ruled(Contract):
             """Check the rules. msgspec calls this after decoding, too."""
     else:
         __post_init__ = post_init or __check_rules__
+
+
+class Referable(Ruled, weakref=True):
+    """The base of the structs that weak references can refer to."""
 
 
 S = TypeVar("S", bound=Contract)

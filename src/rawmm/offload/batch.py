@@ -68,7 +68,7 @@ _WORTH_THREADS: Final = 2 * 1024 * 1024
 """Characters of base64 that take much longer to hash than threads take to wake up."""
 _FETCH_THREADS: Final = 8
 """Threads that wait for web servers."""
-_SYNC_THREADS: Final = 6
+_SYNC_THREADS: Final = 10
 """Threads if most of them wait for a disk. Each holds one image in memory."""
 
 
@@ -118,6 +118,7 @@ class OffloadBatch:
             because it may be used again.
         limits: the limits; those of the store by default.
         read: returns the URL of a part, given the string in its place.
+        digest: returns the digest of the base64 that `read` returns a view of, if it is known.
 
     Raises:
         TypeError: both `image_dir` and `store` are given.
@@ -130,6 +131,7 @@ class OffloadBatch:
         store: Store | None,
         limits: Limits | None,
         read: Callable[[str], str | memoryview] = lambda url: url,
+        digest: Callable[[str], bytes | None] = lambda _: None,
     ) -> None:
         given = checked_store(image_dir, store)
         # An invalid directory is refused here, even if there are no images.
@@ -138,6 +140,7 @@ class OffloadBatch:
         self._local = given if is_a(given, ImageStore) else None
         self._index = None if self._local is None else self._local.url_index
         self._read = read
+        self._digest = digest
         self._fetcher = None if self._opened is None else fetcher_of(self._opened)
         self._fetched: dict[str, bytes | OffloadError] = {}
         self.limits = checked_limits(limits) or (Limits() if given is None else given.limits)
@@ -200,6 +203,13 @@ class OffloadBatch:
         for part, (_, image) in zip(found.parts, planned, strict=True):
             if image is not None and image.info.sha256 not in self._written:
                 first.setdefault(image.info.sha256, (part, image))
+        if not first:
+            return
+        there = self._writer.renew(
+            [image.info for _, image in first.values() if image.staged is None]
+        )
+        self._written.update(dict.fromkeys(there, 0))
+        jobs = [job for sha256, job in first.items() if sha256 not in there]
 
         def place(job: tuple[ImagePart, InlineImage]) -> bool:
             part, image = job
@@ -210,8 +220,7 @@ class OffloadBatch:
             self._written[image.info.sha256] = image.info.size if new else 0
             return new
 
-        threads = self._writer.placed_at_once if first else 1
-        if any(map_in_order(place, list(first.values()), threads=threads)):
+        if any(map_in_order(place, jobs, threads=self._writer.placed_at_once)):
             with error_path(found, found.parts[0]):
                 self._writer.sync()
 
@@ -254,10 +263,13 @@ class OffloadBatch:
 
         def image_of(job: _Job) -> InlineImage:
             part, source = job
+            digest = None
+            if is_a(source.url, memoryview) and is_a(part.source, str):
+                digest = self._digest(part.source)
             try:
-                info = index.get(source) if index is not None else None
+                info = index.get(source, digest) if index is not None else None
                 if info is None:
-                    return self._staged_image(source, write=write)
+                    return self._staged_image(source, digest, write=write)
                 info.check(self.limits, source.media_type)
             except OffloadError as error:
                 raise_alone(error.at(path=found.path(part)))
@@ -275,7 +287,7 @@ class OffloadBatch:
             threads = max(threads, min(len(new), _SYNC_THREADS))
         return map_in_order(image_of, jobs, threads=threads)
 
-    def _staged_image(self, source: DataUrl, *, write: bool) -> InlineImage:
+    def _staged_image(self, source: DataUrl, digest: bytes | None, *, write: bool) -> InlineImage:
         given = prepare_image(source, self.limits)
         image = given if self._local is None else self._local.normalized(given, self.limits)
         writer, staged = self._writer, None
@@ -288,7 +300,7 @@ class OffloadBatch:
             self._staged.add(staged)
         # The index returns what a URL holds, so what is stored for it must be that.
         if self._index is not None and image is given:
-            self._index.put(source, image.info)
+            self._index.put(source, image.info, digest)
         return InlineImage(source, image.info, staged)
 
     def _load(self, image: InlineImage) -> bytes:

@@ -22,8 +22,6 @@ _FORM: Final = next(form for form in FORMS if form.name == "chat image_url")
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool"})
 _DETAILS: Final = frozenset({"auto", "low", "high"})
 _MESSAGE: Final = frozenset({"role", "content"})
-_TEXT_PART: Final = frozenset({"type", "text"})
-_IMAGE_PART: Final = frozenset({"type", "image_url"})
 _NOT_PLAIN: Final = FORM_KEYS | SIDECARS | {"type", "role", "__nd__"}
 _SHORT: Final = 16
 """Characters from which the general walk judges a string."""
@@ -93,15 +91,14 @@ def _is_plain(value: Any, mark: str, urls: list[str]) -> bool:
 
 def _adds(part: Any, mark: str, urls: list[str]) -> bool:
     """Whether a content part is an ordinary one. Adds the string in the place of its URL."""
-    if type(part) is not dict:
+    if type(part) is not dict or len(part) != 2:
         return False
-    if part.keys() == _TEXT_PART:
-        text = part["text"]
-        return part["type"] == "text" and type(text) is str and not _may_have_url(text, mark)
-    if part.keys() != _IMAGE_PART or part["type"] != "image_url":
-        return False
-    image = part["image_url"]
-    if type(image) is not dict:
+    kind = part.get("type")
+    if kind == "text":
+        text = part.get("text")
+        return type(text) is str and not _may_have_url(text, mark)
+    image = part.get("image_url")
+    if kind != "image_url" or type(image) is not dict:
         return False
     url = image.get("url")
     if type(url) is not str or not url.startswith(mark):

@@ -17,7 +17,14 @@ from rawmm.offload.forms import Within
 from rawmm.offload.image_parts import ImageParts, Strings
 from rawmm.offload.url_extractor import ObjectChange, UrlExtractor, change_objects
 from rawmm.real_class import is_a
-from rawmm.store import WEB_SCHEMES, checked_store, fetcher_of, served_schemes
+from rawmm.store import (
+    WEB_SCHEMES,
+    ImageStore,
+    checked_store,
+    digest_to_quote,
+    fetcher_of,
+    served_schemes,
+)
 
 if TYPE_CHECKING:
     import os
@@ -67,27 +74,28 @@ def offload_request(
     raw = frozen_bytes(body)
     if raw is None:
         raise _not_bytes(body)
-    text = UrlExtractor(raw, ("data", *served_schemes(), *web))
+    to_quote = digest_to_quote() if is_a(store, ImageStore) else None
+    text = UrlExtractor(raw, ("data", *served_schemes(), *web), to_quote)
     value = text.parsed()
     found = chat_parts(value, _Strings(text))
-    indices = [text.index(part.source) for part in found.parts]
-    urls = {index: text.url(index) for index in indices if index is not None}
+    indices = {
+        part.source: index for part in found.parts if (index := text.index(part.source)) is not None
+    }
+    urls = {index: text.url(index) for index in indices.values()}
     text.check(index for index in range(len(text.spans)) if index not in urls)
     if not is_a(value, dict | list):
         got = "a string" if is_a(value, str) else shown(value)
         raise contract_error("wrong_type", (), expected="a JSON object or array", got=got)
 
-    marks = {
-        part.source: index
-        for part, index in zip(found.parts, indices, strict=True)
-        if index is not None
-    }
-
     def read(url: str) -> str | memoryview:
-        index = marks.get(url)
+        index = indices.get(url)
         return url if index is None else urls[index]
 
-    with OffloadBatch(image_dir, store, limits, read) as batch:
+    def digest(url: str) -> bytes | None:
+        index = indices.get(url)
+        return None if index is None else text.digests.get(index)
+
+    with OffloadBatch(image_dir, store, limits, read, digest) as batch:
         try:
             planned = batch.prepare(found)
         except OffloadError:
@@ -161,14 +169,14 @@ class _Strings(Strings):
 def _rewritten(
     text: UrlExtractor,
     found: ImageParts,
-    indices: list[int | None],
+    indices: Mapping[str, int],
     planned: list[PlannedImage],
 ) -> bytes:
     """Return the text with new URLs, and with the objects of forms changed."""
     new: dict[int, bytes] = {}
     changes: dict[int, ObjectChange] = {}
-    for part, index, image in zip(found.parts, indices, planned, strict=True):
-        assert index is not None, "other URLs, and base64 that begins as no image, were refused"
+    for part, image in zip(found.parts, planned, strict=True):
+        index = indices[part.source]  # other URLs, and base64 of no image, were refused
         if image.image is not None:
             new[index] = msgspec.json.encode(image.url)
         if found.has_shape(part):

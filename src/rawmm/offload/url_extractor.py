@@ -41,7 +41,7 @@ def _spellings(text: str) -> bytes:
 def _url_pattern(schemes: tuple[str, ...]) -> re.Pattern[bytes]:
     """Return a pattern of the opening quote and scheme of a URL, or the first bytes of an image."""
     ways = [_spellings(f"{name}:") for name in schemes] + [_exactly(one) for one in _IMAGE_STARTS]
-    # Most strings begin otherwise, and are passed over by their first character.
+    # Most strings begin differently, and the first character rules them out.
     first = {one[0] for one in _IMAGE_STARTS} | {name[0].swapcase() for name in schemes}
     first |= {name[0] for name in schemes}
     one_of = re.escape("".join(sorted(first))).encode()
@@ -70,6 +70,8 @@ _PLAIN_DATA: Final = re.compile(
     rb'"(?:(?i:data:)[^"\\,\x00-\x1f\x80-\xff]*,|iVBORw0KGgo|/9j/|_9j_|R0lGOD|UklGR)'
 )
 """A URL whose head is printable ASCII. The base64 after it is read strictly, so all is JSON."""
+_BACKSLASH: Final = ord("\\")
+_COMMA: Final = ord(",")
 _SHORT: Final = 4096
 _MAX_UTF8: Final = 4
 """Bytes of a character in UTF-8, at most."""
@@ -95,19 +97,28 @@ class UrlExtractor:
     Args:
         text: the JSON text.
         schemes: the schemes of the URLs to extract.
+        to_quote: as `rawmm.store.digest_to_quote` returns it; None to hash no text.
 
     Attributes:
         whole: the original text.
         rest: the text with a replacement for each URL.
         spans: the URLs, in order.
+        digests: those of the base64 of plain data URLs, by the index of the span.
         mark: the beginning of every replacement. Random, so that the text cannot contain it.
     """
 
-    def __init__(self, text: bytes, schemes: tuple[str, ...] = ("data", "file")) -> None:
+    def __init__(
+        self,
+        text: bytes,
+        schemes: tuple[str, ...] = ("data", "file"),
+        to_quote: Callable[[bytes, int], tuple[int, bytes] | None] | None = None,
+    ) -> None:
         self.mark = secrets.token_hex(16)
         self._view = memoryview(text)
         self.whole = text
         self.spans: list[Span] = []
+        self.digests: dict[int, bytes] = {}
+        self._to_quote = to_quote
         self.rest = self._extract(text, _url_pattern(schemes))
 
     def parsed(self) -> Any:
@@ -187,6 +198,8 @@ class UrlExtractor:
                 self.decoded(index)
             else:
                 short.append(self._literal(index))
+        if not short:
+            return
         # Decoded at once, because there may be one in every ten bytes of the text.
         with suppress(*_NOT_JSON):
             msgspec.json.decode(b"[" + b",".join(short) + b"]", type=list[str])
@@ -209,18 +222,22 @@ class UrlExtractor:
 
     def _extract(self, text: bytes, url: re.Pattern[bytes]) -> bytes:
         pieces: list[bytes | memoryview] = []
+        prefix = self.mark.encode()
         size = done = position = 0
         while match := url.search(text, position):
             start = match.start()
-            if text[start - 1 : start] == b"\\":
+            if start and text[start - 1] == _BACKSLASH:
                 position = start + 1  # an escaped quote inside of a string
                 continue
-            position = end = _end_of_string(text, start)
+            end, digest = self._end(text, start)
             if end < 0:
                 break
+            position = end
             if _COLON.match(text, end):
                 continue  # a key
-            mark = f'"{self.mark}:{len(self.spans)}"'.encode()
+            if digest is not None:
+                self.digests[len(self.spans)] = digest
+            mark = b'"%b:%d"' % (prefix, len(self.spans))
             pieces += self._view[done:start], mark
             size += start - done
             self.spans.append(Span(start, end, size))
@@ -231,11 +248,23 @@ class UrlExtractor:
         pieces.append(self._view[done:])
         return b"".join(pieces)
 
+    def _end(self, text: bytes, start: int) -> tuple[int, bytes | None]:
+        """The end of the string that begins at `start`, or -1; and the digest of its base64."""
+        head = None if self._to_quote is None else _PLAIN_DATA.match(text, start)
+        if self._to_quote is not None and head is not None:
+            begin = head.end() if text[head.end() - 1] == _COMMA else start + 1
+            found = self._to_quote(text, begin)
+            if found is None:
+                return -1, None
+            if text[found[0] - 1] != _BACKSLASH:
+                return found[0] + 1, found[1]
+        return _end_of_string(text, start), None
+
 
 def _end_of_string(text: bytes, start: int) -> int:
     """Return the end of the string that begins at `start`, or -1 if it is not closed."""
     quote = text.find(b'"', start + 1)
-    if quote < 0 or text[quote - 1 : quote] != b"\\":
+    if quote < 0 or text[quote - 1] != _BACKSLASH:
         return quote + 1 or -1
     match = _REST_OF_STRING.match(text, start + 1)
     return match.end() if match else -1

@@ -63,6 +63,7 @@ from rawmm.store.registry import store_for as store_for
 from rawmm.store.run_dir import raw_image_path, run_image_dir
 from rawmm.store.run_dir import resolved_dir as resolved_dir
 from rawmm.store.stored_image import StoredImage
+from rawmm.store.text_hash import digest_to_quote as digest_to_quote
 from rawmm.store.writer import BatchWriter as BatchWriter
 from rawmm.store.writer import batch_writer as batch_writer
 

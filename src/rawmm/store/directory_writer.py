@@ -132,13 +132,33 @@ class DirectoryWriter:
             write_atomically(directory, info.raw_image_id, load(), durable=self.durable)
             return True
 
-        if not self._places:
-            self._places = True
-            self._look_again()
+        self._look_again()
         written = self._in_root(info, write)
         outcome = {"stored": 1, "bytes_written": info.size} if written else {"deduplicated": 1}
         self._counters.add(seen=1, bytes_in=info.size, **outcome)
         return written
+
+    def renew(self, infos: Iterable[ImageInfo]) -> set[str]:
+        """Do what `place` does, for those images that exist.
+
+        Returns:
+            Their hashes. `place` takes the other images; it raises what is wrong with one.
+        """
+        renewed: dict[str, int] = {}
+        self._look_again()
+        with suppress(OSError):
+            directory = self._directory()
+            for info in infos:
+                name = info.raw_image_id
+                descriptor, size = regular_descriptor(directory, name)
+                try:
+                    if size == info.size and renew_age(directory, name, descriptor):
+                        renewed[info.sha256] = size
+                finally:
+                    os.close(descriptor)
+        number = len(renewed)
+        self._counters.add(seen=number, deduplicated=number, bytes_in=sum(renewed.values()))
+        return set(renewed)
 
     def discard(self, staged: Iterable[str], made: Iterable[Path] = ()) -> None:
         """Remove temporary files, then created directories that are empty. Ignores failures."""
@@ -164,6 +184,9 @@ class DirectoryWriter:
 
     def _directory(self, gone: int | None = None) -> int:
         """A descriptor of the directory, another one than `gone`."""
+        current = self._current
+        if current is not None and current != gone:
+            return current
         with self._lock:
             if self._current is None or self._current == gone:
                 self._current = directory_descriptor(self.root)
@@ -173,7 +196,8 @@ class DirectoryWriter:
 
     def _look_again(self) -> None:
         """Open the directory again if another one has its name since the images were staged."""
-        if self._current is None:
+        before, self._places = self._places, True
+        if before or self._current is None:
             return
         with suppress(OSError):
             there = os.stat(self.root, follow_symlinks=False)  # noqa: PTH116  (slower)

@@ -97,9 +97,9 @@ def directory_descriptor(path: Path) -> int:
         )
     try:
         descriptor = os.open(path, _DIRECTORY)
-    except NotADirectoryError:
+    except NotADirectoryError as error:
         if path.is_symlink():  # Linux calls it no directory
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+            error.errno, error.strerror = errno.ELOOP, os.strerror(errno.ELOOP)
         raise
     try:
         _refuse_link(descriptor, path)
@@ -266,11 +266,7 @@ def renew_age(directory: int, name: str, descriptor: int) -> bool:
     except PermissionError:
         if os.access(".", os.W_OK, dir_fd=directory, effective_ids=True):
             return False
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+    return os.access(name, os.F_OK, dir_fd=directory)
 
 
 def probe_directory(path: Path, *, durable: bool) -> int:

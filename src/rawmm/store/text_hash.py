@@ -15,25 +15,25 @@ A text of n bytes is padded with zeros to g groups of 64 elements m[0] to m[63].
 group is the sum of the products ``(m[i] + k[i]) * (m[i + 4] + k[i + 4])``, over all i whose
 remainder by 8 is less than 4: each element is in one product. The digest is ``h`` at the end of ::
 
-    h = n
+    h = 0
     for group in groups:
         h = h * r + value(group)
+    h = h * r + n
 
 Collisions
 ==========
 
-Two different texts have equal digests with a probability of at most g / 2^128 over the random key,
-where g is the number of groups of the longer text:
+Two different texts have equal digests with a probability of at most (g + 1) / 2^128 over the random
+key, where g is the number of groups of the longer text:
 
 - Texts of equal length differ in an element of some group, say in m[i]. The difference of the two
   values of this group is ``(m[i] - m'[i]) * k[j]`` plus terms without k[j], where k[j] is the key
   element of the other factor: the products of two elements of the key cancel out. Whatever the
   rest of the key is, one k[j] in 2^128 makes it zero. Otherwise the difference of the digests is a
-  polynomial in r of degree g - 1 at most, which is not zero and does not depend on r. It has at
-  most g - 1 roots.
-- Texts of different lengths give polynomials in r whose difference has a leading coefficient that
-  is not zero: the length of the longer text, or the difference of both lengths if they have as
-  many groups. It has at most g roots.
+  polynomial in r of degree g at most, which is not zero and does not depend on r. It has at most g
+  roots.
+- Texts of different lengths give polynomials in r whose difference has a constant term that is not
+  zero, the difference of the lengths. It has at most g roots.
 
 The longest text that the default `Limits.max_bytes` of 64 MiB allows has 89,478,488 characters and
 87,382 groups. A text is compared with one entry of an index, so a wrong answer has a probability of
@@ -85,7 +85,17 @@ def text_hash() -> TextHash | None:
 
 def is_fast() -> bool:
     """Whether a text is hashed before another thread could wake up to do it."""
-    return text_hash() is native.text_digest
+    digest = text_hash()
+    return digest is not None and digest is native.text_digest
+
+
+def digest_to_quote() -> Callable[[bytes, int], tuple[int, bytes] | None] | None:
+    """Return a function that hashes a text while it looks for its end, or None if there is none.
+
+    It returns the index of the first ``"`` from an index on, and the digest of what is before it;
+    None if there is no quote.
+    """
+    return native.digest_to_quote if is_fast() else None
 
 
 class _Blake3:
@@ -104,21 +114,23 @@ class _Blake3:
 
 
 TEST_KEY: Final = bytes(index * index % 251 for index in range(KEY_SIZE))
-TEST_TEXT: Final = bytes(index * 7 % 256 for index in range(3000))
+TEST_TEXT: Final = bytes(128 + index * 7 % 128 for index in range(3000))
 TEST_DIGESTS: Final = {
-    1: "277dae5c8e9cadedcf08091fb87e420d",
-    1024: "3d1e5ba03366c81d7d8488b714dab1f0",
-    3000: "3c40d0a1e25730d3178eea53a2bb1623",
+    1: "04d8e3bcfe2f6ff57eb91a9b04803789",
+    1024: "bda0b9fa57035fee67918384e8ff9e27",
+    3000: "f8f72eca49ee61937b99cf226f0c25e7",
 }
 """Digests of the first bytes of the text, by their number, from the definition in the tests."""
-WIDTHS: Final = (16, 32)
+WIDTHS: Final = (16, 32, 64)
 """Bytes that are multiplied at a time."""
 
 
-def is_right(keyed_digest: Callable[[bytes, int, Any, int], bytes | None], width: int) -> bool:
+def is_right(keyed_digest: Callable[[bytes, int, Any, int, int], Any], width: int) -> bool:
     """Whether a keyed hash gives the right digests with every width up to this one."""
     return width > 0 and all(
-        keyed_digest(TEST_KEY, each, TEST_TEXT[:size], 0) == bytes.fromhex(digest)
+        keyed_digest(TEST_KEY, each, TEST_TEXT[:size], 0, 0) == bytes.fromhex(digest)
+        and keyed_digest(TEST_KEY, each, TEST_TEXT[:size] + b'"a"', 0, 1)
+        == (size, bytes.fromhex(digest))
         for each in WIDTHS
         if each <= width
         for size, digest in TEST_DIGESTS.items()

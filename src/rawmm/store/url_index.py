@@ -51,21 +51,24 @@ class UrlIndex:
         """Whether looking up a text takes less time than waking a thread."""
         return is_fast()
 
-    def get(self, data_url: DataUrl) -> ImageInfo | None:
+    def get(self, data_url: DataUrl, digest: bytes | None = None) -> ImageInfo | None:
         """Return the info of the image with exactly this text and declared type, or None.
 
-        The text is hashed only if the cheap key matches.
+        Args:
+            data_url: the URL.
+            digest: of its text, if it is known. Otherwise the text is hashed, if the cheap key
+                matches.
         """
         key = data_url.cheap_key
         entry = self._entries.get(key)
-        if entry is None or _digest(data_url) != entry.digest:
+        if entry is None or (digest or _digest(data_url)) != entry.digest:
             return None
         self._set_newest(key, entry)
         return entry.info
 
-    def put(self, data_url: DataUrl, info: ImageInfo) -> None:
+    def put(self, data_url: DataUrl, info: ImageInfo, digest: bytes | None = None) -> None:
         """Add an entry. Evicts the least recently used entry when full."""
-        digest = _digest(data_url)
+        digest = digest or _digest(data_url)
         if digest is not None:
             self._set_newest(data_url.cheap_key, _Entry(digest, info))
 

@@ -38,6 +38,10 @@ class BatchWriter(Protocol):
         """As `DirectoryWriter.stage`."""
         ...
 
+    def renew(self, infos: Iterable[ImageInfo]) -> set[str]:
+        """As `DirectoryWriter.renew`."""
+        ...
+
     def place(
         self, info: ImageInfo, load: Callable[[], bytes], *, staged: str | None = None
     ) -> bool:
@@ -78,6 +82,10 @@ class _DirectWriter:
     def stage(self, prepared: PreparedImage) -> str | None:
         del prepared
         return None
+
+    def renew(self, infos: Iterable[ImageInfo]) -> set[str]:
+        del infos
+        return set()
 
     def place(
         self, info: ImageInfo, load: Callable[[], bytes], *, staged: str | None = None

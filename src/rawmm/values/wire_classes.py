@@ -1,9 +1,9 @@
-"""Classes that decoders fill in place of the contract's, to pack streams and to check texts in C.
+"""Classes that decoders fill in place of the contract's, to read streams and check texts in C.
 
 msgspec checks a pattern by a call of `re`, a bound for each token, and makes an object of each
 token. A class here has the fields of one of the contract, in the same slots, with types that cost
-less. As soon as an instance is filled, its streams are packed, C checks what the types leave out,
-and the instance becomes one of the contract's class. Rules and callers never see it before.
+less. As soon as an instance is filled, its streams are read, C checks what the types leave out, and
+the instance becomes one of the contract's class. Rules and callers never see it before.
 
 Where C does not say yes, `native.Unsure` ends the decoding, and the caller begins again with the
 classes of the contract. So these classes accept what the contract's accept, and refuse nothing.
@@ -12,6 +12,7 @@ classes of the contract. So these classes accept what the contract's accept, and
 from __future__ import annotations
 
 import types
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Union, get_args, get_origin
 
@@ -30,6 +31,14 @@ _OWN: Final = frozenset(TYPES.values())
 _UNIONS: Final = (Union, types.UnionType)
 
 
+class Streams(Enum):
+    """What a decoder makes of the per-token streams that come as lists."""
+
+    TYPED = "lists, by msgspec, which reads packed streams at the same speed"
+    LISTS = "lists, by C, where there is a C part"
+    PACKED = "packed streams"
+
+
 def packed_type(kind: Any) -> type[PackedStream[Any]] | None:
     """The packed form of a per-token stream's type; None for other types."""
     if isinstance(kind, type) and issubclass(kind, PackedStream):
@@ -38,14 +47,11 @@ def packed_type(kind: Any) -> type[PackedStream[Any]] | None:
 
 
 @cache
-def wire_type(kind: Any, *, packed: bool) -> Any:
-    """The type to decode for `kind`.
-
-    Args:
-        kind: a type of the contract.
-        packed: whether streams that come as lists are packed. Those of subclasses are not.
-    """
-    return _wire(decoded_as(kind), packed=packed)
+def wire_type(kind: Any, streams: Streams) -> Any:
+    """The type to decode for `kind`. Streams of subclasses are read by msgspec."""
+    if streams is Streams.LISTS and add_wire is None:
+        streams = Streams.TYPED
+    return _wire(decoded_as(kind), streams)
 
 
 def packs_all(kind: Any) -> bool:
@@ -55,17 +61,17 @@ def packs_all(kind: Any) -> bool:
     return all(map(packs_all, get_args(kind)))
 
 
-def _wire(kind: Any, *, packed: bool) -> Any:
+def _wire(kind: Any, streams: Streams) -> Any:
     """`kind` with other classes in place of the contract's."""
     if kind in _OWN:
-        return _wire_class(kind, packed=packed)
+        return _wire_class(kind, streams)
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:  # a list with a bound
         return kind
     if origin in _UNIONS:
-        return Union[tuple(_wire(arg, packed=packed) for arg in args)]  # noqa: UP007
+        return Union[tuple(_wire(arg, streams) for arg in args)]  # noqa: UP007
     if origin in (list, dict):
-        return origin[tuple(_wire(arg, packed=packed) for arg in args)]
+        return origin[tuple(_wire(arg, streams) for arg in args)]
     return kind
 
 
@@ -91,24 +97,27 @@ def _loose(kind: Any) -> Any:
 
 
 @cache
-def _wire_class(kind: Any, *, packed: bool) -> Any:
+def _wire_class(kind: Any, streams: Streams) -> Any:
     """The class to fill in place of `kind`; `kind` itself if none is better."""
     fields = msgspec.structs.fields(kind)
     if kind.__struct_config__.array_like or issubclass(kind, PackedStream):
         return kind
     chosen = {field.name: field.type for field in fields}
-    raw = {name: of for name, of in chosen.items() if packed and packed_type(of)}
+    bare = streams is not Streams.TYPED
+    raw = {name: of for name, of in chosen.items() if bare and packed_type(of)}
     chosen |= {name: _raw(of) for name, of in raw.items()}
     checked = checkable(kind)  # none without the C part
     loose = {name for name in checked - raw.keys() if _loose(chosen[name]) != chosen[name]}
     chosen |= {name: _loose(chosen[name]) for name in loose}
-    chosen = {name: _wire(of, packed=packed) for name, of in chosen.items()}
+    chosen = {name: _wire(of, streams) for name, of in chosen.items()}
     if all(chosen[field.name] == field.type for field in fields):
         return kind
-    made = _made(kind, chosen, {name: _packer(of) for name, of in raw.items()}, in_c=bool(checked))
+    as_lists = streams is Streams.LISTS
+    readers = {name: _reader(of, as_lists=as_lists) for name, of in raw.items()}
+    made = _made(kind, chosen, readers, in_c=bool(checked))
     if checked and add_wire is not None:
         slots = tuple(_slot(made, name) for name in chosen)
-        if not add_wire(made, kind, slots, tuple(loose), tuple(raw)):
+        if not add_wire(made, kind, slots, tuple(loose), tuple(raw), as_lists):
             msg = f"the C part refuses the wire class of {kind.__name__}"
             raise TypeError(msg)
     return made
@@ -120,16 +129,16 @@ def _slot(kind: Any, name: str) -> Any:
 
 
 def _made(
-    kind: Any, chosen: dict[str, Any], packers: dict[str, Callable[[Any], Any]], *, in_c: bool
+    kind: Any, chosen: dict[str, Any], readers: dict[str, Callable[[Any], Any]], *, in_c: bool
 ) -> Any:
     """A class with the fields of `kind`, of the types `chosen`."""
 
-    def pack_rest(self: Any) -> None:
-        for slot, packer in slots:
-            slot.__set__(self, packer(slot.__get__(self)))
+    def read_rest(self: Any) -> None:
+        for slot, reader in slots:
+            slot.__set__(self, reader(slot.__get__(self)))
 
     def post_init(self: Any) -> None:
-        pack_rest(self)
+        read_rest(self)
         self.__class__ = kind
         if kind.__rules__:
             self.__post_init__()
@@ -137,41 +146,42 @@ def _made(
     namespace: dict[str, Any] = {
         "__module__": __name__,
         "__annotations__": chosen,
-        "__pack_rest__": pack_rest,
+        "__read_rest__": read_rest,
         "__post_init__": decoded if in_c else post_init,
     }
     for field in msgspec.structs.fields(kind):
         given = {"default": field.default, "default_factory": field.default_factory}
         namespace[field.name] = msgspec.field(name=field.encode_name, **given)
-    made: Any = ContractMeta(kind.__name__, kind.__bases__, namespace, kw_only=True)
-    slots = [(_slot(made, name), packer) for name, packer in packers.items()]
+    tracked = kind.__struct_config__.gc
+    made: Any = ContractMeta(kind.__name__, kind.__bases__, namespace, kw_only=True, gc=tracked)
+    slots = [(_slot(made, name), reader) for name, reader in readers.items()]
     return made
 
 
-def _packer(kind: Any) -> Callable[[Any], Any]:
-    """A function that packs a value of a field: the bytes of a stream, or a dict of them."""
+def _reader(kind: Any, *, as_lists: bool) -> Callable[[Any], Any]:
+    """A function that reads a value of a field: the bytes of a stream, or a dict of them."""
     packed = packed_type(kind)
     if get_origin(kind) is dict or any(get_origin(arg) is dict for arg in get_args(kind)):
         (mapping,) = [one for one in (kind, *get_args(kind)) if get_origin(one) is dict]
-        inner = _packer(get_args(mapping)[1])
+        inner = _reader(get_args(mapping)[1], as_lists=as_lists)
         return lambda value: _of_values(value, inner)
     floats = packed is not None and "float64" in packed.__dtypes__
     from_json = msgspec.json.Decoder(kind)
     from_msgpack = msgspec.msgpack.Decoder(kind)
 
-    def pack(value: Any) -> Any:
+    def read(value: Any) -> Any:
         if type(value) is msgspec.Raw:
             # No value of a stream begins with the same byte in both formats.
             first = memoryview(value)[0]
             value = (from_json if first < 0x80 else from_msgpack).decode(value)
-        if type(value) is not list or packed is None:
+        if as_lists or type(value) is not list or packed is None:
             return value
         if floats and not only_small_numbers(value):
             raise Unsure  # an integer may have been rounded
         return packed.pack(value)
 
-    return pack
+    return read
 
 
-def _of_values(value: Any, pack: Callable[[Any], Any]) -> Any:
-    return {key: pack(one) for key, one in value.items()} if type(value) is dict else value
+def _of_values(value: Any, read: Callable[[Any], Any]) -> Any:
+    return {key: read(one) for key, one in value.items()} if type(value) is dict else value

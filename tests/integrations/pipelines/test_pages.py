@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rawmm.batch import check_batch
+from tests import snippets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-pytestmark = pytest.mark.xdist_group("ray")  # one cluster at a time
+pytestmark = [
+    pytest.mark.xdist_group("ray"),  # one cluster at a time
+    pytest.mark.filterwarnings("ignore"),  # of the libraries
+]
 
-ROOT = Path(__file__).parents[3]
 NODE = {"message": {"role": "user", "content": "hi"}, "token_ids": [1, 2], "mask": [False, False]}
 BROKEN = {"nodes": [{**NODE, "mask": [False]}]}
 RECORDS: list[Any] = [{"nodes": [NODE]}, BROKEN, {"nodes": []}, {"nodes": 7}]
@@ -32,51 +33,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_page(name: str) -> dict[str, Any]:
-    """Run the examples of a page, in order, in one namespace."""
-    names: dict[str, Any] = {}
-    for code in re.findall(
-        r"^```python\n(.*?)^```$", (ROOT / "docs" / name).read_text(), re.MULTILINE | re.DOTALL
-    ):
-        exec(compile(code, name, "exec"), names)
-    return names
+PAGES = {page.path.name: page for page in snippets.pages_of("servers")}
 
 
-@pytest.mark.filterwarnings("ignore")  # of the libraries
+def test_the_tests_below_run_all_pages() -> None:
+    assert PAGES.keys() == {"hugging-face-datasets.md", "ray-data.md"}
+
+
 def test_page_on_datasets_finds_each_error(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_DATASETS_CACHE", str(folder / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    names = run_page("hugging-face-datasets.md")
+    names = snippets.run(PAGES["hugging-face-datasets.md"], folder)
     rows = [(row["row"], row["code"], row["path"]) for row in names["errors"]]
     expected = [(1, "stream_length", "$.nodes[0].mask"), (3, "wrong_type", "$.nodes")]
     assert rows == expected + [(row + 4, *rest) for row, *rest in expected]
     assert capsys.readouterr().out.endswith("4 of 8 records are valid\n")
 
 
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A local cluster."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        _node_ip_address="127.0.0.1",
-        object_store_memory=100 * 2**20,
-    )
-    yield ray
-    ray.shutdown()
-
-
-@pytest.mark.filterwarnings("ignore")
 def test_page_on_ray_data_finds_each_error(
     ray: Any, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = run_page("ray-data.md")
+    names = snippets.run(PAGES["ray-data.md"], folder)
     rows = sorted((row["code"], row["path"]) for row in names["errors"].take_all())
     assert rows == [("stream_length", "$.nodes[0].mask")] * 2 + [("wrong_type", "$.nodes")] * 2
     assert capsys.readouterr().out.endswith("4 errors\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import snippets
 from tests.canaries import IMAGE, leaked
 
 if TYPE_CHECKING:
@@ -168,10 +168,9 @@ def test_failures_show_no_image_data(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_examples_of_the_guide_pass(run: Run) -> None:
-    guide = (Path(__file__).parents[3] / "docs/ci.md").read_text("utf-8")
-    examples = re.findall(r"^```python\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
-    assert len(examples) == 2
+@pytest.mark.parametrize("page", snippets.pages_of("pytest"), ids=lambda page: page.name)
+def test_tests_of_the_guide_pass(run: Run, page: snippets.Page) -> None:
+    examples = [example.parsed for example in snippets.document(page).examples()]
     code, out = run("--rawmm-update", test="\n".join(examples))
     assert (code, "2 passed" in out) == (0, True), out
     code, out = run()

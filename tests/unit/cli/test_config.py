@@ -191,5 +191,5 @@ def test_every_key_is_documented() -> None:
 
 
 def test_own_configuration_is_empty() -> None:
-    """The table of the consumers that CI tests is not in the way."""
+    """It has only the table of the consumers that CI tests."""
     assert find_config(Path(__file__).parent).ignored == ()

@@ -20,7 +20,7 @@ from rawmm.cli.inputs import find_inputs
 from rawmm.cli.pieces import size_of
 from rawmm.store import put_object
 from tests.unit.cli.test_process import HANGS
-from tests.unit.images.pictures import data_url, part, picture
+from tests.unit.images.pictures import chat_request, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,16 +31,12 @@ if TYPE_CHECKING:
 DATA = Path(__file__).resolve().parents[2] / "data"
 
 
-def request(seed: int) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": [part(data_url(picture(seed=seed)))]}]}
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for number in range(6):
         path = tmp_path / f"in/step_{number // 2}/{number}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps(request(seed)) for seed in (number, 0)]
+        lines = [json.dumps(chat_request(url_of(seed=seed))) for seed in (number, 0)]
         path.write_text("\n".join(lines) + "\n")
     return tmp_path
 
@@ -164,7 +160,7 @@ def test_input_is_read_once(
 ) -> None:
     folder, manifest = tmp_path / "in", tmp_path / "manifest"
     folder.mkdir()
-    (tmp_path / "a.json").write_text(json.dumps(request(1)))
+    (tmp_path / "a.json").write_text(json.dumps(chat_request(url_of(seed=1))))
     assert (
         rawmm(
             "offload",
@@ -212,7 +208,7 @@ def test_bundle_is_rewritten_once(rawmm: Run, tmp_path: Path) -> None:
 
 def test_sizes_of_objects_are_known_from_the_listing(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps(request(1)) + "\n")
+    path.write_text(json.dumps(chat_request(url_of(seed=1))) + "\n")
     url = f"memory://{tmp_path.name}/run"
     for name in ("a", "b/c"):
         put_object(f"{url}/{name}.jsonl", path)

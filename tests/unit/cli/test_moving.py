@@ -415,7 +415,7 @@ def test_other_zip_file_is_refused(
     assert "[malformed]" in err
 
 
-def test_usage_of_bundle(rawmm: Run, trace: Path, tmp_path: Path) -> None:
+def test_wrong_usage_of_bundle_is_one_line(rawmm: Run, trace: Path, tmp_path: Path) -> None:
     for argv in (("-o", "x"), (trace,), (trace, "--verify"), (trace, "-o", "x", "--verify")):
         code, out, err = rawmm("bundle", *argv)
         assert (code, out) == (2, "")

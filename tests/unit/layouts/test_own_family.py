@@ -1,4 +1,4 @@
-"""A family of one's own: the guide's snippets, `register` and `check_layout`."""
+"""A family of one's own: `register` and `check_layout`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rawmm import ContractError, describe_image, layouts
+from rawmm import ContractError, layouts
 from rawmm.testing import check_layout
-from tests.unit.images.pictures import picture
 from tests.unit.materialize.processor import QWEN, PatchProcessor
 
 if TYPE_CHECKING:
@@ -27,16 +26,6 @@ def families(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     layouts._families.clear()
     layouts._families.update(before)
-
-
-def test_snippets_of_the_guide_run() -> None:
-    names: dict[str, Any] = {"__name__": "guide"}
-    snippets = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
-    assert len(snippets) == 3
-    for snippet in snippets:
-        exec(compile(snippet, "docs/layouts.md", "exec", dont_inherit=True), names)
-    described = describe_image(picture(size=(28, 14)), "squares")
-    assert described.item.payload == {"image_grid_hw": [[1, 2]]}
 
 
 def test_table_of_the_guide_lists_every_family_its_processors_and_parameters() -> None:

@@ -60,7 +60,7 @@ def elements(text: bytes) -> list[int]:
 def defined(key: bytes, text: bytes) -> bytes:
     """The digest, by the definition in `rawmm.store.text_hash`."""
     *factors, point = elements(key)
-    digest = len(text)
+    digest = 0
     for at in range(0, len(text), GROUP):
         group = elements(text[at : at + GROUP].ljust(GROUP, b"\0"))
         summed = [m ^ k for m, k in zip(group, factors, strict=True)]
@@ -68,12 +68,13 @@ def defined(key: bytes, text: bytes) -> bytes:
         for index in range(len(group)):
             if index % 8 < 4:
                 digest ^= product(summed[index], summed[index + 4])
+    digest = product(digest, point) ^ len(text)
     return digest.to_bytes(ELEMENT, "little")
 
 
-def keyed(key: bytes, width: int, text: Any, start: int = 0, /) -> bytes | None:
+def keyed(key: bytes, width: int, text: Any, start: int = 0, to_quote: int = 0, /) -> Any:
     assert native.keyed_digest is not None
-    return native.keyed_digest(key, width, text, start)
+    return native.keyed_digest(key, width, text, start, to_quote)
 
 
 def test_digests_of_the_self_test_are_those_of_the_definition() -> None:
@@ -98,6 +99,29 @@ def test_every_width_gives_the_digest_of_the_definition(
     texts += [longer.decode("ascii")] if letters else []
     for width in THERE:
         assert {keyed(key, width, one, start) for one in texts} == {digest}
+        if b'"' not in text:
+            end = start + len(text)
+            for more in (b'"', b'""', b'"' + bytes(2 * GROUP), b'"' + text):
+                assert keyed(key, width, longer + more, start, 1) == (end, digest)
+            assert keyed(key, width, longer, start, 1) is None
+
+
+def test_lengths_around_blocks_are_hashed_by_the_definition() -> None:
+    units = (ELEMENT, 32, 64, 128, GROUP, 2 * GROUP)
+    for size in sorted({0, *(unit + more for unit in units for more in (-1, 0, 1))}):
+        digest = defined(TEST_KEY, TEST_TEXT[:size])
+        for width in THERE:
+            assert keyed(TEST_KEY, width, TEST_TEXT[:size]) == digest
+            assert keyed(TEST_KEY, width, TEST_TEXT[:size] + b'"', 0, 1) == (size, digest)
+
+
+def test_first_quote_is_found_wherever_it_is() -> None:
+    text = bytes(range(128, 256)) * 20
+    for width in THERE:
+        for start in (0, 3):
+            for at in range(start, len(text)):
+                quoted = text[:at] + b'"' + text[at:]
+                assert keyed(TEST_KEY, width, quoted, start, 1)[0] == at
 
 
 @pytest.mark.parametrize("byte", [0, 255])
@@ -134,7 +158,7 @@ def test_start_beyond_the_text_leaves_nothing() -> None:
 
 def test_other_arguments_are_refused() -> None:
     for width in THERE:
-        for key, wide in [(TEST_KEY[:-1], width), (TEST_KEY, 0), (TEST_KEY, 64), (TEST_KEY, 17)]:
+        for key, wide in [(TEST_KEY[:-1], width), (TEST_KEY, 0), (TEST_KEY, 128), (TEST_KEY, 17)]:
             with pytest.raises(ValueError, match="a key of another size, or a width"):
                 keyed(key, wide, b"")
         for text in (None, 7, memoryview(b"abcd")[::2]):
@@ -158,12 +182,16 @@ def test_keyed_hash_is_used_if_it_is_there() -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("only_to_quote", [0, 1])
 def test_wrong_digest_switches_the_keyed_hash_off(
-    width: int, monkeypatch: pytest.MonkeyPatch
+    width: int, only_to_quote: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(key: bytes, wide: int, text: bytes, start: int) -> bytes:
-        found = defined(key, text[start:])
-        return found[::-1] if wide == width and len(text) >= GROUP else found
+    def wrong(key: bytes, wide: int, text: bytes, start: int, to_quote: int, /) -> Any:
+        end = text.find(b'"', start) if to_quote else len(text)
+        digest = defined(key, text[start:end])
+        if (wide, to_quote) == (width, only_to_quote) and end >= GROUP:
+            digest = digest[::-1]
+        return (end, digest) if to_quote else digest
 
     monkeypatch.setattr(native, "TEXT_HASH_WIDTH", max(WIDTHS))
     monkeypatch.setattr(native, "keyed_digest", wrong)

@@ -114,7 +114,8 @@ class TestInconsistentContainer:
 def test_proxy_of_a_struct_is_refused_at_each_entry_point() -> None:
     node = rawmm.convert(NODE)
     trace = Trace(nodes=[node])
-    proxy = weakref.proxy(node)
+    other = Trace(nodes=[node])
+    proxy = weakref.proxy(other)
     assert code_of(lambda: rawmm.encode_json(proxy)) == "not_json"
     assert code_of(lambda: rawmm.to_builtins([proxy, node])) == "not_json"
     assert code_of(lambda: rawmm.validate(proxy))

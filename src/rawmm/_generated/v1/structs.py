@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Type
 
 from msgspec import Meta, field
 
-from rawmm.model.base import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Ruled
+from rawmm.model.base import ABSENT, EXTRA, Absent, Contract, Extra, OneOf, Referable, Ruled
 from rawmm.model.packed import PackedStream
 
 
 SCHEMA_VERSION: Final = "1.2"
 """Version of the contract: major.minor."""
 
-TABLES_DIGEST: Final = "8c1a32e3852281b7"
+TABLES_DIGEST: Final = "b449719d0ec736af"
 """Tells the C part from one compiled from other schemas or C sources."""
 
 PROCESSED_KEYS: Final = frozenset(
@@ -151,7 +151,7 @@ ArrayData: TypeAlias = bytes
 """The elements of an array in C order, little-endian: bytes in MessagePack, base64 in JSON."""
 
 
-class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):  # type: ignore[misc]  # its base is mutable
+class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True, gc=False):  # type: ignore[misc]  # its base is mutable
     """Token ids as the bytes of one array. Each element is a TokenId."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
@@ -176,7 +176,7 @@ class PackedTokenIds(PackedStream[int], kw_only=True, frozen=True):  # type: ign
     """The elements: bytes in MessagePack, base64 in JSON."""
 
 
-class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):  # type: ignore[misc]  # its base is mutable
+class PackedFlags(PackedStream[bool], kw_only=True, frozen=True, gc=False):  # type: ignore[misc]  # its base is mutable
     """Flags as the bytes of one array, one byte each: 0 or 1."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
@@ -199,7 +199,7 @@ class PackedFlags(PackedStream[bool], kw_only=True, frozen=True):  # type: ignor
     """The elements: bytes in MessagePack, base64 in JSON."""
 
 
-class PackedFloats(PackedStream[float], kw_only=True, frozen=True):  # type: ignore[misc]  # its base is mutable
+class PackedFloats(PackedStream[float], kw_only=True, frozen=True, gc=False):  # type: ignore[misc]  # its base is mutable
     """Finite numbers as the bytes of one array."""
 
     __filled__: ClassVar[dict[str, Any]] = {"__nd__": True}
@@ -236,7 +236,7 @@ TokenStream: TypeAlias = list[float] | PackedFloats
 """One finite number per sampled token, in token order."""
 
 
-class PlaceholderRange(Contract, kw_only=True):
+class PlaceholderRange(Contract, kw_only=True, gc=False):
     """Position of one media item's placeholder tokens in the cumulative token sequence of its
     branch.
     """
@@ -315,7 +315,7 @@ class MultiModalData(Ruled, kw_only=True):
     """Modality to descriptors, in prompt order."""
 
 
-class TextContentPart(Contract, kw_only=True, tag_field="type", tag="text"):
+class TextContentPart(Contract, kw_only=True, tag_field="type", tag="text", gc=False):
     """A text content part."""
 
     type: ClassVar[Literal["text"]] = "text"
@@ -325,7 +325,7 @@ class TextContentPart(Contract, kw_only=True, tag_field="type", tag="text"):
     """The text."""
 
 
-class ImageUrlSource(Contract, kw_only=True):
+class ImageUrlSource(Contract, kw_only=True, gc=False):
     """Location of a content part's image."""
 
     url: str
@@ -337,7 +337,7 @@ class ImageUrlSource(Contract, kw_only=True):
     """Resolution hint of OpenAI-style clients ('auto', 'low', 'high'), passed through."""
 
 
-class ImageUrlContentPart(Contract, kw_only=True, tag_field="type", tag="image_url"):
+class ImageUrlContentPart(Contract, kw_only=True, tag_field="type", tag="image_url", gc=False):
     """An image content part."""
 
     type: ClassVar[Literal["image_url"]] = "image_url"
@@ -355,7 +355,7 @@ MessageContent: TypeAlias = str | list[MessagePart]
 """Plain text, or content parts in prompt order."""
 
 
-class ToolCall(Contract, kw_only=True):
+class ToolCall(Contract, kw_only=True, gc=False):
     """A tool call by the model."""
 
     id: str
@@ -465,7 +465,7 @@ class Tool(Ruled, kw_only=True):
     """Unknown properties, kept unchanged; or None."""
 
 
-class Usage(Ruled, kw_only=True):
+class Usage(Ruled, kw_only=True, gc=False):
     """Token counts of one model call, as reported by the provider."""
 
     __float_fields__: ClassVar[tuple[str, ...]] = ("cost",)
@@ -487,7 +487,7 @@ class Usage(Ruled, kw_only=True):
     """Cost in US dollars, or null if not reported."""
 
 
-class EncodedArray(Ruled, kw_only=True):
+class EncodedArray(Ruled, kw_only=True, gc=False):
     """An array of numbers as raw bytes. Allowed for routing and sampling masks, but never
     inside a sidecar.
     """
@@ -514,7 +514,7 @@ class EncodedArray(Ruled, kw_only=True):
     """The elements in C order: bytes in MessagePack, base64 in JSON."""
 
 
-class SamplingMask(Ruled, kw_only=True):
+class SamplingMask(Ruled, kw_only=True, gc=False):
     """The set of token ids that the sampling filters kept for each sampled token, flattened."""
 
     __rules__: ClassVar[tuple[str, ...]] = ("sampling_mask",)
@@ -526,7 +526,7 @@ class SamplingMask(Ruled, kw_only=True):
     """The size of each set: int32, one per sampled token."""
 
 
-class WeightVersion(Contract, kw_only=True):
+class WeightVersion(Contract, kw_only=True, gc=False):
     """A span of sampled tokens and the version of the weights that sampled them."""
 
     version: str
@@ -539,7 +539,7 @@ class WeightVersion(Contract, kw_only=True):
     """Index after the span's last token."""
 
 
-class TopLogprobs(Ruled, kw_only=True):
+class TopLogprobs(Ruled, kw_only=True, gc=False):
     """The sampler's most likely tokens for each sampled token, in rows of any length,
     flattened.
     """
@@ -558,7 +558,7 @@ class TopLogprobs(Ruled, kw_only=True):
     """The length of each row: int32, one per sampled token."""
 
 
-class ParentLink(Contract, kw_only=True):
+class ParentLink(Contract, kw_only=True, gc=False):
     """A causal link to another node that implies no shared tokens."""
 
     node: Annotated[int, Meta(ge=0, le=9007199254740991)]
@@ -674,7 +674,7 @@ class MessageNode(Ruled, kw_only=True):
     """Unknown properties, kept unchanged; or None."""
 
 
-class Trace(Ruled, kw_only=True):
+class Trace(Referable, kw_only=True):
     """A rollout record: the message graph and other fields of the writer. Unknown fields are
     kept and written back unchanged.
     """
@@ -884,7 +884,7 @@ class GenerateFeatures(Ruled, kw_only=True):
     """
 
 
-class ContentPart(Contract, kw_only=True):
+class ContentPart(Contract, kw_only=True, gc=False):
     """One image of an engine request's 'content_parts', as vLLM 0.33 reads it: the engine loads
     the image and expands its placeholder token.
     """
