@@ -46,6 +46,8 @@ COMMANDS: Final[dict[str, str]] = {
 """Every command and its usage. To add one, write `rawmm.cli.commands.<name>` and list it here."""
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,30}")
+_OTHER_FILES: Final = frozenset({"--config", "--manifest", "--column"})
+"""Options with the name of a file or a column, which standard input has not."""
 OK: Final = 0
 USAGE: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
@@ -69,7 +71,7 @@ def make_app(names: Iterable[str] = COMMANDS) -> App:
         exit_on_error=False,
         print_error=False,
         suppress_keyboard_interrupt=False,
-        config=_check_numbers,
+        config=_check_words,
     )
     app.register_install_completion_command(
         help="Write completions for this shell, and load them when it starts.", help_flags=[]
@@ -80,19 +82,35 @@ def make_app(names: Iterable[str] = COMMANDS) -> App:
     return app
 
 
-def _check_numbers(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Refuse a number with a fraction for an integer, which the parser would round.
+def _check_words(_app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuse what the parser would round, and ``-`` or nothing for the name of a file.
 
     Raises:
-        UsageError: there is one.
+        UsageError: there is such a word.
     """
     for argument in arguments:
-        if not _takes_integer(argument.hint):
-            continue
+        is_integer = _takes_integer(argument.hint)
         for token in argument.tokens:
-            if not _INTEGER.fullmatch(token.value):
-                given = printable(shown_name(token.value))
-                raise UsageError(f"{token.keyword} takes a whole number, not {given}")
+            name = token.keyword or argument.name
+            if token.value == STDIO and not _takes_stream(commands[-1:], token.keyword):
+                raise UsageError(f"{name} takes no standard input or output, which - is")
+            if not token.value and token.keyword in _OTHER_FILES:
+                raise UsageError(f"the name after {name} is empty; is a variable unset?")
+            if is_integer and not _INTEGER.fullmatch(token.value):
+                given = printable(shown_name(_with_dash(token.value)))
+                raise UsageError(f"{name} takes a whole number, not {given}")
+
+
+def _takes_stream(command: tuple[str, ...], option: str | None) -> bool:
+    """Whether ``-`` is a value of an option, or of the arguments of a command (None).
+
+    Image directories and types say themselves why they are not ``-``.
+    """
+    if option is None:
+        return command not in {("compat",), ("explain",)}
+    return option not in _OTHER_FILES and not (
+        command == ("bundle",) and option in {"--output", "-o"}
+    )
 
 
 def _takes_integer(hint: Any) -> bool:

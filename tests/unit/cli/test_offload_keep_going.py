@@ -257,3 +257,18 @@ def test_refused_records_never_replace_a_file_that_is_read(
     assert code == 2
     assert err.startswith("rawmm: --refused names ")
     assert source.read_text() == text
+
+
+def test_refused_records_go_to_standard_output_or_to_json_lines(rawmm: Run, tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(f"{json.dumps(chat_request(BROKEN))}\n")
+    argv = ("--image-dir", tmp_path / "i", "--keep-going", "--refused")
+    code, out, err = rawmm("offload", source, "-o", tmp_path / "out.jsonl", *argv, "-")
+    assert (code, json.loads(out)["record"]) == (1, chat_request(BROKEN))
+    assert err.endswith(", 1 refused (in standard output)\n")
+    for name, output in (("-", "-"), ("r.parquet", "o.jsonl"), ("r.msgpack.gz", "o.jsonl")):
+        code, out, err = rawmm(
+            "offload", source, "-o", output, "--output-format", "jsonl", *argv, name
+        )
+        assert (code, out) == (2, "")
+        assert err.startswith("rawmm: --refused "), err

@@ -175,6 +175,7 @@ def test_home_directory_is_known_within_quotes(
     [
         (["check", "GOOD", "--jobs", "1.5"], "--jobs takes a whole number, not 1.5"),
         (["check", "GOOD", "-j", "x"], "-j takes a whole number, not x"),
+        (["check", "GOOD", "-j", "-"], "-j takes a whole number, not -"),
         (["check", "GOOD", "--image-token", "1", "--image-token=2.7"], "--image-token takes a"),
         (["view", "GOOD", "--max-records", "1e3"], "--max-records takes a whole number"),
         (["offload", "GOOD", "--dry-run", "--max-errors", "0.4"], "--max-errors takes a whole"),
@@ -190,3 +191,28 @@ def test_number_is_never_rounded(
 
 def test_size_of_images_may_have_a_fraction(good: Path, tmp_path: Path) -> None:
     assert run(["view", str(good), "--image-megabytes", "0.5", "-o", str(tmp_path / "p")]) == 0
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["check", "GOOD", "--config", "-"],
+        ["check", "GOOD", "--column", "-"],
+        ["check", "GOOD", "--config="],
+        ["check", "GOOD", "--column="],
+        ["upgrade", "GOOD", "-o", "OUT", "--manifest", "-"],
+        ["upgrade", "GOOD", "-o", "OUT", "--manifest="],
+        ["bundle", "GOOD", "-o", "-"],
+        ["compat", "-", "1.0"],
+        ["explain", "-"],
+    ],
+)
+def test_dash_and_nothing_are_no_names(
+    argv: list[str], good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"GOOD": str(good), "OUT": str(tmp_path / "out.jsonl")}
+    assert run([names.get(word, word) for word in argv]) == 2
+    err = capsys.readouterr().err
+    assert "internal error" not in err
+    assert "\\x00" not in err
+    assert "standard input" in err or "is empty" in err

@@ -20,7 +20,7 @@ from rawmm.cli.malformed import with_fault
 from rawmm.cli.many import Manifest as ManifestFile
 from rawmm.cli.many import Totals, files_text, rewrite_many
 from rawmm.cli.output import UsageError, console, counted, size, summary_table
-from rawmm.cli.records import STDIO
+from rawmm.cli.records import STDIO, format_of
 from rawmm.cli.refused import RefusedRecords
 from rawmm.cli.report import located
 from rawmm.cli.rewrite import (
@@ -323,7 +323,7 @@ class _Listed:
         """How many records were refused, and where they are."""
         if not self.count:
             return ""
-        where = "" if self.file is None else f" (in {printable(self.file.path)})"
+        where = "" if self.file is None else f" (in {_name_of(self.file)})"
         return f", {self.count:,} refused{where}"
 
 
@@ -339,10 +339,14 @@ def _refused_file(
         if given is not None:
             raise UsageError("--refused is for --keep-going, which leaves records out")
         return None
+    if given == STDIO != output:
+        return given
     if given is None and output == STDIO:
         raise UsageError("give --refused, the file for the records that --keep-going leaves out")
-    if given is not None and (not given or _is_one_of(given, source, output)):
+    if given is not None and (not given or given == output or _is_one_of(given, source, output)):
         raise UsageError("--refused takes the name of another file than IN and OUT")
+    if given is not None and format_of(given) not in {None, "jsonl"}:
+        raise UsageError("--refused writes JSON Lines; give a name that ends in .jsonl")
     return given or f"{str(output).rstrip('/')}.refused.jsonl"
 
 
@@ -455,6 +459,10 @@ def _store(
         raise UsageError(error.message.replace("pass image_dir", "give --image-dir")) from None
 
 
+def _name_of(file: RefusedRecords) -> str:
+    return "standard output" if file.path == STDIO else printable(file.path)
+
+
 def _is_one_of(name: str, *others: str | None) -> bool:
     paths = {os.path.realpath(other) for other in others if other not in {None, STDIO}}
     return os.path.realpath(name) in paths
@@ -508,7 +516,7 @@ def _summary(
     if damaged:
         table.add_row("damaged, replaced", f"{damaged:,}")
     if listed is not None and listed.count:
-        where = "" if listed.file is None else printable(listed.file.path)
+        where = "" if listed.file is None else _name_of(listed.file)
         table.add_row("refused", f"{listed.count:,}", where, style="bold red")
     for name, number in _notes(stats):
         table.add_row(name, f"{number:,}")
