@@ -96,7 +96,9 @@ def digest_to_quote() -> Callable[[bytes, int], tuple[int, bytes] | None] | None
     None if there is no quote. The text is read from memory once.
     """
     digest = text_hash()
-    return native.digest_to_quote if is_fast() else getattr(digest, "to_quote", None)
+    if digest is None:
+        return None
+    return digest.to_quote if is_a(digest, _Blake3) else native.digest_to_quote
 
 
 class _Blake3:
