@@ -7,6 +7,10 @@ from typing import Any
 def post_init(struct: Any, /) -> None:
     """Check the rules of a new struct; where C does not say yes, ask its `__check_rules__`."""
 
+HAS_EXTRA: int
+HAS_LISTS: int
+HAS_PACKED: int
+
 def valid(struct: Any, /) -> int:
     """Whether a struct obeys the schema and every rule: 0 if Python has to look.
 

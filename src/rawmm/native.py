@@ -35,11 +35,11 @@ valid: Final[Callable[[Any], int]] = _module.valid if _module else _unknown
 
 Else 1, and the next three for what is in the struct.
 """
-HAS_EXTRA: Final = 2
+HAS_EXTRA: Final[int] = _module.HAS_EXTRA if _module else 0
 """An open object has unknown properties."""
-HAS_LISTS: Final = 4
+HAS_LISTS: Final[int] = _module.HAS_LISTS if _module else 0
 """A per-token stream is a list."""
-HAS_PACKED: Final = 8
+HAS_PACKED: Final[int] = _module.HAS_PACKED if _module else 0
 """A per-token stream is packed."""
 
 

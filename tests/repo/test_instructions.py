@@ -83,3 +83,9 @@ def test_recorded_numbers_are_of_the_calls() -> None:
     for entry in entries:
         assert set(entry["counts"]) == {*NAMES, "import rawmm", "import msgspec"}
         assert instructions.problems({}, entry, changelog) == []
+
+
+def test_import_costs_less_than_two_of_msgspec() -> None:
+    for entry in json.loads(instructions.FILE.read_text("utf-8")):
+        counts = entry["counts"]
+        assert counts["import rawmm"] <= 1.9 * counts["import msgspec"]

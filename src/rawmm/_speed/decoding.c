@@ -76,8 +76,8 @@ uint64_t stream_fields(int shape) {
 void untrack_streams(int shape, PyObject *o, uint64_t fields) {
     for (int i = 0; fields >> i; i++) {
         PyObject *value = fields >> i & 1 ? AT(o, shape, i) : NULL;
-        if (value && PACKED_SHAPES >> (shape_of(Py_TYPE(value)) & 63) & 1)
-            value = AT(value, S_PackedTokenIds, PackedTokenIds_shape);
+        int packed = value ? shape_of(Py_TYPE(value)) : -1;
+        if (packed >= 0 && PACKED_SHAPES >> packed & 1) value = AT(value, packed, PackedTokenIds_shape);
         if (value && PyList_CheckExact(value)) PyObject_GC_UnTrack(value);
     }
 }

@@ -256,6 +256,8 @@ PyMODINIT_FUNC PyInit__speed(void) {
     if (!module || !checks || !decodes || PyModule_AddObjectRef(module, "post_init", checks) < 0 ||
         PyModule_AddObjectRef(module, "decoded", decodes) < 0 ||
         PyModule_AddObjectRef(module, "Unsure", Unsure) < 0 ||
+        PyModule_AddIntMacro(module, HAS_EXTRA) < 0 || PyModule_AddIntMacro(module, HAS_LISTS) < 0 ||
+        PyModule_AddIntMacro(module, HAS_PACKED) < 0 ||
         PyModule_AddIntConstant(module, "TEXT_HASH_WIDTH", text_hash_width()) < 0)
         Py_CLEAR(module);
     Py_XDECREF(checks);

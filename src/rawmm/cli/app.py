@@ -91,7 +91,7 @@ def run(argv: Sequence[str]) -> int:
             reconfigure(errors="backslashreplace")
     code: Any = None
     try:
-        settings, argv = output.split_settings(argv)
+        settings, argv = output.split_settings([_expanded(word) for word in argv])
         output.set_up(settings)
         # Help and errors that name all commands have another first word.
         app = make_app(argv[:1] if argv and argv[0] in COMMANDS else COMMANDS)
@@ -119,6 +119,17 @@ def run(argv: Sequence[str]) -> int:
         output.error(str(bug_of(error)))
         return USAGE
     return code if isinstance(code, int) else OK
+
+
+def _expanded(word: str) -> str:
+    """A word with the home directory for a leading ``~/``, which no shell expands within quotes.
+
+    Without this, ``-o '~/out'`` would make a folder named ``~``. A file of that name counts first.
+    """
+    name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if (value != "~" and not value.startswith("~/")) or os.path.lexists(value):
+        return word
+    return f"{name}{equals}{os.path.expanduser(value)}"  # noqa: PTH111  (pathlib raises)
 
 
 def _usage_text(error: CycloptsError, argv: Sequence[str]) -> str:

@@ -19,9 +19,18 @@ import msgspec
 
 from rawmm.cli.compressed import DamagedStreamError
 from rawmm.cli.output import UsageError
-from rawmm.cli.records import BrokenSourceError, Source
+from rawmm.cli.records import BrokenSourceError, Source, check_location
 from rawmm.errors import printable, raise_alone, shown_file
-from rawmm.store import IMAGES, MANIFEST, RECORDS, ZIP, ZIP_DAMAGE, BundleImages, ImageStore
+from rawmm.store import (
+    IMAGES,
+    MANIFEST,
+    RECORDS,
+    ZIP,
+    ZIP_DAMAGE,
+    BundleImages,
+    ImageStore,
+    is_object_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,6 +237,12 @@ class BundleWriter:
     """
 
     def __init__(self, path: str) -> None:
+        check_location(path)
+        if is_object_url(path):
+            raise UsageError(
+                f"{shown_file(printable(path))}: a bundle is written to this machine; give a "
+                "folder, or a .zip file"
+            )
         self._path = Path(path)
         self._zipped = self._path.suffix.lower() == ZIP
         self.images = 0

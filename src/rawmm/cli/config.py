@@ -86,7 +86,7 @@ def _table(path: Path) -> Any:
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
     except (ValueError, RecursionError):  # of TOML or UTF-8; its text may quote the file
-        reason = "is no TOML"
+        reason = "is not TOML"
     else:
         return tool.get("rawmm") if is_a(tool, dict) else None
     raise UsageError(f"{_named(path)}: {reason}")
@@ -95,7 +95,7 @@ def _table(path: Path) -> Any:
 def _config(path: Path, table: Any) -> Config:
     where = _named(path)
     if not is_a(table, dict):
-        raise UsageError(f"{where}: tool.rawmm is no table")
+        raise UsageError(f"{where}: tool.rawmm is not a table")
     for key in table:
         if key not in KEYS:
             known = ", ".join(KEYS)
@@ -122,7 +122,8 @@ def _layouts(where: str, names: Any) -> tuple[str, ...]:
         try:
             named_layout(name)
         except UsageError as error:
-            raise UsageError(f"{where}: tool.rawmm.layouts: {error}") from None
+            problem = str(error).removeprefix("--layout: ")
+            raise UsageError(f"{where}: tool.rawmm.layouts: {problem}") from None
     return tuple(names)
 
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     Pass: TypeAlias = Callable[[Rewrite], tuple[RawMMError | InternalError | None, Any]]
 
 _CHUNK: Final = 1 << 20
+_HEADER: Final = b'{"rawmm":'
+"""How the first line of a manifest begins."""
+_NO_MANIFEST: Final = "is not a manifest of rawmm"
 
 
 class State(NamedTuple):
@@ -114,6 +117,7 @@ class Manifest:
 
     def __init__(self, path: str | None, header: dict[str, Any]) -> None:
         self.finished: dict[str, Finished] = {}
+        self.path = path
         self._file: Any = None
         if path is None:
             return
@@ -124,19 +128,23 @@ class Manifest:
             self._file.seek(0)
             lines = self._file.read().splitlines(keepends=True)
             whole = [line for line in lines if line.endswith(b"\n")]
-            if whole and whole[0] != first:
+            begin = lines[0] if lines else b""
+            if not begin.startswith(_HEADER) and not _HEADER.startswith(begin):
+                failure = _NO_MANIFEST
+            elif whole and whole[0] != first:
                 failure = "is that of another command, or of other options"
-            # A line that was being written when the run was killed.
-            self._file.truncate(sum(map(len, whole)))
-            for line in whole[1:]:
-                one = msgspec.json.decode(line, type=Finished)
-                self.finished[one.input] = one
-            if not whole:
-                self._append(first)
+            else:
+                for line in whole[1:]:
+                    one = msgspec.json.decode(line, type=Finished)
+                    self.finished[one.input] = one
+                # A line that was being written when the run was killed.
+                self._file.truncate(sum(map(len, whole)))
+                if not whole:
+                    self._append(first)
         except OSError as error:
             failure = f"cannot be used: {(error.strerror or str(error)).lower()}"
         except msgspec.DecodeError:
-            failure = "is not a manifest of rawmm"
+            failure = _NO_MANIFEST
         if failure is not None:
             self.close()
             raise UsageError(f"{shown_file(printable(path))}: {failure}")
@@ -227,7 +235,12 @@ def rewrite_many(
         engine: where the files are rewritten.
         manifest: of an earlier run, or an empty one.
     """
-    targets = [Rewrite.target_of(output, one, output_format) for one in found]
+    targets = Rewrite.targets_of(output, found, output_format)
+    if manifest.path is not None:
+        place = os.path.realpath(manifest.path)
+        if any(place == os.path.realpath(name) for name in targets):
+            manifest.close()
+            raise UsageError("--manifest names a file that is written; give another name")
     before = [manifest.has(one.input, target) for one, target in zip(found, targets, strict=True)]
     jobs = [
         (one, target) for one, target, done in zip(found, targets, before, strict=True) if not done

@@ -171,6 +171,21 @@ def test_unreadable_and_damaged_files_set_the_exit_code(rawmm: Run, tmp_path: Pa
     assert rawmm("stats").code == 2
 
 
+def test_damaged_files_have_the_errors_that_check_counts(rawmm: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"nodes": []}\n{\n')
+    (tmp_path / "b.json").write_text("")
+    (tmp_path / "c.jsonl.gz").write_bytes(b"\x1f\x8b")
+    (tmp_path / "d.jsonl").symlink_to("nowhere")
+    assert rawmm("check", tmp_path, "--summary", tmp_path / "summary").code == 2
+    summary = json.loads((tmp_path / "summary").read_text())
+    code, out, _ = rawmm("stats", tmp_path, "--json")
+    assert code == 2
+    *_, found = map(json.loads, out.splitlines())
+    assert found["errors"] == {one: of["count"] for one, of in summary["codes"].items()}
+    assert found["errors"] == {"malformed": 3}
+    assert (found["files"], found["unreadable"]) == (3, summary["unreadable"])
+
+
 # --- diff
 
 
