@@ -218,14 +218,14 @@ def test_refused_document_of_a_folder_does_not_stop_the_others(rawmm: Run, tmp_p
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for name, url in (("a", url_of()), ("b", BROKEN), ("c", url_of())):
-        (folder / f"{name}.json").write_text(json.dumps(request(url)))
+        (folder / f"{name}.json").write_text(json.dumps(chat_request(url)))
     argv = ("-o", out, "--image-dir", tmp_path / "i", "--keep-going")
     code, _, err = rawmm("offload", folder, *argv)
     assert code == 1
     assert err.splitlines()[-1].startswith("2 records, 2 images seen, 1 stored")
     assert sorted(path.name for path in out.iterdir()) == ["a.json", "c.json"]
     (refused,) = map(json.loads, (tmp_path / "out.refused.jsonl").read_text().splitlines())
-    assert refused["record"] == request(BROKEN)
+    assert refused["record"] == chat_request(BROKEN)
     (out / "b.json").write_text("as it was")
     assert rawmm("offload", folder / "b.json", "-o", out / "b.json", *argv[2:]).code == 1
     assert (out / "b.json").read_text() == "as it was"
@@ -233,7 +233,7 @@ def test_refused_document_of_a_folder_does_not_stop_the_others(rawmm: Run, tmp_p
 
 def test_refused_records_save_nothing(rawmm: Run, tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
-    source.write_text(f"{json.dumps(request(BROKEN))}\n" * 3)
+    source.write_text(f"{json.dumps(chat_request(BROKEN))}\n" * 3)
     argv = ("-o", tmp_path / "out.jsonl", "--image-dir", tmp_path / "i", "--keep-going")
     assert ", nothing saved, 3 refused" in rawmm("offload", source, *argv).err
 
@@ -244,7 +244,7 @@ def test_refused_records_never_replace_a_file_that_is_read(
 ) -> None:
     source = tmp_path / "in" / "out.jsonl.refused.jsonl"
     source.parent.mkdir()
-    text = f"{json.dumps(request(BROKEN))}\n"
+    text = f"{json.dumps(chat_request(BROKEN))}\n"
     source.write_text(text)
     argv = ["-o", tmp_path / "out.jsonl", "--image-dir", tmp_path / "i", "--keep-going"]
     if given:
