@@ -254,5 +254,6 @@ def test_refused_records_never_replace_a_file_that_is_read(
         names = source.rename(tmp_path / source.name)
         source = names
     code, _, err = rawmm("offload", names, *argv)
-    assert (code, err) == (2, "rawmm: --refused names a file that is read; give another name\n")
+    assert code == 2
+    assert err.startswith("rawmm: --refused names ")
     assert source.read_text() == text

@@ -213,9 +213,8 @@ def test_page_never_replaces_a_file_that_is_read(rawmm: Run, examples: Path, nam
     Path("link.json").unlink(missing_ok=True)
     Path("link.json").symlink_to("nodes.json")
     done = rawmm("view", "trace.json", "--compare", "nodes.json", "-o", name)
-    assert (done.code, done.err) == (
-        2, "rawmm: --output names a file that is read; give another name\n",
-    )  # fmt: skip
+    assert done.code == 2
+    assert done.err.startswith("rawmm: --output names ")
     for file in ("trace.json", "nodes.json"):
         assert Path(file).read_bytes() == (examples / file).read_bytes()
 
