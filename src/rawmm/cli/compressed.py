@@ -13,7 +13,7 @@ from io import RawIOBase
 from pathlib import PurePath
 from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias, cast
 
-from rawmm.cli.output import UsageError
+from rawmm.cli.output import MissingExtraError
 
 Compression: TypeAlias = Literal["gzip", "zstd"]
 
@@ -214,7 +214,7 @@ def _zstd() -> Any:
         else:
             from backports import zstd
     except ImportError:
-        raise UsageError(
+        raise MissingExtraError(
             "Zstandard needs the extra zstd: pip install 'rawmm[zstd]', or Python 3.14"
         ) from None
     return zstd

@@ -32,6 +32,10 @@ class UsageError(Exception):
     """Wrong usage or unreadable input. The command prints the message and exits with code 2."""
 
 
+class MissingExtraError(UsageError):
+    """A format of files needs a package that is not installed."""
+
+
 class Settings(NamedTuple):
     """The options of every command.
 

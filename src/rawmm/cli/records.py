@@ -41,7 +41,7 @@ from rawmm.cli.compressed import (
 )
 from rawmm.cli.extensions import unreadable
 from rawmm.cli.msgpack_stream import NotADocumentError, TooLargeError, documents, elements
-from rawmm.cli.output import UsageError
+from rawmm.cli.output import MissingExtraError, UsageError
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError, OffloadError, RawMMError, printable, raise_alone, shown_file
 from rawmm.locators import scheme_of
@@ -579,6 +579,14 @@ def reading(what: Source | Input) -> Iterator[None]:
 
 
 def _source_of(file: BinaryIO, given: Input, digest: Digest | None = None) -> Source:
+    try:
+        return _read_as(file, given, digest)
+    except MissingExtraError as error:
+        failure = f"{given.name}: {error}"
+    raise UsageError(failure)
+
+
+def _read_as(file: BinaryIO, given: Input, digest: Digest | None) -> Source:
     form = given.format()
     raw = getattr(file, "raw", None)
     size = raw.size if is_a(raw, ObjectReader) else _size_of(file)

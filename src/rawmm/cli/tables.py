@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Final
 
 from rawmm.cli.msgpack_stream import CONTAINERS
-from rawmm.cli.output import UsageError
+from rawmm.cli.output import MissingExtraError, UsageError
 from rawmm.cli.records import BrokenSourceError, Record, Source
 from rawmm.errors import shown_name, shown_names
 
@@ -278,7 +278,7 @@ def _arrow() -> Any:
     try:
         import pyarrow as pa
     except ImportError:
-        raise UsageError(
+        raise MissingExtraError(
             "Parquet files need the extra tables: pip install 'rawmm[tables]'"
         ) from None
     return pa

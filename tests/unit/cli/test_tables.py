@@ -176,9 +176,11 @@ def test_tables_without_pyarrow_are_refused_with_what_to_install(
 ) -> None:
     path = table(tmp_path / "a.parquet")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    code, _, err = rawmm("check", path)
-    assert code == 2
-    assert "pip install 'rawmm[tables]'" in err
+    for command in ("check", "stats", "view"):
+        code, _, err = rawmm(command, path)
+        assert code == 2
+        assert err.startswith(f"rawmm: {path}: Parquet files need the extra tables: ")
+        assert "pip install 'rawmm[tables]'" in err
 
 
 @pytest.mark.parametrize("to", ["-", "out.parquet"])
