@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -57,6 +58,10 @@ def test_pre_commit_hook_fails_on_pixels_and_passes_clean_records(
     code, out = call(*hooks, "--files", "broken.jsonl", "clean.jsonl", cwd=scratch, **cache)
     assert (code, "Failed" in out) == (1, True), out
     assert "broken.jsonl:2::$.info.pixel_values: " in out
+    packed = scratch / "broken.jsonl.gz"
+    packed.write_bytes(gzip.compress((scratch / "broken.jsonl").read_bytes()))
+    code, out = call(*hooks, "--files", packed.name, cwd=scratch, **cache)
+    assert (code, "broken.jsonl.gz:2::$.info" in out) == (1, True), out
     assert "[processed_payload]" in out
 
 
