@@ -39,8 +39,15 @@ server.stop()
 """
 _CLUSTER: Final = f"""
 import sys, ray
-ray.init(num_cpus={_WORKERS}, include_dashboard=False, log_to_driver=False,
-         _node_ip_address="127.0.0.1", object_store_memory=100 * 2**20)
+for left in (3, 2, 1, 0):
+    try:
+        ray.init(num_cpus={_WORKERS}, include_dashboard=False, log_to_driver=False,
+                 _node_ip_address="127.0.0.1", object_store_memory=100 * 2**20)
+        break
+    except Exception:  # Ray waits for its own processes for 30 s only
+        ray.shutdown()
+        if not left:
+            raise
 print(ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 ray.shutdown()

@@ -1,4 +1,4 @@
-"""Valid items, sidecars and base64 texts for tests of every package.
+"""Valid items, sidecars, arrays and texts for tests of every package, and small helpers.
 
 Image files are made by `tests.unit.images.pictures`. A test that needs another value of a field
 passes it as a keyword.
@@ -11,10 +11,15 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from rawmm import MultiModalData, PlaceholderRange, RawMMItem
+import pytest
+
+from rawmm import MultiModalData, PlaceholderRange, RawMMError, RawMMItem
+from rawmm.model.types import Contract
+from rawmm.values.fields import iter_children
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 FINGERPRINT = "1dc5ae5b68174891b6aa9850aa05ee0d"
 
@@ -91,3 +96,34 @@ def urlsafe_base64(value: str | bytes) -> str:
 def json_base64(value: Any) -> str:
     """The unpadded URL-safe base64 of a value's JSON."""
     return urlsafe_base64(json.dumps(value))
+
+
+def encoded_array(dtype: str, shape: list[int], data: bytes) -> dict[str, Any]:
+    """An encoded array in its MessagePack form."""
+    return {"__nd__": True, "dtype": dtype, "shape": shape, "data": data}
+
+
+def refused(call: Any) -> RawMMError:
+    """The error of a call that is refused."""
+    with pytest.raises(RawMMError) as caught:
+        call()
+    return caught.value
+
+
+def structs_in(value: Any) -> Iterator[Contract]:
+    """Every struct in a struct, a list or a dict, the value itself first."""
+    if isinstance(value, Contract):
+        yield value
+    for _, child in iter_children(value):
+        yield from structs_in(child)
+
+
+def json_lines(path: Path, *records: Any) -> Path:
+    """Write records as JSON Lines."""
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    return path
+
+
+def names_in(folder: Path) -> list[str]:
+    """The sorted names of the files and folders in a folder."""
+    return sorted(path.name for path in folder.iterdir())

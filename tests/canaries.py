@@ -12,23 +12,20 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from tests.unit.images.pictures import png_chunk
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
 def _png(width: int = 9, height: int = 7) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
     noise = random.Random(7)
     rows = b"".join(b"\0" + noise.randbytes(3 * width) for _ in range(height))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         (
-            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
-            chunk(b"IDAT", zlib.compress(rows)),
-            chunk(b"IEND", b""),
+            png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+            png_chunk(b"IDAT", zlib.compress(rows)),
+            png_chunk(b"IEND", b""),
         )
     )
 
@@ -76,7 +73,7 @@ _CONTENT: Final = frozenset(
 )
 
 
-@lru_cache(maxsize=1000)  # one cause leads to the same text by several ways
+@lru_cache(maxsize=1000)  # texts are searched several times
 def leaked(text: str) -> list[str]:
     """The runs of 17 characters of the image in a text, ignoring separators."""
     # A shortened text is followed by its length.

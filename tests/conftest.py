@@ -31,7 +31,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Take the tests out of the sight of the garbage collector: they live until the end."""
+    """Exempt the collected tests from garbage collection: they live until the end."""
     gc.collect()
     gc.freeze()
 
@@ -56,7 +56,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
 def pytest_count_answers(session: pytest.Session) -> None:
-    """Print what the C part and Python said. An answer apart fails the run."""
+    """Print the counts of answers. A difference between C and Python fails the run."""
     if not DIFFERENTIAL:
         return
     if (output := getattr(session.config, "workeroutput", None)) is not None:

@@ -1,6 +1,7 @@
-"""Asks the Python rules wherever the C part answers: with RAWMM_DIFFERENTIAL=1 in every test.
+"""Compares the answers of the C part with the Python rules, in every test.
 
-C may say yes only where Python finds nothing wrong. Each answer apart fails the run.
+RAWMM_DIFFERENTIAL=1 turns it on. The C part may accept only what Python accepts. Each difference
+fails the run.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
+from sitegen.pages import ELSEWHERE, written
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -76,9 +78,13 @@ class Page:
 
 
 def pages() -> list[Page]:
-    """Every page with snippets that run. README.md comes first."""
-    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [page for page in map(Page, files) if page.runs()]
+    """Every page with snippets that run."""
+    return [page for page in documents() if page.runs()]
+
+
+def documents() -> list[Page]:
+    """Every page of the documentation, and README.md."""
+    return [Page(ROOT / name) for name in sorted({*written(), *ELSEWHERE})]
 
 
 def pages_of(needs: str) -> list[Page]:

@@ -306,7 +306,6 @@ class _Referent:
 
 
 _REFERENT = _Referent()
-_FIVE = np.arange(2)
 
 ZOO: Final[dict[str, OddObject]] = {
     # Arrays and the results of processors.

@@ -1,4 +1,4 @@
-"""The C part: checks that only say yes. `rawmm.native` loads it."""
+"""The C part: checks that only say yes, and a hash. `rawmm.native` loads it."""
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar

@@ -63,7 +63,7 @@ def check_batch(
             ``pyarrow.RecordBatch``, a ``pandas.DataFrame`` or a mapping of columns, as Ray Data
             and Hugging Face datasets pass them. Or an iterable of records: dicts, structs, or
             JSON text. Tables have the keys of all records in each record, with null where a
-            record has none, so a null in a row of a table is no key.
+            record has none, so a null in a row of a table is not a key.
         type: the type of every record, e.g. ``rawmm.Trace``. Detected by default.
         column: the column of the table that holds the records, as JSON text or as structures. By
             default the columns are the fields of the records.

@@ -1,7 +1,8 @@
 """The C part, if there is one: `rawmm._speed`, which only says yes.
 
-Where it does not say yes, the Python code looks, and the Python code alone refuses. Without the
-C part, or with ``RAWMM_PURE=1`` in the environment, the Python code does all.
+Where it does not say yes, the Python code looks, and the Python code alone refuses. It also hashes
+texts, see `rawmm.store.text_hash`. Without the C part, or with ``RAWMM_PURE=1`` in the environment,
+the Python code does all.
 """
 
 from __future__ import annotations

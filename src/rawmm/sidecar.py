@@ -1,4 +1,4 @@
-"""Split the sidecar of a prompt by message, and merge the sidecars of a path."""
+"""The public names for sidecars, which `rawmm.graph.sidecar` defines."""
 
 from __future__ import annotations
 

@@ -12,5 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_main_job_with_images_in_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_job_with_images_in_memory_completes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     do_main_job("memory://main-job/run/images", tmp_path, capsys)

@@ -9,7 +9,6 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
 from ruamel.yaml import YAML
 
 from rawmm import layouts
@@ -34,16 +33,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     layouts._families.clear()
     layouts._families.update(families)
-
-
-@pytest.fixture(autouse=True)
-def few_examples() -> Iterator[None]:
-    """Property tests in snippets draw a few examples."""
-    settings.register_profile("snippets", max_examples=5, deadline=None)
-    before = settings.get_current_profile_name()
-    settings.load_profile("snippets")
-    yield
-    settings.load_profile(before)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +75,9 @@ def test_ci_runs_the_test_of_pages_that_need_more(path: str) -> None:
     assert in_ci or path in project, path
 
 
-@each("path", sorted((snippets.ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
-def test_blocks_of_the_page_are_snippets_or_data(path: Path) -> None:
-    for language, text in snippets.Page(path).fences():
+@each("page", snippets.documents(), ids=lambda page: page.name)
+def test_blocks_of_the_page_are_snippets_or_data(page: Page) -> None:
+    for language, text in page.fences():
         assert language in (*snippets.RUN, *snippets.SHOWN)
         match language:
             case "json":
@@ -98,7 +87,7 @@ def test_blocks_of_the_page_are_snippets_or_data(path: Path) -> None:
             case "yaml":
                 YAML(typ="safe").load(text)
             case "python":
-                compile(text, path.name, "exec")
+                compile(text, page.name, "exec")
             case "console":
                 assert list(snippets.commands(text)), "no command after $"
             case "sh":

@@ -36,7 +36,9 @@ def test_every_earlier_release_has_its_vectors() -> None:
     [one for one in DOCUMENTS if one[:2] != REFUSED],
     ids=lambda value: value if len(value) < 60 else "",
 )
-def test_document_goes_up_and_down(version: str, case: str, text: str) -> None:
+def test_document_of_a_release_is_read_and_written_back_for_it(
+    version: str, case: str, text: str
+) -> None:
     name = case.partition("/")[0]
     kind = RENAMED.get(name, TYPES[name])
     value = decode_json(text, kind)

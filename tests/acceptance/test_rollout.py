@@ -1,7 +1,7 @@
 """A rollout of twenty turns with images, from the client's request to the trainer's branches.
 
-A fork and a compaction are in it. Nothing may be lost on the way, and whatever is lost,
-doubled or moved must be an error that says where.
+A fork and a compaction are in it. Nothing is lost on the way, and each entry that is lost,
+doubled or moved leads to an error with its path.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Rollout:
         # Images are written once; the messages keep references.
         self.stats.add(rawmm.offload_images_inplace(body, store=self.store))
 
-        # What the graph knows need not be rendered again.
+        # Tokens that the graph has are not rendered again.
         turn = prepare_turn(self.trace, body["messages"])
         previous = turn.previous_token_ids()
         if previous is None:
@@ -73,7 +73,6 @@ class Rollout:
             spans = turn.prompt_message_spans(prompt)
             self.bridged += 1
 
-        # The engine samples, and the turn joins the graph.
         answer = fake_renderer.response(
             reply(number)["content"], prompt, message_spans=spans, bridged=previous is not None
         )
@@ -86,10 +85,10 @@ class Rollout:
 def play(rollout: Rollout) -> Rollout:
     for number in range(TURNS):
         if number == FORK_AT:
-            # The agent goes back to an earlier step and tries something else.
+            # A fork: the agent returns to an earlier step.
             rollout.history = rollout.history[: 2 * FORK_FROM]
         if number == COMPACT_AT:
-            # Its context is full: it goes on from a summary.
+            # A compaction: the agent continues from a summary.
             rollout.history = [{"role": "system", "content": "so far we clicked often"}]
         rollout.turn(number)
     return rollout
@@ -312,7 +311,7 @@ class TestEveryLossIsCaught:
 
 
 def test_bridge_without_the_previous_sidecar_is_refused(store: ImageStore) -> None:
-    """The classic loss: the renderer extends the prompt, and forgets the earlier images."""
+    """The renderer extends the prompt and forgets the earlier images."""
 
     def forget(turn: PendingTurn, answer: rawmm.Response) -> None:
         previous = turn.previous_token_ids()

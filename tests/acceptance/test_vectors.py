@@ -54,7 +54,7 @@ RUNTIME_CODES = {
     "unreferenced_image",
     "unsupported_modality",
 }
-"""Codes that no single document can earn: they need a file, a limit or a command."""
+"""Codes that no document alone leads to: they need a file, a limit or a command."""
 
 
 def case(vector: Any) -> str:

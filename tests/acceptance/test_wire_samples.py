@@ -197,7 +197,7 @@ class TestUpgrade:
 
     @staticmethod
     def judge(old: Any, nodes: Any, form: str, image_dir: Path | None) -> None:
-        """The nodes are canonical, and nothing but their items is other than it was."""
+        """The nodes are canonical, and only their items have changed."""
         validate(nodes, NODES)
         assert decode_json(encode_json(nodes), NODES) == nodes
         assert decode_msgpack(encode_msgpack(nodes), NODES) == nodes

@@ -1,4 +1,4 @@
-"""Real processes for the faults: warm, so that one costs milliseconds, and each its own."""
+"""Child processes for the fault tests, forked from one that has loaded what they need."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def in_child(
         function: found by its name in the child.
         args: what it is called with; pickled.
         cpu_seconds: processor time of the child, in all its threads; over it the child is killed,
-            and the test has failed. Other programs on the machine have no part in it.
+            and the test has failed. The load of the machine does not matter.
         address_space: bytes that the child may map (RLIMIT_AS).
     """
     ours, theirs = CONTEXT.Pipe()

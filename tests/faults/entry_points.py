@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import rawmm
 from rawmm.errors import RawMMError
 from tests.faults.children import ROOT
-from tests.faults.writers import request
-from tests.unit.images.pictures import data_url, picture
+from tests.unit.images.pictures import chat_request, data_url, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,18 +54,18 @@ def _unchanged(value: Any, action: Callable[[Any], object]) -> None:
 
 
 def _in_place(root: Path) -> None:
-    _unchanged(request(_urls()), partial(rawmm.offload_images_inplace, image_dir=root))
+    _unchanged(chat_request(*_urls()), partial(rawmm.offload_images_inplace, image_dir=root))
 
 
 def _async(root: Path) -> None:
     def offload(value: Any) -> None:
         asyncio.run(rawmm.offload_images_async(value, image_dir=root))
 
-    _unchanged(request(_urls()), offload)
+    _unchanged(chat_request(*_urls()), offload)
 
 
 def _bytes(root: Path) -> None:
-    rawmm.offload_request(json.dumps(request(_urls())).encode(), image_dir=root)
+    rawmm.offload_request(json.dumps(chat_request(*_urls())).encode(), image_dir=root)
 
 
 def _upgrade(root: Path) -> None:

@@ -266,11 +266,11 @@ def _checked(data: bytes, suffix: str) -> str:
 
 
 def _nowhere() -> Path:
-    """A directory that cannot be made: what is refused is refused before it is needed."""
+    """A directory that cannot be made: hostile input is refused before it is needed."""
     return Path("/proc/self/nowhere")
 
 
-# Images that are small files and large pixels.
+# Small files of large images.
 
 _SIDE: Final = 60_000
 
@@ -325,7 +325,7 @@ def take_bomb(kind: str) -> dict[str, str]:
     }
 
 
-# What is read once, and may not take longer than its size: images, and bodies of images.
+# Input that must be read in linear time: images, and bodies with images.
 
 
 _PART: Final = '{"type":"image_url","image_url":{"url":"' + data_url(picture()) + '"}}'

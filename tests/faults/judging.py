@@ -38,7 +38,7 @@ def judge(file: Path, root: Path) -> Judged:
         _said(lambda: store.put_data_url(url)),
         _said(lambda: rawmm.offload_request(part, store=store)),
         _said(lambda: rawmm.describe_image(file, "qwen_vl")),
-        # Not only what was stored: a reader of another's may hand over anything.
+        # Another store may return any bytes, also those that rawmm does not store.
         _said(lambda: rawmm.decode_image(raw)),
     )
 

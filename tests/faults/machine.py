@@ -43,7 +43,7 @@ def mount_read_only(path: Path) -> None:
 
 
 def limit_files(size: int) -> None:
-    """Let no file of this process grow over `size` bytes: what a quota says, is said by EFBIG."""
+    """Let no file of this process grow over `size` bytes, in place of a quota."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
@@ -74,7 +74,7 @@ def _unshare() -> None:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-    # What is mounted here shall not appear outside.
+    # Keep the mounts of this process to itself.
     _mount("none", Path("/"), "", _PRIVATE_ALL, "")
 
 

@@ -14,8 +14,8 @@ import rawmm
 from rawmm.errors import MaterializeError, OffloadError
 from rawmm.materialize.reading import read_image
 from rawmm.store import collect_garbage, fsck
-from tests.faults.writers import request, urls_of
-from tests.unit.images.pictures import FORMATS, data_url, picture
+from tests.faults.writers import urls_of
+from tests.unit.images.pictures import FORMATS, chat_request, data_url, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,12 +52,12 @@ class TestDamagedFile:
     ) -> None:
         raw = picture(kind)
         stored = store.put(raw)
-        body = request([data_url(raw, f"image/{kind.lower()}")])
+        body = chat_request(data_url(raw, f"image/{kind.lower()}"))
         text = json.dumps(body).encode()
         for size in range(len(raw)):
             stored.path.write_bytes(raw[:size])
             _assert_found(store, stored)
-            # Another size: whoever has the image puts it right without being asked.
+            # Of another size: the next offload of the image replaces the file.
             if size % 2:
                 rawmm.offload_request(text, store=store)
             else:
@@ -107,14 +107,14 @@ def test_symlink_in_place_of_an_image_is_refused(
         outside.write_bytes(raw if target == "same image" else b"a secret")
     stored.path.unlink()
     stored.path.symlink_to(stored.path if target == "itself" else outside)
-    body = request([data_url(raw), data_url(picture(seed=2))])
+    body = chat_request(data_url(raw), data_url(picture(seed=2)))
     before = json.dumps(body)
     storing: tuple[Callable[[], Any], ...] = (
         lambda: store.put(raw),
         lambda: store.put(raw, verify=True),
         lambda: rawmm.offload_images_inplace(body, store=store),
         lambda: rawmm.offload_request(before.encode(), store=store),
-        lambda: rawmm.offload_request(json.dumps(request([stored.uri])).encode(), store=store),
+        lambda: rawmm.offload_request(json.dumps(chat_request(stored.uri)).encode(), store=store),
     )
     for store_it in storing:
         with pytest.raises(OffloadError) as refused:

@@ -113,10 +113,10 @@ class TestEveryEntryPoint:
         root.mkdir()
         if in_child(machine.can_mount).value:
             got = in_child(full_disk, entry_point, root, blocks_left).value
-            assert got == "no space left on the device"
+            assert got.startswith("no space left")
         else:
             got = in_child(used_up_quota, entry_point, root).value
-            assert got == "a file over the size limit of the process"
+            assert got.startswith("a file over the size")
         counted(refused=1)
 
     def test_exhausted_quota_is_reported_and_loses_nothing(
@@ -124,7 +124,7 @@ class TestEveryEntryPoint:
     ) -> None:
         root = tmp_path / "images"
         got = in_child(used_up_quota, entry_point, root).value
-        assert got == "a file over the size limit of the process"
+        assert got.startswith("a file over the size")
         counted(refused=1)
 
     def test_read_only_directory_is_reported_and_loses_nothing(
@@ -158,7 +158,7 @@ class TestEveryEntryPoint:
         remover = threading.Thread(target=remove)
         remover.start()
         refused = done = 0
-        calls = 0  # a store that makes its directory again is seldom caught
+        calls = 0  # a store makes its directory again, so it rarely fails
         try:
             while calls < MOST_CALLS and not (removed >= 20 and refused and done >= 50):
                 calls += 1

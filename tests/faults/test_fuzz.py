@@ -30,7 +30,7 @@ def test_any_bytes_give_a_value_or_an_error(target: str, counted: Callable[..., 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_seeds_and_their_prefixes_run_without_a_crash(target: str) -> None:
-    """A seed is no proof by itself, but one that raises would end each run at once."""
+    """A seed that raises would end each run at once."""
     for data in TARGETS[target].seeds():
         TARGETS[target].run(data)
         TARGETS[target].run(data[:-1])

@@ -1,6 +1,6 @@
 """Input made to cost time or memory is refused with a code, within bounds of both.
 
-The bounds are generous: they tell what is linear from what is not, on any machine.
+The bounds are generous: they separate linear from quadratic work on any machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.faults.children import Outcome
 
 SECONDS = 120
-"""Of processor time: other programs on the machine have no part in it."""
+"""Of processor time, so that the load of the machine does not matter."""
 MEGABYTES = 1024
 
 NO_FAULT = {
@@ -79,12 +79,12 @@ def test_hostile_json_is_refused_within_memory(name: str, counted: Callable[...,
 
 SIZES = (1 << 20, 1 << 22, 1 << 24)
 FLOOR = 0.25
-"""Seconds of processor time below which growth says nothing."""
+"""Seconds of processor time below which growth is not compared."""
 MOST_GROWTH = 12
 
 
 def assert_linear(seconds: list[float]) -> None:
-    """Four times the size takes not much more than four times as long: the square takes 16."""
+    """Four times the size may take little more than four times as long; quadratic work takes 16."""
     for before, after in pairwise(seconds):
         assert after < MOST_GROWTH * max(before, FLOOR), seconds
 

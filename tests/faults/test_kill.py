@@ -24,10 +24,9 @@ from tests.faults.writers import (
     INSIDE,
     collect_until_killed,
     offload_until_killed,
-    request,
     urls_of,
 )
-from tests.unit.images.pictures import data_url, picture
+from tests.unit.images.pictures import chat_request, data_url, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,7 +43,7 @@ IMAGES: Final = 6
 PIXELS: Final = (320, 240)
 LONG_AGO: Final = timedelta(hours=2).total_seconds()
 GOLDEN: Final = (5**0.5 - 1) / 2
-"""Multiples of it, less their whole part, are spread evenly however many there are."""
+"""The fractional parts of its multiples are spread evenly, however many there are."""
 COLLECTIONS: Final = 40
 UNDISTURBED: Final = 3
 """The first of them, to see how long one takes."""
@@ -177,7 +176,7 @@ def test_killed_writer_leaves_whole_images_only(
 
 def _after_the_kills(root: Path, urls: list[str], names: set[str]) -> int:
     """Run again; then nothing is lost, and `fsck` removes what is stale. How many files."""
-    body = request(urls)
+    body = chat_request(*urls)
     stats = offload_images_inplace(body, image_dir=root)
     assert stats.images_rewritten == len(urls)
     for url in urls_of(body):

@@ -1,7 +1,7 @@
 """Rules take time and memory proportional to their input.
 
 CPU time is measured over three sizes. From the first to the last it may grow three times as much
-as the input does; what was quadratic grew as much as the square.
+as the input does; quadratic work grows with its square.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rawmm import (
     iter_errors,
     raw_mm_ref,
 )
-from tests.builders import item_document
+from tests.builders import encoded_array, item_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,12 +43,8 @@ TOKEN: Final = 5
 A, B = "a1" * 32, "b2" * 32
 
 
-def array(dtype: str, shape: list[int], data: bytes) -> dict[str, Any]:
-    return {"__nd__": True, "dtype": dtype, "shape": shape, "data": data}
-
-
 def ids(values: list[int]) -> dict[str, Any]:
-    return array("int32", [len(values)], struct.pack(f"<{len(values)}i", *values))
+    return encoded_array("int32", [len(values)], struct.pack(f"<{len(values)}i", *values))
 
 
 def rollout(size: int, **node: Any) -> dict[str, Any]:
@@ -59,7 +55,7 @@ def rollout(size: int, **node: Any) -> dict[str, Any]:
             {
                 "message": {"role": "user", "content": [url] * size},
                 "token_ids": ids([TOKEN << 8, 256, TOKEN] * size),
-                "mask": array("bool", [3 * size], bytes(3 * size)),
+                "mask": encoded_array("bool", [3 * size], bytes(3 * size)),
                 "multi_modal_data": {
                     "mm_hashes": {"image": [A] * size},
                     "mm_placeholders": {
@@ -115,7 +111,7 @@ def outside(size: int) -> Callable[[], Any]:
 
 def dimensions(length: int) -> Callable[[int], Callable[[], Any]]:
     def make(size: int) -> Callable[[], Any]:
-        encoded = msgspec.msgpack.encode(array("uint8", [length] * size, b"a"))
+        encoded = msgspec.msgpack.encode(encoded_array("uint8", [length] * size, b"a"))
         return lambda: decode_msgpack(encoded, EncodedArray)
 
     return make
@@ -201,7 +197,7 @@ def test_rules_take_linear_time(name: str, counted: Callable[..., None]) -> None
 @pytest.mark.parametrize("form", ["json", "msgpack"])
 def test_refused_array_is_not_unpacked(form: str, counted: Callable[..., None]) -> None:
     size = 4 * MIB
-    stream = array("int32", [size // 4], b"\xfe" * size)
+    stream = encoded_array("int32", [size // 4], b"\xfe" * size)
     document = {"message": {"role": "user", "content": "x"}, "token_ids": stream}
     encoded: bytes = getattr(msgspec, form).encode(document)
     decode: Any = decode_json if form == "json" else decode_msgpack

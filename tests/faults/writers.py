@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.offload import offload_images_inplace
 from rawmm.store import ImageStore, collect_garbage
-from tests.unit.images.pictures import part
+from tests.unit.images.pictures import chat_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,11 +22,6 @@ BEFORE, INSIDE, AFTER = range(3)
 FOREVER: Final = 600
 
 
-def request(urls: Sequence[str]) -> dict[str, Any]:
-    """A request body whose user sends these images."""
-    return {"messages": [{"role": "user", "content": [part(url) for url in urls]}]}
-
-
 def urls_of(body: dict[str, Any]) -> list[str]:
     """The image URLs of such a body."""
     return [each["image_url"]["url"] for each in body["messages"][0]["content"]]
@@ -36,7 +31,7 @@ def offload_until_killed(
     root: str, urls: Sequence[str], states: Any, index: int, start: Connection
 ) -> None:
     """Offload once, with every sync, and wait. ``states[index]`` tells how far it got."""
-    body = request(urls)
+    body = chat_request(*urls)
     store = ImageStore(root)
     _wait_for(start)
     states[index] = INSIDE
@@ -80,7 +75,7 @@ def store_from_threads(
         try:
             ready.wait()
             if number % 2:
-                body = request([urls[index] for index in order])
+                body = chat_request(*(urls[index] for index in order))
                 offload_images_inplace(body, store=store)
                 for url in urls_of(body):
                     store.read(url)

@@ -119,7 +119,7 @@ class TestStrictParseAndSchemaEqualsDecodeAndRules:
         check_law(encoded, name)
 
     @given(st.data())
-    def test_documents_of_the_right_shape(self, name: str, data: st.DataObject) -> None:
+    def test_documents_of_the_right_shape_agree(self, name: str, data: st.DataObject) -> None:
         document = data.draw(strategies.shaped(name))
         assert oracle.python_accepts(document, name)
         check_law(json.dumps(document).encode(), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,11 +19,8 @@ from rawmm.testing import strategies
 from rawmm.validation import errors as collect
 from rawmm.validation.convert import to_struct
 from rawmm.validation.revalidate import revalidate
-from rawmm.values.fields import iter_children
+from tests.builders import structs_in
 from tests.cases import each
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RULED = sorted(name for name, kind in TYPES.items() if kind.__rules__)
 VECTORS = schemas.conformance_vectors()
@@ -32,14 +29,6 @@ ODD = [
     (), (1, 2), [], [1], [True], [1.0], {}, {"image": []}, {"url": "x"}, {1: 2}, {"a": [object]},
     {"role": "user", "content": "x"}, {"type": "text", "text": "x"}, object(), Contract,
 ]  # fmt: skip
-
-
-def structs(value: Any) -> Iterator[Contract]:
-    """Every struct in `value`."""
-    if isinstance(value, Contract):
-        yield value
-    for _, child in iter_children(value):
-        yield from structs(child)
 
 
 def with_a_dict_in_it(value: Any) -> Any:
@@ -72,7 +61,7 @@ def check_fast(document: Any, name: str) -> None:
             value = to_struct(document, TYPES[name])
         except (msgspec.ValidationError, RecursionError):
             return
-    for one in structs(value):
+    for one in structs_in(value):
         broken = []
         for rule in type(one).__rules__:
             errors = list(RULES[rule].errors(one, ()))
@@ -110,7 +99,7 @@ def test_fast_checks_refuse_invalid_vectors(vector: schemas.Vector) -> None:
 def check_revalidation(name: str, data: st.DataObject) -> None:
     """Change a field of a struct: revalidation agrees with the errors of the rules."""
     value = convert(data.draw(strategies.documents(name)), TYPES[name])
-    one = data.draw(st.sampled_from(list(structs(value))))
+    one = data.draw(st.sampled_from(list(structs_in(value))))
     if type(one).__struct_config__.frozen:
         return
     field = data.draw(st.sampled_from(type(one).__struct_fields__))

@@ -39,11 +39,6 @@ TEXTS = ["", "go on", "look at this", "again"]
 REPLIES = ["click", "type the word", "done"]
 
 
-@pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return fake_renderer.stored_urls(tmp_path_factory.mktemp("run") / "images")
-
-
 @st.composite
 def observations(draw: st.DrawFn, urls: list[str]) -> dict[str, Any]:
     """A user or tool message: text, or parts of text and images in any order and number."""

@@ -125,9 +125,9 @@ def by_every_door(value: Any, store: ImageStore) -> list[Any]:
         return json.loads(body), stats.images_seen
 
     results: list[Any] = []
-    for door in (in_place, in_a_thread, in_bytes):
+    for entry_point in (in_place, in_a_thread, in_bytes):
         try:
-            results.append(door())
+            results.append(entry_point())
         except OffloadError as error:
             assert not store.root.exists()
             results.append(error)

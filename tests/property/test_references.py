@@ -44,7 +44,7 @@ STORED = re.compile(
 
 
 def found_plainly(value: Any, key: str | None = None) -> Iterator[str]:
-    """By the simplest way there is: fields of that name, and strings that begin so."""
+    """An oracle: fields of that name, and strings with that prefix."""
     if isinstance(value, str):
         named = STORED.fullmatch(value) or key == "raw_image_uri"
         scheme = value.lower().partition(":")[:2]
@@ -291,7 +291,7 @@ class Slotted:
 
 
 class WithProperty:
-    """An object whose text comes into being when it is asked for."""
+    """An object that computes its text on each access."""
 
     def __init__(self, text: str) -> None:
         self.head, self.tail = text[:3], text[3:]

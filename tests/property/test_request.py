@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from rawmm.errors import RawMMError
 from rawmm.offload import offload_images_inplace, offload_request
-from rawmm.store import ImageStore
+from rawmm.offload.url_extractor import UrlExtractor
+from rawmm.store import ImageStore, digest_to_quote
 from rawmm.testing.strategies import lexemes
 from rawmm.values.strict_json import read_json
 from tests.unit.images.pictures import FORMATS, assert_silent, data_url, picture, url_of
@@ -283,3 +285,30 @@ def test_nested_bodies_give_the_same_as_the_inplace_call() -> None:
                 ).encode()
             )
             assert_same((left * depth).encode())
+
+
+PIECES = [
+    *(b'"', b'\\"', b"\\", b":", b",", b" :", b"{", "é".encode(), b"A", b"A" * 1100),
+    *(b'"data:image/png;base64,', b'"DATA:,', b'"iVBORw0KGgo', b'"/9j/', b'"file:', b'"UklGR'),
+]
+
+
+def to_quote(text: bytes, start: int) -> tuple[int, bytes] | None:
+    """The hash of this process, or one in its place without the C part."""
+    keyed = digest_to_quote()
+    if keyed is not None:
+        return keyed(text, start)
+    end = text.find(b'"', start)
+    return (end, hashlib.sha256(text[start:end]).digest()) if end >= 0 else None
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))
+def test_same_strings_are_found_while_their_texts_are_hashed(text: bytes) -> None:
+    plain, hashed = UrlExtractor(text), UrlExtractor(text, ("data", "file"), to_quote)
+    assert [cut[:2] for cut in hashed.spans] == [cut[:2] for cut in plain.spans]
+    assert hashed.rest == plain.rest.replace(plain.mark.encode(), hashed.mark.encode())
+    for index, digest in hashed.digests.items():
+        begin, end, _ = hashed.spans[index]
+        literal = text[begin + 1 : end - 1]
+        base64 = literal.partition(b",")[2] if literal[:5].lower() == b"data:" else literal
+        assert to_quote(base64 + b'"', 0) == (len(base64), digest)

@@ -279,11 +279,6 @@ class TestDamage:
             assert caught.value.path.removeprefix("$[0]").startswith(("$.mm_", ".mm_"))
 
 
-@pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return fake_renderer.stored_urls(tmp_path_factory.mktemp("run") / "images")
-
-
 def directory_of(urls: list[str]) -> Path:
     return Path(unquote(urlsplit(urls[0]).path)).parent
 

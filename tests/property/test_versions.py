@@ -44,7 +44,7 @@ def _outcome(write: Any, value: Any, version: str) -> Any:
 class TestEveryVersion:
     @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
     @given(st.data())
-    def test_its_documents_go_up_and_down(
+    def test_its_documents_are_written_for_every_later_version(
         self, version: str, name: str, data: st.DataObject
     ) -> None:
         drawn = convert(data.draw(strategies.documents(name)), kind_of(name))

@@ -102,6 +102,21 @@ def test_architecture_shows_every_part_in_order() -> None:
         assert re.search(rf"^  {part}(?:/|\.py) ", text, re.MULTILINE), part
 
 
+def test_architecture_shows_every_folder() -> None:
+    """Those of the repository, of the tests, and the modules of `rawmm.values`."""
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    tree = text[text.index("## Tree") : text.index("## Layers")]
+    paths = [path.relative_to(ROOT).parts for path in tracked()]
+    top = {folder for folder, *rest in paths if rest and not folder.startswith(".")}
+    tests = {rest[0] for folder, *rest in paths if folder == "tests" and len(rest) > 1}
+    values = {path.stem for path in (ROOT / "src" / "rawmm" / "values").glob("[a-z]*.py")}
+    assert top <= set(re.findall(r"^([a-z]+)/", tree, re.MULTILINE))
+    assert tests <= set(re.findall(r"^  (\w+)/ ", tree[tree.index("\ntests/") :], re.MULTILINE))
+    assert values <= set(
+        re.findall(r"[\w]+", tree[tree.index("  values/") : tree.index("  rules/")])
+    )
+
+
 def test_decisions_are_numbered_and_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text("utf-8")

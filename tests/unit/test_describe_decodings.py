@@ -54,7 +54,7 @@ def record(length: int) -> Trace:
     return rawmm.convert({"nodes": nodes, "mm_token_type_id_map": {str(PAD): 1}}, Trace)
 
 
-def test_lengths_differ() -> None:
+def test_decodings_give_different_lengths() -> None:
     assert LENGTHS["engine"] != LENGTHS["stored"]
 
 

@@ -162,7 +162,7 @@ def test_each_code_has_its_sentence(code: str, data: Any, kind: Any, sentence: s
     assert str(caught.value) == sentence
 
 
-def test_hierarchy() -> None:
+def test_error_classes_have_the_builtin_of_their_mistake() -> None:
     assert issubclass(ContractError, ValueError)
     assert issubclass(ProcessedPayloadError, TypeError)
     assert issubclass(OffloadError, RuntimeError)
@@ -183,7 +183,7 @@ def test_errors_survive_pickling() -> None:
     )
 
 
-def test_json_path() -> None:
+def test_json_path_quotes_odd_keys_and_is_short() -> None:
     assert json_path(["nodes", 3, "a_b", "with space", 'q"', "é"]) == (
         '$.nodes[3].a_b["with space"]["q\\""]["\\u00e9"]'
     )
@@ -264,7 +264,7 @@ def test_messages_contain_no_base64(document: Any) -> None:
         ({1, 2}, "a set"),
     ],
 )
-def test_shown(value: Any, text: str) -> None:
+def test_values_are_shown_in_short(value: Any, text: str) -> None:
     assert shown(value) == text
 
 

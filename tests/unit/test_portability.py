@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 import rawmm
-from tests.unit.images.pictures import data_url, part, picture
+from tests.unit.images.pictures import chat_request, data_url, part, picture, url_of
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -129,7 +129,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder with a trace, a request and an image."""
     (tmp_path / "trace.json").write_bytes((ROOT / "examples" / "trace.json").read_bytes())
     (tmp_path / "image.png").write_bytes(picture())
-    body = {"messages": [{"role": "user", "content": [part(data_url(picture()))]}]}
+    body = chat_request(url_of())
     (tmp_path / "request.jsonl").write_text(json.dumps(body))
     return tmp_path
 

@@ -56,7 +56,7 @@ class Place(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """An error that is none by the project's configuration, instead of the error."""
+    """Stands for an error that the project's configuration ignores."""
 
     code: str
 

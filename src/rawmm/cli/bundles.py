@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import zipfile
@@ -19,9 +20,18 @@ import msgspec
 
 from rawmm.cli.compressed import DamagedStreamError
 from rawmm.cli.output import UsageError
-from rawmm.cli.records import BrokenSourceError, Source
+from rawmm.cli.records import BrokenSourceError, Source, check_location
 from rawmm.errors import printable, raise_alone, shown_file
-from rawmm.store import IMAGES, MANIFEST, RECORDS, ZIP, ZIP_DAMAGE, BundleImages, ImageStore
+from rawmm.store import (
+    IMAGES,
+    MANIFEST,
+    RECORDS,
+    ZIP,
+    ZIP_DAMAGE,
+    BundleImages,
+    ImageStore,
+    is_object_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +42,8 @@ if TYPE_CHECKING:
 _KIND: Final = "rawmm_bundle"
 _VERSION: Final = 1
 _LARGEST_MANIFEST: Final = 64 << 20
+_UNPORTABLE: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+"""What the name of a file of records has not: JSON, ZIP or other systems could not hold it."""
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """The time of every file in a ZIP file, so that equal bundles are equal files."""
 
@@ -228,6 +240,12 @@ class BundleWriter:
     """
 
     def __init__(self, path: str) -> None:
+        check_location(path)
+        if is_object_url(path):
+            raise UsageError(
+                f"{shown_file(printable(path))}: a bundle is written to this machine; give a "
+                "folder, or a .zip file"
+            )
         self._path = Path(path)
         self._zipped = self._path.suffix.lower() == ZIP
         self.images = 0
@@ -253,7 +271,7 @@ class BundleWriter:
     def begin(self, name: str) -> None:
         """Begin a file of records. Of equal names, the later gets a number."""
         self._end_file()
-        stem = name.removesuffix(".jsonl") or "records"
+        stem = _UNPORTABLE.sub("_", name.removesuffix(".jsonl")) or "records"
         taken, number = stem, 1
         while (
             f"{taken}.jsonl" in self._files or (self._folder / RECORDS / f"{taken}.jsonl").exists()

@@ -86,7 +86,7 @@ def _table(path: Path) -> Any:
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
     except (ValueError, RecursionError):  # of TOML or UTF-8; its text may quote the file
-        reason = "is no TOML"
+        reason = "is not TOML"
     else:
         return tool.get("rawmm") if is_a(tool, dict) else None
     raise UsageError(f"{_named(path)}: {reason}")
@@ -95,7 +95,7 @@ def _table(path: Path) -> Any:
 def _config(path: Path, table: Any) -> Config:
     where = _named(path)
     if not is_a(table, dict):
-        raise UsageError(f"{where}: tool.rawmm is no table")
+        raise UsageError(f"{where}: tool.rawmm is not a table")
     for key in table:
         if key not in KEYS:
             known = ", ".join(KEYS)
@@ -119,10 +119,7 @@ def _layouts(where: str, names: Any) -> tuple[str, ...]:
     if not is_a(names, list) or not all(is_a(name, str) for name in names):
         raise UsageError(f"{where}: tool.rawmm.layouts takes a list of layouts")
     for name in names:
-        try:
-            named_layout(name)
-        except UsageError as error:
-            raise UsageError(f"{where}: tool.rawmm.layouts: {error}") from None
+        named_layout(name, f"{where}: tool.rawmm.layouts")
     return tuple(names)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rawmm import store as stores
-from rawmm.cli.output import UsageError
+from rawmm.cli.output import UsageError, note_memory
 from rawmm.cli.records import STDIO
 from rawmm.errors import RawMMError
 from rawmm.real_class import is_a
@@ -67,6 +67,7 @@ def open_writable_store(
     try:
         if is_a(store, (stores.ImageStore, stores.ObjectImageStore)):
             store.probe()
+        note_memory(str(store.root))
     except RawMMError as error:
         raise UsageError(error.message) from None
     return store

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeAlias
 
 from cyclopts import Parameter
 
 from rawmm.cli.output import UsageError
-from rawmm.cli.records import STDIO, BrokenSourceError, FileFormat, Input, format_of
+from rawmm.cli.records import (
+    STDIO,
+    BrokenSourceError,
+    FileFormat,
+    Input,
+    check_location,
+    format_of,
+)
 from rawmm.errors import RawMMError, printable, shown_file
 from rawmm.store import (
     RECORDS,
@@ -61,6 +71,7 @@ def find_inputs(path: str, form: FileFormat | None, option: str, column: str | N
     """
     if is_object_url(path):
         return _objects(path, form, option, column)
+    check_location(path)
     if form is None and path not in {"", STDIO} and (is_bundle(path) or _ends_in_zip(path)):
         return _bundled(path, option)
     is_folder = path not in {"", STDIO} and Path(path).is_dir()
@@ -140,7 +151,12 @@ def all_inputs(
     """Each file that several arguments name, by its name in messages.
 
     If an argument names no file, its error comes instead.
+
+    Raises:
+        UsageError: as `check_once`.
     """
+    paths = list(paths)
+    check_once(paths)
     for path in paths:
         try:
             inputs = [found.input for found in find_inputs(path, form, option, column)]
@@ -148,6 +164,32 @@ def all_inputs(
             yield printable(path), error
         else:
             yield from ((given.name, given) for given in inputs)
+
+
+def check_once(paths: Iterable[str]) -> None:
+    """Refuse standard input as two of the arguments: the second would have no records.
+
+    Raises:
+        UsageError: it is.
+    """
+    if sum(path == STDIO for path in paths) > 1:
+        raise UsageError("- is standard input, which can be read only once")
+
+
+def check_not_read(output: str, option: str, inputs: Iterable[Input | UsageError]) -> None:
+    """Refuse a file to write that the command reads, and would replace by something else.
+
+    Raises:
+        UsageError: it is one of the inputs.
+    """
+    for one in inputs:
+        if isinstance(one, UsageError) or STDIO in (output, one.path):
+            continue
+        same = output == one.path
+        with suppress(OSError, ValueError):  # one of them does not exist
+            same = same or Path(output).samefile(one.file)
+        if same:
+            raise UsageError(f"{option} names a file that is read; give another name")
 
 
 def _is_pattern(path: str) -> bool:
@@ -162,16 +204,85 @@ def _split(pattern: str) -> tuple[str, str]:
 
 
 def _matches(base: str, pattern: str) -> Iterator[str]:
-    """The files that match. ``**`` does not follow links to folders."""
-    shows_hidden = any(part.startswith(".") for part in PurePath(pattern).parts)
-    for path in Path(base).glob(pattern):
-        hidden = any(part.startswith(".") for part in path.relative_to(base).parts)
-        if path.is_file() and (shows_hidden or not hidden):
-            yield str(path)
+    """The files that match. ``**`` is any number of folders; it does not follow links to folders.
+
+    Hidden files and folders match only a pattern of which a part begins with a dot.
+
+    Raises:
+        UsageError: a folder cannot be read.
+    """
+    parts = PurePath(pattern).parts
+    return _expanded(base, parts, hidden=any(part.startswith(".") for part in parts))
+
+
+def _expanded(folder: str, parts: tuple[str, ...], *, hidden: bool) -> Iterator[str]:
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        while rest[:1] == ("**",):
+            rest = rest[1:]
+        for below in _folders(folder, hidden=hidden):
+            yield from _expanded(below, rest or ("*",), hidden=hidden)
+        return
+    names = (
+        [first]
+        if _PATTERN.isdisjoint(first)
+        else [
+            name
+            for name in _names_in(folder)
+            if fnmatchcase(name, first) and (hidden or not name.startswith("."))
+        ]
+    )
+    for name in names:
+        path = str(Path(folder, name))
+        if rest:
+            if Path(path).is_dir():
+                yield from _expanded(path, rest, hidden=hidden)
+        elif os.path.lexists(path) and _is_file(path):
+            yield path
 
 
 def _below(folder: str) -> Iterator[str]:
-    """Every file below a folder, except hidden ones. Links to folders are not followed."""
-    for at, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (str(Path(at, name)) for name in names if not name.startswith("."))
+    """Every file below a folder, except hidden ones. Links to folders are not followed.
+
+    Raises:
+        UsageError: a folder cannot be read.
+    """
+    return _expanded(folder, ("**",), hidden=False)
+
+
+def _folders(folder: str, *, hidden: bool) -> Iterator[str]:
+    """A folder and all folders below it. Links to folders are not followed."""
+    for at, folders, _ in os.walk(folder, onerror=_unreadable):
+        folders[:] = [name for name in folders if hidden or not name.startswith(".")]
+        yield at
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return [entry.name for entry in Path(folder).iterdir()]
+    except OSError as error:
+        _unreadable(error)
+        return []
+
+
+def _unreadable(error: OSError) -> None:
+    """Refuse a folder that cannot be read, as its files would be left out silently.
+
+    Raises:
+        UsageError: always, except for a folder that does not exist.
+    """
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return
+    name = shown_file(printable(str(error.filename)))
+    raise UsageError(f"{name}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+
+
+def _is_file(path: str) -> bool:
+    """Whether a path is a file, or a broken link, which is an error where it is read.
+
+    Pipes, sockets and devices of a folder are no files of records; reading one may never end.
+    """
+    try:
+        return stat.S_ISREG(Path(path).stat().st_mode)
+    except OSError:
+        return True

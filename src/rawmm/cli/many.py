@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     Pass: TypeAlias = Callable[[Rewrite], tuple[RawMMError | InternalError | None, Any]]
 
 _CHUNK: Final = 1 << 20
+_HEADER: Final = b'{"rawmm":'
+"""How the first line of a manifest begins."""
+_NO_MANIFEST: Final = "is not a manifest of rawmm"
 
 
 class State(NamedTuple):
@@ -114,6 +117,7 @@ class Manifest:
 
     def __init__(self, path: str | None, header: dict[str, Any]) -> None:
         self.finished: dict[str, Finished] = {}
+        self.path = path
         self._file: Any = None
         if path is None:
             return
@@ -124,19 +128,23 @@ class Manifest:
             self._file.seek(0)
             lines = self._file.read().splitlines(keepends=True)
             whole = [line for line in lines if line.endswith(b"\n")]
-            if whole and whole[0] != first:
+            begin = lines[0] if lines else b""
+            if not begin.startswith(_HEADER) and not _HEADER.startswith(begin):
+                failure = _NO_MANIFEST
+            elif whole and whole[0] != first:
                 failure = "is that of another command, or of other options"
-            # A line that was being written when the run was killed.
-            self._file.truncate(sum(map(len, whole)))
-            for line in whole[1:]:
-                one = msgspec.json.decode(line, type=Finished)
-                self.finished[one.input] = one
-            if not whole:
-                self._append(first)
+            else:
+                for line in whole[1:]:
+                    one = msgspec.json.decode(line, type=Finished)
+                    self.finished[one.input] = one
+                # A line that was being written when the run was killed.
+                self._file.truncate(sum(map(len, whole)))
+                if not whole:
+                    self._append(first)
         except OSError as error:
             failure = f"cannot be used: {(error.strerror or str(error)).lower()}"
         except msgspec.DecodeError:
-            failure = "is not a manifest of rawmm"
+            failure = _NO_MANIFEST
         if failure is not None:
             self.close()
             raise UsageError(f"{shown_file(printable(path))}: {failure}")
@@ -160,8 +168,8 @@ class Manifest:
 
     def has(self, given: Input, output: str) -> bool:
         """Whether a file is finished: its input is that of before, and its output is there."""
-        one = self.finished.get(given.path)
-        if one is None or one.output != output:
+        one = self.finished.get(_utf8(given.path))
+        if one is None or one.output != _utf8(output):
             return False
         written = state_of(output)
         if written is None or written.size != one.output_size:
@@ -170,6 +178,11 @@ class Manifest:
         if now is None or now.size != one.size:
             return False
         return now.tag == one.tag or sha256_of(given) == one.sha256
+
+
+def _utf8(name: str) -> str:
+    """A file name as JSON holds it: bytes that are not UTF-8 are escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def state_of(path: str) -> State | None:
@@ -227,13 +240,20 @@ def rewrite_many(
         engine: where the files are rewritten.
         manifest: of an earlier run, or an empty one.
     """
-    targets = [Rewrite.target_of(output, one, output_format) for one in found]
+    targets = Rewrite.targets_of(output, found, output_format)
+    if manifest.path is not None:
+        place = os.path.realpath(manifest.path)
+        if any(place == os.path.realpath(name) for name in targets):
+            manifest.close()
+            raise UsageError("--manifest names a file that is written; give another name")
     before = [manifest.has(one.input, target) for one, target in zip(found, targets, strict=True)]
     jobs = [
         (one, target) for one, target, done in zip(found, targets, before, strict=True) if not done
     ]
     done = [
-        manifest.finished[one.input.path] for one, had in zip(found, before, strict=True) if had
+        manifest.finished[_utf8(one.input.path)]
+        for one, had in zip(found, before, strict=True)
+        if had
     ]
     earlier = len(done)
     sizes = [size_of(one.input) for one, _ in jobs]
@@ -317,11 +337,11 @@ def _rewritten(rewrite: Pass, run: Rewrite, target: str) -> Finished | _Failed:
     else:
         sha256 = sha256_of(found.input)
     return Finished(
-        input=found.input.path,
+        input=_utf8(found.input.path),
         sha256=sha256,
         size=state.size,
         tag=state.tag,
-        output=target,
+        output=_utf8(target),
         output_size=written.size,
         records=run.records,
         content=run.content,

@@ -31,7 +31,7 @@ def elements(read: Callable[[int], bytes], most: int | None = None) -> Iterator[
     An incomplete element at the end comes as it is; it is empty if elements are missing.
 
     Raises:
-        NotADocumentError: the file is no list, or more follows.
+        NotADocumentError: the file is not one list, or more follows.
         TooLargeError: as `documents`.
     """
     head = b""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, ge
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from rawmm.errors import printable
+from rawmm.locators import scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +37,8 @@ class Settings(NamedTuple):
 
     Attributes:
         quiet: whether errors alone are printed: no summary, no notes and no progress.
-        color: when colours are written; ``auto`` writes them to a terminal, unless the environment
-            variable ``NO_COLOR`` is set.
+        color: when colours and styles are written; ``auto`` writes them to a terminal, unless the
+            environment variable ``NO_COLOR`` is set.
     """
 
     quiet: bool = False
@@ -77,7 +81,9 @@ def color_options() -> dict[str, Any]:
     """What a console needs for ``--color``."""
     if _settings.color == "always":
         return {"color_system": "standard", "no_color": False}
-    return {"no_color": True} if _settings.color == "never" else {}
+    # Without a system of colours, rich writes no styles, either: NO_COLOR alone leaves bold.
+    plain = _settings.color == "never" or os.environ.get("NO_COLOR")
+    return {"color_system": None} if plain else {}
 
 
 def console(*, stderr: bool = True, for_errors: bool = False) -> Console:
@@ -101,6 +107,12 @@ def console(*, stderr: bool = True, for_errors: bool = False) -> Console:
 def info(*parts: str | tuple[str, str]) -> None:
     """Print a line on standard error, unless quiet. A part may be a pair of text and style."""
     console().print(Text.assemble(*parts))
+
+
+def note_memory(location: str) -> None:
+    """Say that what is written to ``memory://`` is gone when the command ends."""
+    if scheme_of(location) == "memory":
+        info(f"{printable(location)} ends with this command, and what is written to it")
 
 
 def error(message: str) -> None:

@@ -7,10 +7,11 @@ binary stream, such as an object of a store; `open_source` opens files.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
-from contextlib import contextmanager
-from io import BufferedReader, RawIOBase
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader, BytesIO, RawIOBase
 from os import fstat
 from pathlib import Path, PurePath
 from stat import S_ISREG
@@ -43,8 +44,9 @@ from rawmm.cli.msgpack_stream import NotADocumentError, TooLargeError, documents
 from rawmm.cli.output import UsageError
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError, OffloadError, RawMMError, printable, raise_alone, shown_file
+from rawmm.locators import scheme_of
 from rawmm.real_class import is_a
-from rawmm.store import ObjectReader, is_object_url
+from rawmm.store import OBJECT_SCHEMES, ObjectReader, is_object_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -108,6 +110,15 @@ def format_of(path: str) -> FileFormat | None:
         return "parquet"  # compresses by itself
     inner = PurePath(inner_name(path)).suffix.lower()
     return None if inner == ".parquet" else EXTENSIONS.get(inner)
+
+
+def named_as(name: str, form: FileFormat) -> str:
+    """The name of a file in another format: another extension, before that of a compression."""
+    inner = inner_name(name)
+    extension = next(known for known, of in EXTENSIONS.items() if of == form)
+    stem = PurePath(inner).stem if format_of(name) is not None else inner
+    compression = "" if form == "parquet" else name[len(inner) :]
+    return f"{stem}{extension}{compression}"
 
 
 class Input(NamedTuple):
@@ -175,6 +186,24 @@ def known_extensions() -> str:
     """The extensions of formats, for a message."""
     texts = [extension for extension, form in EXTENSIONS.items() if form != "parquet"]
     return f"{', '.join(texts)}, also before {' or '.join(COMPRESSIONS)}, or .parquet"
+
+
+def check_location(path: str) -> None:
+    """Refuse a URL that is neither the name of a file nor that of an object.
+
+    Raises:
+        UsageError: its scheme is not that of a store of objects.
+    """
+    scheme = scheme_of(path)
+    if not scheme or is_object_url(path) or not path[len(scheme) :].startswith("://"):
+        return
+    if os.path.lexists(path):
+        return
+    name = shown_file(printable(path))
+    if scheme == "file":
+        raise UsageError(f"{name}: is a URL; give the path, without file://")
+    known = ", ".join(f"{one}://" for one in OBJECT_SCHEMES)
+    raise UsageError(f"{name}: is a URL with another scheme than {known}")
 
 
 class BrokenSourceError(ContractError):
@@ -396,6 +425,23 @@ class Source:
         return ContractError("malformed", expected=NAMES[self.form], got=got, hint=hint)
 
 
+class BrokenSource(Source):
+    """A file that is damaged where it begins. `records` raises why, as for any damaged file."""
+
+    def __init__(self, given: Input, fault: BrokenSourceError) -> None:
+        super().__init__(BytesIO(), given.name, "jsonl", size=given.size)
+        self._fault = fault
+
+    def records(self, *, may_be_empty: bool = False, keep_blank: bool = False) -> Iterator[Record]:
+        """No record.
+
+        Raises:
+            BrokenSourceError: always.
+        """
+        del may_be_empty, keep_blank
+        raise self._fault
+
+
 class Digest:
     """The SHA-256 of a file, while it is read from its beginning to its end.
 
@@ -468,14 +514,19 @@ def open_source(given: Input, digest: Digest | None = None) -> Iterator[Source]:
 
     Raises:
         UsageError: the file does not exist, is a directory, cannot be read, or has no known format.
-        BrokenSourceError: it is of a bundle that is damaged.
     """
     if not given.path:
         raise UsageError("a file name is empty; is a variable unset?")
     if given.bundle is not None:
         from rawmm.cli.bundles import Bundle
 
-        with Bundle(given.bundle) as bundle, bundle.source(PurePath(given.path).name) as source:
+        with ExitStack() as stack:
+            source: Source
+            try:
+                bundle = stack.enter_context(Bundle(given.bundle))
+                source = stack.enter_context(bundle.source(PurePath(given.path).name))
+            except BrokenSourceError as fault:
+                source = BrokenSource(given, fault)
             yield source
         return
     if given.path == STDIO:

@@ -20,12 +20,13 @@ from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError, console, progress
 from rawmm.cli.records import (
     STDIO,
-    BrokenSourceError,
     Digest,
     FileFormat,
+    check_location,
     format_of,
     is_micro_batches,
     known_extensions,
+    named_as,
     open_source,
 )
 from rawmm.cli.report import located, location_of
@@ -34,7 +35,7 @@ from rawmm.errors import RawMMError, printable, shown_names
 from rawmm.store import STORE_FAILURES, is_object_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rawmm.cli.inputs import Found
     from rawmm.cli.records import Format, Input, Record, Source
@@ -102,10 +103,11 @@ class Rewrite:
         column: the column with the records, if given.
 
     Attributes:
-        source: the current file.
+        source: the current file, open.
+        found: the current file, as it was named.
         files: files written.
         records: records written.
-        content: bytes of the records read.
+        content: bytes of the records read, without those of records that were left out.
         written: bytes of the records written.
         line: the place of the current record, as `Record.line`.
         record: the current record.
@@ -142,26 +144,23 @@ class Rewrite:
         Raises:
             UsageError: it cannot be read.
         """
-        self.source: Source = self._opened(self.inputs[0].input)
+        self.found = self.inputs[0]
+        self.source: Source = self._open.enter_context(
+            open_source(self.inputs[0].input, self.digest)
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._open.close()
 
-    def _opened(self, given: Input) -> Source:
-        try:
-            return self._open.enter_context(open_source(given, self.digest))
-        except BrokenSourceError as error:  # of a bundle
-            failure = f"{given.name}: {error.message}"
-        raise UsageError(failure)
-
     def sources(self) -> Iterator[tuple[Source, Found]]:
         """Each file, open, and its name. The file before is closed."""
         for number, found in enumerate(self.inputs):
             if number:
                 self._open.close()
-                self.source = self._opened(found.input)
+                self.found = found
+                self.source = self._open.enter_context(open_source(found.input))
             yield self.source, found
             self.content += self.source.content
             self.files += 1
@@ -194,8 +193,9 @@ class Rewrite:
         Raises:
             UsageError: a file cannot be read or written.
         """
+        targets = iter(self.targets_of(output, self.inputs, form))
         for source, found in self.sources():
-            target = self.target_of(output, found, form)
+            target = next(targets)
             self._check_columns(source, found.input)
             error = self._write_one(
                 target,
@@ -263,6 +263,7 @@ class Rewrite:
             try:
                 with Target(output, durable=durable) as target:
                     writer = Writer(target, form, source.form, listed=is_micro_batches(output))
+                    left_out = 0
                     for record in source.records(
                         may_be_empty=True, keep_blank=change_text is not None
                     ):
@@ -278,6 +279,8 @@ class Rewrite:
                             if refused is None or error.code in _ENVIRONMENT:
                                 raise
                             refused(record, error)
+                            left_out += 1
+                            self.content -= len(record.data)
                         else:
                             with report_bugs():
                                 if change_text is None:
@@ -287,19 +290,35 @@ class Rewrite:
                             self.records += 1
                         self.line = None
                         advance(source.done)
-                    writer.finish(b"" if change_text is None else source.blank_lines())
+                    if form == "json" and left_out and not writer.content:
+                        target.give_up()  # its only document is left out
+                    else:
+                        writer.finish(b"" if change_text is None else source.blank_lines())
             except (RawMMError, InternalError) as error:
                 return error
         self.written += writer.content
         return None
 
-    @staticmethod
-    def target_of(output: str, found: Found, form: FileFormat | None) -> str:
-        """The file to write for a file of IN.
+    @classmethod
+    def targets_of(cls, output: str, inputs: Iterable[Found], form: FileFormat | None) -> list[str]:
+        """The file to write for each file of IN.
 
         Raises:
-            UsageError: IN names several files, and OUT is one.
+            UsageError: IN names several files, and OUT is one; or two would have one name.
         """
+        targets: dict[str, Found] = {}
+        for found in inputs:
+            target = cls._target_of(output, found, form)
+            other = targets.setdefault(target, found)
+            if other is not found:
+                raise UsageError(
+                    f"{other.input.name} and {found.input.name} would both be written to "
+                    f"{printable(target)}; write them to different folders"
+                )
+        return list(targets)
+
+    @staticmethod
+    def _target_of(output: str, found: Found, form: FileFormat | None) -> str:
         if found.relative is None:
             check_output(found.input.path, output, form)
             return output
@@ -310,9 +329,12 @@ class Rewrite:
             or (not is_url and Path(output).is_file())
         ):
             raise UsageError("IN may name several files, so --output takes a folder")
+        relative = found.relative
+        if form is not None and form != format_of(relative.name):
+            relative = relative.with_name(named_as(relative.name, form))
         if is_url:
-            return f"{output.removesuffix('/')}/{found.relative.as_posix()}"
-        return str(Path(output, found.relative))
+            return f"{output.removesuffix('/')}/{relative.as_posix()}"
+        return str(Path(output, relative))
 
     def _check_columns(self, source: Source, given: Input) -> None:
         """Check that no column is lost, unless the one to keep was named.
@@ -369,11 +391,13 @@ def check_output(source: str, output: str, given: FileFormat | None) -> None:
     """Check the name of OUT.
 
     Raises:
-        UsageError: the name is empty, or has the extension of a format that rawmm does not write,
-            or an unknown extension without a `given` format.
+        UsageError: the name is empty, a URL of no store, or has the extension of a format that
+            rawmm does not write, or an unknown extension without a `given` format.
     """
     if not output:
         raise UsageError("the name after --output is empty; is a variable unset?")
+    check_location(output)
+    terminal.note_memory(output)
     if _is_same(source, output) or format_of(output) is not None:
         return
     why_not = unwritable(output)

@@ -70,7 +70,7 @@ class PlainText:
     """``file:line:column::$.path: message [code]``."""
 
     def begin_file(self, name: str) -> None:
-        """Nothing."""
+        """Write nothing."""
 
     def finding(self, location: Location, error: RawMMError, level: Level) -> None:
         """A line, in colours on a terminal."""
@@ -81,10 +81,10 @@ class PlainText:
             sys.stdout.write(f"{location}::{error}\n")
 
     def failure(self, location: Location, message: str) -> None:
-        """Nothing: standard error has it."""
+        """Write nothing: standard error has the message."""
 
     def end(self, notice: str) -> None:
-        """Nothing: the summary has the notice."""
+        """Write nothing: the summary has the notice."""
 
 
 class JsonLines:
@@ -94,7 +94,7 @@ class JsonLines:
     """
 
     def begin_file(self, name: str) -> None:
-        """Nothing."""
+        """Write nothing."""
 
     def finding(self, location: Location, error: RawMMError, level: Level) -> None:
         """A line."""
@@ -111,7 +111,7 @@ class JsonLines:
         sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
     def failure(self, location: Location, message: str) -> None:
-        """Nothing: standard error has it."""
+        """Write nothing: standard error has the message."""
 
     def end(self, notice: str) -> None:
         """A line with the notice as its message."""
@@ -133,7 +133,7 @@ class GitHub:
     """One workflow command per finding, which GitHub shows in the changed files."""
 
     def begin_file(self, name: str) -> None:
-        """Nothing."""
+        """Write nothing."""
 
     def finding(self, location: Location, error: RawMMError, level: Level) -> None:
         """A command."""
@@ -145,7 +145,7 @@ class GitHub:
         sys.stdout.write(f"{command}\n")
 
     def failure(self, location: Location, message: str) -> None:
-        """Nothing: standard error has it."""
+        """Write nothing: standard error has the message."""
 
     def end(self, notice: str) -> None:
         """A command with the notice."""
@@ -227,7 +227,7 @@ class Sarif:
         )
 
     def begin_file(self, name: str) -> None:
-        """Nothing."""
+        """Write nothing."""
 
     def finding(self, location: Location, error: RawMMError, level: Level) -> None:
         """A result."""

@@ -83,7 +83,7 @@ class TableSource(Source):
         """The records, one at a time; `Record.line` counts rows.
 
         Raises:
-            BrokenSourceError: the file is no Parquet file or damaged, or a row has no record.
+            BrokenSourceError: not a Parquet file, damaged, or a row has no record.
         """
         del may_be_empty, keep_blank  # a table without rows is a table
         if self._fault is not None:
@@ -205,7 +205,10 @@ class TableWriter:
 
 
 class _Sink:
-    """A file for pyarrow that only writes."""
+    """A file for pyarrow that only writes.
+
+    pyarrow writes the end of a table that was given up when the object is collected; it is dropped.
+    """
 
     closed = False
 
@@ -215,7 +218,8 @@ class _Sink:
 
     def write(self, data: Any) -> int:
         data = bytes(data)
-        self._target.write(data)
+        if not self._target.closed:
+            self._target.write(data)
         self._at += len(data)
         return len(data)
 

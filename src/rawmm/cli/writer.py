@@ -17,7 +17,7 @@ import msgspec
 from rawmm.cli.array_bytes import from_json, to_json
 from rawmm.cli.compressed import compression_of, compressor
 from rawmm.cli.output import UsageError
-from rawmm.cli.records import STDIO
+from rawmm.cli.records import STDIO, check_location
 from rawmm.errors import OffloadError, contract_error, printable, raise_alone, shown_file
 from rawmm.store import is_object_url, put_object, sync_directory
 
@@ -44,10 +44,16 @@ class Target:
         durable: sync the file and its directory, so that it survives a power failure.
 
     What is written is compressed if the extension names a compression. `written` counts the bytes
-    before.
+    before. `closed` tells that nothing is written any more.
+
+    Raises:
+        UsageError: the name is empty, or a URL of no store.
     """
 
     def __init__(self, path: str, *, durable: bool) -> None:
+        if not path:
+            raise UsageError("the name of a file to write is empty; is a variable unset?")
+        check_location(path)
         self._durable = durable
         self._name = "standard output" if path == STDIO else printable(path)
         self._url = path if is_object_url(path) else None
@@ -60,6 +66,8 @@ class Target:
         compression = None if path == STDIO else compression_of(path)
         self._compressor = None if compression is None else compressor(compression)
         self.written = 0
+        self.closed = False
+        self._given_up = False
 
     def __enter__(self) -> Self:
         """Open the file.
@@ -108,6 +116,10 @@ class Target:
             raise self._failed(error) from None
         self.written += len(data)
 
+    def give_up(self) -> None:
+        """Leave the file as it was, or absent."""
+        self._given_up = True
+
     def patch(self, at: int, data: bytes) -> None:
         """Write over bytes that were written before.
 
@@ -131,12 +143,13 @@ class Target:
     ) -> None:
         """Put the file in place; after an error remove it."""
         refused: str | None = None
+        self.closed = True
         if self._path is None:
             if kind is None:
                 self._file.flush()
             return
         try:
-            if kind is None:
+            if kind is None and not self._given_up:
                 self._finish(self._path)
         except OSError as failure:
             raise self._failed(failure) from None
@@ -166,7 +179,7 @@ class Target:
         self._temporary.replace(path)
         self._temporary = None
         if self._durable and hasattr(os, "O_DIRECTORY"):
-            # Where a directory cannot be opened, its entries are the system's affair.
+            # Elsewhere a directory cannot be opened, and its entries cannot be synced.
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 sync_directory(folder)

@@ -117,7 +117,7 @@ def compare(old: Any, new: Any, *, definitions: bool | None = None) -> Compariso
             everything.
 
     Raises:
-        ContractError: one of them is no such schema, or refers to other documents (``bad_schema``).
+        ContractError: one of them is not a schema, or refers to other documents (``bad_schema``).
     """
     return _Comparer(Document(old), Document(new), definitions=definitions).result()
 

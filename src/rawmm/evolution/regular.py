@@ -288,7 +288,7 @@ def _letters(languages: Sequence[Language], texts: frozenset[str]) -> list[int]:
     letters = []
     for low, end in pairwise(starts):
         if low == 0xD800:
-            continue  # surrogates are no characters
+            continue  # surrogates are not characters
         plain = (
             char for char in range(max(low, 33), min(low + 95, end)) if chr(char).isprintable()
         )

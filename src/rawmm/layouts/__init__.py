@@ -98,7 +98,7 @@ def register(cls: type[Layout]) -> type[Layout]:
     processor with `rawmm.testing.check_layout`.
 
     Raises:
-        ContractError: ``wrong_type`` for what is no subclass with a default for each parameter,
+        ContractError: ``wrong_type`` unless it is a subclass with a default for each parameter,
             ``bad_format`` for an invalid name, ``bad_value`` if another class has the name or an
             image processor.
     """

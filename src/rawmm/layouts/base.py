@@ -127,7 +127,7 @@ class Layout(ABC):
             if (value := settings.get(name)) is not ABSENT and bool(value) is not wanted:
                 raise settings.refused(name, f"{wanted}")
         for name in SIZES:
-            settings.entries(name)  # image processors read all, and raise for what is no size
+            settings.entries(name)  # image processors read all, and raise for invalid sizes
         found = {}
         for name in cls.defaults():
             attributes = cls.attributes.get(name, (name,))

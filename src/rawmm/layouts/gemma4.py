@@ -17,7 +17,7 @@ class Gemma4(Layout):
     """The layout of ``Gemma4ImageProcessor``. Payload: ``{"num_soft_tokens_per_image": [tokens]}``.
 
     An image is scaled to the most tokens of `pooling_kernel_size` patches a side that fit into
-    `max_soft_tokens`. ``<|image>`` and ``<image|>`` around them are no part of the placeholder.
+    `max_soft_tokens`. ``<|image>`` and ``<image|>`` around them are not part of the placeholder.
     The payload lacks ``image_position_ids``, which follow from the grid.
     """
 

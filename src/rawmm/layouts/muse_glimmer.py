@@ -17,7 +17,7 @@ class MuseGlimmer(Layout):
     Payload: ``{"image_grid_thw": [[1, rows, columns]]}``.
 
     An image is scaled down to `max_image_tokens`. Of the grids of tokens around its size, the
-    nearest to its aspect ratio counts. The start and end tokens around them are no part of the
+    nearest to its aspect ratio counts. The start and end tokens around them are not part of the
     placeholder.
     """
 

@@ -22,7 +22,7 @@ class NemotronHOmni(Layout):
     An image is scaled to between `min_num_patches` and `max_num_patches` patches. If
     `max_model_len` tokens hold fewer, these are its limit, or `min_num_patches` for each of the
     `images` of the call, by default one, if that is more. ``<img>`` and ``</img>`` around the
-    tokens are no part of the placeholder.
+    tokens are not part of the placeholder.
     """
 
     family: ClassVar[str] = "nemotron_h_omni"

@@ -56,7 +56,7 @@ class PatchGrid(Layout):
         """The parameters that the settings of an image processor state, by name."""
         pixels = [name for name in ("min_pixels", "max_pixels") if cls.attributes[name][0] == name]
         bounded = any(settings.read(name) is not ABSENT for name in pixels)
-        # The bounds become entries of `size`, and the processor drops a size that is no dict.
+        # The bounds become entries of `size`, and the processor drops a size that is not a dict.
         if bounded and is_a(settings.get("size"), int | list | tuple):
             raise settings.refused("size", "a dict, beside min_pixels or max_pixels")
         return super(PatchGrid, cls).stated_by(settings)

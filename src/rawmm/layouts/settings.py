@@ -164,7 +164,7 @@ class Settings:
         """The entries of a setting that is a size in any form; none if it is absent.
 
         Raises:
-            ContractError: ``bad_value`` for something that is no size.
+            ContractError: ``bad_value`` for something that is not a size.
         """
         value = self.get(name)
         if value is ABSENT or value is None:
@@ -206,7 +206,7 @@ class Settings:
     def check_arguments(self, known: frozenset[str], switches: frozenset[str]) -> None:
         """Refuse arguments of the call other than these, or that the image processor refuses.
 
-        A call checks types, which attributes need not have: 1 is no switch there.
+        A call checks types, which attributes need not have: 1 is not a switch there.
 
         Args:
             known: the arguments whose effect is known, beside `NEUTRAL`.
@@ -214,7 +214,7 @@ class Settings:
 
         Raises:
             ContractError: ``unknown_field``, or ``bad_value`` for a value of another type and for
-                None, which is no default in a call.
+                None, which is not a default in a call.
         """
         for name, value in self._call.items():
             if value is None and name not in NEUTRAL:

@@ -236,7 +236,7 @@ class PackedStream(Ruled, Generic[T], frozen=True):  # type: ignore[misc]  # oth
         if type(value) is int and self.dtype in _INTEGERS and 0 <= value < 1 << 8 * size - 1:
             element = value.to_bytes(size, "little")
             first, last, _ = slice(start, stop).indices(len(self))
-            # These two tests are fast and settle most cases, such as image placeholders.
+            # These two tests are fast and decide most cases, such as image placeholders.
             if data.find(element, first * size, last * size) < 0:
                 return 0
             if data.startswith(element * (last - first), first * size):

@@ -250,7 +250,7 @@ class _Model(_Object):
         return bool(type(value).model_config.get("frozen") or (field and field.frozen))
 
     def apply(self, value: Any, changes: Mapping[Any, Any], undo: list[Undo]) -> None:
-        # Saved whole, because a validator may change the model before it refuses a value.
+        # Saved as a whole, because a validator may change the model before it refuses a value.
         fields, extra = dict(value.__dict__), dict(value.model_extra or {})
         fields_set = set(value.model_fields_set)
 

@@ -491,7 +491,7 @@ class ImageParts:
             self._judge_object(index, name, child, where)
 
     def _is_plain(self, value: dict[Any, Any]) -> bool:
-        """Fast check that a dict has nothing that is an image or looks like one. Most have not."""
+        """Fast check that no value of a dict is an image or looks like one, as in most dicts."""
         if not FORM_KEYS.isdisjoint(value):
             return False
         mark = self._strings.mark
@@ -982,7 +982,7 @@ def _is_source(value: object) -> bool:
 
 
 def _kind(value: Any) -> str | None:
-    """The ``type`` of an object: None if it has none, a string that is no type for no string."""
+    """The ``type`` of an object: None if absent, and a string that is no type if not a string."""
     # Check the class first, because comparing an array compares its elements.
     if value is None or type(value) is str:
         return value

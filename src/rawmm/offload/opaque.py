@@ -53,7 +53,7 @@ def first_bytes(value: Any) -> bytes:
 
 
 def may_yield_values(value: Any) -> bool:
-    """Whether a value that is no container of a known kind may yield values that are images."""
+    """Whether a value that is not a container of a known kind may yield values that are images."""
     kind = type(value)
     if is_a(value, range | type):
         return False

@@ -91,7 +91,7 @@ def _is_harmless(value: Any, depth: int) -> bool:
     elif issubclass(kind, PackedStream):
         return True
     elif kind is MultiModalData:
-        # A list under this key is no form, although a string is one.
+        # A list under this key is not an image form, although a string is one.
         by_modality = [by for by in msgspec.structs.astuple(value) if by]
         if not all(_MODALITIES.issuperset(by) for by in by_modality):
             return False
@@ -190,7 +190,7 @@ def _adds_part(part: Any, urls: list[str]) -> bool:
 
 
 def _has_no_media(struct: Contract) -> bool:
-    """Whether the other fields of a struct are absent, or strings that are no media."""
+    """Whether the other fields of a struct are absent, or strings that are not media."""
     fields = zip(struct.__struct_fields__, msgspec.structs.astuple(struct), strict=True)
     return all(
         name in ("text", "image_url", "arguments") or _is_unlike_media(value)
@@ -199,7 +199,7 @@ def _has_no_media(struct: Contract) -> bool:
 
 
 def _is_unlike_media(value: Any) -> bool:
-    """Whether a field is empty, a number, or a string that neither is a medium nor names one."""
+    """Whether a field is empty, a number, or a string that is no medium and names none."""
     if type(value) is not str:
         return value is None or value is UNSET or type(value) in NUMBERS or value in ([], {})
     return "/" not in value and not _STRINGS.is_candidate(value)

@@ -41,7 +41,7 @@ def _spellings(text: str) -> bytes:
 def _url_pattern(schemes: tuple[str, ...]) -> re.Pattern[bytes]:
     """Return a pattern of the opening quote and scheme of a URL, or the first bytes of an image."""
     ways = [_spellings(f"{name}:") for name in schemes] + [_exactly(one) for one in _IMAGE_STARTS]
-    # Most strings begin otherwise, and are passed over by their first character.
+    # Most strings begin differently, and the first character rules them out.
     first = {one[0] for one in _IMAGE_STARTS} | {name[0].swapcase() for name in schemes}
     first |= {name[0] for name in schemes}
     one_of = re.escape("".join(sorted(first))).encode()

@@ -92,9 +92,10 @@ class RayEngine:
         failure = None
         try:
             self._ray.init(**how, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  (Ray raises that class if a node starts too slowly)
             # Ray wraps the reason, such as AuthenticationError.
             failure = type(error.__cause__ or error).__name__
+            self._ray.shutdown()  # what has started
         if failure is not None:
             where = "a cluster on this machine cannot be started"
             if address is not None:

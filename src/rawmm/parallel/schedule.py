@@ -110,7 +110,7 @@ class _Schedule:
                     yield outcome
 
     def _take(self) -> _Task | None:
-        """The next task, or None while there is none to begin."""
+        """The next task, or None if no task can begin now."""
         for task in self._waiting:
             if task.number == self._oldest or task.part < _PARTS_AHEAD:
                 self._waiting.remove(task)

@@ -294,7 +294,7 @@ class MediaOfNodes:
 
 
 def _open_surplus(node: MessageNode, before: Placed) -> tuple[Mapping[str, int], tuple[Path, ...]]:
-    """The surplus before a node that the node may settle."""
+    """The surplus before a node that the node may take up."""
     if isinstance(node.message, ToolMessage):
         return before.surplus, before.holders
     return START.surplus, ()

@@ -160,7 +160,7 @@ def _tokens_outside_ranges(version: str, trace: Trace, path: Path) -> Iterator[R
         before_it = (
             (0, None, None) if parent is None else (placed[parent] if parent < index else None)
         )
-        if before_it is None:  # the parent is no earlier node, which is another error
+        if before_it is None:  # the parent is not an earlier node, which is another error
             placed.append(None)
             continue
         start, inline, owed = before_it

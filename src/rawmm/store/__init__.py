@@ -32,6 +32,7 @@ from rawmm.store.fsck import iter_findings as iter_findings
 from rawmm.store.gc import GRACE as GRACE
 from rawmm.store.gc import GarbageStats, collect_garbage
 from rawmm.store.local import ImageStore
+from rawmm.store.object_store import OBJECT_SCHEMES as OBJECT_SCHEMES
 from rawmm.store.object_store import ObjectImageStore
 from rawmm.store.protocol import ImageReader as ImageReader
 from rawmm.store.protocol import Store

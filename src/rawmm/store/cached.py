@@ -190,7 +190,7 @@ class CachedStore:
         return raw
 
     def _add(self, name: str, raw: bytes) -> None:
-        """Keep an image, if it fits. Failures of the directory are no failures of a read."""
+        """Keep an image, if it fits. A failure of the directory does not fail the read."""
         if len(raw) > self.max_bytes:
             return
         with suppress(OffloadError, OSError):

@@ -97,9 +97,9 @@ def directory_descriptor(path: Path) -> int:
         )
     try:
         descriptor = os.open(path, _DIRECTORY)
-    except NotADirectoryError:
+    except NotADirectoryError as error:
         if path.is_symlink():  # Linux calls it no directory
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+            error.errno, error.strerror = errno.ELOOP, os.strerror(errno.ELOOP)
         raise
     try:
         _refuse_link(descriptor, path)

@@ -111,7 +111,7 @@ def _drawn(count: int, max_pixels: int, seed: int) -> Iterator[tuple[int, int]]:
     fixed += [(ratio * short, short) for ratio in _RATIOS for short in (1, 7, 28)]
     fixed += [(height, width) for width, height in fixed]
     yield from (size for size in fixed if size[0] * size[1] <= max_pixels)
-    chosen = random.Random(seed)  # noqa: S311  (sizes are no secrets)
+    chosen = random.Random(seed)  # noqa: S311  (sizes are not secrets)
     longest = max(1, max_pixels).bit_length()
     for _ in range(count):
         width = max(1, min(max_pixels, int(2 ** chosen.uniform(0, longest))))

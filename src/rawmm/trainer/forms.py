@@ -147,7 +147,7 @@ def form_named(name: Any) -> SampleForm:
     """The form of this name.
 
     Raises:
-        ContractError: ``bad_value`` for another name, ``wrong_type`` for a value that is no text.
+        ContractError: ``bad_value`` for another name, ``wrong_type`` if it is not a string.
     """
     if not is_a(name, str):
         raise contract_error("wrong_type", ("form",), expected="a name", got=shown(name))

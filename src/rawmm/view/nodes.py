@@ -52,7 +52,7 @@ class _Images:
 def shown_rollout(
     rollout: Rollout,
     record: Any,
-    errors: Iterable[RawMMError],
+    errors: list[RawMMError],
     pictures: Pictures,
     layout: Layout | None,
 ) -> dict[str, Any]:
@@ -82,7 +82,9 @@ def shown_rollout(
             | _node(place, tokens)
             | _media(place, images.of[place.path], spans, tokens, begin, accounts, pictures)
         )
-    shown, more = _pinned([*errors, *images.errors], rollout)
+    known = {(error.path, error.code) for error in errors}  # the check of a bundle reads images
+    of_images = (error for error in images.errors if (error.path, error.code) not in known)
+    shown, more = _pinned([*errors, *of_images], rollout)
     return {
         "path": rollout.path,
         "name": rollout.name[:_VALUE_SHOWN],

@@ -24,7 +24,7 @@ class Place(NamedTuple):
         node: the fields of the node; empty for a message that stands alone.
         message: the fields of the message.
         value: what the record has at the path.
-        parent: the index of its parent; None for a root and for a parent that is no earlier node.
+        parent: the index of its parent; None for a root, and if the parent is not earlier.
     """
 
     path: str

@@ -77,7 +77,7 @@ def fuzz(target: str, seconds: int, *, corpus: Path | None = None, seed: int = 0
 
 
 def _write_dictionary(path: Path) -> None:
-    """Words of the contract, so that mutations meet its fields and not only its bytes."""
+    """Words of the contract, so that mutations reach its fields."""
     words: set[str] = {"mmraw:", "mmfile:", "file:///", "data:image/png;base64,", "pixel_values"}
 
     def walk(value: object) -> None:

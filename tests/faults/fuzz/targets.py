@@ -1,7 +1,7 @@
 """The fuzz targets. Each takes any bytes and must return a value or raise a `RawMMError`.
 
-A target raises nothing. What it lets through is a finding, and so is a broken promise about
-what came out: an unknown error code, or a value that is not written and read back as itself.
+A target raises nothing else. An exception is a finding, and so is a broken promise about the
+result: an unknown error code, or a value that does not round-trip.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _decoded(
 
 
 def _json(data: bytes) -> None:
-    # MessagePack may say what JSON cannot, never the other way round.
+    # MessagePack can hold values that JSON cannot, never the reverse.
     _decoded(data, rawmm.decode_json, rawmm.encode_json)
 
 
@@ -98,7 +98,7 @@ def _ref(data: bytes) -> None:
 def _written(ref: rawmm.RawMMRef) -> str:
     """The reference that rawmm writes for `ref`.
 
-    Older writers left the fingerprint out. It is read so, and never written so.
+    Older writers left the fingerprint out. Readers accept that; writers add it.
     """
     fields = {name: getattr(ref, name) for name in ref.__struct_fields__}
     if ref.fingerprint is None:
@@ -181,7 +181,7 @@ def _offload(data: bytes) -> None:
 
 
 def _request(data: bytes) -> None:
-    """From bytes to bytes it is the same as in place, or nothing at all."""
+    """Offload of bytes gives what offload in place gives, or stores nothing."""
     store = _stores().new()
     offloaded = refusable(lambda: rawmm.offload_request(data, store=store))
     if offloaded is None:
@@ -192,7 +192,7 @@ def _request(data: bytes) -> None:
     assert stats.images_seen == offloaded.stats.images_seen
     assert stats.images_rewritten == offloaded.stats.images_rewritten
     if stats.images_rewritten:
-        # What the store knows now is found by its text.
+        # The store now finds these images by their text.
         assert rawmm.offload_request(data, store=store).body == offloaded.body
         _stores().empty()
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from tests.builders import json_lines
 from tests.unit.images.pictures import exif_of, picture
 from tests.unit.view.records import HOSTILE, hostile_trace, image_part, node, tokens, trace
 
@@ -29,11 +30,6 @@ ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 FLOW = ROOT / "tests" / "data" / "wire" / "flow-0.4.0"
 QWEN = {"agent": {"config": {"model": "Qwen/Qwen3-VL-8B-Instruct"}}}
-
-
-def write(path: Path, *records: Any) -> Path:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
-    return path
 
 
 def current(shown: Shown) -> str:
@@ -140,7 +136,7 @@ def test_records_are_searched_filtered_and_chosen(show: Show) -> None:
 def test_violation_is_pinned_to_its_message_and_linked(show: Show, tmp_path: Path) -> None:
     nodes = [node(i - 1 if i else None, f"message {i}") for i in range(60)]
     nodes[40]["mask"] = [True]
-    shown = show(write(tmp_path / "a.jsonl", trace(*nodes)))
+    shown = show(json_lines(tmp_path / "a.jsonl", trace(*nodes)))
     page = shown.page
     link = page.locator(".violations .violation")
     told = link.inner_text()
@@ -164,7 +160,7 @@ def test_branches_forks_and_compaction_are_shown(show: Show, tmp_path: Path) -> 
         node(0, "second", semantic_parents=link),
         node(2, "third"),
     )
-    shown = show(write(tmp_path / "a.jsonl", record))
+    shown = show(json_lines(tmp_path / "a.jsonl", record))
     page = shown.page
     assert page.locator(".card .fork-chip").inner_text() == "fork: 2 branches"
     assert page.locator("circle.dot.sampled").count() == 1
@@ -188,7 +184,7 @@ def test_orientation_transparency_and_accounts_are_shown(show: Show, tmp_path: P
         node(1, image_part(turned, "image/jpeg"), **tokens(content=3, image=299)),
         mm_token_type_id_map={"99": 1}, **QWEN,
     )  # fmt: skip
-    shown = show(write(tmp_path / "a.jsonl", record))
+    shown = show(json_lines(tmp_path / "a.jsonl", record))
     page = shown.page
     assert page.locator(".flag").all_inner_texts() == ["transparent", "EXIF 6", "EXIF 6"]
     items = page.locator(".item").all_inner_texts()
@@ -201,8 +197,8 @@ def test_first_difference_is_marked_side_by_side(show: Show, tmp_path: Path) -> 
     one = [node(i - 1 if i else None, f"message {i}") for i in range(50)]
     other = json.loads(json.dumps(one))
     other[30]["message"]["content"][0]["text"] = "another"
-    shown = show(write(tmp_path / "a.jsonl", trace(*one)), "--compare",
-                 write(tmp_path / "b.jsonl", trace(*other)))  # fmt: skip
+    shown = show(json_lines(tmp_path / "a.jsonl", trace(*one)), "--compare",
+                 json_lines(tmp_path / "b.jsonl", trace(*other)))  # fmt: skip
     page = shown.page
     assert "$.nodes[30].message.content[0].text" in page.locator(".comparison").inner_text()
     page.keyboard.press("d")
@@ -302,7 +298,7 @@ def many(count: int, images: int) -> dict[str, Any]:
 def test_thousand_messages_with_300_images_keep_few_rows_and_scroll(
     show: Show, tmp_path: Path
 ) -> None:
-    shown = show(write(tmp_path / "a.jsonl", many(1000, 300)))
+    shown = show(json_lines(tmp_path / "a.jsonl", many(1000, 300)))
     page = shown.page
     assert page.locator(".tile b").first.inner_text() == "1,000"
     assert page.locator(".row").count() < 30

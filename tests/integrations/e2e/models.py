@@ -43,7 +43,7 @@ _TEXT: Final = {
     "bos_token_id": fake_renderer.START,
     "eos_token_id": fake_renderer.END,
     "pad_token_id": 0,
-    # Large enough that what an image shows tells on the loss.
+    # Large enough that the content of an image affects the loss.
     "initializer_range": 0.2,
 }
 _VISION: Final = {

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def cache() -> ProcessedImageCache:
-    """Of a trainer that has seen every image: what it keeps must not hide any damage."""
+    """The cache of a trainer that has processed every image. It must not hide damage."""
     return ProcessedImageCache()
 
 
@@ -215,6 +215,6 @@ def test_damage_in_the_message_graph_is_refused(
 
 
 def test_undamaged_rollout_reaches_the_forward(story: Story, trainer: Trainer) -> None:
-    """The counter counts: were it broken, nothing above would tell."""
+    """Shows that `forwards` counts, which the tests above rely on."""
     trainer.step(batch_of(samples_of(story.rollouts, story.store.root)))
     assert trainer.forwards == 1

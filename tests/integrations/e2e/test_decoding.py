@@ -47,12 +47,12 @@ def test_story_has_a_turned_and_a_transparent_image(story: Story) -> None:
 def test_pixels_of_the_engine_give_the_probabilities_of_the_engine(
     story: Story, trainer: Trainer
 ) -> None:
-    """And other pixels do not, so the comparison can tell."""
+    """Other pixels give other probabilities, so the comparison is sensitive."""
     batch = story.batch()
     mask, then = torch.tensor(batch.loss_mask), torch.tensor(batch.inference_logprobs)
     with torch.no_grad():
         assert torch.allclose(trainer.logprobs(batch)[mask], then[mask], atol=1e-4)
-    # Without fingerprints, nothing but the probabilities can tell.
+    # Without fingerprints, only the probabilities show the difference.
     assert batch.mm_refs is not None
     trainer.decoding = ImageDecoding(background=(0, 0, 0))
     unstated = copy.deepcopy(batch)

@@ -43,7 +43,7 @@ def test_rollouts_leave_references_and_files(story: Story) -> None:
 
 
 def test_trainer_computes_what_the_engine_sampled_with(story: Story, trainer: Trainer) -> None:
-    """No image was lost, swapped or changed on the way: the two policies are one."""
+    """No image was lost, swapped or changed on the way, so the probabilities are equal."""
     batch = story.batch()
     with torch.no_grad():
         now = trainer.logprobs(batch)

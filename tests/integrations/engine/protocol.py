@@ -12,13 +12,9 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from tests.unit.engine.engine import MISSING_ITEM, NOT_CACHED, POOLING
+
 GENERATE_PATH: Final = "/inference/v1/generate"
-MISSING_ITEM: Final = (
-    "Multi-modal items {hashes} are not in the receiver (P1) cache and no data was provided to "
-    "recompute them (P0/P1 cache drift); the request should be retried with the multi-modal data "
-    "attached."
-)
-"""The text of vLLM's ``MultiModalCacheMissError``."""
 
 
 class PlaceholderRangeInfo(BaseModel):
@@ -159,12 +155,12 @@ def receiver_cache_miss(hashes: list[str]) -> EngineError:
 
 def sender_cache_miss(hashes: list[str]) -> EngineError:
     """The answer of a server whose own cache lost an item."""
-    return internal_error(f"Expected a cached item for mm_hash={hashes[0]!r}")
+    return internal_error(NOT_CACHED.format(mm_hash=hashes[0]))
 
 
 def pooling_cache_miss(_: list[str]) -> EngineError:
     """vLLM's answer to a pooling request for items that the engine process does not have."""
-    return retryable_error("Multi-modal processor cache miss.")
+    return retryable_error(POOLING)
 
 
 def missing_data(index: int) -> EngineError:

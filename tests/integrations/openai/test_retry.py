@@ -13,13 +13,12 @@ from renderers.base import MultiModalData, RenderedTokens
 from verifiers.v1.errors import ProviderError, model_error
 
 from rawmm.engine.retry import generate_with_image_ref_retry
-from tests.unit.engine.engine import DRIFT, NO_DATA, POOLING
+from tests.unit.engine.engine import ASSERTION, DRIFT, NO_DATA, POOLING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 HASH = "a07e50973f7c13761a4022033440544e"
-ASSERTION = f"Expected a cached item for mm_hash={HASH!r}"
 MISS = "missing_mm_cache_item"
 DETAILS = json.dumps({"error_type": MISS, "message": "cache miss", "missing": [HASH]})
 PROMPT = f'{{"error_type": "{MISS}"}}, {{"type": "{MISS}"}} and {ASSERTION}, {DRIFT} {POOLING}'

@@ -11,10 +11,12 @@ from rawmm.batch import check_batch
 from tests import snippets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.xdist_group("ray")  # one cluster at a time
+pytestmark = [
+    pytest.mark.xdist_group("ray"),  # one cluster at a time
+    pytest.mark.filterwarnings("ignore"),  # of the libraries
+]
 
 NODE = {"message": {"role": "user", "content": "hi"}, "token_ids": [1, 2], "mask": [False, False]}
 BROKEN = {"nodes": [{**NODE, "mask": [False]}]}
@@ -38,7 +40,6 @@ def test_the_tests_below_run_all_pages() -> None:
     assert PAGES.keys() == {"hugging-face-datasets.md", "ray-data.md"}
 
 
-@pytest.mark.filterwarnings("ignore")  # of the libraries
 def test_page_on_datasets_finds_each_error(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,24 +52,6 @@ def test_page_on_datasets_finds_each_error(
     assert capsys.readouterr().out.endswith("4 of 8 records are valid\n")
 
 
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A local cluster."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        _node_ip_address="127.0.0.1",
-        object_store_memory=100 * 2**20,
-    )
-    yield ray
-    ray.shutdown()
-
-
-@pytest.mark.filterwarnings("ignore")
 def test_page_on_ray_data_finds_each_error(
     ray: Any, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import scale
 from rawmm.cli.compressed import Decompressed
 
-pytestmark = pytest.mark.xdist_group("ray")  # one cluster at a time
+pytestmark = pytest.mark.xdist_group("ray")  # not beside the other cluster's tests
 
 RECORDS = 4_000
 ERRORS = RECORDS // 1_000

@@ -73,6 +73,7 @@ def run_action(cwd: Path, temp: Path, files: str, args: str = "") -> tuple[int, 
         "inputs.python": sys.executable,
         "inputs.files": files,
         "inputs.args": args,
+        "inputs.extras": "cli",
         "runner.temp": str(temp),
     }
     output = ""
@@ -93,10 +94,15 @@ def run_action(cwd: Path, temp: Path, files: str, args: str = "") -> tuple[int, 
 def test_action_annotates_pixels_and_passes_clean_records(scratch: Path, tmp_path: Path) -> None:
     code, out = run_action(scratch, tmp_path, "clean.jsonl")
     assert (code, "::error" in out) == (0, False), out
-    code, out = run_action(scratch, tmp_path, "*.jsonl\nclean.jsonl", "--type MessageNode")
+    (scratch / "a/b").mkdir(parents=True)
+    (scratch / "broken.jsonl").rename(scratch / "a/b/broken.jsonl")
+    files = "**/*.jsonl\nclean.jsonl"  # any number of folders, also none
+    code, out = run_action(scratch, tmp_path, files, "--type MessageNode")
     assert code == 1
     (line,) = [each for each in out.splitlines() if each.startswith("::error ")]
-    assert line.startswith("::error file=broken.jsonl,line=2,title=rawmm processed_payload::$.info")
+    assert line.startswith(
+        "::error file=a/b/broken.jsonl,line=2,title=rawmm processed_payload::$.info"
+    )
 
 
 def test_action_obeys_the_schema_of_actions() -> None:

@@ -95,7 +95,7 @@ class Rollout(BaseModel):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_several_types_and_names_used_twice(mode: Mode) -> None:
+def test_types_of_one_name_have_separate_definitions(mode: Mode) -> None:
     schema = Rollout.model_json_schema(mode=mode)
     assert references(schema) == {f"#/$defs/{key}" for key in schema["$defs"]}
     # Names that a model's own classes have, too, are told apart by their modules.

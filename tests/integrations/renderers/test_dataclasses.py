@@ -57,7 +57,7 @@ def containers(value: Any) -> set[int]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
-def test_struct_to_dataclass_and_back(kind: type[Any], data: st.DataObject) -> None:
+def test_struct_returns_from_its_dataclass(kind: type[Any], data: st.DataObject) -> None:
     struct = data.draw(strategies.instances(kind))
     before = encode_msgpack(struct)
     there = to_renderers(struct)
@@ -69,7 +69,7 @@ def test_struct_to_dataclass_and_back(kind: type[Any], data: st.DataObject) -> N
 
 
 @given(sidecars())
-def test_dataclass_to_struct_and_back(sidecar: renderers.base.MultiModalData) -> None:
+def test_dataclass_returns_from_its_struct(sidecar: renderers.base.MultiModalData) -> None:
     before = copy.deepcopy(sidecar)
     struct = from_renderers(sidecar)
     assert to_renderers(struct) == sidecar == before

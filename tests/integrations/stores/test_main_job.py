@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_main_job_with_images_in_a_bucket(
+def test_main_job_with_images_in_a_bucket_completes(
     tmp_path: Path, any_bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     do_main_job(any_bucket, tmp_path, capsys)

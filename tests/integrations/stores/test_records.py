@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import obstore
 import pytest
 from obstore.store import from_url
 
 from rawmm.cli import main
-from tests.unit.images.pictures import data_url, part, picture
+from tests.unit.images.pictures import chat_request, url_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,12 +21,10 @@ if TYPE_CHECKING:
 RECORDS = 200
 
 
-def body(seed: int) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": [part(data_url(picture(seed=seed)))]}]}
-
-
 def lines(count: int, first: int = 0) -> bytes:
-    return b"".join(json.dumps(body(first + i % 7)).encode() + b"\n" for i in range(count))
+    return b"".join(
+        json.dumps(chat_request(url_of(seed=first + i % 7))).encode() + b"\n" for i in range(count)
+    )
 
 
 @pytest.fixture

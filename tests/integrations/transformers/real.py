@@ -147,6 +147,17 @@ def byte_tokenizer(
     )
 
 
+def images_only(processor_class: Any) -> Any:
+    """The class without its video processor, which exists for torchvision only."""
+
+    class ImagesOnly(processor_class):
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return ["image_processor", "tokenizer"]
+
+    return ImagesOnly
+
+
 def _in_prompt(
     processor_class: Any,
     image_processor: Any,
@@ -159,14 +170,7 @@ def _in_prompt(
     `call` are arguments that override the processor's own ones for images.
     """
 
-    class ImagesOnly(processor_class):
-        """Without a video processor, which exists for torchvision only."""
-
-        @classmethod
-        def get_attributes(cls) -> list[str]:
-            return ["image_processor", "tokenizer"]
-
-    processor = ImagesOnly(image_processor, tokenizer(**special))
+    processor = images_only(processor_class)(image_processor, tokenizer(**special))
 
     def count(image: Image.Image) -> int:
         out = processor(images=[image], text=placeholder, return_mm_token_type_ids=True, **call)
@@ -345,7 +349,7 @@ def pixtral(**parameters: Any) -> Real:
             ChannelDimension.FIRST,
         )
         if not (rows and columns):
-            raise ValueError  # as the resize does; test_called_with_images shows it
+            raise ValueError  # as the resize does; test_processor_that_is_called_agrees shows it
         return _grid(layout, columns, rows)
 
     def count(image: Image.Image) -> int:
@@ -697,7 +701,7 @@ def deepseek_ocr2(**parameters: Any) -> Real:
     def grid(width: int, height: int) -> list[int]:
         scale = own["image_size"] / max(width, height)
         if not (round(width * scale) and round(height * scale)):
-            raise ValueError  # as the resize does; test_called_with_images shows it
+            raise ValueError  # as the resize does; test_processor_that_is_called_agrees shows it
         tiles = 0
         if max(width, height) > tile:
             tiles = math.prod(

@@ -58,6 +58,7 @@ from tests.integrations.transformers.real import (
     IDEFICS_MARKS,
     MINICPM_TOKENS,
     byte_tokenizer,
+    images_only,
     minicpm_ids,
     minicpm_processor,
     numbers_tokenizer,
@@ -247,7 +248,7 @@ def test_max_pixels_set_after_construction_counts(*, by_call: bool) -> None:
     assert before == [1, 60, 82]
 
 
-def test_smaller_max_pixels_of_the_issue() -> None:
+def test_smaller_max_pixels_give_the_smaller_grid() -> None:
     processor = Qwen2VLImageProcessorPil()
     processor.max_pixels = 196_000
     assert called(processor, 1600, 1200, {}) == {"image_grid_thw": [[1, 26, 36]]}
@@ -336,20 +337,12 @@ def test_layout_of_other_processors_agrees_at_drawn_sizes(kind: type) -> None:
     assert check_layout(layout, processor, count=150, max_pixels=100_000, **call) > 150
 
 
-class InternVLOfImages(InternVLProcessor):
-    """Without a video processor, which exists for torchvision only."""
-
-    @classmethod
-    def get_attributes(cls) -> list[str]:
-        return ["image_processor", "tokenizer"]
-
-
 def test_processor_around_the_image_processor_counts() -> None:
     names = {"start_image_token": "<img>", "end_image_token": "</img>"}
     names |= {"context_image_token": "<IMG_CONTEXT>", "video_token": "<video>"}
     inner = GotOcr2ImageProcessorPil(size={"height": 28, "width": 28})
     assert layout_of(inner).parameters["max_patches"] == 1
-    processor = InternVLOfImages(inner, tokenizer(**names), image_seq_length=4)
+    processor = images_only(InternVLProcessor)(inner, tokenizer(**names), image_seq_length=4)
     layout = layout_of(processor)
     parameters = {"image_size": 28, "image_seq_length": 4, "max_patches": 12}
     assert layout == layouts.get("internvl", **parameters)

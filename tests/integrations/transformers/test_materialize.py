@@ -201,7 +201,7 @@ def test_number_of_an_image_in_its_prompt_may_have_more_digits(stored: list[Stor
             assert caught.value.code == "geometry_mismatch"
 
 
-def test_processor_as_its_configuration_was_published() -> None:
+def test_parameters_by_their_old_names_are_read() -> None:
     """Bounds on pixels by their old names, which the processor turns into a size."""
     published = {"min_pixels": 3_136, "max_pixels": 12_845_056, "patch_size": 14, "merge_size": 2}
     found = layout_of(Qwen2VLImageProcessorPil(**published), "qwen_vl")
@@ -217,7 +217,9 @@ def test_processor_as_its_configuration_was_published() -> None:
         {"patch_size": 28},
     ],
 )
-def test_processor_with_other_settings(other: dict[str, Any], stored: list[StoredImage]) -> None:
+def test_processor_with_other_settings_is_refused(
+    other: dict[str, Any], stored: list[StoredImage]
+) -> None:
     case = real.qwen_vl()
     settings = {"patch_size": 16, "size": {"shortest_edge": 65_536, "longest_edge": 16_777_216}}
     run(stored, Qwen2VLImageProcessorPil(**settings), case.layout)

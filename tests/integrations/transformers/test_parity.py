@@ -204,7 +204,7 @@ def test_every_size_agrees(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*CASES, "gemma3"])
-def test_called_with_images(name: str) -> None:
+def test_processor_that_is_called_agrees(name: str) -> None:
     case = CASES[name]() if name in CASES else real.gemma3()
     if case.image_processor is None:
         assert case.layout.family in TORCHVISION_ONLY
@@ -233,7 +233,7 @@ def test_called_with_images(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*CASES, "gemma3"])
-def test_tokens_in_the_prompt(name: str) -> None:
+def test_number_of_tokens_in_the_prompt_agrees(name: str) -> None:
     case = CASES[name]() if name in CASES else real.gemma3()
     for size in CALLED[::9]:
         geometry = described(case.layout, size)
@@ -365,7 +365,7 @@ def test_any_size_of_qwen3_vl_agrees(width: int, height: int) -> None:
 QWEN3_VL = real.qwen_vl()
 
 
-def test_which_image_processors_run_without_torchvision() -> None:
+def test_families_that_need_torchvision_are_listed() -> None:
     """Newer releases may bring variants of those that do not."""
     need_torchvision = {
         cls.family

@@ -79,17 +79,17 @@ def same_hash(document: dict[str, Any]) -> None:
 
 
 @given(assistants)
-def test_assistant_messages(document: dict[str, Any]) -> None:
+def test_assistant_messages_have_the_hash_of_verifiers(document: dict[str, Any]) -> None:
     same_hash(document)
 
 
 @given(instances(rawmm.UserMessage) | instances(rawmm.SystemMessage) | instances(rawmm.ToolMessage))
-def test_other_messages(message: Any) -> None:
+def test_other_messages_have_the_hash_of_verifiers(message: Any) -> None:
     same_hash(rawmm.to_builtins(message))
 
 
 @given(st.lists(instances(rawmm.Tool), max_size=3))
-def test_tools(tools: list[rawmm.Tool]) -> None:
+def test_tools_have_the_hash_of_verifiers(tools: list[rawmm.Tool]) -> None:
     typed = [types.Tool.model_validate(rawmm.to_builtins(tool)) for tool in tools]
     assert tools_hash(tools) == graph._tools_hash(typed)
     assert tools_hash(rawmm.convert(typed, list[rawmm.Tool])) == tools_hash(tools)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import threading
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -32,7 +31,6 @@ from verifiers.v1.session import RolloutSession
 import rawmm
 from rawmm.errors import OffloadError
 from rawmm.integrations.verifiers import RawImageClientMixin
-from rawmm.store.directory_writer import DirectoryWriter
 from tests.integrations.verifiers.objects import same
 from tests.integrations.verifiers.rollout import (
     ask,
@@ -45,6 +43,7 @@ from tests.integrations.verifiers.rollout import (
 )
 from tests.unit.images.pictures import assert_silent, data_url, picture, url_of
 from tests.unit.offload.form_bodies import NOT_PARTS, PARTS, filled, places
+from tests.unit.offload.gated_store import GatedStore
 from tests.unit.store.web import RAW, Web
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Relay(RawImageClientMixin, EvalClient):
 
 
 class OwnRelay(RawImageClientMixin, TrainClient):
-    """Renders, and relays streams: what the class does counts, not whose child it is."""
+    """Renders, and relays streams. Its methods count, not its base class."""
 
     async def relay(self, *_args: Any, **_kwargs: Any) -> Any:
         raise NotImplementedError
@@ -261,29 +260,6 @@ def test_failure_names_the_part_and_leaves_the_rest(
     assert client.image_offload_stats == rawmm.ImageOffloadStats()
 
 
-class GatedStore(rawmm.ImageStore):
-    """A store whose writes wait until the event loop lets them through."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.reached = threading.Event()
-        self.gate = threading.Event()
-
-    def writer(self) -> DirectoryWriter:
-        return GatedWriter(self)
-
-
-class GatedWriter(DirectoryWriter):
-    def __init__(self, store: GatedStore) -> None:
-        super().__init__(store.root, store._counters, durable=True)
-        self.store = store
-
-    def place(self, *args: Any, **kwargs: Any) -> bool:
-        self.store.reached.set()
-        assert self.store.gate.wait(600), "the event loop made no progress"
-        return super().place(*args, **kwargs)
-
-
 @pytest.mark.parametrize("cancelled", [False, True])
 def test_loop_goes_on_and_a_cancelled_call_changes_nothing_later(
     cancelled: bool,  # noqa: FBT001
@@ -312,7 +288,9 @@ def test_loop_goes_on_and_a_cancelled_call_changes_nothing_later(
     assert len(list(store.root.iterdir())) == 1
 
 
-def test_many_calls_at_once_with_the_same_images(client: Any, store: rawmm.ImageStore) -> None:
+def test_calls_at_once_with_the_same_images_rewrite_each_part_once(
+    client: Any, store: rawmm.ImageStore
+) -> None:
     requests = [body(ask("a", 0), ask("b", 1), ask("c", index)) for index in range(4)]
     shared = CHAT.parse_request(requests[0]).messages
 
@@ -357,7 +335,7 @@ def test_each_turn_reuses_the_whole_prefix(client: Any, store: rawmm.ImageStore)
     assert client.image_offload_stats.images_deduplicated == 10
 
 
-def test_after_parse_request_it_would_be_too_late(client: Any) -> None:
+def test_offload_after_parse_request_forks_the_next_turn(client: Any) -> None:
     """Shows why the call comes first: a stored reference does not match inline images."""
     trace = wire_trace()
     (first, answer), (second, _) = conversation(2)
@@ -403,7 +381,7 @@ def test_messages_of_an_inline_trace_change_in_it_once(
 # --- the real server, and who reads the references
 
 
-class StandIn(RawImageClientMixin, Client):
+class OffloadingClient(RawImageClientMixin, Client):
     """A train client whose engine is a function; what it saw is kept."""
 
     def __init__(self, store: rawmm.ImageStore) -> None:
@@ -439,7 +417,7 @@ class Server(InterceptionServer):
 
 def test_real_server_keeps_one_branch(store: rawmm.ImageStore) -> None:
     trace = wire_trace()
-    client = StandIn(store)
+    client = OffloadingClient(store)
     config = TrainClientConfig(base_url="http://127.0.0.1:9/v1")
     session = RolloutSession(ctx=ModelContext(model="m", client=config), trace=trace)
 

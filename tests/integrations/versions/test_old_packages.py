@@ -91,7 +91,7 @@ class TestReaders:
 
         holds()
 
-    def test_their_own_documents_go_up_and_down(
+    def test_their_own_documents_are_written_back_for_them(
         self, old: OldPackage, version: str, name: str
     ) -> None:
         for text in old.documents(name, 25) if (version, name) in CASES else ():

@@ -27,6 +27,7 @@ from vllm.outputs import RequestError
 from rawmm import generate_with_image_ref_retry
 from tests.integrations.engine import protocol
 from tests.integrations.engine.pixels import decode_image, read_image
+from tests.unit.engine.engine import MISSING_ITEM, NOT_CACHED
 from tests.unit.images.pictures import data_url, picture
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def miss() -> MultiModalCacheMissError:
 def test_cache_miss_names_every_missing_item() -> None:
     error = miss()
     assert error.mm_hashes == HASHES
-    assert str(error) == protocol.MISSING_ITEM.format(hashes=HASHES)
+    assert str(error) == MISSING_ITEM.format(hashes=HASHES)
 
 
 def test_bodies_of_a_cache_miss_are_those_of_the_engine() -> None:
@@ -177,8 +178,7 @@ class HTTPError(Exception):
 
 
 def assertion() -> AssertionError:
-    mm_hash = HASHES[0]
-    return AssertionError(f"Expected a cached item for {mm_hash=}")
+    return AssertionError(NOT_CACHED.format(mm_hash=HASHES[0]))
 
 
 def pooling_miss() -> Exception:

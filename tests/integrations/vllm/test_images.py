@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,16 +19,11 @@ from tests.unit.images.odd_pictures import ODD, SIZE, gradient, saved
 from tests.unit.images.pictures import exif_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Pillow warns of malformed EXIF. The engine does not turn warnings into errors."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+# Pillow warns of malformed EXIF. The engine does not turn warnings into errors.
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def real(raw: bytes, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:

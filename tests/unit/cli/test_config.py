@@ -150,15 +150,15 @@ def test_items_of_other_layouts_are_errors(said: Said, tmp_path: Path, by: str) 
         ("[tool.rawmm]\nimages = 1\n", "tool.rawmm has no key images; it has image-dir"),
         ("[tool.rawmm]\nimage-dir = 1\n", "image-dir takes a directory or a URL"),
         ("[tool.rawmm]\nlayouts = 'qwen_vl'\n", "layouts takes a list"),
-        ("[tool.rawmm]\nlayouts = ['qwen']\n", "tool.rawmm.layouts: --layout: expected"),
+        ("[tool.rawmm]\nlayouts = ['qwen']\n", "tool.rawmm.layouts: expected"),
         ("[tool.rawmm.types]\n'a' = 'Trac'\n", "the contract has no type 'Trac'"),
         ("[tool.rawmm.types]\n'a' = 1\n", "the name of a type for each pattern"),
         ("[tool.rawmm]\ntypes = ['Trace']\n", "types takes patterns"),
         ("[tool.rawmm.ignore]\norphans = 'x'\n", "no error has the code orphans"),
         ("[tool.rawmm.ignore]\norphan_image = ' '\n", "ignore.orphan_image takes the reason"),
         ("[tool.rawmm]\nignore = ['orphan_image']\n", "ignore takes error codes, each with"),
-        ("[tool]\nrawmm = 1\n", "tool.rawmm is no table"),
-        ("[tool.rawmm\n", "is no TOML"),
+        ("[tool]\nrawmm = 1\n", "tool.rawmm is not a table"),
+        ("[tool.rawmm\n", "is not TOML"),
     ],
 )
 def test_wrong_table_is_a_usage_error(text: str, says: str, said: Said, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_named_file_is_read_and_must_have_the_table(said: Said, tmp_path: Path) 
     other.write_text("[tool.other]\n")
     assert "has no table [tool.rawmm]" in said("check", file, "--config", str(other))[2]
     other.write_bytes(b"\xff\xfe")
-    assert "is no TOML" in said("check", file, "--config", str(other))[2]
+    assert "is not TOML" in said("check", file, "--config", str(other))[2]
     assert "no such file" in said("check", file, "--config", "none.toml")[2]
 
 
@@ -191,5 +191,5 @@ def test_every_key_is_documented() -> None:
 
 
 def test_own_configuration_is_empty() -> None:
-    """The table of the consumers that CI tests is not in the way."""
+    """It has only the table of the consumers that CI tests."""
     assert find_config(Path(__file__).parent).ignored == ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rawmm.cli.app import run
-from tests.unit.images.pictures import part, url_of
+from tests.unit.images.pictures import chat_request, url_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "in.jsonl"
-    file.write_text(json.dumps({"messages": [{"role": "user", "content": [part(url_of())]}]}))
+    file.write_text(json.dumps(chat_request(url_of())))
     return file
 
 
@@ -107,7 +107,7 @@ def test_web_image_is_fetched_from_allowed_public_hosts_only(
     hosts: list[str], code: int, says: str, body: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = "https://localhost:9/a.png?X-Amz-Signature=4f5e9c1d2b"
-    body.write_text(json.dumps({"messages": [{"role": "user", "content": [part(url)]}]}))
+    body.write_text(json.dumps(chat_request(url)))
     options = [word for host in hosts for word in ("--fetch", host)]
     assert run(["offload", str(body), "-o", "out.jsonl", "--image-dir", "i", *options]) == code
     written = capsys.readouterr().err

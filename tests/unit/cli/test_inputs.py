@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,3 +202,110 @@ def test_chat_log_of_another_form_is_named_with_what_to_do(rawmm: Run, tmp_path:
     assert "ShareGPT" in out
     path.write_text(json.dumps({"messages": [{"role": "user", "content": "hi"}]}) + "\n")
     assert rawmm("check", path).code == 0
+
+
+@pytest.mark.parametrize("name", ["", "**/*.jsonl", "**", "*"])
+def test_pipe_in_a_folder_is_no_file_of_records(
+    process: Callable[..., Any], run: Path, name: str
+) -> None:
+    os.mkfifo(run / "pipe.jsonl")  # reading it would never end
+    done = process("check", run / name, cwd=run)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["", "*.jsonl", "**/*.jsonl", "dangling.jsonl"])
+def test_broken_link_is_unreadable_however_it_is_named(rawmm: Run, run: Path, name: str) -> None:
+    (run / "dangling.jsonl").symlink_to("nowhere")
+    code, _, err = rawmm("check", run / name)
+    assert code == 2
+    assert "dangling.jsonl: cannot be read: no such file or directory" in err
+    assert err.endswith("1 unreadable\n")
+
+
+@pytest.mark.parametrize("name", ["", "**/*.jsonl", "**", "*/*/**/*.jsonl"])
+def test_folder_that_cannot_be_read_is_an_error(
+    rawmm: Run, run: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    # Its path is too long for the system, which also root is refused.
+    monkeypatch.chdir(run)
+    for _ in range(20):
+        Path("d" * 250).mkdir()
+        monkeypatch.chdir("d" * 250)
+    monkeypatch.chdir(run)
+    code, _, err = rawmm("check", run / name)
+    assert code == 2
+    assert "cannot be read: file name too long" in err
+
+
+def test_two_stars_name_every_file_below(rawmm: Run, run: Path) -> None:
+    for pattern, count in (("**", 3), ("**/**", 3), ("step_1/**", 2), (".hidden/*", 1)):
+        assert rawmm("check", run / pattern).err.startswith(f"{count} file"), pattern
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [("ftp://host/a.jsonl", "another scheme than az://, gs://, memory://, s3://"),
+     ("file:///a.jsonl", "give the path, without file://")],
+)  # fmt: skip
+def test_url_that_names_no_file_is_refused(rawmm: Run, run: Path, url: str, what: str) -> None:
+    for argv in (
+        ["check", url],
+        ["diff", url, run / "a.jsonl"],
+        ["convert", run / "a.jsonl", "-o", url],
+        ["offload", run, "-o", url.removesuffix(".jsonl"), "--image-dir", run / "images"],
+        ["bundle", run, "-o", url.replace("jsonl", "zip")],
+        ["view", run / "a.jsonl", "-o", url.replace("jsonl", "html")],
+    ):
+        code, _, err = rawmm(*argv)
+        assert (code, what in err) == (2, True), (argv, err)
+
+
+def test_summary_never_replaces_a_file_that_is_checked(rawmm: Run, run: Path) -> None:
+    before = (run / "a.jsonl").read_bytes()
+    code, _, err = rawmm("check", run, "--summary", run / "a.jsonl")
+    assert (code, err) == (2, "rawmm: --summary names a file that is read; give another name\n")
+    assert (run / "a.jsonl").read_bytes() == before
+
+
+def test_damaged_bundle_is_an_error_of_the_data_in_every_command(
+    rawmm: Run, run: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "b.zip"
+    assert rawmm("bundle", run, "-o", bundle).code == 0
+    bundle.write_bytes(bundle.read_bytes()[:-30])
+    out = tmp_path / "out"
+    for argv in (
+        ["check", bundle],
+        ["stats", bundle],
+        ["convert", bundle, "-o", out],
+        ["upgrade", bundle, "-o", out],
+        ["inline", bundle, "-o", out],
+        ["offload", bundle, "-o", out, "--image-dir", out],
+        ["offload", bundle, "--dry-run", "--image-dir", out],
+        ["offload", bundle, "-o", out, "--image-dir", out, "--jobs", "1"],
+        ["relocate", bundle, "-o", out, "--from", out, "--to", out],
+        ["bundle", bundle, "-o", out],
+        ["bundle", "--verify", bundle],
+        ["gc", out, "--refs", bundle],
+        ["fsck", out, "--refs", bundle],
+    ):
+        out.mkdir(exist_ok=True)
+        if argv[0] == "bundle":
+            out.rmdir()
+        code, text, err = rawmm(*argv)
+        assert (code, "complete ZIP file" in text + err) == (1, True), (argv, text, err)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["check", "-", "-"], ["stats", "-", "-"], ["bundle", "-", "-", "-o", "b"],
+     ["view", "-", "-", "-o", "p"], ["view", "-", "--compare", "-", "-o", "p"],
+     ["fsck", ".", "--refs", "-", "-"]],
+)  # fmt: skip
+def test_standard_input_is_named_once(
+    process: Callable[..., Any], tmp_path: Path, argv: list[str]
+) -> None:
+    done = process(*argv, "--input-format", "jsonl", cwd=tmp_path, input=b'{"nodes": []}\n')
+    assert done.returncode == 2
+    assert b"can be read only once" in done.stderr
+    assert not list(tmp_path.iterdir())

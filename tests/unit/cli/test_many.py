@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from rawmm.cli.inputs import find_inputs
 from rawmm.cli.pieces import size_of
 from rawmm.store import put_object
 from tests.unit.cli.test_process import HANGS
-from tests.unit.images.pictures import data_url, part, picture
+from tests.unit.images.pictures import chat_request, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,16 +31,12 @@ if TYPE_CHECKING:
 DATA = Path(__file__).resolve().parents[2] / "data"
 
 
-def request(seed: int) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": [part(data_url(picture(seed=seed)))]}]}
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for number in range(6):
         path = tmp_path / f"in/step_{number // 2}/{number}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps(request(seed)) for seed in (number, 0)]
+        lines = [json.dumps(chat_request(url_of(seed=seed))) for seed in (number, 0)]
         path.write_text("\n".join(lines) + "\n")
     return tmp_path
 
@@ -163,7 +160,7 @@ def test_input_is_read_once(
 ) -> None:
     folder, manifest = tmp_path / "in", tmp_path / "manifest"
     folder.mkdir()
-    (tmp_path / "a.json").write_text(json.dumps(request(1)))
+    (tmp_path / "a.json").write_text(json.dumps(chat_request(url_of(seed=1))))
     assert (
         rawmm(
             "offload",
@@ -211,7 +208,7 @@ def test_bundle_is_rewritten_once(rawmm: Run, tmp_path: Path) -> None:
 
 def test_sizes_of_objects_are_known_from_the_listing(rawmm: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps(request(1)) + "\n")
+    path.write_text(json.dumps(chat_request(url_of(seed=1))) + "\n")
     url = f"memory://{tmp_path.name}/run"
     for name in ("a", "b/c"):
         put_object(f"{url}/{name}.jsonl", path)
@@ -221,3 +218,59 @@ def test_sizes_of_objects_are_known_from_the_listing(rawmm: Run, tmp_path: Path)
     assert one.input.size is None
     assert size_of(one.input) == path.stat().st_size
     assert size_of(one.input._replace(path=f"{url}/none.jsonl")) == 0
+
+
+@pytest.mark.parametrize("text", ['{"nodes": []}', '{"nodes": []}\n{"nodes": []}', "[]\n", "x"])
+@pytest.mark.parametrize("name", ["other.jsonl", "in/step_0/0.jsonl"])
+def test_file_that_is_no_manifest_is_refused_and_stays(
+    rawmm: Run, folder: Path, text: str, name: str
+) -> None:
+    (folder / name).write_text(text)
+    done = offload(rawmm, folder, "--manifest", folder / name)
+    assert done.code == 2
+    assert "is not a manifest of rawmm" in done.err
+    assert (folder / name).read_text() == text
+
+
+def test_manifest_is_none_of_the_files_that_are_written(rawmm: Run, folder: Path) -> None:
+    (folder / "out/step_0").mkdir(parents=True)
+    done = offload(rawmm, folder, "--manifest", folder / "out/step_0/0.jsonl")
+    assert done.code == 2
+    assert "--manifest names a file that is written" in done.err
+
+
+@pytest.mark.parametrize("more", [[], ["--jobs=1"]])
+@pytest.mark.parametrize("form", ["jsonl", "json", "msgpack", "parquet"])
+def test_folder_in_another_format_has_the_extensions_of_it(
+    rawmm: Run, tmp_path: Path, form: str, more: list[str]
+) -> None:
+    trace = b'{"nodes":[]}\n'
+    (tmp_path / "in").mkdir()
+    for name in ("a.json", "b.ndjson", "c.jsonl.gz", "rank_0.bin"):
+        data = gzip.compress(trace) if name.endswith("gz") else trace
+        (tmp_path / "in" / name).write_bytes(b"\x91\x81\xa5nodes\x90" if "rank" in name else data)
+    out = tmp_path / "out"
+    argv = ("-o", out, "--image-dir", tmp_path / "i", "--output-format", form, *more)
+    assert rawmm("upgrade", tmp_path / "in", *argv).code == 0
+    assert rawmm("check", out).err == "4 files, 4 records, no errors\n"
+    names = {
+        "jsonl": ["a.jsonl", "b.ndjson", "c.jsonl.gz", "rank_0.jsonl"],
+        "json": ["a.json", "b.json", "c.json.gz", "rank_0.json"],
+        "msgpack": ["a.msgpack", "b.msgpack", "c.msgpack.gz", "rank_0.bin"],
+        "parquet": ["a.parquet", "b.parquet", "c.parquet", "rank_0.parquet"],
+    }
+    assert sorted(path.name for path in out.iterdir()) == names[form]
+
+
+@pytest.mark.parametrize("more", [[], ["--jobs=1"]])
+def test_two_files_of_one_name_are_refused_before_anything_is_written(
+    rawmm: Run, tmp_path: Path, more: list[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.json", "a.jsonl"):
+        (tmp_path / "in" / name).write_text('{"nodes":[]}\n')
+    argv = ("-o", tmp_path / "out", "--output-format", "msgpack", *more)
+    code, _, err = rawmm("upgrade", tmp_path / "in", *argv)
+    assert code == 2
+    assert "would both be written to" in err
+    assert not (tmp_path / "out").exists()

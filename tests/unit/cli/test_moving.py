@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import shutil
 import zipfile
 from pathlib import Path
@@ -413,7 +415,7 @@ def test_other_zip_file_is_refused(
     assert "[malformed]" in err
 
 
-def test_usage_of_bundle(rawmm: Run, trace: Path, tmp_path: Path) -> None:
+def test_wrong_usage_of_bundle_is_one_line(rawmm: Run, trace: Path, tmp_path: Path) -> None:
     for argv in (("-o", "x"), (trace,), (trace, "--verify"), (trace, "-o", "x", "--verify")):
         code, out, err = rawmm("bundle", *argv)
         assert (code, out) == (2, "")
@@ -428,3 +430,82 @@ def test_messagepack_is_bundled_as_json(rawmm: Run, tmp_path: Path, images: Path
     assert rawmm("bundle", source, "-o", tmp_path / "b", "--image-dir", images).code == 0
     line = json.loads((tmp_path / "b" / "records" / "in.jsonl").read_text())
     assert line["raw"]["data"] == "YWI="
+
+
+def test_bundle_at_a_url_is_refused_with_words(rawmm: Run, trace: Path, tmp_path: Path) -> None:
+    code, _, err = rawmm("bundle", trace, "-o", "s3://bucket/b.zip", "--image-dir", tmp_path)
+    assert code == 2
+    assert "a bundle is written to this machine" in err
+
+
+def test_failing_store_of_bundle_is_no_error_of_the_data(
+    process: Callable[..., Any], trace: Path, images: Path, tmp_path: Path
+) -> None:
+    done = process(
+        *("bundle", trace, "-o", tmp_path / "b", "--image-dir", images),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"rawmm: expected to write ")
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("command", ["diff", "bundle"])
+def test_quiet_command_prints_its_error(rawmm: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "bad.jsonl").write_text("{")
+    (tmp_path / "good.jsonl").write_text("{}\n")
+    more = [tmp_path / "good.jsonl"] if command == "diff" else ["-o", tmp_path / "b"]
+    code, _, err = rawmm(command, tmp_path / "bad.jsonl", *more, "-q")
+    assert code == 1
+    assert "[malformed]" in err
+
+
+def test_diff_of_folders_and_bundles_names_what_it_takes(
+    rawmm: Run, trace: Path, images: Path, tmp_path: Path
+) -> None:
+    for name in ("a", "b.zip"):
+        assert rawmm("bundle", trace, "-o", tmp_path / name, "--image-dir", images).code == 0
+    assert rawmm("diff", tmp_path / "a", tmp_path / "b.zip").code == 0
+    for name in "xy":
+        shutil.copy(trace, tmp_path / "a" / f"{name}.json")
+    (tmp_path / "a" / "bundle.manifest").unlink()
+    code, _, err = rawmm("diff", tmp_path / "a", tmp_path / "b.zip")
+    assert code == 2
+    assert "has 3 files, and diff compares two files; name one, e.g." in err
+
+
+def test_images_and_records_in_memory_are_said_to_end(
+    process: Callable[..., Any], examples: Path, trace: Path, images: Path, tmp_path: Path
+) -> None:
+    def said(*argv: str | Path) -> bytes:
+        done = process(*argv)
+        assert done.returncode == 0, done.stderr
+        return bytes(done.stderr)
+
+    out = tmp_path / "out.json"
+    note = b"memory://bucket/i ends with this command, and what is written to it\n"
+    inline = examples / "trace.json"
+    assert said("offload", inline, "-o", out, "--image-dir", "memory://bucket/i").startswith(note)
+    places = ("--from", images, "--to", "memory://bucket/i", "--copy")
+    assert said("relocate", trace, "-o", out, *places).startswith(note)
+    assert said("convert", trace, "-o", "memory://bucket/i").startswith(note)
+    assert b"ends with" not in said("offload", trace, "-o", out, "--image-dir", images)
+
+
+@pytest.mark.parametrize("out", ["b", "b.zip"])
+def test_name_that_is_no_text_is_bundled_and_in_a_manifest(
+    rawmm: Run, trace: Path, images: Path, tmp_path: Path, out: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in (b"\xff.json", b"a\n\\.json", b"-o [x].json"):
+        shutil.copy(trace, os.fsdecode(os.fsencode(folder) + b"/" + name))
+    bundle = tmp_path / out
+    assert rawmm("bundle", folder, "-o", bundle, "--image-dir", images).code == 0
+    assert rawmm("check", bundle).err == "3 files, 3 records, no errors\n"
+    assert rawmm("bundle", "--verify", bundle).code == 0
+    argv = ("-o", tmp_path / "out", "--manifest", tmp_path / "manifest")
+    assert rawmm("upgrade", folder, *argv).code == 0
+    assert "3 files (3 by an earlier run)" in rawmm("upgrade", folder, *argv).err
+    done = rawmm("view", folder / "a\n\\.json", "-o", tmp_path / "a\n.html")
+    assert (done.code, done.err.count("\n")) == (0, 1)

@@ -13,7 +13,7 @@ from rawmm.cli import pieces
 from rawmm.errors import OffloadError
 from rawmm.store import ObjectReader, list_objects, object_state, put_object, record_objects
 from rawmm.store.record_objects import matches
-from tests.unit.cli.test_many import request
+from tests.unit.images.pictures import chat_request, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,9 @@ def bucket(tmp_path: Path) -> str:
     """Three files of requests: plain, compressed, and in a folder below."""
     url = f"memory://records-{next(_names)}/run"
     for number, name in enumerate(("a/0.jsonl", "a/b/1.jsonl.gz", "c/2.jsonl", "c/notes.txt")):
-        text = "".join(json.dumps(request(seed)) + "\n" for seed in range(number + 1)).encode()
+        text = "".join(
+            json.dumps(chat_request(url_of(seed=seed))) + "\n" for seed in range(number + 1)
+        ).encode()
         put(f"{url}/{name}", gzip.compress(text) if name.endswith("gz") else text, tmp_path)
     return url
 
@@ -122,7 +124,7 @@ def test_run_over_objects_goes_on(rawmm: Run, bucket: str, tmp_path: Path) -> No
     before = object_state(f"{bucket}-out/a/0.jsonl")
     put(f"{bucket}/c/2.jsonl", good, tmp_path)
     found = rawmm(*argv)
-    assert (found.code, found.err[:29]) == (0, "3 files (2 by an earlier run)")
+    assert (found.code, "\n3 files (2 by an earlier run)" in found.err) == (0, True)
     assert object_state(f"{bucket}-out/a/0.jsonl") == before
 
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from rawmm.store import ImageStore
+from tests.builders import names_in
 from tests.unit.images.pictures import part
 from tests.unit.offload.form_bodies import (
     BODIES,
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Run = Callable[..., Any]
-
-
-def left(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_example_becomes_small_and_clean(rawmm: Run, examples: Path, tmp_path: Path) -> None:
@@ -54,7 +51,7 @@ def test_example_becomes_small_and_clean(rawmm: Run, examples: Path, tmp_path: P
                 if piece["type"] == "image_url":
                     piece["image_url"]["url"] = ""
     assert json.dumps(before) == json.dumps(after)
-    assert left(tmp_path) == ["images", "out.jsonl"]
+    assert names_in(tmp_path) == ["images", "out.jsonl"]
 
 
 def test_trace_and_the_nodes_stay_what_they_are(rawmm: Run, examples: Path, tmp_path: Path) -> None:
@@ -62,7 +59,7 @@ def test_trace_and_the_nodes_stay_what_they_are(rawmm: Run, examples: Path, tmp_
     args = ("-o", out, "--image-dir", images)
     assert rawmm("offload", examples / "trace.json", *args).code == 0
     assert rawmm("offload", out, *args).code == 0
-    assert len(left(images)) == 4
+    assert len(names_in(images)) == 4
     # Its URLs name another directory; the images are found by name.
     assert rawmm("offload", examples / "nodes.json", *args).code == 0
     assert rawmm("check", out, "--image-dir", images).code == 0
@@ -120,8 +117,8 @@ def test_failing_record_leaves_the_output_unchanged(
     assert "AAAA" not in result.err
     assert "bG8" not in result.err
     assert out.read_text() == "before"
-    assert left(tmp_path) == ["images", "in.jsonl", "out.jsonl"]
-    assert len(left(tmp_path / "images")) == 1  # the record before it was fine
+    assert names_in(tmp_path) == ["images", "in.jsonl", "out.jsonl"]
+    assert len(names_in(tmp_path / "images")) == 1  # the record before it was fine
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"\x81\xa1a\x01", b"{\n}\n"], ids=repr)
@@ -132,7 +129,7 @@ def test_invalid_json_lines_are_malformed(data: bytes, rawmm: Run, tmp_path: Pat
     assert code == 1
     assert err.endswith("[malformed]\n")
     assert source.read_bytes() == data
-    assert left(tmp_path) == ["in.jsonl"]
+    assert names_in(tmp_path) == ["in.jsonl"]
 
 
 def test_input_and_output_may_be_the_same_file(rawmm: Run, tmp_path: Path, image_url: str) -> None:
@@ -162,7 +159,7 @@ def test_inline_mode_checks_and_keeps(rawmm: Run, tmp_path: Path, image_url: str
     code, _, err = rawmm("offload", source, "-o", out, "--mode", "inline")
     assert (code, err) == (0, "1 record, 1 image: no errors\n")
     assert json.loads(out.read_text()) == json.loads(source.read_text())
-    assert left(tmp_path) == ["in.json", "out.json"]
+    assert names_in(tmp_path) == ["in.json", "out.json"]
     source.write_text(json.dumps([part("http://x")]))
     assert rawmm("offload", source, "-o", out, "--mode", "inline").code == 1
 
@@ -174,13 +171,11 @@ def test_image_dir_comes_from_the_environment(
     source.write_text(json.dumps([part(image_url)]))
     code, _, err = rawmm("offload", source, "-o", out)
     assert code == 2
-    assert err == (
-        "rawmm: expected an image directory, got none; give --image-dir, or set "
-        "VF_RENDERER_IMAGE_OFFLOAD_DIR, PRIME_RL_RUN_DIR or RUN_ID\n"
-    )
+    assert err.startswith("rawmm: expected an image directory, got none; give --image-dir, or set ")
+    assert err.endswith(" PRIME_RL_RUN_DIR or RUN_ID\n")
     monkeypatch.setenv("PRIME_RL_RUN_DIR", str(tmp_path))
     assert rawmm("offload", source, "-o", out, "--no-durable").code == 0
-    assert len(left(tmp_path / "assets" / "images")) == 1
+    assert len(names_in(tmp_path / "assets" / "images")) == 1
     monkeypatch.setenv("RUN_ID", "../x")
     monkeypatch.delenv("PRIME_RL_RUN_DIR")
     assert rawmm("offload", source, "-o", out).code == 2
@@ -202,7 +197,7 @@ def test_unreadable_input_or_unwritable_output_is_exit_code_2(
     cases: list[tuple[tuple[str | Path, ...], str]] = [
         ((tmp_path / "no.json", "-o", "x.json"), "no such file"),
         ((tmp_path, "-o", "x.json"), "--output takes a folder"),
-        ((tmp_path / "a.txt", "-o", "x.json"), "the extension is not one of"),
+        ((tmp_path / "a.txt", "-o", "x.json"), "the extension is not"),
         ((source, "-o", tmp_path), "is a directory"),
         ((source, "-o", "/dev/full"), "no space left"),
         ((source,), "--output"),
@@ -215,7 +210,7 @@ def test_unreadable_input_or_unwritable_output_is_exit_code_2(
         assert err.count("\n") == 1
     code, _, err = rawmm("offload", source, "-o", tmp_path / "o.json", "--image-dir", source)
     assert code == 2
-    assert "a file where a directory should be" in err
+    assert "a file where a directory" in err
     assert not (tmp_path / "o.json").exists()
 
 
@@ -256,7 +251,7 @@ def test_formats_are_converted(rawmm: Run, tmp_path: Path, image_url: str) -> No
     )
     code, _, err = rawmm("offload", lines, "-o", tmp_path / "one.json", *images)
     assert code == 2
-    assert "a JSON file holds one document" in err
+    assert "JSON file holds one document" in err
     assert not (tmp_path / "one.json").exists()
     odd = tmp_path / "odd.json"
     assert rawmm("offload", lines, "-o", odd, "--output-format", "jsonl", *images).code == 0
@@ -319,7 +314,7 @@ def test_directory_that_cannot_be_written_stops_it_at_the_start(rawmm: Run, tmp_
         assert code == 2
         assert err.startswith(f"rawmm: expected to write images into '{source}', got a file where")
     assert rawmm("offload", source, "-o", out, "--mode=inline", "--image-dir", source).code == 0
-    assert left(tmp_path) == ["in.json", "out.json"]
+    assert names_in(tmp_path) == ["in.json", "out.json"]
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "msgpack"])
@@ -340,10 +335,10 @@ def test_every_form_is_offloaded_and_found_again(form: str, rawmm: Run, tmp_path
     lines = out.read_bytes().splitlines() if form == "jsonl" else [out.read_bytes()]
     assert [decode(line) for line in lines] == (expected if form == "jsonl" else [expected])
     # Garbage collection keeps the image, and fsck misses none.
-    assert len(left(tmp_path / "images")) == 1
+    assert len(names_in(tmp_path / "images")) == 1
     assert rawmm("fsck", tmp_path / "images", "--refs", out).code == 0
     assert rawmm("gc", tmp_path / "images", "--refs", out, "--grace", "0s").code == 0
-    assert len(left(tmp_path / "images")) == 1
+    assert len(names_in(tmp_path / "images")) == 1
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -358,7 +353,7 @@ def test_image_that_cannot_be_offloaded_stops_the_command(
     assert code == 1
     assert err.startswith(f"{path}:1::$.messages[0].content[1]")
     assert err.endswith(f"[{error}]\n")
-    assert left(tmp_path) == ["a.jsonl"]
+    assert names_in(tmp_path) == ["a.jsonl"]
     # Without a directory, images in stores are not checked.
     in_store = name in {"Gemini web", "Bedrock store"}
     options = ["--image-dir", tmp_path / "images"] if in_store else []

@@ -12,7 +12,7 @@ import pytest
 
 from rawmm.store import ImageStore
 from tests.unit.cli.test_process import on_terminal
-from tests.unit.images.pictures import part, picture, url_of
+from tests.unit.images.pictures import chat_request, picture, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,20 +23,16 @@ if TYPE_CHECKING:
 BROKEN = "data:image/png;base64,aGVs*bG8="
 
 
-def request(*urls: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": [part(url) for url in urls]}]}
-
-
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Of six records, the second, fourth and sixth cannot be offloaded."""
     lines = [
-        json.dumps(request(url_of(seed=1))),
-        json.dumps(request(url_of(seed=2), BROKEN), indent=None, separators=(" , ", " : ")),
-        json.dumps(request(url_of(seed=1), url_of(seed=3))),
+        json.dumps(chat_request(url_of(seed=1))),
+        json.dumps(chat_request(url_of(seed=2), BROKEN), indent=None, separators=(" , ", " : ")),
+        json.dumps(chat_request(url_of(seed=1), url_of(seed=3))),
         '{"messages": [',
-        json.dumps(request()),
-        json.dumps(request("https://example.com/a.png")),
+        json.dumps(chat_request()),
+        json.dumps(chat_request("https://example.com/a.png")),
     ]
     path = tmp_path / "in.jsonl"
     path.write_text("\n".join(lines) + "\n")
@@ -96,8 +92,8 @@ def test_refused_records_can_be_mended_and_offloaded(
 
 def test_messagepack_record_is_kept_as_its_bytes(rawmm: Run, tmp_path: Path) -> None:
     source = tmp_path / "in.msgpack"
-    bad = msgspec.msgpack.encode(request(BROKEN))
-    source.write_bytes(msgspec.msgpack.encode(request(url_of())) + bad)
+    bad = msgspec.msgpack.encode(chat_request(BROKEN))
+    source.write_bytes(msgspec.msgpack.encode(chat_request(url_of())) + bad)
     argv = ("-o", tmp_path / "out.msgpack", "--image-dir", tmp_path / "i", "--keep-going")
     assert rawmm("offload", source, *argv).code == 1
     (refused,) = map(json.loads, (tmp_path / "out.msgpack.refused.jsonl").read_text().splitlines())
@@ -106,7 +102,7 @@ def test_messagepack_record_is_kept_as_its_bytes(rawmm: Run, tmp_path: Path) -> 
 
 def test_listed_errors_are_limited_and_the_file_has_all(rawmm: Run, tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
-    source.write_text(f"{json.dumps(request(BROKEN))}\n" * 30)
+    source.write_text(f"{json.dumps(chat_request(BROKEN))}\n" * 30)
     argv = ("-o", tmp_path / "out.jsonl", "--image-dir", tmp_path / "i", "--keep-going")
     done = rawmm("offload", source, *argv)
     assert done.err.count("[bad_base64]") == 20
@@ -148,7 +144,7 @@ def test_dry_run_writes_nothing_and_counts_the_same(
 
 
 @pytest.mark.parametrize("place", ["image directory", "memory"])
-def test_dry_run_of_a_folder_and_of_a_store(
+def test_dry_run_with_a_folder_or_a_store_makes_neither(
     rawmm: Run, source: Path, tmp_path: Path, place: str
 ) -> None:
     source.write_text(source.read_text().splitlines()[0] + "\n")
@@ -161,7 +157,7 @@ def test_dry_run_of_a_folder_and_of_a_store(
 
 def test_dry_run_knows_images_of_other_directories(rawmm: Run, tmp_path: Path) -> None:
     source, out = tmp_path / "in.json", tmp_path / "out.json"
-    source.write_text(json.dumps(request(url_of())))
+    source.write_text(json.dumps(chat_request(url_of())))
     assert rawmm("offload", source, "-o", out, "--image-dir", tmp_path / "a").code == 0
     done = rawmm("offload", out, "--dry-run", "--image-dir", tmp_path / "b")
     assert done.code == 0, done.err
@@ -192,7 +188,7 @@ def test_wrong_options_are_refused(
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_summary_on_a_terminal_counts_what_was_refused_damaged_and_left(tmp_path: Path) -> None:
     images = tmp_path / "images"
-    body = {"messages": [{"role": "user", "content": [part(url_of())]}]}
+    body = chat_request(url_of())
     told = {"messages": [{"role": "user", "content": "see data:image/png;base64,AAAA"}]}
     for name in ("a", "b"):
         lines = [json.dumps(body), json.dumps(told), '{"messages": 1'] if name == "a" else []
@@ -216,3 +212,48 @@ def test_summary_on_a_terminal_counts_what_was_refused_damaged_and_left(tmp_path
 def rows(shown: str) -> list[list[str]]:
     """The words of each line, without colours."""
     return [line.split() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).splitlines()]
+
+
+def test_refused_document_of_a_folder_does_not_stop_the_others(rawmm: Run, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name, url in (("a", url_of()), ("b", BROKEN), ("c", url_of())):
+        (folder / f"{name}.json").write_text(json.dumps(chat_request(url)))
+    argv = ("-o", out, "--image-dir", tmp_path / "i", "--keep-going")
+    code, _, err = rawmm("offload", folder, *argv)
+    assert code == 1
+    assert err.splitlines()[-1].startswith("2 records, 2 images seen, 1 stored")
+    assert sorted(path.name for path in out.iterdir()) == ["a.json", "c.json"]
+    (refused,) = map(json.loads, (tmp_path / "out.refused.jsonl").read_text().splitlines())
+    assert refused["record"] == chat_request(BROKEN)
+    (out / "b.json").write_text("as it was")
+    assert rawmm("offload", folder / "b.json", "-o", out / "b.json", *argv[2:]).code == 1
+    assert (out / "b.json").read_text() == "as it was"
+
+
+def test_refused_records_save_nothing(rawmm: Run, tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(f"{json.dumps(chat_request(BROKEN))}\n" * 3)
+    argv = ("-o", tmp_path / "out.jsonl", "--image-dir", tmp_path / "i", "--keep-going")
+    assert ", nothing saved, 3 refused" in rawmm("offload", source, *argv).err
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_refused_records_never_replace_a_file_that_is_read(
+    rawmm: Run, tmp_path: Path, *, given: bool
+) -> None:
+    source = tmp_path / "in" / "out.jsonl.refused.jsonl"
+    source.parent.mkdir()
+    text = f"{json.dumps(chat_request(BROKEN))}\n"
+    source.write_text(text)
+    argv = ["-o", tmp_path / "out.jsonl", "--image-dir", tmp_path / "i", "--keep-going"]
+    if given:
+        argv = ["-o", tmp_path / "out", *argv[2:], "--refused", source]
+        names = source.parent
+    else:
+        names = source.rename(tmp_path / source.name)
+        source = names
+    code, _, err = rawmm("offload", names, *argv)
+    assert code == 2
+    assert err.startswith("rawmm: --refused names ")
+    assert source.read_text() == text

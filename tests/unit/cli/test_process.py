@@ -188,7 +188,7 @@ def on_terminal(argv: list[str], env: dict[str, str]) -> str:
     while True:
         try:
             piece = os.read(terminal, 4096)
-        except OSError:  # Linux says so that the child has gone
+        except OSError:  # how Linux reports that the child has exited
             break
         if not piece:
             break

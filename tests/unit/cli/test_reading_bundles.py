@@ -139,8 +139,8 @@ def test_damaged_bundle_is_no_bug(rawmm: Run, tmp_path: Path, command: str, cont
         assert code == 0
         assert "a complete ZIP file" in (tmp_path / "out").read_text()
         return
-    assert (code, out) == (2, "")
-    assert "b.zip: expected a complete ZIP file" in err
+    assert (code, out) == (1, "")
+    assert "b.zip::$: expected a complete ZIP file" in err
     assert err.count("\n") == 1
 
 
@@ -246,3 +246,24 @@ def test_folder_without_manifest_is_a_directory_of_images(tmp_path: Path) -> Non
     assert isinstance(package.open_store(str(tmp_path)), ImageStore)
     (tmp_path / "x.zip").mkdir()
     assert isinstance(package.open_store(str(tmp_path / "x.zip")), ImageStore)
+
+
+def test_inline_takes_the_images_of_each_bundle(rawmm: Run, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert rawmm("inline", bundle, "-o", out).code == 0
+    assert rawmm("check", out, "--require-images").code == 0
+    if bundle.suffix == ".zip":
+        shutil.copy(bundle, bundle.with_name("other.zip"))
+        assert rawmm("inline", bundle.parent / "*.zip", "-o", tmp_path / "both").code == 0
+        assert rawmm("check", tmp_path / "both").err.startswith("4 files, 4 records, no errors")
+
+
+@pytest.mark.parametrize("argv", [["fsck", "--quarantine"], ["fsck", "--repair"], ["gc"]])
+def test_store_that_cannot_do_it_is_wrong_usage(rawmm: Run, bundle: Path, argv: list[str]) -> None:
+    if bundle.suffix != ".zip":
+        return
+    code, out, err = rawmm(argv[0], bundle, *argv[1:], "--refs", bundle)
+    assert (code, out) == (2, "")
+    assert err.startswith("rawmm: expected a")
+    if argv[0] == "fsck":
+        assert rawmm(argv[0], bundle, *argv[1:]).code == 2

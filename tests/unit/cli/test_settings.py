@@ -12,6 +12,7 @@ import pytest
 from rawmm.cli import output
 from rawmm.cli.app import COMMANDS, run
 from rawmm.cli.output import Settings, UsageError, split_settings
+from tests.unit.cli.test_process import on_terminal
 from tests.unit.images.pictures import part, url_of
 
 if TYPE_CHECKING:
@@ -135,3 +136,57 @@ def test_completion_of_bash_completes_commands_options_and_choices(
             [bash, "-c", ask, str(script), *words], capture_output=True, text=True, check=True
         )
         assert done.stdout.split() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("words", "variables"),
+    [(["--color", "never"], {}), ([], {"NO_COLOR": "1"}), ([], {"TERM": "dumb"})],
+)
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_output_without_colors_has_no_styles_either(
+    words: list[str], variables: dict[str, str], good: Path
+) -> None:
+    for argv in (["check", str(good)], ["stats", str(good)], ["--help"], ["check", "none"]):
+        assert "\x1b[" not in on_terminal([*argv, *words], {"COLUMNS": "80", **variables}), argv
+
+
+def test_home_directory_is_known_within_quotes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(work)
+    (home / "a.json").write_text('{"nodes": []}')
+    assert run(["convert", "~/a.json", "--output=~/out/b.json"]) == 0
+    assert run(["convert", "~/out/b.json", "-o", "~/out/c.json"]) == 0
+    assert run(["check", "~/out/*.json", "--summary=~/s"]) == 0
+    assert capsys.readouterr().err.endswith("2 files, 2 records, no errors\n")
+    assert (home / "s").is_file()
+    assert not list(work.iterdir())
+    (work / "~").mkdir()
+    (work / "~/x.json").write_text("none")
+    assert run(["check", "~/x.json"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["check", "GOOD", "--jobs", "1.5"], "--jobs takes a whole number, not 1.5"),
+        (["check", "GOOD", "-j", "x"], "-j takes a whole number, not x"),
+        (["check", "GOOD", "--image-token", "1", "--image-token=2.7"], "--image-token takes a"),
+        (["view", "GOOD", "--max-records", "1e3"], "--max-records takes a whole number"),
+        (["offload", "GOOD", "--dry-run", "--max-errors", "0.4"], "--max-errors takes a whole"),
+        (["upgrade", "GOOD", "--dry-run", "--max-errors="], "--max-errors takes a whole"),
+    ],
+)
+def test_number_is_never_rounded(
+    argv: list[str], says: str, good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([word.replace("GOOD", str(good)) for word in argv]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_size_of_images_may_have_a_fraction(good: Path, tmp_path: Path) -> None:
+    assert run(["view", str(good), "--image-megabytes", "0.5", "-o", str(tmp_path / "p")]) == 0

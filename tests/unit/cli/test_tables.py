@@ -179,3 +179,15 @@ def test_tables_without_pyarrow_are_refused_with_what_to_install(
     code, _, err = rawmm("check", path)
     assert code == 2
     assert "pip install 'rawmm[tables]'" in err
+
+
+@pytest.mark.parametrize("to", ["-", "out.parquet"])
+def test_table_that_is_given_up_is_not_written_later(
+    process: Callable[..., Any], tmp_path: Path, to: str
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"nodes": []}\n{"nodes": 1}\n')
+    argv = ("convert", "in.jsonl", "-o", to, "--output-format", "parquet")
+    done = process(*argv, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, b"PAR1" if to == "-" else b"")
+    assert b"Traceback" not in done.stderr
+    assert not (tmp_path / "out.parquet").exists()

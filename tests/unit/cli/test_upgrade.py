@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from rawmm import layouts
-from tests.builders import FINGERPRINT
+from tests.builders import FINGERPRINT, json_lines, names_in
 from tests.unit.cli.test_process import on_terminal, peak
 from tests.unit.images.pictures import data_url, picture
 from tests.unit.upgrades.forms import (
@@ -41,21 +41,12 @@ TODAY = (
 WIRE = Path(__file__).resolve().parents[2] / "data" / "wire"
 
 
-def lines(path: Path, *records: Any) -> Path:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
-    return path
-
-
 def read(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def left(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
 def test_records_of_every_form_go_through(rawmm: Run, tmp_path: Path) -> None:
-    source = lines(
+    source = json_lines(
         tmp_path / "in.jsonl",
         node(sidecar(OLD)),
         [node(sidecar(bare_grid()))],
@@ -119,12 +110,12 @@ def test_upgraded_records_pass_check(form: str, wire: str, rawmm: Run, tmp_path:
 
 
 def test_inline_images_are_stored_or_stay(rawmm: Run, tmp_path: Path) -> None:
-    source = lines(tmp_path / "in.jsonl", *[sidecar(without_version(raw_image_data=URL))] * 2)
+    source = json_lines(tmp_path / "in.jsonl", *[sidecar(without_version(raw_image_data=URL))] * 2)
     out, images = tmp_path / "out.jsonl", tmp_path / "images"
     code, _, err = rawmm("upgrade", source, "-o", out, "--image-dir", images)
     assert (code, err) == (0, "2 records (2 inline), 2 changes, 1 image stored\n")
     assert read(out) == [sidecar(envelope(raw_image_id=STORED))] * 2
-    assert left(images) == [STORED]
+    assert names_in(images) == [STORED]
     code, _, err = rawmm("upgrade", source, "-o", out, "--no-durable")
     assert (code, err) == (0, "2 records (2 inline), 2 changes\n")
     assert read(out) == [sidecar(envelope(raw_image_uri=URL))] * 2
@@ -145,7 +136,7 @@ def test_formats_are_converted(rawmm: Run, tmp_path: Path) -> None:
     assert msgspec.msgpack.decode(stream) == wanted  # an array of the two
     code, _, err = rawmm("upgrade", packed, "-o", tmp_path / "a.json")
     assert code == 2
-    assert "a JSON file holds one document" in err
+    assert "JSON file holds one document" in err
     odd = tmp_path / "odd"
     assert rawmm("upgrade", packed, "-o", odd, "--output-format", "jsonl").code == 0
     assert odd.read_bytes() == out.read_bytes()
@@ -169,7 +160,7 @@ def test_pruned_records_get_the_fingerprint_of_the_layout(rawmm: Run, tmp_path: 
     fingerprint = layouts.get("qwen_vl", patch_size=14).fingerprint()
     old = {name: OLD[name] for name in ("kind", "family", "payload", "raw_image_uri")}
     ref = TODAY.replace(f'"fingerprint":"{FINGERPRINT}",', "")
-    source = lines(tmp_path / "in.jsonl", node(sidecar(old)), old, ref)
+    source = json_lines(tmp_path / "in.jsonl", node(sidecar(old)), old, ref)
     out = tmp_path / "out.jsonl"
     outcome = rawmm("upgrade", source, "-o", out, "--layout", "qwen_vl,patch_size=14")
     assert (outcome.code, outcome.err) == (
@@ -184,7 +175,7 @@ def test_pruned_records_get_the_fingerprint_of_the_layout(rawmm: Run, tmp_path: 
 
 class TestLayout:
     def run(self, rawmm: Run, tmp_path: Path, *args: str) -> Any:
-        source = lines(tmp_path / "in.jsonl", [[[URL, 0, 2]]])
+        source = json_lines(tmp_path / "in.jsonl", [[[URL, 0, 2]]])
         return rawmm("upgrade", source, "-o", tmp_path / "out.jsonl", *args)
 
     def test_family_with_parameters_is_accepted(self, rawmm: Run, tmp_path: Path) -> None:
@@ -208,7 +199,7 @@ class TestLayout:
         )
         assert outcome.code == 1
         assert outcome.err.endswith("[geometry_mismatch]\n")
-        assert left(tmp_path) == ["in.jsonl"]
+        assert names_in(tmp_path) == ["in.jsonl"]
 
     @pytest.mark.parametrize(
         ("text", "says"),
@@ -248,7 +239,7 @@ class TestLayout:
 def test_refused_record_leaves_every_file_unchanged(
     record: Any, code: str, path: str, rawmm: Run, tmp_path: Path
 ) -> None:
-    source = lines(tmp_path / "in.jsonl", sidecar(OLD), record, sidecar(OLD))
+    source = json_lines(tmp_path / "in.jsonl", sidecar(OLD), record, sidecar(OLD))
     out = tmp_path / "out.jsonl"
     out.write_text("before")
     outcome = rawmm("upgrade", source, "-o", out, "--image-dir", tmp_path / "images")
@@ -256,11 +247,11 @@ def test_refused_record_leaves_every_file_unchanged(
     assert outcome.err.startswith(f"{source}:2::{path}: expected ")
     assert outcome.err.endswith(f" [{code}]\n")
     assert out.read_text() == "before"
-    assert left(tmp_path) == ["in.jsonl", "out.jsonl"]
+    assert names_in(tmp_path) == ["in.jsonl", "out.jsonl"]
 
 
 def test_type_can_be_named(rawmm: Run, tmp_path: Path) -> None:
-    source = lines(tmp_path / "in.jsonl", {}, {"mm_items": {"image": [OLD]}})
+    source = json_lines(tmp_path / "in.jsonl", {}, {"mm_items": {"image": [OLD]}})
     out = tmp_path / "out.jsonl"
     code, _, err = rawmm("upgrade", source, "-o", out)
     assert code == 1
@@ -280,7 +271,7 @@ class TestDryRun:
         self, rawmm: Run, tmp_path: Path
     ) -> None:
         source = tmp_path / "in.jsonl"
-        lines(source, sidecar(without_version(raw_image_data=URL)), {"x": 1}, sidecar(OLD))
+        json_lines(source, sidecar(without_version(raw_image_data=URL)), {"x": 1}, sidecar(OLD))
         with source.open("a") as file:
             file.write('{"a": \n')
             file.write(json.dumps(sidecar(NEW)) + "\n")
@@ -294,10 +285,10 @@ class TestDryRun:
             assert last == (
                 "dry run: 5 records (1 uri, 1 inline, 1 envelope_v1, 2 refused), 2 changes"
             )
-            assert left(tmp_path) == ["in.jsonl"]
+            assert names_in(tmp_path) == ["in.jsonl"]
 
     def test_dry_run_of_valid_records_is_exit_code_0(self, rawmm: Run, tmp_path: Path) -> None:
-        source = lines(tmp_path / "in.jsonl", sidecar(OLD), sidecar(NEW))
+        source = json_lines(tmp_path / "in.jsonl", sidecar(OLD), sidecar(NEW))
         code, stdout, err = rawmm("upgrade", source, "--dry-run", "--notes")
         assert (code, stdout) == (0, "")
         assert err == (
@@ -306,13 +297,12 @@ class TestDryRun:
         )
 
     def test_lists_twenty_and_counts_the_rest(self, rawmm: Run, tmp_path: Path) -> None:
-        source = lines(tmp_path / "in.jsonl", *[{"x": 1}] * 23)
+        source = json_lines(tmp_path / "in.jsonl", *[{"x": 1}] * 23)
         code, _, err = rawmm("upgrade", source, "--dry-run")
         assert code == 1
         assert len(err.splitlines()) == 22
-        assert err.endswith(
-            "… 3 more refused (--max-errors 0 lists all)\ndry run: 23 records (23 refused), no changes\n"
-        )
+        assert err.splitlines()[-2].startswith("… 3 more refused (")
+        assert err.endswith(")\ndry run: 23 records (23 refused), no changes\n")
 
     def test_dry_run_of_an_invalid_file_is_an_error(self, rawmm: Run, tmp_path: Path) -> None:
         source = tmp_path / "in.jsonl"
@@ -329,17 +319,16 @@ def test_notes_are_on_request(rawmm: Run, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     assert rawmm("upgrade", source, "-o", out).err.count("\n") == 1
     at = f"{source}::$[0].multi_modal_data.mm_items.image"
-    assert rawmm("upgrade", source, "-o", out, "--notes").err.splitlines()[:-1] == [
-        f"{at}[0]: version 1 added [uri]",
-        f"{at}[1]: put in an envelope of version 1, modality image and family qwen_vl "
-        "[descriptor_only]",
-    ]
+    first, second, _ = rawmm("upgrade", source, "-o", out, "--notes").err.splitlines()
+    assert first == f"{at}[0]: version 1 added [uri]"
+    assert second.startswith(f"{at}[1]: put in an envelope ")
+    assert second.endswith(" [descriptor_only]")
 
 
 def test_input_and_output_may_be_the_same_file_or_streams(
     process: Run, rawmm: Run, tmp_path: Path
 ) -> None:
-    source = lines(tmp_path / "in.jsonl", sidecar(OLD))
+    source = json_lines(tmp_path / "in.jsonl", sidecar(OLD))
     data = source.read_bytes()
     assert rawmm("upgrade", source, "-o", source).code == 0
     assert read(source) == [sidecar(NEW)]
@@ -350,7 +339,7 @@ def test_input_and_output_may_be_the_same_file_or_streams(
 
 
 def test_unreadable_input_or_unwritable_output_is_exit_code_2(rawmm: Run, tmp_path: Path) -> None:
-    source = lines(tmp_path / "in.jsonl", sidecar(without_version(raw_image_data=URL)))
+    source = json_lines(tmp_path / "in.jsonl", sidecar(without_version(raw_image_data=URL)))
     out = tmp_path / "out.jsonl"
     cases: list[tuple[tuple[str | Path, ...], str]] = [
         ((source,), "give --output, or --dry-run to write nothing"),
@@ -358,7 +347,7 @@ def test_unreadable_input_or_unwritable_output_is_exit_code_2(rawmm: Run, tmp_pa
         ((tmp_path / "no.txt", "-o", out), "no such file"),
         ((source, "-o", tmp_path), "is a directory"),
         ((source, "-o", "/dev/full"), "no space left"),
-        ((source, "-o", out, "--image-dir", source), "a file where a directory should be"),
+        ((source, "-o", out, "--image-dir", source), "a file where a directory"),
         ((source, "-o", out, "--image-dir", os.fsdecode(b"\xff")), "UTF-8"),
         ((source, "-o", out, "--form", "json"), "--form"),
     ]
@@ -371,23 +360,23 @@ def test_unreadable_input_or_unwritable_output_is_exit_code_2(rawmm: Run, tmp_pa
 
 
 def test_json_lines_in_a_json_file_get_a_hint(rawmm: Run, tmp_path: Path) -> None:
-    source = lines(tmp_path / "in.json", sidecar(OLD), sidecar(OLD))
+    source = json_lines(tmp_path / "in.json", sidecar(OLD), sidecar(OLD))
     code, _, err = rawmm("upgrade", source, "-o", source)
     assert code == 1
-    assert err.endswith("if it is JSON Lines, give --input-format jsonl [malformed]\n")
+    assert err.endswith("give --input-format jsonl [malformed]\n")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_summary_is_a_table_on_a_terminal(tmp_path: Path) -> None:
     inline = sidecar(without_version(raw_image_data=URL))
-    source = lines(tmp_path / "in.jsonl", sidecar(OLD, OLD), sidecar(NEW), inline)
+    source = json_lines(tmp_path / "in.jsonl", sidecar(OLD, OLD), sidecar(NEW), inline)
     argv = ["upgrade", str(source), "-o", str(source), "--image-dir", str(tmp_path)]
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", on_terminal(argv, {"COLUMNS": "120"}))
     rows = [line.split() for line in shown.splitlines()]
     assert ["uri", "1", "2", "a", "sidecar", "item", "without"] in [row[:7] for row in rows]
     assert ["envelope_v1", "1", "0", "nothing", "to", "change:"] in [row[:6] for row in rows]
     assert ["images", "stored", "1"] in rows
-    lines(source, {"x": 1})
+    json_lines(source, {"x": 1})
     shown = on_terminal(["upgrade", str(source), "--dry-run"], {"COLUMNS": "120", "TERM": "dumb"})
     assert ["refused", "1", "0"] in [line.split() for line in shown.splitlines()]
 

@@ -101,7 +101,7 @@ def test_type_that_a_version_does_not_have_is_an_error(
     [
         (("convert", "{}", "-o", "-", "--to", "0.9"), "--to takes one of 1.0, 1.1, "),
         (("check", "{}", "--schema-version", "2"), "--schema-version takes one of 1.0, 1.1, "),
-        (("convert", "{}", "-o", "-", "--type", "ChatRequest"), "not a type of the contract"),
+        (("convert", "{}", "-o", "-", "--type", "ChatRequest"), "not a type of"),
         (("convert", "{}", "-o", "out.toml"), "does not write TOML"),
     ],
 )

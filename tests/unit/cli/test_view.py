@@ -191,3 +191,62 @@ def test_page_has_no_path_of_an_image_that_was_not_read(rawmm: Run, tmp_path: Pa
     page = read(Path("a.html"))
     assert not page.index["images"]
     assert page.index["records"][0]["codes"] == ["path_escape"]
+
+
+def test_folder_pattern_and_table_are_shown_as_in_other_commands(
+    rawmm: Run, examples: Path
+) -> None:
+    folder = shutil.copytree(examples, "run", ignore=shutil.ignore_patterns("broken"))
+    assert rawmm("view", folder).err.startswith("run.html: 7 records")
+    assert rawmm("view", "run/*.json").err.startswith("nodes.html: 2 records")
+    table = Path("trace.parquet")
+    assert rawmm("convert", "run/trace.json", "-o", table).code == 0
+    done = rawmm("view", table, "--column", "record", "--input-format", "parquet")
+    assert done.err.startswith("trace.html: 1 record")
+    assert rawmm("view", table, "--column", "other", "-o", "x.html").code == 2
+
+
+@each("name", ["trace.json", "nodes.json", "link.json", "./trace.json"])
+def test_page_never_replaces_a_file_that_is_read(rawmm: Run, examples: Path, name: str) -> None:
+    for file in ("trace.json", "nodes.json"):
+        shutil.copy(examples / file, file)
+    Path("link.json").unlink(missing_ok=True)
+    Path("link.json").symlink_to("nodes.json")
+    done = rawmm("view", "trace.json", "--compare", "nodes.json", "-o", name)
+    assert done.code == 2
+    assert done.err.startswith("rawmm: --output names ")
+    for file in ("trace.json", "nodes.json"):
+        assert Path(file).read_bytes() == (examples / file).read_bytes()
+
+
+@each("megabytes", ["nan", "inf", "-inf"])
+def test_megabytes_that_are_no_size_are_wrong_usage(
+    rawmm: Run, examples: Path, megabytes: str
+) -> None:
+    done = rawmm("view", examples / "trace.json", f"--image-megabytes={megabytes}")
+    assert done.code == 2
+    assert "take 0 or a positive number" in done.err
+
+
+def test_empty_name_of_a_page_is_wrong_usage(rawmm: Run, examples: Path) -> None:
+    assert "is empty" in rawmm("view", examples / "trace.json", "-o", "").err
+
+
+@each("name", ["folder", "file.zip"])
+def test_bundle_has_the_violations_that_check_reports(
+    rawmm: Run, examples: Path, name: str
+) -> None:
+    rawmm("offload", examples / "rollout.jsonl", "-o", "a.jsonl", "--image-dir", "images")
+    assert rawmm("bundle", "a.jsonl", "-o", name).code == 0
+    assert rawmm("check", name).code == 0
+    assert "no violations" in rawmm("view", name, "-o", "page.html").err
+
+
+def test_changed_image_of_a_bundle_is_one_violation(rawmm: Run) -> None:
+    rawmm("bundle", FLOW / "offloaded.trace.json", "-o", "b", "--image-dir", FLOW / "images")
+    before = rawmm("view", "b", "-o", "page.html").err
+    assert "no violations" in before
+    image = min(Path("b/images").iterdir())
+    image.write_bytes(image.read_bytes()[:-1] + b"?")
+    assert rawmm("check", "b").err.endswith("1 file, 1 record, 1 error\n")
+    assert "1 violation" in rawmm("view", "b", "-o", "page.html").err

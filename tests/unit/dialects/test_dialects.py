@@ -169,7 +169,7 @@ def test_other_bodies_are_refused(body: Any, code: str) -> None:
 
 
 class Hostile:
-    """Fails whatever is asked of it."""
+    """Every access raises."""
 
     def __getattribute__(self, name: str) -> Any:
         raise ZeroDivisionError(name)
@@ -233,10 +233,6 @@ def test_unknown_dialect_is_refused() -> None:
             call()
 
 
-def assistant(**fields: Any) -> dict[str, Any]:
-    return {"role": "assistant", **fields}
-
-
 CONTRACT_CALL = {"id": "c", "name": "f", "arguments": "{}"}
 
 
@@ -244,16 +240,16 @@ CONTRACT_CALL = {"id": "c", "name": "f", "arguments": "{}"}
     ("dialect", "messages", "path"),
     [
         ("anthropic", [user("a"), {"role": "system", "content": "b"}], "[1]"),
-        ("anthropic", [assistant(reasoning_content="a")], "[0].reasoning_content"),
-        ("anthropic", [assistant(provider_state=[{"id": "x"}])], "[0].provider_state[0]"),
+        ("anthropic", [reply(reasoning_content="a")], "[0].reasoning_content"),
+        ("anthropic", [reply(provider_state=[{"id": "x"}])], "[0].provider_state[0]"),
         (
             "anthropic",
-            [assistant(tool_calls=[{**CONTRACT_CALL, "arguments": "ls"}])],
+            [reply(tool_calls=[{**CONTRACT_CALL, "arguments": "ls"}])],
             "[0].tool_calls[0].arguments",
         ),
         (
             "anthropic",
-            [assistant(tool_calls=[{**CONTRACT_CALL, "type": "custom"}])],
+            [reply(tool_calls=[{**CONTRACT_CALL, "type": "custom"}])],
             "[0].tool_calls[0].type",
         ),
         (
@@ -271,10 +267,10 @@ CONTRACT_CALL = {"id": "c", "name": "f", "arguments": "{}"}
             [{"role": "tool", "tool_call_id": "c", "content": "a", "name": "f"}],
             "[0].name",
         ),
-        ("responses", [assistant(content="a"), assistant(content="b")], "[1]"),
+        ("responses", [reply(content="a"), reply(content="b")], "[1]"),
         (
             "responses",
-            [assistant(content="a", provider_state=[{"role": "assistant", "content": "b"}])],
+            [reply(content="a", provider_state=[{"role": "assistant", "content": "b"}])],
             "[0].provider_state",
         ),
     ],

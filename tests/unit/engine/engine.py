@@ -8,12 +8,16 @@ from typing import Any
 from rawmm.engine.retry import generate_with_image_ref_retry
 from tests.builders import item, sidecar
 
-ASSERTION = "Expected a cached item for mm_hash='a07e50973f7c13761a4022033440544e'"
-DRIFT = (
-    "Multi-modal items ['a07e50973f7c1376'] are not in the receiver (P1) cache and no data was "
-    "provided to recompute them (P0/P1 cache drift); the request should be retried with the "
-    "multi-modal data attached."
+NOT_CACHED = "Expected a cached item for mm_hash={mm_hash!r}"
+"""The text of the assertion of vLLM's sender cache."""
+MISSING_ITEM = (
+    "Multi-modal items {hashes} are not in the receiver (P1) cache and no data was provided to "
+    "recompute them (P0/P1 cache drift); the request should be retried with the multi-modal data "
+    "attached."
 )
+"""The text of vLLM's ``MultiModalCacheMissError``."""
+ASSERTION = NOT_CACHED.format(mm_hash="a07e50973f7c13761a4022033440544e")
+DRIFT = MISSING_ITEM.format(hashes=["a07e50973f7c1376"])
 POOLING = "Multi-modal processor cache miss."
 NO_DATA = "Cache miss for image at index 0 but data is not provided."
 TYPED = {"type": "missing_mm_cache_item"}

@@ -69,7 +69,7 @@ class TestSlots:
             lambda sha, fingerprint: (sha, fingerprint) != key(1),
         ],
     )
-    def test_cached_by_hash_and_fingerprint(self, cached: Any) -> None:
+    def test_image_cached_by_hash_and_fingerprint_is_null(self, cached: Any) -> None:
         features = generate_features(sidecar(item(0), item(1), item(2)), cached=cached)
         assert features is not None
         assert features.kwargs_data is not None
@@ -222,7 +222,7 @@ class TestRetry:
         return sent
 
     @pytest.mark.parametrize("cached", [[key(0)], [key(0), key(1)]])
-    def test_miss(self, cached: Any) -> None:
+    def test_miss_is_retried_with_all_references(self, cached: Any) -> None:
         first, second = self.run(cached)
         assert second.kwargs_data is not None
         assert None not in second.kwargs_data["image"]

@@ -104,10 +104,7 @@ def test_log_says_that_the_miss_is_possible(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.WARNING):
         generate(Engine(error(status=500), DONE), **BARE, retry_on=500)
     (record,) = caplog.records
-    assert record.getMessage() == (
-        "possible engine cache miss, 1 of the request's images descriptor-only: "
-        "retrying with all image references"
-    )
+    assert record.getMessage().startswith("possible engine cache miss, 1 of ")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Random edits of our own bundle: what is called compatible survives an attack with documents."""
+"""Random edits of our own bundle: no document contradicts a verdict of compatibility."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class TestSamplingMasks:
         assert read_mask({"ids": plain, "counts": plain}) == mask
         assert read_mask(None) is None
 
-    def test_rows_that_are_not_contiguous(self) -> None:
+    def test_rows_that_are_not_contiguous_become_masks(self) -> None:
         mask = read_mask({"ids": int32(5, 0, 6, 0)[::2], "counts": int32(1, 1)[::-1]})
         assert held(mask) == ([5, 6], [1, 1])
 
@@ -255,7 +255,7 @@ class TestRouting:
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 14]]
         validate(trace)
 
-    def test_engine_with_a_row_for_every_token(self) -> None:
+    def test_row_for_the_last_token_is_kept(self) -> None:
         trace = new_trace()
         turn(trace, payload([10, 11, 12, 13, 14, 15]))
         assert rows_of(trace) == [[10, 11], [12], [13, 14, 15]]
@@ -272,7 +272,7 @@ class TestRouting:
         turn(trace, payload(range(rows)))
         assert rows_of(trace) == [[0, 1] if rows else None, [2] if rows else None, None]
 
-    def test_start_within_the_new_tokens(self) -> None:
+    def test_rows_of_a_partly_covered_node_are_dropped(self) -> None:
         trace = new_trace()
         turn(trace, payload([12, 13, 14, 15], start=2))
         assert rows_of(trace) == [None, [12], [13, 14, 15]]
@@ -383,7 +383,7 @@ class TestCorrections:
         assert one is not None
         assert one.dtype == "uint32"
 
-    def test_signed_numbers_of_one_type(self) -> None:
+    def test_signed_numbers_of_one_type_are_corrected(self) -> None:
         trace = self.first([10, 11, 12, 13, -14], "int16")
         self.second(trace, payload([0, 0, 0, 0, 0, -25, 26, 27], "int16"))
         assert rows_of(trace)[2] == [13, -14, -25]
@@ -502,7 +502,7 @@ def test_invalid_routing_is_refused(routing: Any, sentence: str) -> None:
     assert encode_msgpack(trace) == before
 
 
-def test_shape_without_rows() -> None:
+def test_shape_without_rows_leaves_a_valid_trace() -> None:
     for shape, data in (([], b"\1"), ([0, 4, 2], b""), ([3, 0, 2], b"")):
         trace = new_trace()
         turn(trace, {"data": base64.b64encode(data), "shape": shape})

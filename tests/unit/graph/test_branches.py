@@ -77,16 +77,16 @@ class TestTrainable:
     def test_accepted_attempt_is_trainable(self) -> None:
         assert self.flags([], [(0, "compaction_attempt")], [(1, "compaction")]) == [True] * 3
 
-    def test_one_of_two_attempts(self) -> None:
+    def test_only_the_accepted_attempt_of_two_is_trainable(self) -> None:
         attempt = [(0, "compaction_attempt")]
         assert self.flags([], attempt, attempt, [(2, "compaction")]) == [True, False, True, True]
 
-    def test_several_links(self) -> None:
+    def test_attempt_among_several_links_counts(self) -> None:
         links = [(0, "subagent_return"), (0, "compaction_attempt")]
         assert self.flags([], links) == [True, False]
         assert self.flags([], links, [(0, "compaction"), (1, "compaction")]) == [True] * 3
 
-    def test_other_links(self) -> None:
+    def test_other_links_leave_a_branch_trainable(self) -> None:
         assert self.flags([], [(0, "compaction"), (0, "subagent_return")]) == [True, True]
 
     def test_only_the_leaf_counts(self) -> None:
@@ -165,10 +165,10 @@ class TestStreams:
         trace.nodes[1].advantages = values
         with pytest.raises(ContractError) as caught:
             branches(trace)[0].spread("advantages")
-        assert str(caught.value) == (
-            f"$.nodes[1].advantages: expected none or {mask.count(True)}, one per sampled token, "
-            f"got {len(values)}; the stream is that of other tokens, or was cut [stream_length]"
-        )
+        error = caught.value
+        assert (error.code, error.path) == ("stream_length", "$.nodes[1].advantages")
+        assert error.expected == f"none or {mask.count(True)}, one per sampled token"
+        assert error.got == str(len(values))
 
     def test_types_of_several_media_are_read(self) -> None:
         trace = Trace(nodes=[node(token_ids=[5, 8, PAD, 6, 9], mask=[False] * 5)])

@@ -87,7 +87,7 @@ class TestOneTurn:
         assert tokens_of(trace) == [[], [], [1, 2, 3, 90, 91]]
         assert trace.nodes[2].is_content == []
 
-    def test_message_without_tokens(self) -> None:
+    def test_message_without_tokens_has_an_empty_node(self) -> None:
         trace = new_trace()
         spans = [(0, 2), None, (2, 3)]
         play(trace, [user("a"), user(""), user("b")], response([1, 2, 3], message_spans=spans))
@@ -267,7 +267,7 @@ class TestSpansOfAnExtendedPrompt:
         assert self.spans(0, -1, 0, 1) == [None, None, (4, 7), (7, 8)]
         assert self.spans(1, 0, 0, 1) == [None, None, (5, 7), (4, 8)]
 
-    def test_message_without_tokens(self) -> None:
+    def test_message_without_tokens_has_no_span(self) -> None:
         assert self.spans(1, 1) == [None, None, None, (4, 6)]
         assert self.spans() == [None, None, None, None]
 
@@ -347,7 +347,7 @@ class TestConcurrentTurns:
 class TestRelays:
     """Turns without tokens match by message only."""
 
-    def test_nodes_without_tokens(self) -> None:
+    def test_nodes_without_tokens_are_continued(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response())
         play(trace, [user("a"), reply(), user("b")], response())
@@ -370,12 +370,12 @@ class TestRelays:
         assert parents_of(trace)[4:] == [3, 4]
         validate(trace)
 
-    def test_response_without_the_field(self) -> None:
+    def test_response_without_tokens_is_committed(self) -> None:
         trace = new_trace()
         prepare_turn(trace, [user("a")]).commit(SimpleNamespace(message=reply()))
         assert len(trace.nodes) == 2
 
-    def test_tokens_after_a_relay_that_showed_images(self) -> None:
+    def test_tokens_after_a_relay_that_showed_images_fork(self) -> None:
         """Existing nodes cannot get descriptors, so the turn makes its own."""
         trace = new_trace()
         play(trace, [user("look", url(0))], response())
@@ -396,7 +396,7 @@ class TestRelays:
         turn = prepare_turn(trace, prompt)
         assert turn.prefix_node_ids == [2, 3, 4]
 
-    def test_tokens_after_a_relay_of_text(self) -> None:
+    def test_tokens_after_a_relay_of_text_continue_it(self) -> None:
         trace = new_trace()
         play(trace, [user("a")], response())
         play(
@@ -409,7 +409,7 @@ class TestRelays:
 
 
 class TestCommitPrompt:
-    def test_messages_without_tokens(self) -> None:
+    def test_messages_without_tokens_are_committed(self) -> None:
         trace = new_trace()
         prompt = [user("a"), user("b"), user("c")]
         prepare_turn(trace, prompt, [{"name": "click"}]).commit_prompt()
@@ -673,7 +673,7 @@ class TestTokenTypes:
         with pytest.raises(rawmm.ContractError, match="orphan_image"):
             play(trace, prompt, response(ids, multi_modal_data=sidecar((0, 1, 2), (1, 7, 3))))
 
-    def test_turn_without_any(self) -> None:
+    def test_turn_without_types_leaves_the_trace_without(self) -> None:
         trace = new_trace()
         nothing: list[Any] = [None, {}]
         for found in nothing:

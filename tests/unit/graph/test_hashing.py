@@ -339,7 +339,7 @@ def test_number_too_long_to_read_is_text() -> None:
     assert spaced != message_hash(assistant(tool_calls=[CALL | {"arguments": long}]))
 
 
-def test_escaped_surrogates_in_arguments() -> None:
+def test_escaped_surrogates_in_arguments_are_hashed() -> None:
     arguments = json.dumps({"emoji": "\ud83d"})
     assert len(message_hash(assistant(tool_calls=[CALL | {"arguments": arguments}]))) == 32
 

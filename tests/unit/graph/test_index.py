@@ -415,7 +415,7 @@ def test_forms_of_a_message_that_compare_unequal_are_found_by_hash() -> None:
         assert prefix_of(trace, [same, user("a")]) == [0, 1]
 
 
-def test_threads_with_traces_of_their_own() -> None:
+def test_threads_do_not_mix_their_traces() -> None:
     def rollout(number: int) -> Trace:
         trace = new_trace()
         for step in range(20):

@@ -69,6 +69,11 @@ def part(url: Any, **more: Any) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url, **more}}
 
 
+def chat_request(*urls: Any) -> dict[str, Any]:
+    """The body of a chat request whose one message has these images."""
+    return {"messages": [{"role": "user", "content": [part(url) for url in urls]}]}
+
+
 def temporary_files(directory: Path) -> list[str]:
     return [path.name for path in directory.rglob("*") if path.name.startswith(".")]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from tests.unit.images.odd_pictures import ODD, gradient, saved
 from tests.unit.images.pictures import assert_silent, data_url, exif_of, huge_png, png_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 TURNS: dict[int, Callable[[Any], Any]] = {
     1: lambda pixels: pixels,
@@ -33,12 +32,8 @@ TURNS: dict[int, Callable[[Any], Any]] = {
 """What each orientation does, as EXIF 2.32 says."""
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Pillow warns of malformed EXIF."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+# Pillow warns of malformed EXIF.
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def pixels(image: Image.Image) -> Any:

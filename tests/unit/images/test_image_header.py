@@ -164,7 +164,7 @@ def test_other_formats_are_refused(raw: bytes) -> None:
     )
 
 
-def test_sentences_of_damaged_files() -> None:
+def test_damaged_file_has_a_whole_sentence() -> None:
     assert str(refused(picture()[:-20])) == (
         "$: expected a complete image/png file, got a truncated or damaged file; "
         "write the image again from its source [not_an_image]"
@@ -172,7 +172,7 @@ def test_sentences_of_damaged_files() -> None:
     assert refused(picture("GIF")[:12]).got == "a truncated header"
 
 
-def test_png_without_pixels_or_with_two_headers() -> None:
+def test_png_without_pixels_or_with_two_headers_is_refused() -> None:
     magic, end = b"\x89PNG\r\n\x1a\n", png_chunk(b"IEND", b"")
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 3, 3, 8, 0, 0, 0, 0))
     other = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 0, 0, 0, 0))

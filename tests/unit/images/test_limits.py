@@ -111,7 +111,7 @@ def test_missing_end_marker_is_accepted_unless_limits_refuse_it(kind: str, cut: 
     with pytest.raises(OffloadError) as caught:
         check_image(raw, Limits(truncated="refuse"))
     assert caught.value.code == "not_an_image"
-    assert caught.value.got == "a file without its end marker"
+    assert caught.value.got.startswith("a file without its end")
 
 
 @pytest.mark.parametrize("name", ["mislabelled", "truncated", "other_media"])

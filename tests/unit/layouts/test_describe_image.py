@@ -56,7 +56,7 @@ def locators(described: DescribedImage) -> tuple[str | None, str | None]:
     return described.item.raw_image_id, described.item.raw_image_uri
 
 
-def test_item_hash_and_counts(raw: bytes) -> None:
+def test_description_has_item_hash_and_counts(raw: bytes) -> None:
     described = describe_image(raw, "qwen_vl")
     assert described == DescribedImage(
         item=rawmm.raw_mm_item(
@@ -98,7 +98,7 @@ def test_every_family_describes_an_image(raw: bytes, family: str) -> None:
     assert described[2:] == (geometry.num_tokens, geometry.placeholder_length)
 
 
-def test_layout_with_parameters(raw: bytes) -> None:
+def test_parameters_of_the_layout_are_used(raw: bytes) -> None:
     described = describe_image(raw, QWEN2_VL)
     assert described.item.payload == {"image_grid_thw": [[1, 34, 46]]}
     assert described.item.layout_fingerprint == QWEN2_VL.fingerprint()

@@ -85,7 +85,7 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
         ("pixtral", MISTRAL_SMALL, (640, 480), [1, 36, 46], 18 * 24),
     ],
 )
-def test_grid_and_tokens(
+def test_size_gives_grid_and_tokens(
     family: str, parameters: dict[str, Any], size: tuple[int, int], grid: list[int], num_tokens: int
 ) -> None:
     geometry = layouts.get(family, **parameters).describe(*size)
@@ -113,7 +113,7 @@ def test_grid_and_tokens(
         ("pixtral", {"image_sizes": [[480, 640]]}),
     ],
 )
-def test_payload(family: str, payload: dict[str, Any]) -> None:
+def test_size_gives_the_payload_of_the_family(family: str, payload: dict[str, Any]) -> None:
     assert layouts.get(family).describe(640, 480).payload == payload
 
 

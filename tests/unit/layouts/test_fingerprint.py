@@ -110,7 +110,7 @@ KEYS = st.from_regex(r"[a-z_]{1,9}", fullmatch=True).filter(lambda key: key != "
 
 
 @given(NAMES, st.dictionaries(KEYS, JSON, max_size=5))
-def test_any_values(family: str, values: dict[str, Any]) -> None:
+def test_fingerprint_is_the_hash_of_its_text(family: str, values: dict[str, Any]) -> None:
     text = f"image-layout:v1:{family}:" + ":".join(
         f"{key}={json.dumps(value, sort_keys=True, separators=(',', ':'))}"
         for key, value in sorted(values.items())

@@ -14,7 +14,7 @@ QWEN_PARAMETERS = (
 )
 
 
-def test_families() -> None:
+def test_every_family_is_registered() -> None:
     assert set(layouts.FAMILIES) == {
         "deepseek_ocr2",
         "gemma3",

@@ -49,7 +49,7 @@ class Array:
 
 
 @pytest.mark.parametrize("name", ["concat", "concatenate"])
-def test_library_by_the_type_of_its_arrays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_library_of_the_arrays_joins_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     library = ModuleType("somelib")
     setattr(library, name, lambda arrays: [row for one in arrays for row in one.rows])
     monkeypatch.setitem(sys.modules, "somelib", library)
@@ -78,5 +78,5 @@ def test_key_of_some_images_only_is_refused() -> None:
         joined([{}, {"a": np.zeros((1, 1))}])
 
 
-def test_arrays_as_lists() -> None:
+def test_arrays_become_lists() -> None:
     assert as_lists([np.array([[1, 2]]), (np.int64(3), 4)]) == [[[1, 2]], [3, 4]]

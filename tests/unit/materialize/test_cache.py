@@ -208,7 +208,7 @@ class TestSingleFlight:
             for one in [pool.submit(cache.get, key, run) for key in "ab"]:
                 one.result(SOON)
 
-    def test_many_threads_over_many_images(self) -> None:
+    def test_many_threads_get_their_images_within_the_bound(self) -> None:
         cache = ProcessedImageCache(max_bytes=500)
 
         def ask(number: int) -> None:

@@ -57,7 +57,7 @@ class TestUrls:
             assert (error.code, error.path) == ("path_escape", "$[2]")
         assert materialize(ref, image_processor=processor).images
 
-    def test_through_a_linked_directory(
+    def test_url_through_a_linked_directory_is_refused(
         self, tmp_path: Path, store: ImageStore, processor: PatchProcessor
     ) -> None:
         (ref,) = refs_to(store, RED)

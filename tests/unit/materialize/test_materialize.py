@@ -64,7 +64,7 @@ def test_model_inputs_equal_one_call_of_the_processor(
     assert out["image_grid_thw"].tolist() == [[1, 4, 6], [1, 8, 4], [1, 4, 6]]
 
 
-def test_outputs_of_each_image(store: ImageStore, processor: PatchProcessor) -> None:
+def test_each_image_has_its_own_outputs(store: ImageStore, processor: PatchProcessor) -> None:
     refs = refs_to(store, RED, BLUE)
     images = materialize(refs, image_processor=processor).images
     for one, ref, raw in zip(images, refs, (RED, BLUE), strict=True):
@@ -93,7 +93,7 @@ def test_every_kind_of_argument_is_accepted(store: ImageStore, processor: PatchP
 
 
 @pytest.mark.parametrize("nothing", [None, [], [[]], MMRefs(images=[]), {}, MultiModalData()])
-def test_no_images(nothing: Any, processor: PatchProcessor) -> None:
+def test_no_images_give_no_inputs(nothing: Any, processor: PatchProcessor) -> None:
     found = materialize(nothing, image_processor=processor, mm_token_type_ids=[0, 0])
     assert found == Materialized([])
     assert found.model_inputs() == {}
@@ -134,7 +134,9 @@ def test_outputs_are_read_only(store: ImageStore, processor: PatchProcessor) -> 
         outputs["pixel_values"] = None
 
 
-def test_tensors_of_the_kind_asked_for(store: ImageStore, processor: PatchProcessor) -> None:
+def test_processor_is_asked_for_the_kind_of_tensors(
+    store: ImageStore, processor: PatchProcessor
+) -> None:
     refs = refs_to(store, RED)
     materialize(refs, image_processor=processor)
     materialize(refs, image_processor=processor, return_tensors="np")
@@ -180,14 +182,16 @@ def test_processor_without_settings_needs_the_layout(store: ImageStore) -> None:
     assert_same(found.model_inputs(), PatchProcessor()(images=decoded(RED)))
 
 
-def test_token_types_that_agree(store: ImageStore, processor: PatchProcessor) -> None:
+def test_token_types_that_agree_are_accepted(store: ImageStore, processor: PatchProcessor) -> None:
     refs = refs_to(store, RED, BLUE)
     types = [0, 0, *[1] * 6, 0, 0, *[1] * 8, 0]
     found = materialize(refs, image_processor=processor, mm_token_type_ids=types)
     assert [(one.offset, one.length) for one in found.images] == [(2, 6), (10, 8)]
 
 
-def test_image_without_a_hash_in_its_name(tmp_path: Path, processor: PatchProcessor) -> None:
+def test_image_without_a_hash_in_its_name_is_read(
+    tmp_path: Path, processor: PatchProcessor
+) -> None:
     path = tmp_path / "a page.png"
     path.write_bytes(RED)
     ref = ref_to(RED, path.as_uri())

@@ -19,7 +19,6 @@ from rawmm import (
     PackedFlags,
     PackedFloats,
     PackedTokenIds,
-    RawMMError,
     RawMMItem,
     Tool,
     Trace,
@@ -36,6 +35,7 @@ from rawmm import (
 from rawmm.graph import branches, prepare_turn
 from rawmm.model import packed as _packed
 from rawmm.trainer import as_sample, sample_from
+from tests.builders import refused
 from tests.unit.graph.turns import PAD, TYPES, new_trace, reply, response, sidecar, url, user
 
 if TYPE_CHECKING:
@@ -59,12 +59,6 @@ LISTED = {
     "advantages": [0.1, 0.2],
     "loss_weights": {"ce": [0.0, 1.0, 1.0]},
 }
-
-
-def refused(call: Any) -> RawMMError:
-    with pytest.raises(RawMMError) as caught:
-        call()
-    return caught.value
 
 
 def node() -> MessageNode:

@@ -28,7 +28,6 @@ from rawmm.offload import (
 )
 from rawmm.offload.forms import FORMS
 from rawmm.offload.image_parts import ImageParts
-from rawmm.store import ImageStore
 from rawmm.store.references import Referenced
 from tests.cases import each, every
 from tests.unit.images.pictures import assert_silent, data_url
@@ -50,7 +49,9 @@ from tests.unit.offload.form_bodies import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Door = Callable[[Any, ImageStore, Limits | None], tuple[Any, ImageOffloadStats]]
+    from rawmm.store import ImageStore
+
+    EntryPoint = Callable[[Any, ImageStore, Limits | None], tuple[Any, ImageOffloadStats]]
 
 WRAPS: dict[str, Callable[[Any], Any]] = {
     "a request": message,
@@ -90,7 +91,7 @@ def in_bytes(value: Any, store: ImageStore, limits: Limits | None) -> tuple[Any,
     return json.loads(body), stats
 
 
-DOORS: dict[str, Door] = {"value": in_place, "async": in_a_thread, "bytes": in_bytes}
+ENTRY_POINTS: dict[str, EntryPoint] = {"value": in_place, "async": in_a_thread, "bytes": in_bytes}
 
 
 class Attributes:
@@ -118,14 +119,9 @@ OPAQUE: dict[str, Callable[[Any], Any]] = {
 """Values of Python in which an image is not found."""
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images", durable=False)
-
-
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> Door:
-    return DOORS[request.param]
+@pytest.fixture(params=ENTRY_POINTS)
+def entry_point(request: pytest.FixtureRequest) -> EntryPoint:
+    return ENTRY_POINTS[request.param]
 
 
 def stored_names(store: ImageStore) -> list[str]:
@@ -138,46 +134,52 @@ def stored_names(store: ImageStore) -> list[str]:
 @each("wrap", ["a request", "the result of a tool", "a trace"])
 @each("name", PARTS)
 def test_image_in_each_form_is_offloaded(
-    name: str, wrap: str, door: Door, store: ImageStore
+    name: str, wrap: str, entry_point: EntryPoint, store: ImageStore
 ) -> None:
     where = places(store)
     before, after = (WRAPS[wrap](filled(one, **where)) for one in PARTS[name])
-    value, stats = door(before, store, None)
+    value, stats = entry_point(before, store, None)
     assert value == after
     assert B64 not in json.dumps(value)
     assert stats.images_seen == json.dumps(after).count(where["REF"])
     # What was written is read as such.
-    again, more = door(value, store, None)
+    again, more = entry_point(value, store, None)
     assert again == value
     assert (more.images_seen, more.images_rewritten) == (stats.images_seen, 0)
 
 
 @pytest.mark.parametrize("wrap", WRAPS)
-def test_place_in_a_document_makes_no_difference(wrap: str, door: Door, store: ImageStore) -> None:
+def test_place_in_a_document_makes_no_difference(
+    wrap: str, entry_point: EntryPoint, store: ImageStore
+) -> None:
     where = places(store)
     for before, after in PARTS.values():
-        value, _ = door(WRAPS[wrap](filled(before, **where)), store, None)
+        value, _ = entry_point(WRAPS[wrap](filled(before, **where)), store, None)
         assert value == WRAPS[wrap](filled(after, **where))
 
 
 @each("name", BODIES)
-def test_documents_of_clients_are_offloaded(name: str, door: Door, store: ImageStore) -> None:
+def test_documents_of_clients_are_offloaded(
+    name: str, entry_point: EntryPoint, store: ImageStore
+) -> None:
     where = places(store)
     before, after = (filled(one, **where) for one in BODIES[name])
-    value, stats = door(before, store, None)
+    value, stats = entry_point(before, store, None)
     assert value == after
     assert stats.images_seen == json.dumps(after).count(where["REF"])
 
 
 @each("case", recorded(), ids=lambda case: f"{case['made_by']}: {case['what']}")
 def test_bodies_that_released_packages_write_are_offloaded(
-    case: dict[str, Any], door: Door, store: ImageStore
+    case: dict[str, Any], entry_point: EntryPoint, store: ImageStore
 ) -> None:
-    value, stats = door(case["body"], store, Limits(other_media="refuse", mislabelled="refuse"))
+    value, stats = entry_point(
+        case["body"], store, Limits(other_media="refuse", mislabelled="refuse")
+    )
     assert stats.images_seen == stats.images_rewritten == case["images"]
     assert "iVBOR" not in json.dumps(value)
     assert json.dumps(value).count("file:///") == case["images"]
-    assert door(value, store, None)[0] == value
+    assert entry_point(value, store, None)[0] == value
 
 
 def test_every_form_has_a_row_in_the_table() -> None:
@@ -206,15 +208,15 @@ def test_references_of_every_form_keep_their_images(store: ImageStore) -> None:
         assert kept.names == {where["NAME"]}
 
 
-def test_label_is_corrected_and_counted(door: Door, store: ImageStore) -> None:
+def test_label_is_corrected_and_counted(entry_point: EntryPoint, store: ImageStore) -> None:
     where = places(store)
     for name in ("wrong label", "AI SDK 4", "Anthropic with a wrong type"):
         before = message(filled(PARTS[name][0], **where))
-        stats = door(before, store, None)[1]
+        stats = entry_point(before, store, None)[1]
         assert stats.images_mislabelled == (name != "AI SDK 4")
     before = message(filled(PARTS["wrong label"][0]))
     with pytest.raises(OffloadError) as caught:
-        door(before, store, Limits(mislabelled="refuse"))
+        entry_point(before, store, Limits(mislabelled="refuse"))
     assert caught.value.code == "image_type_mismatch"
 
 
@@ -224,14 +226,14 @@ def test_label_is_corrected_and_counted(door: Door, store: ImageStore) -> None:
 @each("wrap", ["a request", "a list of messages", "the result of a tool"])
 @each("name", REFUSED)
 def test_image_that_cannot_be_offloaded_is_an_error(
-    name: str, wrap: str, door: Door, store: ImageStore
+    name: str, wrap: str, entry_point: EntryPoint, store: ImageStore
 ) -> None:
     part, code = REFUSED[name]
     value = WRAPS[wrap](filled(part))
     value = [value, message(filled(PARTS["chat"][0]))]
     before = copy.deepcopy(value)
     with pytest.raises(OffloadError) as caught:
-        door(value, store, None)
+        entry_point(value, store, None)
     assert caught.value.code == code
     assert caught.value.path.startswith("$[0]")
     assert caught.value.hint
@@ -304,13 +306,13 @@ def test_two_images_in_one_object_name_both_keys(store: ImageStore) -> None:
 @pytest.mark.parametrize("size", [10, 240, 260, 900, 1100])
 @pytest.mark.parametrize("char", ["a", "\u0101"])
 def test_head_of_any_length_is_read_alike_by_all(
-    size: int, char: str, door: Door, store: ImageStore
+    size: int, char: str, entry_point: EntryPoint, store: ImageStore
 ) -> None:
     """What is beyond the characters in which a head ends is seen by no entry point."""
     row = {"shot": f"data:image{char * size}/png;base64,{B64}", "note": "x"}
     for value in ([row], message(row)):
         says = []
-        for read in (door, DOORS["value"]):
+        for read in (entry_point, ENTRY_POINTS["value"]):
             try:
                 says.append(read(copy.deepcopy(value), store, None)[1])
             except OffloadError as error:
@@ -319,10 +321,12 @@ def test_head_of_any_length_is_read_alike_by_all(
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_placeholders_and_images_must_be_as_many(count: int, door: Door, store: ImageStore) -> None:
+def test_placeholders_and_images_must_be_as_many(
+    count: int, entry_point: EntryPoint, store: ImageStore
+) -> None:
     value = {**message({"type": "image"}, {"type": "image"}), "images": [data_url(RAW)] * count}
     with pytest.raises(OffloadError) as caught:
-        door(value, store, None)
+        entry_point(value, store, None)
     assert (caught.value.code, caught.value.path) == ("count_mismatch", "$.images")
     assert stored_names(store) == []
 
@@ -348,28 +352,30 @@ def assert_unchanged(value: Any, store: ImageStore) -> None:
     out, stats = offload_request(body, store=store)
     assert out == body
     assert stats.images_seen == 0
-    for door in DOORS.values():
-        again, same = door(value, store, None)
+    for entry_point in ENTRY_POINTS.values():
+        again, same = entry_point(value, store, None)
         assert again == value
         assert same == stats
     assert stored_names(store) == []
 
 
-def test_other_media_are_counted_and_refused_on_demand(door: Door, store: ImageStore) -> None:
+def test_other_media_are_counted_and_refused_on_demand(
+    entry_point: EntryPoint, store: ImageStore
+) -> None:
     media = [name for name in NO_IMAGE if re.match("PDF|audio|video", name)]
     assert len(media) >= 15
     for name in media:
         value = message(filled(NO_IMAGE[name]))
-        assert door(value, store, None)[1].other_media == (name != "PDF of Bedrock"), name
+        assert entry_point(value, store, None)[1].other_media == (name != "PDF of Bedrock"), name
         if name == "PDF of Bedrock":
             continue  # its media type is not said in a way that all share
         with pytest.raises(OffloadError) as caught:
-            door(value, store, Limits(other_media="refuse"))
+            entry_point(value, store, Limits(other_media="refuse"))
         assert caught.value.code == "other_media"
         assert caught.value.path.startswith("$.messages[0].content[1]")
 
 
-def test_data_urls_in_text_are_counted(door: Door, store: ImageStore) -> None:
+def test_data_urls_in_text_are_counted(entry_point: EntryPoint, store: ImageStore) -> None:
     for name, count in (
         ("text", 0),
         ("text that is a data URL", 1),
@@ -378,9 +384,9 @@ def test_data_urls_in_text_are_counted(door: Door, store: ImageStore) -> None:
         ("tool use", 1),
         ("function call", 1),
     ):
-        assert door(message(filled(NO_IMAGE[name])), store, None)[1].text_data_urls == count
+        assert entry_point(message(filled(NO_IMAGE[name])), store, None)[1].text_data_urls == count
     for name in ("fields of a trace", "tool schema", "content as a string"):
-        assert door(filled(NO_IMAGE_BODIES[name]), store, None)[1].text_data_urls > 0
+        assert entry_point(filled(NO_IMAGE_BODIES[name]), store, None)[1].text_data_urls > 0
 
 
 # --- pictures, bytes and images beside the messages, which only values have

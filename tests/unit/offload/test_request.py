@@ -36,11 +36,6 @@ RAW = picture() + b"!"  # so that the base64 text is padded
 URL = data_url(RAW)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images", durable=False)
-
-
 def uri(store: ImageStore) -> str:
     return store.put(RAW).uri
 
@@ -413,7 +408,7 @@ SOURCES = os.pathsep.join(
 )
 
 
-def test_child_of_a_fork_and_the_end_of_the_interpreter(tmp_path: Path) -> None:
+def test_child_of_a_fork_offloads_and_the_interpreter_ends(tmp_path: Path) -> None:
     """While other threads offload, and count, all the time."""
     code = """
 import atexit, json, os, sys, threading, warnings

@@ -41,11 +41,6 @@ if TYPE_CHECKING:
     from rawmm.images.prepare import ImageInfo, PreparedImage
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path.resolve() / "images"
-
-
 def reference(root: Path, seed: int = 0, kind: str = "PNG") -> str:
     return ImageStore(root).put(picture(kind, seed=seed)).uri
 
@@ -227,7 +222,7 @@ NOISE = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
     ],
 )
 @pytest.mark.parametrize("mode", ["offload", "inline"])
-def test_sources_that_are_refused(
+def test_source_that_is_no_image_is_refused(
     url: str, code: str, got: str | None, mode: str, root: Path
 ) -> None:
     import os
@@ -370,7 +365,7 @@ def test_store_and_image_dir_together_are_a_type_error(root: Path) -> None:
         lambda: offload_request(body, store=store, image_dir=root),
         lambda: offload_request(b"[]", store=store, image_dir=root),
     ):
-        with pytest.raises(TypeError, match=r"^pass image_dir or store, not both: a store has"):
+        with pytest.raises(TypeError, match="not both: a store has"):
             action()
     assert not root.exists()
 
@@ -385,7 +380,7 @@ def test_file_with_the_wrong_size_is_replaced(root: Path) -> None:
     assert store.read(value[0]["image_url"]["url"]) == picture()
 
 
-def test_one_image_for_the_run(root: Path) -> None:
+def test_one_image_is_stored_or_refused(root: Path) -> None:
     answer = offload_image_to_run_assets(url_of(), root)
     assert answer == (reference(root), len(picture()))
     assert offload_image_to_run_assets(url_of(), str(root)) == answer
@@ -401,7 +396,7 @@ def test_one_image_for_the_run(root: Path) -> None:
         assert caught.value.code == code
 
 
-def test_one_image_for_the_run_by_its_environment(
+def test_one_image_is_stored_in_the_directory_of_the_environment(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VF_RENDERER_IMAGE_OFFLOAD_DIR", str(root))
@@ -471,7 +466,7 @@ class SmallWriter(DirectoryWriter):
             raise full
 
 
-full = OffloadError("store_failed", expected="to write", got="no space left on the device")
+full = OffloadError("store_failed", expected="to write", got="no space left")
 
 
 def test_on_a_full_disk_the_first_images_get_the_room_of_later_ones(root: Path) -> None:

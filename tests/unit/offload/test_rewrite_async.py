@@ -15,46 +15,15 @@ from rawmm.errors import OffloadError
 from rawmm.images import Limits
 from rawmm.offload import ImageOffloadStats, offload_images_async, offload_images_inplace
 from rawmm.store import ImageStore
-from rawmm.store.directory_writer import DirectoryWriter
 from tests.unit.images.pictures import assert_silent, part, picture, url_of
+from tests.unit.offload.gated_store import PATIENCE, GatedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-PATIENCE = 600.0
 """Seconds until a gate that never opens fails the test instead of hanging it."""
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path.resolve() / "images"
-
-
-class GatedStore(ImageStore):
-    """A store whose writes wait until the event loop lets them through."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.reached = threading.Event()
-        self.gate = threading.Event()
-        self.threads: set[int] = set()
-
-    def writer(self) -> DirectoryWriter:
-        return GatedWriter(self)
-
-
-class GatedWriter(DirectoryWriter):
-    def __init__(self, store: GatedStore) -> None:
-        super().__init__(store.root, store._counters, durable=True)
-        self.store = store
-
-    def place(self, *args: Any, **kwargs: Any) -> bool:
-        self.store.threads.add(threading.get_ident())
-        self.store.reached.set()
-        assert self.store.gate.wait(PATIENCE), "the event loop made no progress"
-        return super().place(*args, **kwargs)
 
 
 async def until(event: threading.Event) -> None:
@@ -73,7 +42,7 @@ def urls_of(value: dict[str, Any]) -> list[str]:
 async def while_storing(
     value: Any, store: GatedStore, change: Callable[[], None]
 ) -> ImageOffloadStats:
-    """Offload `value`; `change` runs on the loop between the look at it and the rewrite."""
+    """Offload `value`; `change` runs on the loop between the search and the rewrite."""
     task = asyncio.create_task(offload_images_async(value, store=store))
     await until(store.reached)
     change()

@@ -46,11 +46,6 @@ if TYPE_CHECKING:
 PARTS = TYPED | DICTS
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path.resolve() / "images"
-
-
 def all_parts() -> list[Any]:
     return [make(url_of(seed=seed)) for seed, make in enumerate(PARTS.values())]
 
@@ -74,7 +69,7 @@ def test_every_part_in_every_container_is_rewritten(
 
 
 class _Refusing(dict[str, Any]):
-    """Takes no reference; quotes what it has."""
+    """Refuses assignment, and quotes its value in the message."""
 
     def __setitem__(self, key: str, value: Any) -> None:
         if str(value).startswith("file:"):
@@ -249,7 +244,7 @@ def test_cycles_end_and_shared_parts_count_once(root: Path) -> None:
     assert value["b"]["c"] is shared
 
 
-def test_parts_that_share_their_source(root: Path) -> None:
+def test_source_that_parts_share_is_stored_once(root: Path) -> None:
     source = {"url": url_of()}
     value = [{"type": "image_url", "image_url": source} for _ in range(3)]
     stats = offload_images_inplace(value, image_dir=root)
@@ -334,14 +329,14 @@ def test_paths_use_the_names_of_the_wire(root: Path) -> None:
     assert (caught.value.code, caught.value.path) == ("wrong_type", "$[0].image_url")
 
 
-def test_keys_that_are_not_plain(root: Path) -> None:
+def test_keys_that_are_not_plain_are_quoted_in_the_path(root: Path) -> None:
     value = {"a b": {3: [{("x", 1): [StringPart("s3://x")]}]}}
     with pytest.raises(OffloadError) as caught:
         offload_images_inplace(value, image_dir=root)
     assert caught.value.path == '$["a b"]["3"][0]["(\'x\', 1)"][0].image'
 
 
-def test_subclasses_of_dict_and_list(root: Path) -> None:
+def test_subclasses_of_dict_and_list_are_changed_in_place(root: Path) -> None:
     filled = collections.defaultdict(lambda: pytest.fail("filled"), role="user")
     ordered = collections.OrderedDict(type="image", image=url_of(), text=None)
     value = collections.UserList([1]), [filled, ordered]
@@ -363,7 +358,7 @@ def test_list_that_took_a_copy_gets_the_frozen_part_back(root: Path) -> None:
             raise TypeError("no")
 
     parts = [FrozenPart(image_url=FrozenSource(url=url_of(seed=seed))) for seed in range(4)]
-    # Which list is changed first is not said, so there is one on either side.
+    # The order of changes is unspecified, so there is a list on either side.
     value: list[Any] = [[parts[0]], (Message((parts[1],)), Refusing([parts[2]])), [parts[3]]]
     with pytest.raises(OffloadError) as caught:
         offload_images_inplace(value, image_dir=root)

@@ -57,7 +57,7 @@ class Index:
 
 
 class Failing:
-    """Whatever is asked of it fails."""
+    """Every access raises."""
 
     def __index__(self) -> int:
         raise RuntimeError

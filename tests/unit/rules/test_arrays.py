@@ -30,13 +30,10 @@ from rawmm.model.packed import illegal_elements
 from rawmm.rules.packed import MAX_ELEMENTS
 from rawmm.rules.scalars import is_base64
 from rawmm.values.arrays import shown_shape, size_error
+from tests.builders import encoded_array
 
 NAN, INF = float("nan"), float("inf")
 LARGEST = 2**53 - 1
-
-
-def array(dtype: str, shape: list[int], data: bytes) -> dict[str, Any]:
-    return {"__nd__": True, "dtype": dtype, "shape": shape, "data": data}
 
 
 def refused(value: Any, kind: Any) -> list[tuple[str, str]]:
@@ -85,7 +82,7 @@ def mask(ids: Any, counts: Any) -> dict[str, Any]:
     return {
         name: value
         if isinstance(value, dict)
-        else array("int32", [len(value)], struct.pack(f"<{len(value)}i", *value))
+        else encoded_array("int32", [len(value)], struct.pack(f"<{len(value)}i", *value))
         for name, value in parts.items()
     }
 
@@ -102,7 +99,7 @@ class TestSamplingMasks:
         assert refused(mask([], [3, -3]), SamplingMask) == [("out_of_range", "$.counts.data[1]")]
 
     def test_both_arrays_are_checked(self) -> None:
-        wide = array("int64", [1], bytes(8))
+        wide = encoded_array("int64", [1], bytes(8))
         assert refused(mask(wide, wide), SamplingMask) == [
             ("array_size", "$.ids"),
             ("array_size", "$.counts"),
@@ -140,17 +137,17 @@ class TestIllegalElements:
             for at in range(3):
                 values = [right[0], right[1], right[-1]]
                 values[at] = value
-                packed = array(dtype, [3], struct.pack(f"<3{code}", *values))
+                packed = encoded_array(dtype, [3], struct.pack(f"<3{code}", *values))
                 ((_, path),) = refused(packed, kind)
                 assert path == f"$.data[{at}]"
         for value in right:
-            convert(array(dtype, [1], struct.pack(f"<{code}", value)), kind)
+            convert(encoded_array(dtype, [1], struct.pack(f"<{code}", value)), kind)
 
     def test_first_hundred_are_listed_and_the_rest_counted(
         self, kind: Any, dtype: str, code: str, right: list[Any], wrong: list[Any]
     ) -> None:
         values = [right[0], *wrong] * 70_000
-        packed = array(dtype, [len(values)], struct.pack(f"<{len(values)}{code}", *values))
+        packed = encoded_array(dtype, [len(values)], struct.pack(f"<{len(values)}{code}", *values))
         *listed, last = iter_errors(packed, kind)
         assert len(listed) == MAX_ELEMENTS
         illegal = [at for at in range(200) if at % (len(wrong) + 1)][:MAX_ELEMENTS]
@@ -167,7 +164,7 @@ class TestIllegalElements:
         data = bytearray(struct.pack(f"<{code}", right[0]) * 200_000)
         for at in places:
             data[at * size : (at + 1) * size] = struct.pack(f"<{code}", wrong[0])
-        found = refused(array(dtype, [200_000], bytes(data)), kind)
+        found = refused(encoded_array(dtype, [200_000], bytes(data)), kind)
         assert [path for _, path in found] == [f"$.data[{at}]" for at in places]
 
 
@@ -195,7 +192,7 @@ def test_base64_check_agrees_with_the_pattern(text: str) -> None:
 def test_both_formats_refuse_the_same_elements() -> None:
     data = struct.pack("<3i", 1, -1, 2)
     node = {"message": {"role": "user", "content": "x"}, "mask": [False] * 3}
-    document = {**node, "token_ids": array("int32", [3], base64.b64encode(data).decode())}
+    document = {**node, "token_ids": encoded_array("int32", [3], base64.b64encode(data).decode())}
     with pytest.raises(RawMMError) as caught:
         decode_json(json.dumps(document), MessageNode)
     assert (caught.value.code, caught.value.path) == ("out_of_range", "$.token_ids.data[1]")

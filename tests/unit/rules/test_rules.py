@@ -33,8 +33,7 @@ from rawmm.rules.rule import Rule, reader
 from rawmm.validation import errors as collect
 from rawmm.validation.convert import to_struct
 from rawmm.values import arrays
-from rawmm.values.fields import iter_children
-from tests.builders import item_document
+from tests.builders import item_document, structs_in
 from tests.cases import each
 from tests.unit.rules.mutants import mutants
 from tests.unit.rules.test_fast_checks import CHANGES, packed, rollout, text_only, without_sidecars
@@ -59,18 +58,11 @@ FAST: Final = [rule for rule in RULES.values() if rule.holds is not None]
 PATH = tuple[str | int, ...]
 
 
-def structs(value: Any) -> Iterator[Contract]:
-    if isinstance(value, Contract):
-        yield value
-    for _, child in iter_children(value):
-        yield from structs(child)
-
-
 def unchecked(document: Any, kind: Any) -> list[Contract]:
     """The structs of a document, without checking rules; none if its shape is wrong."""
     with collect._pause():
         try:
-            return list(structs(to_struct(document, kind)))
+            return list(structs_in(to_struct(document, kind)))
         except (msgspec.ValidationError, RecursionError):
             return []
 

@@ -121,7 +121,7 @@ class TestFileNames:
         assert not names_image(f"{A[:16]}.png", A[:15] + ("0" if A[15] != "0" else "1"))
         assert not names_image(f"{A}.png", A[:63] + ("0" if A[63] != "0" else "1"))
 
-    def test_locator_of_an_item(self) -> None:
+    def test_locator_of_an_item_is_its_id_or_url(self) -> None:
         bare: dict[str, Any] = {"modality": "image", "family": "f", "payload": {}}
         assert locator_of(RawMMItem(**bare)) is None
         assert locator_of(RawMMItem(**bare, raw_image_id="a.png")) == "a.png"

@@ -1,4 +1,4 @@
-"""Runs calls in threads, one step at a time, in an order that the test says.
+"""Runs calls in threads, one step at a time, in an order that the test chooses.
 
 A step is a call of `os` that looks at, or changes, what the test watches. Before each the thread
 waits until it is chosen.
@@ -97,7 +97,7 @@ class Stage:
                 thread.start()
             while True:
                 with self._change:
-                    # Nobody is under way: each waits for its turn, or has ended.
+                    # No thread is running: each waits for its turn, or has ended.
                     ready = self._change.wait_for(
                         lambda: (
                             self._chosen is None
@@ -117,7 +117,7 @@ class Stage:
 
 
 def every_order(run: Callable[[Choose], None]) -> int:
-    """Call `run` once for every order of the steps; how many there were."""
+    """Call `run` once for every order of the steps. Returns the number of orders."""
     todo: list[list[str]] = [[]]
     runs = 0
     while todo:

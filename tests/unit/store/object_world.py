@@ -79,7 +79,7 @@ class World:
         return f"{self.store.prefix}/.gc/{self.names[image]}"
 
     def place(self, key: str, raw: bytes, age: int) -> None:
-        """Put an object there that is so old."""
+        """Add an object of this age."""
         assert self.client.do(Create(key, raw))
         self.written[key] = self.now - age
 

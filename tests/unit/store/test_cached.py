@@ -182,7 +182,7 @@ def test_store_that_returns_other_bytes_is_found_out(
     assert taken(tmp_path) == 0
 
 
-def test_directory_behind_a_directory(tmp_path: Path) -> None:
+def test_directory_caches_another_directory(tmp_path: Path) -> None:
     behind = ImageStore(tmp_path / "shared")
     stored = behind.put(IMAGES[0])
     store = CachedStore(tmp_path / "cache", behind, 10 * SIZE)

@@ -87,7 +87,7 @@ def test_failed_call_closes_what_it_opened(root: Path) -> None:
 
 @pytest.mark.parametrize("change", ["removed", "moved away", "replaced", "replaced by a link"])
 @pytest.mark.parametrize("durable", [False, True])
-def test_directory_that_changes_while_images_are_staged(
+def test_directory_that_changes_meanwhile_has_the_images_or_is_refused(
     root: Path, change: str, monkeypatch: pytest.MonkeyPatch, *, durable: bool
 ) -> None:
     """The images are in the directory of that name in the end, or the call is refused."""

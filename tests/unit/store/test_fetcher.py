@@ -90,7 +90,7 @@ def in_bytes(value: Any, store: ImageStore) -> Any:
     return json.loads(offload_request(json.dumps(value).encode(), store=store).body)
 
 
-DOORS = {"value": in_place, "async": in_a_thread, "bytes": in_bytes}
+ENTRY_POINTS = {"value": in_place, "async": in_a_thread, "bytes": in_bytes}
 
 
 def refusal(make: HttpsFetcher, address: str) -> OffloadError:
@@ -101,18 +101,18 @@ def refusal(make: HttpsFetcher, address: str) -> OffloadError:
 
 
 class TestOffload:
-    @pytest.mark.parametrize("door", DOORS)
+    @pytest.mark.parametrize("entry_point", ENTRY_POINTS)
     def test_image_is_stored_and_named_by_its_file(
-        self, web: Web, fetcher: Callable[..., HttpsFetcher], tmp_path: Path, door: str
+        self, web: Web, fetcher: Callable[..., HttpsFetcher], tmp_path: Path, entry_point: str
     ) -> None:
         store = ImageStore(tmp_path, fetcher=fetcher())
         stored = ImageStore(tmp_path).prepare(RAW).raw_image_id
         value = body(url(web), url(web, f"image/2?{SECRET}"), url(web))
-        done = DOORS[door](value, store)
+        done = ENTRY_POINTS[entry_point](value, store)
         assert done == body(*[(tmp_path / stored).as_uri()] * 3)
         assert store.read(stored) == RAW
         assert sorted(web.asked) == ["/image", f"/image/2?{SECRET}"]
-        assert DOORS[door](copy.deepcopy(done), store) == done
+        assert ENTRY_POINTS[entry_point](copy.deepcopy(done), store) == done
         assert len(web.asked) == 2
 
     def test_statistics_count_the_image_once_it_is_written(
@@ -132,25 +132,32 @@ class TestOffload:
         part = value["messages"][0]["content"][0]
         assert store.read(part["image_url"]["url"]) == RAW
 
-    @pytest.mark.parametrize("door", DOORS)
+    @pytest.mark.parametrize("entry_point", ENTRY_POINTS)
     @pytest.mark.parametrize("path", ["status/404", "html", "redirect/https://example.org/x"])
     def test_image_that_is_not_fetched_changes_nothing(
-        self, web: Web, fetcher: Callable[..., HttpsFetcher], tmp_path: Path, door: str, path: str
+        self,
+        web: Web,
+        fetcher: Callable[..., HttpsFetcher],
+        tmp_path: Path,
+        entry_point: str,
+        path: str,
     ) -> None:
         value = body(url(web), url(web, path), url(web, "status/500"))
         before = copy.deepcopy(value)
         with pytest.raises(OffloadError) as caught:
-            DOORS[door](value, ImageStore(tmp_path / "images", fetcher=fetcher()))
+            ENTRY_POINTS[entry_point](value, ImageStore(tmp_path / "images", fetcher=fetcher()))
         codes = {"status/404": "fetch_failed", "html": "not_an_image"}
         assert caught.value.code == codes.get(path, "fetch_refused")
         assert caught.value.path == "$.messages[0].content[1].image_url.url"
         assert value == before
         assert not (tmp_path / "images").exists()
 
-    @pytest.mark.parametrize("door", DOORS)
-    def test_store_without_a_fetcher_asks_nobody(self, web: Web, tmp_path: Path, door: str) -> None:
+    @pytest.mark.parametrize("entry_point", ENTRY_POINTS)
+    def test_store_without_a_fetcher_asks_nobody(
+        self, web: Web, tmp_path: Path, entry_point: str
+    ) -> None:
         with pytest.raises(OffloadError) as caught:
-            DOORS[door](body(url(web)), ImageStore(tmp_path))
+            ENTRY_POINTS[entry_point](body(url(web)), ImageStore(tmp_path))
         assert caught.value.code == "bad_locator"
         assert "fetcher=HttpsFetcher" in str(caught.value)
         assert web.asked == []
@@ -266,7 +273,7 @@ class TestHosts:
     def test_name_that_leads_into_a_network_is_refused(
         self, monkeypatch: pytest.MonkeyPatch, address: str
     ) -> None:
-        """One address in private is enough, whichever the connection would use."""
+        """One private address is enough, whichever the connection would use."""
         found = [(0, 0, 0, "", (one, 443)) for one in ("93.184.216.34", address)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         monkeypatch.setattr(socket, "create_connection", None)

@@ -24,11 +24,6 @@ REF = (
 )
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images", durable=False)
-
-
 def told(found: list[Finding]) -> list[tuple[str, str, str]]:
     return [(one.kind, one.file.name, one.error.code) for one in found]
 
@@ -167,7 +162,7 @@ def test_temporary_file_is_stale_when_its_writer_must_be_dead(
     assert fsck(store.root) == []
 
 
-def test_pid_that_no_process_can_have(store: ImageStore) -> None:
+def test_file_of_a_pid_that_no_process_can_have_is_stale(store: ImageStore) -> None:
     store.put(picture())
     path = temporary(store, 9_999_999_999, 2 * HOUR)
     (finding,) = fsck(store.root)

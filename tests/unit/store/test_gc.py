@@ -31,11 +31,6 @@ NOW = timedelta(0)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images", durable=False)
-
-
 def let_time_pass(root: Path) -> None:
     """Until what is there is older than a file that is written now."""
     newest = max(path.lstat().st_ctime_ns for path in root.iterdir())
@@ -309,7 +304,7 @@ HANGS = 300
 
 
 class Gates(NamedTuple):
-    """Where the processes of a test wait for each other, so that it asks no clock.
+    """Barriers for the processes of a test, which therefore needs no clock.
 
     In each round all files are old at first. The collectors read the clock and the directory,
     then everybody starts: writers store, collectors judge and delete.

@@ -38,11 +38,6 @@ def view(url: str) -> DataUrl:
     return parse_data_url(memoryview(url.encode()))
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images", durable=False)
-
-
 def put(store: ImageStore, route: str, url: str, limits: Limits | None = None) -> Any:
     """Store one image; the name of its file."""
     if route == "put":

@@ -63,7 +63,7 @@ def test_image_that_was_stored_is_there_in_every_order(
         assert outcomes["deleted"] == 0
 
 
-def test_two_collectors_and_a_writer_in_some_orders() -> None:
+def test_two_collectors_lose_no_image_of_a_writer() -> None:
     for seed in range(300):
         world = scene()
         kinds = {"writer": "writer", "one": "collector", "other": "collector"}
@@ -167,7 +167,7 @@ def lives(seeds: Sequence[int]) -> Counter[str]:
 
 
 def assert_eventful(counts: Counter[str], lived: int) -> None:
-    """The lives hold what the test is about."""
+    """Shows that the random lives reach every event."""
     for event in ("writer", "keeper", "collector", "deleted", "marked", "young", "died"):
         assert counts[event] > lived // 20, counts
     assert counts["refused"] > 0

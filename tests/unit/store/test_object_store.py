@@ -59,7 +59,7 @@ def test_image_is_written_once_and_found_again(store: ObjectImageStore) -> None:
     assert not store.exists(first.uri)
 
 
-def test_many_images_at_once(store: ObjectImageStore) -> None:
+def test_many_images_at_once_keep_their_order(store: ObjectImageStore) -> None:
     images = [picture(seed=seed) for seed in range(50)]
 
     async def all_of_it() -> None:
@@ -241,7 +241,7 @@ def test_other_objects_are_no_images(store: ObjectImageStore) -> None:
     assert store.read("notes.txt") == b"x"
 
 
-def test_folder_of_an_empty_prefix(store: ObjectImageStore) -> None:
+def test_whole_bucket_is_a_folder(store: ObjectImageStore) -> None:
     whole = open_store(f"memory://whole-{next(_names)}")
     stored = whole.put(RAW)
     assert whole.read(stored.uri) == RAW

@@ -172,7 +172,7 @@ def test_names_in_open_fields_of_structs_are_found() -> None:
     ]
 
 
-def test_values_that_hold_no_text() -> None:
+def test_values_without_text_keep_no_image() -> None:
     moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     assert named([1, 1.5, None, True, moment, moment.date(), msgspec.UNSET, 1j]) == set()
 
@@ -603,7 +603,7 @@ class Decorated:
 
 
 class Inherited(Typed):
-    """A class below a dataclass, and none itself."""
+    """A subclass of a dataclass that is not a dataclass itself."""
 
 
 @dataclasses.dataclass
@@ -676,7 +676,7 @@ class Tree(BaseModel):
 
 
 class BinaryBeside(BaseModel):
-    """Bytes that have no JSON do not hide what stands beside them."""
+    """Bytes without a JSON form do not hide the values beside them."""
 
     raw: Annotated[int, PlainSerializer(lambda _: b"\xff\x00")] = 1
     odd: Annotated[int, PlainSerializer(lambda _: np.zeros(2))] = 1

@@ -348,7 +348,9 @@ def test_truncated_file_is_reported(store: ImageStore) -> None:
         ("file:{root}/x.png", "bad_locator"),
     ],
 )
-def test_locators_that_are_refused(store: ImageStore, locator: str, code: str) -> None:
+def test_locator_that_names_no_image_of_the_store_is_refused(
+    store: ImageStore, locator: str, code: str
+) -> None:
     store.put(picture())
     (store.root.parent / "secret.png").write_bytes(picture())
     with pytest.raises(MaterializeError) as caught:
@@ -403,8 +405,4 @@ def test_verify_reports_an_unreadable_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (fault,) = ImageStore(tmp_path / "file").verify()
     assert fault.code == "store_failed"
-    assert re.fullmatch(
-        r"\$: expected to list '.*/file', got a file where a directory should be; remove it, or "
-        r"choose another directory \[store_failed\]",
-        str(fault),
-    )
+    assert re.match(r"\$: expected to list '.*/file', got a file where", str(fault))

@@ -106,6 +106,15 @@ def test_every_width_gives_the_digest_of_the_definition(
             assert keyed(key, width, longer, start, 1) is None
 
 
+def test_lengths_around_blocks_are_hashed_by_the_definition() -> None:
+    units = (ELEMENT, 32, 64, 128, GROUP, 2 * GROUP)
+    for size in sorted({0, *(unit + more for unit in units for more in (-1, 0, 1))}):
+        digest = defined(TEST_KEY, TEST_TEXT[:size])
+        for width in THERE:
+            assert keyed(TEST_KEY, width, TEST_TEXT[:size]) == digest
+            assert keyed(TEST_KEY, width, TEST_TEXT[:size] + b'"', 0, 1) == (size, digest)
+
+
 def test_first_quote_is_found_wherever_it_is() -> None:
     text = bytes(range(128, 256)) * 20
     for width in THERE:

@@ -36,7 +36,7 @@ class Web(ThreadingHTTPServer):
         return int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that hang up."""
+        """Do not report clients that hang up."""
 
     def stop(self) -> None:
         self.closing.set()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from rawmm import (
     EncodedArray,
     MMImageItem,
@@ -17,6 +19,16 @@ from tests.builders import FINGERPRINT, mm_hash_of, sha256_of
 
 PAD = 7
 DIRECTORY = "/data/outputs/run_demo/assets/images"
+
+
+class FullImage(msgspec.Struct, array_like=True):
+    """An image of a sample as prime-rl's transport decodes it in August 2026."""
+
+    item: dict[str, Any]
+    hash: str
+    uri: str
+    offset: int
+    length: int
 
 
 def uri(number: int) -> str:

@@ -63,7 +63,7 @@ class TestReferences:
         assert encode_msgpack(refs) == (WIRE / "mm_refs.image_refs.msgpack").read_bytes()
 
     @pytest.mark.parametrize("image_dir", [DIRECTORY, Path(DIRECTORY), DIRECTORY + "/"])
-    def test_id_in_the_image_directory(self, image_dir: Any) -> None:
+    def test_id_in_the_image_directory_becomes_its_url(self, image_dir: Any) -> None:
         refs = built(sidecar(*SPANS), image_dir=image_dir, mm_token_type_ids=TYPES)
         assert [image.uri for image in refs.images] == [uri(0), uri(1)]
         assert [image.hash for image in refs.images] == [mm_hash_of(0), mm_hash_of(1)]
@@ -71,11 +71,11 @@ class TestReferences:
         assert refs.images[0].item.raw_image_id == f"{sha256_of(0)}.png"
         assert decode_msgpack(encode_msgpack(refs), MMRefs) == refs
 
-    def test_directory_that_needs_escapes(self) -> None:
+    def test_directory_that_needs_escapes_is_escaped(self) -> None:
         refs = built(sidecar((0, 1)), image_dir="/data/my run#1/ü")
         assert refs.images[0].uri == f"file:///data/my%20run%231/%C3%BC/{sha256_of(0)}.png"
 
-    def test_id_in_a_store(self) -> None:
+    def test_id_in_a_store_becomes_the_url_of_to_uri(self) -> None:
         refs = built(sidecar((0, 1)), to_uri=lambda name: f"hdfs://bucket/{name}")
         assert refs.images[0].uri == f"hdfs://bucket/{sha256_of(0)}.png"
 
@@ -110,10 +110,11 @@ class TestLocators:
     def test_descriptor_only_item_is_refused(self) -> None:
         given = sidecar(*SPANS)
         given.mm_items["image"][1].raw_image_id = None
-        assert str(refused(given, image_dir=DIRECTORY)) == (
+        error = refused(given, image_dir=DIRECTORY)
+        assert error.code == "no_locator"
+        assert str(error).startswith(
             "$.mm_items.image[1]: expected raw_image_id or raw_image_uri, got a descriptor-only"
-            " item; the trainer reads every file; the sidecars of the message graph keep locators"
-            " [no_locator]"
+            " item; the trainer reads every file; "
         )
 
     def test_id_without_a_directory_is_refused(self) -> None:

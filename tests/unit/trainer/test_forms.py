@@ -33,7 +33,7 @@ from rawmm.upgrades import upgrade
 from tests import builders
 from tests.cases import each
 from tests.unit.images.pictures import assert_silent, data_url, picture
-from tests.unit.trainer.samples import experts, sample
+from tests.unit.trainer.samples import FullImage, experts, sample
 
 WIRE = Path(__file__).parent.parent.parent / "data/wire/trainer"
 LAYOUT = layouts.get("qwen_vl", min_pixels=1024)
@@ -44,16 +44,6 @@ class UrlImage(msgspec.Struct, array_like=True):
     """What prime-rl decodes in late August 2026."""
 
     url: str
-    offset: int
-    length: int
-
-
-class FullImage(msgspec.Struct, array_like=True):
-    """What it decodes in August 2026."""
-
-    item: dict[str, Any]
-    hash: str
-    uri: str
     offset: int
     length: int
 
@@ -102,11 +92,6 @@ def refused(call: Any, *args: Any, **kwargs: Any) -> RawMMError:
     with pytest.raises(RawMMError) as caught:
         call(*args, **kwargs)
     return caught.value
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> ImageStore:
-    return ImageStore(tmp_path / "images")
 
 
 @pytest.fixture
@@ -221,13 +206,13 @@ class TestReferences:
         one = sample(4, (1, 2))
         assert decode_sample(encode_sample(one)) == one
 
-    def test_urls(self, stored: TrainingSample) -> None:
+    def test_references_become_urls(self, stored: TrainingSample) -> None:
         refs = as_read(encode_sample(stored, form="urls"), "urls")
         assert [(one.url, one.offset, one.length) for one in refs.images] == [
             (one.uri, one.offset, one.length) for one in images_of(stored)
         ]
 
-    def test_descriptor_and_uris(self, stored: TrainingSample) -> None:
+    def test_references_become_a_descriptor_and_uris(self, stored: TrainingSample) -> None:
         refs = as_read(encode_sample(stored, form="descriptor_and_uris"), "descriptor_and_uris")
         assert refs.uris == [one.uri for one in images_of(stored)]
         assert {item["version"] for item in refs.descriptor["mm_items"]["image"]} == {1}

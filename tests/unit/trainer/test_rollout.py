@@ -43,7 +43,7 @@ def error(trace: Trace, **kwargs: Any) -> tuple[str, str]:
 
 
 class TestSample:
-    def test_tokens_streams_and_images(self) -> None:
+    def test_sample_has_tokens_streams_and_images_of_its_branch(self) -> None:
         sample = made(with_images(), env_name="demo", temperature=0.7)
         assert sample.token_ids == [1, 7, 7, 2, 90, 91, 1, 7, 7, 7, 2, 90, 91]
         assert sample.mask == [False] * 4 + [True] * 2 + [False] * 5 + [True] * 2
@@ -58,11 +58,11 @@ class TestSample:
             assert getattr(sample, name) is None
         assert sample.routed_experts is None
 
-    def test_images_in_a_store(self) -> None:
+    def test_images_in_a_store_have_the_url_of_to_uri(self) -> None:
         sample = sample_from(branch(with_images()), to_uri=lambda name: f"s3://bucket/{name}")
         assert images_of(sample)[1].uri == f"s3://bucket/{sha256_of(1)}.png"
 
-    def test_text(self) -> None:
+    def test_branch_of_text_has_no_references(self) -> None:
         trace = new_trace()
         play(trace, [user("hello")], response([1, 2, 3], message_spans=[(0, 3)]))
         sample = sample_from(branch(trace))
@@ -74,7 +74,7 @@ class TestSample:
         assert made(with_images(), mask=mask).mask == mask
         assert error(with_images(), mask=mask[1:]) == ("stream_length", "$.mask")
 
-    def test_advantages_and_reference_logprobs(self) -> None:
+    def test_advantages_and_reference_logprobs_are_filled_with_zeros(self) -> None:
         trace = with_images()
         trace.nodes[1].advantages = [0.5, 0.25]
         trace.nodes[3].reference_logprobs = [-1.0, -2.0]
@@ -87,7 +87,7 @@ class TestSample:
         trace.nodes[1].advantages = []
         assert made(trace).advantages == [0.0] * 13
 
-    def test_loss_weights(self) -> None:
+    def test_loss_weights_are_sorted_by_name_and_filled(self) -> None:
         trace = with_images()
         trace.nodes[0].loss_weights = {"ce": [0.1, 0.2, 0.3, 0.4], "mine": [1.0] * 4}
         trace.nodes[3].loss_weights = {"ce": [0.5, 0.6], "ref_kl": [0.0, 0.0]}
@@ -105,7 +105,7 @@ class TestRouting:
                 node.routed_experts = experts(len(node.token_ids))
         return trace
 
-    def test_every_node(self) -> None:
+    def test_routing_of_every_node_is_joined(self) -> None:
         trace = self.trace()
         data = [experts(len(node.token_ids)).data for node in trace.nodes]
         assert made(trace).routed_experts == EncodedArray(

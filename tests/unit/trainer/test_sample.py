@@ -13,7 +13,7 @@ from rawmm import MMRefs, ProcessedPayloadError, RawMMError, to_builtins
 from rawmm.trainer import TrainingSample, as_sample
 from rawmm.trainer.sample import FIELDS
 from tests.cases import each
-from tests.unit.trainer.samples import PAD, experts, image, sample
+from tests.unit.trainer.samples import PAD, FullImage, experts, image, sample
 
 
 class RoutedExperts(msgspec.Struct, array_like=True):
@@ -24,16 +24,8 @@ class RoutedExperts(msgspec.Struct, array_like=True):
     dtype: str
 
 
-class TheirImage(msgspec.Struct, array_like=True):
-    item: dict[str, Any]
-    hash: str
-    uri: str
-    offset: int
-    length: int
-
-
 class TheirRefs(msgspec.Struct, array_like=True):
-    images: list[TheirImage]
+    images: list[FullImage]
 
 
 class TheirSample(msgspec.Struct, array_like=True):
@@ -80,7 +72,7 @@ class TestAccepted:
             logprobs=SAMPLE.logprobs,
             temperatures=SAMPLE.temperatures,
             env_name="demo",
-            mm_refs=TheirRefs([TheirImage(*one) for one in images]),
+            mm_refs=TheirRefs([FullImage(*one) for one in images]),
             routed_experts=RoutedExperts(routed.data, routed.shape, routed.dtype),
             mm_token_type_ids=SAMPLE.mm_token_type_ids,
             teacher_logprobs=[-1.0] * 9,
@@ -104,7 +96,7 @@ class TestAccepted:
     def test_routing_is_accepted(self, routed: Any) -> None:
         assert as_sample(plain(SAMPLE) | {"routed_experts": routed}).routed_experts == experts(9)
 
-    def test_numbers_of_the_right_type(self) -> None:
+    def test_integers_become_floats(self) -> None:
         taken = as_sample(plain(SAMPLE) | {"logprobs": tuple(range(9))})
         assert taken.logprobs == [float(i) for i in range(9)]
         assert type(taken.logprobs) is list
@@ -217,10 +209,9 @@ class TestRefused:
         """With and without references."""
         with pytest.raises(ProcessedPayloadError) as caught:
             as_sample(plain(base) | {"mm_kwargs": kwargs})
-        assert str(caught.value) == (
-            "$.mm_kwargs: expected references to raw images, in mm_refs, got the output of "
-            "an image processor; rebuild the sample from its rollout [processed_payload]"
-        )
+        said = str(caught.value)
+        assert said.startswith("$.mm_kwargs: expected references to raw images, in mm_refs, got ")
+        assert said.endswith("; rebuild the sample from its rollout [processed_payload]")
 
 
 class TestImages:

@@ -44,7 +44,9 @@ SAMPLE = sample(
         (10**9, 9, 2),
     ],
 )
-def test_every_limit(limit: int, tokens: int, images: int) -> None:
+def test_every_limit_cuts_all_streams_and_whole_images(
+    limit: int, tokens: int, images: int
+) -> None:
     before = copy.deepcopy(SAMPLE)
     cut = truncate(SAMPLE, limit)
     assert before == SAMPLE

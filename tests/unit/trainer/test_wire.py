@@ -58,7 +58,7 @@ class TestPrimeRl:
         assert name in str(caught.value)
 
     @pytest.mark.parametrize("form", ["descriptor_and_uris", "inline"])
-    def test_rest_of_other_layouts(self, form: str) -> None:
+    def test_fields_of_other_layouts_are_kept(self, form: str) -> None:
         """Fields of other versions of the transport are kept."""
         data, fields = read(form)
         values = msgspec.msgpack.decode(data)
@@ -141,7 +141,7 @@ class TestEncode:
         one = sample(4, (1, 2), routed_experts=experts(4), advantages=[1.0] * 4)
         assert decode_sample(encode_sample(one)) == one
 
-    def test_payloads_in_other_containers(self) -> None:
+    def test_payloads_in_other_containers_are_encoded(self) -> None:
         one = sample(4, (1, 2))
         assert one.mm_refs is not None
         item = one.mm_refs.images[0].item
@@ -165,7 +165,7 @@ class TestEncode:
             encode_sample(one)
         assert (caught.value.code, caught.value.path) == ("unknown_field", f"$.{name}")
 
-    def test_transport_of_few_fields(self) -> None:
+    def test_sample_returns_from_a_transport_of_few_fields(self) -> None:
         fields = ("token_ids", "mask", "logprobs", "temperatures")
         one = sample(3, mm_token_type_ids=None, env_name="")
         assert decode_sample(encode_sample(one, fields=fields), fields=fields) == one

@@ -42,6 +42,7 @@ from tests.unit.upgrades.forms import (
     sidecar,
     without_version,
 )  # fmt: skip
+from tests.zoo import BatchFeature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,16 +102,6 @@ class Plain(enum.Enum):
     IMAGE = "image"
 
 
-class BatchFeature(UserDict):  # type: ignore[type-arg]
-    """The output of an image processor."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.data[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-
 class Getter:
     """Has `__getitem__`, which msgspec takes for a mapping."""
 
@@ -119,7 +110,7 @@ class Getter:
 
 
 class Hostile:
-    """Fails in whatever is asked of it."""
+    """Every access raises."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("a secret")

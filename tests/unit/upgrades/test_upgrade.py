@@ -247,7 +247,7 @@ def test_unrelated_data_is_a_typed_error(value: Any, kind: Any) -> None:
 
 
 def test_types_outside_the_contract_are_refused_as_such() -> None:
-    with pytest.raises(TypeError, match="is not a type of the contract"):
+    with pytest.raises(TypeError, match="not a type of"):
         upgrade({}, int)
 
 

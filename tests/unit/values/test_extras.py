@@ -20,7 +20,6 @@ from rawmm import (
     EncodedArray,
     Episode,
     MessageNode,
-    RawMMError,
     Tool,
     Trace,
     UserMessage,
@@ -35,6 +34,7 @@ from rawmm import (
 )
 from rawmm.model.types import TYPES
 from rawmm.values.extras import merge_extras
+from tests.builders import refused
 from tests.property.oracle import without_defaults
 
 USER: dict[str, Any] = {"message": {"role": "user", "content": "x"}}
@@ -96,12 +96,6 @@ WRONG: dict[Any, str] = {
 }
 """A field of each open type that does not accept text."""
 everywhere = pytest.mark.parametrize("place", PLACES)
-
-
-def refused(call: Any) -> RawMMError:
-    with pytest.raises(RawMMError) as caught:
-        call()
-    return caught.value
 
 
 def below(value: Any, path: str) -> Any:
@@ -430,7 +424,7 @@ class TestTrace:
         error = refused(lambda: decode_json(json.dumps(nodes), list[MessageNode]))
         assert (error.code, error.path) == ("parent_order", "$[1].parent")
 
-    def test_trace_with_extra_fields_in_lists_and_dicts(self) -> None:
+    def test_trace_in_lists_and_dicts_keeps_its_extra_fields(self) -> None:
         trace = convert({"nodes": [USER], "future": 1}, Trace)
         assert refused(lambda: encode_json({"a": {1: trace}})).path == "$.a"
         written = json.loads(encode_json({"a": [trace, 1], "b": "x"}))

@@ -178,7 +178,7 @@ class TestNodes:
 
 
 class TestImages:
-    def test_facts_of_an_image(self) -> None:
+    def test_image_is_shown_with_size_and_orientation(self) -> None:
         turned = picture("JPEG", (64, 48), exif=exif_of(6))
         page = page_of(viewed(trace(node(None, image_part(turned, "image/jpeg")))))
         (fact,) = page.index["images"]

@@ -15,7 +15,7 @@ from rawmm.cli.bugs import InternalError, report_bugs
 from rawmm.cli.bundles import Bundle, BundleWriter
 from rawmm.cli.compressed import inner_name
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.inputs import Column, FilesFormat, all_inputs
+from rawmm.cli.inputs import Column, FilesFormat, all_inputs, check_once
 from rawmm.cli.moving import Images, verified
 from rawmm.cli.output import UsageError, console, counted, progress, size
 from rawmm.cli.records import STDIO, FileFormat, open_source
@@ -24,7 +24,7 @@ from rawmm.cli.rewrite import decode_text
 from rawmm.errors import OffloadError, RawMMError
 from rawmm.locators import scheme_of
 from rawmm.offload import offload_images_inplace, replace_locators
-from rawmm.store import is_bundle, put_image, url_of_id
+from rawmm.store import STORE_FAILURES, is_bundle, put_image, url_of_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,6 +76,7 @@ def bundle(
         raise UsageError("nothing to bundle: give one or more files or bundles")
     if (output is None) != verify:
         raise UsageError("give --output, or --verify to write nothing; not both")
+    check_once(files)
     store = None if image_dir is None else open_store(image_dir)
     place = _Place()
     try:
@@ -90,7 +91,10 @@ def bundle(
         return 2
     except RawMMError as error:
         fault = error
-    console().print(located(place.file, place.line, fault))
+    if fault.code in STORE_FAILURES:
+        terminal.error(fault.message)
+        return 2
+    console(for_errors=True).print(located(place.file, place.line, fault))
     return 1
 
 
@@ -135,9 +139,8 @@ def _write(
                 for data in source:
                     writer.write(packer.packed(data, encoding))
                     records += 1
-    terminal.info(
-        f"{counted(records, 'record')}, {counted(writer.images, 'image')} of {size(writer.size)}"
-    )
+    of_size = f" of {size(writer.size)}" if writer.images else ""
+    terminal.info(f"{counted(records, 'record')}, {counted(writer.images, 'image')}{of_size}")
     return 0
 
 

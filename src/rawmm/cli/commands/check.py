@@ -15,7 +15,7 @@ from rawmm.cli.documents import decode_plain, key_errors
 from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.foreign import type_hint_of
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.inputs import Column, FilesFormat, all_inputs
+from rawmm.cli.inputs import Column, FilesFormat, all_inputs, check_not_read
 from rawmm.cli.layout import allowed_layouts
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.output import UsageError
@@ -143,9 +143,10 @@ def check(
 ) -> int:
     """Check files against the contract and list every error as FILE:LINE:COLUMN::$.path: message.
 
-    Files are JSON, JSON Lines or MessagePack, and contain traces, nodes, messages, sidecars,
-    references or OpenAI chat requests. LINE is the line in JSON Lines, or the number of the
-    document in a MessagePack stream. For malformed JSON, LINE and COLUMN locate the first fault.
+    Files are JSON, JSON Lines, MessagePack or Parquet, and contain traces, nodes, messages,
+    sidecars, references or OpenAI chat requests. LINE is the line in JSON Lines, or the number of
+    the document in a MessagePack stream. For malformed JSON, LINE and COLUMN locate the first
+    fault.
     """
     if not files:
         raise UsageError("nothing to check: give one or more files, or - for standard input")
@@ -170,6 +171,8 @@ def check(
         )
         for name, given in all_inputs(files, input_format_name, "--input-format", column)
     ]
+    if summary is not None:
+        check_not_read(summary, "--summary", (given for _, given in inputs))
     with Report(style, max_errors) as report, open_engine(engine, jobs, address) as opened_engine:
         audit = Audit(inputs, opened_engine, report)
         try:

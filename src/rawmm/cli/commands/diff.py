@@ -11,23 +11,23 @@ from cyclopts import Parameter
 
 from rawmm.cli import output
 from rawmm.cli.array_bytes import to_json
-from rawmm.cli.inputs import Column, FilesFormat  # noqa: TC001  (cyclopts reads them)
+from rawmm.cli.inputs import Column, FilesFormat, find_inputs
 from rawmm.cli.output import UsageError, console, counted
-from rawmm.cli.records import STDIO, Input, open_source
+from rawmm.cli.records import STDIO, open_source
 from rawmm.cli.report import located, location_of
 from rawmm.cli.rewrite import decode_record
-from rawmm.errors import RawMMError, json_path, shown
+from rawmm.errors import RawMMError, json_path, printable, shown, shown_file
 from rawmm.values.difference import MISSING, differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rawmm.cli.records import Record, Source
+    from rawmm.cli.records import FileFormat, Input, Record, Source
     from rawmm.values.difference import Difference
 
 
 def diff(
-    old: Annotated[str, Parameter(name="A", help="A file; - is standard input.")],
+    old: Annotated[str, Parameter(name="A", help="A file, or bundle of one; - is standard input.")],
     new: Annotated[str, Parameter(name="B", help="Another file, of any format.")],
     /,
     *,
@@ -56,8 +56,8 @@ def diff(
     differing = records = 0
     try:
         with (
-            open_source(Input(old, input_format_name, "--input-format", column)) as first,
-            open_source(Input(new, input_format_name, "--input-format", column)) as second,
+            open_source(_one_input(old, input_format_name, column)) as first,
+            open_source(_one_input(new, input_format_name, column)) as second,
         ):
             pairs = zip_longest(place.records(first), place.records(second))
             for before, after in pairs:
@@ -79,8 +79,24 @@ def diff(
         output.info(f"{counted(differing, 'record')} of {records} differ{'s' * (differing == 1)}")
         return 1 if differing else 0
     sys.stdout.flush()
-    console().print(located(place.name, place.line, fault))
+    console(for_errors=True).print(located(place.name, place.line, fault))
     return 1
+
+
+def _one_input(path: str, form: FileFormat | None, column: str | None) -> Input:
+    """The file that an argument names, or the one file of a folder, pattern or bundle.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    first, *others = find_inputs(path, form, "--input-format", column)
+    if others:
+        files = counted(len(others) + 1, "file")
+        raise UsageError(
+            f"{shown_file(printable(path))}: has {files}, and diff compares two files; "
+            f"name one, e.g. {first.input.name}"
+        )
+    return first.input
 
 
 class _Place:

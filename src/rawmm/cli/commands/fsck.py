@@ -98,8 +98,9 @@ def fsck(
         output.error(failed.message)
         return 2
     if failed is not None:
-        if files is None:
-            raise failed
+        if files is None or not files.at[0]:  # of the store, such as one that cannot be repaired
+            output.error(failed.message)
+            return 2
         return files.refused(failed)
     _summary(counts, looked, referenced=files is not None)
     return 1 if any(counts[kind] for kind in WRONG) else 0

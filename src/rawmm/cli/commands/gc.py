@@ -77,6 +77,8 @@ def gc(
     except RawMMError as error:
         if error.code == "no_references":
             raise UsageError(f"{error.message} (--allow-empty)") from None
+        if not files.at[0]:  # of the store, such as one that takes no grace period
+            raise UsageError(error.message) from None
         return files.refused(error)
     root = open_store(image_dir).root
     for name in stats.deleted:

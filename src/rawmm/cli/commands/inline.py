@@ -27,6 +27,7 @@ from rawmm.offload import replace_locators
 
 if TYPE_CHECKING:
     from rawmm.offload import FoundLocator
+    from rawmm.store import Store
 
 
 def inline(
@@ -38,7 +39,8 @@ def inline(
         str | None,
         Parameter(
             help="Directory, or URL of another store, of images that are named without a place, "
-            "or that are no longer where their URLs say."
+            "or that are no longer where their URLs say. By default the bundle that has the "
+            "records."
         ),
     ] = None,
     form: InputFormat = None,
@@ -52,8 +54,9 @@ def inline(
     changed; references of a trainer, which cannot hold an image, are an error.
     """
     check_output(source, output, output_format)
-    filler = _Filler(Images(None if image_dir is None else open_store(image_dir)))
+    given = None if image_dir is None else open_store(image_dir)
     with Rewrite(source, form, "inline", column) as run:
+        filler = _Filler(run, given)
         failure = run.write(output, output_format, filler.filled, durable=durable)
     if failure is not None:
         return run.failed(failure)
@@ -65,12 +68,29 @@ def inline(
 
 
 class _Filler:
-    """Replaces locators by data URLs. `images` counts them."""
+    """Replaces locators by data URLs. `images` counts them.
 
-    def __init__(self, images: Images) -> None:
+    Args:
+        run: the pass; images of a file in a bundle are in the bundle.
+        given: where all images are, if the user said so.
+    """
+
+    def __init__(self, run: Rewrite, given: Store | None) -> None:
         self.images = 0
-        self._images = images
+        self._run = run
+        self._given = given
+        self._of: dict[str | None, Images] = {}
         self._urls: dict[str, str] = {}
+
+    @property
+    def _images(self) -> Images:
+        bundle = self._run.found.input.bundle
+        if bundle not in self._of:
+            store = self._given
+            if store is None and bundle is not None:
+                store = open_store(bundle)
+            self._of[bundle] = Images(store)
+        return self._of[bundle]
 
     def filled(self, value: Any) -> Any:
         """A record with its images inline, in place."""

@@ -14,7 +14,7 @@ from rawmm.cli.bugs import InternalError
 from rawmm.cli.dry_store import DryStore
 from rawmm.cli.engines import Address, EngineName, Jobs, open_engine
 from rawmm.cli.image_dir import open_store, open_writable_store
-from rawmm.cli.inputs import find_inputs
+from rawmm.cli.inputs import check_not_read, find_inputs
 from rawmm.cli.layout import DECODINGS, Decoding, ImageTokens, named_layout
 from rawmm.cli.malformed import with_fault
 from rawmm.cli.many import Manifest as ManifestFile
@@ -159,6 +159,7 @@ def offload(
             store = _opened(options, dry_run=dry_run)
             listed = _Listed(run, max_errors)
             if left_out is not None:
+                check_not_read(left_out, "--refused", (found.input for found in run.inputs))
                 listed.file = stack.enter_context(RefusedRecords(left_out, durable=durable))
             if dry_run:
                 failure, counts = _tried_file(run, options, store, listed)
@@ -173,7 +174,8 @@ def offload(
         return 2 if listed.bugs else 1 if listed.count else 0
     if keep_going or output is None or dry_run:
         raise UsageError(
-            "--keep-going and --dry-run take one file: no --manifest, --engine, --jobs"
+            "--keep-going and --dry-run work in this process; leave out --manifest, --engine and "
+            "--jobs"
         )
     found = find_inputs(source, form, "--input-format", column)
     _opened(options)

@@ -67,25 +67,26 @@ def stats(
 
     Turns are sampled messages. Inline is the base64 text of images in records. Saved is what
     storing each distinct image once saves, or has saved: the base64 text of all images less the
-    size of the distinct ones. Errors are those that rawmm check finds, by code; they do not change
-    the exit code.
+    size of the distinct ones. Errors are those that rawmm check finds, by code. Those of records do
+    not change the exit code; it is 1 if a file is damaged, and 2 if one cannot be read.
     """
     if not files:
         raise UsageError("nothing to count: give one or more files, or - for standard input")
     work_of(image_dir)  # says what is wrong with the option
     inputs = list(all_inputs(files, input_format_name, "--input-format", column))
-    total, rows, code = Statistics(), list[tuple[str, Statistics]](), 0
+    total, rows, code, unreadable = Statistics(), list[tuple[str, Statistics]](), 0, 0
     with open_engine(engine, jobs, address) as opened_engine:
         for name, counted in _counted(inputs, opened_engine, image_dir):
             for error in counted.failures:
                 code = max(code, _say(name, error))
+            unreadable += any(isinstance(error, UsageError) for error in counted.failures)
             if counted.is_read:
                 total.add(counted.found)
                 rows.append((name, counted.found))
                 if as_json:
                     _write_json({"file": name} | counted.found.as_dict())
     if as_json:
-        _write_json({"files": len(rows)} | total.as_dict())
+        _write_json({"files": len(rows), "unreadable": unreadable} | total.as_dict())
     else:
         if len(rows) > 1:
             rows.append((f"{len(rows)} files", total))
@@ -99,7 +100,7 @@ class Counted(NamedTuple):
     Attributes:
         found: the counts.
         failures: why the rest of it could not be read or counted; a bug in a record with its line.
-        is_read: whether records of it were counted.
+        is_read: whether its records, or that it is damaged, were counted.
         lines, size: lines and bytes that were read.
     """
 
@@ -144,6 +145,9 @@ def work_of(image_dir: str | None) -> Callable[[Piece], tuple[Counted, None]]:
             if reader.failure is not None:
                 failures.append(reader.failure)
             is_read = reader.failure is None or found.records > 0
+            if isinstance(reader.failure, RawMMError):  # counted as `check` does
+                found.errors[reader.failure.code] += 1
+                is_read = True
             return Counted(found, failures, is_read, reader.lines, reader.done), None
 
     return work

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import webbrowser
 from contextlib import suppress
 from itertools import zip_longest
+from math import inf
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,24 +17,25 @@ from rawmm.cli.commands.check import Checker
 from rawmm.cli.compressed import inner_name
 from rawmm.cli.documents import decode_plain
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.inputs import find_inputs
+from rawmm.cli.inputs import Column, FilesFormat, check_not_read, check_once, find_inputs
 from rawmm.cli.layout import named_layout
 from rawmm.cli.output import UsageError, counted
 from rawmm.cli.record_types import named_type
-from rawmm.cli.records import STDIO, Format, Input, open_source
+from rawmm.cli.records import STDIO, FileFormat, Input, open_source
 from rawmm.cli.writer import Target
-from rawmm.errors import RawMMError
-from rawmm.store import is_bundle
+from rawmm.errors import RawMMError, printable
 from rawmm.view import DEFAULT_BUDGET, Page, ViewedRecord, is_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _MAX_RECORDS: Final = 1_000
 
 
 def view(
-    *files: Annotated[str, Parameter(help="Files or bundles to show; - is standard input.")],
+    *files: Annotated[
+        str, Parameter(help="Files, folders, patterns or bundles to show; - is standard input.")
+    ],
     image_dir: Annotated[
         str | None,
         Parameter(
@@ -55,20 +58,16 @@ def view(
     compare: Annotated[
         str | None,
         Parameter(
-            help="Another file. Its records are shown beside those of FILE, and the first "
-            "difference is marked.",
+            help="Another file, or bundle. Its records are shown beside those of FILE, and the "
+            "first difference is marked.",
         ),
     ] = None,
     type_name: Annotated[
         str | None,
         Parameter(name=["--type", "-t"], help="Type of every record. Detected by default."),
     ] = None,
-    input_format_name: Annotated[
-        Format | None,
-        Parameter(
-            name="--input-format", help="Format of the files, by default that of their extension."
-        ),
-    ] = None,
+    form: FilesFormat = None,
+    column: Column = None,
     layout: Annotated[
         str | None,
         Parameter(
@@ -93,18 +92,22 @@ def view(
         raise UsageError("nothing to show: give one or more files, or - for standard input")
     if compare is not None and len(files) != 1:
         raise UsageError("--compare takes one file to compare with one other")
-    if image_megabytes < 0 or max_records < 0:
+    if not 0 <= image_megabytes < inf or max_records < 0:
         raise UsageError("--image-megabytes and --max-records take 0 or a positive number")
-    target = _target(files[0], to)
-    reader = _Reader(type_name, input_format_name)
-    bundles = (path for path in files if is_bundle(path))
+    check_once([*files, *([] if compare is None else [compare])])
+    shown = _inputs(files, form, column)
+    others = [] if compare is None else _inputs([compare], form, column)
+    target = _target(files[0], shown, to)
+    check_not_read(target, "--output", [*shown, *others])
+    reader = _Reader(type_name)
+    bundles = (given.bundle for given in shown if given.bundle is not None)
     place = next(bundles, None) if image_dir is None else image_dir
     store = None if place is None else open_store(place)
     family = None if layout is None else named_layout(layout)
     named = files if compare is None else (*files, compare)
-    title = ", ".join(Input(path, input_format_name, "").name for path in named[:3])
+    title = ", ".join(Input(path, form, "").name for path in named[:3])
     with Page(title, store, megabytes=image_megabytes, layout=family) as page:
-        for one, other in reader.pairs(files, compare):
+        for one, other in reader.pairs(shown, others):
             if max_records and page.records >= max_records:
                 page.left_out += 1
             elif compare is None:
@@ -120,42 +123,59 @@ def view(
     return 0
 
 
+def _inputs(paths: Sequence[str], form: FileFormat | None, column: str | None) -> list[Input]:
+    """The files that arguments name.
+
+    Raises:
+        UsageError: an argument names none.
+    """
+    return [
+        found.input for path in paths for found in find_inputs(path, form, "--input-format", column)
+    ]
+
+
 class _Reader:
     """Reads files as records with their violations."""
 
-    def __init__(self, type_name: str | None, form: Format | None) -> None:
-        self._form = form
-        self._checker = Checker(None if type_name is None else named_type(type_name), None)
+    def __init__(self, type_name: str | None) -> None:
+        self._kind = None if type_name is None else named_type(type_name)
+        self._checkers: dict[str | None, Checker] = {}
 
     def pairs(
-        self, files: tuple[str, ...], compare: str | None
+        self, files: list[Input], others: list[Input]
     ) -> Iterator[tuple[ViewedRecord, ViewedRecord]]:
-        """Each record of the files, with that of the other file at its position."""
-        others: Iterator[ViewedRecord] = iter(()) if compare is None else self.records(compare)
+        """Each record of the files, with that of the other files at its position."""
         missing = ViewedRecord("nothing", None, None, [])
-        for path in files:
-            yield from zip_longest(self.records(path), others, fillvalue=missing)
+        return zip_longest(self.records(files), self.records(others), fillvalue=missing)
 
-    def records(self, path: str) -> Iterator[ViewedRecord]:
-        """The records of a file.
+    def records(self, files: list[Input]) -> Iterator[ViewedRecord]:
+        """The records of files.
 
         Raises:
-            UsageError: it cannot be read.
+            UsageError: one cannot be read.
         """
-        inputs = [Input(path, self._form, "--input-format")]
-        if is_bundle(path):
-            inputs = [found.input for found in find_inputs(path, self._form, "", None)]
-        for given in inputs:
+        for given in files:
             yield from self._of_file(given)
 
+    def _checker_of(self, given: Input) -> Checker:
+        """What checks the records of a file. Those of a bundle name images by file name alone."""
+        if given.bundle not in self._checkers:
+            store = None
+            if given.bundle is not None:
+                with suppress(UsageError):  # it is damaged, as reading it says
+                    store = open_store(given.bundle)
+            self._checkers[given.bundle] = Checker(self._kind, store)
+        return self._checkers[given.bundle]
+
     def _of_file(self, given: Input) -> Iterator[ViewedRecord]:
+        checker = self._checker_of(given)
         try:
             with open_source(given) as source:
                 for record in source.records(may_be_empty=True):
                     value: Any = None
                     errors = [
                         found
-                        for found in self._checker.findings(record, source.form)
+                        for found in checker.findings(record, source.form)
                         if isinstance(found, RawMMError)
                     ]
                     with suppress(RawMMError):  # the checker has found it, too
@@ -165,7 +185,7 @@ class _Reader:
             yield ViewedRecord(given.name, None, None, [error])
 
 
-def _target(first: str, to: str | None) -> str:
+def _target(first: str, inputs: list[Input], to: str | None) -> str:
     """The file to write. Without a name, only a page is replaced.
 
     Raises:
@@ -175,16 +195,20 @@ def _target(first: str, to: str | None) -> str:
         return to
     if first == STDIO:
         raise UsageError("standard input has no name for the page; give --output")
+    if not os.path.lexists(first):  # a pattern
+        first = inputs[0].path
     path = Path(f"{PurePath(inner_name(first)).stem}.html")
     if path.exists():
         with path.open("rb") as file:
             if not is_page(file.read(4096)):
-                raise UsageError(f"{path} exists and is no page of rawmm view; give --output")
+                raise UsageError(
+                    f"{printable(str(path))} exists and is no page of rawmm view; give --output"
+                )
     return str(path)
 
 
 def _summary(page: Page, target: str, size: int) -> None:
-    name = "standard output" if target == STDIO else target
+    name = "standard output" if target == STDIO else printable(target)
     colour = "bold red" if page.violations else "bold green"
     output.info(
         f"{name}: {counted(page.records, 'record')}, {counted(page.messages, 'message')}, "
