@@ -28,6 +28,7 @@ NO_MESSAGES = {
     "TooLargeError",
     "TypeError",
     "UsageError",
+    "MissingExtraError",
     "pytest.UsageError",
     "_WorkerDiedError",
     "msgspec.ValidationError",
