@@ -87,7 +87,7 @@ _IMAGE: Final = b"data:image/png;base64,"
 
 
 class Requests:
-    """The unavoidable work on the requests of a rollout: store each image once, know it by a hash.
+    """The work on the requests of a rollout: store each image once, know it by its BLAKE3.
 
     For an image that is sent again, only the end of its text is searched and the text hashed.
     """

@@ -35,7 +35,9 @@ def outputs(root: Path) -> dict[Path, str]:
         out[target / version / "annotations.json"] = bundle.dump(source.annotations)
         out[target / version / "conformance.json"] = bundle.dump(vectors)
         out[target / version / "types.d.ts"] = typescript.source(source.annotated)
-        out[target / version / "structs.py"] = emit.Emitter(source.annotated, version).source()
+        emitter = emit.Emitter(source.annotated, version)
+        out[target / version / "structs.py"] = emitter.source()
+        out[target.with_name("_digest.py")] = emitter.digest_source()
         out[target / version / "tables.h"] = tables.Tables(source.annotated, version).header()
     return out
 

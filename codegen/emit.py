@@ -70,6 +70,15 @@ class Emitter:
                     name = target_of(member)
                     self.tags[name] = (tag, self.defs[name]["properties"][tag]["const"])
 
+    def digest_source(self) -> str:
+        """The source of the module that names the C part of these schemas."""
+        return (
+            '"""The C part that belongs to this package; generated: DO NOT EDIT."""\n\n'
+            "from typing import Final\n\n"
+            f'TABLES_DIGEST: Final = "{self.digest}"\n'
+            '"""A hash of the schemas and the C sources. One compiled from others is not used."""\n'
+        )
+
     def source(self) -> str:
         """The source of the module."""
         done: list[str] = []
@@ -102,8 +111,6 @@ class Emitter:
         return (
             f'SCHEMA_VERSION: Final = "{self.bundle["x-rawmm-version"]}"\n'
             '"""Version of the contract: major.minor."""\n\n'
-            f'TABLES_DIGEST: Final = "{self.digest}"\n'
-            '"""Tells the C part from one compiled from other schemas or C sources."""\n\n'
             f"PROCESSED_KEYS: Final = frozenset(\n    {{\n{keys}    }}\n)\n"
             '"""Keys that only processors and encoders write, in lower case."""\n\n'
             f"MAX_DEPTH: Final = {payload['x-rawmm-max-depth']}\n"

@@ -7,6 +7,8 @@ from typing import Any
 def post_init(struct: Any, /) -> None:
     """Check the rules of a new struct; where C does not say yes, ask its `__check_rules__`."""
 
+TABLES_DIGEST: str
+"""`rawmm._digest.TABLES_DIGEST` when this was compiled."""
 HAS_EXTRA: int
 HAS_LISTS: int
 HAS_PACKED: int
@@ -97,7 +99,6 @@ def set_up(
     in_messages: dict[str, Any],
     token_types: dict[int, str],
     image: Any,
-    digest: str,
 ) -> bool:
     """Give the classes and tables to the C code. False if it cannot use them.
 
@@ -111,7 +112,6 @@ def set_up(
         in_messages: the modalities of content parts.
         token_types: the modalities by type of token.
         image: the entry of images in `in_messages`.
-        digest: `TABLES_DIGEST` of the generated structs.
     """
 
 def observe(observer: Callable[[Any, str, int], object] | None, /) -> None:

@@ -58,10 +58,6 @@ _FAILURES: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 _FAILED: Final = object()
 _NOT_BYTES: Final = object()
 _UNSURE: Final = object()
-_PACKED: Final = b"token_ids\x84"
-"""How a packed stream begins in MessagePack."""
-_HEAD: Final = 4_096
-"""Bytes of a document that are searched for one."""
 _SIZED: Final = frozenset({bytes, bytearray, str})
 
 
@@ -93,16 +89,6 @@ def _decoded_type(kind: Any, streams: Streams | None) -> Any:
     """The type to decode for `kind`, by `wire_type`; with None, that of the contract."""
     schema_of(kind)  # raises for a type that is not of the contract
     return decoded_as(kind) if streams is None else wire_type(kind, streams)
-
-
-def _streams_of(data: Any, reader: _Reader) -> Streams:
-    """How to read the lists of a document. The first stream tells; a wrong guess only takes longer.
-
-    In JSON, finding the end of a list takes what reading it in C saves.
-    """
-    if reader is _JSON_READER or type(data) is not bytes:
-        return Streams.TYPED
-    return Streams.LISTS if data.find(_PACKED, 0, _HEAD) < 0 else Streams.TYPED
 
 
 @overload
@@ -211,11 +197,16 @@ class _Reader(NamedTuple):
     decoder: Callable[[Any, Streams | None], Any]
     plain: Callable[[Any], Any]
     floored: Callable[[Any, Any, float], Any]
+    streams: Streams
+    """How streams are read that keep their form."""
 
 
-_JSON_READER: Final = _Reader("JSON", _json_decoder, msgspec.json.decode, _floored_json)
+# In JSON, finding the end of a list takes what reading it in C saves.
+_JSON_READER: Final = _Reader(
+    "JSON", _json_decoder, msgspec.json.decode, _floored_json, Streams.TYPED
+)
 _MSGPACK_READER: Final = _Reader(
-    "MessagePack", _msgpack_decoder, msgspec.msgpack.decode, _floored_msgpack
+    "MessagePack", _msgpack_decoder, msgspec.msgpack.decode, _floored_msgpack, Streams.LISTS
 )
 
 
@@ -228,7 +219,7 @@ def _decode(
 ) -> Any:
     large = LARGE_NUMBERS.count
     wanted = kind or MessageNode
-    streams = Streams.PACKED if packed is True else _streams_of(data, reader)
+    streams = Streams.PACKED if packed is True else reader.streams
     value = _decoded(data, reader.decoder(wanted, streams))
     formed = packed is True and packs_all(wanted)
     if value is _UNSURE:

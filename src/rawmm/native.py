@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from rawmm._digest import TABLES_DIGEST
+
 try:
     from rawmm import _speed
 except ImportError:
     _module = None
 else:
-    # Without the compiled file, `_speed` is the folder of its sources.
-    _module = _speed if hasattr(_speed, "valid") else None
+    # Without the compiled file, `_speed` is the folder of its sources. A file compiled from other
+    # schemas or sources may lack what is used here, or judge by other rules.
+    _module = _speed if getattr(_speed, "TABLES_DIGEST", None) == TABLES_DIGEST else None
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -227,6 +227,48 @@ def test_elements_of_messagepack_are_read_as_in_a_list(name: str, data: st.DataO
     check_forms("msgpack", node(name, stream, len(items), "msgpack"), MessageNode)
 
 
+ELEMENTS: Final[dict[str, str]] = {
+    "bool": "B", "uint8": "B", "int32": "i", "int64": "q", "float32": "f", "float64": "d",
+}  # fmt: skip
+CHANGED: Final[dict[str, list[Any]]] = {
+    "__nd__": [False, None, 1, "true"],
+    "dtype": ["float16", "int3", "", None, 4, "int32" * 8],
+    "shape": [[], [0], [1, 2], [-1], [2**40], [1.0], None, 2, ["2"]],
+    "data": ["", b"", b"\0" * 300, b"\xff" * 8, None, []],
+}
+
+
+@pytest.mark.parametrize("name", ["token_ids", "mask", "logprobs", "loss_weights"])
+@given(data=st.data())
+def test_packed_streams_of_messagepack_are_read_as_by_msgspec(
+    name: str, data: st.DataObject
+) -> None:
+    usual = {"token_ids": ["int32", "int64"], "mask": ["bool", "uint8"]}
+    dtype = data.draw(st.sampled_from(usual.get(name, ["float32", "float64"]) * 4 + [*ELEMENTS]))
+    size = data.draw(st.integers(0, 3) | st.sampled_from([40, 200]))
+    odd = [2] if ELEMENTS[dtype] == "B" else [-1]
+    element = data.draw(st.sampled_from([0, 1, 1, 1, *odd]))
+    frame: dict[str, Any] = {
+        "__nd__": True,
+        "dtype": dtype,
+        "shape": [size],
+        "data": struct.pack(f"<{size}{ELEMENTS[dtype]}", *[element] * size),
+    }
+    if data.draw(st.integers(0, 3)) == 0:
+        key = data.draw(st.sampled_from([*frame]))
+        frame[key] = data.draw(st.sampled_from(CHANGED[key]))
+    if data.draw(st.integers(0, 9)) == 0:
+        frame.pop(data.draw(st.sampled_from([*frame])))
+    if data.draw(st.integers(0, 9)) == 0:
+        frame["more"] = 1
+    wire = bytearray(msgspec.msgpack.encode(dict(data.draw(st.permutations([*frame.items()])))))
+    if data.draw(st.integers(0, 4)) == 0:
+        wire[data.draw(st.integers(0, len(wire) - 1))] = data.draw(st.integers(0, 255))
+    if name == "loss_weights":
+        wire[:0] = b"\x81\xa1a"
+    check_forms("msgpack", node(name, bytes(wire), size, "msgpack"), MessageNode)
+
+
 @pytest.mark.parametrize("form", CODECS)
 def test_rollout_is_packed_in_a_fraction_of_the_memory(form: str) -> None:
     decode, _, wire = CODECS[form]

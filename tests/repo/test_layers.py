@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "rawmm"
 INIT = PACKAGE / "__init__.py"
 
 LAYERS: Final = (
-    ("_version", "_speed", "native", "real_class", "collector", "errors", "locators"),
+    ("_version", "_digest", "_speed", "native", "real_class", "collector", "errors", "locators"),
     ("_generated", "model"),
     ("media", "values"),
     ("rules",),

@@ -1,4 +1,4 @@
-/* The module `rawmm._speed`: its set-up and its doors. */
+/* The module `rawmm._speed`: its set-up and its functions. */
 #include "speed.h"
 #include <stdlib.h>
 #include <structmember.h>
@@ -193,17 +193,15 @@ static int read_kind(int shape, PyObject *kind, PyObject *members) {
 
 static PyObject *set_up(PyObject *Py_UNUSED(module), PyObject *args, PyObject *keywords) {
     static char *names[] = {"kinds", "unset", "extra", "raw", "checks", "by_itself", "in_messages",
-                            "token_types", "image", "digest", NULL};
+                            "token_types", "image", NULL};
     PyObject *kinds;
-    const char *digest;
     Setup given = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!OOOOOO!O!Os", names, &PyDict_Type, &kinds,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!OOOOOO!O!O", names, &PyDict_Type, &kinds,
                                      &given.unset, &given.extra, &given.raw, &given.checks, &given.by_itself,
                                      &PyDict_Type, &given.in_messages, &PyDict_Type,
-                                     &given.token_types, &given.image, &digest))
+                                     &given.token_types, &given.image))
         return NULL;
     if (ready || setup.unset) Py_RETURN_FALSE; /* the first copy of the package keeps it */
-    if (strcmp(digest, TABLES_DIGEST)) Py_RETURN_FALSE; /* compiled from other sources */
     setup = given;
     PyObject *kept[] = {given.unset, given.extra, given.raw, given.checks, given.by_itself,
                         given.in_messages, given.token_types, given.image};
@@ -256,6 +254,7 @@ PyMODINIT_FUNC PyInit__speed(void) {
     if (!module || !checks || !decodes || PyModule_AddObjectRef(module, "post_init", checks) < 0 ||
         PyModule_AddObjectRef(module, "decoded", decodes) < 0 ||
         PyModule_AddObjectRef(module, "Unsure", Unsure) < 0 ||
+        PyModule_AddStringMacro(module, TABLES_DIGEST) < 0 ||
         PyModule_AddIntMacro(module, HAS_EXTRA) < 0 || PyModule_AddIntMacro(module, HAS_LISTS) < 0 ||
         PyModule_AddIntMacro(module, HAS_PACKED) < 0 ||
         PyModule_AddIntConstant(module, "TEXT_HASH_WIDTH", text_hash_width()) < 0)

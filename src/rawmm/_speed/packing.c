@@ -302,12 +302,12 @@ static PyObject *narrowed(PyObject *doubles, Py_ssize_t length, int *is_wide) {
 }
 
 /* A stream of elements that are known to be legal. Takes the reference to `data`. */
-static PyObject *new_stream(int shape, Py_ssize_t length, int is_wide, PyObject *data) {
+static PyObject *new_stream(int shape, Py_ssize_t length, int dtype_at, PyObject *data) {
     PyTypeObject *kind = setup.kind[shape];
     const Type *dtypes = SHAPE[shape].fields[PackedTokenIds_dtype].type;
     PyObject *stream = PyType_GenericAlloc(kind, 0), *lengths = PyList_New(1),
              *number = PyLong_FromSsize_t(length),
-             *dtype = PyUnicode_InternFromString(dtypes->literals[is_wide]);
+             *dtype = PyUnicode_InternFromString(dtypes->literals[dtype_at]);
     if (!stream || !lengths || !number || !dtype) {
         Py_XDECREF(stream);
         Py_XDECREF(lengths);
@@ -379,14 +379,75 @@ static PyObject *listed(int shape, Wire *w, int is_json) {
     return list;
 }
 
-/* The list at which the bytes of the wire stand, packed or as a list of Python. */
+/* A short string of MessagePack; its size, or -1. */
+static Py_ssize_t short_text(Wire *w, const char **text) {
+    if (w->at == w->end || (*w->at & 0xe0) != 0xa0) return -1;
+    Py_ssize_t size = *w->at++ & 31;
+    if (size > w->end - w->at) return -1;
+    *text = (const char *)w->at;
+    w->at += size;
+    return size;
+}
+
+static int is_text(const char *text, Py_ssize_t size, const char *other) {
+    return size == (Py_ssize_t)strlen(other) && !memcmp(text, other, (size_t)size);
+}
+
+/* A number of one, two or four bytes. The byte before it is `first`, or one of the next two. */
+static int sized(Wire *w, unsigned char first, Py_ssize_t *number) {
+    if (w->at == w->end || *w->at < first || *w->at > first + 2) return 0;
+    int size = 1 << (*w->at++ - first);
+    if (w->end - w->at < size) return 0;
+    *number = (Py_ssize_t)big_endian(w->at, size);
+    w->at += size;
+    return 1;
+}
+
+/* A packed stream of MessagePack, which has these four fields in any order. */
+static PyObject *framed(int shape, Wire *w) {
+    const char *const *dtypes = SHAPE[shape].fields[PackedTokenIds_dtype].type->literals, *text;
+    const unsigned char *data = NULL;
+    Py_ssize_t length = -1, bytes = 0, size;
+    int dtype = -1, seen = 0;
+    if (w->at == w->end || *w->at++ != 0x84) return NULL;
+    for (int i = 0; i < 4; i++) {
+        if ((size = short_text(w, &text)) < 0) return NULL;
+        if (is_text(text, size, "__nd__")) {
+            if (w->at == w->end || *w->at++ != 0xc3) return NULL;
+            seen |= 1;
+        } else if (is_text(text, size, "dtype")) {
+            if ((size = short_text(w, &text)) < 0) return NULL;
+            for (int j = 0; dtypes[j]; j++)
+                if (is_text(text, size, dtypes[j])) dtype = j;
+            seen |= 2;
+        } else if (is_text(text, size, "shape")) {
+            if (w->at == w->end || *w->at++ != 0x91 || w->at == w->end) return NULL;
+            if (*w->at < 0x80) length = *w->at++;
+            else if (!sized(w, 0xcc, &length)) return NULL;
+            seen |= 4;
+        } else if (is_text(text, size, "data")) {
+            if (!sized(w, 0xc4, &bytes) || bytes > w->end - w->at) return NULL;
+            data = w->at;
+            w->at += bytes;
+            seen |= 8;
+        } else return NULL;
+    }
+    if (seen != 15 || dtype < 0 || w->at != w->end) return NULL;
+    PyObject *kept = PyBytes_FromStringAndSize((const char *)data, bytes);
+    PyObject *stream = kept ? new_stream(shape, length, dtype, kept) : NULL;
+    if (stream && !packed_holds(shape, stream)) Py_CLEAR(stream);
+    return stream;
+}
+
+/* A stream as the bytes of the wire have it. Lists are packed, or become lists of Python. */
 static PyObject *read_raw(int shape, PyObject *raw, int as_list) {
     PyObject *found = NULL;
     Py_buffer buffer;
     if (PyObject_GetBuffer(raw, &buffer, PyBUF_SIMPLE) < 0) return NULL;
     Wire w = {.at = buffer.buf, .end = (unsigned char *)buffer.buf + buffer.len};
     int is_json = buffer.len && *w.at == '[';
-    if (is_json ? open_json(&w) : open_msgpack(&w))
+    if (buffer.len && *w.at == 0x84) found = framed(shape, &w);
+    else if (is_json ? open_json(&w) : open_msgpack(&w))
         found = as_list ? listed(shape, &w, is_json) : filled(shape, NULL, &w, is_json);
     PyBuffer_Release(&buffer);
     return found;
@@ -395,7 +456,7 @@ static PyObject *read_raw(int shape, PyObject *raw, int as_list) {
 static int is_raw(PyObject *o) { return (PyObject *)Py_TYPE(o) == setup.raw; }
 static int can_read(int shape) { return !PY_BIG_ENDIAN && shape >= 0 && shape <= S_PackedFloats; }
 
-/* A packed stream of a list, or of the bytes of one. Its elements are those of the list, in the
+/* A packed stream of a list, or of the bytes of a stream. The elements of a list are packed in the
  * narrowest type of the shape. */
 PyObject *packed_of(int shape, PyObject *source) {
     PyObject *found = NULL;
@@ -408,7 +469,7 @@ PyObject *packed_of(int shape, PyObject *source) {
     return found;
 }
 
-/* A list, or one of the bytes of a list. */
+/* A list, or the bytes of a stream as a list or packed, as they have it. */
 PyObject *list_of(int shape, PyObject *source) {
     if (PyList_CheckExact(source)) return Py_NewRef(source);
     PyObject *found = can_read(shape) && is_raw(source) ? read_raw(shape, source, 1) : NULL;

@@ -5,7 +5,7 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-enum { HALF = 64, STRETCH = 2 * HALF };
+enum { HALF = 64 }; /* bytes between the two factors of a product */
 
 /* A product before its reduction: bits 0 to 127, 128 to 255, and 64 to 191. */
 typedef struct {
@@ -167,7 +167,8 @@ static int make_secret(void) {
     PyObject *bytes = os ? PyObject_CallMethod(os, "urandom", "i", TEXT_KEY) : NULL;
     Py_XDECREF(os);
     if (bytes && PyBytes_CheckExact(bytes) && PyBytes_GET_SIZE(bytes) == TEXT_KEY) {
-        memcpy(secret, PyBytes_AS_STRING(bytes), TEXT_KEY);
+        /* Another thread may have been here meanwhile. */
+        if (!has_secret) memcpy(secret, PyBytes_AS_STRING(bytes), TEXT_KEY);
         has_secret = 1;
     } else if (bytes) {
         PyErr_SetString(PyExc_RuntimeError, "os.urandom returned something else");

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 from rich.console import Console
@@ -22,6 +23,8 @@ from rawmm.model.types import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from cyclopts import ArgumentCollection
 
 COMMANDS: Final[dict[str, str]] = {
     "check": "[OPTIONS] FILE...",
@@ -42,6 +45,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and its usage. To add one, write `rawmm.cli.commands.<name>` and list it here."""
 
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,30}")
 OK: Final = 0
 USAGE: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
@@ -65,6 +69,7 @@ def make_app(names: Iterable[str] = COMMANDS) -> App:
         exit_on_error=False,
         print_error=False,
         suppress_keyboard_interrupt=False,
+        config=_check_numbers,
     )
     app.register_install_completion_command(
         help="Write completions for this shell, and load them when it starts.", help_flags=[]
@@ -73,6 +78,25 @@ def make_app(names: Iterable[str] = COMMANDS) -> App:
         module = import_module(f"rawmm.cli.commands.{name}")
         app.command(getattr(module, name), usage=f"Usage: rawmm {name} {COMMANDS[name]}")
     return app
+
+
+def _check_numbers(_app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuse a number with a fraction for an integer, which the parser would round.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for argument in arguments:
+        if not _takes_integer(argument.hint):
+            continue
+        for token in argument.tokens:
+            if not _INTEGER.fullmatch(token.value):
+                given = printable(shown_name(token.value))
+                raise UsageError(f"{token.keyword} takes a whole number, not {given}")
+
+
+def _takes_integer(hint: Any) -> bool:
+    return hint is int or any(map(_takes_integer, get_args(hint)))
 
 
 def run(argv: Sequence[str]) -> int:

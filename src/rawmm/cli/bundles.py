@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import zipfile
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 _KIND: Final = "rawmm_bundle"
 _VERSION: Final = 1
 _LARGEST_MANIFEST: Final = 64 << 20
+_UNPORTABLE: Final = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+"""What the name of a file of records has not: JSON, ZIP or other systems could not hold it."""
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """The time of every file in a ZIP file, so that equal bundles are equal files."""
 
@@ -268,7 +271,7 @@ class BundleWriter:
     def begin(self, name: str) -> None:
         """Begin a file of records. Of equal names, the later gets a number."""
         self._end_file()
-        stem = name.removesuffix(".jsonl") or "records"
+        stem = _UNPORTABLE.sub("_", name.removesuffix(".jsonl")) or "records"
         taken, number = stem, 1
         while (
             f"{taken}.jsonl" in self._files or (self._folder / RECORDS / f"{taken}.jsonl").exists()

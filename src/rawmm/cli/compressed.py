@@ -6,6 +6,7 @@ is in the standard library from Python 3.14 on; before, the package backports.zs
 
 from __future__ import annotations
 
+import re
 import sys
 import zlib
 from io import RawIOBase
@@ -20,6 +21,10 @@ COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gzip", ".zst": "zstd"}
 """Each extension that names a compression."""
 TITLES: Final[dict[Compression, str]] = {"gzip": "gzip", "zstd": "Zstandard"}
 
+_BEGINS: Final[dict[Compression, re.Pattern[bytes]]] = {
+    "gzip": re.compile(rb"\x1f\x8b"),
+    "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),  # or a skippable frame
+}
 _CHUNK: Final = 1 << 17
 _GZIP: Final = 31  # wbits of zlib: a gzip header, and the largest window
 _LEVEL: Final[dict[Compression, int]] = {"gzip": 6, "zstd": 3}
@@ -108,6 +113,7 @@ class Decompressed(RawIOBase):
         self._codec: _Codec | None = None
         self._input = b""
         self._ended = False
+        self._is_compressed = True
         self.consumed = 0
 
     def readable(self) -> bool:
@@ -135,6 +141,8 @@ class Decompressed(RawIOBase):
                 data, damaged = b"", True
             else:
                 damaged = False
+            if damaged and not self._is_compressed:
+                raise DamagedStreamError("another type of file")
             if damaged:
                 raise DamagedStreamError(f"damaged data before byte {self.consumed:,}")
             if data:
@@ -162,6 +170,8 @@ class Decompressed(RawIOBase):
     def _read(self) -> bytes:
         data = self._file.read(_CHUNK)
         self._ended = not data
+        if not self.consumed:
+            self._is_compressed = _BEGINS[self._compression].match(data) is not None
         self.consumed += len(data)
         return data
 

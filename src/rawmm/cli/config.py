@@ -119,11 +119,7 @@ def _layouts(where: str, names: Any) -> tuple[str, ...]:
     if not is_a(names, list) or not all(is_a(name, str) for name in names):
         raise UsageError(f"{where}: tool.rawmm.layouts takes a list of layouts")
     for name in names:
-        try:
-            named_layout(name)
-        except UsageError as error:
-            problem = str(error).removeprefix("--layout: ")
-            raise UsageError(f"{where}: tool.rawmm.layouts: {problem}") from None
+        named_layout(name, f"{where}: tool.rawmm.layouts")
     return tuple(names)
 
 

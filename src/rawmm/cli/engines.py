@@ -25,8 +25,8 @@ Jobs: TypeAlias = Annotated[
     int | None,
     Parameter(
         name=["--jobs", "-j"],
-        help="Processes; 0 starts one per core. The default is 1 without --engine, else 0. Each "
-        "reads its own part of the files.",
+        help="Processes, each with its own part of the work; 0 starts one per core. The default is "
+        "1 without --engine, else 0.",
     ),
 ]
 Address: TypeAlias = Annotated[

@@ -151,7 +151,12 @@ def all_inputs(
     """Each file that several arguments name, by its name in messages.
 
     If an argument names no file, its error comes instead.
+
+    Raises:
+        UsageError: as `check_once`.
     """
+    paths = list(paths)
+    check_once(paths)
     for path in paths:
         try:
             inputs = [found.input for found in find_inputs(path, form, option, column)]
@@ -159,6 +164,16 @@ def all_inputs(
             yield printable(path), error
         else:
             yield from ((given.name, given) for given in inputs)
+
+
+def check_once(paths: Iterable[str]) -> None:
+    """Refuse standard input as two of the arguments: the second would have no records.
+
+    Raises:
+        UsageError: it is.
+    """
+    if sum(path == STDIO for path in paths) > 1:
+        raise UsageError("- is standard input, which can be read only once")
 
 
 def check_not_read(output: str, option: str, inputs: Iterable[Input | UsageError]) -> None:

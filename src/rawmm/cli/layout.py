@@ -49,15 +49,18 @@ def allowed_layouts(names: Iterable[str]) -> dict[str, frozenset[str] | None] | 
     """
     allowed: dict[str, frozenset[str] | None] = {}
     for name in names:
-        layout, before = named_layout(name), allowed.get(name.partition(",")[0], frozenset())
+        layout, before = (
+            named_layout(name, "--require-layout"),
+            allowed.get(name.partition(",")[0], frozenset()),
+        )
         prints = {layout.fingerprint(decoding) for decoding in DECODINGS.values()}
         is_whole = "," not in name or before is None
         allowed[layout.family] = None if is_whole else frozenset(before or ()) | prints
     return allowed or None
 
 
-def named_layout(text: str) -> Layout:
-    """The layout that an option names as ``FAMILY,NAME=INTEGER,...``.
+def named_layout(text: str, option: str = "--layout") -> Layout:
+    """The layout that an option, or a key of the configuration, names: ``FAMILY,NAME=INTEGER,...``.
 
     Raises:
         UsageError: no such family or parameter, or an invalid value.
@@ -68,9 +71,9 @@ def named_layout(text: str) -> Layout:
         name, _, number = parameter.partition("=")
         is_number = number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
         if not is_number or name == "family":
-            raise UsageError(f"--layout takes FAMILY,NAME=INTEGER,...; got {shown_text(parameter)}")
+            raise UsageError(f"{option} takes FAMILY,NAME=INTEGER,...; got {shown_text(parameter)}")
         parameters[name] = int(number)
     try:
         return layouts.get(family, **parameters)
     except RawMMError as error:
-        raise UsageError(f"--layout: {error.message}") from None
+        raise UsageError(f"{option}: {error.message}") from None

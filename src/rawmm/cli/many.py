@@ -168,8 +168,8 @@ class Manifest:
 
     def has(self, given: Input, output: str) -> bool:
         """Whether a file is finished: its input is that of before, and its output is there."""
-        one = self.finished.get(given.path)
-        if one is None or one.output != output:
+        one = self.finished.get(_utf8(given.path))
+        if one is None or one.output != _utf8(output):
             return False
         written = state_of(output)
         if written is None or written.size != one.output_size:
@@ -178,6 +178,11 @@ class Manifest:
         if now is None or now.size != one.size:
             return False
         return now.tag == one.tag or sha256_of(given) == one.sha256
+
+
+def _utf8(name: str) -> str:
+    """A file name as JSON holds it: bytes that are not UTF-8 are escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def state_of(path: str) -> State | None:
@@ -246,7 +251,9 @@ def rewrite_many(
         (one, target) for one, target, done in zip(found, targets, before, strict=True) if not done
     ]
     done = [
-        manifest.finished[one.input.path] for one, had in zip(found, before, strict=True) if had
+        manifest.finished[_utf8(one.input.path)]
+        for one, had in zip(found, before, strict=True)
+        if had
     ]
     earlier = len(done)
     sizes = [size_of(one.input) for one, _ in jobs]
@@ -330,11 +337,11 @@ def _rewritten(rewrite: Pass, run: Rewrite, target: str) -> Finished | _Failed:
     else:
         sha256 = sha256_of(found.input)
     return Finished(
-        input=found.input.path,
+        input=_utf8(found.input.path),
         sha256=sha256,
         size=state.size,
         tag=state.tag,
-        output=target,
+        output=_utf8(target),
         output_size=written.size,
         records=run.records,
         content=run.content,

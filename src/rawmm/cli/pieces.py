@@ -52,6 +52,7 @@ class Piece(NamedTuple):
         skip: records at the beginning that were read already.
         number: documents of a MessagePack stream before the piece.
         shipped: the records themselves, if the file is a stream that only one process can read.
+        form: their format.
         failure: why no more could be read after them.
     """
 
@@ -61,6 +62,7 @@ class Piece(NamedTuple):
     skip: int = 0
     number: int = 0
     shipped: tuple[Record, ...] | None = None
+    form: Format | None = None
     failure: RawMMError | UsageError | Bug | None = None
 
     @property
@@ -170,8 +172,8 @@ class Reader:
         """The format of the records."""
         if self.source is not None:
             return self.source.form
-        form = self._piece.given.format()
-        assert form != "parquet"  # not of a stream
+        form = self._piece.form or self._piece.given.format()
+        assert form != "parquet"  # its source says what its records are
         return form
 
     @property
@@ -321,17 +323,19 @@ def _shipped(given: Input, most: int, *, may_be_empty: bool) -> Iterator[Piece]:
     """The records of a stream, as pieces; an error of the stream is with the last ones."""
     failure: RawMMError | UsageError | Bug | None = None
     chunk: list[Record] = []
+    form: Format | None = None
     size = 0
     try:
         with open_source(given) as source, report_bugs():
+            form = source.form  # of Parquet, that of the records
             for record in source.records(may_be_empty=may_be_empty):
                 chunk.append(record)
                 size += len(record.data)
                 if size >= _SHIPPED_BYTES or len(chunk) >= most:
-                    yield Piece(given, shipped=tuple(chunk))
+                    yield Piece(given, shipped=tuple(chunk), form=form)
                     chunk, size = [], 0
     except (RawMMError, UsageError) as error:
         failure = error
     except InternalError as error:
         failure = error.bug
-    yield Piece(given, shipped=tuple(chunk), failure=failure)
+    yield Piece(given, shipped=tuple(chunk), form=form, failure=failure)

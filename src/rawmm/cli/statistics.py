@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 
 from rawmm.cli.moving import file_name_of
-from rawmm.locators import scheme_of
+from rawmm.locators import scheme_of, stored_hash
 from rawmm.offload import inline_url, record_parts
 from rawmm.real_class import is_a
 from rawmm.store import BundleImages, ImageStore
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from rawmm.store import Store
 
-_DIGEST: Final = 16
-"""Bytes of the hash that identifies an inline image."""
+_DIGITS: Final = 32
+"""Digits of the SHA-256 that identify an image."""
 
 
 @dataclass(slots=True)
@@ -107,6 +107,7 @@ class Counting:
     def __init__(self, store: Store | None) -> None:
         self._root = Path(store.root) if store is not None and is_a(store, ImageStore) else None
         self._bundle: Any = store if is_a(store, BundleImages) else None
+        self._sizes: dict[str, int] = {}
 
     def count(self, value: Any, found: Statistics) -> None:
         """Add what a record holds, given as plain data. Any other shape counts nothing."""
@@ -130,13 +131,20 @@ class Counting:
             text = url[url.find(",") + 1 :]
             found.inline += 1
             found.inline_bytes += len(text)
-            digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:_DIGEST]
-            size = len(text) // 4 * 3 - text[-2:].count("=")
-            found.sizes[digest.hex()] = size
+            try:
+                raw = pybase64.b64decode(text, validate=True)
+            except ValueError:  # an error of the record, which the check counts
+                raw = text.encode("utf-8", "surrogatepass")
+            found.sizes[hashlib.sha256(raw).hexdigest()[:_DIGITS]] = len(raw)
             return
         name = file_name_of(url)
-        size = found.sizes.get(name, 0) or self._size(name)
-        found.sizes[name] = size
+        if name not in self._sizes:
+            self._sizes[name] = self._size(name)
+        size = self._sizes[name]
+        # A stored image has the hash of its bytes in its name: it is the inline one.
+        digits = stored_hash(name) or ""
+        key = digits[:_DIGITS] if len(digits) > _DIGITS else name
+        found.sizes[key] = max(size, found.sizes.get(key, 0))
         found.referred_bytes += (size + 2) // 3 * 4
 
     def _size(self, name: str) -> int:

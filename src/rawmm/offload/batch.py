@@ -184,7 +184,7 @@ class OffloadBatch:
         self._check_call(found)
         self._fetch(found)
         sources, failure = self._sources(found)
-        jobs, job_indices = _distinct_jobs(found.parts, sources)
+        jobs, job_indices = _distinct_jobs(found.parts, sources, self._digest)
 
         images = self._examined(found, jobs, write=failure is None)
         if failure is not None:
@@ -262,10 +262,7 @@ class OffloadBatch:
         index = self._index
 
         def image_of(job: _Job) -> InlineImage:
-            part, source = job
-            digest = None
-            if is_a(source.url, memoryview) and is_a(part.source, str):
-                digest = self._digest(part.source)
+            part, source, digest = job
             try:
                 info = index.get(source, digest) if index is not None else None
                 if info is None:
@@ -280,7 +277,11 @@ class OffloadBatch:
             with suppress(OffloadError):  # no directory is named; each image raises that error
                 self._made = self._writer.make()
         threads = 1
-        slow = new if index is not None and index.is_fast else jobs
+        slow = (
+            job
+            for job in jobs
+            if index is None or job.source not in index or not (job.digest or index.is_fast)
+        )
         if sum(len(job.source.url) for job in slow) > _WORTH_THREADS:
             threads = available_cpus()
         if self._opened is not None and self._writer.durable:
@@ -472,12 +473,17 @@ def _encoded(raw: bytes, declared: str) -> DataUrl:
 
 
 class _Job(NamedTuple):
+    """An image to examine; ``digest`` is that of its text, if it is known."""
+
     part: ImagePart
     source: DataUrl
+    digest: bytes | None
 
 
 def _distinct_jobs(
-    parts: Sequence[ImagePart], sources: Sequence[str | DataUrl]
+    parts: Sequence[ImagePart],
+    sources: Sequence[str | DataUrl],
+    digest_of: Callable[[str], bytes | None],
 ) -> tuple[list[_Job], list[int]]:
     """Return a job for each distinct data URL, and the index of each part's job, -1 for none."""
     jobs: list[_Job] = []
@@ -491,7 +497,8 @@ def _distinct_jobs(
         index = last.get(source.cheap_key)
         if index is None or not source.same_as(jobs[index].source):
             index = last[source.cheap_key] = len(jobs)
-            jobs.append(_Job(part, source))
+            given = is_a(source.url, memoryview) and is_a(part.source, str)
+            jobs.append(_Job(part, source, digest_of(part.source) if given else None))
         indices.append(index)
     return jobs, indices
 

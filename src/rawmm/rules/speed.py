@@ -8,7 +8,7 @@ from msgspec import UNSET, Raw
 
 from rawmm.media import IMAGE, IN_MESSAGES, TOKEN_TYPES
 from rawmm.model.base import Extra
-from rawmm.model.types import TABLES_DIGEST, TYPES, Contract
+from rawmm.model.types import TYPES, Contract
 from rawmm.native import set_up
 from rawmm.rules.media_checks import BY_ITSELF, CHECKS
 
@@ -29,6 +29,5 @@ USES_C: Final = set_up is not None and set_up(
     in_messages=IN_MESSAGES,
     token_types=TOKEN_TYPES,
     image=IMAGE,
-    digest=TABLES_DIGEST,
 )
 """Whether C checks rules."""

@@ -90,12 +90,15 @@ def is_fast() -> bool:
 
 
 def digest_to_quote() -> Callable[[bytes, int], tuple[int, bytes] | None] | None:
-    """Return a function that hashes a text while it looks for its end, or None if there is none.
+    """Return a function that finds the end of a text and hashes it, or None without a hash.
 
     It returns the index of the first ``"`` from an index on, and the digest of what is before it;
-    None if there is no quote.
+    None if there is no quote. The text is read from memory once.
     """
-    return native.digest_to_quote if is_fast() else None
+    digest = text_hash()
+    if digest is None:
+        return None
+    return digest.to_quote if is_a(digest, _Blake3) else native.digest_to_quote
 
 
 class _Blake3:
@@ -111,6 +114,12 @@ class _Blake3:
             text = memoryview(text.encode())
         digest: bytes = self._blake3(text[start:]).digest()
         return digest
+
+    def to_quote(self, text: bytes, start: int) -> tuple[int, bytes] | None:
+        end = text.find(b'"', start)
+        if end < 0:
+            return None
+        return end, self._blake3(memoryview(text)[start:end]).digest()
 
 
 TEST_KEY: Final = bytes(index * index % 251 for index in range(KEY_SIZE))

@@ -34,7 +34,7 @@ _UNIONS: Final = (Union, types.UnionType)
 class Streams(Enum):
     """What a decoder makes of the per-token streams that come as lists."""
 
-    TYPED = "lists, by msgspec, which reads packed streams at the same speed"
+    TYPED = "lists, by msgspec"
     LISTS = "lists, by C, where there is a C part"
     PACKED = "packed streams"
 

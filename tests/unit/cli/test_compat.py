@@ -130,3 +130,13 @@ def test_git_revision_is_an_operand(
     monkeypatch.chdir(tmp_path)
     assert run(["compat", "git:HEAD:old.json", "wider.json"]) == 0
     assert run(["compat", "git:HEAD:old.json", "narrower.json"]) == 1
+
+
+def test_file_that_is_no_json_is_named(rawmm: Any, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text("{}")
+    bad.write_text("{")
+    for argv in ((bad, good), (good, bad)):
+        code, _, err = rawmm("compat", *argv)
+        assert code == 2
+        assert err.startswith(f"rawmm: {bad}: $: expected one complete JSON document")

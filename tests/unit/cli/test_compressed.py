@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from backports import zstd  # the environments of the tests have Python 3.11 to 3.13
 
+from rawmm.cli import main
 from rawmm.cli.compressed import DamagedStreamError, Decompressed, compressor
 from rawmm.cli.output import UsageError
 from rawmm.cli.records import BrokenSourceError, Source
@@ -253,3 +254,12 @@ def test_error_never_has_the_decoder_s_text() -> None:
         records(bytes(data), "jsonl", "gzip")
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst"])
+def test_file_with_the_extension_of_another_type_is_said_to_be_one(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text('{"nodes": []}\n')
+    assert main(["check", str(tmp_path / name)]) == 1
+    assert "got another type of file;" in capsys.readouterr().out

@@ -294,3 +294,18 @@ def test_damaged_bundle_is_an_error_of_the_data_in_every_command(
             out.rmdir()
         code, text, err = rawmm(*argv)
         assert (code, "complete ZIP file" in text + err) == (1, True), (argv, text, err)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["check", "-", "-"], ["stats", "-", "-"], ["bundle", "-", "-", "-o", "b"],
+     ["view", "-", "-", "-o", "p"], ["view", "-", "--compare", "-", "-o", "p"],
+     ["fsck", ".", "--refs", "-", "-"]],
+)  # fmt: skip
+def test_standard_input_is_named_once(
+    process: Callable[..., Any], tmp_path: Path, argv: list[str]
+) -> None:
+    done = process(*argv, "--input-format", "jsonl", cwd=tmp_path, input=b'{"nodes": []}\n')
+    assert done.returncode == 2
+    assert b"can be read only once" in done.stderr
+    assert not list(tmp_path.iterdir())

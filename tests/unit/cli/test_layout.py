@@ -171,3 +171,9 @@ def test_decoding_of_the_engine_is_part_of_the_fingerprint(
         items = [item for one in sidecars(out) for item in one["mm_items"]["image"]]
         (found[decoding],) = {item["layout_fingerprint"] for item in items}
     assert found["engine"] != found["stored"]
+
+
+def test_message_names_the_option_that_is_wrong(rawmm: Any, examples: Any) -> None:
+    for layout in ("nothing", "qwen_vl,patch=3", "qwen_vl,patch_size"):
+        err = rawmm("check", examples / "trace.json", "--require-layout", layout).err
+        assert err.startswith("rawmm: --require-layout")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import zipfile
@@ -489,3 +490,22 @@ def test_images_and_records_in_memory_are_said_to_end(
     assert said("relocate", trace, "-o", out, *places).startswith(note)
     assert said("convert", trace, "-o", "memory://bucket/i").startswith(note)
     assert b"ends with" not in said("offload", trace, "-o", out, "--image-dir", images)
+
+
+@pytest.mark.parametrize("out", ["b", "b.zip"])
+def test_name_that_is_no_text_is_bundled_and_in_a_manifest(
+    rawmm: Run, trace: Path, images: Path, tmp_path: Path, out: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in (b"\xff.json", b"a\n\\.json", b"-o [x].json"):
+        shutil.copy(trace, os.fsdecode(os.fsencode(folder) + b"/" + name))
+    bundle = tmp_path / out
+    assert rawmm("bundle", folder, "-o", bundle, "--image-dir", images).code == 0
+    assert rawmm("check", bundle).err == "3 files, 3 records, no errors\n"
+    assert rawmm("bundle", "--verify", bundle).code == 0
+    argv = ("-o", tmp_path / "out", "--manifest", tmp_path / "manifest")
+    assert rawmm("upgrade", folder, *argv).code == 0
+    assert "3 files (3 by an earlier run)" in rawmm("upgrade", folder, *argv).err
+    done = rawmm("view", folder / "a\n\\.json", "-o", tmp_path / "a\n.html")
+    assert (done.code, done.err.count("\n")) == (0, 1)

@@ -168,3 +168,25 @@ def test_home_directory_is_known_within_quotes(
     (work / "~").mkdir()
     (work / "~/x.json").write_text("none")
     assert run(["check", "~/x.json"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["check", "GOOD", "--jobs", "1.5"], "--jobs takes a whole number, not 1.5"),
+        (["check", "GOOD", "-j", "x"], "-j takes a whole number, not x"),
+        (["check", "GOOD", "--image-token", "1", "--image-token=2.7"], "--image-token takes a"),
+        (["view", "GOOD", "--max-records", "1e3"], "--max-records takes a whole number"),
+        (["offload", "GOOD", "--dry-run", "--max-errors", "0.4"], "--max-errors takes a whole"),
+        (["upgrade", "GOOD", "--dry-run", "--max-errors="], "--max-errors takes a whole"),
+    ],
+)
+def test_number_is_never_rounded(
+    argv: list[str], says: str, good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([word.replace("GOOD", str(good)) for word in argv]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_size_of_images_may_have_a_fraction(good: Path, tmp_path: Path) -> None:
+    assert run(["view", str(good), "--image-megabytes", "0.5", "-o", str(tmp_path / "p")]) == 0

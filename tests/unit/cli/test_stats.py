@@ -250,3 +250,33 @@ def test_malformed_record_stops_diff_with_its_place(rawmm: Run, two: Any) -> Non
     assert err.startswith(f"{one}:2:")
     assert rawmm("diff", one, "no.json").code == 2
     assert rawmm("diff", "-", "-").code == 2
+
+
+def test_image_that_is_inline_and_stored_is_one(rawmm: Run, examples: Path, tmp_path: Path) -> None:
+    out, images = tmp_path / "out.json", tmp_path / "images"
+    assert rawmm("offload", examples / "trace.json", "-o", out, "--image-dir", images).code == 0
+
+    def counted(*argv: Any) -> dict[str, Any]:
+        return dict(json.loads(rawmm("stats", *argv, "--json").out.splitlines()[-1]))
+
+    both = (examples / "trace.json", out)
+    for files in (both, both[::-1]):
+        found = counted(*files)
+        assert (found["images"], found["distinct_images"]) == (8, 4)
+        assert counted(*files, "--jobs", "2") == found
+        with_images = counted(*files, "--image-dir", images)
+        assert with_images["distinct_images"] == 4
+        assert with_images["saved_bytes"] > found["saved_bytes"]
+
+
+def test_parquet_on_standard_input_is_read_if_it_is_a_file(
+    process: Callable[..., Any], examples: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "a.parquet"
+    assert process("convert", examples / "trace.json", "-o", table).returncode == 0
+    for command in ("check", "stats"):
+        for more in ([], ["--jobs", "2"]):
+            with table.open("rb") as stdin:
+                done = process(command, "-", "--input-format", "parquet", *more, stdin=stdin)
+            assert done.returncode == 0, done.stderr
+            assert b"<stdin>" in done.stdout or b"1 file, 1 record, no errors" in done.stderr

@@ -25,7 +25,8 @@ from benchmarks import data
 from codegen import emit
 from codegen.tables import text_of
 from rawmm import media, native, schemas
-from rawmm.model.types import PATTERNS, TABLES_DIGEST, TYPES
+from rawmm._digest import TABLES_DIGEST
+from rawmm.model.types import PATTERNS, TYPES
 from rawmm.rules import USES_C, MediaChecks, checking
 from rawmm.validation import revalidate
 from tests import differential
@@ -126,10 +127,10 @@ def test_checks_of_a_caller_are_left_to_python() -> None:
 def test_compiled_part_of_other_schemas_is_not_used(tmp_path: Path) -> None:
     copy = tmp_path / "rawmm"
     shutil.copytree(Path(rawmm.__file__).parent, copy)
-    structs = copy / "_generated/v1/structs.py"
-    structs.write_text(structs.read_text("utf-8").replace(TABLES_DIGEST, "0" * 16), "utf-8")
+    digest = copy / "_digest.py"
+    digest.write_text(digest.read_text("utf-8").replace(TABLES_DIGEST, "0" * 16), "utf-8")
     code = (
-        "import rawmm; from rawmm.rules import USES_C; print(rawmm.__file__, USES_C)\n"
+        "import rawmm; from rawmm.native import COMPILED; print(rawmm.__file__, COMPILED)\n"
         "print(rawmm.RawMMItem(modality='image', family='f', payload={}).family)"
     )
     ran = subprocess.run(

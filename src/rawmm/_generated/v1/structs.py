@@ -16,9 +16,6 @@ from rawmm.model.packed import PackedStream
 SCHEMA_VERSION: Final = "1.2"
 """Version of the contract: major.minor."""
 
-TABLES_DIGEST: Final = "b449719d0ec736af"
-"""Tells the C part from one compiled from other schemas or C sources."""
-
 PROCESSED_KEYS: Final = frozenset(
     {
         "audio_embeds",

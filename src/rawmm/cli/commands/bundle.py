@@ -15,7 +15,7 @@ from rawmm.cli.bugs import InternalError, report_bugs
 from rawmm.cli.bundles import Bundle, BundleWriter
 from rawmm.cli.compressed import inner_name
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.inputs import Column, FilesFormat, all_inputs
+from rawmm.cli.inputs import Column, FilesFormat, all_inputs, check_once
 from rawmm.cli.moving import Images, verified
 from rawmm.cli.output import UsageError, console, counted, progress, size
 from rawmm.cli.records import STDIO, FileFormat, open_source
@@ -76,6 +76,7 @@ def bundle(
         raise UsageError("nothing to bundle: give one or more files or bundles")
     if (output is None) != verify:
         raise UsageError("give --output, or --verify to write nothing; not both")
+    check_once(files)
     store = None if image_dir is None else open_store(image_dir)
     place = _Place()
     try:

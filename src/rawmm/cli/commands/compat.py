@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from rawmm.cli import output
 from rawmm.cli.output import UsageError, counted
 from rawmm.cli.styles import Level, Location, SarifLog, github_command
-from rawmm.errors import RawMMError, printable
+from rawmm.errors import RawMMError, printable, shown_file
 
 if TYPE_CHECKING:
     from rawmm.evolution import Comparison, Difference
@@ -41,8 +41,15 @@ def compat(
     from rawmm import evolution  # slow to import
 
     began = time.perf_counter()
+    schemas = []
     try:
-        result = evolution.compare(evolution.load(old), evolution.load(new))
+        for name in (old, new):
+            try:
+                schemas.append(evolution.load(name))
+            except RawMMError as error:
+                failure = f"{shown_file(printable(name))}: {error}"
+                raise UsageError(failure) from None
+        result = evolution.compare(*schemas)
     except RawMMError as error:
         raise UsageError(str(error)) from None
     except ImportError:

@@ -174,7 +174,8 @@ def offload(
         return 2 if listed.bugs else 1 if listed.count else 0
     if keep_going or output is None or dry_run:
         raise UsageError(
-            "--keep-going and --dry-run take one file: no --manifest, --engine, --jobs"
+            "--keep-going and --dry-run work in this process; leave out --manifest, --engine and "
+            "--jobs"
         )
     found = find_inputs(source, form, "--input-format", column)
     _opened(options)

@@ -17,13 +17,13 @@ from rawmm.cli.commands.check import Checker
 from rawmm.cli.compressed import inner_name
 from rawmm.cli.documents import decode_plain
 from rawmm.cli.image_dir import open_store
-from rawmm.cli.inputs import Column, FilesFormat, check_not_read, find_inputs
+from rawmm.cli.inputs import Column, FilesFormat, check_not_read, check_once, find_inputs
 from rawmm.cli.layout import named_layout
 from rawmm.cli.output import UsageError, counted
 from rawmm.cli.record_types import named_type
 from rawmm.cli.records import STDIO, FileFormat, Input, open_source
 from rawmm.cli.writer import Target
-from rawmm.errors import RawMMError
+from rawmm.errors import RawMMError, printable
 from rawmm.view import DEFAULT_BUDGET, Page, ViewedRecord, is_page
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def view(
         raise UsageError("--compare takes one file to compare with one other")
     if not 0 <= image_megabytes < inf or max_records < 0:
         raise UsageError("--image-megabytes and --max-records take 0 or a positive number")
+    check_once([*files, *([] if compare is None else [compare])])
     shown = _inputs(files, form, column)
     others = [] if compare is None else _inputs([compare], form, column)
     target = _target(files[0], shown, to)
@@ -200,12 +201,14 @@ def _target(first: str, inputs: list[Input], to: str | None) -> str:
     if path.exists():
         with path.open("rb") as file:
             if not is_page(file.read(4096)):
-                raise UsageError(f"{path} exists and is no page of rawmm view; give --output")
+                raise UsageError(
+                    f"{printable(str(path))} exists and is no page of rawmm view; give --output"
+                )
     return str(path)
 
 
 def _summary(page: Page, target: str, size: int) -> None:
-    name = "standard output" if target == STDIO else target
+    name = "standard output" if target == STDIO else printable(target)
     colour = "bold red" if page.violations else "bold green"
     output.info(
         f"{name}: {counted(page.records, 'record')}, {counted(page.messages, 'message')}, "
