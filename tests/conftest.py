@@ -19,7 +19,7 @@ _ALWAYS: Any = {
 }
 settings.register_profile("default", max_examples=5, **_ALWAYS)
 settings.register_profile("ci", max_examples=5, derandomize=True, **_ALWAYS)
-settings.register_profile("many", max_examples=50, derandomize=True, **_ALWAYS)
+settings.register_profile("many", max_examples=25, derandomize=True, **_ALWAYS)
 settings.register_profile("thorough", max_examples=10_000, **_ALWAYS)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
