@@ -127,7 +127,7 @@ static int ids_of_json(Wire *w, int32_t *to) {
             value = few;
             at += size;
         } else
-            while ((digit = (unsigned)*at - '0') < 10) { /* the bracket at the end is none */
+            while (at < end && (digit = (unsigned)*at - '0') < 10) {
                 value = value * 10 + digit;
                 at++;
             }
@@ -223,10 +223,13 @@ static int float_of_json(Wire *w, double *to) {
         if (negative && (whole || !is_integer)) *to = -*to; /* the integer -0 is 0 */
         return 1;
     }
-    if (is_integer) return 0;
-    char *last; /* the character after the number ends it */
-    *to = PyOS_string_to_double((const char *)first, &last, NULL);
-    return !PyErr_Occurred() && (const unsigned char *)last == at;
+    Py_ssize_t size = at - first;
+    char text[64], *last; /* a copy that ends: another process may change shared memory */
+    if (is_integer || size >= (Py_ssize_t)sizeof text) return 0;
+    memcpy(text, first, (size_t)size);
+    text[size] = 0;
+    *to = PyOS_string_to_double(text, &last, NULL);
+    return !PyErr_Occurred() && last == text + size;
 }
 
 static int floats_of_json(Wire *w, double *to) {

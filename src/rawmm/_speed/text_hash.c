@@ -127,11 +127,12 @@ WITH(FEATURES_64) static inline Group group_64(const unsigned char *key, const u
         return size;                                                                             \
     }
 
-/* The position of the first quote from `at` on, which is in the next group, or the size. */
+/* The position of the first quote from `at` on, which is in the next group, or the size. Never beyond
+ * the group: another process may remove the quote from shared memory. */
 static size_t quote_at(const unsigned char *text, size_t at, size_t size) {
     size_t some = size - at < TEXT_GROUP ? size - at : TEXT_GROUP;
     const unsigned char *found = some ? memchr(text + at, '"', some) : NULL;
-    return found ? (size_t)(found - text) : size;
+    return found ? (size_t)(found - text) : at + some;
 }
 
 HASH(hash_16, "pclmul", group_16)
