@@ -100,6 +100,7 @@ def _by_schema_alone(name: str) -> tuple[Any, Any]:
     )
 
 
+@pytest.mark.slow
 @each("vector", VECTORS, ids=case)
 def test_schema_verdict_matches_the_manifest(vector: schemas.Vector) -> None:
     """An invalid vector is accepted if, and only if, it is marked as beyond the schema."""

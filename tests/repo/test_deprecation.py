@@ -82,6 +82,7 @@ def test_writing_warns_once_for_each_field_and_place(deprecated: Path) -> None:
     ], result.stderr  # fmt: skip
 
 
+@pytest.mark.slow
 def test_check_notes_deprecated_fields(deprecated: Path, tmp_path: Path) -> None:
     node = {"message": {"role": "user", "content": "a"}, "sampled": False, "parent": None}
     file = tmp_path / "nodes.jsonl"

@@ -87,6 +87,7 @@ def test_messagepack_streams_are_shared_out_too(tmp_path: Path, rawmm: Run) -> N
     assert rawmm("check", path, "--max-errors=0", "-j2") == serial
 
 
+@pytest.mark.slow
 def test_report_is_the_serial_one_when_a_worker_is_killed(
     many: Path, rawmm: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +214,7 @@ def test_file_error_is_reported_after_its_records(rawmm: Run, tmp_path: Path) ->
     assert rawmm("check", path, "--max-errors=0", "--jobs=2") == serial
 
 
+@pytest.mark.slow
 def test_options_reach_the_workers(
     many: Path, rawmm: Run, examples: Path, tmp_path: Path, image_url: str
 ) -> None:
@@ -352,6 +354,7 @@ def test_workers_do_not_outlive_a_parent_that_is_killed() -> None:
     assert gone(workers)
 
 
+@pytest.mark.slow
 def test_broken_pipe_is_quiet(many: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, "--max-errors=0", "--jobs=2", many, many],

@@ -61,6 +61,7 @@ def test_engines_report_the_same(command: str, run_dir: Path, rawmm: Run) -> Non
         assert rawmm(*argv, *engine) == whole
 
 
+@pytest.mark.slow
 def test_piece_that_kills_its_workers_is_reported_and_the_lines_after_it_keep_their_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

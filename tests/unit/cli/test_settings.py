@@ -140,7 +140,11 @@ def test_completion_of_bash_completes_commands_options_and_choices(
 
 @pytest.mark.parametrize(
     ("words", "variables"),
-    [(["--color", "never"], {}), ([], {"NO_COLOR": "1"}), ([], {"TERM": "dumb"})],
+    [
+        pytest.param(["--color", "never"], {}, marks=pytest.mark.slow),
+        ([], {"NO_COLOR": "1"}),
+        pytest.param([], {"TERM": "dumb"}, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_output_without_colors_has_no_styles_either(

@@ -357,6 +357,7 @@ def _collect(root: str, gates: Gates, answers: Queue[tuple[str, int]]) -> None:
     answers.put(("kept", kept))
 
 
+@pytest.mark.slow
 def test_processes_that_write_and_collect_lose_no_image(tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "images", durable=False)
     context = multiprocessing.get_context("spawn")
