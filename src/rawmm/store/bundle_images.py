@@ -128,7 +128,7 @@ class BundleImages:
             OffloadError: ``path_escape``, ``bad_locator``, ``store_failed``, ``hash_mismatch``.
         """
         del renew
-        if locator in self._whole:
+        if is_a(locator, str) and locator in self._whole:
             return True
         fault = None
         try:
@@ -159,6 +159,8 @@ class BundleImages:
 
     def size(self, raw_image_id: str) -> int:
         """Return the bytes of an image without reading it; 0 if it is not there."""
+        if raw_image_id_problem(raw_image_id) is not None:
+            return 0
         try:
             if self._folder is not None:
                 return self._folder.path(raw_image_id).stat().st_size
@@ -181,8 +183,11 @@ class BundleImages:
         """Refuse to delete.
 
         Raises:
-            OffloadError: ``store_denied``.
+            OffloadError: ``bad_locator`` or ``path_escape``, else ``store_denied``.
         """
+        problem = raw_image_id_problem(raw_image_id)
+        if problem is not None:
+            raise refused(problem, OffloadError)
         self._refuse(f"to delete {shown_text(raw_image_id)}")
 
     def close(self) -> None:

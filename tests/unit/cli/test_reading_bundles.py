@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from rawmm.errors import OffloadError, RawMMError
 from rawmm.materialize import materialize
 from rawmm.store import BundleImages, ImageStore
 from rawmm.trainer import samples_from
+from tests.cases import each
 from tests.unit.images.pictures import picture
 from tests.unit.materialize.processor import PatchProcessor
+from tests.zoo import ZOO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -240,6 +243,14 @@ def test_locator_that_is_no_image_is_refused(bundle: Path, locator: str, code: s
         BundleImages(bundle).read(locator)
     assert caught.value.code in {code, "bad_locator"}
     assert caught.value.__context__ is None
+
+
+@each("name", ZOO)
+def test_odd_object_as_a_locator_gives_a_value_or_an_error(bundle: Path, name: str) -> None:
+    store: Any = BundleImages(bundle)
+    for method in (store.read, store.exists, store.size, store.delete, store.put):
+        with suppress(RawMMError):
+            method(ZOO[name].make())
 
 
 def test_folder_without_manifest_is_a_directory_of_images(tmp_path: Path) -> None:
