@@ -47,7 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=choices, help="run this; repeatable")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does everything run?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there")
-    parser.add_argument("--write", action="store_true", help="write the table into the README")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write the table, or the rows of --only, into the README",
+    )
     options = parser.parse_args(argv)
     names = options.only or SUBJECTS
     on_servers = set(names) <= set(ON_SERVERS)
@@ -71,8 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if on_servers:
             begins, ends = _SERVERS_BEGIN, _SERVERS_END
         before, _, rest = _README.read_text("utf-8").partition(begins)
-        after = rest.partition(ends)[2]
-        _README.write_text(f"{before}{begins}{report.markdown(rows)}{ends}{after}", "utf-8")
+        old, _, after = rest.partition(ends)
+        table = report.markdown(rows, old if options.only else "")
+        _README.write_text(f"{before}{begins}{table}{ends}{after}", "utf-8")
     return 0
 
 

@@ -8,6 +8,7 @@ import os
 import platform
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
@@ -65,10 +66,23 @@ def print_table(rows: Sequence[Row]) -> None:
     Console().print(table)
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The same table in Markdown, with the environment."""
-    lines = [f"| {' | '.join(_HEADS)} |", f"|{'---|' * len(_HEADS)}"]
-    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
+def markdown(rows: Sequence[Row], old: str = "") -> str:
+    """The same table in Markdown, with the environment.
+
+    Args:
+        rows: what was measured.
+        old: an earlier table. Its rows of other subjects stay, in their places.
+    """
+    heads = [f"| {' | '.join(_HEADS)} |", f"|{'---|' * len(_HEADS)}"]
+    by_subject: dict[str, list[str]] = {}
+    for line in old.splitlines():
+        if line.startswith("| ") and line not in heads:
+            by_subject.setdefault(line.split(" | ", 1)[0].removeprefix("| "), []).append(line)
+    for subject in dict.fromkeys(row.subject for row in rows):
+        by_subject[subject] = [
+            f"| {' | '.join(_cells(row))} |" for row in rows if row.subject == subject
+        ]
+    lines = [*heads, *chain.from_iterable(by_subject.values())]
     own = environment()
     packages = ", ".join(f"{name} {number}" for name, number in own["packages"].items())
     lines += ["", f"{own['python']} on {own['system']}, {own['cores']} cores; {packages}."]

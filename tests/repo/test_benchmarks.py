@@ -13,7 +13,7 @@ import pytest
 
 import rawmm
 from benchmarks import __main__ as command
-from benchmarks import baseline, harness, reference, rules
+from benchmarks import baseline, harness, reference, report, rules
 from benchmarks.data import body, screenshot, trace, variation
 from rawmm import native
 from rawmm.rules.registry import RULES
@@ -129,3 +129,11 @@ def test_variants_alternate() -> None:
 
 def test_every_rule_has_a_benchmark() -> None:
     assert set(rules._subjects(harness.Settings(quick=True))) == set(RULES)
+
+
+def test_new_rows_replace_those_of_their_subject_only() -> None:
+    first = [harness.single(subject, "time", 1.0, "ms") for subject in ("codec", "rules", "walk")]
+    old = report.markdown(first)
+    table = report.markdown([harness.single("rules", "another time", 2.0, "ms")], old)
+    subjects = [line.split(" | ")[:2] for line in table.splitlines() if line.startswith("| ")][1:]
+    assert subjects == [["| codec", "time"], ["| rules", "another time"], ["| walk", "time"]]
