@@ -136,7 +136,7 @@ def race(variants: Mapping[str, Variant | Callable[[], object]], settings: Setti
     calls = {name: _calls(one, settings.seconds) for name, one in ready.items()}
     result = Race({name: [] for name in ready})
     names = list(ready)
-    order = random.Random(0)  # noqa: S311  (the same in each run)
+    order = random.Random(0)
     for _ in range(settings.rounds):
         gc.collect()
         # A variant that syncs pays for what its predecessor left to the disk, so none has always

@@ -116,15 +116,18 @@ def test_ratio_compares_within_a_round() -> None:
     assert harness.at_most(3).met(row.value)
 
 
-def test_variants_alternate() -> None:
+def test_variants_take_turns_in_another_order_each_round() -> None:
     calls: list[str] = []
     variants = {
         name: harness.Variant(lambda name=name: calls.append(name), lambda: None)  # type: ignore[misc]
-        for name in "ab"
+        for name in "abcd"
     }
     timed = harness.race(variants, harness.Settings(quick=True))
-    assert "".join(calls) == "ab" + "ab" + "ba"
-    assert [len(each) for each in timed.seconds.values()] == [2, 2]
+    once, first, second = ("".join(calls[at : at + 4]) for at in (0, 4, 8))
+    assert (once, sorted(first), sorted(second)) == ("abcd", list("abcd"), list("abcd"))
+    assert len({once, first, second}) == 3
+    assert len(calls) == 12
+    assert [len(each) for each in timed.seconds.values()] == [2, 2, 2, 2]
 
 
 def test_every_rule_has_a_benchmark() -> None:

@@ -41,6 +41,23 @@ def is_record_file(name: str) -> bool:
     return format_of(name) is not None
 
 
+def record_files(pattern: str) -> list[str]:
+    """The files of records that a pattern such as ``data/**/*.jsonl`` names, sorted; maybe none.
+
+    Raises:
+        ModuleNotFoundError: the extra ``cli`` is not installed.
+        ValueError: a folder cannot be read.
+    """
+    from rawmm.cli.inputs import matching
+    from rawmm.cli.output import UsageError
+
+    try:
+        names = matching(pattern)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return [name for name in names if is_record_file(name)]
+
+
 def file_errors(
     path: str, image_dir: str | None = None, folder: str | None = None
 ) -> Iterator[str]:

@@ -6,11 +6,12 @@ import os
 import re
 import sys
 from contextlib import suppress
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from cyclopts import App, CycloptsError, UnusedCliTokensError
+from cyclopts import App, CoercionError, CycloptsError, UnknownCommandError, UnusedCliTokensError
 from rich.console import Console
 
 from rawmm._version import __version__
@@ -176,8 +177,14 @@ def _expanded(word: str) -> str:
 
 def _usage_text(error: CycloptsError, argv: Sequence[str]) -> str:
     what = _without_content(str(error), argv)
-    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        what = f"Unexpected argument: {printable(shown_name(error.unused_tokens[0]))}."
+    word = (error.unused_tokens or [""])[0]
+    if isinstance(error, UnusedCliTokensError) and word:
+        what = f"Unexpected argument: {printable(shown_name(word))}."
+    elif isinstance(error, UnknownCommandError) and word.startswith("-"):
+        given = printable(shown_name(word.partition("=")[0]))
+        what = f"Unknown option {given}. The command comes first."
+    elif isinstance(error, CoercionError) and error.target_type is timedelta and error.token:
+        what = f"{error.token.keyword} takes a time such as 0s, 90m, 12h or 2w."
     command = " ".join(("rawmm", *(error.command_chain or ())))
     return _with_dash(f"{what} (see {command} --help)").replace("\n", " ")
 

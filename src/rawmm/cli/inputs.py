@@ -77,10 +77,10 @@ def find_inputs(path: str, form: FileFormat | None, option: str, column: str | N
     is_folder = path not in {"", STDIO} and Path(path).is_dir()
     if not is_folder and not _is_pattern(path):
         return [Found(Input(path, form, option, column), None)]
-    base, pattern = (path, "") if is_folder else _split(path)
-    names = set(_below(path) if is_folder else _matches(base, pattern))
+    base = path if is_folder else _split(path)[0]
+    names = sorted(set(_below(path))) if is_folder else matching(path)
     found = []
-    for name in sorted(names):
+    for name in names:
         relative = PurePath(os.path.relpath(name, base))
         if format_of(name) is not None or (form is not None and not is_folder):
             found.append(Found(Input(name, form, option, column), relative))
@@ -194,6 +194,15 @@ def check_not_read(output: str, option: str, inputs: Iterable[Input | UsageError
 
 def _is_pattern(path: str) -> bool:
     return not _PATTERN.isdisjoint(path) and not os.path.lexists(path)
+
+
+def matching(pattern: str) -> list[str]:
+    """The files whose names match a pattern, sorted; none if it is no pattern.
+
+    Raises:
+        UsageError: a folder cannot be read.
+    """
+    return sorted(set(_matches(*_split(pattern)))) if _is_pattern(pattern) else []
 
 
 def _split(pattern: str) -> tuple[str, str]:

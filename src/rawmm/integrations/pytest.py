@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _MOST: Final = 20
 """Errors or differences that a failure lists."""
@@ -43,7 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="check the records in this file or directory, one test per file; may be repeated",
+        help="check the records in this file or directory, or in the files that a pattern such as "
+        "'data/**/*.jsonl' names, one test per file; may be repeated",
     )
     group.addoption(
         "--rawmm-image-dir",
@@ -56,37 +58,56 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write the snapshots of rawmm_snapshot instead of comparing them",
     )
     parser.addini(
-        "rawmm_check", type="paths", default=[], help="files and directories for --rawmm-check"
+        "rawmm_check", type="paths", default=[], help="more paths and patterns of --rawmm-check"
     )
+
+
+_PATHS: Final = pytest.StashKey[list[Path]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Collect the paths of ``--rawmm-check``, too."""
-    for path in _paths(config):
-        if not path.exists():
-            msg = f"--rawmm-check: no such file or directory: {path}"
-            raise pytest.UsageError(msg)
-        if str(path) not in config.args:
-            config.args.append(str(path))
-
-
-def _paths(config: pytest.Config) -> list[Path]:
     given = [config.invocation_params.dir / each for each in config.getoption("rawmm_check")]
-    return [*given, *config.getini("rawmm_check")]
+    paths = [path for each in (*given, *config.getini("rawmm_check")) for path in _named(each)]
+    config.stash[_PATHS] = paths
+    config.args += [str(path) for path in dict.fromkeys(paths) if str(path) not in config.args]
+
+
+def _named(path: Path) -> list[Path]:
+    """The path, or the files of records that it names as a pattern."""
+    if path.exists():
+        return [path]
+    with _needing_cli():
+        from rawmm.cli import record_files
+
+        found = [Path(name) for name in record_files(str(path))]
+    if not found:
+        msg = f"--rawmm-check: no such file or directory, and no such file of records: {path}"
+        raise pytest.UsageError(msg)
+    return found
+
+
+@contextmanager
+def _needing_cli() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        msg = f"--rawmm-check needs the package {error.name}: pip install 'rawmm[cli]'"
+        raise pytest.UsageError(msg) from None
+    except ValueError as error:
+        msg = f"--rawmm-check: {error}"
+        raise pytest.UsageError(msg) from None
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect files of records below the paths of ``--rawmm-check``."""
-    paths = _paths(parent.config)
+    paths = parent.config.stash[_PATHS]
     if not any(file_path == path or path in file_path.parents for path in paths):
         return None
-    from rawmm.cli import is_record_file
+    with _needing_cli():
+        from rawmm.cli import is_record_file
 
-    try:
         wanted = is_record_file(str(file_path))
-    except ModuleNotFoundError as error:
-        msg = f"--rawmm-check needs the package {error.name}: pip install 'rawmm[cli]'"
-        raise pytest.UsageError(msg) from None
     if not wanted:
         return None
     file: pytest.Collector = RecordFile.from_parent(parent, path=file_path)

@@ -86,6 +86,23 @@ def test_paths_of_the_configuration_are_checked(run: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_files_that_a_pattern_names_are_checked(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data" / "run 1"
+    data.mkdir(parents=True)
+    (data / "good.json").write_bytes(EXAMPLE)
+    (data / "good too.json").write_bytes(EXAMPLE)
+    (data / "bad.jsonl").write_bytes(broken_node() + b"\n")
+    (data / "notes.txt").write_text("no record")
+    code, out = run("--rawmm-check", "data/**/*.jso*")
+    assert (code, "1 failed, 2 passed" in out) == (1, True), out
+    code, out = run("--rawmm-check", "data/*/good[.]*", "--rawmm-check", "data/run 1/g*", "-n2")
+    assert (code, "2 passed" in out) == (0, True), out
+    code, out = run("--rawmm-check", "data/**/*.txt")
+    assert code == pytest.ExitCode.USAGE_ERROR
+    assert "no such file of records" in out
+
+
+@pytest.mark.slow
 def test_workers_check_each_file_once(run: Run, tmp_path: Path) -> None:
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_bytes(EXAMPLE)

@@ -159,6 +159,8 @@ def test_reports_for_programs_are_not_cut(style: str, rawmm: Run, source: Path) 
             ("nope",),
             '"nope". Available commands: check, offload, upgrade, convert, ',
         ),
+        (("--nope=1",), "Unknown option --nope. The command comes first. (see rawmm --help)"),
+        (("gc", ".", "--grace", "0"), "--grace takes a time such as 0s, 90m, 12h or 2w. (see "),
         (("check", "--nope"), "(see rawmm check --help)"),
         (
             ("offload", "a.json", "b.json", "-o", "c.json"),
