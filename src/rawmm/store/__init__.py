@@ -52,6 +52,7 @@ from rawmm.store.record_objects import is_pattern as is_pattern
 from rawmm.store.record_objects import list_objects as list_objects
 from rawmm.store.record_objects import object_state as object_state
 from rawmm.store.record_objects import put_object as put_object
+from rawmm.store.record_objects import url_below as url_below
 from rawmm.store.references import Mention as Mention
 from rawmm.store.references import Mentions as Mentions
 from rawmm.store.references import RecordSearch as RecordSearch

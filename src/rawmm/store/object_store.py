@@ -88,8 +88,14 @@ class Location(NamedTuple):
     @property
     def url(self) -> str:
         """The URL, in its one spelling."""
-        path = f"/{quote(self.key, safe='/!$&()*+,:;=@~')}" if self.key else ""
+        path = f"/{quoted_key(self.key)}" if self.key else ""
         return f"{self.scheme}://{self.bucket}{path}"
+
+
+def quoted_key(key: str) -> str:
+    """Return a key as it stands in a URL. ``*`` and ``[`` are escaped: there they are wildcards."""
+    # What is not UTF-8 stays, for `parse_location` to refuse.
+    return quote(key, safe="/!$&()+,:;=@~") if is_utf8(key) else key
 
 
 def parse_location(url: object) -> Location | Problem:
