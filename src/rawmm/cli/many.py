@@ -22,6 +22,7 @@ from rawmm.cli.pieces import size_of
 from rawmm.cli.records import open_bytes
 from rawmm.cli.rewrite import Rewrite
 from rawmm.errors import RawMMError, printable, shown_file
+from rawmm.locators import without_credentials
 from rawmm.store import is_object_url, object_state
 
 if TYPE_CHECKING:
@@ -121,10 +122,13 @@ class Manifest:
         self._file: Any = None
         if path is None:
             return
+        if is_object_url(path):
+            raise UsageError("--manifest takes a file of this machine: no object can be added to")
         first = msgspec.json.encode(header) + b"\n"
         failure = None
         try:
             self._file = Path(path).open("a+b")  # noqa: SIM115  (open until the run ends)
+            _lock(self._file)
             self._file.seek(0)
             lines = self._file.read().splitlines(keepends=True)
             whole = [line for line in lines if line.endswith(b"\n")]
@@ -141,13 +145,15 @@ class Manifest:
                 self._file.truncate(sum(map(len, whole)))
                 if not whole:
                     self._append(first)
+        except BlockingIOError:
+            failure = "is in use by another run"
         except OSError as error:
             failure = f"cannot be used: {(error.strerror or str(error)).lower()}"
         except msgspec.DecodeError:
             failure = _NO_MANIFEST
         if failure is not None:
             self.close()
-            raise UsageError(f"{shown_file(printable(path))}: {failure}")
+            raise UsageError(f"{shown_file(printable(without_credentials(path)))}: {failure}")
 
     def add(self, one: Finished) -> None:
         """Write the line of a finished file."""
@@ -178,6 +184,22 @@ class Manifest:
         if now is None or now.size != one.size:
             return False
         return now.tag == one.tag or sha256_of(given) == one.sha256
+
+
+def _lock(file: Any) -> None:
+    """Lock a file until it is closed. Does nothing where there are no locks.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except (ImportError, OSError):
+        return
 
 
 def _utf8(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,32 @@ def make_square(folder: str) -> Callable[[Any], tuple[Any, Any]]:
         return piece**2, None
 
     return square
+
+
+def make_slow(folder: str, *, deaf: bool) -> Callable[[Any], tuple[Any, Any]]:
+    """Works until it is stopped, with a file there meanwhile; at 0, until two others do.
+
+    Args:
+        folder: of the files.
+        deaf: whether it does not listen when it is told to stop.
+    """
+
+    def slow(piece: Any) -> tuple[Any, Any]:
+        if piece == 0:
+            while len(list(Path(folder).iterdir())) < 2:
+                time.sleep(0.005)
+            return None, None
+        if deaf:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        path = Path(folder) / f"{piece}.tmp"
+        path.touch()
+        try:
+            time.sleep(3600)
+        finally:
+            path.unlink()
+        return None, None
+
+    return slow
 
 
 def make_dying_check(folder: str, *args: Any) -> Any:
