@@ -9,7 +9,9 @@ import os
 import pickle
 import sys
 import threading
+from contextlib import redirect_stdout
 from functools import lru_cache
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rawmm.parallel.engine import MAX_RETRIES, failure_text, killed_text
@@ -122,7 +124,9 @@ class RayEngine:
                 self._ray.cancel(task, force=True)
             self._running = {}
             if self._started:
-                self._ray.shutdown()
+                # It prints what its threads have not printed yet.
+                with redirect_stdout(StringIO()):
+                    self._ray.shutdown()
         finally:
             sys.stdout = self._stdout
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +79,29 @@ def test_report_is_the_serial_one_when_workers_are_killed(
     )
     assert said(capsys, "check", path, "--max-errors=0", "--engine=ray") == serial
     assert (tmp_path / "died").exists()
+
+
+OF_ITS_OWN = """
+import sys
+from rawmm.cli import main, pieces
+from rawmm.cli.commands import check
+from tests.unit.parallel.work import make_poisoned_check
+pieces.PIECE_BYTES = 4096
+check.checker_of = make_poisoned_check
+sys.exit(main(["check", sys.argv[1], "--max-errors=0", "--format=json", "--engine=ray"]))
+"""
+
+
+def test_report_has_nothing_of_a_cluster_that_the_command_started(tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    path.write_bytes(b"\n".join([*many_lines(400), b'{"poison": 1}']))
+    done = subprocess.run(
+        [sys.executable, "-c", OF_ITS_OWN, path], capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert b"4 worker processes were killed" in done.stderr
+    for line in done.stdout.splitlines():
+        json.loads(line)
 
 
 @pytest.mark.parametrize("command", ["fsck", "gc"])
