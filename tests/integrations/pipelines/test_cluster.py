@@ -17,7 +17,7 @@ from tests.unit.cli.test_check_jobs import lines as many_lines
 from tests.unit.cli.test_engines import run_dir as run_dir  # noqa: PLC0414  (a fixture)
 from tests.unit.cli.test_many import folder as folder  # noqa: PLC0414
 from tests.unit.cli.test_many import written
-from tests.unit.parallel.work import POISON, make_dying_check, make_square
+from tests.unit.parallel.work import POISON, make_dying_check, make_slow, make_square
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +65,12 @@ def test_killed_worker_is_tried_again_and_poison_is_an_outcome(tmp_path: Path) -
             assert outcome.lost == "internal error: ZeroDivisionError"
         else:
             assert outcome == Outcome(outcome.number, outcome.number**2, None, last=True)
+
+
+def test_task_that_is_cancelled_removes_its_files(tmp_path: Path) -> None:
+    with RayEngine() as engine:
+        next(engine.map(partial(make_slow, others=1), (str(tmp_path),), range(2)))
+    assert not list(tmp_path.iterdir())
 
 
 def test_report_is_the_serial_one_when_workers_are_killed(

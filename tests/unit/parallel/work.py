@@ -39,17 +39,20 @@ def make_square(folder: str) -> Callable[[Any], tuple[Any, Any]]:
     return square
 
 
-def make_slow(folder: str, *, deaf: bool) -> Callable[[Any], tuple[Any, Any]]:
-    """Works until it is stopped, with a file there meanwhile; at 0, until two others do.
+def make_slow(
+    folder: str, *, others: int = 2, deaf: bool = False
+) -> Callable[[Any], tuple[Any, Any]]:
+    """Works until it is stopped, with a file there meanwhile; at 0, until others do.
 
     Args:
         folder: of the files.
+        others: how many.
         deaf: whether it does not listen when it is told to stop.
     """
 
     def slow(piece: Any) -> tuple[Any, Any]:
         if piece == 0:
-            while len(list(Path(folder).iterdir())) < 2:
+            while len(list(Path(folder).iterdir())) < others:
                 time.sleep(0.005)
             return None, None
         if deaf:
@@ -57,10 +60,10 @@ def make_slow(folder: str, *, deaf: bool) -> Callable[[Any], tuple[Any, Any]]:
         path = Path(folder) / f"{piece}.tmp"
         path.touch()
         try:
-            time.sleep(3600)
+            while True:  # Ray does not interrupt a call
+                time.sleep(0.005)
         finally:
             path.unlink()
-        return None, None
 
     return slow
 
