@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import MaterializeError, OffloadError, contract_error, shown, shown_hash
 from rawmm.locators import stored_hash
@@ -59,6 +59,8 @@ class CacheCounters:
 class CachedStore:
     """A store whose images are read through a directory of this machine. Thread-safe.
 
+    May be pickled, if the store behind it may. A copy has counters of its own.
+
     Reads verify the hash, also of a file in the directory. Everything but `read` goes to the store.
     An image that was deleted in the store may still be read from the directory.
 
@@ -94,6 +96,10 @@ class CachedStore:
         self._counting = threading.Lock()
         self._has_account = False
         self._check_directory()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Use the directory there, too: the locks of this process stay in it."""
+        return type(self), (self._local.root, self._remote, self.max_bytes)
 
     @property
     def root(self) -> os.PathLike[str] | str:
