@@ -57,6 +57,7 @@ from rawmm.store.references import Mention as Mention
 from rawmm.store.references import Mentions as Mentions
 from rawmm.store.references import RecordSearch as RecordSearch
 from rawmm.store.references import Referenced as Referenced
+from rawmm.store.registry import is_of_this_process as is_of_this_process
 from rawmm.store.registry import open_store
 from rawmm.store.registry import register_scheme as register_scheme
 from rawmm.store.registry import served_schemes as served_schemes
