@@ -167,6 +167,11 @@ def test_offload_writes_whole_objects(rawmm: Run, bucket: str, tmp_path: Path) -
     assert get(f"{bucket}/one.jsonl") == get(f"{out}/a/0.jsonl")  # unchanged
 
 
+def test_no_durable_is_of_the_output_alone(rawmm: Run, bucket: str, tmp_path: Path) -> None:
+    out = ("-o", tmp_path / "out.jsonl", "--image-dir", f"{bucket}/images", "--no-durable")
+    assert rawmm("offload", f"{bucket}/a/0.jsonl", *out).code == 0
+
+
 def test_run_over_objects_goes_on(rawmm: Run, bucket: str, tmp_path: Path) -> None:
     argv = (
         "offload",
