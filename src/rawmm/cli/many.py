@@ -279,7 +279,9 @@ def rewrite_many(
     ]
     earlier = len(done)
     sizes = [size_of(one.input) for one, _ in jobs]
-    failed = code = size = 0
+    failed = code = size = first = 0
+    # What became of files that wait for one before them, so that messages are in order.
+    waiting: dict[int, _Failed | None] = {}
     try:
         with engine, run_progress(what, sum(sizes)) as advance:
             outcomes = engine.map(_work_of, (make, args, what, output, output_format), iter(jobs))
@@ -289,11 +291,18 @@ def rewrite_many(
                 if isinstance(result, Finished):
                     manifest.add(result)
                     done.append(result)
+                    waiting[outcome.number] = None
                 else:
                     failed += 1
-                    code = max(code, _report(result or _lost(jobs, outcome)))
+                    waiting[outcome.number] = result or _lost(jobs, outcome)
+                while first in waiting:
+                    failure = waiting.pop(first)
+                    code = max(code, 0 if failure is None else _report(failure))
+                    first += 1
                 advance(size, sum(one.records for one in done), failed)
     except KeyboardInterrupt:
+        for failure in filter(None, waiting.values()):
+            _report(failure)
         terminal.info(f"interrupted; so far {counted(len(done), 'file')} of {len(found)} written")
         raise
     finally:

@@ -109,6 +109,14 @@ def test_manifest_of_another_run_is_refused(rawmm: Run, folder: Path) -> None:
     assert offload(rawmm, folder, *manifest).code == 2
 
 
+def test_files_that_fail_are_listed_in_order(rawmm: Run, folder: Path) -> None:
+    for number, path in enumerate(sorted((folder / "in").rglob("*.jsonl"))):
+        path.write_bytes(path.read_bytes() * (60 - 10 * number) + b"[1, \n")  # the first is longest
+    serial, parallel = (offload(rawmm, folder, "--jobs", jobs) for jobs in ("1", "3"))
+    assert (serial.code, serial.err.count("[malformed]")) == (1, 6)
+    assert parallel == serial
+
+
 def test_two_runs_with_one_manifest_are_refused(rawmm: Run, folder: Path) -> None:
     path = folder / "manifest"
     with path.open("ab") as other:
