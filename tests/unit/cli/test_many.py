@@ -109,6 +109,17 @@ def test_manifest_of_another_run_is_refused(rawmm: Run, folder: Path) -> None:
     assert offload(rawmm, folder, *manifest).code == 2
 
 
+def test_run_with_another_image_directory_is_another_run(
+    rawmm: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ("offload", folder / "in", "-o", folder / "out", "--manifest", folder / "manifest")
+    for name, code in (("a", 0), ("b", 2), ("a", 0)):
+        monkeypatch.setenv("VF_RENDERER_IMAGE_OFFLOAD_DIR", str(folder / name))
+        assert rawmm(*argv).code == code
+    monkeypatch.chdir(folder)
+    assert rawmm(*argv, "--image-dir", "a").code == 0
+
+
 def test_files_that_fail_are_listed_in_order(rawmm: Run, folder: Path) -> None:
     for number, path in enumerate(sorted((folder / "in").rglob("*.jsonl"))):
         path.write_bytes(path.read_bytes() * (60 - 10 * number) + b"[1, \n")  # the first is longest
