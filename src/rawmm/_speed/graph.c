@@ -43,7 +43,7 @@ static int tokens_as_known(void) {
     return 1;
 }
 
-/* 1 if a map of a sidecar has an entry, 0 if not, -1 if Python has to look. */
+/* 1 if a map of a sidecar has an entry, 0 if not, -1 if Python has to decide. */
 static int has_entries(PyObject *by_modality) {
     if (!by_modality || !PyDict_CheckExact(by_modality)) return -1;
     Py_ssize_t i = 0;

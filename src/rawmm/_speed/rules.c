@@ -181,7 +181,7 @@ int messages_as_known(void) {
 }
 
 /* The number of image URLs of a message. With hashes, each URL must be of the image of the hash at
- * its index. -1 if Python has to look. */
+ * its index. -1 if Python has to decide. */
 Py_ssize_t image_urls(PyObject *message, PyObject *hashes) {
     PyObject *content;
     if (!message) return -1;
