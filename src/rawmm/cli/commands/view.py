@@ -81,7 +81,9 @@ def view(
             "names the others."
         ),
     ] = DEFAULT_BUDGET,
-    max_records: Annotated[int, Parameter(help="Records in the page; 0 shows all.")] = _MAX_RECORDS,
+    max_records: Annotated[
+        int, Parameter(help="Records, or traces of episodes, in the page; 0 shows all.")
+    ] = _MAX_RECORDS,
 ) -> int:
     """Write a page that shows records: messages, branches, images, tokens and violations.
 
@@ -106,11 +108,11 @@ def view(
     family = None if layout is None else named_layout(layout)
     named = files if compare is None else (*files, compare)
     title = ", ".join(Input(path, form, "").name for path in named[:3])
-    with Page(title, store, megabytes=image_megabytes, layout=family) as page:
+    with Page(
+        title, store, megabytes=image_megabytes, layout=family, max_records=max_records or None
+    ) as page:
         for one, other in reader.pairs(shown, others):
-            if max_records and page.records >= max_records:
-                page.left_out += 1
-            elif compare is None:
+            if compare is None:
                 page.add(one)
             else:
                 page.add_pair(one, other)
@@ -197,14 +199,23 @@ def _target(first: str, inputs: list[Input], to: str | None) -> str:
         raise UsageError("standard input has no name for the page; give --output")
     if not os.path.lexists(first):  # a pattern
         first = inputs[0].path
-    path = Path(f"{PurePath(inner_name(first)).stem}.html")
-    if path.exists():
-        with path.open("rb") as file:
-            if not is_page(file.read(4096)):
-                raise UsageError(
-                    f"{printable(str(path))} exists and is no page of rawmm view; give --output"
-                )
+    # The absolute path, as "." has no name.
+    stem = PurePath(inner_name(os.path.abspath(first))).stem  # noqa: PTH100  (resolves "..")
+    if not stem:
+        raise UsageError(f"{printable(first)} has no name for the page; give --output")
+    path = Path(f"{stem}.html")
+    if path.exists() and not _holds_page(path):
+        raise UsageError(
+            f"{printable(str(path))} exists and is no page of rawmm view; give --output"
+        )
     return str(path)
+
+
+def _holds_page(path: Path) -> bool:
+    if not path.is_file():  # to open a pipe would wait for its writer
+        return False
+    with path.open("rb") as file:
+        return is_page(file.read(4096))
 
 
 def _summary(page: Page, target: str, size: int) -> None:
