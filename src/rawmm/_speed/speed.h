@@ -63,10 +63,10 @@ _Static_assert(sizeof(Py_ssize_t) == sizeof(int64_t), "lengths are cast from one
 _Static_assert(SHAPES <= 64 && MAX_FIELDS < 64, "sets of shapes and of fields are uint64_t");
 _Static_assert(S_PackedTokenIds == 0 && S_PackedFlags == 1 && S_PackedFloats == 2,
                "loops over the packed shapes, and comparisons with the last one");
-_Static_assert(PackedFlags_nd == PackedTokenIds_nd && PackedFloats_nd == PackedTokenIds_nd &&
-               PackedFlags_dtype == PackedTokenIds_dtype && PackedFloats_dtype == PackedTokenIds_dtype &&
-               PackedFlags_shape == PackedTokenIds_shape && PackedFloats_shape == PackedTokenIds_shape &&
-               PackedFlags_data == PackedTokenIds_data && PackedFloats_data == PackedTokenIds_data,
+#define SAME(field)                                          \
+    ((int)PackedFlags_##field == (int)PackedTokenIds_##field && \
+     (int)PackedFloats_##field == (int)PackedTokenIds_##field)
+_Static_assert(SAME(nd) && SAME(dtype) && SAME(shape) && SAME(data),
                "fields of the three packed shapes are read by the names of the first");
 static const uint64_t PACKED_SHAPES = 1 << S_PackedTokenIds | 1 << S_PackedFlags | 1 << S_PackedFloats;
 extern const char *const PROCESSED_KEYS[];
@@ -153,6 +153,7 @@ int has_runs(const Stream *ids, const Stream *mask, int64_t wanted, Py_ssize_t n
 /* rules.c */
 int rules_hold(int shape, PyObject *o, int numbers_are_checked);
 Py_ssize_t image_urls(PyObject *message, PyObject *hashes);
+PyObject *image_ranges(PyObject *sidecar, int *fine);
 int by_itself(void);
 int messages_as_known(void);
 int bounds(PyObject *range, int64_t *offset, int64_t *length);
