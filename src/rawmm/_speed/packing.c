@@ -356,15 +356,15 @@ static PyObject *filled(int shape, PyObject *list, Wire *w, int is_json) {
     return data ? new_stream(shape, w->length, is_wide, data) : NULL;
 }
 
-/* The elements of an array of MessagePack as a list. Equal ids in a row, such as those of an image, are one object. */
-static PyObject *listed(int shape, Wire *w) {
+/* A list of elements. Equal ids in a row, such as those of an image, are one object. */
+static PyObject *listed(int shape, Wire *w, int is_json) {
     enum { FEW = 2048 };
     _Alignas(double) char few[FEW];
     Py_ssize_t length = w->length;
     int size = shape == S_PackedTokenIds ? 4 : shape == S_PackedFlags ? 1 : 8;
     if (length > PY_SSIZE_T_MAX / 16) return NULL;
     void *from = length * size <= FEW ? few : PyMem_Malloc((size_t)length * size);
-    PyObject *list = from && elements_of(shape, NULL, w, 0, from) ? PyList_New(length) : NULL;
+    PyObject *list = from && elements_of(shape, NULL, w, is_json, from) ? PyList_New(length) : NULL;
     PyObject *last = NULL;
     for (Py_ssize_t i = 0; list && i < length; i++) {
         int32_t id;
@@ -456,8 +456,8 @@ static PyObject *read_raw(int shape, PyObject *raw, int as_list) {
     Wire w = {.at = buffer.buf, .end = (unsigned char *)buffer.buf + buffer.len};
     int is_json = buffer.len && *w.at == '[';
     if (buffer.len && *w.at == 0x84) found = framed(shape, &w);
-    else if (as_list) found = open_msgpack(&w) ? listed(shape, &w) : NULL; /* msgspec reads JSON faster */
-    else if (is_json ? open_json(&w) : open_msgpack(&w)) found = filled(shape, NULL, &w, is_json);
+    else if (is_json ? open_json(&w) : open_msgpack(&w))
+        found = as_list ? listed(shape, &w, is_json) : filled(shape, NULL, &w, is_json);
     PyBuffer_Release(&buffer);
     return found;
 }
@@ -478,7 +478,7 @@ PyObject *packed_of(int shape, PyObject *source) {
     return found;
 }
 
-/* A list, or the bytes of MessagePack as a list or packed, as they have it. */
+/* A list, or the bytes of a stream as a list or packed, as they have it. */
 PyObject *list_of(int shape, PyObject *source) {
     if (PyList_CheckExact(source)) return Py_NewRef(source);
     PyObject *found = can_read(shape) && is_raw(source) ? read_raw(shape, source, 1) : NULL;
