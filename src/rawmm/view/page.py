@@ -104,6 +104,11 @@ class Page:
         """The number of rollouts in the list of the page."""
         return len(self._index)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether further rollouts are only counted."""
+        return self._max_records is not None and self.records >= self._max_records
+
     def add(self, record: ViewedRecord) -> None:
         """Add a record: each of its traces, if it has several."""
         rollouts = self._with_room(rollouts_of(record.value))

@@ -13,6 +13,7 @@ import pytest
 
 from rawmm import ImageStore
 from rawmm.cli import main
+from rawmm.cli.commands.check import Checker
 from tests.cases import each
 from tests.unit.images.pictures import picture
 from tests.unit.view.records import Reader
@@ -112,6 +113,21 @@ def test_records_over_the_limit_are_counted(rawmm: Run, examples: Path) -> None:
     assert read(Path("rollout.html")).index["leftOut"] == 3
     rawmm("view", examples / "rollout.jsonl", "--max-records", "0")
     assert len(read(Path("rollout.html")).index["records"]) == 5
+
+
+def test_records_over_the_limit_are_not_checked(
+    rawmm: Run, examples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Any] = []
+    findings = Checker.findings
+
+    def counted(self: Checker, record: Any, form: Any) -> Any:
+        checked.append(record)
+        return findings(self, record, form)
+
+    monkeypatch.setattr(Checker, "findings", counted)
+    rawmm("view", examples / "rollout.jsonl", "--max-records", "2")
+    assert len(checked) == 2
 
 
 def test_traces_of_an_episode_over_the_limit_are_counted(rawmm: Run) -> None:

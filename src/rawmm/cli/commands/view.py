@@ -111,7 +111,7 @@ def view(
     with Page(
         title, store, megabytes=image_megabytes, layout=family, max_records=max_records or None
     ) as page:
-        for one, other in reader.pairs(shown, others):
+        for one, other in reader.pairs(shown, others, page):
             if compare is None:
                 page.add(one)
             else:
@@ -144,20 +144,23 @@ class _Reader:
         self._checkers: dict[str | None, Checker] = {}
 
     def pairs(
-        self, files: list[Input], others: list[Input]
+        self, files: list[Input], others: list[Input], page: Page
     ) -> Iterator[tuple[ViewedRecord, ViewedRecord]]:
-        """Each record of the files, with that of the other files at its position."""
-        missing = ViewedRecord("nothing", None, None, [])
-        return zip_longest(self.records(files), self.records(others), fillvalue=missing)
+        """Each record of the files, with that of the other files at its position.
 
-    def records(self, files: list[Input]) -> Iterator[ViewedRecord]:
+        Records that the page has no room for are neither decoded nor checked.
+        """
+        missing = ViewedRecord("nothing", None, None, [])
+        return zip_longest(self.records(files, page), self.records(others, page), fillvalue=missing)
+
+    def records(self, files: list[Input], page: Page) -> Iterator[ViewedRecord]:
         """The records of files.
 
         Raises:
             UsageError: one cannot be read.
         """
         for given in files:
-            yield from self._of_file(given)
+            yield from self._of_file(given, page)
 
     def _checker_of(self, given: Input) -> Checker:
         """What checks the records of a file. Those of a bundle name images by file name alone."""
@@ -169,11 +172,14 @@ class _Reader:
             self._checkers[given.bundle] = Checker(self._kind, store)
         return self._checkers[given.bundle]
 
-    def _of_file(self, given: Input) -> Iterator[ViewedRecord]:
+    def _of_file(self, given: Input, page: Page) -> Iterator[ViewedRecord]:
         checker = self._checker_of(given)
         try:
             with open_source(given) as source:
                 for record in source.records(may_be_empty=True):
+                    if page.is_full:
+                        yield ViewedRecord(given.name, record.line, None, [])
+                        continue
                     value: Any = None
                     errors = [
                         found
