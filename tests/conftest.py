@@ -41,7 +41,7 @@ EXPECTED_SKIPS = ("no file system can be mounted here",)
 
 
 DIFFERENTIAL: Final = os.environ.get("RAWMM_DIFFERENTIAL") == "1"
-"""Whether to ask the Python rules wherever the C part says yes."""
+"""Whether to run the Python checks on each struct that the C part accepts."""
 if DIFFERENTIAL:
     differential.install()
 
