@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.checks import RecordChecker, table_record
 from rawmm.codec import convert, from_decoded
-from rawmm.errors import ContractError, RawMMError, contract_error, shown, shown_text
+from rawmm.errors import (
+    ContractError,
+    RawMMError,
+    contract_error,
+    raise_alone,
+    shown,
+    shown_text,
+    type_name,
+)
 from rawmm.model.kinds import schema_of
 from rawmm.real_class import claims_another, is_a
 from rawmm.validation import detect
@@ -62,21 +70,27 @@ def check_batch(
         table_or_records: a table, whose rows are records: a ``pyarrow.Table``, a
             ``pyarrow.RecordBatch``, a ``pandas.DataFrame`` or a mapping of columns, as Ray Data
             and Hugging Face datasets pass them. Or an iterable of records: dicts, structs, or
-            JSON text. Tables have the keys of all records in each record, with null where a
-            record has none, so a null in a row of a table is not a key.
+            JSON text; also a column of Arrow. Tables have the keys of all records in each record,
+            with null where a record has none, so a null in a row of a table is not a key.
         type: the type of every record, e.g. ``rawmm.Trace``. Detected by default.
         column: the column of the table that holds the records, as JSON text or as structures. By
             default the columns are the fields of the records.
 
     Raises:
-        ContractError: ``wrong_type`` for another batch, or another type; ``count_mismatch`` for
-            columns of unequal length; ``missing_field`` if the table has no such column.
+        ContractError: ``wrong_type`` for another batch, or one that cannot be read;
+            ``count_mismatch`` for columns of unequal length; ``missing_field`` if the table has no
+            such column.
+        TypeError: `type` is not one of the contract.
     """
     if type is not None:
         schema_of(type)
+    if column is not None and not is_a(column, str):
+        raise contract_error(
+            "wrong_type", ("column",), expected="the name of a column", got=shown(column)
+        )
     return [
         BatchError(row, *(error.code, error.path, error.expected, error.got, error.hint or ""))
-        for row, record in enumerate(_records(table_or_records, column))
+        for row, record in enumerate(_readable(_records(table_or_records, column)))
         for error in _errors(record, type)
     ]
 
@@ -113,6 +127,23 @@ def _findings(record: Any, kind: Any) -> Iterator[RawMMError]:
             yield found
 
 
+def _readable(records: Iterator[Any]) -> Iterator[Any]:
+    """The records of a batch, whose code may raise anything, with any text.
+
+    Raises:
+        ContractError: ``wrong_type``.
+    """
+    try:
+        yield from records
+    except RawMMError:
+        raise
+    except Exception as error:  # noqa: BLE001  (code of other libraries, and of the caller)
+        got = f"{type_name(type(error))} while it was read"
+        raise_alone(
+            contract_error("wrong_type", (), expected=f"a list of records, or {_TABLE}", got=got)
+        )
+
+
 def _records(batch: Any, column: str | None) -> Iterator[Any]:
     """The records of a batch. See `check_batch`."""
     rows = None if claims_another(batch) else _rows(batch)
@@ -123,7 +154,8 @@ def _records(batch: Any, column: str | None) -> Iterator[Any]:
             raise contract_error(
                 "wrong_type", (), expected=f"a list of records, or {_TABLE}", got=shown(batch)
             )
-        yield from batch
+        is_column = hasattr(batch.__class__, "to_pylist")
+        yield from map(table_record, _cells(batch)) if is_column else batch
         return
     for row in rows:
         if column is None:
@@ -147,7 +179,7 @@ def _rows(batch: Any) -> Any:
         return batch.to_dict("records")
     if not is_a(batch, Mapping):
         return None
-    columns = {name: list(values) for name, values in batch.items() if is_a(values, Iterable)}
+    columns = {name: _cells(values) for name, values in batch.items() if is_a(values, Iterable)}
     sizes = {len(values) for values in columns.values()}
     if len(columns) != len(batch) or len(sizes) > 1:
         raise contract_error(
@@ -155,3 +187,9 @@ def _rows(batch: Any) -> Any:
             hint="pass a single record in a list",
         )  # fmt: skip
     return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
+
+def _cells(values: Any) -> list[Any]:
+    """The cells of a column; those of Arrow as Python's objects."""
+    cells: list[Any] = values.to_pylist() if hasattr(type(values), "to_pylist") else list(values)
+    return cells

@@ -16,6 +16,8 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*+):")
 _STORED: Final = re.compile(r"([0-9a-f]{64}|(?=[0-9]*[a-f])[0-9a-f]{16})\.[a-z0-9]+\Z")
 _QUERY: Final = re.compile(r"[?#]")
 _BREAK: Final = re.compile(r"[\t\r\n]")
+# A password may hold slashes.
+_SECRET: Final = re.compile(r"(?<=://)(?:[^/?#]*@|[^/?#]*:[^?#]*@)|(?<=\?).+", re.DOTALL)
 _WEB: Final = frozenset({"http", "https", "ftp", "ftps", "javascript", "blob", "about"})
 
 
@@ -35,6 +37,12 @@ def locator_of(item: Any) -> str | None:
     """The locator of a descriptor; None if it is descriptor-only."""
     locator: str | None = item.raw_image_id
     return item.raw_image_uri if locator is None else locator
+
+
+def without_credentials(location: str) -> str:
+    """A path or URL for a message. A URL loses its user name and password, and its query."""
+    is_url = (match := _SCHEME.match(location)) and location.startswith("//", match.end())
+    return _SECRET.sub("…", location) if is_url else location
 
 
 def stored_hash(locator: str) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import traceback
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 import rawmm
-from rawmm import MessageNode, RawMMError, Trace, schemas
+from rawmm import ContractError, MessageNode, RawMMError, Trace, schemas
 from rawmm.batch import BatchError, check_batch, error_columns
 from rawmm.cli.commands.check import Checker
 from rawmm.cli.records import Record
@@ -20,7 +22,7 @@ from rawmm.values.strict_json import has_all_keys
 from tests.unit.images.pictures import data_url, part, picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 VECTORS = schemas.conformance_vectors()
 NODE = {"message": {"role": "user", "content": "hi"}, "token_ids": [1, 2], "mask": [False, False]}
@@ -60,6 +62,57 @@ def test_rows_of_several_records_keep_their_index() -> None:
         (2, "wrong_type", "$.nodes"),
     ]
     assert found_in([]) == []
+
+
+def test_columns_of_arrow_are_records_and_cells() -> None:
+    pa = pytest.importorskip("pyarrow")
+    expected = [(1, "stream_length", "$.nodes[0].mask")]
+    records = [{"nodes": [NODE], "id": "a"}, BROKEN]
+    for values in (records, [json.dumps(one) for one in records]):
+        column = pa.array(values)
+        for batch in (column, pa.chunked_array([column[:1], column[1:]])):
+            assert found_in(batch) == expected
+            assert found_in({"record": batch}, column="record") == expected
+
+
+class Hostile(dict[str, Any]):
+    """Raises an error that quotes an image wherever it is read."""
+
+    def items(self) -> Any:
+        raise ValueError("CANARY")
+
+
+class HostileTable:
+    column_names = ("text",)
+
+    def to_pylist(self) -> Any:
+        raise ValueError("CANARY")
+
+
+def hostile_records() -> Iterator[Any]:
+    yield {"nodes": []}
+    raise ValueError("CANARY")
+
+
+class RowsOfNumbers(HostileTable):
+    def to_pylist(self) -> Any:
+        return [7, None]
+
+
+@pytest.mark.parametrize(
+    "make", [partial(Hostile, a=[1]), HostileTable, hostile_records, RowsOfNumbers]
+)
+def test_batch_that_cannot_be_read_is_refused_without_its_text(make: Callable[[], Any]) -> None:
+    with pytest.raises(ContractError) as caught:
+        check_batch(make(), column=None if make is hostile_records else "a")
+    assert caught.value.code == "wrong_type"
+    assert "CANARY" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_name_of_a_column_is_text() -> None:
+    with pytest.raises(ContractError) as caught:
+        check_batch({"text": []}, column=1)
+    assert (caught.value.code, caught.value.path) == ("wrong_type", "$.column")
 
 
 def test_input_is_unchanged_and_structs_are_records() -> None:

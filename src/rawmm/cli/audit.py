@@ -7,6 +7,7 @@ neither how many lines are before it nor what other pieces found.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -216,6 +217,7 @@ class Audit:
         self._piece_lines = 0
         self._records_before = 0
         self._failed = False
+        self._unreadable = ""
         self._done = 0
 
     def run(self, make_check: Callable[..., Check], args: tuple[Any, ...]) -> None:
@@ -294,6 +296,7 @@ class Audit:
                 self._report.begin_file(self._inputs[self._file][0])
             self._lines = self._piece_lines = 0
             self._failed = False
+            self._unreadable = ""
             self._records_before = self._report.records
 
     def _add_checked(self, file: int, checked: Checked) -> None:
@@ -322,7 +325,9 @@ class Audit:
     def _add_failure(self, file: int, failure: RawMMError | UsageError | Bug) -> None:
         report, name = self._report, self._inputs[file][0]
         if isinstance(failure, UsageError):
-            report.add_unreadable(name, failure)
+            if self._unreadable != str(failure):  # each piece of a file may say the same
+                report.add_unreadable(name, failure)
+            self._unreadable = str(failure)
         elif isinstance(failure, Bug):
             report.add_bug(name, None, failure)
         else:  # the file is empty, damaged or of another type
@@ -335,7 +340,8 @@ class Audit:
         if piece.shipped is None and not piece.is_whole:
             where = f"bytes {piece.begin} to {'the end' if piece.end is None else piece.end}: "
             if given.format() == "jsonl":
-                self._lines += lines_of(piece) - self._piece_lines
+                with suppress(UsageError):  # it is gone, too
+                    self._lines += lines_of(piece) - self._piece_lines
         self._failed = True
         self._report.add_lost(given.name, f"{where}{why}")
 

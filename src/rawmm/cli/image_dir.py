@@ -46,7 +46,10 @@ def open_store(
             scheme, the store has no such option, or a host is none.
     """
     check_dir_name(image_dir)
-    options: dict[str, Any] = {} if durable else {"durable": False}
+    # What an object store has answered for is durable; the option is then of OUT alone.
+    options: dict[str, Any] = {}
+    if not durable and not stores.is_object_url(str(image_dir)):
+        options["durable"] = False
     try:
         if fetch:
             options["fetcher"] = stores.HttpsFetcher(list(fetch))

@@ -21,10 +21,10 @@ from rawmm.cli.records import (
     format_of,
 )
 from rawmm.errors import RawMMError, printable, shown_file
+from rawmm.locators import without_credentials
 from rawmm.store import (
     RECORDS,
     ZIP,
-    fixed_part,
     is_bundle,
     is_object_url,
     is_pattern,
@@ -126,17 +126,14 @@ def _objects(url: str, form: FileFormat | None, option: str, column: str | None)
         url += "**"
     elif not is_pattern(url):
         return [Found(Input(url, form, option, column), None)]
-    failure = f"{shown_file(printable(url))}: matches no file of records"
+    name = shown_file(printable(without_credentials(url)))
+    failure = f"{name}: matches no file of records"
     try:
         objects = list(list_objects(url))
     except RawMMError as error:
-        objects, failure = [], f"{shown_file(printable(url))}: {error.message}"
-    base = fixed_part(url)
+        objects, failure = [], f"{name}: {error.message}"
     found = [
-        Found(
-            Input(one.url, form, option, column, size=one.size),
-            PurePath(one.url.removeprefix(base)),
-        )
+        Found(Input(one.url, form, option, column, size=one.size), PurePath(one.name))
         for one in objects
         if form is not None or format_of(one.url) is not None
     ]
@@ -161,7 +158,7 @@ def all_inputs(
         try:
             inputs = [found.input for found in find_inputs(path, form, option, column)]
         except UsageError as error:
-            yield printable(path), error
+            yield printable(without_credentials(path)), error
         else:
             yield from ((given.name, given) for given in inputs)
 

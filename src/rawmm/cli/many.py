@@ -22,6 +22,7 @@ from rawmm.cli.pieces import size_of
 from rawmm.cli.records import open_bytes
 from rawmm.cli.rewrite import Rewrite
 from rawmm.errors import RawMMError, printable, shown_file
+from rawmm.locators import without_credentials
 from rawmm.store import is_object_url, object_state
 
 if TYPE_CHECKING:
@@ -121,10 +122,13 @@ class Manifest:
         self._file: Any = None
         if path is None:
             return
+        if is_object_url(path):
+            raise UsageError("--manifest takes a file of this machine: no object can be added to")
         first = msgspec.json.encode(header) + b"\n"
         failure = None
         try:
             self._file = Path(path).open("a+b")  # noqa: SIM115  (open until the run ends)
+            _lock(self._file)
             self._file.seek(0)
             lines = self._file.read().splitlines(keepends=True)
             whole = [line for line in lines if line.endswith(b"\n")]
@@ -141,13 +145,15 @@ class Manifest:
                 self._file.truncate(sum(map(len, whole)))
                 if not whole:
                     self._append(first)
+        except BlockingIOError:
+            failure = "is in use by another run"
         except OSError as error:
             failure = f"cannot be used: {(error.strerror or str(error)).lower()}"
         except msgspec.DecodeError:
             failure = _NO_MANIFEST
         if failure is not None:
             self.close()
-            raise UsageError(f"{shown_file(printable(path))}: {failure}")
+            raise UsageError(f"{shown_file(printable(without_credentials(path)))}: {failure}")
 
     def add(self, one: Finished) -> None:
         """Write the line of a finished file."""
@@ -178,6 +184,22 @@ class Manifest:
         if now is None or now.size != one.size:
             return False
         return now.tag == one.tag or sha256_of(given) == one.sha256
+
+
+def _lock(file: Any) -> None:
+    """Lock a file until it is closed. Does nothing where there are no locks.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except (ImportError, OSError):
+        return
 
 
 def _utf8(name: str) -> str:
@@ -257,7 +279,9 @@ def rewrite_many(
     ]
     earlier = len(done)
     sizes = [size_of(one.input) for one, _ in jobs]
-    failed = code = size = 0
+    failed = code = size = first = 0
+    # What became of files that wait for one before them, so that messages are in order.
+    waiting: dict[int, _Failed | None] = {}
     try:
         with engine, run_progress(what, sum(sizes)) as advance:
             outcomes = engine.map(_work_of, (make, args, what, output, output_format), iter(jobs))
@@ -267,11 +291,18 @@ def rewrite_many(
                 if isinstance(result, Finished):
                     manifest.add(result)
                     done.append(result)
+                    waiting[outcome.number] = None
                 else:
                     failed += 1
-                    code = max(code, _report(result or _lost(jobs, outcome)))
+                    waiting[outcome.number] = result or _lost(jobs, outcome)
+                while first in waiting:
+                    failure = waiting.pop(first)
+                    code = max(code, 0 if failure is None else _report(failure))
+                    first += 1
                 advance(size, sum(one.records for one in done), failed)
     except KeyboardInterrupt:
+        for failure in filter(None, waiting.values()):
+            _report(failure)
         terminal.info(f"interrupted; so far {counted(len(done), 'file')} of {len(found)} written")
         raise
     finally:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rawmm.errors import printable
-from rawmm.locators import scheme_of
+from rawmm.locators import scheme_of, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -116,7 +116,8 @@ def info(*parts: str | tuple[str, str]) -> None:
 def note_memory(location: str) -> None:
     """Say that what is written to ``memory://`` is gone when the command ends."""
     if scheme_of(location) == "memory":
-        info(f"{printable(location)} ends with this command, and what is written to it")
+        shown = printable(without_credentials(location))
+        info(f"{shown} ends with this command, and what is written to it")
 
 
 def error(message: str) -> None:

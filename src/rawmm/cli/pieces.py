@@ -25,6 +25,7 @@ from rawmm.cli.records import (
     open_bytes,
     open_source,
     reading,
+    tag_of,
 )
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError, RawMMError
@@ -191,6 +192,8 @@ class Reader:
     def rest(self) -> Piece:
         """What is left after the last record. The piece must be one that can be read again."""
         piece = self._piece
+        if piece.is_whole and self.source is not None:
+            piece = piece._replace(given=piece.given._replace(tag=self.source.tag))
         if piece.is_whole or self.source is None or self.source.form != "jsonl":
             return piece._replace(skip=self.records)
         return piece._replace(begin=piece.begin + self.source.done)
@@ -273,6 +276,7 @@ def _ranges(given: Input) -> Iterator[Piece]:
     with open_bytes(given) as file, reading(given):
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
+        given = given._replace(tag=tag_of(file))
         form = given.format()
         if size < 2 * PIECE_BYTES:
             return

@@ -44,7 +44,7 @@ from rawmm.cli.msgpack_stream import NotADocumentError, TooLargeError, documents
 from rawmm.cli.output import MissingExtraError, UsageError
 from rawmm.cli.sniff import looks_like
 from rawmm.errors import ContractError, OffloadError, RawMMError, printable, raise_alone, shown_file
-from rawmm.locators import scheme_of
+from rawmm.locators import scheme_of, without_credentials
 from rawmm.real_class import is_a
 from rawmm.store import OBJECT_SCHEMES, ObjectReader, is_object_url
 
@@ -132,6 +132,7 @@ class Input(NamedTuple):
         type_name: the type of the records, if it is that of this file alone.
         image_dir: the store of its images, if it is that of this file alone.
         size: its bytes, if a listing told them.
+        tag: of an object, which version to read, if a part of it was read before; else empty.
         bundle: the bundle that it is a file of. `path` is then the path of the bundle, ``records``
             and its name there, also in a ZIP file; of a bundle that cannot be read, the bundle's.
     """
@@ -144,11 +145,12 @@ class Input(NamedTuple):
     image_dir: str | None = None
     size: int | None = None
     bundle: str | None = None
+    tag: str = ""
 
     @property
     def name(self) -> str:
         """The name in messages."""
-        return "<stdin>" if self.path == STDIO else printable(self.path)
+        return "<stdin>" if self.path == STDIO else printable(without_credentials(self.path))
 
     @property
     def file(self) -> str:
@@ -199,7 +201,7 @@ def check_location(path: str) -> None:
         return
     if os.path.lexists(path):
         return
-    name = shown_file(printable(path))
+    name = shown_file(printable(without_credentials(path)))
     if scheme == "file":
         raise UsageError(f"{name}: is a URL; give the path, without file://")
     known = ", ".join(f"{one}://" for one in OBJECT_SCHEMES)
@@ -252,8 +254,10 @@ class Source:
         container: the format of the file, if it is not `form`.
         others: the columns of a table beside that of the records.
         listed: as the argument.
+        tag: as `tag_of` the file.
     """
 
+    tag = ""
     container: ClassVar[FileFormat | None] = None
     others: Sequence[str] = ()
 
@@ -548,7 +552,7 @@ def open_bytes(given: Input) -> BufferedReader:
     failure = None
     try:
         if is_object_url(given.path):
-            return BufferedReader(ObjectReader(given.path), _BUFFER)
+            return BufferedReader(ObjectReader(given.path, given.tag), _BUFFER)
         return Path(given.file).open("rb")
     except IsADirectoryError:
         failure = f"{name}: is a directory; give the files in it, e.g. {name}/*"
@@ -578,11 +582,20 @@ def reading(what: Source | Input) -> Iterator[None]:
     raise UsageError(f"{what.name}: cannot be read: {reason}")
 
 
+def tag_of(file: Any) -> str:
+    """Which version of an object an open file reads; empty for a file of this machine."""
+    raw = getattr(file, "raw", None)
+    return raw.tag if is_a(raw, ObjectReader) else ""
+
+
 def _source_of(file: BinaryIO, given: Input, digest: Digest | None = None) -> Source:
     try:
-        return _read_as(file, given, digest)
+        source = _read_as(file, given, digest)
     except MissingExtraError as error:
         failure = f"{given.name}: {error}"
+    else:
+        source.tag = tag_of(file)
+        return source
     raise UsageError(failure)
 
 

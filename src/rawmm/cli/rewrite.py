@@ -32,7 +32,8 @@ from rawmm.cli.records import (
 from rawmm.cli.report import located, location_of
 from rawmm.cli.writer import Target, Writer
 from rawmm.errors import RawMMError, printable, shown_names
-from rawmm.store import STORE_FAILURES, is_object_url
+from rawmm.locators import without_credentials
+from rawmm.store import STORE_FAILURES, is_object_url, url_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -333,7 +334,7 @@ class Rewrite:
         if form is not None and form != format_of(relative.name):
             relative = relative.with_name(named_as(relative.name, form))
         if is_url:
-            return f"{output.removesuffix('/')}/{relative.as_posix()}"
+            return url_below(output, relative.as_posix())
         return str(Path(output, relative))
 
     def _check_columns(self, source: Source, given: Input) -> None:
@@ -401,11 +402,12 @@ def check_output(source: str, output: str, given: FileFormat | None) -> None:
     if _is_same(source, output) or format_of(output) is not None:
         return
     why_not = unwritable(output)
+    name = printable(without_credentials(output))
     if why_not is not None:
-        raise UsageError(f"{printable(output)}: {why_not}")
+        raise UsageError(f"{name}: {why_not}")
     if given is None and output != STDIO and PurePath(inner_name(output)).suffix:
         raise UsageError(
-            f"{printable(output)}: the extension is not one of {known_extensions()}; "
+            f"{name}: the extension is not one of {known_extensions()}; "
             "give --output-format json, jsonl or msgpack"
         )
 

@@ -19,6 +19,7 @@ from rawmm.cli.compressed import compression_of, compressor
 from rawmm.cli.output import UsageError
 from rawmm.cli.records import STDIO, check_location
 from rawmm.errors import OffloadError, contract_error, printable, raise_alone, shown_file
+from rawmm.locators import without_credentials
 from rawmm.store import is_object_url, put_object, sync_directory
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Target:
             raise UsageError("the name of a file to write is empty; is a variable unset?")
         check_location(path)
         self._durable = durable
-        self._name = "standard output" if path == STDIO else printable(path)
+        self._name = "standard output" if path == STDIO else printable(without_credentials(path))
         self._url = path if is_object_url(path) else None
         # Replace the target of a symbolic link, not the link.
         self._path = None if path == STDIO else Path(os.path.realpath(path))

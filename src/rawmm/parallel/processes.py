@@ -36,6 +36,8 @@ from rawmm.parallel.processes import work
 work(connection)
 """
 _GONE: Final = (EOFError, BrokenPipeError, ConnectionResetError)
+_PATIENCE: Final = 5.0
+"""Seconds that a worker has to remove its temporary files before it is killed."""
 
 
 class ProcessEngine:
@@ -113,7 +115,10 @@ class _Pool:
             yield number, answer
 
     def stop(self) -> None:
-        for worker in (*self._idle, *(worker for _, worker in self._busy.values())):
+        workers = [*self._idle, *(worker for _, worker in self._busy.values())]
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
             worker.stop()
         self._idle, self._busy = [], {}
 
@@ -134,10 +139,17 @@ class _Worker:
             self.connection.send(sys.path)
             self.connection.send(made)
 
+    def terminate(self) -> None:
+        self._process.terminate()
+
     def stop(self) -> None:
         self.connection.close()
-        self._process.terminate()
-        self._process.wait()
+        self.terminate()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 @contextmanager
@@ -155,6 +167,7 @@ def _sigint_blocked() -> Iterator[None]:
 
 def work(connection: Connection) -> None:
     """Work on pieces until the parent ends. Runs in the worker."""
+    signal.signal(signal.SIGTERM, _end)  # by default, temporary files would stay
     with suppress(*_GONE):
         make, args = connection.recv()
         function: Work | None = None
@@ -167,3 +180,7 @@ def work(connection: Connection) -> None:
                 connection.send((None, None, failure_text(error)))
             else:
                 connection.send((result, rest, None))
+
+
+def _end(*_: object) -> None:
+    sys.exit()

@@ -9,7 +9,9 @@ import os
 import pickle
 import sys
 import threading
+from contextlib import redirect_stdout
 from functools import lru_cache
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rawmm.parallel.engine import MAX_RETRIES, failure_text, killed_text
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 _QUEUED: Final = 2
 """Tasks for each CPU, so that none waits for this process."""
+
+
+_PATIENCE: Final = 5.0
+"""Seconds that tasks have to end before they are killed."""
 
 
 class RayMissingError(Exception):
@@ -118,13 +124,22 @@ class RayEngine:
     def __exit__(self, *_: object) -> None:
         """Cancel what runs; stop the cluster if this engine started it."""
         try:
-            for task in self._running:
-                self._ray.cancel(task, force=True)
-            self._running = {}
+            self._cancel()
             if self._started:
-                self._ray.shutdown()
+                # It prints what its threads have not printed yet.
+                with redirect_stdout(StringIO()):
+                    self._ray.shutdown()
         finally:
             sys.stdout = self._stdout
+
+    def _cancel(self) -> None:
+        running, self._running = list(self._running), {}
+        for task in running:
+            self._ray.cancel(task)
+        if running:  # they remove their temporary files
+            self._ray.wait(running, num_returns=len(running), timeout=_PATIENCE)
+        for task in running:
+            self._ray.cancel(task, force=True)
 
     # The pool of `schedule`.
 

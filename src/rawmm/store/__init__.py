@@ -52,10 +52,12 @@ from rawmm.store.record_objects import is_pattern as is_pattern
 from rawmm.store.record_objects import list_objects as list_objects
 from rawmm.store.record_objects import object_state as object_state
 from rawmm.store.record_objects import put_object as put_object
+from rawmm.store.record_objects import url_below as url_below
 from rawmm.store.references import Mention as Mention
 from rawmm.store.references import Mentions as Mentions
 from rawmm.store.references import RecordSearch as RecordSearch
 from rawmm.store.references import Referenced as Referenced
+from rawmm.store.registry import is_of_this_process as is_of_this_process
 from rawmm.store.registry import open_store
 from rawmm.store.registry import register_scheme as register_scheme
 from rawmm.store.registry import served_schemes as served_schemes

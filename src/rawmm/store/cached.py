@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rawmm.errors import MaterializeError, OffloadError, contract_error, shown, shown_hash
 from rawmm.locators import stored_hash
@@ -59,16 +59,20 @@ class CacheCounters:
 class CachedStore:
     """A store whose images are read through a directory of this machine. Thread-safe.
 
+    May be pickled, if the store behind it may. A copy has counters of its own.
+
     Reads verify the hash, also of a file in the directory. Everything but `read` goes to the store.
     An image that was deleted in the store may still be read from the directory.
 
     Args:
-        local: the directory, for this purpose only; it may be shared by processes.
+        local: the directory, for this purpose only, as images in it are deleted. It may be shared
+            by processes.
         remote: the store behind it, or its URL.
         max_bytes: the most that images in the directory take. A larger image is not kept.
 
     Raises:
-        ContractError: ``wrong_type`` or ``out_of_range`` for `max_bytes` or `remote`.
+        ContractError: ``wrong_type`` or ``out_of_range`` for `max_bytes` or `remote`;
+            ``bad_locator`` for a directory with images that no cache has put there.
         OffloadError: as `ImageStore` for `local` and as `open_store` for `remote`.
     """
 
@@ -91,6 +95,11 @@ class CachedStore:
         self._counts: Counter[str] = Counter()
         self._counting = threading.Lock()
         self._has_account = False
+        self._check_directory()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Use the directory there, too: the locks of this process stay in it."""
+        return type(self), (self._local.root, self._remote, self.max_bytes)
 
     @property
     def root(self) -> os.PathLike[str] | str:
@@ -154,6 +163,26 @@ class CachedStore:
                 raw = self._read(locator, name.partition(".")[0])
                 self._add(name, raw)
         return raw
+
+    def _check_directory(self) -> None:
+        """Check that no images but those of a cache would be deleted.
+
+        Raises:
+            ContractError: ``bad_locator``.
+        """
+        root = self._local.root
+        others = url_of_id(self._local, "").removesuffix("/") == self._root_url
+        if not others and not (root / _FOLDER).exists():
+            with suppress(OSError), os.scandir(root) as entries:
+                others = any(is_image_name(entry.name) for entry in entries)
+        if others:
+            raise contract_error(
+                "bad_locator",
+                ("local",),
+                expected="a directory for this cache only",
+                got="one with the images of a store",
+                hint="pass another directory: a cache deletes images to make room",
+            )
 
     def _read(self, locator: str, sha256: str) -> bytes:
         raw = read_bytes(self._remote, locator, sha256)

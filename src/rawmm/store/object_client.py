@@ -342,6 +342,12 @@ class Client:
 
     def _reason(self, step: Step, names: set[str], text: str) -> tuple[str, str, str]:
         """Return code, reason and hint of a failure."""
+        if "InvalidPathError" in names:
+            return (
+                "store_failed",
+                "an object with an empty folder, '.' or '..' in its name",
+                "rename or delete it; obstore cannot list what is beside it",
+            )
         found = _STATUS.search(text)
         status = int(found[1]) if found else 0
         denied = {"PermissionDeniedError", "UnauthenticatedError"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
@@ -88,8 +89,14 @@ class Location(NamedTuple):
     @property
     def url(self) -> str:
         """The URL, in its one spelling."""
-        path = f"/{quote(self.key, safe='/!$&()*+,:;=@~')}" if self.key else ""
+        path = f"/{quoted_key(self.key)}" if self.key else ""
         return f"{self.scheme}://{self.bucket}{path}"
+
+
+def quoted_key(key: str) -> str:
+    """Return a key as it stands in a URL. ``*`` and ``[`` are escaped: there they are wildcards."""
+    # What is not UTF-8 stays, for `parse_location` to refuse.
+    return quote(key, safe="/!$&()+,:;=@~") if is_utf8(key) else key
 
 
 def parse_location(url: object) -> Location | Problem:
@@ -120,7 +127,9 @@ def parse_location(url: object) -> Location | Problem:
 
 
 class ObjectImageStore:
-    """Raw images in a bucket, named by the SHA-256 of their bytes. Thread-safe.
+    """Raw images in a bucket, named by the SHA-256 of their bytes. Thread-safe; may be pickled.
+
+    A copy has counters of its own. A pickle contains `config`, and none of the environment.
 
     Needs the package obstore: ``pip install 'rawmm[stores]'``. Credentials are read from the
     environment, see docs/stores.md.
@@ -167,6 +176,8 @@ class ObjectImageStore:
         count = _checked_count("retries", retries, 0, _MAX_RETRIES)
         seconds = _checked_seconds(timeout)
         self._counters = Counters()
+        self._settings = settings
+        self._request_options = {"retries": count, "timeout": seconds}
         with requesting(f"to open {shown_path(self.root)}"):
             self._client: Client = open_client(
                 location.scheme, location.bucket, settings, count, seconds
@@ -174,6 +185,17 @@ class ObjectImageStore:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({shown_path(self.root)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the store again where it is unpickled: connections stay in their process."""
+        options: dict[str, Any] = {
+            "limits": self.limits,
+            "config": self._settings,
+            "at_once": self.at_once,
+            "fetcher": self.fetcher,
+            **self._request_options,
+        }
+        return partial(type(self), self.root, **options), ()
 
     @property
     def counters(self) -> StoreCounters:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from io import SEEK_CUR, SEEK_SET, RawIOBase, UnsupportedOperation
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import unquote
 
 from rawmm.errors import OffloadError, raise_alone, shown_path
 from rawmm.locators import Problem, scheme_of
 from rawmm.store.errors import requesting
 from rawmm.store.object_client import GetRange, Head, Upload, open_client
-from rawmm.store.object_store import OBJECT_SCHEMES, Location, parse_location
+from rawmm.store.object_store import OBJECT_SCHEMES, Location, parse_location, quoted_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ _RETRIES: Final = 5
 _TIMEOUT: Final = 60.0
 _GLOB: Final = re.compile(r"[*\[]")
 _PARTS: Final = re.compile(r"\*\*/|\*\*|\*|\[!?[^\]]+\]|[^*\[]+|\[")
+_IN_CLASS: Final = re.compile(r"(.)-(.)|(.)", re.DOTALL)
 
 
 class RecordObject(NamedTuple):
@@ -36,16 +38,23 @@ class RecordObject(NamedTuple):
         url: where it is.
         size: in bytes.
         tag: names its content, as far as the store says; "" if it does not.
+        name: its key; below the folders before the first wildcard, if it was listed.
     """
 
     url: str
     size: int
     tag: str
+    name: str
 
 
 def is_object_url(location: str) -> bool:
     """Whether a location is the URL of an object, not a path."""
     return scheme_of(location) in OBJECT_SCHEMES
+
+
+def url_below(folder: str, name: str) -> str:
+    """The URL of an object with a name below the URL of a folder."""
+    return f"{folder.removesuffix('/')}/{quoted_key(name)}"
 
 
 def is_pattern(location: str) -> bool:
@@ -60,7 +69,10 @@ def fixed_part(pattern: str) -> str:
 
 
 def matches(pattern: str) -> re.Pattern[str]:
-    """The expression of a pattern. ``*`` stays in a folder; ``**/`` is any number of folders."""
+    """The expression of a pattern, which is quoted as URLs are, for names that are not.
+
+    ``*`` stays in a folder; ``**/`` is any number of folders.
+    """
     return re.compile("".join(map(_translated, _PARTS.findall(pattern))) + r"\Z", re.DOTALL)
 
 
@@ -80,7 +92,7 @@ def list_objects(pattern: str) -> Iterator[RecordObject]:
         )
     for name_of, blob in found:
         key = f"{folder.key}/{name_of}" if folder.key else name_of
-        yield _described(Location(folder.scheme, folder.bucket, key), blob)
+        yield _described(Location(folder.scheme, folder.bucket, key), blob, name_of)
 
 
 def object_state(url: str) -> RecordObject | None:
@@ -93,7 +105,7 @@ def object_state(url: str) -> RecordObject | None:
     where = _location(url)
     with requesting(f"to look for {shown_path(where.url)}"):
         blob = _client(where).do(Head(where.key))
-    return None if blob is None else _described(where, blob)
+    return None if blob is None else _described(where, blob, where.key)
 
 
 def put_object(url: str, path: Path) -> None:
@@ -112,9 +124,11 @@ class ObjectReader(RawIOBase):
 
     Args:
         url: the object.
+        tag: of the version to read, as that of a reader before. By default that of now.
 
     Attributes:
         size: in bytes.
+        tag: as that of `RecordObject`.
 
     Raises:
         OffloadError: as `object_state`; ``missing_image`` never: ``store_missing`` for an object
@@ -122,7 +136,7 @@ class ObjectReader(RawIOBase):
             written again meanwhile, ``torn_read`` if answers end early.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tag: str = "") -> None:
         self._where = _location(url)
         self._what = f"to read {shown_path(self._where.url)}"
         with requesting(self._what):
@@ -134,6 +148,9 @@ class ObjectReader(RawIOBase):
             )
         self._blob: Blob = blob
         self.size = blob.size
+        self.tag = _tag(blob)
+        if tag not in {"", self.tag}:
+            raise self._changed()
         self._at = 0
         self._chunk = b""
         self._begin = 0
@@ -174,15 +191,16 @@ class ObjectReader(RawIOBase):
         with requesting(self._what):
             data = self._client.do(GetRange(self._where.key, begin, end, self._blob))
         if not data:
-            raise_alone(
-                OffloadError(
-                    "store_changed",
-                    expected=f"{self._what}, unchanged from its first byte to its last",
-                    got="an object that was written or deleted meanwhile",
-                    hint="try again when its writer has finished",
-                )
-            )
+            raise_alone(self._changed())
         return bytes(data)
+
+    def _changed(self) -> OffloadError:
+        return OffloadError(
+            "store_changed",
+            expected=f"{self._what}, unchanged from its first byte to its last",
+            got="an object that was written or deleted meanwhile",
+            hint="try again when its writer has finished",
+        )
 
 
 def _location(url: str) -> Location:
@@ -196,8 +214,12 @@ def _client(where: Location) -> Client:
     return open_client(where.scheme, where.bucket, {}, _RETRIES, _TIMEOUT)
 
 
-def _described(where: Location, blob: Blob) -> RecordObject:
-    return RecordObject(where.url, blob.size, blob.e_tag or blob.version or "")
+def _described(where: Location, blob: Blob, name: str) -> RecordObject:
+    return RecordObject(where.url, blob.size, _tag(blob), name)
+
+
+def _tag(blob: Blob) -> str:
+    return blob.e_tag or blob.version or ""
 
 
 def _translated(part: str) -> str:
@@ -210,9 +232,15 @@ def _translated(part: str) -> str:
     if part.startswith("[") and len(part) > 1:
         inside = part[1:-1]
         negated = inside.startswith("!")
-        return f"(?!/)[{'^' if negated else ''}{_in_class(inside[negated:])}]"
-    return re.escape(part)
+        items = "".join(map(_in_class, _IN_CLASS.findall(unquote(inside[negated:]))))
+        if not items:  # of ranges that hold nothing
+            return "[^/]" if negated else "(?!)"
+        return f"(?!/)[{'^' if negated else ''}{items}]"
+    return re.escape(unquote(part))
 
 
-def _in_class(text: str) -> str:
-    return re.sub(r"([\\^\[])", r"\\\1", text)
+def _in_class(item: tuple[str, str, str]) -> str:
+    low, high, one = item
+    if one:
+        return re.escape(one)
+    return f"{re.escape(low)}-{re.escape(high)}" if low <= high else ""

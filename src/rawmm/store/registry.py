@@ -50,6 +50,15 @@ _SCHEMES: Final[dict[str, Scheme]] = {
 }
 
 
+_BUILT_IN: Final = dict(_SCHEMES)
+
+
+def is_of_this_process(location: object) -> bool:
+    """Whether other processes cannot open the store at a location, or find no images in it."""
+    scheme = location_scheme(location) or "file"
+    return scheme == "memory" or _SCHEMES.get(scheme) is not _BUILT_IN.get(scheme)
+
+
 def served_schemes() -> tuple[str, ...]:
     """Return the schemes of `open_store`, sorted."""
     return tuple(sorted(_SCHEMES))

@@ -141,7 +141,7 @@ def _path_text(path: object) -> str:
     if is_a(path, str):
         return str.__str__(path)
     if is_a(path, os.PathLike):
-        with suppress(TypeError):
+        with suppress(Exception):  # of any class; its text may be anything
             text = os.fspath(path)
     if not isinstance(text, str):
         raise OffloadError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,7 @@ from tests.unit.cli.test_check_jobs import lines as many_lines
 from tests.unit.cli.test_engines import run_dir as run_dir  # noqa: PLC0414  (a fixture)
 from tests.unit.cli.test_many import folder as folder  # noqa: PLC0414
 from tests.unit.cli.test_many import written
-from tests.unit.parallel.work import POISON, make_dying_check, make_square
+from tests.unit.parallel.work import POISON, make_dying_check, make_slow, make_square
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +67,12 @@ def test_killed_worker_is_tried_again_and_poison_is_an_outcome(tmp_path: Path) -
             assert outcome == Outcome(outcome.number, outcome.number**2, None, last=True)
 
 
+def test_task_that_is_cancelled_removes_its_files(tmp_path: Path) -> None:
+    with RayEngine() as engine:
+        next(engine.map(partial(make_slow, others=1), (str(tmp_path),), range(2)))
+    assert not list(tmp_path.iterdir())
+
+
 def test_report_is_the_serial_one_when_workers_are_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +85,29 @@ def test_report_is_the_serial_one_when_workers_are_killed(
     )
     assert said(capsys, "check", path, "--max-errors=0", "--engine=ray") == serial
     assert (tmp_path / "died").exists()
+
+
+OF_ITS_OWN = """
+import sys
+from rawmm.cli import main, pieces
+from rawmm.cli.commands import check
+from tests.unit.parallel.work import make_poisoned_check
+pieces.PIECE_BYTES = 4096
+check.checker_of = make_poisoned_check
+sys.exit(main(["check", sys.argv[1], "--max-errors=0", "--format=json", "--engine=ray"]))
+"""
+
+
+def test_report_has_nothing_of_a_cluster_that_the_command_started(tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    path.write_bytes(b"\n".join([*many_lines(400), b'{"poison": 1}']))
+    done = subprocess.run(
+        [sys.executable, "-c", OF_ITS_OWN, path], capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert b"4 worker processes were killed" in done.stderr
+    for line in done.stdout.splitlines():
+        json.loads(line)
 
 
 @pytest.mark.parametrize("command", ["fsck", "gc"])

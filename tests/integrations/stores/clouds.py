@@ -34,6 +34,10 @@ ACCOUNT_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 _VERSION = "2021-08-06"
+SIGNED = {  # moto compares no signature, but wants one
+    "Authorization": "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/s3/aws4_request, "
+    "SignedHeaders=host, Signature=any"
+}
 
 
 @contextmanager
@@ -126,10 +130,6 @@ class _GoogleHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: GoogleFront
     _HOP: ClassVar = {"connection", "transfer-encoding", "content-length", "date", "server"}
-    _SIGNED: ClassVar = {  # moto compares no signature, but wants one
-        "Authorization": "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/s3/aws4_request, "
-        "SignedHeaders=host, Signature=any"
-    }
     _KEPT: ClassVar = {"content-type", "range", "if-match", "if-none-match"}
 
     def _pass(self) -> None:
@@ -151,7 +151,7 @@ class _GoogleHandler(BaseHTTPRequestHandler):
         upstream = http.client.HTTPConnection(self.server.target)
         headers = {k: v for k, v in self.headers.items() if k.lower() in self._KEPT}
         target = f"{path}?{query}" if query else path
-        upstream.request(self.command, target, body, headers | self._SIGNED)
+        upstream.request(self.command, target, body, headers | SIGNED)
         answer = upstream.getresponse()
         raw = answer.read()
         generations = self.server.generations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from obstore.store import from_url
 
 from rawmm.cli import main
+from tests.integrations.stores import clouds
 from tests.unit.images.pictures import chat_request, url_of
 
 if TYPE_CHECKING:
@@ -83,6 +85,21 @@ def test_input_is_fetched_once(
     ]
     assert main([*argv, "--manifest", str(tmp_path / "manifest")]) == 0
     assert proxy.counts["GET"] == 2  # the listing and the object
+
+
+def test_name_that_obstore_refuses_is_an_error_that_says_so(
+    server: str, bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = bucket.removesuffix("/images")
+    obstore.put(from_url(url), "in/a.jsonl", lines(1))
+    connection = http.client.HTTPConnection(server)
+    path = f"/{url.removeprefix('s3://')}/in/b//c.jsonl"
+    connection.request("PUT", path, lines(1), clouds.SIGNED)
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert main(["check", f"{url}/in/*.jsonl"]) == 2
+    assert "an empty folder, '.' or '..' in its name" in capsys.readouterr().err
+    assert main(["check", f"{url}/in/a.jsonl"]) == 0
 
 
 def test_missing_bucket_is_named_without_credentials(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import json
@@ -106,6 +107,26 @@ def test_manifest_of_another_run_is_refused(rawmm: Run, folder: Path) -> None:
     )  # fmt: skip
     (folder / "manifest").write_bytes(b'{"rawmm": 7}\nmore\n')
     assert offload(rawmm, folder, *manifest).code == 2
+
+
+def test_files_that_fail_are_listed_in_order(rawmm: Run, folder: Path) -> None:
+    for number, path in enumerate(sorted((folder / "in").rglob("*.jsonl"))):
+        path.write_bytes(path.read_bytes() * (60 - 10 * number) + b"[1, \n")  # the first is longest
+    serial, parallel = (offload(rawmm, folder, "--jobs", jobs) for jobs in ("1", "3"))
+    assert (serial.code, serial.err.count("[malformed]")) == (1, 6)
+    assert parallel == serial
+
+
+def test_two_runs_with_one_manifest_are_refused(rawmm: Run, folder: Path) -> None:
+    path = folder / "manifest"
+    with path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        found = offload(rawmm, folder, "--manifest", path)
+    assert (found.code, found.err) == (2, f"rawmm: {path}: is in use by another run\n")
+    assert path.read_bytes() == b""
+    assert offload(rawmm, folder, "--manifest", path).code == 0
+    found = offload(rawmm, folder, "--manifest", "s3://bucket/manifest")
+    assert (found.code, "a file of this machine" in found.err) == (2, True)
 
 
 def test_killed_run_leaves_whole_files_and_goes_on(rawmm: Run, folder: Path) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rawmm.cli import pieces
+from rawmm.cli import audit, pieces
+from rawmm.cli.commands.check import checker_of
+from rawmm.cli.records import Input
 from rawmm.errors import OffloadError
 from rawmm.store import ObjectReader, list_objects, object_state, put_object, record_objects
 from rawmm.store.record_objects import matches
@@ -55,6 +57,11 @@ def get(url: str) -> bytes:
         ("a**", ["a", "a/b/c"], ["b/a"]),
         ("a+(b).json", ["a+(b).json"], ["aab.json"]),
         ("[", ["["], ["a"]),
+        ("[z-a]*", [], ["z", "a", "-"]),
+        ("[!z-a]", ["z", "a"], ["/"]),
+        ("[--0&&~~||]", ["-", ".", "0", "&", "~", "|"], ["/", "a"]),
+        ("a%20b%5B1%5D%2A", ["a b[1]*"], ["a%20b%5B1%5D%2A", "a b1x"]),
+        ("[%61-c]%2520*", ["b%20", "a%20b"], ["a "]),
     ],
 )
 def test_pattern_matches_names(pattern: str, yes: list[str], no: list[str]) -> None:
@@ -77,6 +84,60 @@ def test_check_reads_objects_as_files(
     assert (found.code, found.err) == (0, "3 files, 6 records, no errors\n")
     assert rawmm("check", f"{bucket}/").err == found.err
     assert rawmm("check", f"{bucket}/c/2.jsonl", "--type=Trace").out.count(f"{bucket}/c/2.jsonl:3:")
+
+
+ODD_NAMES = ("a b.jsonl", "a%20b.jsonl", "100%.jsonl", "x[1].jsonl", "s*.jsonl", "é/日本.jsonl",
+             "q#?.jsonl", "+&=~'{}.jsonl", "cr.jsonl")  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_names_come_back_from_a_store(rawmm: Run, bucket: str, tmp_path: Path) -> None:
+    for name in ODD_NAMES:
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(get(f"{bucket}/a/0.jsonl").replace(b"\n", b"\r\n"))
+    images = ("--image-dir", f"{bucket}/images")
+    store = f"{bucket}/my run"
+    assert rawmm("offload", tmp_path / "in", "-o", store, *images).code == 0
+    listed = list(list_objects(f"{store}/**"))
+    assert sorted(one.name for one in listed) == sorted(ODD_NAMES)
+    for one in listed:  # its URL names it alone, also as an argument
+        found = rawmm("check", one.url, *images)
+        assert (found.code, found.err) == (0, "1 file, 1 record, no errors\n")
+    there = ("offload", f"{store}/**", "-o", f"{bucket}/again", *images)
+    assert rawmm(*there, "--manifest", tmp_path / "manifest").code == 0
+    assert "(9 by an earlier run)" in rawmm(*there, "--manifest", tmp_path / "manifest").err
+    assert rawmm("offload", f"{bucket}/again/", "-o", tmp_path / "out", *images).code == 0
+    back = [one for one in (tmp_path / "out").rglob("*") if one.is_file()]
+    assert sorted(str(one.relative_to(tmp_path / "out")) for one in back) == sorted(ODD_NAMES)
+
+
+@pytest.mark.parametrize("command", ["check", "stats", "upgrade", "summary", "refs", "bundle"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://KEY:CANARY@bucket/run/*.jsonl",
+        "s3://KEY:a/b@CANARY@bucket/run/a.jsonl",
+        "memory://CANARY@bucket/run/a.jsonl",
+        "s3://bucket/run/a.jsonl?X-Amz-Signature=CANARY",
+        "https://CANARY@host/a.jsonl",
+    ],
+)
+def test_credentials_in_a_url_are_not_shown(
+    command: str, url: str, rawmm: Run, tmp_path: Path
+) -> None:
+    record = tmp_path / "a.jsonl"
+    record.touch()
+    argv: dict[str, tuple[object, ...]] = {
+        "upgrade": ("upgrade", record, "-o", url),
+        "summary": ("check", record, "--summary", url),
+        "refs": ("fsck", tmp_path, "--refs", url),
+        "bundle": ("bundle", url, "-o", tmp_path / "b"),
+    }
+    found = rawmm(*argv.get(command, (command, url)))
+    assert found.code == 2
+    assert "CANARY" not in found.out + found.err
+    assert "rawmm: " in found.err
 
 
 def test_object_that_does_not_exist_is_unreadable(rawmm: Run, bucket: str) -> None:
@@ -104,6 +165,11 @@ def test_offload_writes_whole_objects(rawmm: Run, bucket: str, tmp_path: Path) -
     put(f"{bucket}/a/0.jsonl", b"{", tmp_path)
     assert rawmm(*one).code == 1
     assert get(f"{bucket}/one.jsonl") == get(f"{out}/a/0.jsonl")  # unchanged
+
+
+def test_no_durable_is_of_the_output_alone(rawmm: Run, bucket: str, tmp_path: Path) -> None:
+    out = ("-o", tmp_path / "out.jsonl", "--image-dir", f"{bucket}/images", "--no-durable")
+    assert rawmm("offload", f"{bucket}/a/0.jsonl", *out).code == 0
 
 
 def test_run_over_objects_goes_on(rawmm: Run, bucket: str, tmp_path: Path) -> None:
@@ -139,6 +205,61 @@ def test_object_that_changes_while_it_is_read_is_an_error(
     with pytest.raises(OffloadError) as caught:
         reader.read(100)
     assert caught.value.code == "store_changed"
+
+
+def test_pieces_of_an_object_are_of_one_version(
+    rawmm: Run, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 1000)
+    url = f"{bucket}/long.jsonl"
+    put(url, b'{"nodes": 1}\n' * 500, tmp_path)
+    found: list[Any] = []
+    for number, piece in enumerate(pieces.pieces_of(Input(url, None, ""))):
+        if number == 2:
+            put(url, b'{"nodes": 2}   \n' * 500, tmp_path)
+        with pieces.opened(piece) as reader:
+            found.append(({record.data for record in reader}, str(reader.failure)))
+    assert found[:2] == [({b'{"nodes": 1}\n'}, "None")] * 2
+    assert {len(records) for records, _ in found[2:]} == {0}
+    assert all("written or deleted meanwhile" in failure for _, failure in found[2:])
+
+
+def test_rest_of_a_compressed_object_is_of_one_version(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "FINDINGS_AT_ONCE", 3)
+    url = f"{bucket}/long.jsonl.gz"
+    put(url, gzip.compress(b'{"nodes": 1}\n' * 9), tmp_path)
+    work = audit.work_of(checker_of, ("Trace", None, False), 0)
+    (piece,) = pieces.pieces_of(Input(url, None, ""))
+    checked, rest = work(piece)
+    assert (checked.records, checked.failure) == (3, None)
+    assert rest is not None
+    assert work(rest)[0].records == 3
+    put(url, gzip.compress(b'{"nodes": 2}\n' * 9), tmp_path)
+    checked, rest = work(rest)
+    assert (checked.records, rest) == (0, None)
+    assert "written or deleted meanwhile" in str(checked.failure)
+
+
+def test_object_that_changed_is_unreadable_once(
+    rawmm: Run, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 1000)
+    url = f"{bucket}/long.jsonl"
+    put(url, b'{"nodes": 1}\n' * 500, tmp_path)
+    opened = pieces.opened
+
+    def opened_late(piece: pieces.Piece, **options: Any) -> Any:
+        if piece.begin:
+            put(url, b'{"nodes": 2}   \n' * 500, tmp_path)
+        return opened(piece, **options)
+
+    monkeypatch.setattr(audit, "opened", opened_late)
+    found = rawmm("check", url)
+    assert found.code == 2
+    assert found.err.count("meanwhile") == 1
+    assert "1 unreadable" in found.err
 
 
 def test_reader_seeks_as_a_file(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,24 @@ def test_scheme_without_a_store_is_a_usage_error(
     assert "ftp" in outcome.out + outcome.err
 
 
+@pytest.mark.parametrize("command", ["offload", "check", "stats", "fsck", "gc", "upgrade"])
+@pytest.mark.parametrize("engine", ["--jobs=2", "--engine=ray"])
+@pytest.mark.parametrize("place", [PLACE, "memory://bucket/images"])
+def test_other_processes_are_refused_for_a_store_of_this_one(
+    command: str, engine: str, place: str, rawmm: Run, request_file: Path
+) -> None:
+    argv: dict[str, tuple[object, ...]] = {
+        "fsck": (place,),
+        "gc": (place, "--refs", request_file),
+        "check": (request_file, "--image-dir", place),
+        "stats": (request_file, "--image-dir", place),
+    }
+    writes = (request_file, "-o", request_file.with_name("out.json"), "--image-dir", place)
+    found = rawmm(command, *argv.get(command, writes), engine)
+    assert found.code == 2
+    assert f"{place}: is a store of this process" in found.err
+
+
 def test_option_that_the_store_lacks_is_a_usage_error(rawmm: Run, request_file: Path) -> None:
     out = request_file.with_name("out.json")
     outcome = rawmm("offload", request_file, "-o", out, "--image-dir", PLACE, "--no-durable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawmm.parallel import Outcome, ProcessEngine, SerialEngine, in_order
+from rawmm.parallel import Outcome, ProcessEngine, SerialEngine, in_order, processes
 from rawmm.parallel.schedule import KILLED, Answer, run
-from tests.unit.parallel.work import POISON, make_square
+from tests.unit.parallel.work import POISON, make_slow, make_square
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,6 +70,16 @@ def test_leaving_the_engine_ends_its_processes() -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_worker_that_is_stopped_removes_its_files_or_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, deaf: bool
+) -> None:
+    monkeypatch.setattr(processes, "_PATIENCE", 0.1 if deaf else 300.0)
+    with ProcessEngine(3) as engine:
+        next(engine.map(partial(make_slow, deaf=deaf), (str(tmp_path),), range(3)))
+    assert len(list(tmp_path.iterdir())) == (2 if deaf else 0)
 
 
 class Random:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,35 @@ def make_square(folder: str) -> Callable[[Any], tuple[Any, Any]]:
         return piece**2, None
 
     return square
+
+
+def make_slow(
+    folder: str, *, others: int = 2, deaf: bool = False
+) -> Callable[[Any], tuple[Any, Any]]:
+    """Works until it is stopped, with a file there meanwhile; at 0, until others do.
+
+    Args:
+        folder: of the files.
+        others: how many.
+        deaf: whether it does not listen when it is told to stop.
+    """
+
+    def slow(piece: Any) -> tuple[Any, Any]:
+        if piece == 0:
+            while len(list(Path(folder).iterdir())) < others:
+                time.sleep(0.005)
+            return None, None
+        if deaf:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        path = Path(folder) / f"{piece}.tmp"
+        path.touch()
+        try:
+            while True:  # Ray does not interrupt a call
+                time.sleep(0.005)
+        finally:
+            path.unlink()
+
+    return slow
 
 
 def make_dying_check(folder: str, *args: Any) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rawmm.errors import ContractError, MaterializeError
+from rawmm.errors import ContractError, MaterializeError, OffloadError
 from rawmm.images import Limits, prepare_image
 from rawmm.materialize import materialize
 from rawmm.store import CachedStore, ImageStore, ObjectImageStore, open_store
@@ -169,6 +170,31 @@ def test_other_methods_are_those_of_the_store(remote: CountingStore, tmp_path: P
 def test_wrong_argument_is_refused(remote_given: Any, bound: Any, tmp_path: Path) -> None:
     with pytest.raises(ContractError):
         CachedStore(tmp_path, remote_given, bound)
+
+
+def test_directory_with_images_of_its_own_is_refused(remote: CountingStore, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    CachedStore(tmp_path, remote, SIZE)
+    name = ImageStore(tmp_path).put(IMAGES[0]).raw_image_id
+    for behind in (remote, ImageStore(tmp_path), str(tmp_path)):
+        with pytest.raises(ContractError) as caught:
+            CachedStore(tmp_path, behind, 0)
+        assert (caught.value.code, caught.value.path) == ("bad_locator", "$.local")
+    assert (tmp_path / name).exists()
+    empty = tmp_path / "empty"
+    with pytest.raises(ContractError):
+        CachedStore(empty, str(empty), SIZE)
+
+
+def test_path_whose_code_raises_is_refused(remote: CountingStore) -> None:
+    class Hostile:
+        def __fspath__(self) -> str:
+            raise ValueError("CANARY")
+
+    for call in (lambda: open_store(Hostile()), lambda: CachedStore(Hostile(), remote, 1)):
+        with pytest.raises(OffloadError) as caught:
+            call()
+        assert "CANARY" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_store_that_returns_other_bytes_is_found_out(

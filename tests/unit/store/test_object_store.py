@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
+import pickle
 import subprocess
 import sys
 import threading
@@ -15,12 +17,20 @@ import pytest
 import rawmm
 from rawmm.errors import ContractError, MaterializeError, OffloadError, RawMMError
 from rawmm.images import Limits
-from rawmm.store import ObjectImageStore, collect_garbage, fsck, open_store, store_for
+from rawmm.store import (
+    CachedStore,
+    ObjectImageStore,
+    collect_garbage,
+    fsck,
+    open_store,
+    store_for,
+)
 from rawmm.store.object_client import Create, Delete
 from tests.unit.images.pictures import data_url, part, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 RAW = picture()
 _names = itertools.count()
@@ -271,9 +281,38 @@ def test_missing_package_is_named() -> None:
     assert said.stdout.endswith("[store_failed] None\n")
 
 
-def test_error_of_a_request_can_be_pickled(store: ObjectImageStore) -> None:
-    import pickle
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+@pytest.mark.parametrize("url", ["memory://copied/x", "s3://bucket/x"])
+def test_copy_has_the_options_and_counters_of_its_own(
+    url: str, copied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "CANARY")
+    options: dict[str, Any] = {
+        "limits": Limits(max_bytes=10**5),
+        "config": {"region": "eu-west-1"},
+        "retries": 2,
+        "timeout": 7.0,
+        "at_once": 3,
+        "fetcher": None,
+    }
+    original = ObjectImageStore(url, **options)
+    if url.startswith("memory"):
+        original.put(RAW)
+    made = copied(original)
+    assert made.__reduce__()[0].keywords == original.__reduce__()[0].keywords == options
+    assert (made.root, made.counters.seen) == (original.root, 0)
+    assert made.client is original.client
+    assert b"CANARY" not in pickle.dumps(original)
+    cached = copied(CachedStore(tmp_path, original, 10**6))
+    assert (cached.root, cached.max_bytes) == (original.root, 10**6)
+    if url.startswith("memory"):
+        assert cached.read(cached.names()[0]) == RAW
+        assert cached.counters.misses == 1
 
+
+def test_error_of_a_request_can_be_pickled(store: ObjectImageStore) -> None:
     with pytest.raises(RawMMError) as caught:
         store.read(f"{'a' * 64}.png")
     assert pickle.loads(pickle.dumps(caught.value)).code == "missing_image"

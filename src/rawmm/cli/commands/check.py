@@ -173,7 +173,10 @@ def check(
     ]
     if summary is not None:
         check_not_read(summary, "--summary", (given for _, given in inputs))
-    with Report(style, max_errors) as report, open_engine(engine, jobs, address) as opened_engine:
+    with (
+        Report(style, max_errors) as report,
+        open_engine(engine, jobs, address, image_dir) as opened_engine,
+    ):
         audit = Audit(inputs, opened_engine, report)
         try:
             audit.run(checker_of, args)

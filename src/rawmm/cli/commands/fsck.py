@@ -78,7 +78,10 @@ def fsck(
     counts: Counter[str] = Counter()
     looked = Progress()
     failed: RawMMError | None = None
-    with Report(style, max_errors) as report, open_engine(engine, jobs, address) as opened:
+    with (
+        Report(style, max_errors) as report,
+        open_engine(engine, jobs, address, image_dir) as opened,
+    ):
         try:
             for finding in iter_findings(
                 image_dir,

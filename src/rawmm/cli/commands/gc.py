@@ -63,7 +63,7 @@ def gc(
         raise UsageError("--grace takes a time of 0s or more")
     files = ReferenceFiles(refs, input_format_name)
     try:
-        with open_engine(engine, jobs, address) as opened:
+        with open_engine(engine, jobs, address, image_dir) as opened:
             stats = collect_garbage(
                 image_dir,
                 EngineSearch(files, opened),

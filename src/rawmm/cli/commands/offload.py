@@ -182,7 +182,7 @@ def offload(
     header = {"rawmm": "offload", "options": [*options, output_format, column]}
     done = rewrite_many(
         "offload", found, output, output_format, _pass_of, (options,),
-        open_engine(engine, jobs, address), ManifestFile(manifest, header),
+        open_engine(engine, jobs, address, image_dir), ManifestFile(manifest, header),
     )  # fmt: skip
     _summary(done, done.counts, mode)
     return done.code

@@ -75,7 +75,7 @@ def stats(
     work_of(image_dir)  # says what is wrong with the option
     inputs = list(all_inputs(files, input_format_name, "--input-format", column))
     total, rows, code, unreadable = Statistics(), list[tuple[str, Statistics]](), 0, 0
-    with open_engine(engine, jobs, address) as opened_engine:
+    with open_engine(engine, jobs, address, image_dir) as opened_engine:
         for name, counted in _counted(inputs, opened_engine, image_dir):
             for error in counted.failures:
                 code = max(code, _say(name, error))

@@ -134,7 +134,7 @@ def upgrade(
     header = {"rawmm": "upgrade", "options": [*options, output_format, column]}
     done = rewrite_many(
         "upgrade", found, output, output_format, _pass_of, (options,),
-        open_engine(engine, jobs, address), ManifestFile(manifest, header),
+        open_engine(engine, jobs, address, image_dir), ManifestFile(manifest, header),
     )  # fmt: skip
     _summary_of_many(done, writes_images=image_dir is not None)
     return done.code
