@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import subprocess
 import sys
@@ -77,11 +78,13 @@ def _parameters_read_once(app: App, **options: Any) -> ArgumentCollection:
 def rawmm(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Outcome]:
-    """Run a command in this process."""
+    """Run a command in this process, with a file or bytes as its standard input."""
     monkeypatch.setattr(App, "assemble_argument_collection", _parameters_read_once)
 
-    def run(*argv: str | Path) -> Outcome:
-        code = main([str(word) for word in argv])
+    def run(*argv: str | Path, stdin: Path | bytes = b"") -> Outcome:
+        with io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin.open("rb") as file:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+            code = main([str(word) for word in argv])
         out, err = capsys.readouterr()
         return Outcome(code, out, err)
 

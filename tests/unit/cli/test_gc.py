@@ -125,13 +125,13 @@ def test_terminal_gets_a_table(store: ImageStore, tmp_path: Path) -> None:
     assert [row[:2] for row in rows if row[:1] == ["deleted"]] == [["deleted", "3"]]
 
 
-def test_records_are_read_from_standard_input(store: ImageStore, process: Run) -> None:
+def test_records_are_read_from_standard_input(store: ImageStore, rawmm: Run) -> None:
     data = json.dumps([name_of(store, 0)]).encode()
-    done = process(
-        "gc", store.root, "--refs", "-", "--input-format", "json", "--grace", "0s", input=data
+    done = rawmm(
+        "gc", store.root, "--refs", "-", "--input-format", "json", "--grace", "0s", stdin=data
     )
-    assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 3
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 3
 
 
 def test_references_to_images_that_are_not_here_are_counted(

@@ -51,7 +51,9 @@ def offload(rawmm: Run, folder: Path, *more: object) -> Any:
     return rawmm(*argv, *more)
 
 
-@pytest.mark.parametrize("engine", [(), ("--engine=processes", "--jobs=2")])
+@pytest.mark.parametrize(
+    "engine", [(), pytest.param(("--engine=processes", "--jobs=2"), marks=pytest.mark.slow)]
+)
 def test_run_goes_on_with_what_is_left(engine: tuple[str, ...], rawmm: Run, folder: Path) -> None:
     assert offload(rawmm, folder).code == 0
     whole = written(folder)
