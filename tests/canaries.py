@@ -81,8 +81,6 @@ def leaked(text: str) -> list[str]:
     for part in re.split(r"…|\.\.\. \(|\\u2026", text):
         dense = _dense(part)  # the loop without a call for each run takes half the time
         found += [
-            run
-            for at in range(len(dense) - _RUN + 1)
-            if (run := dense[at : at + _RUN]) in _CONTENT
+            run for at in range(len(dense) - _RUN + 1) if (run := dense[at : at + _RUN]) in _CONTENT
         ]
     return found
