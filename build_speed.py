@@ -1,6 +1,6 @@
 """Compiles `rawmm._speed`: ``python build_speed.py [FILE]``, by default into the source tree.
 
-The environment variables CC and CFLAGS choose the compiler and more flags.
+The environment variables CC and CFLAGS set the compiler and further flags.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ def why_pure() -> str | None:
     """Why the C part is not for this Python; None if it is."""
     if platform.python_implementation() != "CPython":
         return "it is for CPython"
+    if sys.maxsize < 2**63 - 1:
+        return "it is for 64-bit builds of Python"
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         return "free-threaded builds use the Python code"
     return None if sys.byteorder == "little" else "it is for little-endian machines"

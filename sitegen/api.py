@@ -10,6 +10,7 @@ from typing import Final
 
 import rawmm
 from rawmm._generated.exports import HOMES, MODULES
+from sitegen.pages import cell
 
 FOLDER: Final = "api"
 SOURCES: Final = Path(__file__).resolve().parent.parent / "src"
@@ -70,7 +71,7 @@ def pages() -> dict[str, str]:
         body = "".join(f"\n::: {name}\n{options}" for name in module.names)
         first, _, rest = module.text.partition("\n")
         out[module.page] = f"# {module.path}\n\n{first}\n{rest.replace('::', ':')}\n{body}"
-        rows.append(f"| [`{module.path}`]({module.page.partition('/')[2]}) | {first} |")
+        rows.append(f"| [`{module.path}`]({module.page.partition('/')[2]}) | {cell(first)} |")
     table = "\n".join(["| module | what it is for |", "|---|---|", *rows])
     intro = (
         "Names that are shown as `rawmm.NAME` are imported from `rawmm` itself. "

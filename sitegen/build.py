@@ -17,6 +17,7 @@ from sitegen import api, codes, commands, links, pages, schemas
 ASSETS: Final = Path(__file__).resolve().parent / "assets"
 WORKER: Final = "assets/worker.js"
 TEMPLATE: Final = Path(__file__).resolve().parent / "site.toml"
+_CONFIG_FILE: Final = "zensical.toml"
 _SHIM: Final = re.compile(r'<script src="https://unpkg\.com/iframe-worker/shim"[^>]*></script>')
 _LOGO: Final = re.compile(r'<a href="[^"]*"( [^>]*md-logo")')
 
@@ -29,10 +30,13 @@ def build(folder: Path) -> Path:
     """Build the site below `folder`, and return the folder with the pages.
 
     Raises:
-        SiteError: zensical reports a problem, or `links.problems` does.
+        SiteError: the folder has other files, or zensical or `links.problems` reports a problem.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    _clear(folder)
     source, site = folder / "pages", folder / "site"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / _CONFIG_FILE  # first, as `_clear` knows an earlier build by it
+    config.write_text(_config(), "utf-8")
     for path, text in all_pages().items():
         file = source / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -42,14 +46,33 @@ def build(folder: Path) -> Path:
         target.parent.mkdir(exist_ok=True)
         shutil.copy(picture, target)
     shutil.copytree(ASSETS, source / "assets")
-    config = folder / "zensical.toml"
-    config.write_text(_config(), "utf-8")
     _run_zensical(config)
     for page in site.rglob("*.html"):
         _mend(page, site)
     if found := links.problems(site):
         raise SiteError("\n".join(found))
     return site
+
+
+def _clear(folder: Path) -> None:
+    """Remove an earlier build, and nothing else.
+
+    Raises:
+        SiteError: the folder has other files.
+    """
+    if not os.path.lexists(folder):
+        return
+    config = folder / _CONFIG_FILE
+    first_line = TEMPLATE.read_text("utf-8").partition("\n")[0]
+    is_ours = config.is_file() and config.read_text("utf-8").startswith(first_line)
+    if not folder.is_dir() or (not is_ours and any(folder.iterdir())):
+        msg = f"{folder} is no earlier build of the site; name another folder"
+        raise SiteError(msg)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def all_pages() -> dict[str, str]:
@@ -145,9 +168,7 @@ def _toml(value: Any) -> str:
 
 def _run_zensical(config: Path) -> None:
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", config.name]
-    done = subprocess.run(
-        command, cwd=config.parent, capture_output=True, text=True, check=False, env=os.environ
-    )
+    done = subprocess.run(command, cwd=config.parent, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SiteError(done.stdout + done.stderr)
 

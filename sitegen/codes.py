@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 from rawmm.cli.commands.explain import explain
 from rawmm.cli.remedies import SITUATIONS
 from rawmm.errors import CODES
+from sitegen.pages import prose
 
 
 def page() -> str:
@@ -28,9 +29,11 @@ def _entry(code: str) -> str:
     remedy, _, example = rest.partition("\nExample\n")
     meaning = meaning.removeprefix(f"{code}: ")
     example = textwrap.dedent(example).strip()
-    shown = _prose(example) if code in SITUATIONS else f"```text\n{example}\n```"
-    return f"## {code}\n\n{meaning[0].upper()}{meaning[1:]}.\n\n{_prose(remedy)}\n\n{shown}\n"
+    shown = _paragraph(example) if code in SITUATIONS else f"```text\n{example}\n```"
+    meaning = prose(meaning[0].upper() + meaning[1:])
+    return f"## {code}\n\n{meaning}.\n\n{_paragraph(remedy)}\n\n{shown}\n"
 
 
-def _prose(text: str) -> str:
-    return " ".join(text.split())
+def _paragraph(text: str) -> str:
+    """Wrapped lines of the terminal as a paragraph."""
+    return prose(" ".join(text.split()))

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from rawmm.cli.app import COMMANDS, make_app
+from sitegen.pages import cell
 
 FOLDER: Final = "commands"
 _FIRST: Final = re.compile(r"\A# .*?\n```console\n.*?```\n", re.DOTALL)
@@ -25,8 +26,8 @@ def pages() -> dict[str, str]:
             raise ValueError(msg)
         head = f"# rawmm {name}\n\n```sh\nrawmm {name} {usage}\n```\n"
         out[f"{FOLDER}/{name}.md"] = head + _PARAMETER.sub(_definition, body)
-        summary = body.strip().partition("\n\n")[0].replace("\n", " ")
-        rows.append(f"| [`rawmm {name}`]({name}.md) | {_cell(summary)} |")
+        summary = body.strip().partition("\n\n")[0]
+        rows.append(f"| [`rawmm {name}`]({name}.md) | {cell(summary)} |")
     epilogue = str(app.help_epilogue)
     table = "\n".join(["| command | what it does |", "|---|---|", *rows])
     completion = app["--install-completion"].generate_docs()
@@ -41,7 +42,3 @@ def pages() -> dict[str, str]:
 
 def _definition(parameter: re.Match[str]) -> str:
     return f"`{parameter[1]}`\n:   {parameter[2]}\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")

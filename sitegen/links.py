@@ -40,6 +40,7 @@ class _Page(HTMLParser):
 
 def problems(site: Path) -> list[str]:
     """One line for each link or source that leads nowhere or away."""
+    site = site.resolve()  # as the targets of links are
     parsed = {page: _Page(page.read_text("utf-8")) for page in sorted(site.rglob("*.html"))}
     parsed.pop(site / "404.html", None)  # whose links are those of a server's root
     sheets = sorted(site.rglob("*.css"))
@@ -47,7 +48,7 @@ def problems(site: Path) -> list[str]:
         *(
             f"{page.relative_to(site)} {problem}"
             for page, content in parsed.items()
-            for problem in _of_page(page, content, parsed)
+            for problem in _of_page(page, content, parsed, site)
         ),
         *(
             f"{sheet.relative_to(site)} loads from elsewhere"
@@ -57,18 +58,18 @@ def problems(site: Path) -> list[str]:
     ]
 
 
-def _of_page(page: Path, content: _Page, parsed: dict[Path, _Page]) -> Iterator[str]:
+def _of_page(page: Path, content: _Page, parsed: dict[Path, _Page], site: Path) -> Iterator[str]:
     for source in content.loads:
         if urlsplit(source).scheme not in {"", "data"} or source.startswith("//"):
             yield f"loads {source}"
-        elif why := _why_broken(source, page, parsed):
+        elif why := _why_broken(source, page, parsed, site):
             yield f"loads {source}: {why}"
     for link in dict.fromkeys(content.links):
-        if why := _why_broken(link, page, parsed):
+        if why := _why_broken(link, page, parsed, site):
             yield f"links to {link}: {why}"
 
 
-def _why_broken(link: str, page: Path, parsed: dict[Path, _Page]) -> str:
+def _why_broken(link: str, page: Path, parsed: dict[Path, _Page], site: Path) -> str:
     """Why a link leads nowhere, or nothing. Of other sites only the form is looked at."""
     parts = urlsplit(link)
     if parts.scheme in {"data", "mailto"}:
@@ -77,6 +78,8 @@ def _why_broken(link: str, page: Path, parsed: dict[Path, _Page]) -> str:
         good = parts.scheme == "https" and _HOST.fullmatch(parts.hostname or "")
         return "" if good else "no https URL of a host"
     target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+    if not target.is_relative_to(site):
+        return "out of the site"
     if not target.is_file():
         return "no such file"
     anchor = unquote(parts.fragment)

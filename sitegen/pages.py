@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import posixpath
 import re
 from pathlib import Path
@@ -29,6 +30,8 @@ ELSEWHERE: Final = {
 
 _FENCE: Final = re.compile(r"^( *)(```+).*?^\1\2 *$", re.DOTALL | re.MULTILINE)
 _LINK: Final = re.compile(r"(\]\()([^)\s]+)(\))")
+_CODE: Final = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+_MARKUP: Final = re.compile(r"[\\*_\[\]]")
 
 
 def written() -> dict[str, str]:
@@ -80,7 +83,19 @@ def _with_links(text: str, moved: Callable[[str], str]) -> str:
     return _LINK.sub(lambda link: link[1] + moved(link[2]) + link[3], text)
 
 
-def title(text: str) -> str:
-    """The first heading of a page."""
-    found = re.search(r"^# (.+)$", text, re.MULTILINE)
-    return found[1] if found else ""
+def prose(text: str) -> str:
+    """Plain text with inline code, as Markdown that shows each of its characters."""
+    out, end = [], 0
+    for code in _CODE.finditer(text):
+        out += [_escaped(text[end : code.start()]), code[0]]
+        end = code.end()
+    return "".join([*out, _escaped(text[end:])])
+
+
+def _escaped(text: str) -> str:
+    return _MARKUP.sub(r"\\\g<0>", html.escape(text, quote=False))
+
+
+def cell(text: str) -> str:
+    """Markdown as a cell of a table."""
+    return text.replace("|", r"\|").replace("\n", " ")

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from rawmm import schemas as contract
+from sitegen.pages import cell, prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,7 +39,7 @@ def pages() -> dict[str, str]:
     bundle = contract.annotated()
     types: dict[str, Any] = bundle["$defs"]
     rows = [
-        f"| [`{name}`]({name}.md) | {_cell(definition.get('description', ''))} |"
+        f"| [`{name}`]({name}.md) | {cell(prose(definition.get('description', '')))} |"
         for name, definition in types.items()
     ]
     out = {f"{FOLDER}/{name}.md": "".join(_page(name, types[name])) for name in types}
@@ -51,7 +52,7 @@ def pages() -> dict[str, str]:
 
 
 def _page(name: str, definition: Mapping[str, Any]) -> Iterator[str]:
-    yield f"# {name}\n\n{definition.get('description', '')}\n\n"
+    yield f"# {name}\n\n{prose(definition.get('description', ''))}\n\n"
     properties: dict[str, Any] = definition.get("properties", {})
     if properties:
         yield from _fields(definition)
@@ -79,7 +80,7 @@ def _fields(definition: Mapping[str, Any]) -> Iterator[str]:
         kind = _type(schema)
         if "default" in schema:
             kind += f", default `{json.dumps(schema['default'])}`"
-        yield f"| {name} | {_cell(kind)} | {_cell(schema.get('description', ''))} |\n"
+        yield f"| {name} | {cell(kind)} | {cell(prose(schema.get('description', '')))} |\n"
     more = definition.get("additionalProperties", True)
     if more is False:
         yield "\nThe object is closed: other fields are refused.\n\n"
@@ -91,8 +92,8 @@ def _elements(definition: Mapping[str, Any]) -> Iterator[str]:
     yield "An array with these elements, in this order:\n\n| | type | meaning |\n|---|---|---|\n"
     for number, schema in enumerate(definition["prefixItems"]):
         name = f"{number}, `{schema['title']}`" if "title" in schema else f"{number}"
-        meaning = _cell(schema.get("description", ""))
-        yield f"| {name} | {_cell(_type(schema))} | {meaning} |\n"
+        meaning = cell(prose(schema.get("description", "")))
+        yield f"| {name} | {cell(_type(schema))} | {meaning} |\n"
     yield "\n"
 
 
@@ -174,7 +175,3 @@ def _lines(value: Any, depth: int) -> str:
         return "{\n" + ",\n".join(parts) + f"\n{outer}}}"
     parts = [f"{inner}{_lines(one, depth + 1)}" for one in value]
     return "[\n" + ",\n".join(parts) + f"\n{outer}]"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|").replace("\n", " ")

@@ -77,5 +77,10 @@ _CONTENT: Final = frozenset(
 def leaked(text: str) -> list[str]:
     """The runs of 17 characters of the image in a text, ignoring separators."""
     # A shortened text is followed by its length.
-    parts = re.split(r"…|\.\.\. \(|\\u2026", text)
-    return [run for part in parts for run in _runs(_dense(part)) if run in _CONTENT]
+    found = []
+    for part in re.split(r"…|\.\.\. \(|\\u2026", text):
+        dense = _dense(part)  # the loop without a call for each run takes half the time
+        found += [
+            run for at in range(len(dense) - _RUN + 1) if (run := dense[at : at + _RUN]) in _CONTENT
+        ]
+    return found

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ANSWERS: Final[Counter[str]] = Counter()
 """Numbers of questions and of answers."""
 APART: Final[list[str]] = []
-"""Where C said yes and Python did not."""
+"""Structs that C accepted and Python did not."""
 
 
 class _State(threading.local):
@@ -65,7 +65,7 @@ def _ask_both(struct: Any, question: str, answer: int) -> None:
             problem = _shape_problem(struct)
         else:
             problem = _problem(struct, answer)
-    except Exception as error:  # noqa: BLE001  (Python did not say yes)
+    except Exception as error:  # noqa: BLE001  (Python did not accept it)
         problem = repr(error)
     finally:
         native.enable(True)

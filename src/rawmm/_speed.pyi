@@ -1,11 +1,11 @@
-"""The C part: checks that only say yes, and a hash. `rawmm.native` loads it."""
+"""The C part: fast checks of structs, and a hash of texts. `rawmm.native` loads it."""
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
 def post_init(struct: Any, /) -> None:
-    """Check the rules of a new struct; where C does not say yes, ask its `__check_rules__`."""
+    """Check the rules of a new struct. Call its `__check_rules__` if C does not accept it."""
 
 TABLES_DIGEST: str
 """`rawmm._digest.TABLES_DIGEST` when this was compiled."""
@@ -14,13 +14,13 @@ HAS_LISTS: int
 HAS_PACKED: int
 
 def valid(struct: Any, /) -> int:
-    """Whether a struct obeys the schema and every rule: 0 if Python has to look.
+    """Whether a struct obeys the schema and every rule: 0 if Python has to check it.
 
-    Else 1, and `HAS_EXTRA`, `HAS_LISTS` and `HAS_PACKED` of `rawmm.native` for what is in it.
+    Otherwise 1, combined with `HAS_EXTRA`, `HAS_LISTS` and `HAS_PACKED` for what is in it.
     """
 
 class Unsure(Exception):  # noqa: N818
-    """C does not say yes to a struct of a class that `add_wire` was given."""
+    """C does not accept an instance of a class that `add_wire` was given."""
 
 def decoded(struct: Any, /) -> None:
     """Check a new struct of such a class, read its streams, then make it of the contract's class.
@@ -29,7 +29,7 @@ def decoded(struct: Any, /) -> None:
     cannot read a stream, it calls `__read_rest__`.
 
     Raises:
-        Unsure: Python has to look at a field.
+        Unsure: Python has to check a field.
     """
 
 def add_wire(
@@ -56,13 +56,13 @@ def checkable(kind: type, /) -> set[str]:
     """Names of the fields whose types C checks in full."""
 
 def packed(kind: type, elements: list[Any], /) -> Any:
-    """A stream of the class `kind`, or None if Python has to look."""
+    """A stream of the class `kind`, or None if Python has to pack the list."""
 
 def unique_keys(text: bytes, /) -> bool:
-    """Whether each object of a valid JSON text has each key once. False says nothing."""
+    """Whether no object of a valid JSON text repeats a key. False if Python has to check."""
 
 TEXT_HASH_WIDTH: int
-"""Bytes that the processor multiplies at a time without carries; 0 if it cannot."""
+"""Bytes in one carry-less multiplication of this processor; 0 if it has none."""
 
 def text_digest(text: str | bytes | memoryview, start: int, /) -> bytes | None:
     """The digest of a text from `start` on, with the secret key of this process: 16 bytes.
@@ -100,7 +100,7 @@ def set_up(
     token_types: dict[int, str],
     image: Any,
 ) -> bool:
-    """Give the classes and tables to the C code. False if it cannot use them.
+    """Pass the classes and tables to the C code. False if it cannot use them.
 
     Args:
         kinds: for each struct of the tables, its class, and the slot of each field in order.
@@ -115,7 +115,7 @@ def set_up(
     """
 
 def observe(observer: Callable[[Any, str, int], object] | None, /) -> None:
-    """Call a function with each struct that is asked for, the question and the answer."""
+    """Set a function to call with each checked struct, the name of the check and its result."""
 
 def enable(flag: bool, /) -> None:
-    """Whether to check in C. Tests and measurements switch it off to ask Python alone."""
+    """Turn the checks in C on or off. Tests and measurements turn them off to compare."""

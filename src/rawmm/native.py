@@ -1,8 +1,8 @@
-"""The C part, if there is one: `rawmm._speed`, which only says yes.
+"""Loads the C part, `rawmm._speed`: fast checks of structs, and a hash of texts.
 
-Where it does not say yes, the Python code looks, and the Python code alone refuses. It also hashes
-texts, see `rawmm.store.text_hash`. Without the C part, or with ``RAWMM_PURE=1`` in the environment,
-the Python code does all.
+The checks accept valid values and never reject one. What they do not accept is checked by the
+Python code, which reports the errors. Without the C part, or with ``RAWMM_PURE=1`` in the
+environment, the Python code checks everything. `rawmm.store.text_hash` describes the hash.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def _unknown(_: Any) -> int:
 
 
 post_init: Final[Callable[[Any], None] | None] = _module.post_init if _module else None
-"""Checks the rules of a new struct. Where C does not say yes, it calls `__check_rules__`."""
+"""Checks the rules of a new struct. Calls its `__check_rules__` if C does not accept it."""
 valid: Final[Callable[[Any], int]] = _module.valid if _module else _unknown
-"""Whether a struct obeys the schema and every rule. 0 says nothing: Python has to look.
+"""Whether C accepts a struct: 0 if Python has to check it.
 
-Else 1, and the next three for what is in the struct.
+Otherwise 1, combined with those of the next three flags that apply.
 """
 HAS_EXTRA: Final[int] = _module.HAS_EXTRA if _module else 0
 """An open object has unknown properties."""
@@ -51,7 +51,7 @@ class _UnsureError(Exception):
 
 
 Unsure: Final[type[Exception]] = _module.Unsure if _module else _UnsureError
-"""Ends a decoding that has to begin again, with the classes of the contract."""
+"""Ends a decoding that C cannot check. It is repeated with the classes of the contract."""
 decoded: Final[Callable[[Any], None] | None] = _module.decoded if _module else None
 """`__post_init__` of a class that `add_wire` was given."""
 add_wire: Final = _module.add_wire if _module else None
@@ -69,13 +69,9 @@ def _not_packed(_: Any, __: Any) -> None:
 checkable: Final[Callable[[Any], set[str]]] = _module.checkable if _module else _no_fields
 """Names of the fields of a class whose types C checks in full."""
 packed: Final[Callable[[Any, list[Any]], Any]] = _module.packed if _module else _not_packed
-"""A list as a packed stream of a class; None if Python has to look."""
-
-
+"""A list as a packed stream of a class; None if Python has to pack it."""
 unique_keys: Final[Callable[[bytes], bool] | None] = _module.unique_keys if _module else None
-"""Whether each object of a valid JSON text has each key once. False says nothing."""
-
-
+"""Whether no object of a valid JSON text repeats a key. False if Python has to check."""
 text_digest: Final[Callable[[str | memoryview, int], bytes | None] | None] = (
     _module.text_digest if _module else None
 )
@@ -87,9 +83,9 @@ digest_to_quote: Final[Callable[[bytes, int], tuple[int, bytes] | None] | None] 
 keyed_digest: Final[Callable[[bytes, int, Any, int, int], Any] | None] = (
     _module.keyed_digest if _module else None
 )
-"""Both with a given key."""
+"""What `text_digest` or `digest_to_quote` returns, with a given key."""
 TEXT_HASH_WIDTH: Final[int] = _module.TEXT_HASH_WIDTH if _module else 0
-"""Bytes that the processor multiplies at a time without carries; 0 if it cannot."""
+"""Bytes in one carry-less multiplication of this processor; 0 if it has none."""
 
 
 def _no_switch(_: bool, /) -> None:  # noqa: FBT001
@@ -97,8 +93,8 @@ def _no_switch(_: bool, /) -> None:  # noqa: FBT001
 
 
 enable: Final[Callable[[bool], None]] = _module.enable if _module else _no_switch
-"""Whether to check in C, if there is a C part. Tests switch it off to ask Python alone."""
+"""Turns the C part on or off, if there is one. Tests turn it off to compare with Python."""
 observe: Final = _module.observe if _module else None
-"""Calls a function with each struct that is asked for, the question and the answer."""
+"""Sets a function to call with each checked struct, the name of the check and its result."""
 set_up: Final = _module.set_up if _module else None
-"""Gives the classes and tables to the C part. See ``_speed.pyi``."""
+"""Passes the classes and tables to the C part. See ``_speed.pyi``."""

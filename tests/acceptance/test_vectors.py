@@ -145,14 +145,11 @@ def test_every_rule_of_every_type_has_a_vector() -> None:
     for name, kind in TYPES.items():
         if not kind.__rules__ or name in ("AssistantMessage", "Tool", "Usage"):
             continue  # free JSON and finite numbers: JSON text cannot break these
-        broken = [
-            vector["case"]
+        assert any(
+            oracle.rust_accepts(json.loads(vector["document"]), name)
             for vector in INVALID
-            if vector["type"] == name
-            and vector["code"] != "malformed"
-            and oracle.python_accepts(json.loads(vector["document"]), name)
-        ]
-        assert broken, f"no vector breaks a rule of {name}"
+            if vector["type"] == name and vector["code"] != "malformed"
+        ), f"no vector breaks a rule of {name}"
 
 
 def _constraints(schema: dict[str, Any], path: tuple[str, ...]) -> list[tuple[str, ...]]:

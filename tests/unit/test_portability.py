@@ -134,7 +134,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("prelude", [NO_FLAGS, NO_DESCRIPTORS, NO_SYNC])
+@pytest.mark.parametrize(
+    "prelude", [pytest.param(NO_FLAGS, marks=pytest.mark.slow), NO_DESCRIPTORS, NO_SYNC]
+)
 def test_codec_and_commands_on_records_work(prelude: str, folder: Path) -> None:
     code, out, err = run(prelude, CODEC + COMMANDS, folder)
     assert (code, out.partition("\n")[0]) == (0, "fine"), err

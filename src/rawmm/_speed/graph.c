@@ -1,8 +1,6 @@
 /* The rule of a trace: parents, placeholder ranges and media tokens across nodes. */
 #include "speed.h"
 
-PyObject *image_ranges(PyObject *sidecar, int *fine);
-
 typedef struct {
     int64_t wanted; /* the image token; -1 if the map is empty */
     int missing;    /* the map names no image token, but others */
@@ -16,11 +14,10 @@ static int read_ids(PyObject *types, Ids *out) {
     if (!PyDict_CheckExact(types)) return 0;
     Py_ssize_t i = 0;
     PyObject *key, *kind;
+    const Type *map = SHAPE[S_Trace].fields[Trace_mm_token_type_id_map].type;
     while (PyDict_Next(types, &i, &key, &kind)) {
-        if (!ascii(key) || !matches(SHAPE[S_Trace].fields[Trace_mm_token_type_id_map].type->key->text, key))
-            return 0;
+        if (!ascii(key) || !value_fits(map->key, key) || !value_fits(map->item, kind)) return 0;
         int64_t number = natural(kind), token = 0;
-        if (number < 0 || number > 255) return 0;
         if (number == 0 || number > 2) continue; /* no type of a medium; see tokens_as_known */
         if (number == 2 || out->wanted >= 0) return 0;
         for (const char *at = characters(key); *at; at++) token = token * 10 + (*at - '0');
@@ -43,7 +40,7 @@ static int tokens_as_known(void) {
     return 1;
 }
 
-/* 1 if a map of a sidecar has an entry, 0 if not, -1 if Python has to look. */
+/* 1 if a map of a sidecar has an entry, 0 if not, -1 if Python has to decide. */
 static int has_entries(PyObject *by_modality) {
     if (!by_modality || !PyDict_CheckExact(by_modality)) return -1;
     Py_ssize_t i = 0;

@@ -35,8 +35,8 @@ static uint64_t hashed(const char *at, const char *end) {
     return hash;
 }
 
-/* 1 if so. 0 says nothing: a key has an escape, two keys have one hash, or there is no room. `text`
- * is valid JSON; in another text, nothing beyond its end is read. */
+/* 1 if so. 0 if a key repeats, and also if a key has an escape, two keys have one hash, or there is no
+ * room: Python decides. `text` is valid JSON; in another text, nothing beyond its end is read. */
 int keys_are_unique(const char *text, Py_ssize_t size) {
     uint64_t keys[MOST_KEYS];
     int first[MOST_DEPTH], depth = 0, used = 0;

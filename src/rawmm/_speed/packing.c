@@ -1,5 +1,8 @@
 /* Per-token streams as the bytes of one array or as lists, from lists and from lists as they stand in
- * JSON and MessagePack. NULL without an exception: Python has to look. */
+ * JSON and MessagePack. NULL without an exception: Python decides.
+ *
+ * The bytes may be memory that another process changes. So a byte whose value decides on a size is
+ * read once, and each write is checked against the allocated length. */
 #include "speed.h"
 
 typedef struct {
@@ -59,11 +62,12 @@ static int flags_of_json(Wire *w, unsigned char *to) {
     const Py_ssize_t TRUES_SIZE = sizeof TRUES - 1, FALSES_SIZE = sizeof FALSES - 1;
     for (Py_ssize_t i = 0; i < w->length;) {
         Py_ssize_t left = w->end - w->at;
-        if (left > TRUES_SIZE && !memcmp(w->at, TRUES, sizeof TRUES - 1)) {
+        int has_room = w->length - i >= 8;
+        if (has_room && left > TRUES_SIZE && !memcmp(w->at, TRUES, sizeof TRUES - 1)) {
             memset(to + i, 1, 8);
             w->at += TRUES_SIZE;
             i += 8;
-        } else if (left > FALSES_SIZE && !memcmp(w->at, FALSES, sizeof FALSES - 1)) {
+        } else if (has_room && left > FALSES_SIZE && !memcmp(w->at, FALSES, sizeof FALSES - 1)) {
             memset(to + i, 0, 8);
             w->at += FALSES_SIZE;
             i += 8;
@@ -355,7 +359,7 @@ static PyObject *filled(int shape, PyObject *list, Wire *w, int is_json) {
 /* A list of elements. Equal ids in a row, such as those of an image, are one object. */
 static PyObject *listed(int shape, Wire *w, int is_json) {
     enum { FEW = 2048 };
-    char few[FEW];
+    _Alignas(double) char few[FEW];
     Py_ssize_t length = w->length;
     int size = shape == S_PackedTokenIds ? 4 : shape == S_PackedFlags ? 1 : 8;
     if (length > PY_SSIZE_T_MAX / 16) return NULL;
@@ -398,8 +402,10 @@ static int is_text(const char *text, Py_ssize_t size, const char *other) {
 
 /* A number of one, two or four bytes. The byte before it is `first`, or one of the next two. */
 static int sized(Wire *w, unsigned char first, Py_ssize_t *number) {
-    if (w->at == w->end || *w->at < first || *w->at > first + 2) return 0;
-    int size = 1 << (*w->at++ - first);
+    if (w->at == w->end) return 0;
+    int exponent = *(const volatile unsigned char *)w->at++ - first;
+    if (exponent < 0 || exponent > 2) return 0;
+    int size = 1 << exponent;
     if (w->end - w->at < size) return 0;
     *number = (Py_ssize_t)big_endian(w->at, size);
     w->at += size;

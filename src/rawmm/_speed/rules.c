@@ -52,13 +52,17 @@ static int rule_locator(int shape, PyObject *o) {
 
 static int rule_array_size(int shape, PyObject *o) { return shape == S_EncodedArray && array_holds(o); }
 
+/* Read a placeholder range whose values are within the bounds of the schema. */
 int bounds(PyObject *range, int64_t *offset, int64_t *length) {
     if (!IS(range, PlaceholderRange)) return 0;
+    const Field *fields = SHAPE[S_PlaceholderRange].fields;
     PyObject *first = GET(range, PlaceholderRange, offset), *size = GET(range, PlaceholderRange, length);
-    if (!first || !size) return 0;
+    if (!first || !value_fits(fields[PlaceholderRange_offset].type, first) || !size ||
+        !value_fits(fields[PlaceholderRange_length].type, size))
+        return 0;
     *offset = natural(first);
     *length = natural(size);
-    return *offset >= 0 && *offset <= MAX_INT && *length >= 1 && *length <= MAX_INT;
+    return 1;
 }
 
 static int item_is_of(PyObject *item, PyObject *modality, PyObject *sha256) {
@@ -181,7 +185,7 @@ int messages_as_known(void) {
 }
 
 /* The number of image URLs of a message. With hashes, each URL must be of the image of the hash at
- * its index. -1 if Python has to look. */
+ * its index. -1 if Python has to decide. */
 Py_ssize_t image_urls(PyObject *message, PyObject *hashes) {
     PyObject *content;
     if (!message) return -1;

@@ -1,13 +1,16 @@
-/* Checks that only say yes.
+/* Fast checks of structs, and a hash of texts (text_hash.c).
  *
- * A function that returns 1 says that the Python code would find nothing wrong. 0 says nothing:
- * the Python code, which alone refuses, has to look. No function here runs Python code, so the
- * checked objects do not change meanwhile, and none keeps a reference. text_hash.c checks nothing. */
+ * A check returns 1 only if the Python code would accept the value. It returns 0 for an invalid value
+ * and for one that it does not know; the Python code then decides, and reports the error. Checks run
+ * no Python code, so the objects do not change meanwhile, and keep no references. */
 #ifndef RAWMM_SPEED_H
 #define RAWMM_SPEED_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#ifdef Py_GIL_DISABLED
+#error "the tables and the checked objects are read without locks"
+#endif
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,7 +20,7 @@ enum {
     LIST = 256, DICT = 512, STRUCT = 1024,
     ANY = 2048,     /* free JSON, which a rule checks */
     UNKNOWN = 4096, /* the unknown properties of an open object */
-    NEVER = 8192    /* Python has to look at any value */
+    NEVER = 8192    /* no value: Python decides */
 };
 enum { DESCRIPTOR = 1, FREE = 2, NUMBERS = 4 }; /* flags of fields that rules read */
 /* What `valid` answers: that a struct is, and what is in it. */
@@ -56,6 +59,15 @@ typedef struct {
 
 #include "tables.h"
 extern const Shape SHAPE[SHAPES];
+_Static_assert(sizeof(Py_ssize_t) == sizeof(int64_t), "lengths are cast from one to the other");
+_Static_assert(SHAPES <= 64 && MAX_FIELDS < 64, "sets of shapes and of fields are uint64_t");
+_Static_assert(S_PackedTokenIds == 0 && S_PackedFlags == 1 && S_PackedFloats == 2,
+               "loops over the packed shapes, and comparisons with the last one");
+#define SAME(field)                                          \
+    ((int)PackedFlags_##field == (int)PackedTokenIds_##field && \
+     (int)PackedFloats_##field == (int)PackedTokenIds_##field)
+_Static_assert(SAME(nd) && SAME(dtype) && SAME(shape) && SAME(data),
+               "fields of the three packed shapes are read by the names of the first");
 static const uint64_t PACKED_SHAPES = 1 << S_PackedTokenIds | 1 << S_PackedFlags | 1 << S_PackedFloats;
 extern const char *const PROCESSED_KEYS[];
 
@@ -141,6 +153,7 @@ int has_runs(const Stream *ids, const Stream *mask, int64_t wanted, Py_ssize_t n
 /* rules.c */
 int rules_hold(int shape, PyObject *o, int numbers_are_checked);
 Py_ssize_t image_urls(PyObject *message, PyObject *hashes);
+PyObject *image_ranges(PyObject *sidecar, int *fine);
 int by_itself(void);
 int messages_as_known(void);
 int bounds(PyObject *range, int64_t *offset, int64_t *length);

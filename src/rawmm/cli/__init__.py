@@ -52,10 +52,10 @@ def record_files(pattern: str) -> list[str]:
     from rawmm.cli.output import UsageError
 
     try:
-        names = matching(pattern)
+        return [name for name in matching(pattern) if is_record_file(name)]
     except UsageError as error:
-        raise ValueError(str(error)) from None
-    return [name for name in names if is_record_file(name)]
+        failure = str(error)
+    raise ValueError(failure)
 
 
 def file_errors(

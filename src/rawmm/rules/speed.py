@@ -1,4 +1,4 @@
-"""Gives the structs and the tables of modalities to the C part, which then checks rules."""
+"""Passes the structs and the tables of modalities to the C part, which then checks rules."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ token. A class here has the fields of one of the contract, in the same slots, wi
 less. As soon as an instance is filled, its streams are read, C checks what the types leave out, and
 the instance becomes one of the contract's class. Rules and callers never see it before.
 
-Where C does not say yes, `native.Unsure` ends the decoding, and the caller begins again with the
-classes of the contract. So these classes accept what the contract's accept, and refuse nothing.
+If C does not accept an instance, `native.Unsure` ends the decoding, and the caller repeats it with
+the classes of the contract. So these classes accept what the contract's accept, and refuse nothing.
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ from rawmm.errors import json_path
 from rawmm.locators import scheme_of
 from rawmm.values.difference import MISSING, differences
 from rawmm.view.lenient import as_json
+from rawmm.view.rollouts import NOTHING, nearest
 
 if TYPE_CHECKING:
-    from rawmm.errors import Path
+    from collections.abc import Sequence
+
     from rawmm.values.difference import Difference
     from rawmm.view.pictures import Pictures
     from rawmm.view.rollouts import Rollout
@@ -21,41 +23,47 @@ _SHOWN: Final = 160
 
 
 def shown_differences(
-    one: Any, other: Any, rollouts: tuple[Rollout, Rollout], pictures: Pictures
-) -> dict[str, Any]:
-    """The differences of two records in document order, each with the index of its node.
+    one: Any, other: Any, pairs: Sequence[tuple[Rollout, Rollout]], pictures: Pictures
+) -> list[dict[str, Any]]:
+    """The differences of two records for each pair of rollouts, in document order.
 
+    Each has the index of its node. The first pair also has the differences outside of all rollouts.
     An image that is stored elsewhere is listed as ``moved``; the first difference is another one.
 
     Args:
         one: the first record as plain data.
         other: the second one.
-        rollouts: the rollout of each that the page shows.
+        pairs: the rollouts of both that the page shows side by side.
         pictures: finds the images of URLs.
     """
-    at = {place.path: index for of in rollouts for index, place in enumerate(of.places)}
-    shown = []
+    at: dict[str, tuple[int, int | None]] = {}
+    for index, pair in enumerate(pairs):
+        for rollout in pair:
+            if rollout is not NOTHING:
+                at[rollout.path] = index, None
+                at |= {place.path: (index, node) for node, place in enumerate(rollout.places)}
+    shown: list[list[dict[str, Any]]] = [[] for _ in pairs]
     found = list(islice(differences(one, other), _MAX + 1))
     for difference in found[:_MAX]:
-        node = next((at[path] for path in _prefixes(difference.path) if path in at), None)
-        shown.append(
+        path = json_path(difference.path)
+        index, node = at.get(nearest(path, at) or "", (0, None))
+        shown[index].append(
             {
-                "path": json_path(difference.path),
+                "path": path,
                 "old": _value(difference.old),
                 "new": _value(difference.new),
                 "node": node,
                 "moved": _is_moved(difference, pictures),
             }
         )
-    return {
-        "list": shown,
-        "more": len(found) > _MAX,
-        "first": next((index for index, one in enumerate(shown) if not one["moved"]), None),
-    }
-
-
-def _prefixes(path: Path) -> list[str]:
-    return [json_path(path[:end]) for end in range(min(len(path), 4), -1, -1)]
+    return [
+        {
+            "list": of,
+            "more": len(found) > _MAX,
+            "first": next((index for index, one in enumerate(of) if not one["moved"]), None),
+        }
+        for of in shown
+    ]
 
 
 def _is_moved(difference: Difference, pictures: Pictures) -> bool:

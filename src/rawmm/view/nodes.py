@@ -14,11 +14,10 @@ from rawmm.offload import inline_url, record_parts
 from rawmm.view.accounts import Accounts, item_facts
 from rawmm.view.lanes import lanes_of
 from rawmm.view.lenient import as_json, dict_of, int_of, list_of, text_of
+from rawmm.view.rollouts import nearest
 from rawmm.view.tokens import spans_of, tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rawmm.layouts import Layout
     from rawmm.view.pictures import Found, Pictures
     from rawmm.view.rollouts import Place, Rollout
@@ -88,7 +87,7 @@ def shown_rollout(
     return {
         "path": rollout.path,
         "name": rollout.name[:_VALUE_SHOWN],
-        "model": rollout.model,
+        "model": rollout.model and rollout.model[:_VALUE_SHOWN],
         "facts": rollout.facts,
         "lanes": lanes.width,
         "leaves": lanes.leaves,
@@ -104,21 +103,17 @@ def shown_rollout(
 def _pinned(errors: list[RawMMError], rollout: Rollout) -> tuple[list[dict[str, Any]], int]:
     """The violations of a rollout with the index of their node, and the number of further ones."""
     at = {place.path: index for index, place in enumerate(rollout.places)}
-    shown = []
-    for error in errors[:_MAX_ERRORS]:
-        path = error.path
-        while path and path not in at:
-            path = path[: max(path.rfind("."), path.rfind("["))] if len(path) > 1 else ""
-        shown.append(
-            {
-                "path": error.path,
-                "code": error.code,
-                "expected": error.expected,
-                "got": error.got,
-                "hint": error.hint,
-                "node": at.get(path),
-            }
-        )
+    shown = [
+        {
+            "path": error.path,
+            "code": error.code,
+            "expected": error.expected,
+            "got": error.got,
+            "hint": error.hint,
+            "node": at.get(nearest(error.path, at) or ""),
+        }
+        for error in errors[:_MAX_ERRORS]
+    ]
     return shown, max(0, len(errors) - _MAX_ERRORS)
 
 
@@ -132,7 +127,7 @@ def _images_of(rollout: Rollout, record: Any, pictures: Pictures) -> _Images:
     paths = {place.path for place in rollout.places}
     for part in found.parts:
         path = found.path(part)
-        node = next((path[:end] for end in _ends(path) if path[:end] in paths), None)
+        node = nearest(path, paths)
         if node is None or isinstance(part.fault, Problem):
             continue
         match = _PART.match(path, len(node))
@@ -143,11 +138,6 @@ def _images_of(rollout: Rollout, record: Any, pictures: Pictures) -> _Images:
     return images
 
 
-def _ends(path: str) -> Iterable[int]:
-    """Where a JSON path may be cut, from its end."""
-    return [*(match.start() for match in re.finditer(r"[.\[]", path))][::-1]
-
-
 def _node(place: Place, tokens: Tokens) -> dict[str, Any]:
     node, message = place.node, place.message
     return {
@@ -155,7 +145,7 @@ def _node(place: Place, tokens: Tokens) -> dict[str, Any]:
         "parent": place.parent,
         "role": str(message.get("role", "?"))[:24],
         "sampled": node.get("sampled") is True,
-        "finish": text_of(node.get("finish_reason")),
+        "finish": (text_of(node.get("finish_reason")) or "")[:_VALUE_SHOWN] or None,
         "reasoning": _text(message.get("reasoning_content")),
         "calls": [_call(dict_of(call)) for call in list_of(message.get("tool_calls"))],
         "links": [
@@ -232,14 +222,17 @@ def _items(
     sidecar = dict_of(place.node.get("multi_modal_data"))
     names = ("mm_items", "mm_hashes", "mm_placeholders")
     by = [dict_of(sidecar.get(name)) for name in names]
+    by_modality: dict[str, list[Span]] = defaultdict(list)
+    for span in spans:
+        by_modality[span.modality].append(span)
     shown = []
     for modality in dict.fromkeys(key for of in by for key in of):
         items, hashes = (list_of(of.get(modality)) for of in by[:2])
-        ranges = [span for span in spans if span.modality == str(modality)]
+        ranges = by_modality[str(modality)]
         for index in range(min(_MAX_ITEMS, max(len(items), len(hashes), len(ranges)))):
             item, sha256 = _at(items, index), _at(hashes, index)
-            span = _at(ranges, index)
-            at = None if span is None else (span.begin + begin, span.length)
+            placed = _at(ranges, index)
+            at = None if placed is None else (placed.begin + begin, placed.length)
             fields = dict_of(item)
             number = _number(fields, sha256, found, index, pictures)
             header = None if number is None else pictures.header(number)

@@ -13,16 +13,16 @@ from base64 import b64encode
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from rawmm._version import __version__
 from rawmm.view.compare import shown_differences
 from rawmm.view.nodes import shown_rollout
 from rawmm.view.pictures import DEFAULT_BUDGET, Pictures
-from rawmm.view.rollouts import NOTHING, rollouts_of
+from rawmm.view.rollouts import NOTHING, nearest, rollouts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
     from rawmm.errors import RawMMError
@@ -35,6 +35,8 @@ _SCRIPTS: Final = ("dom", "list", "strip", "graph", "images", "cards", "app")
 """The parts of the script, in order."""
 _GENERATOR: Final = '<meta name="generator" content="rawmm view'
 _MB: Final = 1_000_000
+
+T = TypeVar("T")
 
 
 class ViewedRecord(NamedTuple):
@@ -61,6 +63,7 @@ class Page:
         store: where stored images are; None shows inline images only.
         megabytes: the size that images may take in the page.
         layout: the layout of the model, for records that do not name it.
+        max_records: the number of rollouts in the page; None for any. `left_out` counts the others.
     """
 
     def __init__(
@@ -70,8 +73,10 @@ class Page:
         *,
         megabytes: float = DEFAULT_BUDGET,
         layout: Layout | None = None,
+        max_records: int | None = None,
     ) -> None:
         self._title = title
+        self._max_records = max_records
         self._layout = layout
         self._pictures = Pictures(store, int(megabytes * _MB))
         self._index: list[dict[str, Any]] = []
@@ -99,19 +104,40 @@ class Page:
         """The number of rollouts in the list of the page."""
         return len(self._index)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether further rollouts are only counted."""
+        return self._max_records is not None and self.records >= self._max_records
+
     def add(self, record: ViewedRecord) -> None:
         """Add a record: each of its traces, if it has several."""
-        for rollout in rollouts_of(record.value):
-            self._append(record, rollout, [self._shown(record, rollout)])
+        rollouts = self._with_room(rollouts_of(record.value))
+        if not rollouts:
+            return
+        errors = _by_rollout(record.errors, rollouts)
+        for rollout, own in zip(rollouts, errors, strict=True):
+            self._append(record, rollout, [self._shown(record, rollout, own)])
 
     def add_pair(self, one: ViewedRecord, other: ViewedRecord) -> None:
         """Add two records side by side, with their differences."""
         self._compared = True
-        pairs = zip_longest(rollouts_of(one.value), rollouts_of(other.value), fillvalue=NOTHING)
-        for first, second in pairs:
-            sides = [self._shown(one, first), self._shown(other, second)]
-            found = shown_differences(one.value, other.value, (first, second), self._pictures)
-            self._append(one, first, sides, found, other.name)
+        pairs = self._with_room(
+            [*zip_longest(rollouts_of(one.value), rollouts_of(other.value), fillvalue=NOTHING)]
+        )
+        if not pairs:
+            return
+        records = (one, other)
+        errors = [
+            _by_rollout(record.errors, [pair[side] for pair in pairs])
+            for side, record in enumerate(records)
+        ]
+        found = shown_differences(one.value, other.value, pairs, self._pictures)
+        for index, pair in enumerate(pairs):
+            sides = [
+                self._shown(record, pair[side], errors[side][index])
+                for side, record in enumerate(records)
+            ]
+            self._append(one, pair[0], sides, found[index], other.name)
 
     def html(self) -> Iterator[bytes]:
         """The page in pieces."""
@@ -155,14 +181,17 @@ class Page:
                 yield _data(f"w{number}", whole.encode())
         yield _encoded(f"<script>{script}</script></body></html>\n")
 
-    def _shown(self, record: ViewedRecord, rollout: Rollout) -> dict[str, Any]:
-        # A record of several traces has the violations of all of them.
-        within = f"{rollout.path}."
-        errors = [
-            error
-            for error in record.errors
-            if rollout.path in {"$", error.path} or error.path.startswith(within)
-        ]
+    def _with_room(self, rollouts: list[T]) -> list[T]:
+        """As many of the rollouts, or pairs, as the page has room for."""
+        if self._max_records is None:
+            return rollouts
+        room = max(0, self._max_records - self.records)
+        self.left_out += len(rollouts[room:])
+        return rollouts[:room]
+
+    def _shown(
+        self, record: ViewedRecord, rollout: Rollout, errors: list[RawMMError]
+    ) -> dict[str, Any]:
         shown = shown_rollout(rollout, record.value, errors, self._pictures, self._layout)
         self.violations += len(shown["errors"]) + shown["moreErrors"]
         self.messages += len(shown["nodes"])
@@ -195,6 +224,15 @@ class Page:
             }
         )
         self._records.append(_json({"sides": sides, "differences": found}))
+
+
+def _by_rollout(errors: list[RawMMError], rollouts: Sequence[Rollout]) -> list[list[RawMMError]]:
+    """The violations of each rollout of a record. The first also has those outside of all."""
+    at = {rollout.path: index for index, rollout in enumerate(rollouts) if rollout is not NOTHING}
+    found: list[list[RawMMError]] = [[] for _ in rollouts]
+    for error in errors:
+        found[at.get(nearest(error.path, at) or "", 0)].append(error)
+    return found
 
 
 def is_page(head: bytes) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rawmm.errors import json_path
 from rawmm.view.lenient import dict_of, int_of, list_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from rawmm.errors import Path
 
@@ -92,6 +93,14 @@ def rollouts_of(record: Any) -> list[Rollout]:
         if found:
             return found
     return [_trace(record, ())]
+
+
+def nearest(path: str, paths: Container[str]) -> str | None:
+    """The longest of `paths` that is `path` or leads to it; None if none does."""
+    if path in paths:
+        return path
+    ends = (match.start() for match in re.finditer(r"[.\[]", path))
+    return next((path[:end] for end in [*ends][::-1] if path[:end] in paths), None)
 
 
 def _trace(record: Any, path: Path) -> Rollout:

@@ -69,16 +69,20 @@ def tokens_of(node: dict[Any, Any], types: Mapping[Any, Any], spans: Iterable[Sp
     for position, sampled in enumerate(mask):
         if sampled:
             kinds[position] = SAMPLED
-    by_id = {int(token): kind for token, kind in types.items() if str(token).isdecimal()}
+    # Keys are looked up, not parsed: a broken record may have keys of any length.
+    by_id = {token: types[key] for token in set(ids) if types and (key := str(token)) in types}
     if by_id:
         for position, kind in enumerate(map(by_id.get, ids)):
             if kind:
                 kinds[position] = IMAGE_TOKEN if kind == IMAGE.token_type else OTHER_MEDIA
-    for modality, first, length in spans:
-        begin, end = max(0, first), min(count, first + length)
+    done = 0
+    for modality, first, length in sorted(spans, key=lambda span: span.begin):
+        # Ranges of a broken record may overlap. Each token is marked once, for linear time.
+        begin, end = max(done, first), min(count, first + length)
         if begin < end:
             kind = IMAGE_TOKEN if modality == IMAGE.name else OTHER_MEDIA
             kinds[begin:end] = repeat(kind, end - begin)
+            done = end
     runs = [(kind, sum(1 for _ in run)) for kind, run in groupby(kinds)]
     images = []
     position = 0

@@ -242,6 +242,17 @@ def test_hostile_record_runs_and_loads_nothing(show: Show, tmp_path: Path, text:
     )
 
 
+def test_invisible_characters_are_shown_by_their_numbers(show: Show, tmp_path: Path) -> None:
+    hidden = ["\u202e", "\u061c", "\u00ad", "\u200b", "\u2028", "\u3164", "\U000e0041"]
+    joined = "\N{HEAVY BLACK HEART}\ufe0f \u06cc\u200c\u06a9\t\n"
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(trace(node(None, joined + "a".join(hidden)))))
+    page = show(path).page
+    assert page.locator(".text .hidden-char").all_text_contents() == [
+        f"U+{ord(char):04X}" for char in hidden
+    ]
+
+
 def test_markup_and_scripts_that_are_added_are_refused(show: Show) -> None:
     shown = show(EXAMPLES / "trace.json")
     refused = shown.page.evaluate(

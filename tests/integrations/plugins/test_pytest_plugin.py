@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import textwrap
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rawmm.cli import file_errors
 from tests import snippets
 from tests.canaries import IMAGE, leaked
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Run = Callable[..., tuple[int, str]]
+
+pytest_plugins = ["pytester"]
 
 EXAMPLE = (Path(__file__).parents[3] / "examples/trace.json").read_bytes()
 
@@ -45,6 +49,50 @@ def run(tmp_path: Path) -> Run:
         return done.returncode, done.stdout + done.stderr
 
     return run
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The modules that the plugin loads when it is used."""
+    for name in ("rawmm.integrations.pytest", "rawmm.upgrades", "rawmm.values.difference"):
+        import_module(name)
+    folder = tmp_path_factory.mktemp("records")
+    (folder / "a.jsonl").write_bytes(EXAMPLE.replace(b"\n", b"") + b"\n{\n" + broken_node())
+    assert list(file_errors(str(folder / "a.jsonl"), str(folder), str(folder)))
+
+
+@pytest.fixture
+def run_here(
+    loaded: None, tmp_path: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Run pytest in the test's folder, in this process."""
+    for name in ("CI", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*argv: str, test: str = "") -> tuple[int, str]:
+        if test:
+            (tmp_path / "test_it.py").write_text(textwrap.dedent(test))
+        monkeypatch.chdir(tmp_path)
+        modules = Modules()
+        options = ("-q", "-p", "no:cacheprovider")
+        done = pytester.runpytest_inprocess(*options, *argv, plugins=[modules])
+        # Those that are loaded within are gone afterwards, and other tests would load them twice.
+        assert not modules.loaded
+        return int(done.ret), f"{done.stdout}{done.stderr}"
+
+    return run
+
+
+class Modules:
+    """A plugin that lists the modules of rawmm that are loaded while pytest runs."""
+
+    def __init__(self) -> None:
+        self._before = set(sys.modules)
+        self.loaded: list[str] = []
+
+    def pytest_unconfigure(self) -> None:
+        new = set(sys.modules) - self._before
+        self.loaded = sorted(name for name in new if name.partition(".")[0] == "rawmm")
 
 
 def broken_node() -> bytes:
@@ -76,12 +124,11 @@ def test_clean_records_pass_and_broken_records_fail(run: Run, tmp_path: Path) ->
     assert "Traceback" not in out
 
 
-@pytest.mark.slow
-def test_paths_of_the_configuration_are_checked(run: Run, tmp_path: Path) -> None:
+def test_paths_of_the_configuration_are_checked(run_here: Run, tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\nrawmm_check = data\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/good.json").write_bytes(EXAMPLE)
-    code, out = run(test="def test_other(): pass")
+    code, out = run_here(test="def test_other(): pass")
     assert (code, "2 passed" in out) == (0, True), out
 
 
@@ -110,24 +157,22 @@ def test_workers_check_each_file_once(run: Run, tmp_path: Path) -> None:
     assert (code, "2 passed" in out) == (0, True), out
 
 
-@pytest.mark.slow
-def test_missing_images_fail(run: Run, tmp_path: Path) -> None:
+def test_missing_images_fail(run_here: Run, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     part = {"type": "image_url", "image_url": {"url": f"file://{tmp_path}/images/{'0' * 64}.png"}}
     (tmp_path / "a.jsonl").write_text(json.dumps({"role": "user", "content": [part]}) + "\n")
-    assert run("--rawmm-check", "a.jsonl")[0] == 0
-    code, out = run("--rawmm-check", "a.jsonl", "--rawmm-image-dir", "images")
+    assert run_here("--rawmm-check", "a.jsonl")[0] == 0
+    code, out = run_here("--rawmm-check", "a.jsonl", "--rawmm-image-dir", "images")
     assert (code, "[missing_image]" in out) == (1, True), out
 
 
-@pytest.mark.slow
-def test_path_that_does_not_exist_is_wrong_usage(run: Run) -> None:
-    code, out = run("--rawmm-check", "nothing")
+def test_path_that_does_not_exist_is_wrong_usage(run_here: Run) -> None:
+    code, out = run_here("--rawmm-check", "nothing")
     assert code == pytest.ExitCode.USAGE_ERROR
     assert "--rawmm-check: no such file or directory" in out
 
 
-def test_check_fixture_lists_every_path(run: Run) -> None:
+def test_check_fixture_lists_every_path(run_here: Run) -> None:
     test = """
         import json, rawmm
         NODE = json.loads(%r)
@@ -140,7 +185,7 @@ def test_check_fixture_lists_every_path(run: Run) -> None:
             rawmm_check(NODE, rawmm.RawMMItem)
     """
     node = json.loads(EXAMPLE)["nodes"][0]
-    code, out = run(test=test % json.dumps(node))
+    code, out = run_here(test=test % json.dumps(node))
     assert code == 1
     assert "2 failed, 1 passed" in out
     assert "$.mask: " in out
@@ -159,27 +204,25 @@ SNAPSHOT = """
 """
 
 
-@pytest.mark.slow
-def test_snapshot_shows_the_paths_that_differ(run: Run, tmp_path: Path) -> None:
-    code, out = run(test=SNAPSHOT % 4)
+def test_snapshot_shows_the_paths_that_differ(run_here: Run, tmp_path: Path) -> None:
+    code, out = run_here(test=SNAPSHOT % 4)
     assert (code, "run pytest with --rawmm-update" in out) == (1, True), out
-    assert run("--rawmm-update")[0] == 0
+    assert run_here("--rawmm-update")[0] == 0
     names = sorted(path.name for path in (tmp_path / "snapshots").iterdir())
     assert names == ["test_it.test_item.as-list.json", "test_it.test_item.json"]
-    assert run()[0] == 0
-    code, out = run(test=SNAPSHOT % 6)
+    assert run_here()[0] == 0
+    code, out = run_here(test=SNAPSHOT % 6)
     assert code == 1
     assert "$.payload.image_grid_thw[0][2]: 4 became 6" in out
 
 
-@pytest.mark.slow
-def test_failures_show_no_image_data(run: Run) -> None:
+def test_failures_show_no_image_data(run_here: Run) -> None:
     url = f"data:image/png;base64,{base64.b64encode(IMAGE).decode()}"
     test = f"""
         MESSAGE = {{"role": "user", "content": [{{"type": "image_url", "image_url": {url!r}}}]}}
         def test_it(rawmm_check): rawmm_check(MESSAGE)
     """
-    code, out = run("--tb=short", test=test)
+    code, out = run_here("--tb=short", test=test)
     assert (code, "1 failed" in out) == (1, True)
     assert not leaked(out)
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
+from cyclopts import App
 
 from rawmm.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cyclopts import ArgumentCollection
 
 VARIABLES = ("VF_RENDERER_IMAGE_OFFLOAD_DIR", "PRIME_RL_RUN_DIR", "RUN_ID")
 
@@ -49,12 +54,37 @@ def image_url(examples: Path) -> str:
     raise AssertionError
 
 
-@pytest.fixture
-def rawmm(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Run a command in this process."""
+_READ: Final = App.assemble_argument_collection
+_PARAMETERS: Final[dict[Any, ArgumentCollection]] = {}
+"""The parameters of each command."""
 
-    def run(*argv: str | Path) -> Outcome:
-        code = main([str(word) for word in argv])
+
+def _parameters_read_once(app: App, **options: Any) -> ArgumentCollection:
+    """The parameters of the command of an application, without values.
+
+    Reading them from its signature takes most of the time of a short call.
+    """
+    key = (app.default_command, *options.items())
+    if key not in _PARAMETERS:
+        _PARAMETERS[key] = _READ(app, **options)
+    found = _PARAMETERS[key].copy()
+    found[:] = map(copy.copy, found)
+    for argument in found:
+        argument.tokens = []
+    return found
+
+
+@pytest.fixture
+def rawmm(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
+    """Run a command in this process, with a file or bytes as its standard input."""
+    monkeypatch.setattr(App, "assemble_argument_collection", _parameters_read_once)
+
+    def run(*argv: str | Path, stdin: Path | bytes = b"") -> Outcome:
+        with io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin.open("rb") as file:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+            code = main([str(word) for word in argv])
         out, err = capsys.readouterr()
         return Outcome(code, out, err)
 

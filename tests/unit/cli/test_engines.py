@@ -50,7 +50,7 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["fsck", "gc"])
+@pytest.mark.parametrize("command", ["fsck", pytest.param("gc", marks=pytest.mark.slow)])
 def test_engines_report_the_same(command: str, run_dir: Path, rawmm: Run) -> None:
     files = [run_dir / f"{number}.jsonl" for number in range(3)]
     more = ("--max-errors=0",) if command == "fsck" else ("--dry-run", "--grace=0s")
@@ -82,7 +82,7 @@ def test_piece_that_kills_its_workers_is_reported_and_the_lines_after_it_keep_th
     assert audit.as_json()["lost"] == 1
 
 
-@pytest.mark.parametrize("command", ["fsck", "gc"])
+@pytest.mark.parametrize("command", [pytest.param("fsck", marks=pytest.mark.slow), "gc"])
 def test_record_that_cannot_be_searched_stops_every_engine_there(
     command: str, run_dir: Path, rawmm: Run
 ) -> None:

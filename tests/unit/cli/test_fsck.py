@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rawmm.store import ImageStore
-from tests.unit.cli.test_process import on_terminal
+from tests.unit.cli.test_process import each_on_terminal
 from tests.unit.images.pictures import picture
 
 if TYPE_CHECKING:
@@ -108,11 +108,25 @@ def test_unreadable_input_is_reported(rawmm: Run, images: Path, tmp_path: Path) 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_terminal_gets_a_table(images: Path) -> None:
-    shown = on_terminal(["fsck", str(images)], {"COLUMNS": "200"})
-    assert "\x1b[" in shown
-    rows = [line.split() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).splitlines()]
+    refs = ["--refs", str(images.with_name("refs.jsonl"))]
+    commands = [["fsck", str(images)], ["fsck", str(images), *refs, "--quarantine", "--repair"]]
+    alone, with_records = each_on_terminal(commands, {"COLUMNS": "200"})
+    assert "\x1b[" in alone
+    rows = rows_of(alone)
     assert ["images", "2"] in rows
-    assert [row[:2] for row in rows if row[:1] == ["corrupt"]] == [["corrupt", "1"]]
+    assert ["corrupt", "1"] in rows
+    assert not [row for row in rows if row[:1] in (["outside"], ["repaired"])]
+    rows = rows_of(with_records)
+    assert ["references", "2"] in rows
+    assert ["missing", "1"] in rows
+    assert ["outside", "0"] in rows
+    assert ["repaired", "2"] in rows
+
+
+def rows_of(shown: str) -> list[list[str]]:
+    """The first two words of each line."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    return [line.split()[:2] for line in plain.splitlines()]
 
 
 def test_references_to_another_directory_are_counted_and_named(

@@ -117,21 +117,22 @@ def test_allow_empty_deletes_every_old_image(rawmm: Run, store: ImageStore, tmp_
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_terminal_gets_a_table(store: ImageStore, tmp_path: Path) -> None:
     refs = tmp_path / "a.json"
-    refs.write_text(json.dumps([name_of(store, 0)]))
+    refs.write_text(json.dumps([name_of(store, 0), f"file:///a/{'a' * 64}.png"]))
     argv = ["gc", str(store.root), "--refs", str(refs), "--grace", "0s"]
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", on_terminal(argv, {"COLUMNS": "100"}))
     rows = [line.split() for line in shown.splitlines()]
     assert ["referenced", "1"] in rows
+    assert ["elsewhere", "1"] in [row[:2] for row in rows]
     assert [row[:2] for row in rows if row[:1] == ["deleted"]] == [["deleted", "3"]]
 
 
-def test_records_are_read_from_standard_input(store: ImageStore, process: Run) -> None:
+def test_records_are_read_from_standard_input(store: ImageStore, rawmm: Run) -> None:
     data = json.dumps([name_of(store, 0)]).encode()
-    done = process(
-        "gc", store.root, "--refs", "-", "--input-format", "json", "--grace", "0s", input=data
+    done = rawmm(
+        "gc", store.root, "--refs", "-", "--input-format", "json", "--grace", "0s", stdin=data
     )
-    assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 3
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 3
 
 
 def test_references_to_images_that_are_not_here_are_counted(

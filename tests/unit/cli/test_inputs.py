@@ -204,13 +204,11 @@ def test_chat_log_of_another_form_is_named_with_what_to_do(rawmm: Run, tmp_path:
     assert rawmm("check", path).code == 0
 
 
-@pytest.mark.parametrize("name", ["", "**/*.jsonl", "**", "*"])
-def test_pipe_in_a_folder_is_no_file_of_records(
-    process: Callable[..., Any], run: Path, name: str
-) -> None:
+def test_pipe_in_a_folder_is_no_file_of_records(process: Callable[..., Any], run: Path) -> None:
     os.mkfifo(run / "pipe.jsonl")  # reading it would never end
-    done = process("check", run / name, cwd=run)
+    done = process("check", *(run / name for name in ("", "**/*.jsonl", "**", "*")), cwd=run)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(b"9 files, 9 records")
 
 
 @pytest.mark.parametrize("name", ["", "*.jsonl", "**/*.jsonl", "dangling.jsonl"])
@@ -303,9 +301,10 @@ def test_damaged_bundle_is_an_error_of_the_data_in_every_command(
      ["fsck", ".", "--refs", "-", "-"]],
 )  # fmt: skip
 def test_standard_input_is_named_once(
-    process: Callable[..., Any], tmp_path: Path, argv: list[str]
+    rawmm: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str]
 ) -> None:
-    done = process(*argv, "--input-format", "jsonl", cwd=tmp_path, input=b'{"nodes": []}\n')
-    assert done.returncode == 2
-    assert b"can be read only once" in done.stderr
+    monkeypatch.chdir(tmp_path)
+    done = rawmm(*argv, "--input-format", "jsonl", stdin=b'{"nodes": []}\n')
+    assert done.code == 2
+    assert "can be read only once" in done.err
     assert not list(tmp_path.iterdir())

@@ -53,7 +53,9 @@ def offload(rawmm: Run, folder: Path, *more: object) -> Any:
     return rawmm(*argv, *more)
 
 
-@pytest.mark.parametrize("engine", [(), ("--engine=processes", "--jobs=2")])
+@pytest.mark.parametrize(
+    "engine", [(), pytest.param(("--engine=processes", "--jobs=2"), marks=pytest.mark.slow)]
+)
 def test_run_goes_on_with_what_is_left(engine: tuple[str, ...], rawmm: Run, folder: Path) -> None:
     assert offload(rawmm, folder).code == 0
     whole = written(folder)
@@ -272,6 +274,41 @@ def test_file_that_is_no_manifest_is_refused_and_stays(
     assert done.code == 2
     assert "is not a manifest of rawmm" in done.err
     assert (folder / name).read_text() == text
+
+
+def test_manifest_with_a_damaged_line_is_refused_and_stays(rawmm: Run, folder: Path) -> None:
+    manifest = folder / "manifest"
+    assert offload(rawmm, folder, "--manifest", manifest).code == 0
+    damaged = manifest.read_bytes().replace(b'"sha256":"', b'"sha256":', 1)
+    manifest.write_bytes(damaged)
+    done = offload(rawmm, folder, "--manifest", manifest)
+    assert done.code == 2
+    assert "is not a manifest of rawmm" in done.err
+    assert manifest.read_bytes() == damaged
+
+
+def test_manifest_that_cannot_be_opened_is_refused(rawmm: Run, folder: Path) -> None:
+    done = offload(rawmm, folder, "--manifest", folder / "none" / "manifest")
+    assert done.code == 2
+    assert f"{folder}/none/manifest: cannot be used: no such file or directory" in done.err
+
+
+def test_interrupted_run_says_how_many_files_are_written(
+    rawmm: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = many.Manifest.add
+
+    def interrupted(self: many.Manifest, one: Any) -> None:
+        add(self, one)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(many.Manifest, "add", interrupted)
+        done = offload(rawmm, folder, "--manifest", folder / "manifest")
+    assert done.code == 130
+    assert done.err.startswith("interrupted; so far ")
+    assert done.err.endswith(" of 6 written\n")
+    assert "by an earlier run" in offload(rawmm, folder, "--manifest", folder / "manifest").err
 
 
 def test_manifest_is_none_of_the_files_that_are_written(rawmm: Run, folder: Path) -> None:

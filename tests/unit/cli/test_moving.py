@@ -475,21 +475,22 @@ def test_diff_of_folders_and_bundles_names_what_it_takes(
 
 
 def test_images_and_records_in_memory_are_said_to_end(
-    process: Callable[..., Any], examples: Path, trace: Path, images: Path, tmp_path: Path
+    rawmm: Run, examples: Path, trace: Path, images: Path, tmp_path: Path
 ) -> None:
-    def said(*argv: str | Path) -> bytes:
-        done = process(*argv)
-        assert done.returncode == 0, done.stderr
-        return bytes(done.stderr)
+    def said(*argv: str | Path) -> str:
+        done = rawmm(*argv)
+        assert done.code == 0, done.err
+        return str(done.err)
 
     out = tmp_path / "out.json"
-    note = b"memory://bucket/i ends with this command, and what is written to it\n"
+    place = "memory://said-to-end/i"
+    note = f"{place} ends with this command, and what is written to it\n"
     inline = examples / "trace.json"
-    assert said("offload", inline, "-o", out, "--image-dir", "memory://bucket/i").startswith(note)
-    places = ("--from", images, "--to", "memory://bucket/i", "--copy")
+    assert said("offload", inline, "-o", out, "--image-dir", place).startswith(note)
+    places = ("--from", images, "--to", place, "--copy")
     assert said("relocate", trace, "-o", out, *places).startswith(note)
-    assert said("convert", trace, "-o", "memory://bucket/i").startswith(note)
-    assert b"ends with" not in said("offload", trace, "-o", out, "--image-dir", images)
+    assert said("convert", trace, "-o", place).startswith(note)
+    assert "ends with" not in said("offload", trace, "-o", out, "--image-dir", images)
 
 
 @pytest.mark.parametrize("out", ["b", "b.zip"])

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from rawmm.store import ImageStore
-from tests.unit.cli.test_process import on_terminal
+from tests.unit.cli.test_process import each_on_terminal
 from tests.unit.images.pictures import chat_request, picture, url_of
 
 if TYPE_CHECKING:
@@ -199,14 +199,14 @@ def test_summary_on_a_terminal_counts_what_was_refused_damaged_and_left(tmp_path
     damaged.path.write_bytes(b"damaged")
     argv = ["offload", str(tmp_path / "in" / "a.jsonl"), "-o", str(tmp_path / "out.jsonl")]
     argv += ["--image-dir", str(images), "--keep-going"]
-    shown = rows(on_terminal(argv, {"COLUMNS": "200"}))
+    many = ["offload", str(tmp_path / "in" / "b*.jsonl"), "-o", str(tmp_path / "many"), "--jobs=1"]
+    many += ["--image-dir", str(images)]
+    shown, shown_of_many = map(rows, each_on_terminal([argv, many], {"COLUMNS": "200"}))
     assert ["refused", "1", str(tmp_path / "out.jsonl.refused.jsonl")] in shown
     assert ["damaged,", "replaced", "1"] in shown
     assert ["data", "URLs", "in", "text", "1"] in shown
-    many = ["offload", str(tmp_path / "in" / "b*.jsonl"), "-o", str(tmp_path / "many"), "--jobs=1"]
-    shown = rows(on_terminal([*many, "--image-dir", str(images)], {"COLUMNS": "200"}))
-    assert ["files", "1", "1", "file"] in shown
-    assert ["deduplicated", "1"] in shown
+    assert ["files", "1", "1", "file"] in shown_of_many
+    assert ["deduplicated", "1"] in shown_of_many
 
 
 def rows(shown: str) -> list[list[str]]:

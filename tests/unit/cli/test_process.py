@@ -19,7 +19,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.unit.cli.conftest import Outcome
+
     Run = Callable[..., subprocess.CompletedProcess[bytes]]
+    RunHere = Callable[..., Outcome]
 
 COMMAND = [sys.executable, "-m", "rawmm"]
 # Children inherit an ignored SIGINT, which is what tests get from nohup and from a script's `&`.
@@ -41,7 +44,9 @@ def test_script_is_installed(examples: Path) -> None:
     assert done.stdout.startswith(b"rawmm ")
 
 
-def test_standard_input_and_output_are_a_dash(process: Run, examples: Path, tmp_path: Path) -> None:
+def test_standard_input_and_output_are_a_dash(
+    process: Run, rawmm: RunHere, examples: Path, tmp_path: Path
+) -> None:
     data = (examples / "rollout.jsonl").read_bytes()
     images = ("--image-dir", tmp_path / "images")
     done = process("offload", "-", "-o", "-", "--input-format", "jsonl", *images, input=data)
@@ -50,15 +55,14 @@ def test_standard_input_and_output_are_a_dash(process: Run, examples: Path, tmp_
     assert done.stderr.startswith(b"5 records, 14 images seen, 4 stored")
     checked = process("check", "-", "--input-format", "jsonl", *images, input=done.stdout)
     assert (checked.returncode, checked.stdout) == (0, b"")
-    broken = process("check", "-", "--input-format=jsonl", input=b'{"nodes": []}\n{"nodes": 1}')
-    assert broken.returncode == 1
-    assert broken.stdout.startswith(b"<stdin>:2::$.nodes: ")
-    nothing = process("check", "-", "--input-format=jsonl", input=b"")
-    assert (nothing.returncode, nothing.stdout) == (0, b"")
-    assert nothing.stderr == b"<stdin>: no records\n1 file, no records, no errors\n"
-    unnamed = process("check", "-", input=data)
-    assert unnamed.returncode == 2
-    assert b"standard input has no extension; give --input-format" in unnamed.stderr
+    broken = rawmm("check", "-", "--input-format=jsonl", stdin=b'{"nodes": []}\n{"nodes": 1}')
+    assert broken.code == 1
+    assert broken.out.startswith("<stdin>:2::$.nodes: ")
+    nothing = rawmm("check", "-", "--input-format=jsonl", stdin=b"")
+    assert nothing == (0, "", "<stdin>: no records\n1 file, no records, no errors\n")
+    unnamed = rawmm("check", "-", stdin=data)
+    assert unnamed.code == 2
+    assert "standard input has no extension; give --input-format" in unnamed.err
 
 
 def test_output_to_a_pipe_is_kept_if_a_later_record_fails(
@@ -84,10 +88,10 @@ def test_output_to_a_pipe_is_kept_if_a_later_record_fails(
     "argv",
     [
         ["check", "--max-errors", "0", "a.jsonl"],
-        ["offload", "--image-dir", "i", "-o", "-", "a.jsonl"],
-        ["schema"],
+        pytest.param(["offload", "--image-dir", "i", "-o", "-", "a.jsonl"], marks=pytest.mark.slow),
+        pytest.param(["schema"], marks=pytest.mark.slow),
     ],
-    ids=lambda argv: argv[0],
+    ids=["check", "offload", "schema"],
 )
 def test_broken_pipe_is_quiet(argv: list[str], tmp_path: Path) -> None:
     # More than a pipe takes.
@@ -150,7 +154,13 @@ def test_closed_streams_are_no_crash(examples: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("argv", [["schema"], ["check", "nodes.json", "broken/malformed.json"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["schema"],
+        pytest.param(["check", "nodes.json", "broken/malformed.json"], marks=pytest.mark.slow),
+    ],
+)
 def test_full_disk_behind_standard_output_is_exit_code_2(argv: list[str], examples: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
@@ -179,11 +189,32 @@ def test_importing_rawmm_loads_no_command_line() -> None:
     assert done.stdout == b"[]\n"
 
 
+NEXT = "-- the next command"
+EACH = f"""
+import json, sys
+from rawmm.cli import main
+for argv in json.loads(sys.argv[1]):
+    main(argv)
+    print({NEXT!r}, flush=True)
+"""
+
+
 def on_terminal(argv: list[str], env: dict[str, str]) -> str:
     """The output of a command on a terminal."""
+    return _shown([*COMMAND, *argv], env)
+
+
+def each_on_terminal(commands: list[list[str]], env: dict[str, str]) -> list[str]:
+    """The output of each of several commands on a terminal, in one process."""
+    shown = _shown([sys.executable, "-c", EACH, json.dumps(commands)], env).split(NEXT)
+    assert len(shown) == len(commands) + 1
+    return shown[:-1]
+
+
+def _shown(program: list[str], env: dict[str, str]) -> str:
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover  (the child)
-        os.execve(sys.executable, [*COMMAND, *argv], {**os.environ, "TERM": "xterm", **env})
+        os.execve(program[0], program, {**os.environ, "TERM": "xterm", **env})
     shown = b""
     while True:
         try:
@@ -199,12 +230,12 @@ def on_terminal(argv: list[str], env: dict[str, str]) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_colours_are_for_terminals_only(process: Run, examples: Path) -> None:
+def test_colours_are_for_terminals_only(rawmm: RunHere, examples: Path) -> None:
     argv = ["check", str(examples / "broken" / "stream_length.json")]
     assert "\x1b[" in on_terminal(argv, {"COLUMNS": "300"})
     assert "\x1b[3" not in on_terminal(argv, {"COLUMNS": "300", "NO_COLOR": "1"})
-    done = process(*argv)
-    assert b"\x1b" not in done.stdout + done.stderr
+    done = rawmm(*argv)
+    assert "\x1b" not in done.out + done.err
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -47,9 +47,17 @@ def image_of(bundle: Path) -> Path:
     return bundle / "images" / NAMES[0]
 
 
-@pytest.mark.parametrize("options", [(), ("--jobs", "2"), ("--require-images",)])
+@pytest.mark.parametrize("options", [(), ("--require-images",)])
 def test_check_finds_records_and_images(rawmm: Run, bundle: Path, options: Any) -> None:
     done = rawmm("check", bundle, *options)
+    assert done == (0, "", "2 files, 2 records, no errors\n")
+
+
+@pytest.mark.parametrize(
+    "bundle", ["b.zip", pytest.param("b", marks=pytest.mark.slow)], indirect=True
+)
+def test_check_finds_records_and_images_in_processes(rawmm: Run, bundle: Path) -> None:
+    done = rawmm("check", bundle, "--jobs", "2")
     assert done == (0, "", "2 files, 2 records, no errors\n")
 
 

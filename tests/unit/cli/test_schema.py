@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
+import pytest
 
 from rawmm import schemas
 from rawmm._version import __version__
 from rawmm.model.types import SCHEMA_VERSION
+from tests.unit.cli.test_process import on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +40,15 @@ def test_list_has_a_line_for_each(rawmm: Run) -> None:
     lines = out.splitlines()
     assert [line.split()[0] for line in lines] == list(schemas.bundle()["$defs"])
     assert all(line.endswith(".") for line in lines)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_terminal_gets_the_list_as_a_table() -> None:
+    shown = on_terminal(["schema", "--list"], {"COLUMNS": "200"})
+    assert "\x1b[1m" in shown
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    named = [line.split()[0] for line in plain.splitlines() if line[:1].strip()]
+    assert named == list(schemas.bundle()["$defs"])
 
 
 def test_unknown_name_is_exit_code_2(rawmm: Run) -> None:

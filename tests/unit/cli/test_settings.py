@@ -12,7 +12,7 @@ import pytest
 from rawmm.cli import output
 from rawmm.cli.app import COMMANDS, run
 from rawmm.cli.output import Settings, UsageError, split_settings
-from tests.unit.cli.test_process import on_terminal
+from tests.unit.cli.test_process import each_on_terminal
 from tests.unit.images.pictures import part, url_of
 
 if TYPE_CHECKING:
@@ -150,8 +150,13 @@ def test_completion_of_bash_completes_commands_options_and_choices(
 def test_output_without_colors_has_no_styles_either(
     words: list[str], variables: dict[str, str], good: Path
 ) -> None:
-    for argv in (["check", str(good)], ["stats", str(good)], ["--help"], ["check", "none"]):
-        assert "\x1b[" not in on_terminal([*argv, *words], {"COLUMNS": "80", **variables}), argv
+    commands = [["check", str(good)], ["stats", str(good)], ["--help"], ["check", "none"]]
+    argvs = [[*argv, *words] for argv in commands]
+    for argv, shown in zip(
+        argvs, each_on_terminal(argvs, {"COLUMNS": "80", **variables}), strict=True
+    ):
+        assert shown.strip()
+        assert "\x1b[" not in shown, argv
 
 
 def test_home_directory_is_known_within_quotes(

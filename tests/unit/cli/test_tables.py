@@ -183,7 +183,7 @@ def test_tables_without_pyarrow_are_refused_with_what_to_install(
         assert "pip install 'rawmm[tables]'" in err
 
 
-@pytest.mark.parametrize("to", ["-", "out.parquet"])
+@pytest.mark.parametrize("to", [pytest.param("-", marks=pytest.mark.slow), "out.parquet"])
 def test_table_that_is_given_up_is_not_written_later(
     process: Callable[..., Any], tmp_path: Path, to: str
 ) -> None:

@@ -325,17 +325,15 @@ def test_notes_are_on_request(rawmm: Run, tmp_path: Path) -> None:
     assert second.endswith(" [descriptor_only]")
 
 
-def test_input_and_output_may_be_the_same_file_or_streams(
-    process: Run, rawmm: Run, tmp_path: Path
-) -> None:
+def test_input_and_output_may_be_the_same_file_or_streams(rawmm: Run, tmp_path: Path) -> None:
     source = json_lines(tmp_path / "in.jsonl", sidecar(OLD))
     data = source.read_bytes()
     assert rawmm("upgrade", source, "-o", source).code == 0
     assert read(source) == [sidecar(NEW)]
-    done = process("upgrade", "-", "-o", "-", "--input-format", "jsonl", input=data)
-    assert done.returncode == 0
-    assert json.loads(done.stdout) == sidecar(NEW)
-    assert done.stderr.startswith(b"1 record (1 uri), 1 change")
+    done = rawmm("upgrade", "-", "-o", "-", "--input-format", "jsonl", stdin=data)
+    assert done.code == 0
+    assert json.loads(done.out) == sidecar(NEW)
+    assert done.err.startswith("1 record (1 uri), 1 change")
 
 
 def test_unreadable_input_or_unwritable_output_is_exit_code_2(rawmm: Run, tmp_path: Path) -> None:

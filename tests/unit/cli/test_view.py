@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import webbrowser
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from rawmm import ImageStore
 from rawmm.cli import main
+from rawmm.cli.commands.check import Checker
 from tests.cases import each
 from tests.unit.images.pictures import picture
 from tests.unit.view.records import Reader
@@ -56,6 +58,27 @@ def test_only_a_page_is_replaced_without_output(rawmm: Run, examples: Path, tmp_
     assert (tmp_path / "trace.html").read_text() == "mine"
 
 
+def test_page_of_a_folder_has_its_name(
+    rawmm: Run, examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "rollouts"
+    folder.mkdir()
+    shutil.copy(examples / "trace.json", folder)
+    monkeypatch.chdir(folder)
+    assert rawmm("view", ".").code == 0
+    assert [file.name for file in folder.glob("*html")] == ["rollouts.html"]
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_other_kinds_of_files_are_not_replaced_without_output(
+    rawmm: Run, examples: Path, make: Callable[[str], None]
+) -> None:
+    make("trace.html")
+    done = rawmm("view", examples / "trace.json")
+    assert done.code == 2
+    assert "exists and is no page of rawmm view; give --output" in done.err
+
+
 def test_page_is_written_to_standard_output(
     examples: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -90,6 +113,35 @@ def test_records_over_the_limit_are_counted(rawmm: Run, examples: Path) -> None:
     assert read(Path("rollout.html")).index["leftOut"] == 3
     rawmm("view", examples / "rollout.jsonl", "--max-records", "0")
     assert len(read(Path("rollout.html")).index["records"]) == 5
+
+
+def test_records_over_the_limit_are_not_checked(
+    rawmm: Run, examples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Any] = []
+    findings = Checker.findings
+
+    def counted(self: Checker, record: Any, form: Any) -> Any:
+        checked.append(record)
+        return findings(self, record, form)
+
+    monkeypatch.setattr(Checker, "findings", counted)
+    rawmm("view", examples / "rollout.jsonl", "--max-records", "2")
+    assert len(checked) == 2
+
+
+def test_traces_of_an_episode_over_the_limit_are_counted(rawmm: Run) -> None:
+    nodes = [{"message": {"role": "user", "content": "a"}}]
+    Path("episode.json").write_text(json.dumps({"traces": [{"nodes": nodes}] * 5}), "utf-8")
+    done = rawmm("view", "episode.json", "--max-records", "3")
+    assert "2 more" in done.err
+    index = read(Path("episode.html")).index
+    assert (len(index["records"]), index["leftOut"]) == (3, 2)
+    Path("more.json").write_text("{", "utf-8")
+    done = rawmm("view", "episode.json", "more.json", "--max-records", "3")
+    assert "3 more" in done.err
+    done = rawmm("view", "episode.json", "--compare", "more.json", "--max-records", "3")
+    assert "2 more" in done.err
 
 
 def test_stored_images_are_read_from_the_directory(rawmm: Run) -> None:

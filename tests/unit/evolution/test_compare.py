@@ -140,6 +140,23 @@ def test_break_is_reported_at_its_definition() -> None:
     assert found.parts["A"].backward != "yes"
 
 
+def test_definition_that_only_one_has_is_reported() -> None:
+    old, new = ({"$defs": {name: closed(a=INT)}} for name in ("A", "B"))
+    assert [(one.rule, one.definition, one.breaks) for one in compare(old, new).differences] == [
+        ("definition_removed", "A", True),
+        ("definition_added", "B", False),
+    ]
+
+
+def test_type_that_a_bundle_no_longer_lists_is_reported_at_its_root() -> None:
+    types = {"A": closed(["a"], a=INT), "B": closed(["b"], b=INT)}
+    old, new = ({"$defs": types, "anyOf": [ref(n) for n in names]} for names in ("AB", "A"))
+    (one,) = compare(old, new).breaking
+    assert one.has_counterexample
+    assert list(one.counterexample) == ["b"]
+    assert compare(new, old).backward == "yes"
+
+
 def test_wider_definition_that_narrows_another_is_reported_there() -> None:
     old = {"$defs": {"K": {"enum": ["a"]}, "O": {"propertyNames": {"not": ref("K")}}}}
     new = {"$defs": {"K": {"enum": ["a", "b"]}, "O": {"propertyNames": {"not": ref("K")}}}}
@@ -239,6 +256,24 @@ def test_pattern_that_regular_expressions_of_json_schema_lack_proves_nothing(fla
     plain = flagged.partition(")")[2] or "abc"
     assert compare(text(flagged), text(plain)).backward != "yes"
     assert compare(text(plain), text(flagged)).backward != "yes"
+
+
+@pytest.mark.parametrize("unread", ["a(?=b)", "(a)\\1", "(?:ab)*+c", "^(?![\\d])a", "\\bab"])
+def test_pattern_that_is_not_read_proves_nothing(unread: str) -> None:
+    assert compare(text(unread), text("abc")).backward != "yes"
+    assert compare(text("abc"), text(unread)).backward != "yes"
+
+
+@pytest.mark.parametrize("no_pattern", ["^(?!a", "^(?![a", "(a", "[a"])
+def test_pattern_without_its_end_is_refused(no_pattern: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        compare(text("abc"), text(no_pattern))
+    assert caught.value.code == "bad_schema"
+
+
+def test_escaped_bracket_does_not_close_a_lookahead() -> None:
+    assert compare(text(r"^(?!\))a"), text("^a")).backward == "yes"
+    assert compare(text(r"^(?!\))"), text("^[^)]")).backward != "yes"  # also an empty text
 
 
 @pytest.mark.parametrize(

@@ -83,13 +83,64 @@ MISTRAL_SMALL = {"patch_size": 14, "spatial_merge_size": 2, "longest_edge": 1540
         # 2048 x 1025 scaled to 1024 x 512.5, the half dropped.
         ("pixtral", {}, (2048, 1025), [1, 32, 64], 32 * 65),
         ("pixtral", MISTRAL_SMALL, (640, 480), [1, 36, 46], 18 * 24),
+        # The geometries of the families below are those of their processors.
+        ("lfm2_vl", {}, (640, 480), [1, 26, 36], 13 * 18 + 2),
+        ("lfm2_vl", {}, (1, 1), [1, 16, 16], 64 + 2),
+        ("lfm2_vl", {}, (20, 900), [1, 108, 4], 54 * 2 + 2),
+        # 2 x 3 tiles of 256 tokens and a mark, the scaled image of 13 x 18 and a mark, two marks.
+        ("lfm2_vl", {}, (2000, 1500), [1, 1, 6 * 1024 + 26 * 36], 6 * 257 + 235 + 2),
+        ("lfm2_vl", {"use_thumbnail": False}, (2000, 1500), [6, 32, 32], 6 * 257 + 2),
+        (
+            "lfm2_vl",
+            {"use_image_special_tokens": False},
+            (2000, 1500),
+            [1, 1, 6 * 1024 + 26 * 36],
+            6 * 256 + 234,
+        ),
+        ("lfm2_vl", {"min_tiles": 1, "max_tiles": 1}, (2000, 1500), [1, 26, 36], 236),
+        ("glm5_next", {}, (640, 480), [1, 36, 46], 18 * 23),
+        ("glm5_next", {}, (1, 1), [1, 8, 8], 16),
+        ("glm5_next", {}, (8000, 6000), [1, 154, 206], 77 * 103),
+        ("glm5_next", {"min_image_tokens": 3, "max_image_tokens": 70}, (640, 480), [1, 14, 20], 70),
+        ("gemma4", {}, (640, 480), [1, 42, 57], 14 * 19),
+        ("gemma4", {}, (3000, 100), [1, 9, 273], 3 * 91),
+        # No whole row of tokens, so a single one.
+        ("gemma4", {}, (9000, 10), [1, 3, 840], 280),
+        ("gemma4", {}, (10, 9000), [1, 840, 3], 280),
+        ("inkling", {}, (640, 480), [1, 12, 17], 204),
+        ("inkling", {"rescale_image_frac": 0.37, "patch_size": 14}, (640, 480), [1, 13, 17], 221),
+        # Enlarged to 2,048 pixels at most, and never made smaller by that.
+        ("inkling", {"rescale_image_frac": 4.0}, (640, 480), [1, 39, 52], 2028),
+        ("step3p7", {}, (640, 480), [1, 1, 2704], 171),
+        ("step3p7", {}, (2000, 1500), [1, 1, 18_256], 1169),
+        ("step3p7", {}, (3000, 100), [1, 1, 41_584], 2661),
+        ("step3p7", {}, (100, 3000), [1, 1, 41_584], 2690),
+        ("step3p7", {}, (20, 900), [1, 1, 7888], 504),
+        ("molmo2", {}, (2000, 1500), [7, 27, 27], 996),
+        ("molmo2", {}, (1, 1), [2, 27, 27], 424),
+        ("llama4", {}, (640, 480), [5, 24, 24], 5 * 144 + 7),
+        ("llama4", {}, (1, 1), [1, 24, 24], 144 + 3),
+        ("llama4", {}, (100, 3000), [10, 24, 24], 10 * 144 + 12),
+        ("deepseek_ocr2", {}, (640, 480), [1, 1, 4096], 257),
+        ("deepseek_ocr2", {}, (2000, 1500), [1, 1, 17_920], 1121),
+        ("nemotron_h_omni", {}, (640, 480), [1, 30, 40], 300),
+        ("nemotron_h_omni", {}, (1, 1), [1, 32, 32], 256),
+        ("ovis2", {}, (2000, 1500), [10, 32, 32], 2571),
+        ("idefics3", {}, (1500, 4000), [9, 26, 26], 9 * 171 + 1 + 3 + 1),
+        ("minicpmv4_6", {}, (2000, 1500), [1, 1, 10_080], 655),
+        ("minicpmv4_6", {}, (1500, 4000), [1, 1, 9104], 593),
     ],
 )
 def test_size_gives_grid_and_tokens(
     family: str, parameters: dict[str, Any], size: tuple[int, int], grid: list[int], num_tokens: int
 ) -> None:
-    geometry = layouts.get(family, **parameters).describe(*size)
+    layout = layouts.get(family, **parameters)
+    geometry = layout.describe(*size)
     assert (geometry.grid, geometry.num_tokens) == (grid, num_tokens)
+    runs = layout.placeholder(*size)
+    assert sum(run.length for run in runs) == num_tokens
+    marks = [run.token for run in runs if run.token != layout.image_token]
+    assert len(layout.marks(geometry)) >= len(marks)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +185,7 @@ def test_message_has_one_placeholder_of_kimi_and_all_of_the_others() -> None:
         ("glm4v", (1, 200), (1, 201)),
         ("pixtral", (1, 1024), (1, 1025)),
         ("pixtral", (2049, 3), (2049, 2)),
+        ("deepseek_ocr2", (2047, 1), (2049, 1)),
     ],
 )
 def test_shape_that_the_processor_refuses_is_refused(

@@ -1,4 +1,4 @@
-"""The C part says yes to what is common, and never where Python would not."""
+"""The C part accepts common structs, and none that Python would refuse."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ YES_PACKED: Final = (1 | native.HAS_PACKED) * USES_C
 
 @pytest.fixture
 def asked() -> Iterator[None]:
-    """Ask Python, too, wherever C says yes."""
+    """Run the Python checks on each struct that C accepts."""
     before = len(differential.APART)
     differential.install()
     yield
@@ -285,7 +285,7 @@ def small_trace(draw: Any) -> rawmm.Trace:
 
 @given(st.data())
 def test_changed_structs_are_never_accepted_by_c_alone(drawn: Any) -> None:
-    """C says no more yes than Python, whatever code assigns."""
+    """C accepts nothing that Python refuses, whatever code assigns."""
     whole = small_trace(drawn.draw)
     for _ in range(drawn.draw(st.integers(0, 3))):
         spoil(drawn.draw, drawn.draw(st.sampled_from(parts_of(whole))))
@@ -302,7 +302,7 @@ def test_changed_structs_are_never_accepted_by_c_alone(drawn: Any) -> None:
 
 
 def check_yes(whole: Any) -> None:
-    """Python says yes, too, if C does."""
+    """Python accepts a struct if C does."""
     if native.valid(whole):
         native.enable(False)
         try:
@@ -312,7 +312,7 @@ def check_yes(whole: Any) -> None:
 
 
 def refuse(_struct: Any, _question: str, answer: int) -> None:
-    """An observer that spares the time of asking Python where C does not say yes."""
+    """An observer that skips the Python checks if C does not accept a struct."""
     if not answer:
         raise LookupError
 
@@ -449,7 +449,7 @@ def calls_of_c() -> dict[str, Callable[[], object]]:
 
 
 def refused_by_c() -> dict[str, Callable[[], object]]:
-    """Calls in which C does not say yes, at a late place."""
+    """Calls that C does not accept because of a late element."""
     node = rawmm.to_builtins(rawmm.MessageNode(message=rawmm.UserMessage(content="a")))
     made: dict[str, Callable[[], object]] = {}
     for wrong in ([7, -1], [7, 2**32], [7.5], [7, None], "7"):
@@ -487,6 +487,44 @@ def test_calls_keep_no_references(name: str) -> None:
 @pytest.mark.parametrize("name", calls_of_c())
 def test_a_million_calls_keep_no_references(name: str) -> None:
     assert left_behind(calls_of_c()[name], 1_000_000) < 1_000
+
+
+SUBINTERPRETER: Final = """
+import sys
+try:
+    import _interpreters as interpreters
+except ImportError:  # before Python 3.13
+    import _xxsubinterpreters as interpreters
+made = interpreters.create("legacy") if sys.version_info >= (3, 13) else interpreters.create(isolated=False)
+check = '''
+import rawmm
+from rawmm.rules import USES_C
+node = rawmm.decode_json(b'{"message": {"role": "user", "content": "a"}}', rawmm.MessageNode)
+try:
+    rawmm.decode_json(b'{"message": {"role": "user"}}', rawmm.MessageNode)
+except rawmm.RawMMError as error:
+    print(USES_C, rawmm.encode_json(node) != b"", error.code, flush=True)
+'''
+exec(check)
+interpreters.run_string(made, check)
+interpreters.destroy(made)
+exec(check)
+"""
+
+
+def test_subinterpreter_uses_the_python_code() -> None:
+    """The classes and tables in C are those of the interpreter that imported rawmm first."""
+    ran = subprocess.run(
+        [sys.executable, "-c", SUBINTERPRETER], capture_output=True, text=True, check=True
+    )
+    own = f"{USES_C} True missing_field\n"
+    assert ran.stdout == f"{own}False True missing_field\n{own}"
+
+
+def test_32_bit_python_uses_the_python_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C code casts 64-bit integers of a document to lengths."""
+    monkeypatch.setattr(sys, "maxsize", 2**31 - 1)
+    assert build_speed.why_pure() == "it is for 64-bit builds of Python"
 
 
 def test_missing_compiler_is_reported(

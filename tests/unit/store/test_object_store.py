@@ -288,6 +288,7 @@ def test_missing_package_is_named() -> None:
 def test_copy_has_the_options_and_counters_of_its_own(
     url: str, copied: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "CANARY")
     options: dict[str, Any] = {
         "limits": Limits(max_bytes=10**5),

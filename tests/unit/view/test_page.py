@@ -87,7 +87,7 @@ class TestEscaping:
             assert name == "code" or "<" not in script
 
     def test_right_to_left_and_hidden_characters_are_marked_by_the_script(self) -> None:
-        assert "\\u202a-\\u202e" in page_of().scripts["code"]
+        assert r"[\p{Cc}\p{DI}\p{Zl}\p{Zp}\ufff9-\ufffb]/u" in page_of().scripts["code"]
 
     def test_long_text_is_cut_with_its_length(self) -> None:
         page = page_of(viewed(trace(node(None, "x" * 1_000_000))))
@@ -117,6 +117,20 @@ class TestNodes:
         assert one["calls"] == [["click", {"text": "{}"}]]
         assert one["reasoning"] == {"text": "hm"}
         assert one["other"] == [["name", '"n"'], ["weight_versions", "[1]"]]
+
+    def test_violations_outside_of_traces_are_shown_with_the_first(self) -> None:
+        record = {"traces": [trace(node(None, "a")), trace(node(None, "b"))]}
+        paths = ["$", "$.ok", "$.traces[1].nodes[0].mask", "$.traces[1]"]
+        errors = [ContractError("wrong_type", path, expected="x", got="y") for path in paths]
+        page = page_of(viewed(record, *errors))
+        shown = [
+            [(error["path"], error["node"]) for error in page.json(name)["sides"][0]["errors"]]
+            for name in ("r0", "r1")
+        ]
+        assert shown == [
+            [("$", None), ("$.ok", None)],
+            [("$.traces[1].nodes[0].mask", 0), ("$.traces[1]", None)],
+        ]
 
     def test_forks_and_branches_are_counted(self) -> None:
         record = trace(node(None, "a"), node(0, "b"), node(0, "c"))
@@ -360,7 +374,20 @@ class TestComparison:
         one = {"traces": [trace(node(None, "a"))]}
         other = {"traces": [trace(node(None, "a")), trace(node(None, "b"))]}
         for page in (self.compared(one, other), self.compared(other, one)):
-            assert [record["differs"] for record in page.index["records"]] == [True, True]
+            assert [record["differs"] for record in page.index["records"]] == [False, True]
+            (found,) = page.json("r1")["differences"]["list"]
+            assert (found["path"], found["node"]) == ("$.traces[1]", None)
+
+    def test_difference_is_shown_at_its_trace(self) -> None:
+        def record(*texts: str, ok: bool = True) -> Any:
+            return {"ok": ok, "traces": [trace(node(None, text)) for text in texts]}
+
+        page = self.compared(record("a", "b", "c"), record("a", "x", "c"))
+        assert [one["differs"] for one in page.index["records"]] == [False, True, False]
+        (found,) = page.json("r1")["differences"]["list"]
+        assert found["node"] == 0
+        page = self.compared(record("a", "b"), record("a", "b", ok=False))
+        assert [one["differs"] for one in page.index["records"]] == [True, False]
 
     def test_many_differences_are_cut(self) -> None:
         page = self.compared({"nodes": [], "x": [1] * 5000}, {"nodes": [], "x": [2] * 5000})

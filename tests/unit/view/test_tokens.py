@@ -51,6 +51,23 @@ def test_range_outside_the_tokens_is_cut() -> None:
     ]
 
 
+def test_overlapping_ranges_mark_each_token_once() -> None:
+    """So that many long ranges of a broken record take linear time."""
+    sidecar = {
+        "mm_placeholders": {
+            "video": [{"offset": 2, "length": 4}],
+            "image": [{"offset": 1, "length": 3}, {"offset": 2, "length": 1}],
+        }
+    }
+    found = tokens_of(tokens(content=7), {}, spans_of(sidecar, 0))
+    assert found.runs == [CONTENT, 1, IMAGE_TOKEN, 3, OTHER_MEDIA, 2, CONTENT, 1]
+
+
+def test_key_of_a_token_type_that_is_no_token_is_ignored() -> None:
+    types = {"9" * 5000: 1, "x": 1, "\u0667": 1, "07": 1, "": 1}
+    assert tokens_of(tokens(content=2), types, []).runs == [CONTENT, 2]
+
+
 def test_other_media_and_tokens_without_labels_have_kinds() -> None:
     node = {"token_ids": [1, 5, 5], "mask": [False] * 3}
     assert tokens_of(node, {"5": 2}, []).runs == [UNLABELLED, 1, OTHER_MEDIA, 2]

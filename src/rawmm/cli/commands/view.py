@@ -81,7 +81,9 @@ def view(
             "names the others."
         ),
     ] = DEFAULT_BUDGET,
-    max_records: Annotated[int, Parameter(help="Records in the page; 0 shows all.")] = _MAX_RECORDS,
+    max_records: Annotated[
+        int, Parameter(help="Records, or traces of episodes, in the page; 0 shows all.")
+    ] = _MAX_RECORDS,
 ) -> int:
     """Write a page that shows records: messages, branches, images, tokens and violations.
 
@@ -106,11 +108,11 @@ def view(
     family = None if layout is None else named_layout(layout)
     named = files if compare is None else (*files, compare)
     title = ", ".join(Input(path, form, "").name for path in named[:3])
-    with Page(title, store, megabytes=image_megabytes, layout=family) as page:
-        for one, other in reader.pairs(shown, others):
-            if max_records and page.records >= max_records:
-                page.left_out += 1
-            elif compare is None:
+    with Page(
+        title, store, megabytes=image_megabytes, layout=family, max_records=max_records or None
+    ) as page:
+        for one, other in reader.pairs(shown, others, page):
+            if compare is None:
                 page.add(one)
             else:
                 page.add_pair(one, other)
@@ -142,20 +144,23 @@ class _Reader:
         self._checkers: dict[str | None, Checker] = {}
 
     def pairs(
-        self, files: list[Input], others: list[Input]
+        self, files: list[Input], others: list[Input], page: Page
     ) -> Iterator[tuple[ViewedRecord, ViewedRecord]]:
-        """Each record of the files, with that of the other files at its position."""
-        missing = ViewedRecord("nothing", None, None, [])
-        return zip_longest(self.records(files), self.records(others), fillvalue=missing)
+        """Each record of the files, with that of the other files at its position.
 
-    def records(self, files: list[Input]) -> Iterator[ViewedRecord]:
+        Records that the page has no room for are neither decoded nor checked.
+        """
+        missing = ViewedRecord("nothing", None, None, [])
+        return zip_longest(self.records(files, page), self.records(others, page), fillvalue=missing)
+
+    def records(self, files: list[Input], page: Page) -> Iterator[ViewedRecord]:
         """The records of files.
 
         Raises:
             UsageError: one cannot be read.
         """
         for given in files:
-            yield from self._of_file(given)
+            yield from self._of_file(given, page)
 
     def _checker_of(self, given: Input) -> Checker:
         """What checks the records of a file. Those of a bundle name images by file name alone."""
@@ -167,11 +172,14 @@ class _Reader:
             self._checkers[given.bundle] = Checker(self._kind, store)
         return self._checkers[given.bundle]
 
-    def _of_file(self, given: Input) -> Iterator[ViewedRecord]:
+    def _of_file(self, given: Input, page: Page) -> Iterator[ViewedRecord]:
         checker = self._checker_of(given)
         try:
             with open_source(given) as source:
                 for record in source.records(may_be_empty=True):
+                    if page.is_full:
+                        yield ViewedRecord(given.name, record.line, None, [])
+                        continue
                     value: Any = None
                     errors = [
                         found
@@ -197,14 +205,23 @@ def _target(first: str, inputs: list[Input], to: str | None) -> str:
         raise UsageError("standard input has no name for the page; give --output")
     if not os.path.lexists(first):  # a pattern
         first = inputs[0].path
-    path = Path(f"{PurePath(inner_name(first)).stem}.html")
-    if path.exists():
-        with path.open("rb") as file:
-            if not is_page(file.read(4096)):
-                raise UsageError(
-                    f"{printable(str(path))} exists and is no page of rawmm view; give --output"
-                )
+    # The absolute path, as "." has no name.
+    stem = PurePath(inner_name(os.path.abspath(first))).stem  # noqa: PTH100  (resolves "..")
+    if not stem:
+        raise UsageError(f"{printable(first)} has no name for the page; give --output")
+    path = Path(f"{stem}.html")
+    if path.exists() and not _holds_page(path):
+        raise UsageError(
+            f"{printable(str(path))} exists and is no page of rawmm view; give --output"
+        )
     return str(path)
+
+
+def _holds_page(path: Path) -> bool:
+    if not path.is_file():  # to open a pipe would wait for its writer
+        return False
+    with path.open("rb") as file:
+        return is_page(file.read(4096))
 
 
 def _summary(page: Page, target: str, size: int) -> None:

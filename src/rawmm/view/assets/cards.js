@@ -80,7 +80,7 @@ function card(side, i, query, where) {
   const node = side.nodes[i], key = `${where}/${node.path}`, errors = side.errorsOf(i);
   const box = el("article", `card role-${/^[a-z]+$/.test(node.role) ? node.role : "other"}${errors.length ? " broken" : ""}`);
   box.tabIndex = -1;
-  box.setAttribute("aria-label", `${node.path}, ${node.role}`);
+  box.setAttribute("aria-label", plainText(`${node.path}, ${node.role}`));
   box.setAttribute("aria-posinset", String(i + 1));
   box.setAttribute("aria-setsize", String(side.nodes.length));
   const top = el("div", "top", el("span", "role", pieces(node.role)), mono("mut", node.path));

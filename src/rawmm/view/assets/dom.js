@@ -26,9 +26,11 @@ const bytes = (count) => {
 };
 const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 
-// Characters that change the direction of text or are not visible: shown by their number.
-const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/;
-const MARKS = new RegExp(HIDDEN.source, "g");
+// Characters that are not visible or change the direction of text: shown by their number. Unicode's
+// Default_Ignorable_Code_Point (DI) has the direction controls and the invisible copies of ASCII at
+// U+E0000. Joiners and variation selectors 15 and 16 are left out, as scripts and emoji need them.
+const HIDDEN = /(?![\t\n\r\u200c\u200d\ufe0e\ufe0f])[\p{Cc}\p{DI}\p{Zl}\p{Zp}\ufff9-\ufffb]/u;
+const MARKS = new RegExp(HIDDEN.source, "gu");
 const codePoint = (char) => `U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
 const plainText = (text) => text.replace(MARKS, codePoint);
 

@@ -77,7 +77,7 @@ function overview(side, choose) {
   canvas.addEventListener("click", (event) => choose(nodeAt(event)));
   canvas.addEventListener("pointermove", (event) => {
     const i = nodeAt(event), node = side.nodes[i], box = canvas.getBoundingClientRect();
-    tip.show(`${plainText(node.path)} · ${node.role} · ${plural(node.tokens, "token")}`, box.left + xOf(i), box.top);
+    tip.show(`${plainText(node.path)} · ${plainText(node.role)} · ${plural(node.tokens, "token")}`, box.left + xOf(i), box.top);
   });
   canvas.addEventListener("pointerleave", () => tip.hide());
   new ResizeObserver(draw).observe(canvas);
