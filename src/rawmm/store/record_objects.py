@@ -79,6 +79,8 @@ def matches(pattern: str) -> re.Pattern[str]:
 def list_objects(pattern: str) -> Iterator[RecordObject]:
     """Yield the objects that a URL with wildcards matches, sorted by URL.
 
+    Without the empty objects ``folder/`` that some programs write in place of folders.
+
     Raises:
         OffloadError: as `object_state`.
     """
@@ -92,6 +94,8 @@ def list_objects(pattern: str) -> Iterator[RecordObject]:
         )
     for name_of, blob in found:
         key = f"{folder.key}/{name_of}" if folder.key else name_of
+        if not blob.size and not _is_object(folder, key):
+            continue
         yield _described(Location(folder.scheme, folder.bucket, key), blob, name_of)
 
 
@@ -212,6 +216,13 @@ def _location(url: str) -> Location:
 
 def _client(where: Location) -> Client:
     return open_client(where.scheme, where.bucket, {}, _RETRIES, _TIMEOUT)
+
+
+def _is_object(folder: Location, key: str) -> bool:
+    """Whether a listed key has no slash at its end, which obstore leaves out."""
+    with requesting(f"to list {shown_path(folder.url)}"):
+        # The folder of the pattern itself has no name in it.
+        return not key.endswith("/") and _client(folder).do(Head(key)) is not None
 
 
 def _described(where: Location, blob: Blob, name: str) -> RecordObject:

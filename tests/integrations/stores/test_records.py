@@ -87,6 +87,26 @@ def test_input_is_fetched_once(
     assert proxy.counts["GET"] == 2  # the listing and the object
 
 
+def test_objects_that_stand_for_folders_are_no_files(
+    server: str, bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = bucket.removesuffix("/images")
+    connection = http.client.HTTPConnection(server)
+    for name, body in (("", b""), ("a/", b""), ("b.jsonl/", b""), ("c.jsonl", b"")):
+        path = f"/{url.removeprefix('s3://')}/in/{name}"
+        connection.request("PUT", path, body, clouds.SIGNED)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.read()
+    connection.close()
+    obstore.put(from_url(url), "in/a/0.jsonl", lines(1))
+    for pattern in ("in/**", "in/"):
+        assert main(["check", f"{url}/{pattern}", "--input-format", "jsonl"]) == 0
+        said = capsys.readouterr().err
+        assert "2 files, 1 record, no errors" in said
+        assert f"{url}/in/c.jsonl: no records" in said
+
+
 def test_name_that_obstore_refuses_is_an_error_that_says_so(
     server: str, bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
