@@ -337,11 +337,13 @@ def _work_of(
     output_format: FileFormat | None,
 ) -> Callable[[tuple[Found, str]], tuple[Finished | _Failed, None]]:
     """Return the function that rewrites a file."""
-    rewrite = make(*args)
+    rewrite: Pass | None = None
 
     def work(job: tuple[Found, str]) -> tuple[Finished | _Failed, None]:
+        nonlocal rewrite
         found, target = job
         try:
+            rewrite = rewrite or make(*args)  # may fail here alone, as without credentials
             return _rewritten(rewrite, Rewrite.of(found, what, output, output_format), target), None
         except UsageError as error:
             return _Failed(found.input.name, None, error), None

@@ -9,9 +9,10 @@ import os
 import pickle
 import sys
 import threading
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import lru_cache
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from rawmm.parallel.engine import MAX_RETRIES, failure_text, killed_text
@@ -145,7 +146,7 @@ class RayEngine:
 
     def _start(self, make: Callable[..., Work], args: tuple[Any, ...]) -> Self:
         # Stored once in the cluster, and unpickled once in a process.
-        self._made = self._ray.put(pickle.dumps((make, args)))
+        self._made = self._ray.put(pickle.dumps((make, args, str(Path.cwd()))))
         self._remote = self._ray.remote(num_cpus=1, max_retries=self._max_retries)(_work)
         return self
 
@@ -179,6 +180,9 @@ def _work(made: bytes, piece: Any) -> tuple[Any, Any, str | None]:
 
 @lru_cache(maxsize=4)
 def _function(made: bytes) -> Work:
-    make, args = pickle.loads(made)  # noqa: S301  (of this program)
+    make, args, folder = pickle.loads(made)  # noqa: S301  (of this program)
+    # Names may be relative. The folder is not there if the nodes have other files.
+    with suppress(OSError):
+        os.chdir(folder)
     function: Work = make(*args)
     return function

@@ -120,6 +120,17 @@ def test_fsck_and_gc_say_the_same(
     assert said(capsys, *argv, "--engine=ray") == said(capsys, *argv)
 
 
+def test_names_are_relative_to_the_folder_of_the_command(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("VF_RENDERER_IMAGE_OFFLOAD_DIR", "images")  # not known to the cluster
+    assert said(capsys, "offload", "in", "-o", "out", "--engine=ray")[0] == 0
+    assert len(written(folder)) == 6
+    argv = ("check", "out", "--image-dir=images", "--require-images")
+    assert said(capsys, *argv, "--engine=ray") == said(capsys, *argv)
+
+
 def test_offload_writes_the_same_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ("offload", folder / "in", "-o", folder / "out", "--image-dir", folder / "images")
     assert said(capsys, *argv)[0] == 0

@@ -22,6 +22,7 @@ from rawmm.cli.pieces import size_of
 from rawmm.store import put_object
 from tests.unit.cli.test_process import HANGS
 from tests.unit.images.pictures import chat_request, url_of
+from tests.unit.parallel.work import make_no_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +110,26 @@ def test_manifest_of_another_run_is_refused(rawmm: Run, folder: Path) -> None:
     )  # fmt: skip
     (folder / "manifest").write_bytes(b'{"rawmm": 7}\nmore\n')
     assert offload(rawmm, folder, *manifest).code == 2
+
+
+def test_run_with_another_image_directory_is_another_run(
+    rawmm: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ("offload", folder / "in", "-o", folder / "out", "--manifest", folder / "manifest")
+    for name, code in (("a", 0), ("b", 2), ("a", 0)):
+        monkeypatch.setenv("VF_RENDERER_IMAGE_OFFLOAD_DIR", str(folder / name))
+        assert rawmm(*argv).code == code
+    monkeypatch.chdir(folder)
+    assert rawmm(*argv, "--image-dir", "a").code == 0
+
+
+def test_store_that_workers_cannot_open_is_said(
+    rawmm: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rawmm.cli.commands.offload._pass_of", make_no_pass)
+    found = offload(rawmm, folder, "--jobs", "2")
+    assert found.code == 2
+    assert found.err.count("rawmm: no permission here\n") == 6
 
 
 def test_files_that_fail_are_listed_in_order(rawmm: Run, folder: Path) -> None:

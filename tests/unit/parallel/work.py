@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rawmm.cli.commands.check import checker_of
+from rawmm.cli.output import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +81,11 @@ def make_dying_check(folder: str, *args: Any) -> Any:
         return check(record, form)
 
     return dying
+
+
+def make_no_pass(*_: Any) -> Any:
+    """The pass of a command whose store cannot be opened in a worker."""
+    raise UsageError("no permission here")
 
 
 def make_poisoned_check(*args: Any) -> Any:

@@ -178,7 +178,9 @@ def offload(
             "--jobs"
         )
     found = find_inputs(source, form, "--input-format", column)
-    _opened(options)
+    store = _opened(options)
+    if store is not None:  # as other machines, and runs that go on, have another environment
+        options = (str(store.root), *options[1:])
     header = {"rawmm": "offload", "options": [*options, output_format, column]}
     done = rewrite_many(
         "offload", found, output, output_format, _pass_of, (options,),

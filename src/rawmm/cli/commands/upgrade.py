@@ -130,7 +130,9 @@ def upgrade(
     if output is None or dry_run or notes:
         raise UsageError("--manifest and --engine write files; leave --dry-run and --notes out")
     found = find_inputs(source, form, "--input-format", column)
-    _opened(options, dry_run=False)
+    store = _opened(options, dry_run=False)
+    if store is not None:  # as runs that go on may be in another folder
+        options = (type_name, str(store.root), *options[2:])
     header = {"rawmm": "upgrade", "options": [*options, output_format, column]}
     done = rewrite_many(
         "upgrade", found, output, output_format, _pass_of, (options,),
