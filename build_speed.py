@@ -19,14 +19,14 @@ _FLAGS = ("-O3", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall",
 
 
 def why_pure() -> str | None:
-    """Why the C part is not for this Python; None if it is."""
+    """Why this Python cannot have the C part; None if it can."""
     if platform.python_implementation() != "CPython":
-        return "it is for CPython"
+        return "it needs CPython"
     if sys.maxsize < 2**63 - 1:
-        return "it is for 64-bit builds of Python"
+        return "it needs a 64-bit build of Python"
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return "free-threaded builds use the Python code"
-    return None if sys.byteorder == "little" else "it is for little-endian machines"
+        return "it needs a build of Python with the GIL"
+    return None if sys.byteorder == "little" else "it needs a little-endian machine"
 
 
 def compile_to(target: Path) -> None:
@@ -50,7 +50,7 @@ def compile_to(target: Path) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Compile, and say why not. Returns the exit code."""
+    """Compile, or print why that failed. Returns the exit code."""
     target = Path(argv[0]) if argv else PACKAGE / NAME
     problem = why_pure()
     if problem is None:

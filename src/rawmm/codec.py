@@ -263,7 +263,7 @@ def _decoded(data: Any, decoder: Any) -> Any:
 def decode_plainly_valid(data: bytes, kind: Any) -> Any:
     """A JSON document as structs with packed streams, if the typed decoder accepts it.
 
-    None says nothing: the document may have unknown fields, or an error. `decode_json` tells.
+    None for any other document: it may have unknown fields, or an error, which `decode_json` finds.
     """
     large = LARGE_NUMBERS.count
     value = _decoded(data, _json_decoder(kind, Streams.PACKED))
@@ -462,7 +462,7 @@ def _encode(
 def _seen_valid(obj: Any) -> int:
     """What is in `obj`, by `valid`, if it can be written in every format and has no extra fields.
 
-    0 says nothing.
+    0 for any other value, which may be valid, too.
     """
     # The rule of the graph judges a trace. It does not see nodes outside of one.
     seen = valid(obj) if type(obj) is not MessageNode else 0

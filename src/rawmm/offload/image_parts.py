@@ -250,7 +250,10 @@ class ImageParts:
 
     def path(self, part: ImagePart) -> str:
         """Return the JSON path of an image from the root value."""
-        keys: list[str | int | None] = list(reversed(part.keys))
+        # MessagePack has keys of other types.
+        keys: list[str | int | None] = [
+            key if is_a(key, (str, int)) else str(key) for key in reversed(part.keys)
+        ]
         index = part.nodes[0]
         while (edge := self._nodes[index].edges[0]).parent != _ROOT:
             parent = self._nodes[edge.parent]

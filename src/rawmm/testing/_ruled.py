@@ -15,6 +15,7 @@ from rawmm.engine import written_ref
 from rawmm.locators import names_image, stored_hash
 from rawmm.model import schemas
 from rawmm.model.types import PATTERNS
+from rawmm.rules import PER_SAMPLED
 from rawmm.testing._profile import MAX_LIST, Json, Strategy, drawn_as, from_schema
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ def _node(draw: st.DrawFn, parent: int | None = None, start: int = 0) -> Json:
     node["is_content"] = draw(st.just([]) | _packed("PackedFlags", []) | flags)
     sampled = sum(mask)
     numbers = st.floats(-30, 0)
-    for name in ("logprobs", "advantages", "reference_logprobs", "trainer_logprobs", "entropies"):
+    for name in PER_SAMPLED:
         if node.get(name) or name == "logprobs":
             node[name] = draw(_stream("PackedFloats", numbers, sampled) | st.just([]))
     for key in node.get("loss_weights") or ():

@@ -238,7 +238,7 @@ def _reader(form: SampleForm, inline: Any, store: Any, image_dir: Any) -> ImageR
 
 
 def _implied(sample: TrainingSample, name: str) -> bool:
-    """Whether a value says nothing that readers do not know without it."""
+    """Whether readers know a value without it."""
     if name == "seq_lens":
         return sample.seq_lens == [len(sample.token_ids)]
     return name == "env_name" and not sample.env_name

@@ -12,7 +12,7 @@ from rawmm.view.lenient import as_json
 from rawmm.view.rollouts import NOTHING, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rawmm.values.difference import Difference
     from rawmm.view.pictures import Pictures
@@ -45,7 +45,9 @@ def shown_differences(
     shown: list[list[dict[str, Any]]] = [[] for _ in pairs]
     found = list(islice(differences(one, other), _MAX + 1))
     for difference in found[:_MAX]:
-        path = json_path(difference.path)
+        # MessagePack has keys that are no strings; the violations tell of them.
+        keys: Iterable[Any] = difference.path
+        path = json_path(key if type(key) in {str, int} else repr(key) for key in keys)
         index, node = at.get(nearest(path, at) or "", (0, None))
         shown[index].append(
             {

@@ -105,12 +105,14 @@ def test_plugin_is_an_entry_point() -> None:
     assert found.value == "rawmm.integrations.pytest"
 
 
-def test_clean_records_pass_and_broken_records_fail(run: Run, tmp_path: Path) -> None:
+def test_clean_records_pass_and_broken_records_fail(
+    run: Run, run_here: Run, tmp_path: Path
+) -> None:
     data = tmp_path / "data" / "more"
     data.mkdir(parents=True)
     (data / "good.json").write_bytes(EXAMPLE)
     (data / "notes.txt").write_text("no record")
-    code, out = run("--rawmm-check", "data")
+    code, out = run_here("--rawmm-check", "data")
     assert (code, "1 passed" in out) == (0, True), out
     (data / "bad.jsonl").write_bytes(broken_node() + b"\n\n" + broken_node() + b"\n")
     (data / "cut.json").write_bytes(EXAMPLE[:-9])

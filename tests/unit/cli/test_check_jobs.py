@@ -131,7 +131,7 @@ def one_line(text: bytes) -> list[bytes]:
 @pytest.mark.parametrize(
     ("style", "limits", "sizes", "step"),
     [
-        pytest.param("text", ("--max-errors=70",), ((300, 1),), 8, id="some"),
+        pytest.param("text", ("--max-errors=70",), ((300, 1),), 16, id="some"),
         *(
             pytest.param(
                 style,

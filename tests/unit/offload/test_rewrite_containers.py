@@ -446,3 +446,12 @@ def test_mapping_that_would_have_to_change_is_refused(around: Any, tmp_path: Pat
         offload_images_inplace(value, image_dir=tmp_path)
     assert (caught.value.code, caught.value.path) == ("wrong_type", "$[0].x.image")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", [b"k", None, 1.5])
+def test_image_under_a_key_that_is_no_string_has_a_path(key: Any, tmp_path: Path) -> None:
+    """MessagePack has such keys."""
+    with pytest.raises(OffloadError) as caught:
+        offload_images_inplace({key: url_of()}, image_dir=tmp_path)
+    assert caught.value.code == "unknown_image_form"
+    assert str(key) in caught.value.path

@@ -27,7 +27,7 @@ from codegen.tables import text_of
 from rawmm import media, native, schemas
 from rawmm._digest import TABLES_DIGEST
 from rawmm.model.types import PATTERNS, TYPES
-from rawmm.rules import USES_C, MediaChecks, checking
+from rawmm.rules import PER_SAMPLED, USES_C, MediaChecks, checking
 from rawmm.validation import revalidate
 from tests import differential
 
@@ -105,6 +105,18 @@ def test_valid_vectors_are_judged_alike(name: str, asked: None) -> None:
     for vector in rawmm.schemas.conformance_vectors():
         if vector["type"] == name and "code" not in vector:
             native.valid(rawmm.decode_json(vector["document"], TYPES[name]))
+
+
+@pytest.mark.parametrize("name", PER_SAMPLED)
+def test_stream_without_a_value_for_each_sampled_token_is_not_accepted(name: str) -> None:
+    """rules.c lists these fields, too."""
+    node = rawmm.MessageNode(
+        message=rawmm.AssistantMessage(content="a"), token_ids=[1, 2], mask=[True, False]
+    )
+    setattr(node, name, [0.5])
+    assert native.valid(node) == YES
+    setattr(node, name, [0.5, 0.5])
+    assert native.valid(node) == 0
 
 
 def test_registered_modality_is_left_to_python(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -524,7 +536,7 @@ def test_subinterpreter_uses_the_python_code() -> None:
 def test_32_bit_python_uses_the_python_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """The C code casts 64-bit integers of a document to lengths."""
     monkeypatch.setattr(sys, "maxsize", 2**31 - 1)
-    assert build_speed.why_pure() == "it is for 64-bit builds of Python"
+    assert build_speed.why_pure() == "it needs a 64-bit build of Python"
 
 
 def test_missing_compiler_is_reported(

@@ -389,6 +389,13 @@ class TestComparison:
         page = self.compared(record("a", "b"), record("a", "b", ok=False))
         assert [one["differs"] for one in page.index["records"]] == [True, False]
 
+    def test_keys_that_are_no_strings_have_a_path(self) -> None:
+        def record(value: int) -> Any:
+            return {None: value, b"k": value, 5: value, "nodes": []}
+
+        found = self.compared(record(1), record(2)).json("r0")["differences"]
+        assert [each["path"] for each in found["list"]] == ["$.None", """$["b'k'"]""", "$[5]"]
+
     def test_many_differences_are_cut(self) -> None:
         page = self.compared({"nodes": [], "x": [1] * 5000}, {"nodes": [], "x": [2] * 5000})
         found = page.json("r0")["differences"]
