@@ -183,4 +183,10 @@ def work(connection: Connection) -> None:
 
 
 def _end(*_: object) -> None:
+    # In a callback, Python ignores this exit and would report it. The parent then asks again.
+    sys.unraisablehook = _ignore
     sys.exit()
+
+
+def _ignore(_: object) -> None:
+    pass

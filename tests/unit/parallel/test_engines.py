@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 
 from rawmm.parallel import Outcome, ProcessEngine, SerialEngine, in_order, processes
 from rawmm.parallel.schedule import KILLED, Answer, run
-from tests.unit.parallel.work import POISON, make_slow, make_square
+from tests.unit.parallel.work import (
+    POISON,
+    make_slow,
+    make_square,
+    make_stopped_in_a_callback,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,6 +40,13 @@ def test_killed_worker_is_tried_again_and_poison_is_an_outcome(tmp_path: Path) -
             assert outcome.lost == "internal error: ZeroDivisionError"
         else:
             assert outcome == Outcome(outcome.number, outcome.number**2, None, last=True)
+
+
+def test_worker_that_is_stopped_in_a_callback_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    with ProcessEngine(1) as engine:
+        outcomes = engine.map(make_stopped_in_a_callback, (), [1, 2])
+        assert [one.result for one in outcomes] == [True, True]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_parts_of_pieces_are_those_of_one_process(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,25 @@ def make_square(folder: str) -> Callable[[Any], tuple[Any, Any]]:
         return piece**2, None
 
     return square
+
+
+def make_stopped_in_a_callback() -> Callable[[Any], tuple[Any, Any]]:
+    """Is told to stop where Python ignores exceptions."""
+
+    class Target:
+        pass
+
+    def stop(_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)
+
+    def stopped(piece: Any) -> tuple[Any, Any]:
+        target = Target()
+        kept = weakref.ref(target, stop)
+        del target
+        return kept() is None, None
+
+    return stopped
 
 
 def make_slow(
