@@ -7,6 +7,7 @@ with its parent.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -183,10 +184,9 @@ def work(connection: Connection) -> None:
 
 
 def _end(*_: object) -> None:
-    # In a callback, Python ignores this exit and would report it. The parent then asks again.
-    sys.unraisablehook = _ignore
+    # In a callback or the body of a class, Python ignores this exit or makes another exception of
+    # it, and reports that. The parent then asks again.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
     sys.exit()
-
-
-def _ignore(_: object) -> None:
-    pass
