@@ -27,6 +27,8 @@ State: TypeAlias = "tuple[frozenset[int], ...]"
 
 LAST: Final = 0x10FFFF
 MAX_STATES: Final = 20_000
+_MAX_WORK: Final = 4_000_000
+"""States of the automata that the steps of one pattern look at: some two seconds."""
 _MAX_REPEAT: Final = 2_000
 _DIGIT: Final = [(48, 57)]
 _WORD: Final = [(48, 57), (65, 90), (95, 95), (97, 122)]
@@ -56,6 +58,7 @@ class Language:
         self._numbers: dict[State, int] = {}
         self._steps: dict[tuple[int, int], int] = {}
         self._accepted: dict[tuple[int, bool], bool] = {}
+        self._work = 0
         rest, denied = pattern, []
         while rest.startswith("^" + _LOOKAHEAD):
             inner, tail = _closed(rest[len("^" + _LOOKAHEAD) :])
@@ -74,6 +77,9 @@ class Language:
         """The number of the state after one more character."""
         after = self._steps.get((state, char))
         if after is None:
+            self._work += sum(map(len, self._states[state]))
+            if self._work > _MAX_WORK:
+                raise UnreadableError("the pattern has too many states")
             parts = zip(self.parts, self._states[state], strict=True)
             after = self._number(tuple(part.closed(part.moved(one, char)) for part, one in parts))
             self._steps[state, char] = after

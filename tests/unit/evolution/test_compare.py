@@ -292,6 +292,13 @@ def test_hard_goal_is_unknown_not_endless() -> None:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", ["a{2000}", "(a{90}){90}"])
+def test_pattern_with_too_many_states_is_unknown_not_endless(pattern: str) -> None:
+    assert compare(text(pattern), text("b")).backward == "unknown"
+    assert compare(text("^a{0,255}$"), text("b")).backward == "no"
+
+
 def test_comparison_leaves_its_arguments_unchanged() -> None:
     old, new = defs(ref("A"), A=closed(a=INT)), defs(ref("A"), A=closed(["a"], a=INT))
     before = json.dumps([old, new])
