@@ -475,19 +475,25 @@ def refused_by_c() -> dict[str, Callable[[], object]]:
 
 
 def left_behind(call: Callable[[], object], times: int) -> int:
-    """How many references and blocks of memory more calls leave behind."""
+    """How many references and blocks of memory more calls leave behind.
+
+    The least of three counts, as other threads of the process leave some, too.
+    """
 
     def held() -> int:
         gc.collect()
         shared = (None, True, False, 7, msgspec.UNSET, *TYPES.values())
         return sum(map(sys.getrefcount, shared)) + sys.getallocatedblocks()
 
-    for number in range(times + 10):
-        if number == 10:  # what is made once is there by now
-            before = held()
-        with suppress(rawmm.RawMMError):
-            call()
-    return held() - before
+    def more(calls: int) -> int:
+        before = held()
+        for _ in range(calls):
+            with suppress(rawmm.RawMMError):
+                call()
+        return held() - before
+
+    more(10)  # what is made once is there afterwards
+    return min(more(times) for _ in range(3))
 
 
 @pytest.mark.parametrize("name", [*calls_of_c(), *refused_by_c()])
@@ -498,7 +504,7 @@ def test_calls_keep_no_references(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", calls_of_c())
 def test_a_million_calls_keep_no_references(name: str) -> None:
-    assert left_behind(calls_of_c()[name], 1_000_000) < 1_000
+    assert left_behind(calls_of_c()[name], 400_000) < 400
 
 
 SUBINTERPRETER: Final = """
