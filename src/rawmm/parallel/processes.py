@@ -37,8 +37,10 @@ from rawmm.parallel.processes import work
 work(connection)
 """
 _GONE: Final = (EOFError, BrokenPipeError, ConnectionResetError)
+_AGAIN: Final = 1.0
+"""Seconds after which a worker that has not ended is asked again: see `_end`."""
 _PATIENCE: Final = 5.0
-"""Seconds that a worker has to remove its temporary files before it is killed."""
+"""Seconds that it then has to remove its temporary files before it is killed."""
 
 
 class ProcessEngine:
@@ -120,7 +122,7 @@ class _Pool:
         for worker in workers:
             worker.terminate()
         for worker in workers:
-            worker.stop()
+            worker.join()
         self._idle, self._busy = [], {}
 
 
@@ -143,14 +145,23 @@ class _Worker:
     def terminate(self) -> None:
         self._process.terminate()
 
-    def stop(self) -> None:
+    def join(self) -> None:
+        """Wait until the terminated process has ended."""
         self.connection.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_AGAIN)
+            return
+        # Not earlier, as a second exit could interrupt the removal of files.
         self.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            return
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        self.terminate()
+        self.join()
 
 
 @contextmanager

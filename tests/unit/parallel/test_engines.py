@@ -88,7 +88,8 @@ def test_leaving_the_engine_ends_its_processes() -> None:
 def test_worker_that_is_stopped_removes_its_files_or_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, deaf: bool
 ) -> None:
-    monkeypatch.setattr(processes, "_PATIENCE", 0.1 if deaf else 300.0)
+    for name in ("_AGAIN", "_PATIENCE"):
+        monkeypatch.setattr(processes, name, 0.1 if deaf else 300.0)
     with ProcessEngine(3) as engine:
         next(engine.map(partial(make_slow, deaf=deaf), (str(tmp_path),), range(3)))
     assert len(list(tmp_path.iterdir())) == (2 if deaf else 0)

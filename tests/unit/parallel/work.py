@@ -84,6 +84,7 @@ def make_slow(
             while True:  # Ray does not interrupt a call
                 time.sleep(0.005)
         finally:
+            time.sleep(0.05)
             path.unlink()
 
     return slow
